@@ -1,0 +1,1 @@
+"""How a portrait is made: its parameters, its surface, its paint, and the hand that sketches it."""

@@ -1,0 +1,117 @@
+"""What each kind of part must offer. Structural: nothing to inherit, nothing of ours to import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.types import Confidence, Context, Draw, Features, Level, Step
+
+
+@runtime_checkable
+class Match(Protocol):
+    """A soft coupling between the condition's cells (rows) and the exemplar's cells (columns).
+
+    The (h*w) x (H*W) matrix is nobody's business: whatever is linear in the coupling is `apply` of something.
+    """
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the rows."""
+
+    def apply(self, values: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c h w"]:
+        """Carry exemplar values onto the condition's grid: the expectation under each row, rows normalised."""
+
+    def transpose(self) -> Match:
+        """The same coupling read from exemplar to condition."""
+
+    def similarity(self) -> Float[Tensor, "b 1 h w"]:
+        """Expected cosine similarity of each row with what it is matched to, in [-1, 1]."""
+
+
+@runtime_checkable
+class Matcher(Protocol):
+    """Knows nothing of diffusion or images."""
+
+    def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> Match: ...
+
+
+@runtime_checkable
+class ConfidenceEstimator(Protocol):
+    """Knows nothing of how the match was made."""
+
+    def __call__(self, match: Match) -> Confidence: ...
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Features of the three domains that the paper compares: condition, exemplar, predicted x0."""
+
+    def condition(self, condition: Float[Tensor, "b k Y X"]) -> Features:
+        """Features of the condition map."""
+
+    def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
+        """Features of the exemplar, given its latent and its own condition map."""
+
+    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
+        """Unit-norm features of a predicted x0, guided by the condition's features; compared with `exemplar(...).again`."""
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Predicts x0, whatever the network inside was trained to predict."""
+
+    def __call__(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]: ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A diffusion sampler cut at x0. Knows nothing of the edits made there. Keeps no state."""
+
+    @property
+    def levels(self) -> Sequence[Level]:
+        """From the noisiest to the cleanest."""
+
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+        """Start: bring a clean latent to the first level with a fresh draw."""
+
+    def predict(
+        self, denoise: Callable[[Tensor, Level], Tensor], x: Float[Tensor, "b c h w"], level: Level, previous: Step | None
+    ) -> Step:
+        """First half: x0, and the eps that goes with it."""
+
+    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+        """Second half: x at the next level."""
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """Pictures to latents and back. Any stride, any number of latent channels."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels a latent cell, along each side."""
+
+    def encode(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b c h w"]:
+        """Pictures in [-1, 1] to latents."""
+
+    def decode(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 Y X"]:
+        """Latents to pictures, about [-1, 1], not clipped."""
+
+
+@runtime_checkable
+class ConditionExtractor(Protocol):
+    """Pictures to condition maps in [0, 1]."""
+
+    @property
+    def channels(self) -> int:
+        """k, the channels of the map."""
+
+    def drawing(self, picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tensor, "b k y x"]:
+        """The condition that a person hands in, a picture in [-1, 1], as a map of `size` (height, width)."""
+
+    def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b k Y X"]:
+        """The same kind of map made from a photo in [-1, 1]; how an exemplar gets its condition."""
