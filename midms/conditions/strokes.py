@@ -66,7 +66,7 @@ def edges(image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 1 Y X"]:
     return torch.tanh(slope / FULL_SLOPE)
 
 
-FULL_SLOPE = 0.25
+FULL_SLOPE = 0.33
 """Change of a channel in [-1, 1] over one 64th of the picture at which an edge counts as plain (tanh 1 = 0.76)."""
 
 
