@@ -1,0 +1,1 @@
+"""Measurements: each command writes its own results file; documents quote that file."""

@@ -1,0 +1,178 @@
+"""Translation and matching on faces, where the exact answer and the exact correspondence are known.
+
+    python -m benchmarks.faces --pairs 200
+    python -m benchmarks.faces --pairs 200 --matcher optimal-transport --confidence always
+
+Every figure is inside the head of the answer, hair included, and is a mean over pairs. A pixel's match is right if the
+exemplar shows its counterpart and the match is off by less than 0.05 widths.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks.metrics import VGG16Distance, auroc, masked_mean, psnr, ssim
+from benchmarks.results import machine, table, write_json
+from midms import build
+from midms.data.faces import PARTS, Pairs, draw_pairs
+from midms.loop import MatchingInterleavedDiffusion
+from midms.protocols import Match
+from midms.types import cells
+
+RIGHT = 0.05
+RADII = (0.025, 0.05, 0.1)
+BATCH = 20
+Picture = Callable[[Pairs, int], dict[str, Tensor]]
+
+
+def main() -> None:
+    """Measure, write the results file, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=200, help="pairs of each split")
+    parser.add_argument("--splits", nargs="+", default=["test", "hard"], choices=["validation", "test", "hard"])
+    parser.add_argument("--size", type=int, default=64, help="pixels a side")
+    for slot in ("matcher", "confidence", "sampler"):
+        parser.add_argument(f"--{slot}", help=f"{slot} of the composed rows instead of the presets' own")
+    parser.add_argument("--weights", help="folder of weights instead of the shipped ones")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/faces.json"))
+    args = parser.parse_args()
+    changes: dict[str, Any] = {s: getattr(args, s) for s in ("matcher", "confidence", "sampler") if getattr(args, s)}
+    if args.weights:
+        changes["weights"] = args.weights
+    rows = compose(changes)
+    perceptual = VGG16Distance()
+    results: dict[str, Any] = {
+        "command": f"python -m benchmarks.faces --pairs {args.pairs}", "pairs": args.pairs, "size": args.size,
+        "changes": {k: str(v) for k, v in changes.items()}, "perceptual": perceptual.name, **machine(),
+        "splits": {},
+    }  # fmt: skip
+    for split in args.splits:
+        results["splits"][split] = measure(rows, split, args.pairs, args.size, perceptual)
+        print(f"\n{split}: {args.pairs} pairs, {args.size} px\n{table(results['splits'][split])}")
+    write_json(args.out, results)
+    print(f"\nperceptual distance: {perceptual.name}\nwritten to {args.out}")
+
+
+def compose(changes: dict[str, Any]) -> dict[str, Picture]:
+    """The rows of the table by name."""
+    best = build("midm-faces", **changes)
+    paper = build("midm-faces-paper", **changes)
+
+    def loop(run: MatchingInterleavedDiffusion, **fields: Any) -> Picture:
+        return lambda pairs, seed: translate(run.replace(**fields), pairs, seed)
+
+    every = range(len(best.sampler.levels))
+    return {
+        "exemplar copied": lambda pairs, seed: {"image": pairs.exemplar},
+        "autoencoder, of the exact answer": lambda pairs, seed: {"image": best.autoencoder.decode(best.autoencoder.encode(pairs.answer))},
+        "first warp decoded": lambda pairs, seed: first_warp(best, pairs),
+        "first warp, plain diffusion": loop(paper, rematch=(), blend=False),
+        "midm-faces": loop(best),
+        "midm-faces, re-matching": loop(best, rematch=tuple(every)[:-1] or (0,)),
+        "midm-faces, no re-matching": loop(best, rematch=()),
+        "midm-faces-paper": loop(paper),
+        "midm-faces-paper, no re-matching": loop(paper, rematch=()),
+    }
+
+
+def conditions(run: MatchingInterleavedDiffusion, pairs: Pairs) -> Tensor:
+    """The sketches as a person would hand them in, read by the preset's condition extractor."""
+    return run.condition.drawing((1 - 2 * pairs.sketch).expand(-1, 3, -1, -1), pairs.answer.shape[-2:])
+
+
+def first_warp(run: MatchingInterleavedDiffusion, pairs: Pairs) -> dict[str, Any]:
+    """The exemplar's latent under the first match, decoded."""
+    moment = next(iter(run.trajectory(conditions(run, pairs), pairs.exemplar, generator=torch.Generator().manual_seed(0))))
+    return {"image": run.autoencoder.decode(moment.warp)}
+
+
+def translate(run: MatchingInterleavedDiffusion, pairs: Pairs, seed: int) -> dict[str, Any]:
+    """The whole loop; the match and trust are those in force at its end."""
+    moment = None
+    for moment in run.trajectory(conditions(run, pairs), pairs.exemplar, generator=torch.Generator().manual_seed(seed)):
+        pass
+    if moment is None:
+        raise RuntimeError("the loop has no levels")
+    return {"image": run.autoencoder.decode(moment.step.x0), "match": moment.match, "trust": moment.trust.weight}
+
+
+@torch.inference_mode()
+def measure(rows: dict[str, Picture], split: str, count: int, size: int, perceptual: VGG16Distance) -> dict[str, dict[str, float]]:
+    """Every row's figures on one split."""
+    collected: dict[str, dict[str, list[Tensor]]] = {name: {} for name in rows}
+    seconds = dict.fromkeys(rows, 0.0)
+    for start in tqdm(range(0, count, BATCH), desc=split, unit_scale=BATCH, unit="pair"):
+        pairs = draw_pairs(split, range(start, min(start + BATCH, count)), size)
+        for name, row in rows.items():
+            began = time.perf_counter()
+            output = row(pairs, start)
+            seconds[name] += time.perf_counter() - began
+            figures = pictures(output["image"], pairs, perceptual)
+            if "match" in output:
+                figures |= matches(output["match"], output["trust"], pairs)
+            for figure, value in figures.items():
+                collected[name].setdefault(figure, []).append(value)
+    first = torch.cat(collected["first warp decoded"]["PSNR"])
+    summary = {}
+    for name, figures in collected.items():
+        whole = {figure: torch.cat(values) for figure, values in figures.items()}
+        trusted = (whole.pop("_trust", None), whole.pop("_right", None))
+        summary[name] = {figure: values.nanmean().item() for figure, values in whole.items()}
+        summary[name]["better than first warp"] = (whole["PSNR"] > first).float().mean().item()
+        if trusted[0] is not None and trusted[1] is not None:
+            summary[name]["AUROC"] = auroc(trusted[0], trusted[1].bool())
+        summary[name]["ms a pair"] = 1000 * seconds[name] / count
+    return summary
+
+
+def pictures(image: Tensor, pairs: Pairs, perceptual: VGG16Distance) -> dict[str, Tensor]:
+    """Distances to the exact answer inside the head."""
+    head = pairs.head
+    return {
+        "PSNR": psnr(image, pairs.answer, head),
+        "SSIM": ssim(image, pairs.answer, head),
+        "perceptual": perceptual(image, pairs.answer, head),
+    }
+
+
+def matches(match: Match, trust: Tensor, pairs: Pairs) -> dict[str, Tensor]:
+    """The match against the exact correspondence, on visible pixels of the head; and whether trust means right."""
+    size, head = pairs.answer.shape[-1], pairs.head
+    place = places(match, pairs)
+    off = (place - pairs.place).norm(dim=1) / 2  # widths
+    seen = head & pairs.visible
+    labels = F.one_hot(pairs.exemplar_parts, len(PARTS)).permute(0, 3, 1, 2).float()
+    h, w = match.grid
+    warped = match.apply(F.interpolate(labels, (h, w), mode="area"))
+    named = F.interpolate(warped, (size, size), mode="bilinear").argmax(1)
+    right = (off < RIGHT) & pairs.visible
+    fine = F.interpolate(trust, (size, size), mode="bilinear")[:, 0]
+    return {
+        "EPE px": masked_mean(off * size, seen),
+        **{f"PCK@{radius}": masked_mean((off < radius).float(), seen) for radius in RADII},
+        "part accuracy": masked_mean((named == pairs.parts).float(), seen),
+        "_trust": fine[head],
+        "_right": right[head].float(),
+    }
+
+
+def places(match: Match, pairs: Pairs) -> Tensor:
+    """Where each pixel of the answer is matched to, (x, y) in [-1, 1], bilinear between cells."""
+    h, w = match.grid
+    size = pairs.answer.shape[-1]
+    flow = match.apply(cells(h, w, pairs.answer).expand(len(pairs.answer), -1, -1, -1)) - cells(h, w, pairs.answer)
+    flow = F.interpolate(flow, (size, size), mode="bilinear") * (2 / w)
+    return flow + (cells(size, size, flow) + 0.5) / size * 2 - 1
+
+
+if __name__ == "__main__":
+    main()

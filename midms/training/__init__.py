@@ -1,0 +1,1 @@
+"""Training a small model on faces: data cached once, three stages, checkpoints that resume exactly."""

@@ -1,0 +1,141 @@
+"""A set of portraits rendered once and kept on disk: every style in several geometries, with its sketches and edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from midms.conditions.sketch import Sketch
+from midms.data import faces
+from midms.data.faces import exact_flow, render
+from midms.data.portraits import parameters
+from midms.data.portraits.hand import STEADY, sketch
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A batch of training pairs: the same style in two geometries.
+
+    Attributes:
+        exemplar: flat index of the exemplar's picture in the album.
+        answer: flat index of the answer's picture.
+        place: (x, y) in [-1, 1], y downwards, of each answer pixel in the exemplar.
+        visible: whether the exemplar shows it.
+    """
+
+    exemplar: Int[Tensor, " b"]
+    answer: Int[Tensor, " b"]
+    place: Float[Tensor, "b 2 y x"]
+    visible: Float[Tensor, "b 1 y x"]
+
+
+@dataclass(frozen=True)
+class Album:
+    """Rendered portraits as bytes, style by style, `geometries` in a row.
+
+    Attributes:
+        image: pictures.
+        parts: part of each pixel.
+        strokes: the sketch of each as the `sketch` condition reads it (2 channels).
+        edges: the photo's condition map (2 channels).
+        first: first seed of the split.
+        geometries: pictures a style.
+    """
+
+    image: Int[Tensor, "n 3 y x"]
+    parts: Int[Tensor, "n y x"]
+    strokes: Int[Tensor, "n 2 y x"]
+    edges: Int[Tensor, "n 2 y x"]
+    first: int
+    geometries: int
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def size(self) -> int:
+        """Pixels a side."""
+        return self.image.shape[-1]
+
+    def images(self, index: Int[Tensor, " b"]) -> Float[Tensor, "b 3 y x"]:
+        """Pictures in [-1, 1]."""
+        return self.image[index].float() / 127.5 - 1
+
+    def sketches(self, index: Int[Tensor, " b"]) -> Float[Tensor, "b 2 y x"]:
+        """Condition maps of the sketches, in [0, 1]."""
+        return self.strokes[index].float() / 255
+
+    def photos(self, index: Int[Tensor, " b"]) -> Float[Tensor, "b 2 y x"]:
+        """Condition maps of the pictures, in [0, 1]."""
+        return self.edges[index].float() / 255
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"]]:
+        """Random pairs of one style in two geometries: flat indices of exemplar and answer."""
+        g = self.geometries
+        style = torch.randint(len(self) // g, (count,), generator=generator)
+        source = torch.randint(g, (count,), generator=generator)
+        target = (source + torch.randint(1, g, (count,), generator=generator)) % g
+        return style * g + source, style * g + target
+
+    def shoot(self, exemplar: Int[Tensor, " b"], answer: Int[Tensor, " b"]) -> Shot:
+        """The exact correspondence of the pairs (exemplar, answer)."""
+        target, source = (parameters.geometry((self.first + i).tolist()) for i in (answer, exemplar))
+        place, visible = exact_flow(target, self.parts[answer].long(), source, self.parts[exemplar].long())
+        return Shot(exemplar, answer, place, visible[:, None].float())
+
+
+def open_album(folder: Path, split: str, styles: int, geometries: int, size: int) -> Album:
+    """Read the album from `folder`, rendering it first if it is not there.
+
+    Args:
+        folder: where albums are kept.
+        split: one of `midms.data.faces.SPLITS`.
+        styles: how many styles.
+        geometries: how many geometries each style is rendered in.
+        size: pixels a side.
+    """
+    path = folder / f"album-{split}-{styles}x{geometries}-{size}.safetensors"
+    first = faces.SPLITS[split]
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        pieces = [_render(first, start, min(start + 16, styles), geometries, size) for start in tqdm(
+            range(0, styles, 16), desc=f"rendering {split} faces", unit_scale=16 * geometries, unit="face"
+        )]
+        whole = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+        temporary = path.with_suffix(".tmp")
+        save_file(whole, temporary)
+        temporary.replace(path)
+    with safe_open(path, framework="pt") as file:
+        return Album(**{name: file.get_tensor(name) for name in file.keys()}, first=first, geometries=geometries)  # noqa: SIM118
+
+
+def _render(first: int, start: int, stop: int, geometries: int, size: int) -> dict[str, Tensor]:
+    index = range(start * geometries, stop * geometries)
+    geometry = parameters.geometry([first + i for i in index])
+    style = parameters.style([first + i // geometries for i in index])
+    portraits = render(geometry, style, size)
+    hand = torch.Generator().manual_seed(first + start)
+    ink = sketch(portraits.fine_parts, STEADY, hand)
+    condition = Sketch()
+    maps = {
+        "strokes": condition.drawing((1 - 2 * ink).expand(-1, 3, -1, -1), (size, size)),
+        "edges": condition.photo(portraits.image),
+    }
+    return {
+        "image": ((portraits.image + 1) * 127.5).round().byte(),
+        "parts": portraits.parts.byte(),
+        **{name: (value * 255).round().byte() for name, value in maps.items()},
+    }
+
+
+def pool(values: Float[Tensor, "b c y x"], stride: int) -> Float[Tensor, "b c h w"]:
+    """Mean over each latent cell."""
+    return F.avg_pool2d(values, stride)

@@ -1,0 +1,78 @@
+"""What the matching stage is trained with: exact correspondence, visibility, and the paper's weak losses."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.matching.match import FactoredMatch
+from midms.types import cells
+
+
+def sample(values: Float[Tensor, "b c h w"], place: Float[Tensor, "b 2 y x"]) -> Float[Tensor, "b c y x"]:
+    """Values bilinearly at (x, y) in [-1, 1], where +-1 are the borders of the picture."""
+    return F.grid_sample(values, place.permute(0, 2, 3, 1), "bilinear", "border", align_corners=False)
+
+
+def exact_places(match: FactoredMatch, size: int) -> Float[Tensor, "b 2 y x"]:
+    """Where each pixel of a picture `size` wide is matched to: (x, y) in [-1, 1], bilinear between cells."""
+    h, w = match.grid
+    columns, rows = match.key.shape[-1], match.key.shape[-2]
+    here, there = cells(h, w, match.query), cells(rows, columns, match.query)
+    flow = match.apply(there.expand(len(match.query), -1, -1, -1)) - here
+    scale = torch.tensor([2 / columns, 2 / rows], device=flow.device).view(1, 2, 1, 1)
+    flow = F.interpolate(flow * scale, size=(size * h // w, size), mode="bilinear", align_corners=False)
+    pixel = (cells(*flow.shape[-2:], flow) + 0.5) / torch.tensor([flow.shape[-1], flow.shape[-2]], device=flow.device).view(1, 2, 1, 1)
+    return flow + pixel * 2 - 1
+
+
+def exact(
+    match: FactoredMatch, back: FactoredMatch, place: Float[Tensor, "b 2 y x"], weight: Float[Tensor, "b 1 y x"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Cross-entropy of the match in both directions with the exact one, and its distance in widths.
+
+    A pixel's exact counterpart lies between four cells of the exemplar; its target is their bilinear mixture, so that
+    the expected position, not only the best cell, becomes right. Nothing of size N x M is formed.
+
+    Args:
+        match: from a correlation matcher; its row bias is minus the rows' logsumexp.
+        back: the same matcher's match from exemplar to condition.
+        place: where each pixel lies in the exemplar, in [-1, 1].
+        weight: of each pixel; zero where the exemplar does not show it.
+    """
+    stride = place.shape[-1] // match.query.shape[-1]
+    query = match.query.repeat_interleave(stride, -1).repeat_interleave(stride, -2)
+    positive = match.scale * (query * sample(match.key, place)).sum(1, keepdim=True)
+    row_mass = -match.row_bias[:, None].repeat_interleave(stride, -1).repeat_interleave(stride, -2)
+    column_mass = sample(-back.row_bias[:, None], place)
+    total = weight.sum().clamp(min=1)
+    entropy = ((row_mass + 0.3 * column_mass - 1.3 * positive) * weight).sum() / total
+    error = (exact_places(match, place.shape[-1]) - place) / 2
+    return entropy, (error.abs().sum(1, keepdim=True) * weight).sum() / total
+
+
+def domain(
+    wanted: Float[Tensor, "b d h w"], truth: Float[Tensor, "b d h w"], offered: Float[Tensor, "b d H W"], match: FactoredMatch
+) -> Float[Tensor, ""]:
+    """L_dom of MIDMs: features of the condition and of the picture it describes should be alike.
+
+    Args:
+        wanted: unit features of the condition.
+        truth: unit features of the true picture.
+        offered: unit features of the exemplar, not trained by this term.
+        match: condition to exemplar; its warp of the exemplar's features should be alike too.
+    """
+    scale = wanted.shape[1] ** 0.5
+    return scale * ((wanted - truth).abs().mean() + (match.apply(offered.detach()) - truth).abs().mean())
+
+
+def cycle(match: FactoredMatch, latent: Float[Tensor, "b c H W"]) -> Float[Tensor, ""]:
+    """L_cyc of MIDMs: the exemplar's latent warped forth and back is itself."""
+    return F.l1_loss(match.transpose().apply(match.apply(latent)), latent)
+
+
+def reconstruction(to_itself: FactoredMatch, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
+    """L_x0 of MIDMs' warm-up: the true latent, matched to by its own condition, is itself."""
+    return F.mse_loss(to_itself.apply(latent), latent)

@@ -1,0 +1,209 @@
+"""The three stages: an autoencoder, a matching network on its latents, a denoiser on the warps of that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from midms.confidence.calibrated import Calibrated
+from midms.diffusion.denoisers import Bridge, Unconditional
+from midms.diffusion.patchified import Patchified
+from midms.diffusion.schedule import signal_and_noise
+from midms.matching.correlation import Correlation
+from midms.matching.features.pyramid import PyramidFeatures
+from midms.matching.match import FactoredMatch
+from midms.training import losses
+from midms.training.album import Album, Shot, pool
+from midms.types import Context
+
+TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle": 0.0, "reconstruction": 0.0}
+"""Weights of the matching losses. The last three are the paper's; `benchmarks/ablation.py` says what each gives."""
+RIGHT = 0.05  # a match is right if it is visible and off by less than so many widths
+
+
+def psnr(a: Float[Tensor, "b 3 y x"], b: Float[Tensor, "b 3 y x"]) -> Float[Tensor, ""]:
+    """Mean over pictures, in dB, of pictures in [-1, 1]."""
+    return -10 * ((a.clamp(-1, 1) - b) / 2).pow(2).mean((1, 2, 3)).log10().mean()
+
+
+def differences(x: Float[Tensor, "b c y x"]) -> tuple[Tensor, Tensor]:
+    """Between neighbours, across and down."""
+    return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+
+
+@torch.inference_mode()
+def encode(autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
+    """Latents of the whole album, in half precision."""
+    device = next(autoencoder.parameters()).device
+    pieces = torch.arange(len(album)).split(64)
+    return torch.cat(
+        [autoencoder.encode(album.images(i).to(device)).half().cpu() for i in tqdm(pieces, desc="encoding", unit_scale=64)]
+    )
+
+
+@dataclass
+class AutoencoderStage:
+    """Reconstruction in L1 and in differences between neighbours, with a little noise on the latents."""
+
+    network: Patchified
+    album: Album
+    held_out: Album
+    device: torch.device
+    batch: int = 8
+    learning_rate: float = 2e-3
+    name: str = "autoencoder"
+
+    def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        index = torch.randint(len(self.album), (self.batch,), generator=generator)
+        image = self.album.images(index)
+        flip = torch.rand(self.batch, 1, 1, 1, generator=generator) < 0.5
+        image = torch.where(flip, image.flip(-1), image).to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            latent = self.network.encode(image).float()
+            noise = torch.randn(latent.shape, generator=generator).to(self.device)
+            output = self.network.decode(latent + 0.03 * noise).float()
+        error = F.l1_loss(output, image)
+        edges = sum(F.l1_loss(a, b) for a, b in zip(differences(output), differences(image), strict=True))
+        return error + 0.5 * edges + 1e-4 * latent.pow(2).mean(), {"l1": error.item()}
+
+    @torch.inference_mode()
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        index = torch.arange(min(256, len(self.held_out)))
+        image = self.held_out.images(index).to(self.device)
+        return {"psnr": psnr(network.decode(network.encode(image)), image).item()}
+
+
+class MatchingNetwork(nn.Module):
+    """Features and the confidence that is calibrated with them."""
+
+    def __init__(self, features: PyramidFeatures, confidence: Calibrated) -> None:
+        super().__init__()
+        self.features, self.confidence = features, confidence
+
+
+@dataclass
+class MatchingStage:
+    """Exact correspondence, visibility, and the paper's losses, for the first match and for re-matching.
+
+    What `iterate` will see is imitated: a mixture of truth and warp with some noise.
+    """
+
+    network: MatchingNetwork
+    album: Album
+    held_out: Album
+    latents: Float[Tensor, "n c h w"]
+    held_out_latents: Float[Tensor, "n c h w"]
+    device: torch.device
+    terms: Mapping[str, float]
+    matcher: Correlation
+    batch: int = 16
+    learning_rate: float = 1.5e-3
+    name: str = "matching"
+
+    def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        shot = self.album.shoot(*self.album.draw(self.batch, generator))
+        source, truth = (self.latents[i].float().to(self.device) for i in (shot.exemplar, shot.answer))
+        sketch, photo = (maps.to(self.device) for maps in (self.album.sketches(shot.answer), self.album.photos(shot.exemplar)))
+        net = self.network.features
+        wanted, offered = net.condition(sketch), net.exemplar(source, photo)
+        match = self.matcher(wanted.first, offered.first)
+        mix, amount = torch.rand(2, self.batch, 1, 1, 1, generator=generator).to(self.device)
+        noise = torch.randn(truth.shape, generator=generator).to(self.device)
+        x0 = torch.lerp(match.apply(source).detach(), truth, mix) + 0.3 * amount * noise
+        again = self.matcher(net.iterate(x0, wanted), offered.again)
+        terms = {name: torch.zeros((), device=self.device) for name in self.terms}
+        for one in (match, again):
+            for name, value in self._supervised(one, shot).items():
+                terms[name] = terms[name] + value
+        if self.terms["domain"] or self.terms["reconstruction"]:
+            own = net.exemplar(truth, self.album.photos(shot.answer).to(self.device))
+            terms["domain"] = losses.domain(wanted.first, own.first, offered.first, match)
+            terms["reconstruction"] = losses.reconstruction(self.matcher(wanted.first, own.first), truth)
+        if self.terms["cycle"]:
+            terms["cycle"] = losses.cycle(match, source) + losses.cycle(again, source)
+        total = sum(weight * terms[name] for name, weight in self.terms.items())
+        return total, {name: value.item() for name, value in terms.items()}
+
+    def _supervised(self, match: FactoredMatch, shot: Shot) -> dict[str, Tensor]:
+        place, visible = shot.place.to(self.device), shot.visible.to(self.device)
+        entropy, distance = losses.exact(match, self.matcher(match.key, match.query), place, visible)
+        trust = self.network.confidence(match).weight
+        with torch.no_grad():
+            off = (losses.exact_places(match, place.shape[-1]) - place).norm(dim=1, keepdim=True) / 2
+            right = pool(visible * (off < RIGHT), place.shape[-1] // trust.shape[-1])
+        doubt = F.binary_cross_entropy(trust.clamp(1e-5, 1 - 1e-5), right)
+        return {"exact": entropy, "distance": distance, "visibility": doubt}
+
+    @torch.inference_mode()
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        count, g = min(128, len(self.held_out) // self.held_out.geometries), self.held_out.geometries
+        shot = self.held_out.shoot(torch.arange(count) * g, torch.arange(count) * g + 1)
+        source = self.held_out_latents[shot.exemplar].float().to(self.device)
+        wanted = network.features.condition(self.held_out.sketches(shot.answer).to(self.device))
+        offered = network.features.exemplar(source, self.held_out.photos(shot.exemplar).to(self.device))
+        match = self.matcher(wanted.first, offered.first)
+        again = self.matcher(network.features.iterate(match.apply(source), wanted), offered.again)
+        figures = {}
+        parts = self.held_out.parts[shot.answer]
+        counted = shot.visible[:, 0].bool() & (parts != 0) & (parts != 13) & (parts != 14)
+        for name, one in (("first", match), ("again", again)):
+            off = (losses.exact_places(one, shot.place.shape[-1]).cpu() - shot.place).norm(dim=1) / 2
+            for radius in (0.025, 0.05, 0.1):
+                figures[f"{name} pck@{radius}"] = (off[counted] < radius).float().mean().item()
+            figures[f"{name} error in widths"] = off[counted].mean().item()
+        return figures
+
+
+@dataclass
+class DiffusionStage:
+    """A denoiser on cached warps.
+
+    The bridge learns x0 = warp + network from noised mixtures of truth and warp, since that is what it meets at
+    inference; the unconditional network learns to predict the noise in true latents, as in the paper.
+    """
+
+    network: Bridge | Unconditional
+    album: Album
+    latents: Float[Tensor, "n c h w"]
+    warps: Float[Tensor, "s g g c h w"]
+    trusts: Float[Tensor, "s g g 1 h w"]
+    device: torch.device
+    schedule: str
+    batch: int = 32
+    learning_rate: float = 8e-4
+    name: str = "bridge"
+
+    def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        exemplar, answer = self.album.draw(self.batch, generator)
+        truth, context = self._batch(exemplar, answer)
+        bridge = isinstance(self.network, Bridge)
+        timestep = torch.randint(*((150, 980) if bridge else (5, 995)), (self.batch,), generator=generator)
+        signal, noise = (torch.tensor(level).view(-1, 1, 1, 1).to(self.device) for level in zip(
+            *(signal_and_noise(self.schedule, int(t)) for t in timestep), strict=True
+        ))
+        draw = torch.randn(truth.shape, generator=generator).to(self.device)
+        if not bridge:
+            x = signal * truth + noise * draw
+            return self.network.loss(x, timestep.to(self.device), truth, draw), {}
+        mix = (1.5 * torch.rand(self.batch, 1, 1, 1, generator=generator) - 0.5).clamp(0, 1).to(self.device)
+        x = signal * torch.lerp(truth, context.warp, mix) + noise * draw
+        x0 = self.network.denoise(x, timestep.to(self.device), signal, noise, context)
+        return F.mse_loss(x0, truth), {}
+
+    def _batch(self, exemplar: Tensor, answer: Tensor) -> tuple[Tensor, Context]:
+        g = self.album.geometries
+        style, source, target = exemplar // g, exemplar % g, answer % g
+        warp, trust = (cache[style, source, target].float().to(self.device) for cache in (self.warps, self.trusts))
+        truth = self.latents[answer].float().to(self.device)
+        return truth, Context(warp, self.album.sketches(answer).to(self.device), trust)
+
+    @torch.inference_mode()
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """No figures of its own: `python -m benchmarks.faces` measures the composed loop."""
+        return {}

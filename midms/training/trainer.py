@@ -1,0 +1,155 @@
+"""One training loop: progress bar, atomic checkpoints, exact resume, a record that writes itself."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+CHECKPOINT_EVERY = 60.0  # seconds
+
+
+class Task(Protocol):
+    """What a stage trains."""
+
+    name: str
+    network: nn.Module
+    learning_rate: float
+
+    def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """The loss of one step, every random choice taken from `generator`; and its terms, for the record."""
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """Figures on held-out faces."""
+
+
+class Interrupted(Exception):
+    """Training stopped before its last step; the checkpoint continues it."""
+
+
+def fit(task: Task, steps: int, out: Path, seed: int, minutes: float | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """Train to `steps`, continuing from `out/{name}.checkpoint` if there is one.
+
+    The draws of a step follow from (seed, step) alone, so a resumed run takes the same steps as an unbroken one.
+
+    Args:
+        task: network, loss and evaluation.
+        steps: steps in all, over which the learning rate rises and falls.
+        out: folder for the checkpoint.
+        seed: of every draw.
+        minutes: stop after so long, leaving the checkpoint.
+
+    Returns:
+        The network with averaged weights, and the record of the run.
+
+    Raises:
+        Interrupted: time ran out or the user interrupted.
+        ValueError: the checkpoint belongs to a run with other settings.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{task.name}.checkpoint"
+    optimiser = torch.optim.AdamW(task.network.parameters(), task.learning_rate, betas=(0.9, 0.98), weight_decay=1e-2)
+    averaged = AveragedModel(task.network, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=False)
+    state: dict[str, Any] = {"step": 0, "losses": [], "seconds": 0.0, "settings": {"steps": steps, "seed": seed}}
+    if path.exists():
+        state = _resume(path, state["settings"], task.network, averaged, optimiser)
+    started = saved = time.monotonic()
+    before = state["seconds"]
+
+    def save() -> None:
+        state["seconds"] = before + time.monotonic() - started
+        parts = {"network": task.network, "averaged": averaged, "optimiser": optimiser}
+        temporary = path.with_suffix(".tmp")
+        torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, temporary)
+        os.replace(temporary, path)
+
+    bar = tqdm(total=steps, initial=state["step"], desc=task.name, unit="step", mininterval=2)
+    try:
+        while state["step"] < steps:
+            state["losses"].append(_step(task, optimiser, averaged, state["step"], steps, seed))
+            state["step"] += 1
+            bar.update()
+            if state["step"] % 20 == 0:
+                bar.set_postfix({k: f"{v:.4f}" for k, v in _recent(state["losses"]).items()}, refresh=False)
+            now = time.monotonic()
+            if now - saved > CHECKPOINT_EVERY:
+                save()
+                saved = now
+            if minutes is not None and now - started > 60 * minutes:
+                raise Interrupted(f"{task.name}: {state['step']} of {steps} steps after {minutes} minutes; run again to go on")
+    except KeyboardInterrupt:
+        raise Interrupted(f"{task.name}: interrupted at step {state['step']} of {steps}; run again to go on") from None
+    finally:
+        save()
+        bar.close()
+    network = averaged.module.eval()
+    record = {
+        "steps": steps,
+        "seed": seed,
+        "minutes": round(state["seconds"] / 60, 2),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "last losses": {k: round(v, 5) for k, v in _recent(state["losses"], 200).items()},
+        "held out": task.evaluate(network),
+        **machine(),
+    }
+    return network, record
+
+
+def _step(task: Task, optimiser: torch.optim.Optimizer, averaged: AveragedModel, step: int, steps: int, seed: int) -> dict[str, float]:
+    for group in optimiser.param_groups:
+        fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps))
+        group["lr"] = task.learning_rate * min(1.0, (step + 1) / 100) * fall
+    loss, terms = task.loss(torch.Generator().manual_seed(seed * 1_000_003 + step))
+    if not torch.isfinite(loss):
+        raise FloatingPointError(f"{task.name}: the loss is {loss.item()} at step {step}")
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(task.network.parameters(), 1.0)
+    optimiser.step()
+    averaged.update_parameters(task.network)
+    return {"loss": loss.item(), **terms}
+
+
+def _resume(
+    path: Path, settings: dict[str, Any], network: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
+) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    if state["settings"] != settings:
+        raise ValueError(f"{path} was made with {state['settings']}, this run has {settings}; choose another --out")
+    network.load_state_dict(state.pop("network"))
+    averaged.load_state_dict(state.pop("averaged"))
+    optimiser.load_state_dict(state.pop("optimiser"))
+    return state
+
+
+def _recent(losses: list[dict[str, float]], count: int = 50) -> dict[str, float]:
+    last = losses[-count:]
+    return {name: sum(step[name] for step in last) / len(last) for name in last[0]} if last else {}
+
+
+def machine() -> dict[str, Any]:
+    """Versions, hardware and date, for results files."""
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in ("torch", "diffusers", "numpy")} | {"python": platform.python_version()},
+        "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU, {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Atomically."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(temporary, path)
