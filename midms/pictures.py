@@ -1,0 +1,219 @@
+"""Whatever a person calls a picture, to a tensor in [-1, 1] and back. Nothing else reads or writes picture files."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
+"""A path, a PIL image, an array [Y X] or [Y X 1..4], a tensor [Y X], [1..4 Y X] or [1 1..4 Y X].
+
+Integers span their type (8 or 16 bits); floats are in [0, 1], or in [-1, 1] if any is negative.
+"""
+
+SMALLEST = 8
+"""Fewest pixels a side."""
+LARGEST = 4096
+"""Most pixels a side; bigger pictures are reduced on reading."""
+LONGEST = 4
+"""Greatest ratio of the longer to the shorter side."""
+NEARLY_WHITE = 0.75
+"""Mean lightness of the opaque part from which a mostly transparent picture is laid on black."""
+
+
+class PictureError(ValueError):
+    """A picture cannot be read or written; the message is one line that names it and says why."""
+
+
+def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
+    """The picture upright, in RGB, opaque, in [-1, 1]; of a moving one, the first frame.
+
+    Transparent pictures are laid on white, or on black if most of the picture is transparent and the rest nearly
+    white.
+
+    Args:
+        picture: a `Picture`; anything else is refused.
+        name: what errors call a picture that has no path.
+
+    Raises:
+        PictureError: it is missing, damaged, too small, too narrow, not finite, or no picture at all.
+    """
+    if isinstance(picture, str | os.PathLike):
+        with _opened(Path(picture)) as image:
+            return _rgb(_array(image, str(picture)), str(picture))
+    if isinstance(picture, Image.Image):
+        return _rgb(_array(picture, name), name)
+    if isinstance(picture, Tensor):
+        return _rgb(_channels_last(picture.detach().cpu(), name), name)
+    if isinstance(picture, np.ndarray):
+        return _rgb(picture, name)
+    raise PictureError(f"{name}: expected a path, a PIL image, an array or a tensor, got {type(picture).__name__}")
+
+
+def _opened(path: Path) -> Image.Image:
+    if not path.exists():
+        raise PictureError(f"{path}: no such file")
+    if not path.is_file():
+        raise PictureError(f"{path}: not a file, expected a picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return Image.open(path)
+    except UnidentifiedImageError:
+        raise PictureError(f"{path}: not a picture of a known format") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise PictureError(f"{path}: has more than {limit} million pixels, which is refused as unsafe") from None
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be opened ({error.strerror or error})") from None
+
+
+def check_shape(height: int, width: int, name: str) -> None:
+    """Refuse what is too small or too narrow to be matched.
+
+    Raises:
+        PictureError: a side is below `SMALLEST`, or one side is more than `LONGEST` times the other.
+    """
+    if min(height, width) < SMALLEST:
+        raise PictureError(f"{name}: is {width} x {height} pixels, expected at least {SMALLEST} x {SMALLEST}")
+    if max(height, width) > LONGEST * min(height, width):
+        raise PictureError(
+            f"{name}: is {width} x {height} pixels, expected the longer side at most {LONGEST} times the shorter"
+        )
+
+
+def _array(image: Image.Image, name: str) -> np.ndarray:
+    """[Y X] of the modes with more than 8 bits, [Y X 3] or [Y X 4] of all others, upright."""
+    check_shape(image.height, image.width, name)
+    try:
+        upright = ImageOps.exif_transpose(image)
+        upright.load()
+    except Exception as error:  # decoders of damaged files raise whatever they like
+        raise PictureError(f"{name}: damaged picture ({_one_line(error)})") from None
+    if upright.mode.startswith("I;16") or upright.mode == "F":
+        return np.asarray(upright)
+    if upright.mode == "I":
+        return np.asarray(upright).clip(0, 65535).astype(np.uint16)
+    try:
+        colours = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+    except ValueError:
+        raise PictureError(f"{name}: pictures of mode {upright.mode} are not supported, save it as RGB") from None
+    return np.asarray(colours.reduce(math.ceil(max(colours.size) / LARGEST)))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _channels_last(picture: Tensor, name: str) -> np.ndarray:
+    planes = picture[0] if picture.ndim == 4 and len(picture) == 1 else picture
+    if planes.ndim not in (2, 3):
+        raise PictureError(f"{name}: expected a tensor [Y X], [1..4 Y X] or [1 1..4 Y X], got {list(picture.shape)}")
+    planes = planes.float() if planes.is_floating_point() else planes
+    return (planes if planes.ndim == 2 else planes.movedim(0, -1)).numpy()
+
+
+def _rgb(array: np.ndarray, name: str) -> Float[Tensor, "1 3 Y X"]:
+    planes = array[..., None] if array.ndim == 2 else array
+    if planes.ndim != 3 or planes.shape[-1] not in (1, 2, 3, 4):
+        raise PictureError(f"{name}: expected 1 to 4 channels of height and width, got the shape {list(array.shape)}")
+    check_shape(planes.shape[0], planes.shape[1], name)
+    unit = _unit(planes, name)
+    colour, alpha = (unit[..., :-1], unit[..., -1:]) if planes.shape[-1] in (2, 4) else (unit, None)
+    if alpha is not None:
+        colour = colour * alpha + _backdrop(colour, alpha) * (1 - alpha)
+    colour = np.array(np.broadcast_to(colour, (*colour.shape[:2], 3)))
+    return torch.from_numpy(colour).permute(2, 0, 1)[None] * 2 - 1
+
+
+def _unit(array: np.ndarray, name: str) -> np.ndarray:
+    """The array's values as float32 in [0, 1]."""
+    if array.dtype == bool:
+        return array.astype(np.float32)
+    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+    if array.dtype.kind not in "iuf":
+        raise PictureError(f"{name}: expected numbers, got {array.dtype}")
+    low, high = float(array.min()), float(array.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise PictureError(f"{name}: holds values that are not finite")
+    if array.dtype.kind in "iu":
+        if low < 0 or high > 255:
+            raise PictureError(f"{name}: integers must be in 0..255, or uint16, got {low:.0f} to {high:.0f}")
+        return array.astype(np.float32) / np.float32(255)
+    if low < -1.1 or high > 1.1:
+        raise PictureError(f"{name}: floats must be in [0, 1] or [-1, 1], got {low:.3g} to {high:.3g}")
+    values = array.astype(np.float32)
+    return ((values + 1) / 2 if low < 0 else values).clip(0, 1)
+
+
+def _backdrop(colour: np.ndarray, alpha: np.ndarray) -> float:
+    """1 for white, 0 for black."""
+    visible = float(alpha.mean())
+    lightness = float((colour * alpha).mean()) / max(visible, 1e-6)
+    return 0.0 if visible < 0.5 and lightness > NEARLY_WHITE else 1.0
+
+
+def native_size(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:
+    """Height and width with the shorter side nearest `size` and both whole multiples of `multiple`."""
+    scale = size / min(height, width) / multiple
+    return max(1, round(height * scale)) * multiple, max(1, round(width * scale)) * multiple
+
+
+def resize(image: Float[Tensor, "b c Y X"], size: tuple[int, int]) -> Float[Tensor, "b c y x"]:
+    """To `size` (height, width), averaging over the area of each new pixel."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return F.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def to_pil(image: Float[Tensor, "1 c Y X"]) -> Image.Image:
+    """An 8-bit picture of a tensor in [-1, 1], clipped; one channel gives a grey picture, three colour."""
+    bytes_ = ((image[0].detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray((bytes_[0] if len(bytes_) == 1 else bytes_.permute(1, 2, 0)).contiguous().numpy())
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Find out before the work whether a picture can be saved under this path.
+
+    Raises:
+        PictureError: the suffix is of no known format, the folder does not exist, or the path is a folder.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if Image.registered_extensions().get(suffix) not in Image.SAVE:
+        raise PictureError(f"{target}: cannot write pictures named {suffix or 'without a suffix'}, use .png or .jpg")
+    if target.is_dir():
+        raise PictureError(f"{target}: is a folder, expected the name of a picture to write")
+    if not target.parent.is_dir():
+        raise PictureError(f"{target}: the folder {target.parent} does not exist")
+    if not os.access(target.parent, os.W_OK):
+        raise PictureError(f"{target}: the folder {target.parent} cannot be written to")
+
+
+def save(image: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Write a picture whole or not at all: under another name in the same folder, then renamed.
+
+    Raises:
+        PictureError: see `check_target`; or the format cannot hold the picture; or the disk refuses.
+    """
+    check_target(path)
+    target = Path(path)
+    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    try:
+        image.save(part)
+        os.replace(part, target)
+    except (OSError, ValueError, KeyError) as error:
+        raise PictureError(f"{target}: cannot be written ({_one_line(error)})") from None
+    finally:
+        part.unlink(missing_ok=True)
