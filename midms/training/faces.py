@@ -12,24 +12,30 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from midms.catalog import create
 from midms.checkpoints import load_weights, save_weights
-from midms.confidence.calibrated import Calibrated
-from midms.diffusion.denoisers import Bridge, Unconditional
 from midms.diffusion.patchified import Patchified
-from midms.matching.correlation import Correlation
-from midms.matching.features.pyramid import PyramidFeatures
-from midms.presets import FACES
+from midms.presets import PRESETS
+from midms.protocols import ConfidenceEstimator, FeatureExtractor
 from midms.training.album import Album, open_album
 from midms.training.stages import TERMS, AutoencoderStage, DiffusionStage, MatchingNetwork, MatchingStage, encode
 from midms.training.trainer import Interrupted, fit, write_json
 
-STEPS = {"autoencoder": 9_000, "matching": 5_000, "bridge": 20_000, "unconditional": 4_000}
+STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
+PRESET = {"bridge": "midm-faces", "unconditional": "midm-faces-paper"}
+
+
+def part(slot: str, preset: str = "midm-faces") -> Any:
+    """A preset's part with fresh weights: what is trained is what the preset loads."""
+    spec = PRESETS[preset].slots[slot]
+    return create(slot, spec.name, **spec.arguments)
 
 
 def main(args: Namespace) -> int:
@@ -56,39 +62,40 @@ def main(args: Namespace) -> int:
 
 
 def _autoencoder(out: Path, album: Album, held_out: Album, device: torch.device, args: Namespace) -> AutoencoderStage:
-    network = Patchified(**FACES["autoencoder"]).to(device, memory_format=torch.channels_last)
+    network = part("autoencoder").to(device, memory_format=torch.channels_last)
     return AutoencoderStage(network, album, held_out, device)
 
 
 def _matching(out: Path, album: Album, held_out: Album, device: torch.device, args: Namespace) -> MatchingStage:
-    autoencoder = _load(Patchified(**FACES["autoencoder"]), out / "autoencoder.safetensors", device)
-    network = MatchingNetwork(PyramidFeatures(**FACES["features"]), Calibrated(**FACES["confidence"])).to(device)
+    autoencoder = _load(part("autoencoder"), out / "autoencoder.safetensors", device)
+    network = MatchingNetwork(part("features"), part("confidence")).to(device)
     terms = TERMS | json.loads(args.terms or "{}")
     return MatchingStage(
         network.to(memory_format=torch.channels_last), album, held_out, encode(autoencoder, album),
-        encode(autoencoder, held_out), device, terms, Correlation(**FACES["matcher"]),
+        encode(autoencoder, held_out), device, terms, part("matcher"),
     )  # fmt: skip
 
 
 def _diffusion(out: Path, album: Album, held_out: Album, device: torch.device, args: Namespace) -> DiffusionStage:
-    autoencoder = _load(Patchified(**FACES["autoencoder"]), out / "autoencoder.safetensors", device)
-    features = _load(PyramidFeatures(**FACES["features"]), out / "features.safetensors", device)
-    confidence = _load(Calibrated(**FACES["confidence"]), out / "confidence.safetensors", device)
+    autoencoder = _load(part("autoencoder"), out / "autoencoder.safetensors", device)
+    features = _load(part("features"), out / "features.safetensors", device)
+    confidence = _load(part("confidence"), out / "confidence.safetensors", device)
     latents = encode(autoencoder, album)
-    kind = {"bridge": Bridge, "unconditional": Unconditional}[args.denoiser]
-    network = kind(**FACES[args.denoiser]).to(device, memory_format=torch.channels_last)
+    preset = PRESET[args.denoiser]
+    network = part("denoiser", preset).to(device, memory_format=torch.channels_last)
+    schedule = part("sampler", preset).schedule
     warps, trusts = torch.empty(0), torch.empty(0)
     if args.denoiser == "bridge":
         warps, trusts = warp_all(features, confidence, album, latents, device)
-    return DiffusionStage(network, album, latents, warps, trusts, device, FACES["schedule"], name=args.denoiser)
+    return DiffusionStage(network, album, latents, warps, trusts, device, schedule, name=args.denoiser)
 
 
 @torch.inference_mode()
 def warp_all(
-    features: PyramidFeatures, confidence: Calibrated, album: Album, latents: Float[Tensor, "n c h w"], device: torch.device
+    features: FeatureExtractor, confidence: ConfidenceEstimator, album: Album, latents: Float[Tensor, "n c h w"], device: torch.device
 ) -> tuple[Float[Tensor, "s g g c h w"], Float[Tensor, "s g g 1 h w"]]:
     """First warps and the trust in them for every pair of every style, [style, exemplar, answer], in half precision."""
-    matcher, g = Correlation(**FACES["matcher"]), album.geometries
+    matcher, g = part("matcher"), album.geometries
     styles, (c, h, w) = len(album) // g, latents.shape[1:]
     warps, trusts = latents.new_zeros(styles, g, g, c, h, w), latents.new_zeros(styles, g, g, 1, h, w)
     for chosen in tqdm(torch.arange(styles).split(8), desc="warping", unit_scale=8):

@@ -29,28 +29,25 @@ def exact_places(match: FactoredMatch, size: int) -> Float[Tensor, "b 2 y x"]:
 
 
 def exact(
-    match: FactoredMatch, back: FactoredMatch, place: Float[Tensor, "b 2 y x"], weight: Float[Tensor, "b 1 y x"]
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Cross-entropy of the match in both directions with the exact one, and its distance in widths.
+    match: FactoredMatch, place: Float[Tensor, "b 2 y x"], weight: Float[Tensor, "b 1 y x"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of the match with the exact one, in both directions.
 
     A pixel's exact counterpart lies between four cells of the exemplar; its target is their bilinear mixture, so that
     the expected position, not only the best cell, becomes right. Nothing of size N x M is formed.
 
     Args:
-        match: from a correlation matcher; its row bias is minus the rows' logsumexp.
-        back: the same matcher's match from exemplar to condition.
-        place: where each pixel lies in the exemplar, in [-1, 1].
-        weight: of each pixel; zero where the exemplar does not show it.
+        match: from a correlation matcher.
+        place: where pixels lie in the exemplar, in [-1, 1]; as many to each cell of the condition.
+        weight: of each of them; zero where the exemplar does not show it.
     """
     stride = place.shape[-1] // match.query.shape[-1]
     query = match.query.repeat_interleave(stride, -1).repeat_interleave(stride, -2)
     positive = match.scale * (query * sample(match.key, place)).sum(1, keepdim=True)
-    row_mass = -match.row_bias[:, None].repeat_interleave(stride, -1).repeat_interleave(stride, -2)
-    column_mass = sample(-back.row_bias[:, None], place)
+    row_mass = match.log_mass().repeat_interleave(stride, -1).repeat_interleave(stride, -2)
+    column_mass = sample(match.transpose().log_mass(), place)
     total = weight.sum().clamp(min=1)
-    entropy = ((row_mass + 0.3 * column_mass - 1.3 * positive) * weight).sum() / total
-    error = (exact_places(match, place.shape[-1]) - place) / 2
-    return entropy, (error.abs().sum(1, keepdim=True) * weight).sum() / total
+    return ((row_mass + 0.3 * column_mass - 1.3 * positive) * weight).sum() / total
 
 
 def domain(

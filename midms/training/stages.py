@@ -118,8 +118,9 @@ class MatchingStage:
         x0 = torch.lerp(match.apply(source).detach(), truth, mix) + 0.3 * amount * noise
         again = self.matcher(net.iterate(x0, wanted), offered.again)
         terms = {name: torch.zeros((), device=self.device) for name in self.terms}
+        corner = torch.randint(2, (2,), generator=generator).tolist()
         for one in (match, again):
-            for name, value in self._supervised(one, shot).items():
+            for name, value in self._supervised(one, shot, corner).items():
                 terms[name] = terms[name] + value
         if self.terms["domain"] or self.terms["reconstruction"]:
             own = net.exemplar(truth, self.album.photos(shot.answer).to(self.device))
@@ -130,13 +131,16 @@ class MatchingStage:
         total = sum(weight * terms[name] for name, weight in self.terms.items())
         return total, {name: value.item() for name, value in terms.items()}
 
-    def _supervised(self, match: FactoredMatch, shot: Shot) -> dict[str, Tensor]:
+    def _supervised(self, match: FactoredMatch, shot: Shot, corner: list[int]) -> dict[str, Tensor]:
         place, visible = shot.place.to(self.device), shot.visible.to(self.device)
-        entropy, distance = losses.exact(match, self.matcher(match.key, match.query), place, visible)
+        found = losses.exact_places(match, place.shape[-1])
+        place, visible, found = (t[..., corner[0] :: 2, corner[1] :: 2] for t in (place, visible, found))
+        off = found - place
+        distance = (off.abs().sum(1, keepdim=True) / 2 * visible).sum() / visible.sum().clamp(min=1)
+        entropy = losses.exact(match, place, visible)
         trust = self.network.confidence(match).weight
-        with torch.no_grad():
-            off = (losses.exact_places(match, place.shape[-1]) - place).norm(dim=1, keepdim=True) / 2
-            right = pool(visible * (off < RIGHT), place.shape[-1] // trust.shape[-1])
+        right = visible * (off.detach().norm(dim=1, keepdim=True) / 2 < RIGHT)
+        right = pool(right, place.shape[-1] // trust.shape[-1])
         doubt = F.binary_cross_entropy(trust.clamp(1e-5, 1 - 1e-5), right)
         return {"exact": entropy, "distance": distance, "visibility": doubt}
 
@@ -189,8 +193,8 @@ class DiffusionStage:
         ))
         draw = torch.randn(truth.shape, generator=generator).to(self.device)
         if not bridge:
-            x = signal * truth + noise * draw
-            return self.network.loss(x, timestep.to(self.device), truth, draw), {}
+            x0 = self.network.denoise(signal * truth + noise * draw, timestep.to(self.device), signal, noise, None)
+            return F.mse_loss(x0 / noise, truth / noise), {}
         mix = (1.5 * torch.rand(self.batch, 1, 1, 1, generator=generator) - 0.5).clamp(0, 1).to(self.device)
         x = signal * torch.lerp(truth, context.warp, mix) + noise * draw
         x0 = self.network.denoise(x, timestep.to(self.device), signal, noise, context)

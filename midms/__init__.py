@@ -1,0 +1,28 @@
+"""Exemplar-based image translation from parts: match, warp, denoise, match again. Importing this loads no torch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from midms.catalog import available, create, register
+    from midms.compose import build
+    from midms.presets import Spec
+
+__all__ = ["Spec", "available", "build", "create", "register"]
+__version__ = "0.1.0"
+
+_HOME = {
+    "Spec": "midms.presets",
+    "available": "midms.catalog",
+    "build": "midms.compose",
+    "create": "midms.catalog",
+    "register": "midms.catalog",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'midms' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,63 @@
+"""Denoising diffusion implicit models, cut in half at x0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.diffusion.schedule import levels
+from midms.types import Draw, Level, Step
+
+
+@dataclass(frozen=True)
+class DDIM:
+    """Song et al. 2021 (arXiv:2010.02502), eq. 12.
+
+    | here        | there                              |
+    |-------------|------------------------------------|
+    | `step.x0`   | predicted x_0                      |
+    | `step.eps`  | epsilon_theta(x_t)                 |
+    | `churn`     | sigma_t                            |
+    | `to.signal` | sqrt(alpha_{t-1}), `to.noise` sqrt(1 - alpha_{t-1}) |
+
+    Args:
+        timesteps: from the noisiest to the cleanest; what the network is told.
+        schedule: one of `midms.diffusion.schedule.SCHEDULES`.
+        eta: 0 is deterministic, 1 has the variance of DDPM.
+        levels: follows from the others.
+
+    Raises:
+        ValueError: timesteps do not fall, the schedule is unknown, or eta is not in [0, 1].
+    """
+
+    timesteps: tuple[int, ...]
+    schedule: str = "cosine"
+    eta: float = 0.0
+    levels: tuple[Level, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta must be between 0 and 1, got {self.eta}")
+        object.__setattr__(self, "levels", levels(self.schedule, tuple(self.timesteps)))
+
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+        """Bring a clean latent to the first level."""
+        start = self.levels[0]
+        return start.signal * x0 + start.noise * draw(tuple(x0.shape)).to(x0)
+
+    def predict(
+        self, denoise: Callable[[Tensor, Level], Tensor], x: Float[Tensor, "b c h w"], level: Level, previous: Step | None
+    ) -> Step:
+        """x0, and the eps that explains x with it."""
+        x0 = denoise(x, level)
+        return Step(level, x0, (x - level.signal * x0) / level.noise)
+
+    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+        """x at the next level, from an x0 that may have been edited and the eps that was predicted."""
+        here = step.level
+        churn = self.eta * to.noise / here.noise * (1 - (here.signal / to.signal) ** 2) ** 0.5
+        x = to.signal * step.x0 + (to.noise**2 - churn**2) ** 0.5 * step.eps
+        return x + churn * draw(tuple(x.shape)).to(x) if churn else x

@@ -1,0 +1,137 @@
+"""Networks wrapped once: whatever they predict, a denoiser gives x0."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.unets.unet_2d import UNet2DModel
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from midms.types import Context, Level
+
+PREDICTIONS = ("eps", "v", "x0")
+
+
+def unet(
+    inputs: int, outputs: int, widths: tuple[int, ...], attention: tuple[bool, ...], layers: int, head_dim: int, norm_groups: int
+) -> UNet2DModel:
+    """A diffusers U-Net with one level a width and attention where it is asked for."""
+    return UNet2DModel(
+        in_channels=inputs,
+        out_channels=outputs,
+        layers_per_block=layers,
+        block_out_channels=widths,
+        down_block_types=tuple("AttnDownBlock2D" if attend else "DownBlock2D" for attend in attention),
+        up_block_types=tuple("AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attention)),
+        attention_head_dim=head_dim,
+        norm_num_groups=norm_groups,
+    )
+
+
+def run(network: UNet2DModel, x: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"]) -> Float[Tensor, "b o h w"]:
+    """The network on a grid of any size: padded by repetition to what its levels need, and cut back."""
+    h, w = x.shape[-2:]
+    multiple = 2 ** (len(network.config["block_out_channels"]) - 1)
+    down, right = -h % multiple, -w % multiple
+    if down or right:
+        x = F.pad(x, (0, right, 0, down), mode="replicate")
+    return network(x.contiguous(memory_format=torch.channels_last), timestep).sample[..., :h, :w]
+
+
+class Unconditional(nn.Module):
+    """The paper's denoiser: sees the noisy latent alone (MIDMs, arXiv:2209.11047, sec. 3.2).
+
+    Args:
+        channels: of the latent.
+        widths: channels of each level.
+        attention: whether each level attends.
+        layers: residual blocks a level.
+        head_dim: width of an attention head.
+        norm_groups: groups of the normalisation.
+        prediction: what the network was trained to predict: "eps", "v" (Salimans and Ho 2022) or "x0".
+
+    Raises:
+        ValueError: the prediction is none of these.
+    """
+
+    def __init__(
+        self,
+        channels: int = 8,
+        widths: tuple[int, ...] = (64, 96, 128),
+        attention: tuple[bool, ...] = (False, True, True),
+        layers: int = 1,
+        head_dim: int = 32,
+        norm_groups: int = 16,
+        prediction: str = "eps",
+    ) -> None:
+        super().__init__()
+        if prediction not in PREDICTIONS:
+            raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}, got {prediction!r}")
+        self.channels, self.prediction = channels, prediction
+        self.network = unet(channels, channels, widths, attention, layers, head_dim, norm_groups)
+
+    def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
+        """x0 at one level for the whole batch; the context is not looked at."""
+        timestep = torch.full((len(x),), level.timestep, device=x.device)
+        return self.denoise(x, timestep, x.new_tensor(level.signal), x.new_tensor(level.noise), context)
+
+    def denoise(
+        self, x: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"], signal: Tensor, noise: Tensor, context: Context | None
+    ) -> Float[Tensor, "b c h w"]:
+        """x0, each sample at a level of its own; `signal` and `noise` broadcast over x."""
+        output = run(self.network, x, timestep)
+        if self.prediction == "eps":
+            return (x - noise * output) / signal
+        if self.prediction == "v":
+            return signal * x - noise * output
+        return output
+
+
+class Bridge(nn.Module):
+    """A denoiser that starts from the warp: x0 = warp + network(x, warp, condition, trust).
+
+    Where the warp is right there is nothing left to predict; where it is not trusted the condition says what is
+    missing. Trained on noised mixtures of truth and warp.
+
+    Args:
+        channels: of the latent.
+        condition_channels: of the condition map.
+        stride: pixels a latent cell; the condition is folded to the grid with it.
+        widths: channels of each level.
+        attention: whether each level attends.
+        layers: residual blocks a level.
+        head_dim: width of an attention head.
+        norm_groups: groups of the normalisation.
+    """
+
+    def __init__(
+        self,
+        channels: int = 8,
+        condition_channels: int = 2,
+        stride: int = 4,
+        widths: tuple[int, ...] = (64, 96, 128),
+        attention: tuple[bool, ...] = (False, True, True),
+        layers: int = 1,
+        head_dim: int = 32,
+        norm_groups: int = 16,
+    ) -> None:
+        super().__init__()
+        self.channels, self.condition_channels, self.stride = channels, condition_channels, stride
+        inputs = 2 * channels + condition_channels * stride * stride + 1
+        self.network = unet(inputs, channels, widths, attention, layers, head_dim, norm_groups)
+        nn.init.zeros_(self.network.conv_out.weight)
+        nn.init.zeros_(self.network.conv_out.bias)
+
+    def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
+        """x0 at one level for the whole batch."""
+        timestep = torch.full((len(x),), level.timestep, device=x.device)
+        return self.denoise(x, timestep, x.new_tensor(level.signal), x.new_tensor(level.noise), context)
+
+    def denoise(
+        self, x: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"], signal: Tensor, noise: Tensor, context: Context
+    ) -> Float[Tensor, "b c h w"]:
+        """x0, each sample at a level of its own."""
+        folded = F.pixel_unshuffle(context.condition, self.stride)
+        seen = torch.cat([x, context.warp, folded, context.trust.expand(len(x), 1, *x.shape[-2:])], 1)
+        return context.warp + run(self.network, seen, timestep)

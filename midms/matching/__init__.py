@@ -1,0 +1,20 @@
+"""Which place goes where: features, matchers and their kernels. Importing this imports none of them."""
+
+from midms.registry import Registry
+
+MATCHERS = Registry("matcher", "midms.matchers")
+MATCHERS.row(
+    "correlation", "midms.matching.correlation:Correlation", "softmax of cosine correlation (MIDMs, arXiv:2209.11047)"
+)
+MATCHERS.row(
+    "optimal-transport",
+    "midms.matching.optimal_transport:OptimalTransport",
+    "balanced entropic transport by log-domain Sinkhorn (Cuturi 2013, arXiv:1306.0895)",
+)
+
+FEATURES = Registry("features", "midms.features")
+FEATURES.row("midm", "midms.matching.features.midm:MidmFeatures", "the paper's adaptive encoders (arXiv:2209.11047)")
+FEATURES.row(
+    "pyramid", "midms.matching.features.pyramid:PyramidFeatures", "small shared pyramid with attention, trained on faces"
+)
+FEATURES.row("timm", "midms.matching.features.timm_backbone:TimmFeatures", "any frozen timm backbone, on condition maps")
