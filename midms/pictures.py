@@ -48,9 +48,10 @@ def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
     Raises:
         PictureError: it is missing, damaged, too small, too narrow, not finite, or no picture at all.
     """
+    name = called(picture, name)
     if isinstance(picture, str | os.PathLike):
         with _opened(Path(picture)) as image:
-            return _rgb(_array(image, str(picture)), str(picture))
+            return _rgb(_array(image, name), name)
     if isinstance(picture, Image.Image):
         return _rgb(_array(picture, name), name)
     if isinstance(picture, Tensor):
@@ -58,6 +59,11 @@ def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
     if isinstance(picture, np.ndarray):
         return _rgb(picture, name)
     raise PictureError(f"{name}: expected a path, a PIL image, an array or a tensor, got {type(picture).__name__}")
+
+
+def called(picture: object, name: str) -> str:
+    """What errors call a picture: its path if it has one, else `name`."""
+    return os.fspath(picture) if isinstance(picture, str | os.PathLike) else name
 
 
 def _opened(path: Path) -> Image.Image:
@@ -164,8 +170,9 @@ def _backdrop(colour: np.ndarray, alpha: np.ndarray) -> float:
     return 0.0 if visible < 0.5 and lightness > NEARLY_WHITE else 1.0
 
 
-def native_size(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:
-    """Height and width with the shorter side nearest `size` and both whole multiples of `multiple`."""
+def native_size(image: Float[Tensor, "b c Y X"], size: int, multiple: int) -> tuple[int, int]:
+    """Height and width of like proportions, the shorter nearest `size`, both whole multiples of `multiple`."""
+    height, width = image.shape[-2:]
     scale = size / min(height, width) / multiple
     return max(1, round(height * scale)) * multiple, max(1, round(width * scale)) * multiple
 

@@ -1,0 +1,229 @@
+"""Translation for people: any pictures in, pictures and the correspondence out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+
+from midms.figure import Line, Sheet, colour_map
+from midms.pictures import PictureError, called, native_size, read, resize, to_pil
+from midms.protocols import Autoencoder, ConditionExtractor, Match
+from midms.types import Draw, Moment, cells
+
+LARGEST = 1024
+"""Pixels of the shorter side beyond which nothing was ever tried."""
+POINTS = 12
+"""Correspondences that a figure shows."""
+SIDE = 256
+"""Pixels a side of a figure's pictures."""
+TITLES = ("condition", "exemplar", "first warp", "result", "confidence")
+
+
+@runtime_checkable
+class Translator(Protocol):
+    """What is asked of a composed method."""
+
+    @property
+    def condition(self) -> ConditionExtractor:
+        """Makes condition maps."""
+
+    @property
+    def autoencoder(self) -> Autoencoder:
+        """Pictures to latents and back."""
+
+    @property
+    def size(self) -> int:
+        """The shorter side in pixels that suits its weights."""
+
+    @property
+    def trajectory(self) -> Callable[..., Iterator[Moment]]:
+        """(condition, exemplar, exemplar_condition, generator) to the moments of the loop."""
+
+    def modules(self) -> list[nn.Module]:
+        """The parts that have weights, which say where and how precisely to compute."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A translated picture and how it came about.
+
+    Attributes:
+        image: the result.
+        warp: the exemplar under the first level's match, decoded.
+        confidence: in the last match, at each pixel of the result, in [0, 1].
+        flow: (x, y) to add to a pixel of the result to find the pixel of the exemplar that the last match takes.
+        correspondences: (x, y) in the result and (x, y) in the exemplar of the most telling points, in pixels.
+        condition: the drawing as it was read.
+        exemplar: at the size at which it was matched.
+        stages: the predicted picture at each level.
+    """
+
+    image: Image.Image
+    warp: Image.Image
+    confidence: Float[Tensor, "Y X"]
+    flow: Float[Tensor, "2 Y X"]
+    correspondences: Float[Tensor, "n 4"]
+    condition: Image.Image
+    exemplar: Image.Image
+    stages: tuple[Image.Image, ...]
+
+    def panels(self) -> tuple[Image.Image, ...]:
+        """The pictures that `TITLES` names."""
+        return self.condition, self.exemplar, self.warp, self.image, colour_map(self.confidence)
+
+    def figure(self, scale: float | None = None) -> Image.Image:
+        """The pictures side by side, with lines between corresponding points of condition and exemplar.
+
+        Args:
+            scale: enlargement of the result; by default to a height of `SIDE` pixels.
+        """
+        sheet = Sheet([self.panels()], TITLES, round(self.image.height * scale) if scale else SIDE)
+        sheet.connect(self.lines(), row=0, columns=(0, 1))
+        return sheet.image
+
+    def lines(self) -> list[Line]:
+        """The correspondences as shares of the width and height of condition and exemplar."""
+        extent = torch.tensor([*self.image.size, *self.exemplar.size])
+        return [((x, y), (u, v)) for x, y, u, v in ((self.correspondences + 0.5) / extent).tolist()]
+
+
+def translate(
+    run: Translator,
+    condition: object,
+    exemplar: object,
+    *,
+    exemplar_condition: object | None = None,
+    seed: int | None = None,
+    generator: torch.Generator | Draw | None = None,
+    size: int | None = None,
+) -> Translation:
+    """Give the exemplar the geometry of the condition.
+
+    The result has the condition's aspect ratio; the exemplar keeps its own.
+
+    Args:
+        run: a composed method, as `build` gives it.
+        condition: the drawing, a `pictures.Picture`.
+        exemplar: the picture whose colours and textures are wanted, a `pictures.Picture`.
+        exemplar_condition: a drawing of the exemplar; by default made from the exemplar itself.
+        seed: of the noise; the same seed gives the same picture.
+        generator: instead of a seed, where the noise comes from.
+        size: pixels of the shorter side; by default the method's own.
+
+    Raises:
+        PictureError: a picture cannot be used.
+        ValueError: seed and generator are both given, or the size is not sensible.
+    """
+    if seed is not None and generator is not None:
+        raise ValueError("give either a seed or a generator, not both")
+    if seed is not None:
+        generator = torch.Generator().manual_seed(seed)
+    stride = run.autoencoder.stride
+    size = run.size if size is None else size
+    if not 8 * stride <= size <= LARGEST:
+        raise ValueError(f"size must be {8 * stride} to {LARGEST} pixels, got {size}")
+    drawing, picture = read(condition, "condition"), read(exemplar, "exemplar")
+    shape = native_size(drawing, size, stride)
+    picture = resize(picture, native_size(picture, size, stride))
+    exemplar_shape = picture.shape[-2], picture.shape[-1]
+    wanted = _drawn(run.condition, drawing, shape, called(condition, "condition"))
+    if exemplar_condition is None:
+        offered = run.condition.photo(picture)
+    else:
+        sketch = read(exemplar_condition, "exemplar_condition")
+        offered = _drawn(run.condition, sketch, exemplar_shape, called(exemplar_condition, "exemplar_condition"))
+    weights = next((p for module in run.modules() for p in module.parameters()), picture)
+    with torch.no_grad():
+        moments = list(run.trajectory(wanted.to(weights), picture.to(weights), offered.to(weights), generator))
+        stages = [to_pil(run.autoencoder.decode(moment.step.x0)) for moment in moments]
+        warp = to_pil(run.autoencoder.decode(moments[0].warp))
+    last = moments[-1]
+    confidence = _enlarge(last.trust.weight, shape)[0, 0].clamp(0, 1).float().cpu()
+    flow = pixel_flow(last.match, shape, exemplar_shape, last.warp)[0].float().cpu()
+    points = telling_points(confidence, wanted[0].float().cpu(), POINTS)
+    return Translation(
+        image=stages[-1],
+        warp=warp,
+        confidence=confidence,
+        flow=flow,
+        correspondences=correspondences(points, flow, exemplar_shape),
+        condition=to_pil(drawing),
+        exemplar=to_pil(picture),
+        stages=tuple(stages),
+    )
+
+
+def _drawn(
+    extractor: ConditionExtractor, picture: Float[Tensor, "1 3 Y X"], shape: tuple[int, int], name: str
+) -> Float[Tensor, "1 k y x"]:
+    """The map of a drawing; what is wrong with it is said with the drawing's name."""
+    try:
+        return extractor.drawing(picture, shape)
+    except ValueError as error:
+        raise PictureError(f"{name}: {error}") from None
+
+
+def pixel_flow(
+    match: Match, shape: tuple[int, int], exemplar_shape: tuple[int, int], like: Tensor
+) -> Float[Tensor, "b 2 Y X"]:
+    """What to add to each pixel's (x, y) to find where in the exemplar a match takes it from.
+
+    Args:
+        match: rows are cells of the condition, columns cells of the exemplar.
+        shape: height and width of the condition in pixels.
+        exemplar_shape: height and width of the exemplar in pixels.
+        like: gives device and dtype.
+    """
+    place = match.apply(_centres(match.transpose().grid, exemplar_shape, like))
+    return _enlarge(place - _centres(match.grid, shape, like), shape)
+
+
+def _centres(grid: tuple[int, int], shape: tuple[int, int], like: Tensor) -> Float[Tensor, "1 2 h w"]:
+    """(x, y) of the middle of each cell, in pixels of a picture of `shape`."""
+    cell = like.new_tensor([shape[1] / grid[1], shape[0] / grid[0]]).view(1, 2, 1, 1)
+    return (cells(grid[0], grid[1], like) + 0.5) * cell - 0.5
+
+
+def _enlarge(planes: Float[Tensor, "b c h w"], shape: tuple[int, int]) -> Float[Tensor, "b c Y X"]:
+    return F.interpolate(planes, shape, mode="bilinear", align_corners=False)
+
+
+def telling_points(
+    confidence: Float[Tensor, "Y X"], condition: Float[Tensor, "k Y X"], count: int
+) -> Int[Tensor, "n 2"]:
+    """(x, y) of pixels that are trusted, lie where the condition has something to say, and are far from each other.
+
+    Args:
+        confidence: in [0, 1].
+        condition: the map; it says something where it varies.
+        count: how many points, or fewer if no more are trusted.
+    """
+    low, high = -F.max_pool2d(-condition, 5, 1, 2), F.max_pool2d(condition, 5, 1, 2)
+    interest = (confidence * (high - low).sum(0)).flatten()
+    pixels = cells(confidence.shape[0], confidence.shape[1], interest)[0].flatten(1).T
+    distance = torch.full_like(interest, float(max(confidence.shape)))
+    chosen: list[int] = []
+    for _ in range(count):
+        best = int((interest * distance).argmax())
+        if interest[best] * distance[best] <= 0:
+            break
+        chosen.append(best)
+        distance = torch.minimum(distance, (pixels - pixels[best]).norm(dim=1))
+    return pixels[chosen].long()
+
+
+def correspondences(
+    points: Int[Tensor, "n 2"], flow: Float[Tensor, "2 Y X"], exemplar_shape: tuple[int, int]
+) -> Float[Tensor, "n 4"]:
+    """(x, y) of points and (x, y) of where a flow finds them in the exemplar."""
+    x, y = points.T
+    height, width = exemplar_shape
+    found = (points + flow[:, y, x].T).clamp(min=0).minimum(flow.new_tensor([width - 1, height - 1]))
+    return torch.cat([points.to(flow), found], 1)
