@@ -61,9 +61,7 @@ def evidence(match: Match) -> Float[Tensor, "b 5 h w"]:
     around = F.avg_pool2d(flow, 3, stride=1, padding=1, count_include_pad=False)
     roughness = torch.linalg.vector_norm(flow - around, dim=1, keepdim=True) / width
     spread = 0.5 * (variance + NEGLIGIBLE**2).log() - math.log(USUAL)
-    return torch.cat(
-        [_log(return_error(match, forward)), similarity, rival - similarity, spread, _log(roughness)], 1
-    )
+    return torch.cat([_log(return_error(match, forward)), similarity, rival - similarity, spread, _log(roughness)], 1)
 
 
 def _log(length: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:

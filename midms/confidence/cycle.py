@@ -58,6 +58,9 @@ def return_error(match: Match, forward: Float[Tensor, "b 2 h w"]) -> Float[Tenso
     Args:
         match: read backwards only.
         forward: (x, y) in the exemplar, in cells, that each cell of the condition is matched to.
+
+    Returns:
+        Distances in widths.
     """
     start = cells(*match.grid, forward)
     backward = match.transpose().apply(start.expand(len(forward), -1, -1, -1))

@@ -48,6 +48,9 @@ class FactoredMatch:
         Args:
             values: on the exemplar's grid; a batch of one serves all.
 
+        Returns:
+            The carried values, in their own precision.
+
         Raises:
             ValueError: the values are not on the exemplar's grid.
         """
@@ -72,10 +75,10 @@ class FactoredMatch:
         return (self.query.to(precise) * self.apply(self.key.to(precise))).sum(1, keepdim=True)
 
     def log_mass(self) -> Float[Tensor, "b 1 h w"]:
-        """log sum_j P[i, j]: each row's mass before `apply` normalises it.
+        """Each row's log sum_j P[i, j], before `apply` normalises it.
 
-        For a match without biases this is minus the log of the softmax's normaliser: the cross-entropy of the match with
-        a known counterpart j is `log_mass - scale * <query_i, key_j>`.
+        For a match without biases it is the log of the softmax's normaliser: the cross-entropy with a known counterpart
+        j is `log_mass - scale * <query_i, key_j>`.
         """
         mass = logsumexp(tokens(self.query), tokens(self.key), self._columns(), self.scale, self.floor, self.via)
         mass = mass.unflatten(1, self.grid)
@@ -104,6 +107,9 @@ def unit(x: Float[Tensor, "b d h w"], eps: float = 1e-6) -> Float[Tensor, "b d h
     Args:
         x: features.
         eps: lengths below it count as zero.
+
+    Returns:
+        Unit vectors and zeros, in the precision of `x`.
     """
     precise = torch.where(x.isfinite().all(1, keepdim=True), x, 0).to(torch.promote_types(x.dtype, torch.float32))
     length = torch.linalg.vector_norm(precise, dim=1, keepdim=True)

@@ -68,20 +68,25 @@ def couple(
         q: rows.
         k: columns.
         v: values of the columns.
-        col_bias: added to each column's logits; None for none.
+        col_bias: added to each column's logits; None for none. A column at -inf takes no part; where all are, the rows
+            get zeros and -inf as their logsumexp.
         scale: one over the temperature.
         floor: lowest inner product, or None.
         via: an implementation's name, or "auto" for the first that has no objection.
+
+    Returns:
+        The values carried to the rows, in `v`'s precision, and the logsumexp, in float32 or better.
 
     Raises:
         ValueError: the shapes do not fit together, or the scale is not positive.
         NoImplementation: the one asked for is unknown or objects; it never falls back.
     """
-    _check(q, k, v, col_bias, scale)
+    if mistake := _mistake(q, k, v, col_bias, scale):
+        raise ValueError(mistake)
     for implementation in IMPLEMENTATIONS:
         if via in ("auto", implementation.name) and not implementation.objections(q, k, v):
             with torch.autocast(q.device.type, enabled=False):
-                return implementation.run(q, k, v, col_bias, scale, floor)
+                return _run(implementation, q, k, v, col_bias, scale, floor)
     raise NoImplementation(f"couple(via={via!r}) cannot run:\n{explain(q, k, v)}")
 
 
@@ -97,19 +102,36 @@ def logsumexp(
     return couple(q, k, k.new_empty(*k.shape[:2], 0), col_bias, scale, floor, via)[1]
 
 
+def _run(
+    implementation: Implementation,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    col_bias: Tensor | None,
+    scale: float,
+    floor: float | None,
+) -> tuple[Tensor, Tensor]:
+    if col_bias is None:
+        return implementation.run(q, k, v, None, scale, floor)
+    barren = (col_bias == -torch.inf).all(1, keepdim=True)
+    out, mass = implementation.run(q, k, v, col_bias.masked_fill(barren, 0), scale, floor)
+    return out.masked_fill(barren[..., None], 0), mass.masked_fill(barren, -torch.inf)
+
+
 def explain(q: Tensor, k: Tensor, v: Tensor) -> str:
     """Each implementation's objections to these tensors."""
     head = f"  q {tuple(q.shape)} k {tuple(k.shape)} v {tuple(v.shape)} {q.dtype} on {q.device}"
     return "\n".join([head, *(f"  {i.name}: {'; '.join(i.objections(q, k, v)) or 'can run'}" for i in IMPLEMENTATIONS)])
 
 
-def _check(q: Tensor, k: Tensor, v: Tensor, col_bias: Tensor | None, scale: float) -> None:
+def _mistake(q: Tensor, k: Tensor, v: Tensor, col_bias: Tensor | None, scale: float) -> str:
     if not scale > 0:
-        raise ValueError(f"scale must be positive, got {scale}")
+        return f"scale must be positive, got {scale}"
     (b, _, d), (m, c) = q.shape, v.shape[1:]
     bias = (b, m) if col_bias is None else col_bias.shape
-    if k.shape != (b, m, d) or v.shape != (b, m, c) or bias != (b, m) or not q.shape[1] or not m:
-        raise ValueError(
-            "expected q [b n d], k [b m d], v [b m c], col_bias [b m] with n, m > 0, got "
-            f"{list(q.shape)}, {list(k.shape)}, {list(v.shape)}, {None if col_bias is None else list(col_bias.shape)}"
-        )
+    if k.shape == (b, m, d) and v.shape == (b, m, c) and bias == (b, m) and q.shape[1] and m:
+        return ""
+    return (
+        "expected q [b n d], k [b m d], v [b m c], col_bias [b m] with n, m > 0, got "
+        f"{list(q.shape)}, {list(k.shape)}, {list(v.shape)}, {None if col_bias is None else list(col_bias.shape)}"
+    )

@@ -17,13 +17,11 @@ def couple(
 ) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b n"]]:
     """softmax_j(scale * max(<q_i, k_j>, floor) + col_bias_j) v_j, and the rows' logsumexp.
 
-    A column whose bias is -inf takes no part; a row without any column gets zeros, and -inf as its logsumexp.
-
     Args:
         q: rows.
         k: columns.
         v: values of the columns.
-        col_bias: added to each column's logits; None for none.
+        col_bias: added to each column's logits; None for none. A column at -inf takes no part; not all of them may be.
         scale: one over the temperature.
         floor: lowest inner product, or None. Its gradient is that of `clamp`.
 
@@ -38,6 +36,4 @@ def couple(
     logits = scale * logits
     if col_bias is not None:
         logits = logits + col_bias[:, None].to(precise)
-    mass = torch.logsumexp(logits, -1)
-    coupling = (logits - mass.masked_fill(mass == -torch.inf, 0)[..., None]).exp()
-    return (coupling @ v.to(precise)).to(v.dtype), mass
+    return (torch.softmax(logits, -1) @ v.to(precise)).to(v.dtype), torch.logsumexp(logits, -1)
