@@ -123,16 +123,32 @@ def _landmarks(g: Geometry) -> tuple[Float[Tensor, "b n 2"], Bool[Tensor, "b n"]
 
 
 def exact_flow(
-    target: Geometry, target_parts: Int[Tensor, "b y x"], source: Geometry, source_parts: Int[Tensor, "b y x"]
-) -> tuple[Float[Tensor, "b 2 y x"], Bool[Tensor, "b y x"]]:
+    target: Geometry,
+    target_parts: Int[Tensor, "b y x"],
+    source: Geometry,
+    source_parts: Int[Tensor, "b y x"],
+    corner: tuple[int, int] = (0, 0),
+    step: int = 1,
+) -> tuple[Float[Tensor, "b 2 y2 x2"], Bool[Tensor, "b y2 x2"]]:
     """Where each pixel of the target lies in the source, and whether the source shows it.
+
+    Args:
+        target: geometry of the picture whose pixels are asked about.
+        target_parts: its parts.
+        source: geometry of the picture they are looked up in.
+        source_parts: its parts.
+        corner: row and column of the first pixel asked about.
+        step: every how many pixels.
 
     Returns:
         (x, y) in [-1, 1] with y downwards (the corners of the picture, not the centres of its corner pixels, are at
         +-1, as `grid_sample(align_corners=False)` reads them), and True where that point faces the viewer, lies inside
         the picture, and one of the four source pixels around it shows the same part.
     """
-    place, facing = surface.locate(target, source, target_parts)
+    chosen = (..., slice(corner[0], None, step), slice(corner[1], None, step))
+    target_parts = target_parts[chosen]
+    x, y = (line[chosen] for line in pixels(source_parts.shape[-1], target_parts.device))
+    place, facing = surface.locate(target, source, target_parts, x, y)
     place = place * torch.tensor([1.0, -1.0], device=place.device)[:, None, None]
     size = source_parts.shape[-1]
     corner = (place + 1) / 2 * size - 0.5

@@ -85,10 +85,12 @@ class Album:
         target = (source + torch.randint(1, g, (count,), generator=generator)) % g
         return style * g + source, style * g + target
 
-    def shoot(self, exemplar: Int[Tensor, " b"], answer: Int[Tensor, " b"]) -> Shot:
-        """The exact correspondence of the pairs (exemplar, answer)."""
+    def shoot(
+        self, exemplar: Int[Tensor, " b"], answer: Int[Tensor, " b"], corner: tuple[int, int] = (0, 0), step: int = 1
+    ) -> Shot:
+        """The exact correspondence of the pairs (exemplar, answer), at every `step`-th pixel from `corner`."""
         target, source = (parameters.geometry((self.first + i).tolist()) for i in (answer, exemplar))
-        place, visible = exact_flow(target, self.parts[answer].long(), source, self.parts[exemplar].long())
+        place, visible = exact_flow(target, self.parts[answer].long(), source, self.parts[exemplar].long(), corner, step)
         return Shot(exemplar, answer, place, visible[:, None].float())
 
 

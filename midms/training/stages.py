@@ -20,10 +20,11 @@ from midms.matching.features.pyramid import PyramidFeatures
 from midms.matching.match import FactoredMatch
 from midms.training import losses
 from midms.training.album import Album, Shot, pool
-from midms.types import Context
+from midms.types import Context, Features
 
 TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle": 0.0, "reconstruction": 0.0}
 """Weights of the matching losses. The last three are the paper's; `benchmarks/ablation.py` says what each gives."""
+EVERY = 2  # pixels from one that is asked about to the next, from a corner drawn anew each step
 RIGHT = 0.05  # a match is right if it is visible and off by less than so many widths
 
 
@@ -91,7 +92,7 @@ class MatchingNetwork(nn.Module):
 class MatchingStage:
     """Exact correspondence, visibility, and the paper's losses, for the first match and for re-matching.
 
-    What `iterate` will see is imitated: a mixture of truth and warp with some noise.
+    What `iterate` will see is imitated for half of the batch: a mixture of truth and warp with some noise.
     """
 
     network: MatchingNetwork
@@ -107,42 +108,44 @@ class MatchingStage:
     name: str = "matching"
 
     def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        shot = self.album.shoot(*self.album.draw(self.batch, generator))
+        row, column = torch.randint(EVERY, (2,), generator=generator).tolist()
+        shot = self.album.shoot(*self.album.draw(self.batch, generator), (row, column), EVERY)
         source, truth = (self.latents[i].float().to(self.device) for i in (shot.exemplar, shot.answer))
         sketch, photo = (maps.to(self.device) for maps in (self.album.sketches(shot.answer), self.album.photos(shot.exemplar)))
         net = self.network.features
         wanted, offered = net.condition(sketch), net.exemplar(source, photo)
         match = self.matcher(wanted.first, offered.first)
-        mix, amount = torch.rand(2, self.batch, 1, 1, 1, generator=generator).to(self.device)
-        noise = torch.randn(truth.shape, generator=generator).to(self.device)
-        x0 = torch.lerp(match.apply(source).detach(), truth, mix) + 0.3 * amount * noise
-        again = self.matcher(net.iterate(x0, wanted), offered.again)
-        terms = {name: torch.zeros((), device=self.device) for name in self.terms}
-        corner = torch.randint(2, (2,), generator=generator).tolist()
-        for one in (match, again):
-            for name, value in self._supervised(one, shot, corner).items():
-                terms[name] = terms[name] + value
+        terms = dict.fromkeys(self.terms, torch.zeros((), device=self.device))
+        terms["exact"], terms["distance"], right = self._exact(match, shot, slice(None), (row, column))
+        trust = self.network.confidence(match).weight.clamp(1e-5, 1 - 1e-5)
+        terms["visibility"] = F.binary_cross_entropy(trust, pool(right, right.shape[-1] // trust.shape[-1]))
+
+        some = slice(0, self.batch // 2)
+        mix, amount = torch.rand(2, len(truth[some]), 1, 1, 1, generator=generator).to(self.device)
+        noise = torch.randn(truth[some].shape, generator=generator).to(self.device)
+        x0 = torch.lerp(match.apply(source)[some].detach(), truth[some], mix) + 0.3 * amount * noise
+        estimate = net.iterate(x0, Features(wanted.first[some], wanted.again[some]))
+        again = self.matcher(estimate, offered.again[some])
+        entropy, distance, _ = self._exact(again, shot, some, (row, column))
+        terms["exact"], terms["distance"] = terms["exact"] + entropy, terms["distance"] + distance
+
         if self.terms["domain"] or self.terms["reconstruction"]:
             own = net.exemplar(truth, self.album.photos(shot.answer).to(self.device))
             terms["domain"] = losses.domain(wanted.first, own.first, offered.first, match)
             terms["reconstruction"] = losses.reconstruction(self.matcher(wanted.first, own.first), truth)
         if self.terms["cycle"]:
-            terms["cycle"] = losses.cycle(match, source) + losses.cycle(again, source)
+            terms["cycle"] = losses.cycle(match, source) + losses.cycle(again, source[some])
         total = sum(weight * terms[name] for name, weight in self.terms.items())
         return total, {name: value.item() for name, value in terms.items()}
 
-    def _supervised(self, match: FactoredMatch, shot: Shot, corner: list[int]) -> dict[str, Tensor]:
-        place, visible = shot.place.to(self.device), shot.visible.to(self.device)
-        found = losses.exact_places(match, place.shape[-1])
-        place, visible, found = (t[..., corner[0] :: 2, corner[1] :: 2] for t in (place, visible, found))
-        off = found - place
-        distance = (off.abs().sum(1, keepdim=True) / 2 * visible).sum() / visible.sum().clamp(min=1)
-        entropy = losses.exact(match, place, visible)
-        trust = self.network.confidence(match).weight
-        right = visible * (off.detach().norm(dim=1, keepdim=True) / 2 < RIGHT)
-        right = pool(right, place.shape[-1] // trust.shape[-1])
-        doubt = F.binary_cross_entropy(trust.clamp(1e-5, 1 - 1e-5), right)
-        return {"exact": entropy, "distance": distance, "visibility": doubt}
+    def _exact(self, match: FactoredMatch, shot: Shot, some: slice, corner: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Cross-entropy, distance in widths, and which pixels are right."""
+        place, visible = shot.place[some].to(self.device), shot.visible[some].to(self.device)
+        found = losses.exact_places(match, self.album.size)[..., corner[0] :: EVERY, corner[1] :: EVERY]
+        off = (found - place) / 2
+        distance = (off.abs().sum(1, keepdim=True) * visible).sum() / visible.sum().clamp(min=1)
+        right = visible * (off.detach().norm(dim=1, keepdim=True) < RIGHT)
+        return losses.exact(match, place, visible), distance, right
 
     @torch.inference_mode()
     def evaluate(self, network: nn.Module) -> dict[str, float]:

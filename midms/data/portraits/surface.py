@@ -140,18 +140,20 @@ def carry(part: str, target: Geometry, source: Geometry, u: Map, v: Map) -> tupl
     return side * (s.eye_dx + du), s.eye_y + dv  # glasses
 
 
-def locate(target: Geometry, source: Geometry, parts: Tensor) -> tuple[Float[Tensor, "b 2 y x"], Tensor]:
+def locate(target: Geometry, source: Geometry, parts: Tensor, x: Map, y: Map) -> tuple[Float[Tensor, "b 2 y x"], Tensor]:
     """Where each pixel of the target lies in the source's picture.
 
     Args:
         target: geometry of the picture whose pixels are asked about.
         source: geometry of the picture they are looked up in.
-        parts: part of each target pixel, [b, size, size].
+        parts: part that each pixel of the target shows, [b, y, x].
+        x: where these pixels are, in [-1, 1].
+        y: likewise, upwards.
 
     Returns:
         (x, y) in the source picture in [-1, 1] with y upwards, and whether that side of the head faces the viewer.
     """
-    x, y = (c.expand(parts.shape) for c in pixels(parts.shape[-1], parts.device))
+    x, y = x.expand(parts.shape), y.expand(parts.shape)
     X, Y = to_head(target, x, y)
     seen = surface(target, X, Y)
     place, facing = torch.stack([x, y], 1), torch.ones_like(parts, dtype=torch.bool)
