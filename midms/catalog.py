@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 from midms.conditions import CONDITIONS
 from midms.confidence import CONFIDENCES
@@ -40,7 +40,11 @@ def create(kind: str, name: str, /, **arguments: Any) -> Any:
     return registry(kind).create(name, **arguments)
 
 
-def available(kind: str | None = None, pattern: str = "*") -> Any:
+@overload
+def available(kind: None = None, pattern: str = "*") -> dict[str, list[str]]: ...
+@overload
+def available(kind: str, pattern: str = "*") -> list[str]: ...
+def available(kind: str | None = None, pattern: str = "*") -> dict[str, list[str]] | list[str]:
     """Names of parts: of every kind as a dictionary, or of one kind as a list.
 
     Args:

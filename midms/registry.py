@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
 import warnings
@@ -26,10 +27,22 @@ class BrokenPart(ImportError):
 
 @dataclass(frozen=True)
 class Row:
-    """One name: a class, or "module:attribute" imported when the row is used, and a line that says what it is."""
+    """One name.
+
+    Attributes:
+        target: a class or factory, or "module:attribute", imported when the row is used.
+        summary: a line that says what it is.
+    """
 
     target: Any
     summary: str
+
+    def load(self) -> Callable[..., Any]:
+        """The class or factory; whatever importing it raises is passed on."""
+        if not isinstance(self.target, str):
+            return self.target  # type: ignore[no-any-return]
+        module, _, attribute = self.target.partition(":")
+        return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))  # type: ignore[return-value]
 
 
 class Registry:
@@ -66,16 +79,11 @@ class Registry:
         """
 
         def add(part: Any) -> Any:
+            self._read_plugins()
             self._add(name, Row(part, first_line(part)))
             return part
 
         return add
-
-    def _add(self, name: str, row: Row) -> None:
-        known = self._rows.get(name)
-        if known is not None and known.target is not row.target and not _redefined(known.target, row.target):
-            raise ValueError(f"{self.kind} {name!r} is already {known.target!r}; refusing {row.target!r}")
-        self._rows[name] = row
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         """The class or factory called `name`.
@@ -84,17 +92,12 @@ class Registry:
             UnknownName: nothing is.
             BrokenPart: its module cannot be imported.
         """
-        self._read_plugins()
-        if name not in self._rows:
-            raise UnknownName(self._unknown(name))
-        target = self._rows[name].target
-        if not isinstance(target, str):
-            return target  # type: ignore[no-any-return]
-        module, _, attribute = target.partition(":")
+        row = self._find(name)
         try:
-            return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-        except (ImportError, AttributeError) as error:
-            raise BrokenPart(f"{self.kind} {name!r} is {target!r}, which cannot be imported: {error}") from error
+            return row.load()
+        except Exception as error:  # a module may raise anything while it is imported
+            reason = f"{type(error).__name__}: {error}"
+            raise BrokenPart(f"{self.kind} {name!r} is {row.target!r}, which cannot be imported: {reason}") from error
 
     def create(self, name: str, /, **arguments: Any) -> Any:
         """Construct a part; its signature is checked before anything runs.
@@ -104,27 +107,26 @@ class Registry:
             BrokenPart: its module cannot be imported.
             BadArguments: it does not take these arguments.
         """
-        factory = self[name]
         self.check(name, **arguments)
-        return factory(**arguments)
+        return self[name](**arguments)
 
     def check(self, name: str, /, **arguments: Any) -> None:
         """Raise as `create` would for the arguments' names, constructing nothing."""
-        factory = self[name]
-        signature = inspect.signature(factory)
+        signature = inspect.signature(self[name])
         try:
             signature.bind(**arguments)
         except TypeError as error:
-            near = [_near(key, signature.parameters) for key in arguments if key not in signature.parameters]
-            hint = " ".join(n for n in near if n)
-            raise BadArguments(f"{self.kind} {name!r}: {error}.{hint and ' ' + hint} Signature: {name}{signature}") from None
+            strangers = [key for key in arguments if key not in signature.parameters]
+            hints = [f" {hint}" for key in strangers if (hint := nearest(key, signature.parameters))]
+            raise BadArguments(f"{self.kind} {name!r}: {error}.{''.join(hints)} Signature: {name}{signature}") from None
 
     def summary(self, name: str) -> str:
-        """The line that says what it is."""
-        self._read_plugins()
-        if name not in self._rows:
-            raise UnknownName(self._unknown(name))
-        return self._rows[name].summary
+        """The line that says what it is.
+
+        Raises:
+            UnknownName: nothing is called so.
+        """
+        return self._find(name).summary
 
     def __iter__(self) -> Iterator[str]:
         self._read_plugins()
@@ -134,6 +136,21 @@ class Registry:
         self._read_plugins()
         return name in self._rows
 
+    def _find(self, name: str) -> Row:
+        self._read_plugins()
+        if name not in self._rows:
+            raise UnknownName(
+                f"{unknown(self.kind, name, self)} To add one: @register({self.kind!r}, {name!r}), "
+                f"or an entry point of the group {self.group!r}."
+            )
+        return self._rows[name]
+
+    def _add(self, name: str, row: Row) -> None:
+        known = self._rows.get(name)
+        if known is not None and not _same(known.target, row.target):
+            raise ValueError(f"{self.kind} {name!r} is already {known.target!r}; refusing {row.target!r}")
+        self._rows[name] = row
+
     def _read_plugins(self) -> None:
         if self._plugins_read:
             return
@@ -141,32 +158,31 @@ class Registry:
         for point in entry_points(group=self.group):
             owner = point.dist.name if point.dist else "an unknown package"
             try:
-                self._add(point.name, Row(point.value, f"from the package {owner}"))
+                self._add(point.name, Row(f"{point.module}:{point.attr}", f"from the package {owner}"))
             except ValueError as error:
-                warnings.warn(f"plug-in of {owner}: {error}", stacklevel=3)
-
-    def _unknown(self, name: str) -> str:
-        return f"{unknown(self.kind, name, self)} To add one: @register({self.kind!r}, {name!r}), or entry point group {self.group!r}."
+                warnings.warn(f"plug-in of {owner}: {error}", stacklevel=2)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """What to say of a name that nothing answers to."""
     names = list(known)
-    hint = _near(name, names)
+    hint = nearest(name, names)
     return f"no {kind} is called {name!r}.{hint and ' ' + hint} Known: {', '.join(names)}."
 
 
-def first_line(part: Any) -> str:
-    """The first line of a docstring, or the part's name."""
-    return (inspect.getdoc(part) or getattr(part, "__name__", repr(part))).splitlines()[0]
-
-
-def _near(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question after the names that are nearly this one, or nothing."""
     close = difflib.get_close_matches(name, list(known), n=2)
     return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
-def _redefined(old: Any, new: Any) -> bool:
-    """Whether a notebook cell was run again: the same name in the same module."""
-    names = [(getattr(x, "__module__", None), getattr(x, "__qualname__", None)) for x in (old, new)]
-    return names[0] == names[1] and None not in names[0]
+def first_line(part: Any) -> str:
+    """The first line of a docstring, or the part's name."""
+    text = inspect.getdoc(part) or getattr(part, "__name__", "") or repr(part)
+    return text.splitlines()[0]
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether it is the same part, perhaps from a notebook cell that was run again."""
+    homes = [(getattr(part, "__module__", None), getattr(part, "__qualname__", None)) for part in (old, new)]
+    return bool(old == new) or (homes[0] == homes[1] and None not in homes[0])
