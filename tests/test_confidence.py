@@ -1,0 +1,195 @@
+"""Laws of every registered confidence over every registered matcher; the cycle error against scipy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+
+from midms.confidence import CONFIDENCES
+from midms.confidence.always import Always
+from midms.confidence.calibrated import Calibrated, evidence
+from midms.confidence.cycle import Cycle, cycle_error, sample
+from midms.matching import MATCHERS
+from midms.matching.correlation import Correlation
+from midms.matching.match import tokens, untokens
+from midms.matching.optimal_transport import OptimalTransport
+from midms.protocols import ConfidenceEstimator, Match, Matcher
+from midms.types import cells
+
+every_matcher = pytest.mark.parametrize("matcher", [MATCHERS.create(name) for name in MATCHERS], ids=list(MATCHERS))
+every_confidence = pytest.mark.parametrize(
+    "confidence", [CONFIDENCES.create(name) for name in CONFIDENCES], ids=list(CONFIDENCES)
+)
+
+
+def features(seed: int, h: int = 16, w: int = 16, batch: int = 2, channels: int = 32) -> Tensor:
+    x = torch.randn(batch, channels, h, w, generator=torch.Generator().manual_seed(seed))
+    return F.normalize(x, dim=1)
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A match with the protocol's verbs and nothing else."""
+
+    inside: Match
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.inside.grid
+
+    def apply(self, values: Tensor) -> Tensor:
+        assert len(values) == 2, "only a whole batch"
+        return self.inside.apply(values)
+
+    def transpose(self) -> Bare:
+        return Bare(self.inside.transpose())
+
+    def similarity(self) -> Tensor:
+        return self.inside.similarity()
+
+
+@every_confidence
+@every_matcher
+def test_trust_is_a_share(confidence: ConfidenceEstimator, matcher: Matcher) -> None:
+    trust = confidence(Bare(matcher(features(0, 12, 10), features(1, 9, 14)))).weight
+    assert trust.shape == (2, 1, 12, 10)
+    assert torch.all((trust >= 0) & (trust <= 1))
+
+
+@every_confidence
+@every_matcher
+def test_a_picture_trusts_itself(confidence: ConfidenceEstimator, matcher: Matcher) -> None:
+    assert confidence(matcher(features(0), features(0))).weight.mean() > 0.95
+
+
+@every_confidence
+@every_matcher
+def test_strangers_are_not_trusted(confidence: ConfidenceEstimator, matcher: Matcher) -> None:
+    trust = confidence(matcher(features(0), features(1))).weight.mean()
+    assert trust == 1 if isinstance(confidence, Always) else trust < 0.4
+
+
+@every_confidence
+@every_matcher
+@pytest.mark.parametrize("flaw", [0.0, 1.0, torch.nan])
+def test_features_that_say_nothing_do_no_harm(confidence: ConfidenceEstimator, matcher: Matcher, flaw: float) -> None:
+    query, key = torch.full((2, 8, 5, 5), flaw).requires_grad_(), features(0, 5, 5, channels=8).requires_grad_()
+    trust = confidence(matcher(query, key)).weight
+    assert trust.isfinite().all()
+    if trust.requires_grad:
+        gradients = torch.autograd.grad(trust.sum(), (query, key), allow_unused=True)
+        assert all(g is None or g.isfinite().all() for g in gradients)
+
+
+@pytest.mark.parametrize("sizes", [((9, 7), (9, 7)), ((6, 11), (8, 5)), ((1, 6), (4, 1)), ((1, 1), (3, 3))])
+def test_cycle_error_is_scipys(sizes: tuple[tuple[int, int], tuple[int, int]]) -> None:
+    match = Correlation(temperature=0.1)(features(0, *sizes[0]).double(), features(1, *sizes[1]).double())
+    (h, w), (rows, columns) = sizes
+    forward = match.apply(cells(rows, columns, match.query)).numpy()
+    backward = match.transpose().apply(cells(h, w, match.query)).numpy()
+    error = cycle_error(match)
+    y, x = np.mgrid[:h, :w]
+    for i in range(2):
+        home = [map_coordinates(axis, forward[i, ::-1], order=1, mode="nearest") for axis in backward[i]]
+        expected = np.hypot(home[0] - x, home[1] - y) / max(h, w)
+        np.testing.assert_allclose(error[i, 0].numpy(), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_outside_takes_the_border() -> None:
+    values = torch.arange(12.0).view(1, 1, 3, 4)
+    place = torch.tensor([[-5.0, 9.0, 1.5], [-5.0, 9.0, 0.5]]).view(1, 2, 1, 3)
+    torch.testing.assert_close(sample(values, place).flatten(), torch.tensor([0.0, 11.0, 3.5]))
+
+
+@every_matcher
+@pytest.mark.parametrize("move", ["shift", "mirror", "shuffle"])
+def test_a_one_to_one_match_is_trusted_wherever_it_leads(matcher: Matcher, move: str) -> None:
+    """The released check rejects a shift by more than its radius, and accepts any mirror."""
+    query = features(0)
+    shuffled = torch.randperm(256, generator=torch.Generator().manual_seed(0))
+    key = {
+        "shift": query.roll((3, 7), (2, 3)),
+        "mirror": query.flip(-1),
+        "shuffle": untokens(tokens(query)[:, shuffled], (16, 16)),
+    }[move]
+    assert Cycle(radius=0.01)(matcher(query, key)).weight.mean() > 0.95
+
+
+def test_two_cells_with_one_counterpart_come_back_half_way() -> None:
+    query = features(0, batch=1)
+    query[..., 4, 3] = query[..., 4, 9]
+    key = query.clone()
+    key[..., 4, 3] = features(1, batch=1)[..., 4, 3]
+    error = 16 * cycle_error(Correlation()(query, key))[0, 0]
+    assert error[4, 3].item() == pytest.approx(3, abs=0.01) and error[4, 9].item() == pytest.approx(3, abs=0.01)
+    assert (error > 0.01).sum() == 2
+
+
+def test_radius_and_softness() -> None:
+    match = Correlation(temperature=0.05)(features(0), features(1))
+    error = cycle_error(match)
+    assert torch.equal(Cycle(radius=0.2)(match).weight, (error < 0.2).float())
+    soft = Cycle(radius=0.2, softness=0.05)(match).weight
+    torch.testing.assert_close(soft, 1 / (1 + ((error - 0.2) / 0.05).exp()))
+
+
+@pytest.mark.parametrize(("arguments", "message"), [({"radius": 0.0}, "radius"), ({"softness": -1.0}, "softness")])
+def test_impossible_arguments_are_refused(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=f"{message} must"):
+        Cycle(**arguments)
+
+
+def half_hidden(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of a condition and of an exemplar that shows only some of it, jittered; and which cells it shows."""
+    generator = torch.Generator().manual_seed(seed)
+    query = features(seed)
+    hidden = F.interpolate(torch.rand(2, 1, 4, 4, generator=generator), (16, 16)) < 0.4
+    key = F.normalize(query + 0.1 * torch.randn(query.shape, generator=generator), dim=1).roll(3, -1)
+    gone = hidden.roll(3, -1)
+    return query, torch.where(gone, features(seed + 1), key), ~hidden
+
+
+@pytest.mark.parametrize("matcher", [Correlation(), Correlation(floor=0.0), OptimalTransport()])
+def test_hidden_cells_are_told_apart(matcher: Matcher) -> None:
+    query, key, shown = half_hidden(0)
+    match = matcher(query, key)
+    for confidence, apart in ((Calibrated(), 0.5), (Cycle(), 0.25)):
+        trust = confidence(match).weight
+        assert trust[shown].mean() - trust[~shown].mean() > apart
+
+
+def test_calibrated_learns_and_teaches() -> None:
+    query, key, shown = half_hidden(0)
+    query, key, confidence = query.requires_grad_(), key.requires_grad_(), Calibrated()
+    first = F.binary_cross_entropy(confidence(Correlation()(query, key)).weight, shown.float())
+    gradients = torch.autograd.grad(first, [query, key, *confidence.parameters()], retain_graph=True)
+    assert all(g.isfinite().all() and g.abs().sum() > 0 for g in gradients)
+    optimiser = torch.optim.Adam(confidence.parameters(), 0.1)
+    for _ in range(20):
+        optimiser.zero_grad()
+        F.binary_cross_entropy(confidence(Correlation()(query.detach(), key.detach())).weight, shown.float()).backward()
+        optimiser.step()
+    query, key, shown = half_hidden(5)
+    later = F.binary_cross_entropy(confidence(Correlation()(query, key)).weight, shown.float())
+    assert later < 0.7 * first
+
+
+def test_evidence_of_a_uniform_match() -> None:
+    """Everything has a closed form where every cell of a 4 x 4 exemplar is equally likely."""
+    found = evidence(Correlation()(torch.ones(1, 8, 4, 4), torch.ones(1, 8, 4, 4)))
+    x = torch.arange(4.0)
+    offset = torch.stack(torch.meshgrid(x - 1.5, x - 1.5, indexing="ij")).norm(dim=0) / 4
+    spread = (2 * ((x - 1.5) / 4).square().mean()).sqrt()
+    torch.testing.assert_close(found[0, 0], ((offset + 1e-3) / 0.05).log())
+    torch.testing.assert_close(found[0, 1], torch.ones(4, 4))
+    torch.testing.assert_close(found[0, 2], torch.zeros(4, 4), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found[0, 3], torch.full((4, 4), (spread / 0.05).log()), rtol=0, atol=1e-4)
+    # the flow runs to the middle: straight inside, bent at the sides where a neighbour is missing
+    torch.testing.assert_close(found[0, 4, 1:3, 1:3], torch.full((2, 2), 1e-3 / 0.05).log(), rtol=0, atol=1e-3)
+    torch.testing.assert_close(found[0, 4, 0, 1], torch.tensor((0.5 / 4 + 1e-3) / 0.05).log())

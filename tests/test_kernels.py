@@ -1,0 +1,274 @@
+"""Kernels: the reference against scipy and finite differences, the others against the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import logsumexp as scipy_logsumexp
+from scipy.special import softmax as scipy_softmax
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from midms.matching.kernels import IMPLEMENTATIONS, NoImplementation, chunked, couple, dispatch, explain, logsumexp
+
+NAMES = [implementation.name for implementation in IMPLEMENTATIONS]
+OTHERS = [name for name in NAMES if name != "reference"]
+
+
+def operands(seed: int, b: int, n: int, m: int, d: int, c: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    """q and k of unit length, v, col_bias."""
+    generator = torch.Generator().manual_seed(seed)
+    q, k, v, bias = (
+        torch.randn(*s, generator=generator, dtype=torch.float64) for s in ((b, n, d), (b, m, d), (b, m, c), (b, m))
+    )
+    unit = torch.nn.functional.normalize
+    return [x.to(dtype).requires_grad_() for x in (unit(q, dim=-1), unit(k, dim=-1), v, bias)]
+
+
+def outcome(via: str, inputs: list[Tensor], scale: float, floor: float | None, biased: bool = True) -> list[Tensor]:
+    """Values, logsumexp, and gradients of a fixed mixture of both."""
+    q, k, v, bias = inputs
+    out, mass = couple(q, k, v, bias if biased else None, scale, floor, via)
+    generator = torch.Generator().manual_seed(7)
+    weights = (torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x.dtype) for x in (out, mass))
+    loss = sum((x * w).double().sum() for x, w in zip((out, mass), weights, strict=True))
+    return [out, mass, *torch.autograd.grad(loss, inputs if biased else inputs[:3])]
+
+
+@pytest.fixture
+def tiny_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(chunked.SLICE_ENTRIES, "cpu", 64)
+
+
+@pytest.mark.parametrize("floor", [None, 0.0])
+@pytest.mark.parametrize("via", NAMES)
+def test_agrees_with_scipy(via: str, floor: float | None) -> None:
+    inputs = operands(0, 2, 7, 5, 4, 3)
+    q, k, v, bias = (x.detach().numpy() for x in inputs)
+    products = q @ k.transpose(0, 2, 1)
+    logits = 200 * (products if floor is None else products.clip(floor)) + bias[:, None]
+    out, mass = couple(*inputs, 200.0, floor, via)
+    torch.testing.assert_close(out, torch.from_numpy(scipy_softmax(logits, -1) @ v))
+    torch.testing.assert_close(mass, torch.from_numpy(scipy_logsumexp(logits, -1)))
+
+
+@pytest.mark.parametrize("floor", [None, 0.0])
+@pytest.mark.parametrize("via", NAMES)
+def test_gradients_are_finite_differences(via: str, floor: float | None, tiny_slices: None) -> None:
+    inputs = operands(1, 2, 9, 5, 4, 2)
+    assert torch.autograd.gradcheck(lambda *x: couple(*x, 6.0, floor, via), inputs)
+
+
+@pytest.mark.parametrize("via", OTHERS)
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    sizes=st.tuples(*(st.integers(1, top) for top in (3, 40, 40, 9)), st.integers(0, 6)),
+    scale=st.sampled_from([1.0, 20.0, 200.0]),
+    floor=st.sampled_from([None, 0.0, 0.3]),
+    excluded=st.sampled_from([None, 0.0, 0.3]),
+    entries=st.sampled_from([1, 50, 300, 1 << 20]),
+)
+def test_agrees_with_reference(
+    via: str, seed: int, sizes: tuple[int, ...], scale: float, floor: float | None, excluded: float | None, entries: int
+) -> None:
+    inputs = operands(seed, *sizes)
+    if excluded is not None:
+        out_of_it = torch.rand(inputs[3].shape, generator=torch.Generator().manual_seed(seed)) < excluded
+        out_of_it[:, 0] = False
+        inputs[3] = inputs[3].detach().masked_fill(out_of_it, -torch.inf).requires_grad_()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(chunked.SLICE_ENTRIES, "cpu", entries)
+        got = outcome(via, inputs, scale, floor, biased=excluded is not None)
+    wanted = outcome("reference", inputs, scale, floor, biased=excluded is not None)
+    for value, reference in zip(got, wanted, strict=True):
+        torch.testing.assert_close(value, reference, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("via", NAMES)
+def test_narrow_inputs_are_summed_in_float32(via: str, dtype: torch.dtype, tiny_slices: None) -> None:
+    inputs = operands(2, 2, 30, 70, 32, 4, dtype)
+    exact = outcome("reference", [x.detach().double().requires_grad_() for x in inputs], 200.0, 0.0)
+    got = outcome(via, inputs, 200.0, 0.0)
+    assert [x.dtype for x in got] == [dtype, torch.float32, dtype, dtype, dtype, dtype]
+    # what is returned may be rounded once to its own precision; nothing before it
+    for value, reference in zip(got, exact, strict=True):
+        allowed = max(torch.finfo(value.dtype).eps, 4e-5) * reference.abs().max().item()
+        torch.testing.assert_close(value.double(), reference, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("floor", [None, 0.0])
+@pytest.mark.parametrize("via", NAMES)
+def test_equal_features_give_the_mean(via: str, floor: float | None) -> None:
+    _, _, v, _ = operands(3, 2, 6, 50, 8, 3)
+    same = torch.full((2, 50, 8), 8**-0.5, dtype=torch.float64)
+    out, mass = couple(same[:, :6], same, v, None, 200.0, floor, via)
+    torch.testing.assert_close(out, v.mean(1, keepdim=True).expand_as(out))
+    torch.testing.assert_close(mass, torch.full_like(mass, 200.0).add(torch.tensor(50.0).double().log()))
+
+
+@pytest.mark.parametrize("via", NAMES)
+def test_one_column_is_copied(via: str) -> None:
+    q, k, v, _ = operands(4, 1, 9, 1, 4, 3)
+    out, _ = couple(q, k, v, None, 200.0, via=via)
+    assert torch.equal(out, v.expand_as(out))
+
+
+@pytest.mark.parametrize("via", NAMES)
+def test_a_bias_of_minus_infinity_removes_a_column(via: str) -> None:
+    q, k, v, bias = operands(5, 2, 6, 8, 4, 3)
+    kept = [0, 2, 3, 6]
+    masked = torch.full_like(bias, -torch.inf)
+    masked[:, kept] = bias[:, kept].detach()
+    whole = couple(q, k, v, masked, 20.0, 0.0, via)
+    parts = couple(q, k[:, kept], v[:, kept], bias[:, kept], 20.0, 0.0, via)
+    for value, reference in zip(whole, parts, strict=True):
+        torch.testing.assert_close(value, reference)
+
+
+@pytest.mark.parametrize("via", NAMES)
+def test_a_sample_without_columns_gives_zeros(via: str) -> None:
+    q, k, v, bias = operands(6, 2, 6, 8, 4, 3)
+    masked = bias.detach().clone()
+    masked[0] = -torch.inf
+    inputs = [q, k, v, masked.requires_grad_()]
+    out, mass = couple(*inputs, 20.0, None, via)
+    assert torch.all(out[0] == 0) and torch.all(mass[0] == -torch.inf)
+    torch.testing.assert_close(out[1:], couple(q[1:], k[1:], v[1:], masked[1:], 20.0, None, via)[0])
+    gradients = torch.autograd.grad(out.sum() + mass[1].sum(), inputs)
+    assert all(torch.all(g[0] == 0) and g.isfinite().all() for g in gradients)
+
+
+@pytest.mark.parametrize("via", NAMES)
+def test_logsumexp_is_the_second_result(via: str, tiny_slices: None) -> None:
+    q, k, v, bias = operands(7, 2, 30, 20, 4, 3)
+    mass = logsumexp(q, k, bias, 20.0, 0.0, via)
+    torch.testing.assert_close(mass, couple(q, k, v, bias, 20.0, 0.0, via)[1])
+    coupling = couple(q, k, torch.eye(20).double().expand(2, -1, -1), bias, 20.0, 0.0, via)[0]
+    torch.testing.assert_close(torch.autograd.grad(mass.sum(), bias)[0], coupling.sum(1))
+
+
+@pytest.mark.parametrize("via", NAMES)
+def test_autocast_changes_nothing(via: str) -> None:
+    inputs = operands(8, 1, 40, 30, 16, 3, torch.float32)
+    plain = outcome(via, inputs, 200.0, 0.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = outcome(via, inputs, 200.0, 0.0)
+    if via == "reference":  # autograd itself runs its backward pass under autocast
+        plain, cast = plain[:2], cast[:2]
+    for value, reference in zip(cast, plain, strict=True):
+        assert torch.equal(value, reference)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor that any operation returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for x in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(x, Tensor):
+                self.entries = max(self.entries, x.numel())
+        return result
+
+
+def memory(via: str, run: Callable[[str, list[Tensor]], object], inputs: list[Tensor]) -> tuple[int, int]:
+    """Entries of the largest tensor made, and of all that are kept for the backward pass."""
+    kept: dict[int, int] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        kept[x.data_ptr()] = x.numel()
+        return x
+
+    with Largest() as largest, torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        run(via, inputs)
+    return largest.entries, sum(kept.values())
+
+
+def test_chunked_never_holds_the_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    n, m, d, c = 500, 300, 16, 4
+    inputs = operands(9, 2, n, m, d, c, torch.float32)
+    monkeypatch.setitem(chunked.SLICE_ENTRIES, "cpu", 8 * m)
+
+    def run(via: str, inputs: list[Tensor]) -> object:
+        return outcome(via, inputs, 200.0, 0.0)
+
+    operand = 2 * n * d
+    assert memory("reference", run, inputs)[0] >= 2 * n * m  # the probe sees forward and backward
+    largest, kept = memory("chunked", run, inputs)
+    assert largest <= max(8 * m, operand) < n * m / 4
+    assert kept <= 2 * (n + m) * (d + c + 1) * 2 < n * m
+
+
+def test_slices_cover_everything_once() -> None:
+    for batch, rows, columns in ((1, 1, 1), (5, 7, 3), (2, 4096, 5000), (40, 256, 256), (3, 2, 1 << 21)):
+        seen = torch.zeros(batch, rows, dtype=torch.int)
+        for samples, heights in chunked._slices(batch, rows, columns, torch.device("cpu")):
+            seen[samples, heights] += 1
+            assert seen[samples, heights].numel() * columns <= max(chunked.SLICE_ENTRIES["cpu"], columns)
+        assert torch.all(seen == 1)
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names of the implementations that ran."""
+    names: list[str] = []
+
+    def spied(implementation: dispatch.Implementation) -> dispatch.Implementation:
+        def run(*inputs: Any) -> tuple[Tensor, Tensor]:
+            names.append(implementation.name)
+            return implementation.run(*inputs)
+
+        return dispatch.Implementation(implementation.name, run, implementation.objections)
+
+    monkeypatch.setattr(dispatch, "IMPLEMENTATIONS", tuple(spied(i) for i in IMPLEMENTATIONS))
+    yield names
+
+
+def test_auto_takes_chunked_and_a_name_takes_its_own(taken: list[str]) -> None:
+    inputs = operands(10, 1, 3, 3, 2, 1)
+    for via in ("auto", "chunked", "reference"):
+        couple(*inputs, 1.0, via=via)
+    assert taken == ["chunked", "chunked", "reference"]
+
+
+def test_an_objection_is_not_overruled(taken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = operands(11, 2, 3, 5, 2, 1)
+    monkeypatch.setattr(dispatch, "DENSE_ENTRIES", 29)
+    with pytest.raises(NoImplementation, match=r"via='reference'.*\n.*\n.*\n.*30 entries, more than 29"):
+        couple(*inputs, 1.0, via="reference")
+    couple(*inputs, 1.0)
+    assert taken == ["chunked"]
+
+
+def test_an_unknown_implementation_is_named() -> None:
+    inputs = operands(12, 1, 2, 2, 2, 1)
+    with pytest.raises(NoImplementation, match="via='fast'.*\n(.*\n)*.*chunked: can run"):
+        couple(*inputs, 1.0, via="fast")
+    assert all(name in explain(*inputs[:3]) for name in NAMES)
+
+
+def test_mistakes_are_named() -> None:
+    q, k, v, bias = operands(13, 2, 3, 4, 2, 1)
+    with pytest.raises(ValueError, match="scale must be positive, got 0"):
+        couple(q, k, v, bias, 0.0)
+    with pytest.raises(ValueError, match=r"n, m > 0, got \[2, 3, 2\], \[2, 0, 2\], \[2, 0, 1\], \[2, 0\]"):
+        couple(q, k[:, :0], v[:, :0], bias[:, :0], 1.0)
+    assert "[2, 3]" in dispatch._mistake(q, k, v, bias[:, :3], 1.0)
+    assert not dispatch._mistake(q, k, v, bias, 1.0)
+
+
+def test_chunked_refuses_second_derivatives() -> None:
+    q, k, v, _ = operands(14, 1, 3, 3, 2, 1)
+    (gradient,) = torch.autograd.grad(couple(q, k, v, None, 1.0)[0].square().sum(), q, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()

@@ -1,0 +1,223 @@
+"""Laws of every registered matcher, and what each promises beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import ot
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from midms.matching import MATCHERS
+from midms.matching.correlation import Correlation
+from midms.matching.match import FactoredMatch, tokens, unit, untokens
+from midms.matching.optimal_transport import OptimalTransport
+from midms.protocols import Match, Matcher
+from midms.types import cells
+
+every_matcher = pytest.mark.parametrize("matcher", [MATCHERS.create(name) for name in MATCHERS], ids=list(MATCHERS))
+
+
+def features(
+    seed: int, batch: int = 2, channels: int = 32, h: int = 6, w: int = 8, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    x = torch.randn(batch, channels, h, w, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return F.normalize(x, dim=1).to(dtype)
+
+
+def rows(match: Match) -> Tensor:
+    """The rows of the coupling, normalised: [b n m]."""
+    h, w = match.transpose().grid
+    return tokens(match.apply(torch.eye(h * w, dtype=torch.float64).view(1, h * w, h, w).expand(2, -1, -1, -1)))
+
+
+@every_matcher
+def test_rows_are_an_expectation(matcher: Matcher) -> None:
+    coupling = rows(matcher(features(0), features(1, h=5, w=4)))
+    assert coupling.shape == (2, 48, 20)
+    assert torch.all(coupling >= 0)
+    torch.testing.assert_close(coupling.sum(-1), torch.ones(2, 48, dtype=torch.float64))
+
+
+@every_matcher
+def test_apply_is_linear_in_the_coupling(matcher: Matcher) -> None:
+    match = matcher(features(0), features(1, h=5, w=4))
+    values = features(2, channels=3, h=5, w=4)
+    torch.testing.assert_close(match.apply(values), untokens(rows(match) @ tokens(values), match.grid))
+
+
+@every_matcher
+def test_transpose_is_transpose(matcher: Matcher) -> None:
+    """Both directions come from one positive matrix: they differ by a factor for each row and each column."""
+    match = matcher(features(0), features(1, h=5, w=4))
+    there, back = rows(match).log(), rows(match.transpose()).mT.log()
+    ratio = there - back
+    ratio = ratio - ratio.mean(1, keepdim=True) - ratio.mean(2, keepdim=True) + ratio.mean((1, 2), keepdim=True)
+    torch.testing.assert_close(ratio, torch.zeros_like(ratio), rtol=0, atol=1e-9)
+    assert match.transpose().grid == (5, 4) and match.transpose().transpose().grid == match.grid
+    torch.testing.assert_close(rows(match.transpose().transpose()), rows(match))
+
+
+@every_matcher
+def test_permuting_the_exemplar_changes_nothing(matcher: Matcher) -> None:
+    query, key, values = features(0), features(1), features(2, channels=3)
+    order = torch.randperm(48, generator=torch.Generator().manual_seed(3))
+    permuted = [untokens(tokens(x)[:, order], (6, 8)) for x in (key, values)]
+    torch.testing.assert_close(matcher(query, permuted[0]).apply(permuted[1]), matcher(query, key).apply(values))
+
+
+@every_matcher
+def test_a_permuted_picture_is_found_again(matcher: Matcher) -> None:
+    query, where = features(0, channels=64), cells(6, 8, features(0)).expand(2, -1, -1, -1)
+    order = torch.randperm(48, generator=torch.Generator().manual_seed(3))
+    key, values = (untokens(tokens(x)[:, order], (6, 8)) for x in (query, where))
+    match = matcher(query, key)
+    torch.testing.assert_close(match.apply(values), where, rtol=0, atol=0.05)
+    assert torch.all(match.similarity() > 0.99)
+
+
+@every_matcher
+def test_similarity_is_the_expected_cosine(matcher: Matcher) -> None:
+    query, key = features(0), features(1, h=5, w=4)
+    match = matcher(query, 3 * key)
+    cosines = torch.einsum("bdn,bdm->bnm", query.flatten(2), key.flatten(2))
+    expected = (rows(match) * cosines).sum(-1)
+    torch.testing.assert_close(match.similarity().flatten(1), expected)
+
+
+@every_matcher
+@pytest.mark.parametrize("flaw", ["constant", "zero", "nan", "inf", "one nan cell"])
+@pytest.mark.parametrize("side", ["query", "key", "both"])
+def test_features_that_say_nothing_do_no_harm(matcher: Matcher, flaw: str, side: str) -> None:
+    bad = {"constant": 1.0, "zero": 0.0, "nan": torch.nan, "inf": torch.inf, "one nan cell": 1.0}[flaw]
+    spoilt = torch.full((2, 16, 4, 4), bad)
+    if flaw == "one nan cell":
+        spoilt = features(4, channels=16, h=4, w=4, dtype=torch.float32)
+        spoilt[0, 3, 1, 2] = torch.nan
+    good = features(5, channels=16, h=4, w=4, dtype=torch.float32)
+    query = (good if side == "key" else spoilt).clone().requires_grad_()
+    key = (good if side == "query" else spoilt).clone().requires_grad_()
+    match = matcher(query, key)
+    results = [one.apply(features(6, channels=3, h=4, w=4, dtype=torch.float32)) for one in (match, match.transpose())]
+    results += [match.similarity(), match.transpose().similarity()]
+    gradients = torch.autograd.grad(sum(x.square().sum() for x in results), (query, key))
+    assert all(x.isfinite().all() for x in (*results, *gradients))
+
+
+@every_matcher
+def test_half_precision_features(matcher: Matcher) -> None:
+    query, key, values = (features(i, dtype=torch.float32).half() for i in range(3))
+    match = matcher(query, key)
+    exact = matcher(query.double(), key.double()).apply(values.double())
+    assert match.apply(values).dtype == torch.float16 and match.similarity().dtype == torch.float32
+    # unit vectors are rounded to half precision once, which a scale of 200 magnifies
+    torch.testing.assert_close(match.apply(values).double(), exact, rtol=0, atol=0.02)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    grids=st.tuples(*(st.integers(1, 5) for _ in range(4))),
+    floor=st.sampled_from([None, 0.0]),
+    biases=st.tuples(st.booleans(), st.booleans()),
+)
+def test_factored_match_is_its_formula(
+    seed: int, grids: tuple[int, ...], floor: float | None, biases: tuple[bool, bool]
+) -> None:
+    h, w, height, width = grids
+    generator = torch.Generator().manual_seed(seed)
+    query, key = features(seed, h=h, w=w), features(seed + 1, h=height, w=width)
+    row, column = (
+        torch.randn(2, *grid, generator=generator, dtype=torch.float64) for grid in ((h, w), (height, width))
+    )
+    row, column = row if biases[0] else None, column if biases[1] else None
+    match = FactoredMatch(query, key, 10.0, floor, row, column)
+    products = tokens(query) @ tokens(key).mT
+    log = 10 * (products if floor is None else products.clamp(min=floor))
+    log = (
+        log + (0 if row is None else row.flatten(1)[:, :, None]) + (0 if column is None else column.flatten(1)[:, None])
+    )
+    torch.testing.assert_close(rows(match), log.softmax(-1))
+    torch.testing.assert_close(rows(match.transpose()), log.mT.softmax(-1))
+    torch.testing.assert_close(match.log_mass().flatten(1), log.exp().sum(-1).log())
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), n=st.integers(1, 6), m=st.integers(1, 6), iterations=st.integers(1, 20))
+def test_optimal_transport_is_pots(seed: int, n: int, m: int, iterations: int) -> None:
+    query, key = features(seed, h=n, w=3), features(seed + 1, h=2, w=m)
+    match = OptimalTransport(epsilon=0.1, iterations=iterations)(query, key)
+    products = tokens(query) @ tokens(key).mT
+    plan = (10 * products + match.row_bias.flatten(1)[:, :, None] + match.col_bias.flatten(1)[:, None]).exp()
+    for ours, cosine in zip(plan.numpy(), products.numpy(), strict=True):
+        marginals = (np.full(len(side), 1 / len(side)) for side in (cosine, cosine.T))
+        theirs = ot.sinkhorn(*marginals, 1 - cosine, 0.1, "sinkhorn_log", numItermax=iterations, stopThr=0, warn=False)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-7)
+
+
+def test_optimal_transport_has_its_marginals() -> None:
+    match = OptimalTransport(epsilon=0.1, iterations=200)(features(0), features(1, h=5, w=4))
+    for one, size in ((match, 48), (match.transpose(), 20)):
+        mass = one.log_mass().exp()
+        torch.testing.assert_close(mass, torch.full_like(mass, 1 / size), rtol=1e-6, atol=0)
+
+
+def test_optimal_transport_uses_what_correlation_neglects() -> None:
+    query, key = features(0), features(1)
+    query[:, :, :3] = key[:, :, :1, :1]  # half of the condition looks like one cell of the exemplar
+    greedy = rows(Correlation(temperature=0.05)(query, key)).sum(1)[:, 0]
+    fair = rows(OptimalTransport(epsilon=0.05, iterations=200)(query, key)).sum(1)[:, 0]
+    assert torch.all(greedy > 20) and torch.all((fair - 1).abs() < 0.1)
+
+
+@pytest.mark.parametrize("matcher", [Correlation, OptimalTransport])
+def test_gradients_do_not_depend_on_the_implementation(matcher: type) -> None:
+    gradients = []
+    for via in ("chunked", "reference"):
+        inputs = [features(0).requires_grad_(), features(1, h=5, w=4).requires_grad_()]
+        match = matcher(via=via)(*inputs)
+        loss = match.apply(features(2, channels=3, h=5, w=4)).square().sum() + match.transpose().log_mass().sin().sum()
+        gradients.append(torch.autograd.grad(loss, inputs))
+    for value, reference in zip(*gradients, strict=True):
+        torch.testing.assert_close(value, reference)
+
+
+def test_a_batch_of_one_serves_all() -> None:
+    match = Correlation()(features(0), features(1, h=5, w=4))
+    where = cells(5, 4, features(0))
+    assert torch.equal(match.apply(where), match.apply(where.expand(2, -1, -1, -1)))
+
+
+def test_values_on_another_grid_are_refused() -> None:
+    match = Correlation()(features(0), features(1, h=5, w=4))
+    for shape in ((2, 3, 6, 8), (3, 3, 5, 4)):
+        with pytest.raises(ValueError, match=r"values: expected a batch of 1 or 2 on a grid of \(5, 4\), got shape \("):
+            match.apply(torch.zeros(shape, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Correlation(temperature=0.0), "temperature must be positive, got 0.0"),
+        (lambda: Correlation(temperature=float("nan")), "temperature must be positive, got nan"),
+        (lambda: OptimalTransport(epsilon=-1.0), r"epsilon must be positive, got -1.0"),
+        (lambda: OptimalTransport(iterations=0), "iterations must be at least 1, got 0"),
+    ],
+)
+def test_impossible_arguments_are_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_unit_has_length_one_or_zero() -> None:
+    x = 1e4 * features(0, channels=64, dtype=torch.float32).half()  # its squares overflow half precision
+    x[0, :, 0, 0], x[0, 5, 0, 1], x[0, 5, 0, 2] = 0, torch.nan, torch.inf
+    length = unit(x).float().norm(dim=1)
+    assert torch.all(length[0, 0, :3] == 0)
+    length[0, 0, :3] = 1
+    torch.testing.assert_close(length, torch.ones_like(length), rtol=0, atol=1e-3)
