@@ -252,7 +252,7 @@ def test_an_objection_is_not_overruled(taken: list[str], monkeypatch: pytest.Mon
 
 def test_an_unknown_implementation_is_named() -> None:
     inputs = operands(12, 1, 2, 2, 2, 1)
-    with pytest.raises(NoImplementation, match="via='fast'.*\n(.*\n)*.*chunked: can run"):
+    with pytest.raises(NoImplementation, match=r"via='fast'.*\n(.*\n)*.*chunked: can run"):
         couple(*inputs, 1.0, via="fast")
     assert all(name in explain(*inputs[:3]) for name in NAMES)
 
