@@ -32,7 +32,7 @@ NEARLY_WHITE = 0.75
 
 
 class PictureError(ValueError):
-    """A picture cannot be read or written; the message is one line that names it and says why."""
+    """A picture cannot be read, made or written; the message is one line that names it and says why."""
 
 
 def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
@@ -197,11 +197,11 @@ def check_target(path: str | os.PathLike[str]) -> None:
         PictureError: the suffix is of no known format, the folder does not exist, or the path is a folder.
     """
     target = Path(path)
+    if target.is_dir():
+        raise PictureError(f"{target}: is a folder, expected the name of a picture to write")
     suffix = target.suffix.lower()
     if Image.registered_extensions().get(suffix) not in Image.SAVE:
         raise PictureError(f"{target}: cannot write pictures named {suffix or 'without a suffix'}, use .png or .jpg")
-    if target.is_dir():
-        raise PictureError(f"{target}: is a folder, expected the name of a picture to write")
     if not target.parent.is_dir():
         raise PictureError(f"{target}: the folder {target.parent} does not exist")
     if not os.access(target.parent, os.W_OK):

@@ -118,8 +118,8 @@ def translate(
         size: pixels of the shorter side; by default the method's own.
 
     Raises:
-        PictureError: a picture cannot be used.
-        ValueError: seed and generator are both given, or the size is not sensible.
+        PictureError: a picture or the size cannot be used.
+        ValueError: seed and generator are both given.
     """
     if seed is not None and generator is not None:
         raise ValueError("give either a seed or a generator, not both")
@@ -128,7 +128,7 @@ def translate(
     stride = run.autoencoder.stride
     size = run.size if size is None else size
     if not 8 * stride <= size <= LARGEST:
-        raise ValueError(f"size must be {8 * stride} to {LARGEST} pixels, got {size}")
+        raise PictureError(f"size: expected {8 * stride} to {LARGEST} pixels, got {size}")
     drawing, picture = read(condition, "condition"), read(exemplar, "exemplar")
     shape = native_size(drawing, size, stride)
     picture = resize(picture, native_size(picture, size, stride))

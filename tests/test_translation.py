@@ -154,7 +154,7 @@ def test_the_result_has_the_conditions_shape_and_the_exemplar_keeps_its_own() ->
 def test_another_size() -> None:
     assert translate(Run(), drawing(300, 400), photo(500, 250), size=96).image.size == (96, 128)
     for size in (8, 100_000):
-        with pytest.raises(ValueError, match=f"size must be 32 to 1024 pixels, got {size}"):
+        with pytest.raises(ValueError, match=f"size: expected 32 to 1024 pixels, got {size}"):
             translate(Run(), drawing(300, 400), photo(500, 250), size=size)
 
 

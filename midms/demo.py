@@ -1,0 +1,52 @@
+"""`midms demo`: faces that were never trained on, translated, beside the exact answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from midms.data.faces import SPLIT_LENGTH, draw_pairs
+from midms.figure import Sheet
+from midms.pictures import save, to_pil
+from midms.translation import TITLES, Translator, translate
+
+SIDE = 192
+"""Pixels a side of the sheet's pictures."""
+
+
+def demo(run: Translator, out: Path, faces: int, seed: int) -> Path:
+    """Render faces and sketches of the test split, translate them, write a contact sheet and the single pictures.
+
+    Args:
+        run: a composed method.
+        out: folder for the pictures; made if it does not exist.
+        faces: how many.
+        seed: another seed takes other faces, and other noise.
+
+    Returns:
+        The contact sheet's path.
+
+    Raises:
+        PictureError: a picture cannot be written.
+    """
+    indices = [(seed * faces + i) % (SPLIT_LENGTH // 2) for i in range(faces)]
+    pairs = draw_pairs("test", indices, min(max(run.size, 64), 256))
+    titles = (*TITLES, "exact answer")
+    rows: list[tuple[Image.Image, ...]] = []
+    pictures: dict[Path, Image.Image] = {}
+    for i in tqdm(range(faces), "translating", disable=None):
+        told = translate(run, 1 - 2 * pairs.sketch[i], pairs.exemplar[i], seed=seed)
+        rows.append((*told.panels(), to_pil(pairs.answer[i : i + 1])))
+        folder = out / f"pair-{i:02d}"
+        pictures |= {
+            folder / f"{title.replace(' ', '-')}.png": panel for title, panel in zip(titles, rows[-1], strict=True)
+        }
+        pictures[folder / "figure.png"] = told.figure()
+    sheet = out / "sheet.png"
+    pictures[sheet] = Sheet(rows, titles, SIDE).image
+    for path, picture in pictures.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(picture, path)
+    return sheet

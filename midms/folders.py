@@ -1,0 +1,131 @@
+"""`midms translate`: files and folders in, files and folders out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from midms.pictures import PictureError, check_target, save
+from midms.translation import Translator, translate
+
+
+@dataclass(frozen=True)
+class Job:
+    """One translation: two pictures to read and one or two to write."""
+
+    condition: Path
+    exemplar: Path
+    out: Path
+    figure: Path | None = None
+
+
+def plan(condition: Path, exemplar: Path, out: Path, figure: Path | None) -> list[Job]:
+    """The translations that two files or folders ask for.
+
+    Two files give one job. A folder and a file give one job for each picture of the folder. Two folders are paired by
+    names without suffix; if they share none but hold equally many pictures, in the order of names. With a folder among
+    the inputs, `out` and `figure` are folders, and a result is called like the picture of the folder it came from.
+
+    Raises:
+        PictureError: an input does not exist, an output cannot be written or would overwrite an input, pictures
+            cannot be paired.
+    """
+    for path in (condition, exemplar):
+        if not path.exists():
+            raise PictureError(f"{path}: no such file or folder")
+    if not condition.is_dir() and not exemplar.is_dir():
+        jobs = [Job(condition, exemplar, out, figure)]
+        for target in (out, figure):
+            if target is not None:
+                check_target(target)
+    else:
+        for folder in (out, figure):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise PictureError(f"{folder}: is a file, expected a folder, for there are several results")
+        jobs = [
+            Job(one, other, out / f"{name}.png", figure / f"{name}.png" if figure is not None else None)
+            for name, one, other in _pairs(condition, exemplar)
+        ]
+    _check_overlap(jobs)
+    return jobs
+
+
+def _pairs(condition: Path, exemplar: Path) -> list[tuple[str, Path, Path]]:
+    if not exemplar.is_dir():
+        return [(name, path, exemplar) for name, path in _pictures(condition).items()]
+    if not condition.is_dir():
+        return [(name, condition, path) for name, path in _pictures(exemplar).items()]
+    ones, others = _pictures(condition), _pictures(exemplar)
+    shared = ones.keys() & others.keys()
+    if not shared and len(ones) == len(others):
+        return [(name, path, other) for (name, path), other in zip(ones.items(), others.values(), strict=True)]
+    alone = [
+        *(ones[name] for name in ones if name not in shared),
+        *(others[name] for name in others if name not in shared),
+    ]
+    if alone:
+        named = ", ".join(map(str, alone[:3])) + (f" and {len(alone) - 3} more" if len(alone) > 3 else "")
+        raise PictureError(f"no partner of the same name for {named}")
+    return [(name, ones[name], others[name]) for name in ones]
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder by name without suffix, in the order of names."""
+    known = Image.registered_extensions()
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() not in known or not path.is_file():
+            continue
+        if path.stem in found:
+            raise PictureError(
+                f"{path}: there is also {found[path.stem].name}, and their results would be called alike"
+            )
+        found[path.stem] = path
+    if not found:
+        raise PictureError(f"{folder}: no pictures in this folder")
+    return found
+
+
+def _check_overlap(jobs: list[Job]) -> None:
+    read = {path.resolve() for job in jobs for path in (job.condition, job.exemplar)}
+    written: set[Path] = set()
+    for target in (path for job in jobs for path in (job.out, job.figure) if path is not None):
+        if target.resolve() in read:
+            raise PictureError(f"{target}: is also an input, which would be overwritten")
+        if target.resolve() in written:
+            raise PictureError(f"{target}: is both the result and the figure")
+        written.add(target.resolve())
+
+
+def perform(run: Translator, jobs: list[Job], seed: int, size: int | None) -> list[str]:
+    """Translate and save; a job that fails does not stop the others.
+
+    Args:
+        run: a composed method.
+        jobs: from `plan`.
+        seed: of the noise, the same for each.
+        size: pixels of the shorter side, by default the method's own.
+
+    Returns:
+        What went wrong, a line for each job that failed.
+    """
+    failures = []
+    for job in tqdm(jobs, "translating", disable=None if len(jobs) > 1 else True):
+        try:
+            _perform(run, job, seed, size)
+        except PictureError as error:
+            failures.append(str(error))
+    return failures
+
+
+def _perform(run: Translator, job: Job, seed: int, size: int | None) -> None:
+    told = translate(run, job.condition, job.exemplar, seed=seed, size=size)
+    pictures = [(told.image, job.out)]
+    if job.figure is not None:
+        pictures.append((told.figure(), job.figure))
+    for picture, path in reversed(pictures):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(picture, path)
