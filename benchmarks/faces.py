@@ -73,7 +73,7 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
     every = range(len(best.sampler.levels))
     return {
         "exemplar copied": lambda pairs, seed: {"image": pairs.exemplar},
-        "autoencoder, of the exact answer": lambda pairs, seed: {"image": best.autoencoder.decode(best.autoencoder.encode(pairs.answer))},
+        "autoencoder, of the exact answer": lambda pairs, seed: {"image": reconstruct(best, pairs)},
         "first warp decoded": lambda pairs, seed: first_warp(best, pairs),
         "first warp, plain diffusion": loop(paper, rematch=(), blend=False),
         "midm-faces": loop(best),
@@ -89,9 +89,14 @@ def conditions(run: MatchingInterleavedDiffusion, pairs: Pairs) -> Tensor:
     return run.condition.drawing((1 - 2 * pairs.sketch).expand(-1, 3, -1, -1), pairs.answer.shape[-2:])
 
 
+def reconstruct(run: MatchingInterleavedDiffusion, pairs: Pairs) -> Tensor:
+    """The exact answer through the autoencoder: no result can be better."""
+    return run.autoencoder.decode(run.autoencoder.encode(pairs.answer))
+
+
 def first_warp(run: MatchingInterleavedDiffusion, pairs: Pairs) -> dict[str, Any]:
     """The exemplar's latent under the first match, decoded."""
-    moment = next(iter(run.trajectory(conditions(run, pairs), pairs.exemplar, generator=torch.Generator().manual_seed(0))))
+    moment = next(run.replace(rematch=()).trajectory(conditions(run, pairs), pairs.exemplar))
     return {"image": run.autoencoder.decode(moment.warp)}
 
 

@@ -9,6 +9,7 @@ Every stage adds its record to `results.json`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from argparse import Namespace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -26,7 +28,7 @@ from midms.presets import PRESETS
 from midms.protocols import ConfidenceEstimator, FeatureExtractor
 from midms.training.album import Album, open_album
 from midms.training.stages import TERMS, AutoencoderStage, DiffusionStage, MatchingNetwork, MatchingStage, encode
-from midms.training.trainer import Interrupted, fit, write_json
+from midms.training.trainer import Interrupted, Task, fit, write_json
 
 STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
 PRESET = {"bridge": "midm-faces", "unconditional": "midm-faces-paper"}
@@ -40,54 +42,77 @@ def part(slot: str, preset: str = "midm-faces") -> Any:
 
 def main(args: Namespace) -> int:
     """Run one stage; returns the exit status (3 if it stopped early and can be resumed)."""
-    out = Path(args.out)
-    device = torch.device(args.device)
+    torch.manual_seed(args.seed)
+    out, device = Path(args.out), torch.device(args.device)
     name = args.denoiser if args.stage == "diffusion" else args.stage
-    record = {"command": f"midms train faces --stage {args.stage}", "size": args.size, "styles": args.styles}
-    albums = out / "albums"
-    album = open_album(albums, "train", args.styles, args.geometries, args.size)
-    held_out = open_album(albums, "validation", 128, 2, args.size)
-    stage = {"autoencoder": _autoencoder, "matching": _matching, "diffusion": _diffusion}[args.stage]
-    task = stage(out, album, held_out, device, args)
+    if args.stage == "autoencoder":
+        task: Task = autoencoder_stage(out, args.size, args.styles, args.geometries, device)
+    elif args.stage == "matching":
+        terms = TERMS | json.loads(args.terms or "{}")
+        task = matching_stage(out, args.size, args.styles, args.geometries, device, terms)
+    else:
+        task = diffusion_stage(out, args.size, args.styles, args.geometries, device, args.denoiser)
     try:
         network, outcome = fit(task, args.steps or STEPS[name], out, args.seed, args.minutes)
     except Interrupted as stop:
         print(stop)
         return 3
-    for file, module in _products(name, network, album):
+    for file, module in _products(name, network, task.album):
         save_weights(module, out / f"{file}.safetensors")
-    _remember(out / "results.json", name, record | outcome)
+    data = {"size": args.size, "styles": args.styles, "geometries": args.geometries}
+    _remember(out / "results.json", name, {"command": f"midms train faces --stage {args.stage}", **data, **outcome})
     print(json.dumps(outcome["held out"]))
     return 0
 
 
-def _autoencoder(out: Path, album: Album, held_out: Album, device: torch.device, args: Namespace) -> AutoencoderStage:
+def albums(out: Path, size: int, styles: int, geometries: int) -> tuple[Album, Album]:
+    """What is trained on and what is held out."""
+    folder = out / "albums"
+    return open_album(folder, "train", styles, geometries, size), open_album(folder, "validation", 128, 2, size)
+
+
+def autoencoder_stage(out: Path, size: int, styles: int, geometries: int, device: torch.device) -> AutoencoderStage:
+    """A fresh autoencoder on rendered portraits."""
     network = part("autoencoder").to(device, memory_format=torch.channels_last)
-    return AutoencoderStage(network, album, held_out, device)
+    return AutoencoderStage(network, *albums(out, size, styles, geometries), device)
 
 
-def _matching(out: Path, album: Album, held_out: Album, device: torch.device, args: Namespace) -> MatchingStage:
+def matching_stage(
+    out: Path, size: int, styles: int, geometries: int, device: torch.device, terms: dict[str, float]
+) -> MatchingStage:
+    """Fresh features and confidence on the latents of the run's autoencoder; `terms` are weights of the losses."""
+    album, held_out = albums(out, size, styles, geometries)
     autoencoder = _load(part("autoencoder"), out / "autoencoder.safetensors", device)
-    network = MatchingNetwork(part("features"), part("confidence")).to(device)
-    terms = TERMS | json.loads(args.terms or "{}")
-    return MatchingStage(
-        network.to(memory_format=torch.channels_last), album, held_out, encode(autoencoder, album),
-        encode(autoencoder, held_out), device, terms, part("matcher"),
-    )  # fmt: skip
+    network = MatchingNetwork(part("features"), part("confidence")).to(device, memory_format=torch.channels_last)
+    both = (latents(out, autoencoder, a) for a in (album, held_out))
+    return MatchingStage(network, album, held_out, *both, device, dict.fromkeys(TERMS, 0.0) | terms, part("matcher"))
 
 
-def _diffusion(out: Path, album: Album, held_out: Album, device: torch.device, args: Namespace) -> DiffusionStage:
-    autoencoder = _load(part("autoencoder"), out / "autoencoder.safetensors", device)
-    features = _load(part("features"), out / "features.safetensors", device)
-    confidence = _load(part("confidence"), out / "confidence.safetensors", device)
-    latents = encode(autoencoder, album)
-    preset = PRESET[args.denoiser]
-    network = part("denoiser", preset).to(device, memory_format=torch.channels_last)
-    schedule = part("sampler", preset).schedule
+def diffusion_stage(
+    out: Path, size: int, styles: int, geometries: int, device: torch.device, denoiser: str
+) -> DiffusionStage:
+    """A fresh denoiser on the run's latents and first warps."""
+    album, _ = albums(out, size, styles, geometries)
+    autoencoder, features, confidence = (
+        _load(part(name), out / f"{name}.safetensors", device) for name in ("autoencoder", "features", "confidence")
+    )
+    known, preset = latents(out, autoencoder, album), PRESET[denoiser]
     warps, trusts = torch.empty(0), torch.empty(0)
-    if args.denoiser == "bridge":
-        warps, trusts = warp_all(features, confidence, album, latents, device)
-    return DiffusionStage(network, album, latents, warps, trusts, device, schedule, name=args.denoiser)
+    if denoiser == "bridge":
+        warps, trusts = warp_all(features, confidence, album, known, device)
+    network = part("denoiser", preset).to(device, memory_format=torch.channels_last)
+    return DiffusionStage(network, album, known, warps, trusts, device, part("sampler", preset).schedule, name=denoiser)
+
+
+def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
+    """The album's latents, kept on disk until the autoencoder changes."""
+    digest = hashlib.sha256((out / "autoencoder.safetensors").read_bytes()).hexdigest()[:12]
+    path = out / "albums" / f"latents-{album.first}-{len(album)}-{digest}.safetensors"
+    if not path.exists():
+        temporary = path.with_suffix(".tmp")
+        save_file({"latents": encode(autoencoder, album)}, temporary)
+        temporary.replace(path)
+    return load_file(path)["latents"]
 
 
 @torch.inference_mode()

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from midms.training.album import Album
+
 CHECKPOINT_EVERY = 60.0  # seconds
 
 
@@ -25,6 +27,7 @@ class Task(Protocol):
 
     name: str
     network: nn.Module
+    album: Album
     learning_rate: float
 
     def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:

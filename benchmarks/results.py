@@ -1,0 +1,26 @@
+"""Results files and the tables made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from midms.training.trainer import machine, write_json
+
+__all__ = ["RESULTS", "machine", "table", "write_json"]
+
+RESULTS = Path(__file__).parent / "results"
+DIGITS = {"PSNR": 2, "SSIM": 3, "perceptual": 4, "EPE px": 2, "ms a pair": 0, "minutes": 1}
+
+
+def table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """A Markdown table: a row a name, a column a figure; a dash where a row has no such figure."""
+    columns = list(dict.fromkeys(figure for row in rows.values() for figure in row))
+    lines = [["", *columns], ["---"] * (len(columns) + 1)]
+    lines += [[name, *(_cell(figure, row.get(figure)) for figure in columns)] for name, row in rows.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(figure: str, value: Any) -> str:
+    return "-" if value is None else f"{value:.{DIGITS.get(figure, 3)}f}"
