@@ -89,8 +89,9 @@ def parser() -> argparse.ArgumentParser:
         "translate",
         _translate,
         "give a picture the geometry of a sketch",
-        "With folders, pictures are paired by name without suffix, or in the order of names if they share none; a single"
-        " picture goes with each of the other side's. Results are called like the picture of the folder they came from.",
+        "With folders, pictures are paired by name without suffix, or in the order of names if they share none;"
+        " one picture alone goes with each of the other side."
+        " Results are called like the folder's picture that they came from.",
     )
     one.add_argument(
         "--condition", type=Path, required=True, metavar="SKETCH", help="the sketch, or a folder of sketches"

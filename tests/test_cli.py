@@ -244,9 +244,8 @@ def test_demo_writes_the_sheet_and_the_pictures(tmp_path: Path, capsys: pytest.C
     width, height = size(tmp_path / "demo/sheet.png")
     assert width > 6 * 190 and 2 * 190 < height < 3 * 190
     for pair in ("pair-00", "pair-01"):
-        assert sorted(os.listdir(tmp_path / "demo" / pair)) == [
-            "condition.png", "confidence.png", "exact-answer.png", "exemplar.png", "figure.png", "first-warp.png", "result.png",
-        ]  # fmt: skip
+        written = {path.stem for path in (tmp_path / "demo" / pair).iterdir()}
+        assert written == {"condition", "exemplar", "first-warp", "result", "confidence", "exact-answer", "figure"}
 
 
 def test_list_names_every_part_and_preset(capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,9 +254,8 @@ def test_list_names_every_part_and_preset(capsys: pytest.CaptureFixture[str]) ->
     assert all(f"  {name} " in everything for kind in KINDS for name in available(kind))
     assert all(f"  {name} " in everything for name in PRESETS)
     assert cli.main(["list", "matcher"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        line for line in everything.splitlines() if line.split()[0] in available("matcher")
-    ]
+    matchers = [line for line in everything.splitlines() if line.split()[0] in available("matcher")]
+    assert capsys.readouterr().out.splitlines() == matchers
     assert cli.main(["list", "macher"]) == 2
     assert complaints(capsys)[0].startswith("midms: no kind of part is called 'macher'. Did you mean 'matcher'?")
 
