@@ -205,8 +205,8 @@ def telling_points(
         condition: the map; it says something where it varies.
         count: how many points, or fewer if no more are trusted.
     """
-    low, high = -F.max_pool2d(-condition, 5, 1, 2), F.max_pool2d(condition, 5, 1, 2)
-    interest = (confidence * (high - low).sum(0)).flatten()
+    low, high = -F.max_pool2d(-condition, 3, 1, 1), F.max_pool2d(condition, 3, 1, 1)
+    interest = (confidence * (high - low).sum(0) ** 2).flatten()
     pixels = cells(confidence.shape[0], confidence.shape[1], interest)[0].flatten(1).T
     distance = torch.full_like(interest, float(max(confidence.shape)))
     chosen: list[int] = []
