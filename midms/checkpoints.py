@@ -1,14 +1,17 @@
-"""Weights on disk: safetensors only, written atomically, every wrong key named."""
+"""Weights on disk: safetensors only, written whole, with a checksum; everything that does not fit is named."""
 
 from __future__ import annotations
 
-import os
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from midms.files import whole
 
 
 class CheckpointError(ValueError):
@@ -16,40 +19,67 @@ class CheckpointError(ValueError):
 
 
 def save_weights(module: nn.Module, path: Path, half: bool = True) -> None:
-    """Write parameters and buffers, floating point ones in half precision unless told otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write parameters and buffers.
+
+    Args:
+        module: whose they are.
+        path: file to write, in a folder that is made if need be.
+        half: whether floating-point ones are stored in half precision.
+    """
     state = {
         name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone()
         for name, value in module.state_dict().items()
     }
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(state, temporary)
-    os.replace(temporary, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as part:
+        save_file(state, part, metadata={"sha256": checksum(state)})
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill a module from a file, strictly.
+    """Fill a module from a file, strictly, in the module's own precision.
 
     Raises:
-        CheckpointError: the file is missing, is not safetensors (a pickle is never opened), is truncated, holds
-            numbers that are not finite, or its names and shapes are not the module's; all of these are listed.
+        CheckpointError: the file is missing, is not safetensors (a pickle is never opened), is truncated or not what
+            was saved, holds numbers that are not finite, or its names and shapes are not the module's; all of these
+            are listed.
     """
-    if not path.is_file():
-        raise CheckpointError(f"no weights at {path}")
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file, and nothing else is opened: {error}") from None
-    own = module.state_dict()
+    state, own = read_weights(path), module.state_dict()
     wrong = [f"missing {name}" for name in own if name not in state]
     wrong += [f"unexpected {name}" for name in state if name not in own]
-    wrong += [
-        f"{name} is {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    if not wrong:
-        wrong = [f"{name} is not finite" for name, value in state.items() if not torch.isfinite(value).all()]
+    for name in own.keys() & state.keys():
+        if state[name].shape != own[name].shape:
+            wrong.append(f"{name} is {tuple(state[name].shape)}, expected {tuple(own[name].shape)}")
+        elif not torch.isfinite(state[name]).all():
+            wrong.append(f"{name} is not finite")
     if wrong:
-        raise CheckpointError(f"{path} does not fit {type(module).__name__}: {'; '.join(wrong)}")
+        raise CheckpointError(f"{path}: does not fit {type(module).__name__}: {'; '.join(sorted(wrong))}")
     module.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()})
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; where the file has a checksum, as `save_weights` leaves it, it must hold.
+
+    Raises:
+        CheckpointError: the file is missing, is not whole safetensors, or is not what was saved.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file of weights")
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+            promised = (file.metadata() or {}).get("sha256")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file, and no other kind is opened ({error})") from None
+    if promised is not None and promised != checksum(state):
+        raise CheckpointError(f"{path}: damaged or changed since it was saved, its checksum does not hold")
+    return state
+
+
+def checksum(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and numbers."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ from midms.protocols import (
     Matcher,
     Sampler,
 )
-from midms.registry import BadArguments, BrokenPart, Registry, UnknownName, unknown
+from midms.registry import unknown
+
+__all__ = ["BuildError", "CheckpointError", "build"]
 
 SLOTS: dict[str, tuple[str, type]] = {
     "condition": ("condition", ConditionExtractor),
@@ -36,6 +40,20 @@ SLOTS: dict[str, tuple[str, type]] = {
 }
 """Slot to the kind of part it takes and the protocol that this must satisfy."""
 LOOP = ("rematch", "blend", "size")
+TRAINED_FOR = ("timesteps", "schedule")
+"""A sampler's arguments that the denoiser was trained for: another sampler keeps the preset's unless it is told."""
+FACTS = {
+    "latent channels": {"autoencoder": "channels", "features": "latent_channels", "denoiser": "channels"},
+    "condition channels": {
+        "condition": "channels",
+        "features": "condition_channels",
+        "denoiser": "condition_channels",
+    },
+    "pixels a latent cell": {"autoencoder": "stride", "features": "stride", "denoiser": "stride"},
+}
+"""What parts must agree on, where they declare it: a fact, and the attribute by which each slot tells it."""
+USUAL = "midm-faces"
+"""What the rest of a call is checked against where its preset does not exist."""
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -60,115 +78,137 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
             mistakes are listed.
         CheckpointError: a weights file cannot be used.
     """
-    if preset not in PRESETS:
-        raise BuildError(unknown("preset", preset, PRESETS))
-    recipe = PRESETS[preset]
-    wrong = [unknown("slot", name, [*SLOTS, *LOOP, "weights"]) for name in changes if name not in SLOTS and name not in LOOP]
-    wishes: dict[str, Any] = {slot: changes.get(slot, recipe.slots.get(slot)) for slot in SLOTS}
-    for slot, wish in wishes.items():
-        wrong += _objections(slot, wish, inherited=recipe.slots.get(slot))
-    if wrong:
-        raise _error(preset, wrong)
+    recipe = PRESETS.get(preset, PRESETS[USUAL])
+    wrong = [] if preset in PRESETS else [unknown("preset", preset, PRESETS)]
+    wrong += [unknown("slot", name, [*SLOTS, *LOOP, "weights"]) for name in changes if name not in {*SLOTS, *LOOP}]
+    if weights is not None and not Path(weights).is_dir():
+        wrong.append(f"weights: there is no folder {weights}")
+    specs: dict[str, Any] = {}
+    for slot, wish in (recipe.slots | {slot: changes[slot] for slot in SLOTS if slot in changes}).items():
+        with _noted(wrong, slot):
+            specs[slot] = _specified(slot, wish, recipe)
     parts: dict[str, Any] = {}
-    for slot, wish in wishes.items():
-        try:
-            parts[slot] = _make(KINDS[SLOTS[slot][0]], wish, recipe.slots.get(slot))
-        except (ValueError, TypeError, RuntimeError) as error:
-            wrong.append(f"{slot}: {error}")
-            continue
-        wrong += _misfit(slot, parts[slot])
-    wrong += [] if wrong else _mismatches(parts)
+    for slot, spec in specs.items():
+        with _noted(wrong, slot):
+            parts[slot] = _make(slot, spec)
+    if parts.keys() >= recipe.slots.keys():
+        wrong += _disagreements(parts)
+        with _noted(wrong, "loop"):
+            run = MatchingInterleavedDiffusion(
+                **parts, **(recipe.loop | {name: changes[name] for name in LOOP if name in changes}), name=preset
+            )
     if wrong:
-        raise _error(preset, wrong)
-    notes = _load(recipe, parts, changes, Path(weights) if weights is not None else None)
+        text = wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *wrong])
+        raise BuildError(f"build({preset!r}): {text}")
+    notes = _load(recipe, specs, parts, weights)
     for note in notes:
         warnings.warn(f"{preset}: {note}", stacklevel=2)
-    loop = recipe.loop | {name: changes[name] for name in LOOP if name in changes}
-    return MatchingInterleavedDiffusion(**parts, **loop, name=preset, notes=tuple(notes))
+    return run.replace(notes=notes)
 
 
-def _specified(wish: Any, inherited: Spec | None) -> Spec | None:
-    """The Spec that a wish amounts to; None for ready objects.
-
-    A sampler named without its timesteps keeps those of the preset: no sampler has defaults for them.
-    """
-    if isinstance(wish, str):
-        wish = Spec(wish)
-    if not isinstance(wish, Spec):
-        return None
-    if inherited is not None and "timesteps" in inherited.arguments:
-        kept = {name: inherited.arguments[name] for name in ("timesteps", "schedule") if name in inherited.arguments}
-        return Spec(wish.name, **(kept | wish.arguments))
-    return wish
-
-
-def _objections(slot: str, wish: Any, inherited: Spec | None) -> list[str]:
-    spec = _specified(wish, inherited)
-    if spec is None:
-        return []
+@contextmanager
+def _noted(wrong: list[str], slot: str) -> Iterator[None]:
+    """Mistakes go on the list."""
     try:
-        KINDS[SLOTS[slot][0]].check(spec.name, **spec.arguments)
-    except (UnknownName, BadArguments, BrokenPart) as error:
-        return [f"{slot}: {error.args[0]}"]
-    return []
+        yield
+    except (ValueError, TypeError, LookupError, ImportError, RuntimeError) as error:
+        wrong.append(f"{slot}: {error}")
 
 
-def _make(registry: Registry, wish: Any, inherited: Spec | None) -> Any:
-    spec = _specified(wish, inherited)
-    if spec is None:
+def _specified(slot: str, wish: Any, recipe: Preset) -> Any:
+    """A name or Spec as the Spec it amounts to, checked against the part's signature; else the ready object it was."""
+    wish = Spec(wish) if isinstance(wish, str) else wish
+    if not isinstance(wish, Spec):
         return wish
-    part = registry.create(spec.name, **spec.arguments)
-    return part.eval() if isinstance(part, nn.Module) else part
+    registry = KINDS[SLOTS[slot][0]]
+    taken = inspect.signature(registry[wish.name]).parameters
+    given = recipe.slots[slot].arguments if registry.kind == "sampler" and slot in recipe.slots else {}
+    arguments = {name: given[name] for name in TRAINED_FOR if name in given and name in taken} | wish.arguments
+    registry.check(wish.name, **arguments)
+    return Spec(wish.name, **arguments)
 
 
-def _misfit(slot: str, part: Any) -> list[str]:
-    if (slot == "refiner" and part is None) or isinstance(part, SLOTS[slot][1]):
-        return []
+def _make(slot: str, wish: Any) -> Any:
+    """The part for a slot.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    part = KINDS[SLOTS[slot][0]].create(wish.name, **wish.arguments) if isinstance(wish, Spec) else wish
+    if objection := _misfit(slot, part):
+        raise ValueError(objection)
+    return part.eval() if isinstance(wish, Spec) and isinstance(part, nn.Module) else part
+
+
+def _misfit(slot: str, part: Any) -> str:
+    """Why a part cannot be in this slot: what it lacks, or what cannot be called as the slot's protocol says."""
     protocol = SLOTS[slot][1]
-    wanted = [name for name in vars(protocol) if name == "__call__" or not name.startswith("_")]
-    lacking = ", ".join(name for name in wanted if not hasattr(part, name))
-    return [f"{slot}: {type(part).__name__} is not a {protocol.__name__}: it lacks {lacking}"]
+    if part is None and slot == "refiner":
+        return ""
+    if isinstance(part, type):
+        return f"{part.__name__} is a class, expected an instance of it"
+    members = {name: value for name, value in vars(protocol).items() if name == "__call__" or not name.startswith("_")}
+    lacking = [name for name in members if not hasattr(part, name)]
+    if lacking:
+        return f"{type(part).__name__} is no {protocol.__name__}: it lacks {', '.join(lacking)}"
+    for name, member in members.items():
+        if inspect.isfunction(member) and not _accepts(
+            part, name, arguments := [*inspect.signature(member).parameters][1:]
+        ):
+            return f"{type(part).__name__} is no {protocol.__name__}: cannot call {name}({', '.join(arguments)})"
+    return ""
 
 
-def _mismatches(parts: Mapping[str, Any]) -> list[str]:
-    """What parts declare of themselves must agree: latent channels, condition channels, strides."""
-    autoencoder, condition = parts["autoencoder"], parts["condition"]
-    facts = {
-        "latent channels": ("autoencoder", getattr(autoencoder, "channels", None), ("channels", "latent_channels")),
-        "condition channels": ("condition", condition.channels, ("condition_channels",)),
-        "pixels a latent cell": ("autoencoder", autoencoder.stride, ("stride",)),
-    }
+def _accepts(part: Any, name: str, arguments: list[str]) -> bool:
+    """Whether a method can be called with so many arguments."""
+    if isinstance(part, nn.Module) and name == "__call__":
+        if type(part).forward is nn.Module.forward:
+            return False
+        name = "forward"
+    try:
+        inspect.signature(getattr(part, name)).bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _disagreements(parts: Mapping[str, Any]) -> list[str]:
+    """The facts that parts do not agree on."""
     wrong = []
-    for fact, (owner, truth, names) in facts.items():
-        for slot in ("features", "denoiser"):
-            for name in names:
-                said = getattr(parts[slot], name, None)
-                if truth is not None and said is not None and said != truth:
-                    wrong.append(f"{slot} and {owner} disagree on {fact}: {said} and {truth}")
+    for fact, attributes in FACTS.items():
+        told = {slot: getattr(parts[slot], name, None) for slot, name in attributes.items()}
+        values = [value for value in told.values() if value is not None]
+        if any(value != values[0] for value in values):
+            told_by = ", ".join(f"{slot} {value}" for slot, value in told.items() if value is not None)
+            wrong.append(f"parts disagree on {fact}: {told_by}")
     return wrong
 
 
-def _load(recipe: Preset, parts: Mapping[str, Any], changes: Mapping[str, Any], folder: Path | None) -> list[str]:
-    """Weights of the slots that the caller left alone; notes on parts that have none."""
-    notes = []
+def _load(
+    recipe: Preset, specs: Mapping[str, Any], parts: Mapping[str, Any], folder: str | Path | None
+) -> tuple[str, ...]:
+    """Weights for the slots that are as in the preset; notes on those that stay without."""
+    random, foreign, failed = [], [], []
     for slot, part in parts.items():
-        if not isinstance(part, nn.Module):
+        if not isinstance(part, nn.Module) or not part.state_dict() or not isinstance(specs[slot], Spec):
             continue
-        path = (folder or SHIPPED / recipe.weights) / f"{recipe.files.get(slot, slot)}.safetensors"
-        if slot in changes:
-            if isinstance(changes[slot], (str, Spec)) and next(part.parameters(), None) is not None:
-                notes.append(f"the {slot} given instead of the preset's has fresh weights")
-        elif folder is None and not path.exists():
-            notes.append(f"the {slot} has random weights: none are shipped; give build(..., weights=FOLDER)")
-        else:
-            load_weights(part, path)
-    return notes
-
-
-def _error(preset: str, wrong: list[str]) -> BuildError:
-    if len(wrong) == 1:
-        return BuildError(f"build({preset!r}): {wrong[0]}")
-    return BuildError(f"build({preset!r}) cannot be composed:\n" + "\n".join(f"- {line}" for line in wrong))
-
-
-__all__ = ["BuildError", "CheckpointError", "build"]
+        if specs[slot] != recipe.slots.get(slot):
+            foreign.append(slot)
+        elif slot in recipe.weights:
+            file = Path(recipe.weights[slot])
+            path = SHIPPED / file if folder is None else Path(folder) / file.name
+            if folder is None and not path.exists():
+                random.append(slot)
+                continue
+            try:
+                load_weights(part, path)
+            except CheckpointError as error:
+                failed.append(str(error))
+    if failed:
+        raise CheckpointError("; ".join(failed))
+    notes = []
+    if random:
+        notes.append(f"random weights in {', '.join(random)}: none are shipped, give build(..., weights=FOLDER)")
+    if foreign:
+        notes.append(f"the preset's weights are not for the {', '.join(foreign)} given: weights as constructed")
+    return tuple(notes)

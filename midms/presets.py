@@ -8,7 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True, init=False)
 class Spec:
-    """A part by name with arguments: `build(..., matcher=Spec("optimal-transport", epsilon=0.02))`."""
+    """A part by name with arguments: `build(..., matcher=Spec("optimal-transport", epsilon=0.02))`.
+
+    Attributes:
+        name: as it is registered.
+        arguments: for its constructor; what is not given keeps the part's own defaults.
+    """
 
     name: str
     arguments: dict[str, Any]
@@ -29,15 +34,13 @@ class Preset:
         source: where it comes from.
         slots: slot to Spec; "refiner" is a sampler or absent.
         loop: how the loop interleaves: `rematch`, `blend`, `size`.
-        weights: folder of weights in the package.
-        files: slot to file name in that folder, for parts that have weights.
+        weights: slot to file below the package's `weights` folder, for parts whose weights are shipped.
     """
 
     source: str
     slots: dict[str, Spec]
     loop: dict[str, Any]
-    weights: str = ""
-    files: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
 
 
 FACES = {
@@ -46,7 +49,10 @@ FACES = {
     "matcher": Spec("correlation", temperature=0.04),
     "autoencoder": Spec("patchified", channels=8, stride=4, widths=(64, 96)),
 }
-FACES_FILES = {"features": "features", "confidence": "confidence", "autoencoder": "autoencoder"}
+FACES_WEIGHTS = {
+    "features": "faces-64/features.safetensors",
+    "autoencoder": "faces-64/autoencoder.safetensors",
+}
 
 PRESETS = {
     "midm-faces": Preset(
@@ -55,23 +61,22 @@ PRESETS = {
         | {
             "confidence": Spec("calibrated"),
             "denoiser": Spec("bridge", channels=8, condition_channels=2, stride=4, widths=(64, 96, 112), head_dim=16),
-            "sampler": Spec("ddim", timesteps=(700, 350)),
+            "sampler": Spec("ddim", timesteps=(700, 350), schedule="cosine"),
         },
         loop={"rematch": (), "blend": False, "size": 64},
-        weights="faces-64",
-        files=FACES_FILES | {"denoiser": "bridge"},
+        weights=FACES_WEIGHTS
+        | {"confidence": "faces-64/confidence.safetensors", "denoiser": "faces-64/bridge.safetensors"},
     ),
     "midm-faces-paper": Preset(
-        source="the paper's loop (arXiv:2209.11047, sec. 3.4) with an unconditional network, trained on the same portraits",
+        source="the loop of arXiv:2209.11047, sec. 3.4, with an unconditional network, trained on the same portraits",
         slots=FACES
         | {
             "confidence": Spec("cycle", radius=0.05),
             "denoiser": Spec("unconditional", channels=8, widths=(32, 64, 64), head_dim=16, prediction="v"),
-            "sampler": Spec("ddim", timesteps=(311, 187, 125, 63)),
-            "refiner": Spec("ddim", timesteps=(96, 64, 32), eta=1.0),
+            "sampler": Spec("ddim", timesteps=(311, 187, 125, 63), schedule="cosine"),
+            "refiner": Spec("ddim", timesteps=(96, 64, 32), schedule="cosine", eta=1.0),
         },
         loop={"rematch": (1, 2), "blend": True, "size": 64},
-        weights="faces-64",
-        files=FACES_FILES | {"denoiser": "unconditional"},
+        weights=FACES_WEIGHTS | {"denoiser": "faces-64/unconditional.safetensors"},
     ),
 }

@@ -112,13 +112,15 @@ class Registry:
 
     def check(self, name: str, /, **arguments: Any) -> None:
         """Raise as `create` would for the arguments' names, constructing nothing."""
-        signature = inspect.signature(self[name])
+        factory = self[name]
+        known = inspect.signature(factory).parameters
         try:
-            signature.bind(**arguments)
+            inspect.signature(factory).bind(**arguments)
         except TypeError as error:
-            strangers = [key for key in arguments if key not in signature.parameters]
-            hints = [f" {hint}" for key in strangers if (hint := nearest(key, signature.parameters))]
-            raise BadArguments(f"{self.kind} {name!r}: {error}.{''.join(hints)} Signature: {name}{signature}") from None
+            hints = [f" {hint}" for key in arguments if key not in known and (hint := nearest(key, known))]
+            raise BadArguments(
+                f"{self.kind} {name!r}: {error}.{''.join(hints)} Signature: {name}{signature(factory)}"
+            ) from None
 
     def summary(self, name: str) -> str:
         """The line that says what it is.
@@ -174,6 +176,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A question after the names that are nearly this one, or nothing."""
     close = difflib.get_close_matches(name, list(known), n=2)
     return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def signature(factory: Callable[..., Any]) -> str:
+    """What it takes, as one would write it: annotations without quotes."""
+    parameters = inspect.signature(factory).parameters.values()
+    bare = [
+        p.replace(annotation=_Bare(p.annotation) if isinstance(p.annotation, str) else p.annotation) for p in parameters
+    ]
+    return str(inspect.Signature(bare))
+
+
+class _Bare(str):
+    """A string that is shown without quotes."""
+
+    __repr__ = str.__str__
 
 
 def first_line(part: Any) -> str:
