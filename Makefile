@@ -1,0 +1,49 @@
+# From a clean checkout, with nothing but make and Python 3.10 or later:
+#   make demo    install, translate a few faces, write a contact sheet
+#   make test    install, run the tests
+#   make lint    install, run every check of style, types, imports and docstrings
+#   make format  what the formatter can put right
+# Everything is installed into .venv, once; a change of pyproject.toml installs again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := midms benchmarks
+# pytest's own arguments, such as ARGS="-k loop"
+ARGS ?=
+
+.PHONY: demo test lint format clean
+
+demo: $(VENV)/.demo
+	$(BIN)/midms demo --out out/demo
+
+test: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/flake8 $(CODE)
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) out *.egg-info
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("midms needs Python 3.10 or later; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml
+	@echo "installing into $(VENV); the first time this downloads PyTorch"
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test $(VENV)/.dev: $(VENV)/.python pyproject.toml
+	@echo "installing into $(VENV); the first time this downloads PyTorch"
+	$(BIN)/python -m pip install --quiet --editable '.[$(patsubst .%,%,$(@F))]'
+	@touch $@
