@@ -15,6 +15,8 @@ from jaxtyping import Float
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from midms.files import whole
+
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 """A path, a PIL image, an array [Y X] or [Y X 1..4], a tensor [Y X], [1..4 Y X] or [1 1..4 Y X].
 
@@ -209,18 +211,14 @@ def check_target(path: str | os.PathLike[str]) -> None:
 
 
 def save(image: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write a picture whole or not at all: under another name in the same folder, then renamed.
+    """Write a picture whole or not at all.
 
     Raises:
         PictureError: see `check_target`; or the format cannot hold the picture; or the disk refuses.
     """
     check_target(path)
-    target = Path(path)
-    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
     try:
-        image.save(part)
-        os.replace(part, target)
+        with whole(Path(path)) as part:
+            image.save(part)
     except (OSError, ValueError, KeyError) as error:
-        raise PictureError(f"{target}: cannot be written ({_one_line(error)})") from None
-    finally:
-        part.unlink(missing_ok=True)
+        raise PictureError(f"{path}: cannot be written ({_one_line(error)})") from None
