@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from torch import nn
 
 from midms import build, cli
 from midms.catalog import KINDS, available
@@ -113,10 +112,8 @@ def test_weights_of_ones_own_and_the_seed_decide(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # none are shipped for some parts
         method = build("midm-faces-paper")
-    for slot, part in vars(method).items():
-        if isinstance(part, nn.Module):
-            name = PRESETS["midm-faces-paper"].files.get(slot, slot)
-            save_weights(part, folder / "weights" / f"{name}.safetensors")
+    for slot, name in PRESETS["midm-faces-paper"].weights.items():
+        save_weights(getattr(method, slot), folder / "weights" / Path(name).name)
     for name, seed in [("one.png", 1), ("same.png", 1), ("other.png", 2)]:
         options = ("--seed", seed, "--preset", "midm-faces-paper", "--weights", folder / "weights")
         assert translate(folder, *options, out=name) == 0
@@ -155,7 +152,7 @@ def bad_inputs(folder: Path) -> dict[str, dict[str, str]]:
         "is both the result and the figure": {"figure": "out.png"},
         "is a file, expected a folder": {"condition": "sketches"},
         "is a folder, expected the name": {"out": "photos"},
-        "no weights at": {"weights": "bare"},
+        "bridge.safetensors: no such file of weights": {"weights": "bare"},
     }
 
 
