@@ -38,7 +38,11 @@ class DDPM:
         return start.signal * x0 + start.noise * draw(tuple(x0.shape)).to(x0)
 
     def predict(
-        self, denoise: Callable[[Tensor, Level], Tensor], x: Float[Tensor, "b c h w"], level: Level, previous: Step | None
+        self,
+        denoise: Callable[[Tensor, Level], Tensor],
+        x: Float[Tensor, "b c h w"],
+        level: Level,
+        previous: Step | None,
     ) -> Step:
         """x0, and the eps that explains x with it."""
         x0 = denoise(x, level)

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from diffusers.models.unets.unet_2d import UNet2DModel
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from midms.diffusion.lean import load
 from midms.types import Context, Level
 
+UNet2DModel = load("diffusers.models.unets.unet_2d", "UNet2DModel")
 PREDICTIONS = ("eps", "v", "x0")
 
 
 def unet(
-    inputs: int, outputs: int, widths: tuple[int, ...], attention: tuple[bool, ...], layers: int, head_dim: int, norm_groups: int
-) -> UNet2DModel:
-    """A diffusers U-Net with one level a width and attention where it is asked for."""
-    return UNet2DModel(
+    inputs: int,
+    outputs: int,
+    widths: tuple[int, ...],
+    attention: tuple[bool, ...],
+    layers: int,
+    head_dim: int,
+    norm_groups: int,
+) -> Any:
+    """A diffusers U-Net with one level a width and attention where it is asked for, laid out channels last.
+
+    Raises:
+        ValueError: the levels do not agree in number, or a width cannot be divided into groups or heads.
+    """
+    if len(widths) != len(attention):
+        raise ValueError(f"attention must say yes or no for each of the {len(widths)} widths, got {attention}")
+    attended = [width for width, attend in zip(widths, attention, strict=True) if attend]
+    for name, size, affected in (("norm_groups", norm_groups, widths), ("head_dim", head_dim, [*attended, widths[-1]])):
+        if any(width % size for width in affected):
+            raise ValueError(f"widths must be multiples of {name}={size}, got {widths}")
+    network = UNet2DModel(
         in_channels=inputs,
         out_channels=outputs,
         layers_per_block=layers,
@@ -27,9 +46,10 @@ def unet(
         attention_head_dim=head_dim,
         norm_num_groups=norm_groups,
     )
+    return network.to(memory_format=torch.channels_last)
 
 
-def run(network: UNet2DModel, x: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"]) -> Float[Tensor, "b o h w"]:
+def run(network: Any, x: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"]) -> Float[Tensor, "b o h w"]:
     """The network on a grid of any size: padded by repetition to what its levels need, and cut back."""
     h, w = x.shape[-2:]
     multiple = 2 ** (len(network.config["block_out_channels"]) - 1)
@@ -37,6 +57,12 @@ def run(network: UNet2DModel, x: Float[Tensor, "b c h w"], timestep: Int[Tensor,
     if down or right:
         x = F.pad(x, (0, right, 0, down), mode="replicate")
     return network(x.contiguous(memory_format=torch.channels_last), timestep).sample[..., :h, :w]
+
+
+def everywhere(x: Float[Tensor, "b c h w"], level: Level) -> tuple[Int[Tensor, " b"], Tensor, Tensor]:
+    """A level's timestep, signal and noise for each sample of a batch."""
+    column = x.new_ones(len(x), 1, 1, 1)
+    return torch.full((len(x),), level.timestep, device=x.device), level.signal * column, level.noise * column
 
 
 class Unconditional(nn.Module):
@@ -73,13 +99,17 @@ class Unconditional(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
         """x0 at one level for the whole batch; the context is not looked at."""
-        timestep = torch.full((len(x),), level.timestep, device=x.device)
-        return self.denoise(x, timestep, x.new_tensor(level.signal), x.new_tensor(level.noise), context)
+        return self.denoise(x, *everywhere(x, level), context)
 
     def denoise(
-        self, x: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"], signal: Tensor, noise: Tensor, context: Context | None
+        self,
+        x: Float[Tensor, "b c h w"],
+        timestep: Int[Tensor, " b"],
+        signal: Float[Tensor, "b 1 1 1"],
+        noise: Float[Tensor, "b 1 1 1"],
+        context: Context | None,
     ) -> Float[Tensor, "b c h w"]:
-        """x0, each sample at a level of its own; `signal` and `noise` broadcast over x."""
+        """x0, each sample at a level of its own."""
         output = run(self.network, x, timestep)
         if self.prediction == "eps":
             return (x - noise * output) / signal
@@ -125,11 +155,15 @@ class Bridge(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
         """x0 at one level for the whole batch."""
-        timestep = torch.full((len(x),), level.timestep, device=x.device)
-        return self.denoise(x, timestep, x.new_tensor(level.signal), x.new_tensor(level.noise), context)
+        return self.denoise(x, *everywhere(x, level), context)
 
     def denoise(
-        self, x: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"], signal: Tensor, noise: Tensor, context: Context
+        self,
+        x: Float[Tensor, "b c h w"],
+        timestep: Int[Tensor, " b"],
+        signal: Float[Tensor, "b 1 1 1"],
+        noise: Float[Tensor, "b 1 1 1"],
+        context: Context,
     ) -> Float[Tensor, "b c h w"]:
         """x0, each sample at a level of its own."""
         folded = F.pixel_unshuffle(context.condition, self.stride)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 import torch
@@ -58,6 +59,6 @@ def levels(schedule: str, timesteps: tuple[int, ...]) -> tuple[Level, ...]:
     Raises:
         ValueError: there is none, or they do not fall.
     """
-    if not timesteps or any(a <= b for a, b in zip(timesteps, timesteps[1:], strict=False)):
+    if not timesteps or any(a <= b for a, b in itertools.pairwise(timesteps)):
         raise ValueError(f"timesteps must fall from the noisiest to the cleanest, got {timesteps}")
     return tuple(Level(i, t, *signal_and_noise(schedule, t)) for i, t in enumerate(timesteps))

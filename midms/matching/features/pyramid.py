@@ -18,8 +18,8 @@ class Residual(nn.Module):
         self.norm = nn.GroupNorm(8, width)
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """x + f(x)."""
@@ -35,8 +35,8 @@ class Attention(nn.Module):
         self.norm = nn.GroupNorm(8, width)
         self.qkv = nn.Conv2d(width, 3 * width, 1)
         self.out = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """x + attention(x)."""
@@ -99,7 +99,10 @@ class PyramidFeatures(nn.Module):
         packed = condition_channels * stride * stride
         inputs = {"sketch": packed, "picture": latent_channels + packed, "estimate": latent_channels + packed}
         self.stems = nn.ModuleDict(
-            {name: nn.Sequential(nn.Conv2d(n + 2, widths[0], 3, padding=1), Residual(widths[0])) for name, n in inputs.items()}
+            {
+                name: nn.Sequential(nn.Conv2d(n + 2, widths[0], 3, padding=1), Residual(widths[0]))
+                for name, n in inputs.items()
+            }
         )
         self.trunk = Trunk(widths)
         self.heads = nn.ModuleDict(
