@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.matching.match import unit
 from midms.types import Features, cells
 
 
@@ -51,7 +54,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.down = nn.ModuleList(self._level(width, attend=i > 0) for i, width in enumerate(widths))
         self.up = nn.ModuleList(self._level(width, attend=i > 0) for i, width in enumerate(widths[:-1]))
-        steps = list(zip(widths, widths[1:], strict=False))
+        steps = list(itertools.pairwise(widths))
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in steps)
         self.grow = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in steps)
 
@@ -130,4 +133,4 @@ class PyramidFeatures(nn.Module):
         h, w = x.shape[-2:]
         place = (cells(h, w, x) + 0.5) / x.new_tensor([w, h]).view(1, 2, 1, 1) * 2 - 1
         x = self.stems[domain](torch.cat([x, place.expand(len(x), -1, -1, -1)], 1))
-        return F.normalize(self.heads[domain](self.trunk(x)), dim=1)
+        return unit(self.heads[domain](self.trunk(x)))
