@@ -1,0 +1,168 @@
+"""Names, signatures, near matches, and plug-ins that misbehave."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import midms
+from midms import available, create, register
+from midms.catalog import KINDS, registry
+from midms.matching.correlation import Correlation
+from midms.registry import BadArguments, BrokenPart, Registry, UnknownName
+
+PARTS = {
+    "condition": ["edges", "sketch"],
+    "features": ["midm", "pyramid", "timm"],
+    "matcher": ["correlation", "optimal-transport"],
+    "confidence": ["always", "calibrated", "cycle"],
+    "denoiser": ["bridge", "unconditional"],
+    "sampler": ["ddim", "ddpm"],
+    "autoencoder": ["patchified", "vq"],
+}
+
+
+@pytest.fixture
+def rows() -> Registry:
+    """A registry of nobody's entry points."""
+    rows = Registry("colour", "tests.no-such-group")
+    rows.row("counter", "collections:Counter", "counts")
+    rows.row("path", "pathlib:Path", "a path")
+    rows.row("home", "pathlib:Path.home", "an attribute of an attribute")
+    rows.row("gone", "no_such_module:Thing", "not there")
+    rows.row("mistyped", "pathlib:Pth", "not there either")
+    return rows
+
+
+def test_everything_the_house_has_is_listed() -> None:
+    listed = available()
+    assert {kind: set(names) >= set(PARTS[kind]) for kind, names in listed.items()} == dict.fromkeys(PARTS, True)
+    assert all(names == sorted(names) for names in listed.values())
+    assert available("matcher", "opt*") == ["optimal-transport"]
+    assert available(pattern="c*")["confidence"] == ["calibrated", "cycle"]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in PARTS.items() for name in names])
+def test_every_row_leads_to_a_documented_part(kind: str, name: str) -> None:
+    part = KINDS[kind][name]
+    assert part.__doc__ and part.__module__.startswith("midms.")
+    assert 10 < len(registry(kind).summary(name)) < 110
+
+
+def test_one_part_alone() -> None:
+    assert create("matcher", "correlation", temperature=0.25) == Correlation(temperature=0.25)
+
+
+def test_a_row_is_imported_when_it_is_used(rows: Registry) -> None:
+    assert list(rows) == ["counter", "gone", "home", "mistyped", "path"]
+    assert rows.summary("gone") == "not there"
+    assert rows["path"] is Path and rows["home"]() == Path.home()
+    assert rows.create("counter", a=2) == {"a": 2}
+    for name, reason in {"gone": "No module named 'no_such_module'", "mistyped": "has no attribute 'Pth'"}.items():
+        with pytest.raises(BrokenPart, match=rf"colour '{name}' is .* cannot be imported: .*{reason}") as caught:
+            rows[name]
+        assert caught.value.__cause__ is not None
+
+
+def test_an_unknown_name_gets_help() -> None:
+    with pytest.raises(
+        UnknownName, match=r"no matcher is called 'corelation'\. Did you mean 'correlation'\? Known: corr"
+    ) as caught:
+        create("matcher", "corelation")
+    assert "@register('matcher', 'corelation')" in str(caught.value) and "'midms.matchers'" in str(caught.value)
+    with pytest.raises(UnknownName, match=r"no kind of part is called 'macher'\. Did you mean 'matcher'"):
+        available("macher")
+    with pytest.raises(UnknownName, match=r"no sampler is called 'zzz'\. Known: ddim, ddpm"):
+        create("sampler", "zzz")
+    with pytest.raises(AttributeError, match=r"'midms' has no attribute 'biuld'; it has .*build"):
+        midms.biuld  # noqa: B018
+
+
+def test_wrong_arguments_get_the_signature() -> None:
+    with pytest.raises(BadArguments) as caught:
+        create("matcher", "correlation", temprature=1)
+    message = str(caught.value)
+    assert "unexpected keyword argument 'temprature'. Did you mean 'temperature'?" in message
+    assert "Signature: correlation(temperature: float = 0.005, floor: float | None = None" in message
+    with pytest.raises(BadArguments, match="missing a required argument: 'timesteps'"):
+        create("sampler", "ddim", eta=1.0)
+
+
+@pytest.mark.usefixtures("registries")
+def test_registering_in_a_notebook() -> None:
+    @register("matcher", "mine")
+    class Mine:
+        """Nothing special.
+
+        At all.
+        """
+
+    first = Mine
+    assert create("matcher", "mine").__class__ is first and registry("matcher").summary("mine") == "Nothing special."
+
+    @register("matcher", "mine")  # the cell is run again
+    class Mine:  # type: ignore[no-redef]
+        """Better."""
+
+    assert create("matcher", "mine").__class__ is Mine
+    assert "mine" in available("matcher")
+
+    with pytest.raises(ValueError, match=r"matcher 'mine' is already .*Mine.*refusing .*Counter"):
+        register("matcher", "mine")(__import__("collections").Counter)
+    with pytest.raises(ValueError, match="matcher 'correlation' is already"):
+        register("matcher", "correlation")(Mine)
+    assert registry("matcher")["correlation"] is Correlation
+
+
+ROGUE = """
+[midms.matchers]
+correlation = rogue:Thief
+broken = rogue_that_is_missing:Matcher
+explosive = rogue:Nothing
+late = rogue_late:Matcher
+
+[midms.samplers]
+ddim-2 = midms.diffusion.ddim:DDIM
+"""
+
+SCRIPT = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from midms import available, create
+    names = available("matcher")
+    again = available("matcher")
+assert names == again == ["broken", "correlation", "explosive", "late", "optimal-transport"], names
+assert [str(w.message) for w in caught] == [
+    "plug-in of rogue: matcher 'correlation' is already 'midms.matching.correlation:Correlation'; "
+    "refusing 'rogue:Thief'"
+], [str(w.message) for w in caught]
+assert type(create("matcher", "correlation")).__module__ == "midms.matching.correlation"
+assert create("sampler", "ddim-2", timesteps=(500,)).levels[0].timestep == 500
+for name, reason in {"broken": "No module named 'rogue_that_is_missing'", "explosive": "ZeroDivisionError"}.items():
+    try:
+        create("matcher", name)
+    except ImportError as error:
+        assert reason in str(error), error
+    else:
+        raise AssertionError(name)
+"""
+
+
+def test_a_plug_in_can_neither_break_nor_take_a_name(tmp_path: Path) -> None:
+    """An installed package as the import system sees it: a module and its metadata."""
+    (tmp_path / "rogue.py").write_text("1 / 0\n")
+    metadata = tmp_path / "rogue-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: rogue\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(ROGUE)
+    told = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.append({str(tmp_path)!r})\n{SCRIPT}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
