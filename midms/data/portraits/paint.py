@@ -20,7 +20,7 @@ from midms.data.portraits.surface import (
     to_head,
 )
 
-Map = Float[Tensor, "b y x"]
+Map = Float[Tensor, "#b #y #x"]
 
 
 class Canvas:

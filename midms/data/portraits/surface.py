@@ -27,7 +27,7 @@ ANGLE = 0.78  # head units a radian
 SIDES = ((-1, "left"), (1, "right"))
 OPEN = 0.008  # a mouth opened less than this is closed
 
-Map = Float[Tensor, "b y x"]
+Map = Float[Tensor, "#b #y #x"]
 
 
 def smooth(low: float, high: float, x: Tensor) -> Tensor:

@@ -1,0 +1,149 @@
+"""What somebody gets who installs the package: quick to import, complete, and open to packages of others."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+import zipfile
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import midms
+from midms.data.faces import draw_pairs
+from midms.pictures import to_pil
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "midms").rglob("*.py"))
+
+
+def run(*command: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    told = subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | environment,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    return told
+
+
+def test_importing_is_quick_and_loads_no_torch(tmp_path: Path) -> None:
+    def microseconds() -> int:
+        told = run("-X", "importtime", "-c", "import midms", cwd=tmp_path)
+        (line,) = re.findall(r"^import time:\s+\d+ \|\s+(\d+) \| midms$", told.stderr, re.MULTILINE)
+        return int(line)
+
+    assert min(microseconds() for _ in range(3)) < 100_000
+    listing = (
+        "import sys, midms; midms.available(); midms.register; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    )
+    assert run("-c", listing, cwd=tmp_path).stdout == "False False\n"
+
+
+def test_what_is_installed_is_what_is_here() -> None:
+    assert version("midms") == midms.__version__
+    (script,) = entry_points(group="console_scripts", name="midms")
+    assert script.value == "midms.cli:main"
+    assert {"Spec", "available", "build", "create", "register"} <= set(dir(midms))
+    assert all(getattr(midms, name) is not None for name in midms.__all__)
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level packages that a module imports as it is imported."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {name.name.split(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def test_only_kernels_import_triton() -> None:
+    assert {
+        path.name for path in MODULES if "triton" in imported(path) and not path.name.startswith("triton_")
+    } == set()
+
+
+def test_no_file_is_long() -> None:
+    files = [path for folder in ("midms", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 50
+    assert {path.name: n for path in files if (n := len(path.read_text().splitlines())) > 300} == {}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the package is built from, for building leaves traces."""
+    copy = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    shutil.copytree(ROOT / "midms", copy / "midms", ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
+OFFLINE = ("--no-deps", "--no-build-isolation", "--no-index")
+
+
+def test_a_wheel_holds_every_module_and_the_weights(source: Path, tmp_path: Path) -> None:
+    run(*PIP, "wheel", *OFFLINE, "--wheel-dir", tmp_path, source)
+    (wheel,) = tmp_path.glob("midms-*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {path.relative_to(source).as_posix() for path in (source / "midms").rglob("*") if path.is_file()}
+    assert wanted <= held
+    assert "midms/py.typed" in held and any(name.endswith("licenses/LICENSE") for name in held)
+    assert not any(name.startswith(("tests", "benchmarks")) for name in held)
+
+
+PLUGGED = """
+import warnings, torch
+from midms import available, build, cli, create
+assert available("matcher", "near*") == ["nearest"]
+warnings.simplefilter("ignore")
+run = build("midm-faces", matcher="nearest")
+assert type(run.matcher).__module__ == "midms_nearest"
+condition, exemplar = torch.rand(2, 2, 64, 48), torch.rand(2, 3, 32, 64) * 2 - 1
+moment = next(run.trajectory(condition, exemplar))
+cells = run.autoencoder.encode(exemplar).flatten(2)
+same = (moment.warp.flatten(2)[..., None] == cells[:, :, None]).all(1)
+assert same.any(2).all(), "every cell of the warp is one of the exemplar's"
+assert torch.isfinite(run(condition, exemplar)).all()
+raise SystemExit(cli.main(["list", "matcher"]))
+"""
+
+
+def test_a_package_of_somebody_else_adds_a_matcher(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests" / "plugin", tmp_path / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
+    run(*PIP, "install", *OFFLINE, "--target", tmp_path / "installed", tmp_path / "plugin")
+    told = run("-c", PLUGGED, PYTHONPATH=str(tmp_path / "installed"))
+    assert re.search(r"^ *nearest +from the package midms-nearest$", told.stdout, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("registries")
+def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pairs = draw_pairs("test", [0], 64)
+    to_pil(1 - 2 * pairs.sketch[:1]).save("sketch.png")
+    to_pil(pairs.exemplar[:1]).save("face.png")
+    names = {"condition": torch.rand(1, 2, 64, 64), "exemplar": pairs.exemplar[:1]}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # notes on weights
+        for block in blocks:
+            exec(compile(block, "README.md", "exec"), names)
+    assert isinstance(names["image"], torch.Tensor) and names["image"].shape == (1, 3, 64, 64)
+    with Image.open("out.png") as image:
+        assert image.size == (64, 64)
+    assert Path("how.png").exists()
