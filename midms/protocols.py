@@ -36,14 +36,16 @@ class Match(Protocol):
 class Matcher(Protocol):
     """Knows nothing of diffusion or images."""
 
-    def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> Match: ...
+    def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> Match:
+        """Which cell of the exemplar (key) each cell of the condition (query) is like."""
 
 
 @runtime_checkable
 class ConfidenceEstimator(Protocol):
     """Knows nothing of how the match was made."""
 
-    def __call__(self, match: Match) -> Confidence: ...
+    def __call__(self, match: Match) -> Confidence:
+        """Trust in each cell of the condition."""
 
 
 @runtime_checkable
@@ -57,14 +59,15 @@ class FeatureExtractor(Protocol):
         """Features of the exemplar, given its latent and its own condition map."""
 
     def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
-        """Unit-norm features of a predicted x0, guided by the condition's features; compared with `exemplar(...).again`."""
+        """Unit-norm features of a predicted x0, guided by the condition's; compared with `exemplar(...).again`."""
 
 
 @runtime_checkable
 class Denoiser(Protocol):
     """Predicts x0, whatever the network inside was trained to predict."""
 
-    def __call__(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]: ...
+    def __call__(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
+        """x0 of a noisy latent."""
 
 
 @runtime_checkable
@@ -79,7 +82,11 @@ class Sampler(Protocol):
         """Start: bring a clean latent to the first level with a fresh draw."""
 
     def predict(
-        self, denoise: Callable[[Tensor, Level], Tensor], x: Float[Tensor, "b c h w"], level: Level, previous: Step | None
+        self,
+        denoise: Callable[[Tensor, Level], Tensor],
+        x: Float[Tensor, "b c h w"],
+        level: Level,
+        previous: Step | None,
     ) -> Step:
         """First half: x0, and the eps that goes with it."""
 

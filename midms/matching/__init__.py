@@ -15,6 +15,10 @@ MATCHERS.row(
 FEATURES = Registry("features", "midms.features")
 FEATURES.row("midm", "midms.matching.features.midm:MidmFeatures", "the paper's adaptive encoders (arXiv:2209.11047)")
 FEATURES.row(
-    "pyramid", "midms.matching.features.pyramid:PyramidFeatures", "small shared pyramid with attention, trained on faces"
+    "pyramid",
+    "midms.matching.features.pyramid:PyramidFeatures",
+    "small shared pyramid with attention, trained on faces",
 )
-FEATURES.row("timm", "midms.matching.features.timm_backbone:TimmFeatures", "any frozen timm backbone, on condition maps")
+FEATURES.row(
+    "timm", "midms.matching.features.timm_backbone:TimmFeatures", "any frozen timm backbone, on condition maps"
+)
