@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 import timm
 import torch
@@ -58,17 +59,18 @@ class TimmFeatures(nn.Module):
             raise ValueError(f"timm knows no backbone {backbone!r}. Near: {', '.join(near) or 'none'}.")
         self.stride, self.magnify = stride, magnify
         try:
-            self.network = timm.create_model(backbone, pretrained, features_only=True, out_indices=depths)
+            network: Any = timm.create_model(backbone, pretrained, features_only=True, out_indices=depths)
         except IndexError:
             raise ValueError(f"depths of {backbone!r} do not include all of {depths}") from None
         except OSError as error:
             raise OSError(
                 f"timm cannot get the weights of {backbone!r}; pretrained=False has random ones: {error}"
             ) from error
-        habits = resolve_model_data_config(self.network)
+        self.network = network
+        habits = resolve_model_data_config(network)
         fixed = timm.get_pretrained_cfg_value(backbone, "fixed_input_size")
         self.size = habits["input_size"][-2:] if fixed else None
-        self.channel = get_channel_dim(self.network.output_fmt)
+        self.channel = get_channel_dim(getattr(network, "output_fmt", "NCHW"))
         self.register_buffer("mean", torch.tensor(habits["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(habits["std"]).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()

@@ -1,0 +1,38 @@
+"""Weights that follow from their names, so that large networks need no file. See `golden/README.md`."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+GAINS = {"mlp_beta": 4.0, "mlp_gamma": 0.3}
+
+
+def normal(salt: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normals in float64, seeded by the CRC-32 of salt and name."""
+    return np.random.RandomState(zlib.crc32(f"{salt}:{name}".encode())).standard_normal(shape)
+
+
+def weight(salt: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A parameter by its released name: of unit gain, but in SPADE's last layers."""
+    draw = normal(salt, name, shape)
+    if name.endswith("prelu.weight"):
+        return (0.25 + 0.05 * draw).astype(np.float32)
+    if len(shape) > 1:
+        gain = next((gain for part, gain in GAINS.items() if part in name), 1.0)
+        return (gain * draw / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+    return (0.05 * draw).astype(np.float32)
+
+
+def singular(salt: str, name: str, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(u, v) of a spectrally normalised weight: two power iterations from `name`'s draw."""
+    matrix = matrix.astype(np.float64).reshape(len(matrix), -1)
+    u = normal(salt, name, (len(matrix),))
+    u /= np.linalg.norm(u)
+    for _ in range(2):
+        v = matrix.T @ u
+        v /= np.linalg.norm(v)
+        u = matrix @ v
+        u /= np.linalg.norm(u)
+    return u.astype(np.float32), v.astype(np.float32)
