@@ -11,7 +11,7 @@ CODE := midms benchmarks
 # pytest's own arguments, such as ARGS="-k loop"
 ARGS ?=
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint style layout types imports docstrings format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/midms demo --out out/demo
@@ -19,12 +19,14 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
-lint: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/flake8 $(CODE)
+lint: style layout types imports docstrings
+
+style layout types imports docstrings: $(VENV)/.dev
+style: ; $(BIN)/ruff check .
+layout: ; $(BIN)/ruff format --check .
+types: ; $(BIN)/mypy
+imports: ; $(BIN)/lint-imports
+docstrings: ; $(BIN)/flake8 $(CODE)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
