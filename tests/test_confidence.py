@@ -162,6 +162,9 @@ def test_hidden_cells_are_told_apart(matcher: Matcher) -> None:
     for confidence, apart in ((Calibrated(), 0.5), (Cycle(), 0.25)):
         trust = confidence(match).weight
         assert trust[shown].mean() - trust[~shown].mean() > apart
+    cycle, similarity, contested, *_ = evidence(match).split(1, 1)
+    for hint in (-cycle, similarity, -contested):
+        assert hint[shown].mean() - hint[~shown].mean() > 0.02
 
 
 def test_calibrated_learns_and_teaches() -> None:
@@ -178,6 +181,14 @@ def test_calibrated_learns_and_teaches() -> None:
     query, key, shown = half_hidden(5)
     later = F.binary_cross_entropy(confidence(Correlation()(query, key)).weight, shown.float())
     assert later < 0.7 * first
+
+
+def test_a_match_that_rounds_is_borne() -> None:
+    class Rounded(Bare):
+        def apply(self, values: Tensor) -> Tensor:
+            return super().apply(values).bfloat16().float()
+
+    assert Calibrated()(Rounded(Correlation()(features(0), features(0)))).weight.isfinite().all()
 
 
 def test_evidence_of_a_uniform_match() -> None:

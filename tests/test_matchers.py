@@ -160,6 +160,16 @@ def test_optimal_transport_is_pots(seed: int, n: int, m: int, iterations: int) -
         np.testing.assert_allclose(ours, theirs, rtol=1e-7)
 
 
+@pytest.mark.parametrize("floor", [None, 0.0, 0.2])
+def test_correlation_is_its_formula(floor: float | None) -> None:
+    query, key = features(0), features(1, h=5, w=4)
+    products = tokens(query) @ tokens(key).mT
+    floored = products if floor is None else products.clamp(min=floor)
+    torch.testing.assert_close(
+        rows(Correlation(temperature=0.5, floor=floor)(2 * query, key)), (floored / 0.5).softmax(-1)
+    )
+
+
 def test_optimal_transport_has_its_marginals() -> None:
     match = OptimalTransport(epsilon=0.1, iterations=200)(features(0), features(1, h=5, w=4))
     for one, size in ((match, 48), (match.transpose(), 20)):
@@ -215,7 +225,7 @@ def test_impossible_arguments_are_refused(make: Callable[[], object], message: s
 
 
 def test_unit_has_length_one_or_zero() -> None:
-    x = 1e4 * features(0, channels=64, dtype=torch.float32).half()  # its squares overflow half precision
+    x = 3e4 * features(0, channels=64).sign().half()  # of a length that overflows half precision
     x[0, :, 0, 0], x[0, 5, 0, 1], x[0, 5, 0, 2] = 0, torch.nan, torch.inf
     length = unit(x).float().norm(dim=1)
     assert torch.all(length[0, 0, :3] == 0)
