@@ -255,6 +255,11 @@ def test_timm_cannot_look_at_latents_and_says_so_by_what_it_returns() -> None:
     assert torch.equal(model.exemplar(latent, own).first, model.exemplar(latent + 1, own).first)
 
 
+def test_timm_describes_cells_by_what_sets_them_apart() -> None:
+    features = made("timm").condition(torch.rand(1, 2, 64, 64)).first
+    assert features.mean((-2, -1)).norm() < 0.2
+
+
 def test_timm_is_frozen() -> None:
     model = made("timm").train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
