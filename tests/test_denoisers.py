@@ -133,9 +133,15 @@ def test_a_denoiser_says_what_is_wrong(changes: dict[str, Any], complaint: str) 
 
 
 IMPORT = """
-import sys
-from midms.diffusion.lean import load
-ours = load("diffusers.models.unets.unet_2d", "UNet2DModel"), load("diffusers.models.autoencoders.vq_model", "VQModel")
+import sys, torch
+from midms.diffusion.denoisers import Bridge, UNet2DModel
+from midms.diffusion.vq import VQ, VQModel
+from midms.types import Context, Level
+x = torch.randn(1, 8, 8, 8)
+Bridge().eval()(x, Level(0, 500, 0.7, 0.7), Context(x, torch.rand(1, 2, 32, 32), torch.rand(1, 1, 8, 8)))
+autoencoder = VQ(widths=(8, 8), codes=4, norm_groups=4)
+autoencoder.decode(autoencoder.encode(torch.rand(1, 3, 8, 8)))
+ours = UNet2DModel, VQModel
 heavy = [name for name in ("torch._dynamo", "scipy.stats", "diffusers.loaders") if name in sys.modules]
 assert not heavy, heavy
 import diffusers, diffusers.models.unets.unet_2d, torch._dynamo

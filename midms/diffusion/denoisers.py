@@ -46,7 +46,7 @@ def unet(
         attention_head_dim=head_dim,
         norm_num_groups=norm_groups,
     )
-    return network.to(memory_format=torch.channels_last)
+    return nn.Module.to(network, memory_format=torch.channels_last)  # diffusers' own `to` imports torch's compiler
 
 
 def run(network: Any, x: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"]) -> Float[Tensor, "b o h w"]:
