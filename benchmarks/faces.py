@@ -31,7 +31,7 @@ from midms.types import cells
 RIGHT = 0.05
 RADII = (0.025, 0.05, 0.1)
 BATCH = 20
-Picture = Callable[[Pairs, int], dict[str, Tensor]]
+Picture = Callable[[Pairs, int], dict[str, Any]]
 
 
 def main() -> None:
@@ -86,7 +86,8 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
 
 def conditions(run: MatchingInterleavedDiffusion, pairs: Pairs) -> Tensor:
     """The sketches as a person would hand them in, read by the preset's condition extractor."""
-    return run.condition.drawing((1 - 2 * pairs.sketch).expand(-1, 3, -1, -1), pairs.answer.shape[-2:])
+    height, width = pairs.answer.shape[-2:]
+    return run.condition.drawing((1 - 2 * pairs.sketch).expand(-1, 3, -1, -1), (height, width))
 
 
 def reconstruct(run: MatchingInterleavedDiffusion, pairs: Pairs) -> Tensor:
@@ -102,16 +103,14 @@ def first_warp(run: MatchingInterleavedDiffusion, pairs: Pairs) -> dict[str, Any
 
 def translate(run: MatchingInterleavedDiffusion, pairs: Pairs, seed: int) -> dict[str, Any]:
     """The whole loop; the match and trust are those in force at its end."""
-    moment = None
-    for moment in run.trajectory(conditions(run, pairs), pairs.exemplar, generator=torch.Generator().manual_seed(seed)):
-        pass
-    if moment is None:
-        raise RuntimeError("the loop has no levels")
+    *_, moment = run.trajectory(conditions(run, pairs), pairs.exemplar, generator=torch.Generator().manual_seed(seed))
     return {"image": run.autoencoder.decode(moment.step.x0), "match": moment.match, "trust": moment.trust.weight}
 
 
 @torch.inference_mode()
-def measure(rows: dict[str, Picture], split: str, count: int, size: int, perceptual: VGG16Distance) -> dict[str, dict[str, float]]:
+def measure(
+    rows: dict[str, Picture], split: str, count: int, size: int, perceptual: VGG16Distance
+) -> dict[str, dict[str, float]]:
     """Every row's figures on one split."""
     collected: dict[str, dict[str, list[Tensor]]] = {name: {} for name in rows}
     seconds = dict.fromkeys(rows, 0.0)
@@ -128,8 +127,8 @@ def measure(rows: dict[str, Picture], split: str, count: int, size: int, percept
                 collected[name].setdefault(figure, []).append(value)
     first = torch.cat(collected["first warp decoded"]["PSNR"])
     summary = {}
-    for name, figures in collected.items():
-        whole = {figure: torch.cat(values) for figure, values in figures.items()}
+    for name, pieces in collected.items():
+        whole = {figure: torch.cat(values) for figure, values in pieces.items()}
         trusted = (whole.pop("_trust", None), whole.pop("_right", None))
         summary[name] = {figure: values.nanmean().item() for figure, values in whole.items()}
         summary[name]["better than first warp"] = (whole["PSNR"] > first).float().mean().item()

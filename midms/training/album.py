@@ -19,6 +19,9 @@ from midms.data.faces import exact_flow, render
 from midms.data.portraits import parameters
 from midms.data.portraits.hand import STEADY, sketch
 
+STORED = ("image", "parts", "strokes", "edges")
+"""What an album keeps on disk."""
+
 
 @dataclass(frozen=True)
 class Shot:
@@ -90,7 +93,9 @@ class Album:
     ) -> Shot:
         """The exact correspondence of the pairs (exemplar, answer), at every `step`-th pixel from `corner`."""
         target, source = (parameters.geometry((self.first + i).tolist()) for i in (answer, exemplar))
-        place, visible = exact_flow(target, self.parts[answer].long(), source, self.parts[exemplar].long(), corner, step)
+        place, visible = exact_flow(
+            target, self.parts[answer].long(), source, self.parts[exemplar].long(), corner, step
+        )
         return Shot(exemplar, answer, place, visible[:, None].float())
 
 
@@ -108,15 +113,18 @@ def open_album(folder: Path, split: str, styles: int, geometries: int, size: int
     first = faces.SPLITS[split]
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        pieces = [_render(first, start, min(start + 16, styles), geometries, size) for start in tqdm(
-            range(0, styles, 16), desc=f"rendering {split} faces", unit_scale=16 * geometries, unit="face"
-        )]
+        pieces = [
+            _render(first, start, min(start + 16, styles), geometries, size)
+            for start in tqdm(
+                range(0, styles, 16), desc=f"rendering {split} faces", unit_scale=16 * geometries, unit="face"
+            )
+        ]
         whole = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
         temporary = path.with_suffix(".tmp")
         save_file(whole, temporary)
         temporary.replace(path)
     with safe_open(path, framework="pt") as file:
-        return Album(**{name: file.get_tensor(name) for name in file.keys()}, first=first, geometries=geometries)  # noqa: SIM118
+        return Album(**{name: file.get_tensor(name) for name in STORED}, first=first, geometries=geometries)
 
 
 def _render(first: int, start: int, stop: int, geometries: int, size: int) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ Every stage adds its record to `results.json`.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from argparse import Namespace
@@ -26,8 +27,16 @@ from midms.checkpoints import load_weights, save_weights
 from midms.diffusion.patchified import Patchified
 from midms.presets import PRESETS
 from midms.protocols import ConfidenceEstimator, FeatureExtractor
-from midms.training.album import Album, open_album
-from midms.training.stages import TERMS, AutoencoderStage, DiffusionStage, MatchingNetwork, MatchingStage, encode
+from midms.training.album import STORED, Album, open_album
+from midms.training.stages import (
+    TERMS,
+    AutoencoderStage,
+    DiffusionStage,
+    MatchingNetwork,
+    MatchingStage,
+    encode,
+    importance,
+)
 from midms.training.trainer import Interrupted, Task, fit, write_json
 
 STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
@@ -73,7 +82,7 @@ def albums(out: Path, size: int, styles: int, geometries: int) -> tuple[Album, A
 
 def autoencoder_stage(out: Path, size: int, styles: int, geometries: int, device: torch.device) -> AutoencoderStage:
     """A fresh autoencoder on rendered portraits."""
-    network = part("autoencoder").to(device, memory_format=torch.channels_last)
+    network = part("autoencoder").to(device).to(memory_format=torch.channels_last)
     return AutoencoderStage(network, *albums(out, size, styles, geometries), device)
 
 
@@ -83,9 +92,11 @@ def matching_stage(
     """Fresh features and confidence on the latents of the run's autoencoder; `terms` are weights of the losses."""
     album, held_out = albums(out, size, styles, geometries)
     autoencoder = _load(part("autoencoder"), out / "autoencoder.safetensors", device)
-    network = MatchingNetwork(part("features"), part("confidence")).to(device, memory_format=torch.channels_last)
-    both = (latents(out, autoencoder, a) for a in (album, held_out))
-    return MatchingStage(network, album, held_out, *both, device, dict.fromkeys(TERMS, 0.0) | terms, part("matcher"))
+    network = MatchingNetwork(part("features"), part("confidence")).to(device).to(memory_format=torch.channels_last)
+    known, other = (latents(out, autoencoder, a) for a in (album, held_out))
+    return MatchingStage(
+        network, album, held_out, known, other, device, dict.fromkeys(TERMS, 0.0) | terms, part("matcher")
+    )
 
 
 def diffusion_stage(
@@ -100,8 +111,9 @@ def diffusion_stage(
     warps, trusts = torch.empty(0), torch.empty(0)
     if denoiser == "bridge":
         warps, trusts = warp_all(features, confidence, album, known, device)
-    network = part("denoiser", preset).to(device, memory_format=torch.channels_last)
-    return DiffusionStage(network, album, known, warps, trusts, device, part("sampler", preset).schedule, name=denoiser)
+    network = part("denoiser", preset).to(device).to(memory_format=torch.channels_last)
+    weights, schedule = importance(autoencoder, known), part("sampler", preset).schedule
+    return DiffusionStage(network, album, known, warps, trusts, weights, device, schedule, name=denoiser)
 
 
 def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
@@ -115,9 +127,13 @@ def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "
     return load_file(path)["latents"]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def warp_all(
-    features: FeatureExtractor, confidence: ConfidenceEstimator, album: Album, latents: Float[Tensor, "n c h w"], device: torch.device
+    features: FeatureExtractor,
+    confidence: ConfidenceEstimator,
+    album: Album,
+    latents: Float[Tensor, "n c h w"],
+    device: torch.device,
 ) -> tuple[Float[Tensor, "s g g c h w"], Float[Tensor, "s g g 1 h w"]]:
     """First warps and the trust in them for every pair of every style, [style, exemplar, answer], in half precision."""
     matcher, g = part("matcher"), album.geometries
@@ -136,7 +152,7 @@ def warp_all(
     return warps, trusts
 
 
-def _load(module: nn.Module, path: Path, device: torch.device) -> nn.Module:
+def _load(module: nn.Module, path: Path, device: torch.device) -> Any:
     load_weights(module, path)
     return module.to(device).eval().requires_grad_(False)
 
@@ -144,8 +160,9 @@ def _load(module: nn.Module, path: Path, device: torch.device) -> nn.Module:
 def _products(name: str, network: nn.Module, album: Album) -> list[tuple[str, nn.Module]]:
     """The files of a stage. The autoencoder's latents are standardised by what it makes of the album."""
     if isinstance(network, Patchified):
-        latents = encode(network, Album(*(a[:2048] for a in (album.image, album.parts, album.strokes, album.edges)), 0, 1)).float()
-        network.standardise(latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
+        some = dataclasses.replace(album, **{name: getattr(album, name)[:2048] for name in STORED})
+        known = encode(network, some).float()
+        network.standardise(known.mean((0, 2, 3)), known.std((0, 2, 3)))
     if isinstance(network, MatchingNetwork):
         return [("features", network.features), ("confidence", network.confidence)]
     return [(name, network)]

@@ -24,13 +24,12 @@ def exact_places(match: FactoredMatch, size: int) -> Float[Tensor, "b 2 y x"]:
     flow = match.apply(there.expand(len(match.query), -1, -1, -1)) - here
     scale = torch.tensor([2 / columns, 2 / rows], device=flow.device).view(1, 2, 1, 1)
     flow = F.interpolate(flow * scale, size=(size * h // w, size), mode="bilinear", align_corners=False)
-    pixel = (cells(*flow.shape[-2:], flow) + 0.5) / torch.tensor([flow.shape[-1], flow.shape[-2]], device=flow.device).view(1, 2, 1, 1)
+    height, width = flow.shape[-2:]
+    pixel = (cells(height, width, flow) + 0.5) / flow.new_tensor([width, height]).view(1, 2, 1, 1)
     return flow + pixel * 2 - 1
 
 
-def exact(
-    match: FactoredMatch, place: Float[Tensor, "b 2 y x"], weight: Float[Tensor, "b 1 y x"]
-) -> Float[Tensor, ""]:
+def exact(match: FactoredMatch, place: Float[Tensor, "b 2 y x"], weight: Float[Tensor, "b 1 y x"]) -> Float[Tensor, ""]:
     """Cross-entropy of the match with the exact one, in both directions.
 
     A pixel's exact counterpart lies between four cells of the exemplar; its target is their bilinear mixture, so that
@@ -51,7 +50,10 @@ def exact(
 
 
 def domain(
-    wanted: Float[Tensor, "b d h w"], truth: Float[Tensor, "b d h w"], offered: Float[Tensor, "b d H W"], match: FactoredMatch
+    wanted: Float[Tensor, "b d h w"],
+    truth: Float[Tensor, "b d h w"],
+    offered: Float[Tensor, "b d H W"],
+    match: FactoredMatch,
 ) -> Float[Tensor, ""]:
     """L_dom of MIDMs: features of the condition and of the picture it describes should be alike.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from midms.confidence.calibrated import Calibrated
-from midms.diffusion.denoisers import Bridge, Unconditional
+from midms.data.faces import HEAD
+from midms.diffusion.denoisers import Bridge
 from midms.diffusion.patchified import Patchified
 from midms.diffusion.schedule import signal_and_noise
 from midms.matching.correlation import Correlation
@@ -46,6 +48,18 @@ def encode(autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
     return torch.cat([autoencoder.encode(album.images(i).to(device)).half().cpu() for i in pieces])
 
 
+@torch.no_grad()
+def importance(autoencoder: Patchified, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "1 c 1 1"]:
+    """How much an error in each channel of the latent shows in the picture, relative to their mean."""
+    device = next(autoencoder.parameters()).device
+    some = latents[:64].float().to(device)
+    noise = 0.1 * torch.randn(some.shape, generator=torch.Generator().manual_seed(0)).to(device)
+    clean = autoencoder.decode(some)
+    channels = torch.eye(some.shape[1], device=device)[:, None, :, None, None]
+    shown = torch.stack([(autoencoder.decode(some + noise * one) - clean).pow(2).mean() for one in channels])
+    return (shown / shown.mean()).view(1, -1, 1, 1)
+
+
 @dataclass
 class AutoencoderStage:
     """Reconstruction in L1 and in differences between neighbours, with a little noise on the latents."""
@@ -59,6 +73,7 @@ class AutoencoderStage:
     name: str = "autoencoder"
 
     def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """See `Task`."""
         index = torch.randint(len(self.album), (self.batch,), generator=generator)
         image = self.album.images(index)
         flip = torch.rand(self.batch, 1, 1, 1, generator=generator) < 0.5
@@ -72,7 +87,8 @@ class AutoencoderStage:
         return error + 0.5 * edges + 1e-4 * latent.pow(2).mean(), {"l1": error.item()}
 
     @torch.inference_mode()
-    def evaluate(self, network: nn.Module) -> dict[str, float]:
+    def evaluate(self, network: Any) -> dict[str, float]:
+        """Reconstruction of held-out pictures."""
         index = torch.arange(min(256, len(self.held_out)))
         image = self.held_out.images(index).to(self.device)
         return {"psnr": psnr(network.decode(network.encode(image)), image).item()}
@@ -106,10 +122,13 @@ class MatchingStage:
     name: str = "matching"
 
     def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """See `Task`."""
         row, column = torch.randint(EVERY, (2,), generator=generator).tolist()
         shot = self.album.shoot(*self.album.draw(self.batch, generator), (row, column), EVERY)
         source, truth = (self.latents[i].float().to(self.device) for i in (shot.exemplar, shot.answer))
-        sketch, photo = (maps.to(self.device) for maps in (self.album.sketches(shot.answer), self.album.photos(shot.exemplar)))
+        sketch, photo = (
+            maps.to(self.device) for maps in (self.album.sketches(shot.answer), self.album.photos(shot.exemplar))
+        )
         net = self.network.features
         wanted, offered = net.condition(sketch), net.exemplar(source, photo)
         match = self.matcher(wanted.first, offered.first)
@@ -133,10 +152,12 @@ class MatchingStage:
             terms["reconstruction"] = losses.reconstruction(self.matcher(wanted.first, own.first), truth)
         if self.terms["cycle"]:
             terms["cycle"] = losses.cycle(match, source) + losses.cycle(again, source[some])
-        total = sum(weight * terms[name] for name, weight in self.terms.items())
+        total = torch.stack([weight * terms[name] for name, weight in self.terms.items()]).sum()
         return total, {name: value.item() for name, value in terms.items()}
 
-    def _exact(self, match: FactoredMatch, shot: Shot, some: slice, corner: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    def _exact(
+        self, match: FactoredMatch, shot: Shot, some: slice, corner: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Cross-entropy, distance in widths, and which pixels are right."""
         place, visible = shot.place[some].to(self.device), shot.visible[some].to(self.device)
         found = losses.exact_places(match, self.album.size)[..., corner[0] :: EVERY, corner[1] :: EVERY]
@@ -146,7 +167,8 @@ class MatchingStage:
         return losses.exact(match, place, visible), distance, right
 
     @torch.inference_mode()
-    def evaluate(self, network: nn.Module) -> dict[str, float]:
+    def evaluate(self, network: Any) -> dict[str, float]:
+        """The match against the exact one on held-out pairs, first and again."""
         count, g = min(128, len(self.held_out) // self.held_out.geometries), self.held_out.geometries
         shot = self.held_out.shoot(torch.arange(count) * g, torch.arange(count) * g + 1)
         source = self.held_out_latents[shot.exemplar].float().to(self.device)
@@ -170,14 +192,16 @@ class DiffusionStage:
     """A denoiser on cached warps.
 
     The bridge learns x0 = warp + network from noised mixtures of truth and warp, since that is what it meets at
-    inference; the unconditional network learns to predict the noise in true latents, as in the paper.
+    inference, with an error weighted by how much it shows in the picture; the unconditional network learns from noised
+    true latents, as in the paper.
     """
 
-    network: Bridge | Unconditional
+    network: Any
     album: Album
     latents: Float[Tensor, "n c h w"]
     warps: Float[Tensor, "s g g c h w"]
     trusts: Float[Tensor, "s g g 1 h w"]
+    importance: Float[Tensor, "1 c 1 1"]
     device: torch.device
     schedule: str
     batch: int = 32
@@ -185,30 +209,38 @@ class DiffusionStage:
     name: str = "bridge"
 
     def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """See `Task`."""
         exemplar, answer = self.album.draw(self.batch, generator)
-        truth, context = self._batch(exemplar, answer)
+        truth = self.latents[answer].float().to(self.device)
         bridge = isinstance(self.network, Bridge)
         timestep = torch.randint(*((150, 980) if bridge else (5, 995)), (self.batch,), generator=generator)
-        signal, noise = (torch.tensor(level).view(-1, 1, 1, 1).to(self.device) for level in zip(
-            *(signal_and_noise(self.schedule, int(t)) for t in timestep), strict=True
-        ))
+        signal, noise = (
+            torch.tensor(level).view(-1, 1, 1, 1).to(self.device)
+            for level in zip(*(signal_and_noise(self.schedule, int(t)) for t in timestep), strict=True)
+        )
         draw = torch.randn(truth.shape, generator=generator).to(self.device)
         if not bridge:
             x0 = self.network.denoise(signal * truth + noise * draw, timestep.to(self.device), signal, noise, None)
             return F.mse_loss(x0 / noise, truth / noise), {}
-        mix = (1.5 * torch.rand(self.batch, 1, 1, 1, generator=generator) - 0.5).clamp(0, 1).to(self.device)
+        context = self._context(exemplar, answer)
+        mix = (1.5 * torch.rand(self.batch, 1, 1, 1, generator=generator)).clamp(0, 1).to(self.device)
         x = signal * torch.lerp(truth, context.warp, mix) + noise * draw
         x0 = self.network.denoise(x, timestep.to(self.device), signal, noise, context)
-        return F.mse_loss(x0, truth), {}
+        return ((x0 - truth).pow(2) * self.importance * self._heads(answer)).mean(), {}
 
-    def _batch(self, exemplar: Tensor, answer: Tensor) -> tuple[Tensor, Context]:
+    def _heads(self, answer: Tensor) -> Tensor:
+        """Weight of each cell: the head counts twice."""
+        parts = self.album.parts[answer].to(self.device)
+        heads = torch.isin(parts, torch.tensor(HEAD, device=self.device))
+        return 1 + pool(heads[:, None].float(), parts.shape[-1] // self.latents.shape[-1])
+
+    def _context(self, exemplar: Tensor, answer: Tensor) -> Context:
         g = self.album.geometries
         style, source, target = exemplar // g, exemplar % g, answer % g
         warp, trust = (cache[style, source, target].float().to(self.device) for cache in (self.warps, self.trusts))
-        truth = self.latents[answer].float().to(self.device)
-        return truth, Context(warp, self.album.sketches(answer).to(self.device), trust)
+        return Context(warp, self.album.sketches(answer).to(self.device), trust)
 
     @torch.inference_mode()
-    def evaluate(self, network: nn.Module) -> dict[str, float]:
+    def evaluate(self, network: Any) -> dict[str, float]:
         """No figures of its own: `python -m benchmarks.faces` measures the composed loop."""
         return {}

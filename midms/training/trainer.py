@@ -26,14 +26,14 @@ class Task(Protocol):
     """What a stage trains."""
 
     name: str
-    network: nn.Module
+    network: Any
     album: Album
     learning_rate: float
 
     def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """The loss of one step, every random choice taken from `generator`; and its terms, for the record."""
 
-    def evaluate(self, network: nn.Module) -> dict[str, float]:
+    def evaluate(self, network: Any) -> dict[str, float]:
         """Figures on held-out faces."""
 
 
@@ -72,7 +72,7 @@ def fit(task: Task, steps: int, out: Path, seed: int, minutes: float | None = No
 
     def save() -> None:
         state["seconds"] = before + time.monotonic() - started
-        parts = {"network": task.network, "averaged": averaged, "optimiser": optimiser}
+        parts: dict[str, Any] = {"network": task.network, "averaged": averaged, "optimiser": optimiser}
         temporary = path.with_suffix(".tmp")
         torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, temporary)
         os.replace(temporary, path)
@@ -90,7 +90,9 @@ def fit(task: Task, steps: int, out: Path, seed: int, minutes: float | None = No
                 save()
                 saved = now
             if minutes is not None and now - started > 60 * minutes:
-                raise Interrupted(f"{task.name}: {state['step']} of {steps} steps after {minutes} minutes; run again to go on")
+                raise Interrupted(
+                    f"{task.name}: {state['step']} of {steps} steps after {minutes} minutes; run again to go on"
+                )
     except KeyboardInterrupt:
         raise Interrupted(f"{task.name}: interrupted at step {state['step']} of {steps}; run again to go on") from None
     finally:
@@ -109,7 +111,9 @@ def fit(task: Task, steps: int, out: Path, seed: int, minutes: float | None = No
     return network, record
 
 
-def _step(task: Task, optimiser: torch.optim.Optimizer, averaged: AveragedModel, step: int, steps: int, seed: int) -> dict[str, float]:
+def _step(
+    task: Task, optimiser: torch.optim.Optimizer, averaged: AveragedModel, step: int, steps: int, seed: int
+) -> dict[str, float]:
     for group in optimiser.param_groups:
         fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps))
         group["lr"] = task.learning_rate * min(1.0, (step + 1) / 100) * fall
@@ -145,8 +149,11 @@ def machine() -> dict[str, Any]:
     """Versions, hardware and date, for results files."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("torch", "diffusers", "numpy")} | {"python": platform.python_version()},
-        "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU, {os.cpu_count()} cores",
+        "versions": {name: version(name) for name in ("torch", "diffusers", "numpy")}
+        | {"python": platform.python_version()},
+        "hardware": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"{platform.machine()} CPU, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
     }
 

@@ -51,12 +51,19 @@ def sketch(parts: Int[Tensor, "b y x"], hand: Hand, generator: torch.Generator) 
     ink = torch.zeros(b, 1, size, size)
     ink[..., :-1] = (wobbly[..., 1:] != wobbly[..., :-1]).float()
     ink[..., :-1, :] = torch.maximum(ink[..., :-1, :], (wobbly[..., 1:, :] != wobbly[..., :-1, :]).float())
-    ink = ink * (torch.rand(b, 1, 2 * cells, 2 * cells, generator=generator) >= hand.gaps).float().repeat_interleave(
-        -(-size // (2 * cells)), -1
-    ).repeat_interleave(-(-size // (2 * cells)), -2)[..., :size, :size]
+    ink = (
+        ink
+        * (torch.rand(b, 1, 2 * cells, 2 * cells, generator=generator) >= hand.gaps)
+        .float()
+        .repeat_interleave(-(-size // (2 * cells)), -1)
+        .repeat_interleave(-(-size // (2 * cells)), -2)[..., :size, :size]
+    )
     pen = torch.tensor(hand.pens)[torch.randint(len(hand.pens), (b,), generator=generator)]
     widths = (pen * size / 128).round().long().clamp(min=1)
-    drawn = [F.max_pool2d(F.pad(one, _margins(int(width))), int(width), 1) for one, width in zip(ink.split(1), widths, strict=True)]
+    drawn = [
+        F.max_pool2d(F.pad(one, _margins(int(width))), int(width), 1)
+        for one, width in zip(ink.split(1), widths, strict=True)
+    ]
     return torch.cat(drawn).to(parts.device)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -129,7 +131,7 @@ def _behind(canvas: Canvas, g: Geometry, s: Style, noise: Noise, X: Map, Y: Map,
         canvas.paint(ear * (side * g.yaw < 0.25), s.skin * 0.85, f"{name}_ear")
 
 
-def _skin(canvas: Canvas, g: Geometry, s: Style, noise: Noise, head: object) -> Map:
+def _skin(canvas: Canvas, g: Geometry, s: Style, noise: Noise, head: SimpleNamespace) -> Map:
     """Paint the head and return how the light falls on it."""
     u, v = head.u, head.v
     bump = g.nose_b * torch.exp(-((u / 0.06) ** 2)) * smooth(0.15, -0.22, v) * smooth(-0.34, -0.22, v)
@@ -158,7 +160,7 @@ def _skin(canvas: Canvas, g: Geometry, s: Style, noise: Noise, head: object) -> 
     return diffuse
 
 
-def _nose(canvas: Canvas, g: Geometry, head: object, visible: Map) -> None:
+def _nose(canvas: Canvas, g: Geometry, head: SimpleNamespace, visible: Map) -> None:
     u, v = head.u, head.v
     nose = (u.abs() < g.nose_w * (0.35 + 0.65 * smooth(0.0, -0.24, v))) & (v < g.eye_y - 0.02) & (v > -0.30)
     canvas.parts = torch.where(nose & (visible > 0), ID["nose"], canvas.parts)
@@ -167,7 +169,7 @@ def _nose(canvas: Canvas, g: Geometry, head: object, visible: Map) -> None:
         canvas.darken(0.55 * nostril * visible)
 
 
-def _eyes(canvas: Canvas, g: Geometry, s: Style, head: object, visible: Map, diffuse: Map, hairs: Map) -> None:
+def _eyes(canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible: Map, diffuse: Map, hairs: Map) -> None:
     white = rgb(0.93, 0.92, 0.90).to(visible.device)
     for side, name in SIDES:
         du, dv = (head.u - side * g.eye_dx) * side, head.v - g.eye_y
@@ -191,7 +193,7 @@ def _eyes(canvas: Canvas, g: Geometry, s: Style, head: object, visible: Map, dif
         canvas.darken(0.25 * torch.exp(-(((dv - top - 0.035) / 0.012) ** 2)) * (du.abs() < g.eye_w * 0.95) * visible)
 
 
-def _mouth(canvas: Canvas, g: Geometry, s: Style, head: object, visible: Map, diffuse: Map) -> None:
+def _mouth(canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible: Map, diffuse: Map) -> None:
     line, gap, upper, lower = lip_heights(g, head.u)
     h, here = head.v - line, (head.u.abs() < g.mouth_w) * visible
 
@@ -199,16 +201,16 @@ def _mouth(canvas: Canvas, g: Geometry, s: Style, head: object, visible: Map, di
         return smooth(-0.006, 0.006, a.minimum(b)) * here
 
     inner = between(gap - h, h + gap) * (g.open > OPEN)
-    teeth = torch.where((h > gap * 0.25)[:, None], *(rgb(*c).to(h.device) for c in ((0.95, 0.94, 0.9), (0.35, 0.08, 0.08))))
+    teeth, dark = (rgb(*c).to(h.device) for c in ((0.95, 0.94, 0.9), (0.35, 0.08, 0.08)))
     light = (0.55 + 0.55 * diffuse)[:, None]
-    canvas.paint(inner, teeth, "mouth")
+    canvas.paint(inner, torch.where((h > gap * 0.25)[:, None], teeth, dark), "mouth")
     canvas.paint(between(upper + gap - h, h - gap), s.lips * 0.85 * light, "upper_lip")
     gloss = 0.1 * torch.exp(-(((h + gap + lower * 0.45) / 0.02) ** 2))[:, None]
     canvas.paint(between(h + gap + lower, -h - gap), (s.lips + gloss) * light * 1.05, "lower_lip")
     canvas.darken(0.5 * torch.exp(-((h / 0.009) ** 2)) * here * (g.open <= OPEN))
 
 
-def _glasses(canvas: Canvas, g: Geometry, s: Style, head: object, visible: Map) -> None:
+def _glasses(canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible: Map) -> None:
     worn = g.glasses * visible
     for side, _ in SIDES:
         ring = ((head.u - side * g.eye_dx) / 0.2).abs().maximum(((head.v - g.eye_y + 0.01) / 0.14).abs())
@@ -218,7 +220,16 @@ def _glasses(canvas: Canvas, g: Geometry, s: Style, head: object, visible: Map) 
 
 
 def _hair(
-    canvas: Canvas, g: Geometry, s: Style, noise: Noise, X: Map, Y: Map, head: object, hair: Tensor, strands: Map, long: Map
+    canvas: Canvas,
+    g: Geometry,
+    s: Style,
+    noise: Noise,
+    X: Map,
+    Y: Map,
+    head: SimpleNamespace,
+    hair: Tensor,
+    strands: Map,
+    long: Map,
 ) -> None:
     a, b = HALF_WIDTH, HALF_WIDTH * g.aspect
     u, v, on_head = head.u, head.v, head.rim > 0

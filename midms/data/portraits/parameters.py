@@ -29,7 +29,8 @@ GEOMETRY = {
 """Uniform ranges in head units (the head is an ellipsoid of half width 0.52); angles in radians."""
 
 NATURAL_HAIR = (
-    (0.06, 0.05, 0.05), (0.22, 0.13, 0.08), (0.42, 0.26, 0.13), (0.85, 0.68, 0.38), (0.62, 0.22, 0.09), (0.72, 0.72, 0.73),
+    (0.06, 0.05, 0.05), (0.22, 0.13, 0.08), (0.42, 0.26, 0.13), (0.85, 0.68, 0.38), (0.62, 0.22, 0.09),
+    (0.72, 0.72, 0.73),
 )  # fmt: skip
 GLASSES_SHARE, BALD_SHARE, BEARD_SHARE, FRECKLES_SHARE, DYED_SHARE = 0.18, 0.15, 0.22, 0.2, 0.15
 
@@ -101,7 +102,10 @@ def style(seeds: Sequence[int]) -> Style:
         backdrop=(colour((0, 1), (0.05, 0.7), (0.25, 0.95)), colour((0, 1), (0.05, 0.7), (0.25, 0.95))),
         backdrop_kind=(scalar() * 4).floor(),
         backdrop_pitch=scalar(12, 36),
-        lights=[(scalar(-1, 1), scalar(-1, 1), scalar(0.05, 0.22), colour((0, 1), (0.4, 0.4), (0.95, 0.95))) for _ in range(6)],
+        lights=[
+            (scalar(-1, 1), scalar(-1, 1), scalar(0.05, 0.22), colour((0, 1), (0.4, 0.4), (0.95, 0.95)))
+            for _ in range(6)
+        ],
         cloth=(colour((0, 1), (0.2, 0.9), (0.2, 0.95)), colour((0, 1), (0.2, 0.9), (0.2, 0.95))),
         cloth_kind=(scalar() * 4).floor(),
         cloth_pitch=scalar(6, 18),

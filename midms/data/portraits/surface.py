@@ -81,8 +81,12 @@ def surface(g: Geometry, X: Map, Y: Map) -> SimpleNamespace:
 
 
 def project(g: Geometry, u: Map, v: Map) -> tuple[Map, Map, Map]:
-    """The inverse of `surface`: longitude and latitude to (X, Y) in the head's frame, and the depth z towards the viewer."""
-    up, side, front = torch.sin(v / ANGLE), torch.cos(v / ANGLE) * torch.sin(u / ANGLE), torch.cos(v / ANGLE) * torch.cos(u / ANGLE)
+    """The inverse of `surface`: longitude and latitude to (X, Y) in the head's frame, and the depth z."""
+    up, side, front = (
+        torch.sin(v / ANGLE),
+        torch.cos(v / ANGLE) * torch.sin(u / ANGLE),
+        torch.cos(v / ANGLE) * torch.cos(u / ANGLE),
+    )
     cy, sy, cp, sp = torch.cos(g.yaw), torch.sin(g.yaw), torch.cos(g.pitch), torch.sin(g.pitch)
     ye, front = cp * up + sp * front, -sp * up + cp * front
     xe, z = cy * side + sy * front, -sy * side + cy * front
@@ -140,7 +144,9 @@ def carry(part: str, target: Geometry, source: Geometry, u: Map, v: Map) -> tupl
     return side * (s.eye_dx + du), s.eye_y + dv  # glasses
 
 
-def locate(target: Geometry, source: Geometry, parts: Tensor, x: Map, y: Map) -> tuple[Float[Tensor, "b 2 y x"], Tensor]:
+def locate(
+    target: Geometry, source: Geometry, parts: Tensor, x: Map, y: Map
+) -> tuple[Float[Tensor, "b 2 y x"], Tensor]:
     """Where each pixel of the target lies in the source's picture.
 
     Args:
