@@ -146,12 +146,13 @@ def _training(added: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="weights, checkpoints, results.json; resumes"
     )
     added.add_argument("--size", type=_whole(64, 256), default=64, metavar="N", help="pixels a side (default 64)")
-    added.add_argument("--styles", type=_whole(1), default=4800, metavar="N", help="faces to render (default 4800)")
-    added.add_argument("--geometries", type=_whole(2), default=3, metavar="N", help="pictures of each (default 3)")
+    added.add_argument("--styles", type=_whole(1), default=6000, metavar="N", help="faces to render (default 6000)")
+    added.add_argument("--geometries", type=_whole(2), default=4, metavar="N", help="pictures of each (default 4)")
     added.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
     added.add_argument("--steps", type=_whole(1), metavar="N", help="default: the stage's own")
     added.add_argument("--minutes", type=float, metavar="M", help="stop after so long; run again to go on")
     added.add_argument("--terms", metavar="JSON", help="weights of the matching stage's losses")
+    added.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of another run")
     added.add_argument("--seed", type=_whole(0), default=0, metavar="N")
 
 

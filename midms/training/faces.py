@@ -61,14 +61,20 @@ def main(args: Namespace) -> int:
         task = matching_stage(out, args.size, args.styles, args.geometries, device, terms)
     else:
         task = diffusion_stage(out, args.size, args.styles, args.geometries, device, args.denoiser)
+    if args.start:
+        _warm(task.network, name, Path(args.start))
     try:
         network, outcome = fit(task, args.steps or STEPS[name], out, args.seed, args.minutes)
     except Interrupted as stop:
         print(stop)
         return 3
-    for file, module in _products(name, network, task.album):
+    if isinstance(network, Patchified):
+        _standardise(network, task.album)
+    for file, module in _products(name, network):
         save_weights(module, out / f"{file}.safetensors")
     data = {"size": args.size, "styles": args.styles, "geometries": args.geometries}
+    if args.start:
+        data["start"] = _record(Path(args.start)).get(name)
     _remember(out / "results.json", name, {"command": f"midms train faces --stage {args.stage}", **data, **outcome})
     print(json.dumps(outcome["held out"]))
     return 0
@@ -157,17 +163,30 @@ def _load(module: nn.Module, path: Path, device: torch.device) -> Any:
     return module.to(device).eval().requires_grad_(False)
 
 
-def _products(name: str, network: nn.Module, album: Album) -> list[tuple[str, nn.Module]]:
-    """The files of a stage. The autoencoder's latents are standardised by what it makes of the album."""
-    if isinstance(network, Patchified):
-        some = dataclasses.replace(album, **{name: getattr(album, name)[:2048] for name in STORED})
-        known = encode(network, some).float()
-        network.standardise(known.mean((0, 2, 3)), known.std((0, 2, 3)))
+def _products(name: str, network: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The files of a stage."""
     if isinstance(network, MatchingNetwork):
         return [("features", network.features), ("confidence", network.confidence)]
     return [(name, network)]
 
 
+def _standardise(network: Patchified, album: Album) -> None:
+    """The autoencoder's latents, by what it makes of the album."""
+    some = dataclasses.replace(album, **{name: getattr(album, name)[:2048] for name in STORED})
+    known = encode(network, some).float()
+    network.standardise(known.mean((0, 2, 3)), known.std((0, 2, 3)))
+
+
+def _warm(network: nn.Module, name: str, start: Path) -> None:
+    for file, module in _products(name, network):
+        load_weights(module, start / f"{file}.safetensors")
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    path = folder / "results.json"
+    record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return record
+
+
 def _remember(path: Path, name: str, record: dict[str, object]) -> None:
-    known = json.loads(path.read_text()) if path.exists() else {}
-    write_json(path, known | {name: record})
+    write_json(path, _record(path.parent) | {name: record})
