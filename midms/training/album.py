@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,6 +18,7 @@ from midms.data import faces
 from midms.data.faces import exact_flow, render
 from midms.data.portraits import parameters
 from midms.data.portraits.hand import STEADY, sketch
+from midms.files import whole
 
 STORED = ("image", "parts", "strokes", "edges")
 """What an album keeps on disk."""
@@ -53,10 +54,10 @@ class Album:
         geometries: pictures a style.
     """
 
-    image: Int[Tensor, "n 3 y x"]
-    parts: Int[Tensor, "n y x"]
-    strokes: Int[Tensor, "n 2 y x"]
-    edges: Int[Tensor, "n 2 y x"]
+    image: UInt8[Tensor, "n 3 y x"]
+    parts: UInt8[Tensor, "n y x"]
+    strokes: UInt8[Tensor, "n 2 y x"]
+    edges: UInt8[Tensor, "n 2 y x"]
     first: int
     geometries: int
 
@@ -119,10 +120,9 @@ def open_album(folder: Path, split: str, styles: int, geometries: int, size: int
                 range(0, styles, 16), desc=f"rendering {split} faces", unit_scale=16 * geometries, unit="face"
             )
         ]
-        whole = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
-        temporary = path.with_suffix(".tmp")
-        save_file(whole, temporary)
-        temporary.replace(path)
+        stacked = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+        with whole(path) as part:
+            save_file(stacked, part)
     with safe_open(path, framework="pt") as file:
         return Album(**{name: file.get_tensor(name) for name in STORED}, first=first, geometries=geometries)
 

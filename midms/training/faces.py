@@ -25,6 +25,7 @@ from tqdm import tqdm
 from midms.catalog import create
 from midms.checkpoints import load_weights, save_weights
 from midms.diffusion.patchified import Patchified
+from midms.files import whole
 from midms.presets import PRESETS
 from midms.protocols import ConfidenceEstimator, FeatureExtractor
 from midms.training.album import STORED, Album, open_album
@@ -114,12 +115,10 @@ def diffusion_stage(
         _load(part(name), out / f"{name}.safetensors", device) for name in ("autoencoder", "features", "confidence")
     )
     known, preset = latents(out, autoencoder, album), PRESET[denoiser]
-    warps, trusts = torch.empty(0), torch.empty(0)
-    if denoiser == "bridge":
-        warps, trusts = warp_all(features, confidence, album, known, device)
+    warped = warp_all(features, confidence, album, known, device) if denoiser == "bridge" else None
     network = part("denoiser", preset).to(device).to(memory_format=torch.channels_last)
     weights, schedule = importance(autoencoder, known), part("sampler", preset).schedule
-    return DiffusionStage(network, album, known, warps, trusts, weights, device, schedule, name=denoiser)
+    return DiffusionStage(network, album, known, warped, weights, device, schedule, name=denoiser)
 
 
 def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
@@ -127,9 +126,8 @@ def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "
     digest = hashlib.sha256((out / "autoencoder.safetensors").read_bytes()).hexdigest()[:12]
     path = out / "albums" / f"latents-{album.first}-{len(album)}-{digest}.safetensors"
     if not path.exists():
-        temporary = path.with_suffix(".tmp")
-        save_file({"latents": encode(autoencoder, album)}, temporary)
-        temporary.replace(path)
+        with whole(path) as written:
+            save_file({"latents": encode(autoencoder, album)}, written)
     return load_file(path)["latents"]
 
 

@@ -113,7 +113,7 @@ class MatchingStage:
     album: Album
     held_out: Album
     latents: Float[Tensor, "n c h w"]
-    held_out_latents: Float[Tensor, "n c h w"]
+    held_out_latents: Float[Tensor, "m c h w"]
     device: torch.device
     terms: Mapping[str, float]
     matcher: Correlation
@@ -199,8 +199,7 @@ class DiffusionStage:
     network: Any
     album: Album
     latents: Float[Tensor, "n c h w"]
-    warps: Float[Tensor, "s g g c h w"]
-    trusts: Float[Tensor, "s g g 1 h w"]
+    first_warps: tuple[Float[Tensor, "s g g c h w"], Float[Tensor, "s g g 1 h w"]] | None
     importance: Float[Tensor, "1 c 1 1"]
     device: torch.device
     schedule: str
@@ -235,9 +234,10 @@ class DiffusionStage:
         return 1 + pool(heads[:, None].float(), parts.shape[-1] // self.latents.shape[-1])
 
     def _context(self, exemplar: Tensor, answer: Tensor) -> Context:
+        assert self.first_warps, "the bridge learns from warps"
         g = self.album.geometries
         style, source, target = exemplar // g, exemplar % g, answer % g
-        warp, trust = (cache[style, source, target].float().to(self.device) for cache in (self.warps, self.trusts))
+        warp, trust = (cache[style, source, target].float().to(self.device) for cache in self.first_warps)
         return Context(warp, self.album.sketches(answer).to(self.device), trust)
 
     @torch.inference_mode()

@@ -10,18 +10,21 @@ import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from midms.checkpoints import CheckpointError
+from midms.files import whole
 from midms.training.album import Album
 
 CHECKPOINT_EVERY = 60.0  # seconds
 
 
+@runtime_checkable
 class Task(Protocol):
     """What a stage trains."""
 
@@ -58,7 +61,7 @@ def fit(task: Task, steps: int, out: Path, seed: int, minutes: float | None = No
 
     Raises:
         Interrupted: time ran out or the user interrupted.
-        ValueError: the checkpoint belongs to a run with other settings.
+        CheckpointError: the checkpoint belongs to a run with other settings.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{task.name}.checkpoint"
@@ -73,9 +76,8 @@ def fit(task: Task, steps: int, out: Path, seed: int, minutes: float | None = No
     def save() -> None:
         state["seconds"] = before + time.monotonic() - started
         parts: dict[str, Any] = {"network": task.network, "averaged": averaged, "optimiser": optimiser}
-        temporary = path.with_suffix(".tmp")
-        torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, temporary)
-        os.replace(temporary, path)
+        with whole(path) as part:
+            torch.save({**state, **{name: module.state_dict() for name, module in parts.items()}}, part)
 
     bar = tqdm(total=steps, initial=state["step"], desc=task.name, unit="step", mininterval=2)
     try:
@@ -133,7 +135,9 @@ def _resume(
 ) -> dict[str, Any]:
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     if state["settings"] != settings:
-        raise ValueError(f"{path} was made with {state['settings']}, this run has {settings}; choose another --out")
+        raise CheckpointError(
+            f"{path} was made with {state['settings']}, this run has {settings}; choose another --out"
+        )
     network.load_state_dict(state.pop("network"))
     averaged.load_state_dict(state.pop("averaged"))
     optimiser.load_state_dict(state.pop("optimiser"))
@@ -159,7 +163,7 @@ def machine() -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Atomically."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
+    """Whole or not at all; the folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n")

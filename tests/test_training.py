@@ -1,0 +1,119 @@
+"""`midms train faces`: the stages one after the other, stopped, continued, and started from another run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from midms import build, cli
+from midms.checkpoints import CheckpointError
+from midms.training.faces import autoencoder_stage
+from midms.training.trainer import Interrupted, fit
+
+SMALL = ("--styles", "24", "--geometries", "2", "--seed", "5")
+
+
+def train(out: Path, stage: str, *more: object, steps: int = 2) -> int:
+    arguments = ["train", "faces", "--stage", stage, "--out", out, "--steps", steps, *SMALL, *more]
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every stage for two steps."""
+    out = tmp_path_factory.mktemp("run")
+    for stage, more in (
+        ("autoencoder", ()),
+        ("matching", ("--terms", '{"domain": 1, "cycle": 1, "reconstruction": 1}')),
+        ("diffusion", ()),
+        ("diffusion", ("--denoiser", "unconditional")),
+    ):
+        assert train(out, stage, *more) == 0
+    return out
+
+
+def losses(checkpoint: Path) -> list[dict[str, float]]:
+    found: list[dict[str, float]] = torch.load(checkpoint, weights_only=True)["losses"]
+    return found
+
+
+def test_every_stage_leaves_weights_that_the_presets_load(trained: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    condition = torch.rand(1, 2, 64, 64, generator=generator)
+    exemplar = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
+    for preset in ("midm-faces", "midm-faces-paper"):
+        image = build(preset, weights=trained)(condition, exemplar, generator=generator)
+        assert image.shape == (1, 3, 64, 64) and image.isfinite().all()
+    record = json.loads((trained / "results.json").read_text())
+    assert set(record) == {"autoencoder", "matching", "bridge", "unconditional"}
+    for stage in record.values():
+        assert stage["steps"] == 2 and stage["seed"] == 5 and stage["styles"] == 24
+        assert {"date", "versions", "hardware", "parameters", "minutes"} <= set(stage)
+    assert record["autoencoder"]["held out"]["psnr"] > 0
+    assert 0 <= record["matching"]["held out"]["first pck@0.05"] <= 1
+    assert all(record["matching"]["last losses"][term] > 0 for term in ("domain", "cycle", "reconstruction"))
+    assert not list(trained.rglob("*.part*"))
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "matching", "diffusion"])
+def test_a_stopped_stage_goes_on_exactly(trained: Path, tmp_path: Path, stage: str) -> None:
+    name = {"diffusion": "bridge"}.get(stage, stage)
+    for run in ("whole", "stopped"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "albums").symlink_to(trained / "albums")
+        for weights in trained.glob("*.safetensors"):
+            (tmp_path / run / weights.name).symlink_to(weights)
+    for product in ("features", "confidence") if stage == "matching" else (name,):
+        for run in ("whole", "stopped"):
+            (tmp_path / run / f"{product}.safetensors").unlink()
+    assert train(tmp_path / "whole", stage, steps=3) == 0
+    assert train(tmp_path / "stopped", stage, "--minutes", "0", steps=3) == 3
+    assert not (tmp_path / "stopped" / "results.json").exists()
+    while (status := train(tmp_path / "stopped", stage, "--minutes", "0", steps=3)) == 3:
+        pass
+    assert status == 0
+    whole, stopped = (losses(tmp_path / run / f"{name}.checkpoint") for run in ("whole", "stopped"))
+    assert len(whole) == 3 and whole == stopped
+    product = "features" if stage == "matching" else name
+    one, other = (load_file(tmp_path / run / f"{product}.safetensors") for run in ("whole", "stopped"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_run_begins_with_the_weights_of_another(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "albums").symlink_to(trained / "albums")
+    assert train(tmp_path, "autoencoder", "--start", trained, steps=1) == 0
+    record = json.loads((tmp_path / "results.json").read_text())["autoencoder"]
+    assert record["start"] == json.loads((trained / "results.json").read_text())["autoencoder"]
+    before, after = (load_file(folder / "autoencoder.safetensors") for folder in (trained, tmp_path))
+    learned = [name for name in before if name.endswith(".weight")]
+    assert learned and all((after[name] - before[name]).abs().max() < 1e-3 for name in learned), "a step, no new start"
+
+
+def test_a_checkpoint_of_other_settings_is_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (trained / "autoencoder.checkpoint").read_bytes()
+    assert train(trained, "autoencoder", steps=9) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "choose another --out" in line]
+    assert "'steps': 2" in line and "'steps': 9" in line
+    assert (trained / "autoencoder.checkpoint").read_bytes() == before
+    with pytest.raises(CheckpointError):
+        fit(autoencoder_stage(trained, 64, 24, 2, torch.device("cpu")), 2, trained, seed=6)
+
+
+def test_a_key_press_leaves_a_checkpoint(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "albums").symlink_to(trained / "albums")
+    task = autoencoder_stage(tmp_path, 64, 24, 2, torch.device("cpu"))
+    calls, loss = iter(range(3)), task.loss
+
+    def pressed(generator: torch.Generator) -> object:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return loss(generator)
+
+    monkeypatch.setattr(type(task), "loss", lambda _, generator: pressed(generator))
+    with pytest.raises(Interrupted, match="step 2 of 9; run again"):
+        fit(task, 9, tmp_path, seed=0)
+    assert len(losses(tmp_path / "autoencoder.checkpoint")) == 2
