@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from midms.files import whole
+from midms.mistakes import Mistake
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Mistake, ValueError):
     """A weights file that cannot be used; the message names the file and says why in one line."""
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from midms.catalog import KINDS
 from midms.checkpoints import CheckpointError, load_weights
 from midms.loop import MatchingInterleavedDiffusion
+from midms.mistakes import Mistake
 from midms.presets import PRESETS, Preset, Spec
 from midms.protocols import (
     Autoencoder,
@@ -57,7 +58,7 @@ USUAL = "midm-faces"
 SHIPPED = Path(__file__).parent / "weights"
 
 
-class BuildError(ValueError):
+class BuildError(Mistake, ValueError):
     """Everything wrong with one `build`, found in one go."""
 
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from midms.files import whole
+from midms.mistakes import Mistake
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 """A path, a PIL image, an array [Y X] or [Y X 1..4], a tensor [Y X], [1..4 Y X] or [1 1..4 Y X].
@@ -33,7 +34,7 @@ NEARLY_WHITE = 0.75
 """Mean lightness of the opaque part from which a mostly transparent picture is laid on black."""
 
 
-class PictureError(ValueError):
+class PictureError(Mistake, ValueError):
     """A picture cannot be read, made or written; the message is one line that names it and says why."""
 
 

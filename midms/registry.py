@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
+from midms.mistakes import Mistake
 
-class UnknownName(LookupError):
+
+class UnknownName(Mistake, LookupError):
     """A name that nothing answers to; the message lists what would have worked."""
 
 
-class BadArguments(TypeError):
+class BadArguments(Mistake, TypeError):
     """A part that does not take these arguments; the message shows its signature."""
 
 
-class BrokenPart(ImportError):
+class BrokenPart(Mistake, ImportError):
     """A row whose module cannot be imported; the cause is chained."""
 
 

@@ -193,7 +193,7 @@ def test_a_bug_is_not_dressed_up_as_a_mistake(folder: Path, monkeypatch: pytest.
     def broken(*_: object) -> int:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(cli, "_summaries", broken)
+    monkeypatch.setattr(cli.names, "available", broken)
     with pytest.raises(ValueError, match="a bug"):
         cli.main(["list"])
 

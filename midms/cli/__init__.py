@@ -1,0 +1,43 @@
+"""The command line: one module a command. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import midms
+from midms.cli import demo, names, train, translate
+from midms.cli.options import Parser, complain
+from midms.mistakes import Mistake
+
+__all__ = ["COMMANDS", "main", "parser"]
+
+COMMANDS = (translate, demo, names, train)
+"""Modules whose `add` adds a command, in the order of the help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, or 2 with one line on stderr for each mistake of the user."""
+    args = parser().parse_args(arguments)
+    try:
+        status: int = args.command(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return complain("interrupted", status=130)
+    except (Mistake, OSError) as error:
+        return complain(str(error))
+
+
+def parser() -> Parser:
+    """All commands and their options."""
+    top = Parser(prog="midms", description="Translate a picture to the geometry of a sketch.", allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"midms {midms.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        module.add(commands)
+    return top

@@ -1,0 +1,64 @@
+"""`midms list` and `midms show`: what there is."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+
+from midms.catalog import KINDS, available, registry
+from midms.cli.options import Commands, command
+from midms.presets import PRESETS, Preset
+from midms.registry import UnknownName, unknown
+
+
+def add(commands: Commands) -> None:
+    """Both commands and their options."""
+    names = command(commands, "list", _list, "list the parts and presets")
+    names.add_argument("kind", nargs="?", metavar="KIND", help=f"preset, {', '.join(KINDS)}; default: all")
+    detail = command(commands, "show", _show, "show what a part or preset is and takes")
+    detail.add_argument("name", metavar="NAME")
+
+
+def _list(args: argparse.Namespace) -> int:
+    kinds = [args.kind] if args.kind else ["preset", *KINDS]
+    for kind in kinds:
+        rows = _summaries(kind)
+        if args.kind is None:
+            print(f"{kind}:")
+        width = max(map(len, rows), default=0)
+        for name, summary in rows.items():
+            print(f"  {name:<{width}}  {summary}")
+    return 0
+
+
+def _summaries(kind: str) -> dict[str, str]:
+    if kind == "preset":
+        return {name: preset.source for name, preset in PRESETS.items()}
+    if kind not in KINDS:
+        raise UnknownName(unknown("kind of part", kind, ["preset", *KINDS]))
+    return {name: registry(kind).summary(name) for name in available(kind)}
+
+
+def _show(args: argparse.Namespace) -> int:
+    kinds = [kind for kind in KINDS if args.name in registry(kind)]
+    if args.name not in PRESETS and not kinds:
+        known = [*PRESETS, *(name for kind in KINDS for name in available(kind))]
+        raise UnknownName(unknown("part or preset", args.name, known))
+    texts = [_preset(args.name, PRESETS[args.name])] if args.name in PRESETS else []
+    print("\n\n".join([*texts, *(_part(kind, args.name) for kind in kinds)]))
+    return 0
+
+
+def _preset(name: str, preset: Preset) -> str:
+    lines = [f"{name}: preset", preset.source, ""]
+    for slot, spec in preset.slots.items():
+        lines.append(f"  {slot:<12}{spec.name}({', '.join(f'{k}={v!r}' for k, v in spec.arguments.items())})")
+    lines += [f"  {key:<12}{value}" for key, value in preset.loop.items()]
+    return "\n".join(lines)
+
+
+def _part(kind: str, name: str) -> str:
+    part = registry(kind)[name]
+    signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(part)))
+    return f"{name}: {kind}\n{registry(kind).summary(name)}\n\n{name}{signature}\n\n{inspect.getdoc(part) or ''}"

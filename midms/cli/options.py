@@ -1,0 +1,106 @@
+"""What commands share: how they are added, common options, how mistakes are told."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from midms.registry import BadArguments
+
+if TYPE_CHECKING:
+    from midms.loop import MatchingInterleavedDiffusion
+
+MISTAKE = 2
+"""Exit status when the user can do something about it."""
+Commands = Any
+"""What `argparse` calls the action of sub-commands; it has no public name."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print it and leave."""
+        self.exit(MISTAKE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], summary: str, more: str = ""
+) -> argparse.ArgumentParser:
+    """Add a command.
+
+    Args:
+        commands: to which it is added.
+        name: what users type.
+        run: from the options to the exit status.
+        summary: for the list of commands, in lower case, without a full stop.
+        more: that the command's own help says after it.
+    """
+    description = f"{summary[0].upper()}{summary[1:]}. {more}"
+    added: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, allow_abbrev=False
+    )
+    added.set_defaults(command=run)
+    return added
+
+
+def composition(added: argparse.ArgumentParser) -> None:
+    """The options that `composed` reads."""
+    added.add_argument(
+        "--preset", default="midm-faces", metavar="P", help="see `midms list preset` (default midm-faces)"
+    )
+    added.add_argument("--weights", type=Path, metavar="DIR", help="weights of your own, as `midms train` leaves them")
+    added.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+
+
+def composed(args: argparse.Namespace, **changes: Any) -> MatchingInterleavedDiffusion:
+    """Compose what the options say, with notes for the user as lines on stderr."""
+    from midms.compose import build
+
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        run = build(args.preset, weights=args.weights, **changes)
+    for note in dict.fromkeys(str(note.message) for note in notes if note.category is UserWarning):
+        print(f"midms: note: {note}", file=sys.stderr)
+    return run.to(device(args.device))
+
+
+def device(name: str) -> str:
+    """The name, if there is such a device.
+
+    Raises:
+        BadArguments: there is none.
+    """
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError):
+        raise BadArguments(f"--device {name}: there is no such device here") from None
+    return name
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """An argument type: a whole number within bounds."""
+
+    def whole(text: str) -> int:
+        value = int(text)
+        if value < least or (most is not None and value > most):
+            bounds = f"at least {least}" if most is None else f"{least} to {most}"
+            raise argparse.ArgumentTypeError(f"expected a whole number, {bounds}, got {value}")
+        return value
+
+    whole.__name__ = "whole number"
+    return whole
+
+
+def complain(message: str, status: int = MISTAKE) -> int:
+    """One line on stderr; returns the status."""
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    joined = "; ".join(line for line in lines if line).replace(":;", ":")
+    print(f"midms: {joined}", file=sys.stderr)
+    return status

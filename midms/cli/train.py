@@ -1,0 +1,38 @@
+"""`midms train`: the faces model, stage by stage."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from midms.cli.options import Commands, command, device, whole
+
+
+def add(commands: Commands) -> None:
+    """The command and its options."""
+    added = command(commands, "train", _train, "train the faces model, one stage after the other")
+    added.add_argument("what", choices=["faces"], help="what to train on")
+    added.add_argument("--stage", choices=["autoencoder", "matching", "diffusion"], required=True, help="in this order")
+    added.add_argument(
+        "--denoiser", choices=["bridge", "unconditional"], default="bridge", help="of the diffusion stage"
+    )
+    added.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="weights, checkpoints, results.json; resumes"
+    )
+    added.add_argument("--size", type=whole(64, 256), default=64, metavar="N", help="pixels a side (default 64)")
+    added.add_argument("--styles", type=whole(1), default=6000, metavar="N", help="faces to render (default 6000)")
+    added.add_argument("--geometries", type=whole(2), default=4, metavar="N", help="pictures of each (default 4)")
+    added.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+    added.add_argument("--steps", type=whole(1), metavar="N", help="default: the stage's own")
+    added.add_argument("--minutes", type=float, metavar="M", help="stop after so long; run again to go on")
+    added.add_argument("--terms", metavar="JSON", help="weights of the matching stage's losses")
+    added.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of another run")
+    added.add_argument("--seed", type=whole(0), default=0, metavar="N")
+
+
+def _train(args: argparse.Namespace) -> int:
+    from midms.training.faces import main as train
+
+    device(args.device)
+    status: int = train(args)
+    return status

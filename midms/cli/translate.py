@@ -1,0 +1,56 @@
+"""`midms translate`: files and folders."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from midms.cli.options import MISTAKE, Commands, command, complain, composed, composition, whole
+
+SLOTS = ("matcher", "sampler", "confidence")
+"""What one may exchange."""
+
+
+def add(commands: Commands) -> None:
+    """The command and its options."""
+    one = command(
+        commands,
+        "translate",
+        _translate,
+        "give a picture the geometry of a sketch",
+        "With folders, pictures are paired by name without suffix, or in the order of names if they share none;"
+        " one picture alone goes with each of the other side."
+        " Results are called like the folder's picture that they came from.",
+    )
+    one.add_argument(
+        "--condition", type=Path, required=True, metavar="SKETCH", help="the sketch, or a folder of sketches"
+    )
+    one.add_argument(
+        "--exemplar", type=Path, required=True, metavar="PICTURE", help="the picture, or a folder of pictures"
+    )
+    one.add_argument(
+        "--out", type=Path, required=True, metavar="OUT.png", help="the result, or a folder for the results"
+    )
+    one.add_argument("--figure", type=Path, metavar="FIG.png", help="also draw how it came about")
+    composition(one)
+    for slot in SLOTS:
+        one.add_argument(f"--{slot}", metavar=slot[0].upper(), help=f"another {slot}, see `midms list {slot}`")
+    one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the noise (default 0)")
+    one.add_argument(
+        "--size", type=whole(8), metavar="N", help="pixels of the shorter side (default: the preset's own)"
+    )
+
+
+def _translate(args: argparse.Namespace) -> int:
+    from midms.folders import perform, plan
+
+    jobs = plan(args.condition, args.exemplar, args.out, args.figure)
+    run = composed(args, **{slot: name for slot in SLOTS if (name := getattr(args, slot)) is not None})
+    failures = perform(run, jobs, args.seed, args.size)
+    for failure in failures:
+        complain(failure)
+    if len(jobs) > 1:
+        print(f"{len(jobs) - len(failures)} of {len(jobs)} written to {args.out}")
+    elif not failures:
+        print(f"written to {jobs[0].out}")
+    return MISTAKE if failures else 0
