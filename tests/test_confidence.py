@@ -15,6 +15,7 @@ from midms.confidence import CONFIDENCES
 from midms.confidence.always import Always
 from midms.confidence.calibrated import Calibrated, evidence
 from midms.confidence.cycle import Cycle, cycle_error, sample
+from midms.confidence.cycle_released import CycleReleased, twice_forward, vote
 from midms.matching import MATCHERS
 from midms.matching.correlation import Correlation
 from midms.matching.match import tokens, untokens
@@ -121,6 +122,37 @@ def test_a_one_to_one_match_is_trusted_wherever_it_leads(matcher: Matcher, move:
     assert Cycle(radius=0.01)(matcher(query, key)).weight.mean() > 0.95
 
 
+@pytest.mark.parametrize("sizes", [((9, 7), (9, 7)), ((6, 11), (8, 5)), ((1, 6), (4, 1)), ((2, 2), (5, 5))])
+def test_released_check_is_torchs_grid_sample(sizes: tuple[tuple[int, int], tuple[int, int]]) -> None:
+    """Written as the released code has it, on grids that it cannot take: odd, and of two sizes."""
+    match = Correlation(temperature=0.1)(features(0, *sizes[0]).double(), features(1, *sizes[1]).double())
+
+    def grid(h: int, w: int) -> Tensor:
+        y, x = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
+        return torch.stack([x, y])[None].double()
+
+    arrival = match.apply(grid(*sizes[1]))
+    flow = arrival - grid(*sizes[0])
+    again = F.grid_sample(flow, arrival.permute(0, 2, 3, 1), align_corners=True, padding_mode="border")
+    torch.testing.assert_close(twice_forward(match), (flow + again).norm(dim=1, keepdim=True))
+
+
+def test_a_vote_takes_three_of_four() -> None:
+    mask = torch.tensor([[1, 1, 1, 0, 1], [1, 0, 1, 0, 0], [1, 0, 1, 1, 1]]).view(1, 1, 3, 5).float()
+    voted = torch.tensor([[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 1, 1]])
+    assert torch.equal(vote(mask)[0, 0].long(), voted)
+
+
+def test_the_released_check_is_about_displacement() -> None:
+    """A shift by an eighth is consistent and refused, a mirror image is accepted; the paper's check accepts both."""
+    query = features(0, 32, 32, 1)
+    released = CycleReleased()
+    assert released(Correlation()(query, query.flip(-1))).weight.mean() == 1
+    shift = Correlation()(query, torch.cat([features(1, 32, 9, 1), query[..., :-9]], -1))
+    assert released(shift).weight[..., :14].sum() == 0
+    assert Cycle()(shift).weight[..., :14].mean() == 1
+
+
 def test_two_cells_with_one_counterpart_come_back_half_way() -> None:
     query = features(0, batch=1)
     query[..., 4, 3] = query[..., 4, 9]
@@ -143,6 +175,11 @@ def test_radius_and_softness() -> None:
 def test_impossible_arguments_are_refused(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=f"{message} must"):
         Cycle(**arguments)
+
+
+def test_an_impossible_radius_is_refused() -> None:
+    with pytest.raises(ValueError, match="radius must be positive, got -1"):
+        CycleReleased(radius=-1.0)
 
 
 def half_hidden(seed: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from midms.confidence.cycle import cycle_error, sample
+from midms.confidence.cycle import Cycle, cycle_error, sample
+from midms.confidence.cycle_released import CycleReleased, twice_forward
 from midms.matching.correlation import Correlation
 from midms.matching.kernels import IMPLEMENTATIONS, chunked
 from midms.matching.match import FactoredMatch, unit
@@ -87,6 +88,22 @@ def test_true_cycle_error(case: str, via: str) -> None:
     if h == w:
         widths = golden["true_cycle_error"] * (w - 1) / 2 / w
         torch.testing.assert_close(cycle_error(match)[:, 0], widths, rtol=0, atol=3e-4)
+
+
+@every_implementation
+@pytest.mark.parametrize("case", CASES)
+def test_released_check(case: str, via: str) -> None:
+    """It is reproduced to the cell: no error of these cases lies so near the radius that a vote could turn."""
+    golden = numbers(case)
+    match = matched(golden, via)
+    torch.testing.assert_close(twice_forward(match)[:, 0], golden["fb_error"], rtol=0, atol=1e-3)
+    assert torch.equal(CycleReleased()(match).weight, golden["fb_mask"].float())
+
+
+def test_the_two_checks_on_a_shift() -> None:
+    match = matched(numbers("b1_32x32_shift"), "auto")
+    assert Cycle(radius=0.25)(match).weight.mean() > 0.99  # the released 0.5 of half widths
+    assert CycleReleased()(match).weight.mean() == 0.25
 
 
 @every_implementation

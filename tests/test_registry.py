@@ -15,10 +15,10 @@ from midms.matching.correlation import Correlation
 from midms.registry import BadArguments, BrokenPart, Registry, UnknownName
 
 PARTS = {
-    "condition": ["edges", "sketch"],
+    "condition": ["ade20k-segmentation", "celebahq-edge", "deepfashion-pose", "edges", "sketch"],
     "features": ["midm", "pyramid", "timm"],
     "matcher": ["correlation", "optimal-transport"],
-    "confidence": ["always", "calibrated", "cycle"],
+    "confidence": ["always", "calibrated", "cycle", "cycle-released"],
     "denoiser": ["bridge", "unconditional"],
     "sampler": ["ddim", "ddpm"],
     "autoencoder": ["patchified", "vq"],
@@ -42,7 +42,7 @@ def test_everything_the_house_has_is_listed() -> None:
     assert {kind: set(names) >= set(PARTS[kind]) for kind, names in listed.items()} == dict.fromkeys(PARTS, True)
     assert all(names == sorted(names) for names in listed.values())
     assert available("matcher", "opt*") == ["optimal-transport"]
-    assert available(pattern="c*")["confidence"] == ["calibrated", "cycle"]
+    assert available(pattern="c*")["confidence"] == ["calibrated", "cycle", "cycle-released"]
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in PARTS.items() for name in names])
