@@ -33,6 +33,19 @@ class Match(Protocol):
 
 
 @runtime_checkable
+class TwoWay(Match, Protocol):
+    """A match that reads both its directions at the cost of one."""
+
+    def both(
+        self, values: Float[Tensor, "#b c H W"], back: Float[Tensor, "#b e h w"]
+    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b e H W"]]:
+        """`apply(values)` and `transpose().apply(back)`; a batch of one serves all."""
+
+    def cycle(self, radius: float) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+        """`flow.return_error` of its two flows, and 1 where it is under the radius, else 0."""
+
+
+@runtime_checkable
 class Matcher(Protocol):
     """Knows nothing of diffusion or images."""
 

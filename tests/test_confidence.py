@@ -14,8 +14,9 @@ from torch import Tensor
 from midms.confidence import CONFIDENCES
 from midms.confidence.always import Always
 from midms.confidence.calibrated import Calibrated, evidence
-from midms.confidence.cycle import Cycle, cycle_error, sample
+from midms.confidence.cycle import Cycle, cycle_error
 from midms.confidence.cycle_released import CycleReleased, twice_forward, vote
+from midms.flow import sample
 from midms.matching import MATCHERS
 from midms.matching.correlation import Correlation
 from midms.matching.match import tokens, untokens

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from midms.confidence.cycle import Cycle, cycle_error, sample
+from midms.confidence.cycle import Cycle, cycle_error
 from midms.confidence.cycle_released import CycleReleased, twice_forward
+from midms.flow import sample
 from midms.matching.correlation import Correlation
-from midms.matching.kernels import IMPLEMENTATIONS, chunked
+from midms.matching.kernels import IMPLEMENTATIONS, chunked_autograd
 from midms.matching.match import FactoredMatch, unit
 from midms.types import cells
 
@@ -24,12 +25,12 @@ VALUES = {
     "atol": 2e-4,
 }  # values of about 3, where a float32 rounding of the correlation is magnified 200 times
 
-every_implementation = pytest.mark.parametrize("via", [implementation.name for implementation in IMPLEMENTATIONS])
+every_implementation = pytest.mark.parametrize("via", list(IMPLEMENTATIONS))
 
 
 @pytest.fixture(autouse=True)
 def several_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(chunked.SLICE_ENTRIES, "cpu", 20_000)
+    monkeypatch.setitem(chunked_autograd.SLICE_ENTRIES, "cpu", 20_000)
 
 
 def numbers(case: str) -> dict[str, Tensor]:

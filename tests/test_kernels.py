@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,9 +15,19 @@ from scipy.special import softmax as scipy_softmax
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from midms.matching.kernels import IMPLEMENTATIONS, NoImplementation, chunked, couple, dispatch, explain, logsumexp
+from midms.matching.kernels import (
+    IMPLEMENTATIONS,
+    NoImplementation,
+    chunked_autograd,
+    couple,
+    explain,
+    logsumexp,
+    reference,
+    statistics,
+    top_k,
+)
 
-NAMES = [implementation.name for implementation in IMPLEMENTATIONS]
+NAMES = list(IMPLEMENTATIONS)
 OTHERS = [name for name in NAMES if name != "reference"]
 
 
@@ -42,7 +53,7 @@ def outcome(via: str, inputs: list[Tensor], scale: float, floor: float | None, b
 
 @pytest.fixture
 def tiny_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(chunked.SLICE_ENTRIES, "cpu", 64)
+    monkeypatch.setitem(chunked_autograd.SLICE_ENTRIES, "cpu", 64)
 
 
 @pytest.mark.parametrize("floor", [None, 0.0])
@@ -83,11 +94,11 @@ def test_agrees_with_reference(
         out_of_it[:, 0] = False
         inputs[3] = inputs[3].detach().masked_fill(out_of_it, -torch.inf).requires_grad_()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(chunked.SLICE_ENTRIES, "cpu", entries)
+        patch.setitem(chunked_autograd.SLICE_ENTRIES, "cpu", entries)
         got = outcome(via, inputs, scale, floor, biased=excluded is not None)
     wanted = outcome("reference", inputs, scale, floor, biased=excluded is not None)
-    for value, reference in zip(got, wanted, strict=True):
-        torch.testing.assert_close(value, reference, rtol=1e-9, atol=1e-9)
+    for value, right in zip(got, wanted, strict=True):
+        torch.testing.assert_close(value, right, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -98,9 +109,9 @@ def test_narrow_inputs_are_summed_in_float32(via: str, dtype: torch.dtype, tiny_
     got = outcome(via, inputs, 200.0, 0.0)
     assert [x.dtype for x in got] == [dtype, torch.float32, dtype, dtype, dtype, dtype]
     # what is returned may be rounded once to its own precision; nothing before it
-    for value, reference in zip(got, exact, strict=True):
-        allowed = max(torch.finfo(value.dtype).eps, 4e-5) * reference.abs().max().item()
-        torch.testing.assert_close(value.double(), reference, rtol=0, atol=allowed)
+    for value, right in zip(got, exact, strict=True):
+        allowed = max(torch.finfo(value.dtype).eps, 4e-5) * right.abs().max().item()
+        torch.testing.assert_close(value.double(), right, rtol=0, atol=allowed)
 
 
 @pytest.mark.parametrize("floor", [None, 0.0])
@@ -128,8 +139,8 @@ def test_a_bias_of_minus_infinity_removes_a_column(via: str) -> None:
     masked[:, kept] = bias[:, kept].detach()
     whole = couple(q, k, v, masked, 20.0, 0.0, via)
     parts = couple(q, k[:, kept], v[:, kept], bias[:, kept], 20.0, 0.0, via)
-    for value, reference in zip(whole, parts, strict=True):
-        torch.testing.assert_close(value, reference)
+    for value, right in zip(whole, parts, strict=True):
+        torch.testing.assert_close(value, right)
 
 
 @pytest.mark.parametrize("via", NAMES)
@@ -162,8 +173,8 @@ def test_autocast_changes_nothing(via: str) -> None:
         cast = outcome(via, inputs, 200.0, 0.0)
     if via == "reference":  # autograd itself runs its backward pass under autocast
         plain, cast = plain[:2], cast[:2]
-    for value, reference in zip(cast, plain, strict=True):
-        assert torch.equal(value, reference)
+    for value, right in zip(cast, plain, strict=True):
+        assert torch.equal(value, right)
 
 
 class Largest(TorchDispatchMode):
@@ -197,7 +208,7 @@ def memory(via: str, run: Callable[[str, list[Tensor]], object], inputs: list[Te
 def test_chunked_never_holds_the_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     n, m, d, c = 500, 300, 16, 4
     inputs = operands(9, 2, n, m, d, c, torch.float32)
-    monkeypatch.setitem(chunked.SLICE_ENTRIES, "cpu", 8 * m)
+    monkeypatch.setitem(chunked_autograd.SLICE_ENTRIES, "cpu", 8 * m)
 
     def run(via: str, inputs: list[Tensor]) -> object:
         return outcome(via, inputs, 200.0, 0.0)
@@ -212,26 +223,27 @@ def test_chunked_never_holds_the_matrix(monkeypatch: pytest.MonkeyPatch) -> None
 def test_slices_cover_everything_once() -> None:
     for batch, rows, columns in ((1, 1, 1), (5, 7, 3), (2, 4096, 5000), (40, 256, 256), (3, 2, 1 << 21)):
         seen = torch.zeros(batch, rows, dtype=torch.int)
-        for samples, heights in chunked._slices(batch, rows, columns, torch.device("cpu")):
+        for samples, heights in chunked_autograd.slices(batch, rows, columns, torch.device("cpu")):
             seen[samples, heights] += 1
-            assert seen[samples, heights].numel() * columns <= max(chunked.SLICE_ENTRIES["cpu"], columns)
+            assert seen[samples, heights].numel() * columns <= max(chunked_autograd.SLICE_ENTRIES["cpu"], columns)
         assert torch.all(seen == 1)
 
 
 @pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Names of the implementations that ran."""
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the implementations whose `couple` ran."""
     names: list[str] = []
 
-    def spied(implementation: dispatch.Implementation) -> dispatch.Implementation:
-        def run(*inputs: Any) -> tuple[Tensor, Tensor]:
-            names.append(implementation.name)
-            return implementation.run(*inputs)
+    def spy(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        def spied(*arguments: Any) -> Any:
+            names.append(name)
+            return run(*arguments)
 
-        return dispatch.Implementation(implementation.name, run, implementation.objections)
+        return spied
 
-    monkeypatch.setattr(dispatch, "IMPLEMENTATIONS", tuple(spied(i) for i in IMPLEMENTATIONS))
-    yield names
+    for name, module in IMPLEMENTATIONS.items():
+        monkeypatch.setattr(f"{module}.couple", spy(name, importlib.import_module(module).couple))
+    return names
 
 
 def test_auto_takes_chunked_and_a_name_takes_its_own(taken: list[str]) -> None:
@@ -243,8 +255,8 @@ def test_auto_takes_chunked_and_a_name_takes_its_own(taken: list[str]) -> None:
 
 def test_an_objection_is_not_overruled(taken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = operands(11, 2, 3, 5, 2, 1)
-    monkeypatch.setattr(dispatch, "DENSE_ENTRIES", 29)
-    with pytest.raises(NoImplementation, match=r"via='reference'.*\n.*\n.*\n.*30 entries, more than 29"):
+    monkeypatch.setattr(reference, "DENSE_ENTRIES", 29)
+    with pytest.raises(NoImplementation, match=r"via='reference'.*cannot run:\n.*\n.*\n.*30 entries, more than 29"):
         couple(*inputs, 1.0, via="reference")
     couple(*inputs, 1.0)
     assert taken == ["chunked"]
@@ -254,7 +266,7 @@ def test_an_unknown_implementation_is_named() -> None:
     inputs = operands(12, 1, 2, 2, 2, 1)
     with pytest.raises(NoImplementation, match=r"via='fast'.*\n(.*\n)*.*chunked: can run"):
         couple(*inputs, 1.0, via="fast")
-    assert all(name in explain(*inputs[:3]) for name in NAMES)
+    assert all(name in explain("couple", *inputs[:3]) for name in NAMES)
 
 
 def test_mistakes_are_named() -> None:
@@ -263,8 +275,18 @@ def test_mistakes_are_named() -> None:
         couple(q, k, v, bias, 0.0)
     with pytest.raises(ValueError, match=r"n, m > 0, got \[2, 3, 2\], \[2, 0, 2\], \[2, 0, 1\], \[2, 0\]"):
         couple(q, k[:, :0], v[:, :0], bias[:, :0], 1.0)
-    assert "[2, 3]" in dispatch._mistake(q, k, v, bias[:, :3], 1.0)
-    assert not dispatch._mistake(q, k, v, bias, 1.0)
+    with pytest.raises(ValueError, match=r"precision: expected one of auto, .*, got 'fp8'"):
+        couple(q, k, v, bias, 1.0, precision="fp8")
+    with pytest.raises(ValueError, match=r"also: expected any of peak, argmax, entropy, got 'mode'"):
+        statistics(q, k, v, bias, 1.0, also=["mode"])
+    with pytest.raises(ValueError, match="count: expected 1 to 4, the number of columns, got 5"):
+        top_k(q, k, 5)
+
+
+def test_mistakes_in_shape_are_named(unchecked: None) -> None:
+    q, k, v, bias = operands(13, 2, 3, 4, 2, 1)
+    with pytest.raises(ValueError, match=r"col_bias \[b m\] with n, m > 0, got .*, \[2, 3\]"):
+        couple(q, k, v, bias[:, :3], 1.0)
 
 
 def test_chunked_refuses_second_derivatives() -> None:

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.confidence.cycle import return_error
+from midms.confidence.cycle import both_ways
+from midms.flow import return_error
 from midms.protocols import Match
 from midms.types import Confidence, cells
 
@@ -39,7 +40,7 @@ class Calibrated(nn.Module):
 def evidence(match: Match) -> Float[Tensor, "b 5 h w"]:
     """Five things about each cell of the condition that tell whether its match can be right.
 
-    1. How far from itself it comes back, see `cycle_error`.
+    1. How far from itself it comes back, see `flow.return_error`.
     2. How alike it is to what it is matched to.
     3. How much more alike that is to its own best match: a cell that the exemplar hides lands on another's counterpart.
     4. How spread out the match is: the standard deviation of the place.
@@ -52,7 +53,8 @@ def evidence(match: Match) -> Float[Tensor, "b 5 h w"]:
     width = max(rows, columns)
     centre = similarity.new_tensor([columns - 1, rows - 1]).view(1, 2, 1, 1) / 2
     place = ((cells(rows, columns, similarity) - centre) / width).expand(len(similarity), -1, -1, -1)
-    carried = match.apply(torch.cat([place, place.square().sum(1, keepdim=True), back.similarity()], 1))
+    values = torch.cat([place, place.square().sum(1, keepdim=True), back.similarity()], 1)
+    carried, backward = both_ways(match, values, cells(h, w, similarity).expand(len(values), -1, -1, -1))
     mean, square, rival = carried[:, :2], carried[:, 2:3], carried[:, 3:]
     variance = (square - mean.square().sum(1, keepdim=True)).clamp(min=0)
     forward = mean * width + centre
@@ -61,7 +63,9 @@ def evidence(match: Match) -> Float[Tensor, "b 5 h w"]:
     around = F.avg_pool2d(flow, 3, stride=1, padding=1, count_include_pad=False)
     roughness = torch.linalg.vector_norm(flow - around, dim=1, keepdim=True) / width
     spread = 0.5 * (variance + NEGLIGIBLE**2).log() - math.log(USUAL)
-    return torch.cat([_log(return_error(match, forward)), similarity, rival - similarity, spread, _log(roughness)], 1)
+    return torch.cat(
+        [_log(return_error(forward, backward)), similarity, rival - similarity, spread, _log(roughness)], 1
+    )
 
 
 def _log(length: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.confidence.cycle import sample
+from midms.flow import sample
 from midms.protocols import Match
 from midms.types import Confidence, cells
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from midms.matching.kernels import couple, logsumexp
+from midms.matching.kernels import Carried, Nearest, check, couple, couple_both, statistics, top_k
+from midms.types import cells
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class FactoredMatch:
         row_bias: of the condition's cells; None for none.
         col_bias: of the exemplar's cells; None for none.
         via: which implementation computes it, see `kernels.couple`.
+        precision: of the products of query and key, see `kernels.couple`.
     """
 
     query: Float[Tensor, "b d h w"]
@@ -36,6 +38,7 @@ class FactoredMatch:
     row_bias: Float[Tensor, "b h w"] | None = None
     col_bias: Float[Tensor, "b H W"] | None = None
     via: str = "auto"
+    precision: str = "auto"
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -54,20 +57,38 @@ class FactoredMatch:
         Raises:
             ValueError: the values are not on the exemplar's grid.
         """
-        if values.shape[-2:] != self.key.shape[-2:] or len(values) not in (1, len(self.key)):
-            raise ValueError(
-                f"values: expected a batch of 1 or {len(self.key)} on a grid of {tuple(self.key.shape[-2:])}, "
-                f"got shape {tuple(values.shape)}"
-            )
-        values = values.expand(len(self.key), -1, -1, -1)
-        out, _ = couple(
-            tokens(self.query), tokens(self.key), tokens(values), self._columns(), self.scale, self.floor, self.via
+        values = _on(self.key, values)
+        q, k = tokens(self.query), tokens(self.key)
+        return untokens(
+            couple(q, k, values, _flat(self.col_bias), self.scale, self.floor, self.via, self.precision)[0], self.grid
         )
-        return untokens(out, self.grid)
+
+    def both(
+        self, values: Float[Tensor, "#b c H W"], back: Float[Tensor, "#b e h w"]
+    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b e H W"]]:
+        """`apply(values)` and `transpose().apply(back)`, from one product of query and key.
+
+        Args:
+            values: on the exemplar's grid; a batch of one serves all.
+            back: on the condition's grid, likewise.
+
+        Returns:
+            What each side gets from the other.
+
+        Raises:
+            ValueError: the values are not on the grid that they are read from.
+        """
+        rows, columns = self._both(values, back)
+        return untokens(rows.values, self.grid), untokens(columns.values, self.transpose().grid)
+
+    def cycle(self, radius: float) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+        """How far from itself each cell comes back, in widths, and 1 where that is under the radius, else 0."""
+        there, here = (cells(x.shape[-2], x.shape[-1], x) for x in (self.key, self.query))
+        return check(*self.both(there, here), radius, self.via)
 
     def transpose(self) -> FactoredMatch:
         """The same coupling read from exemplar to condition."""
-        return FactoredMatch(self.key, self.query, self.scale, self.floor, self.col_bias, self.row_bias, self.via)
+        return replace(self, query=self.key, key=self.query, row_bias=self.col_bias, col_bias=self.row_bias)
 
     def similarity(self) -> Float[Tensor, "b 1 h w"]:
         """Expected cosine similarity of each row with what it is matched to, in float32 or better."""
@@ -80,12 +101,63 @@ class FactoredMatch:
         For a match without biases it is the log of the softmax's normaliser: the cross-entropy with a known counterpart
         j is `log_mass - scale * <query_i, key_j>`.
         """
-        mass = logsumexp(tokens(self.query), tokens(self.key), self._columns(), self.scale, self.floor, self.via)
-        mass = mass.unflatten(1, self.grid)
+        mass = self._statistics().mass.unflatten(1, self.grid)
         return (mass if self.row_bias is None else mass + self.row_bias)[:, None]
 
-    def _columns(self) -> Float[Tensor, "b m"] | None:
-        return None if self.col_bias is None else self.col_bias.flatten(1)
+    def peak(self) -> Float[Tensor, "b 1 h w"]:
+        """The probability of each row's best column."""
+        return self._grid(self._statistics("peak").peak)
+
+    def argmax(self) -> Int[Tensor, "b 1 h w"]:
+        """Each row's most probable column, as its place in the exemplar's grid read row by row."""
+        return self._grid(self._statistics("argmax").argmax)
+
+    def entropy(self) -> Float[Tensor, "b 1 h w"]:
+        """Of each row, in nats: 0 where one column has it all, log(H W) where all have the same."""
+        return self._grid(self._statistics("entropy").entropy)
+
+    def top(self, count: int) -> Nearest:
+        """The columns most like each row, best first, by cosine similarity alone: biases and floor play no part.
+
+        Args:
+            count: from 1 to the number of the exemplar's cells.
+
+        Returns:
+            [b count h w] similarities, without gradient, and columns, counted as in `argmax`.
+
+        Raises:
+            ValueError: there are not so many cells.
+        """
+        nearest = top_k(tokens(self.query), tokens(self.key), count, self.via, self.precision)
+        return Nearest(untokens(nearest.scores, self.grid), untokens(nearest.indices, self.grid))
+
+    def _statistics(self, *also: str) -> Carried:
+        q, k, bias = tokens(self.query), tokens(self.key), _flat(self.col_bias)
+        return statistics(q, k, None, bias, self.scale, self.floor, self.via, self.precision, also)
+
+    def _both(self, values: Tensor, back: Tensor, *also: str) -> tuple[Carried, Carried]:
+        return couple_both(
+            tokens(self.query), tokens(self.key), _on(self.key, values), _on(self.query, back),
+            _flat(self.row_bias), _flat(self.col_bias), self.scale, self.floor, self.via, self.precision, also,
+        )  # fmt: skip
+
+    def _grid(self, x: Tensor | None) -> Tensor:
+        assert x is not None
+        return x.unflatten(1, self.grid)[:, None]
+
+
+def _flat(bias: Float[Tensor, "b h w"] | None) -> Float[Tensor, "b n"] | None:
+    return None if bias is None else bias.flatten(1)
+
+
+def _on(side: Tensor, values: Tensor) -> Tensor:
+    """Tokens of values on a side's grid, one of them for all or one each."""
+    if values.shape[-2:] != side.shape[-2:] or len(values) not in (1, len(side)):
+        raise ValueError(
+            f"values: expected a batch of 1 or {len(side)} on a grid of {tuple(side.shape[-2:])}, "
+            f"got shape {tuple(values.shape)}"
+        )
+    return tokens(values).expand(len(side), -1, -1)
 
 
 def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
@@ -93,7 +165,7 @@ def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
     return x.flatten(2).mT
 
 
-def untokens(x: Float[Tensor, "b n c"], grid: tuple[int, int]) -> Float[Tensor, "b c h w"]:
+def untokens(x: Shaped[Tensor, "b n c"], grid: tuple[int, int]) -> Shaped[Tensor, "b c h w"]:
     """The inverse of `tokens`."""
     return x.mT.unflatten(-1, grid)
 

@@ -1,5 +1,34 @@
-"""One operation, several implementations: `couple`. Importing this imports no Triton."""
+"""The match as a few operations, each with several implementations. Importing this imports no Triton."""
 
-from midms.matching.kernels.dispatch import IMPLEMENTATIONS, NoImplementation, couple, explain, logsumexp
+from midms.matching.kernels.dispatch import IMPLEMENTATIONS, PRECISIONS, NoImplementation, explain
+from midms.matching.kernels.operations import (
+    check,
+    couple,
+    couple_both,
+    logsumexp,
+    logsumexp_both,
+    mutual_nearest,
+    prepare,
+    statistics,
+    top_k,
+)
+from midms.matching.kernels.records import STATISTICS, Carried, Nearest
 
-__all__ = ["IMPLEMENTATIONS", "NoImplementation", "couple", "explain", "logsumexp"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "PRECISIONS",
+    "STATISTICS",
+    "Carried",
+    "Nearest",
+    "NoImplementation",
+    "check",
+    "couple",
+    "couple_both",
+    "explain",
+    "logsumexp",
+    "logsumexp_both",
+    "mutual_nearest",
+    "prepare",
+    "statistics",
+    "top_k",
+]

@@ -1,0 +1,41 @@
+"""What the operations give."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+STATISTICS = ("peak", "argmax", "entropy")
+"""What one pass can tell of each row beside its values and mass."""
+
+
+class Carried(NamedTuple):
+    """One direction of a coupling P, its rows normalised. What was not asked for is None.
+
+    Attributes:
+        values: the expectation of the values under each row, in the values' precision.
+        mass: logsumexp of each row's logits, in float32 or better.
+        peak: probability of the row's best column.
+        argmax: the row's best column, the first of equals.
+        entropy: of the row, in nats.
+    """
+
+    values: Float[Tensor, "b n c"]
+    mass: Float[Tensor, "b n"]
+    peak: Float[Tensor, "b n"] | None = None
+    argmax: Int[Tensor, "b n"] | None = None
+    entropy: Float[Tensor, "b n"] | None = None
+
+
+class Nearest(NamedTuple):
+    """Columns by inner product. Scores are float32 or better and carry no gradient.
+
+    Attributes:
+        scores: inner products.
+        indices: the columns; -1 where there is none.
+    """
+
+    scores: Float[Tensor, "b n *count"]
+    indices: Int[Tensor, "b n *count"]
