@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import importlib
@@ -34,17 +35,20 @@ class Row:
     Attributes:
         target: a class or factory, or "module:attribute", imported when the row is used.
         summary: a line that says what it is.
+        member: which one, if it is a family: the target is called with it and gives the class or factory.
     """
 
     target: Any
     summary: str
+    member: str = ""
 
     def load(self) -> Callable[..., Any]:
         """The class or factory; whatever importing it raises is passed on."""
-        if not isinstance(self.target, str):
-            return self.target  # type: ignore[no-any-return]
-        module, _, attribute = self.target.partition(":")
-        return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))  # type: ignore[return-value]
+        target: Any = self.target
+        if isinstance(target, str):
+            module, _, attribute = target.partition(":")
+            target = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+        return target(self.member) if self.member else target  # type: ignore[no-any-return]
 
 
 class Registry:
@@ -61,6 +65,7 @@ class Registry:
     def __init__(self, kind: str, group: str) -> None:
         self.kind, self.group = kind, group
         self._rows: dict[str, Row] = {}
+        self._families: dict[str, Row] = {}
         self._plugins_read = False
 
     def row(self, name: str, target: str, summary: str) -> None:
@@ -72,6 +77,21 @@ class Registry:
             summary: one line, with its reference.
         """
         self._add(name, Row(target, summary))
+
+    def family(self, prefix: str, member: str, target: str, summary: str) -> None:
+        """Add names that are not listed one by one: `prefix:NAME` is what the target gives when called with NAME.
+
+        Args:
+            prefix: what comes before the colon.
+            member: what comes after it, as listings call it, such as "<Scheduler>".
+            target: "module:attribute"; raises `UnknownName` for names that are none.
+            summary: one line, with its reference.
+        """
+        self._families[prefix] = Row(target, summary, member)
+
+    def families(self) -> dict[str, str]:
+        """`prefix:<Member>` to summary of each family."""
+        return {f"{prefix}:{row.member}": row.summary for prefix, row in self._families.items()}
 
     def register(self, name: str) -> Callable[[Any], Any]:
         """Decorate a class or factory to add it under `name`.
@@ -97,6 +117,8 @@ class Registry:
         row = self._find(name)
         try:
             return row.load()
+        except UnknownName:
+            raise
         except Exception as error:  # a module may raise anything while it is imported
             reason = f"{type(error).__name__}: {error}"
             raise BrokenPart(f"{self.kind} {name!r} is {row.target!r}, which cannot be imported: {reason}") from error
@@ -138,13 +160,17 @@ class Registry:
 
     def __contains__(self, name: object) -> bool:
         self._read_plugins()
-        return name in self._rows
+        return name in self._rows or (isinstance(name, str) and ":" in name and name.split(":")[0] in self._families)
 
     def _find(self, name: str) -> Row:
         self._read_plugins()
+        prefix, _, member = name.partition(":")
+        if member and prefix in self._families:
+            return dataclasses.replace(self._families[prefix], member=member)
         if name not in self._rows:
+            known = [*self, *self.families()]
             raise UnknownName(
-                f"{unknown(self.kind, name, self)} To add one: @register({self.kind!r}, {name!r}), "
+                f"{unknown(self.kind, name, known)} To add one: @register({self.kind!r}, {name!r}), "
                 f"or an entry point of the group {self.group!r}."
             )
         return self._rows[name]

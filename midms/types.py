@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -49,12 +49,12 @@ class Level:
     Attributes:
         index: position in the sampler's list, 0 is the noisiest.
         timestep: what the network is told.
-        signal: sqrt of the cumulative alpha.
-        noise: sqrt of one minus the cumulative alpha.
+        signal: sqrt of the cumulative alpha; one minus sigma in a rectified flow.
+        noise: sqrt of one minus the cumulative alpha; sigma in a rectified flow.
     """
 
     index: int
-    timestep: int
+    timestep: float
     signal: float
     noise: float
 
@@ -76,11 +76,19 @@ class Context:
 
 @dataclass(frozen=True)
 class Step:
-    """A diffusion step stopped half way: x0 is predicted, x at the next level is not yet formed."""
+    """A diffusion step stopped half way: x0 is predicted, x at the next level is not yet formed.
+
+    Attributes:
+        level: at which it stopped.
+        x0: the prediction, which may be edited; x = signal * x0 + noise * eps moves with it.
+        eps: the rest of x, which an edit leaves.
+        past: what the sampler wants to know of the levels before, newest first; its own business.
+    """
 
     level: Level
     x0: Float[Tensor, "b c h w"]
     eps: Float[Tensor, "b c h w"]
+    past: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from midms import build
 from midms.diffusion import DENOISERS, denoisers
-from midms.diffusion.denoisers import Bridge, Unconditional
+from midms.diffusion.denoisers import PREDICTIONS, Bridge, Network, Unconditional
 from midms.diffusion.schedule import levels
 from midms.protocols import Denoiser
 from midms.types import Context, Level
@@ -121,7 +122,7 @@ def test_every_parameter_learns(name: str) -> None:
 @pytest.mark.parametrize(
     "changes, complaint",
     [
-        ({"prediction": "epsilon"}, "one of eps, v, x0, got 'epsilon'"),
+        ({"prediction": "epsilon"}, "one of eps, v, x0, flow, difference, got 'epsilon'"),
         ({"attention": (True,)}, r"each of the 2 widths, got \(True,\)"),
         ({"norm_groups": 16}, r"multiples of norm_groups=16, got \(8, 16\)"),
         ({"head_dim": 12}, r"multiples of head_dim=12, got \(8, 16\)"),
@@ -160,3 +161,44 @@ def test_lean_import_gives_diffusers_own_classes_and_leaves_diffusers_whole() ->
     result = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
     assert "has no attribute 'nonsense'" in result.stdout
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_a_network_of_ones_own_gives_x0_whatever_it_predicts(prediction: str) -> None:
+    x0, eps, level = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5), Level(0, 300, 0.6, 0.7)
+    x = level.signal * x0 + level.noise * eps
+    says = {
+        "eps": eps, "x0": x0, "v": level.signal * eps - level.noise * x0, "flow": eps - x0, "difference": x - x0,
+    }[prediction]  # fmt: skip
+    if prediction == "v":  # defined where signal and noise keep the power
+        level = Level(0, 300, 0.6, 0.8)
+        x = 0.6 * x0 + 0.8 * eps
+        says = 0.6 * eps - 0.8 * x0
+    told = []
+
+    def network(x: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        told.append(timesteps)
+        return says
+
+    context = Context(x, torch.zeros(2, 1, 8, 10), torch.ones(2, 1, 4, 5))
+    torch.testing.assert_close(Network(network, prediction)(x, level, context), x0)
+    assert told[0].tolist() == [300, 300]
+
+
+def test_a_network_of_ones_own_in_a_composition() -> None:
+    class Mine(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Conv2d(8, 8, 3, padding=1)
+
+        def forward(self, x: torch.Tensor, timesteps: torch.Tensor, context: Context) -> torch.Tensor:
+            return self.layer(context.warp) + timesteps.view(-1, 1, 1, 1) / 1000
+
+    pictures = torch.rand(1, 2, 32, 32), torch.rand(1, 3, 32, 32)
+    run = build("midm-faces", denoiser=Network(Mine(), "x0", conditional=True))
+    assert sum(p.numel() for p in run.denoiser.parameters()) == 8 * 8 * 9 + 8
+    assert run(*pictures).isfinite().all()
+    with pytest.raises(ValueError, match=r"network gave \(1, 8\) for \(1, 8, 8, 8\), expected the same"):
+        build("midm-faces", denoiser=Network(lambda x, t: x.mean((2, 3))))(
+            torch.rand(1, 2, 32, 32), torch.rand(1, 3, 32, 32)
+        )

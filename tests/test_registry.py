@@ -75,7 +75,7 @@ def test_an_unknown_name_gets_help() -> None:
     assert "@register('matcher', 'corelation')" in str(caught.value) and "'midms.matchers'" in str(caught.value)
     with pytest.raises(UnknownName, match=r"no kind of part is called 'macher'\. Did you mean 'matcher'"):
         available("macher")
-    with pytest.raises(UnknownName, match=r"no sampler is called 'zzz'\. Known: ddim, ddpm"):
+    with pytest.raises(UnknownName, match=r"no sampler is called 'zzz'\. Known: brownian-bridge, ddim, ddpm"):
         create("sampler", "zzz")
     with pytest.raises(AttributeError, match=r"'midms' has no attribute 'biuld'; it has .*build"):
         midms.biuld  # noqa: B018

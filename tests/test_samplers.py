@@ -106,24 +106,6 @@ def test_advance_starts_from_an_edited_x0_and_keeps_eps(sampler: Any) -> None:
     torch.testing.assert_close(moved - mean, torch.full_like(x0, to.signal), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", list(SAMPLERS))
-def test_predicted_x0_and_eps_explain_x(name: str) -> None:
-    sampler = SAMPLERS.create(name, timesteps=(950, 400, 2))
-    x = torch.randn(SHAPE, dtype=torch.float64)
-    for level in sampler.levels:
-        step = sampler.predict(denoise, x, level, None)
-        torch.testing.assert_close(level.signal * step.x0 + level.noise * step.eps, x)
-        torch.testing.assert_close(step.eps, network(x, level.timestep))
-
-
-@pytest.mark.parametrize("name", list(SAMPLERS))
-def test_noise_brings_a_latent_to_the_first_level(name: str) -> None:
-    sampler = SAMPLERS.create(name, timesteps=(311, 40), schedule="ldm-celeba")
-    x0, draw = torch.randn(2, *SHAPE, dtype=torch.float64)
-    a = alpha_bar("ldm-celeba")[311]
-    torch.testing.assert_close(sampler.noise(x0, lambda shape: draw), a.sqrt() * x0 + (1 - a).sqrt() * draw)
-
-
 SPREAD = 0.3  # of the Gaussian data
 
 

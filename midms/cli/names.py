@@ -37,7 +37,7 @@ def _summaries(kind: str) -> dict[str, str]:
         return {name: preset.source for name, preset in PRESETS.items()}
     if kind not in KINDS:
         raise UnknownName(unknown("kind of part", kind, ["preset", *KINDS]))
-    return {name: registry(kind).summary(name) for name in available(kind)}
+    return {name: registry(kind).summary(name) for name in available(kind)} | registry(kind).families()
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.diffusion.lean import load
 from midms.types import Context, Level
 
 UNet2DModel = load("diffusers.models.unets.unet_2d", "UNet2DModel")
-PREDICTIONS = ("eps", "v", "x0")
+PREDICTIONS = ("eps", "v", "x0", "flow", "difference")
 
 
 def unet(
@@ -49,7 +50,7 @@ def unet(
     return nn.Module.to(network, memory_format=torch.channels_last)  # diffusers' own `to` imports torch's compiler
 
 
-def run(network: Any, x: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"]) -> Float[Tensor, "b o h w"]:
+def run(network: Any, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"]) -> Float[Tensor, "b o h w"]:
     """The network on a grid of any size: padded by repetition to what its levels need, and cut back."""
     h, w = x.shape[-2:]
     multiple = 2 ** (len(network.config["block_out_channels"]) - 1)
@@ -59,10 +60,82 @@ def run(network: Any, x: Float[Tensor, "b c h w"], timestep: Int[Tensor, " b"]) 
     return network(x.contiguous(memory_format=torch.channels_last), timestep).sample[..., :h, :w]
 
 
-def everywhere(x: Float[Tensor, "b c h w"], level: Level) -> tuple[Int[Tensor, " b"], Tensor, Tensor]:
+def everywhere(x: Float[Tensor, "b c h w"], level: Level) -> tuple[Real[Tensor, " b"], Tensor, Tensor]:
     """A level's timestep, signal and noise for each sample of a batch."""
     column = x.new_ones(len(x), 1, 1, 1)
     return torch.full((len(x),), level.timestep, device=x.device), level.signal * column, level.noise * column
+
+
+def clean(
+    prediction: str,
+    output: Float[Tensor, "b c h w"],
+    x: Float[Tensor, "b c h w"],
+    signal: Float[Tensor, "b 1 1 1"],
+    noise: Float[Tensor, "b 1 1 1"],
+) -> Float[Tensor, "b c h w"]:
+    """x0 from what a network predicts, where x = signal * x0 + noise * eps.
+
+    Args:
+        prediction: "eps"; "x0"; "v" = signal * eps - noise * x0 (Salimans and Ho 2022, arXiv:2202.00512, app. D);
+            "flow", the velocity eps - x0 (Liu et al. 2022, arXiv:2209.03003); "difference", x - x0 (Li et al. 2023,
+            arXiv:2205.07680, eq. 12).
+        output: of the network.
+        x: what it looked at.
+        signal: of the level.
+        noise: of the level.
+    """
+    if prediction == "eps":
+        return (x - noise * output) / signal
+    if prediction == "v":
+        return signal * x - noise * output
+    if prediction == "flow":
+        return (x - noise * output) / (signal + noise)
+    return x - output if prediction == "difference" else output
+
+
+def predictable(prediction: str) -> str:
+    """The prediction, if it is one of `PREDICTIONS`.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if prediction not in PREDICTIONS:
+        raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}, got {prediction!r}")
+    return prediction
+
+
+class Network(nn.Module):
+    """Any network of your own as a denoiser: `build("midm-faces", denoiser=Network(mine, "eps"))`.
+
+    Args:
+        network: called as `network(x, timesteps)`, with a latent and a timestep for each sample; gives a tensor like x,
+            or something with such a tensor as `sample`, as networks of diffusers do.
+        prediction: what it was trained to predict, one of `PREDICTIONS`.
+        conditional: whether it is called as `network(x, timesteps, context)`, with the warp, the condition and the
+            trust (`midms.types.Context`).
+
+    Raises:
+        ValueError: the network cannot be called, or the prediction is none of these.
+    """
+
+    def __init__(self, network: Callable[..., Any], prediction: str = "eps", conditional: bool = False) -> None:
+        super().__init__()
+        if not callable(network):
+            raise ValueError(f"network must be callable, got {network!r}")
+        self.network, self.prediction, self.conditional = network, predictable(prediction), conditional
+
+    def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
+        """x0 at one level for the whole batch.
+
+        Raises:
+            ValueError: the network gave another shape.
+        """
+        timestep, signal, noise = everywhere(x, level)
+        output = self.network(x, timestep, *([context] if self.conditional else []))
+        output = getattr(output, "sample", output)
+        if output.shape != x.shape:
+            raise ValueError(f"network gave {tuple(output.shape)} for {tuple(x.shape)}, expected the same")
+        return clean(self.prediction, output, x, signal, noise)
 
 
 class Unconditional(nn.Module):
@@ -75,7 +148,7 @@ class Unconditional(nn.Module):
         layers: residual blocks a level.
         head_dim: width of an attention head.
         norm_groups: groups of the normalisation.
-        prediction: what the network was trained to predict: "eps", "v" (Salimans and Ho 2022) or "x0".
+        prediction: what the network was trained to predict, one of `PREDICTIONS`.
 
     Raises:
         ValueError: the prediction is none of these.
@@ -92,9 +165,7 @@ class Unconditional(nn.Module):
         prediction: str = "eps",
     ) -> None:
         super().__init__()
-        if prediction not in PREDICTIONS:
-            raise ValueError(f"prediction must be one of {', '.join(PREDICTIONS)}, got {prediction!r}")
-        self.channels, self.prediction = channels, prediction
+        self.channels, self.prediction = channels, predictable(prediction)
         self.network = unet(channels, channels, widths, attention, layers, head_dim, norm_groups)
 
     def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
@@ -104,18 +175,13 @@ class Unconditional(nn.Module):
     def denoise(
         self,
         x: Float[Tensor, "b c h w"],
-        timestep: Int[Tensor, " b"],
+        timestep: Real[Tensor, " b"],
         signal: Float[Tensor, "b 1 1 1"],
         noise: Float[Tensor, "b 1 1 1"],
         context: Context | None,
     ) -> Float[Tensor, "b c h w"]:
         """x0, each sample at a level of its own."""
-        output = run(self.network, x, timestep)
-        if self.prediction == "eps":
-            return (x - noise * output) / signal
-        if self.prediction == "v":
-            return signal * x - noise * output
-        return output
+        return clean(self.prediction, run(self.network, x, timestep), x, signal, noise)
 
 
 class Bridge(nn.Module):
@@ -160,7 +226,7 @@ class Bridge(nn.Module):
     def denoise(
         self,
         x: Float[Tensor, "b c h w"],
-        timestep: Int[Tensor, " b"],
+        timestep: Real[Tensor, " b"],
         signal: Float[Tensor, "b 1 1 1"],
         noise: Float[Tensor, "b 1 1 1"],
         context: Context,

@@ -15,7 +15,10 @@ from midms.types import Level
 TIMESTEPS = 1000
 SCALED_LINEAR = {"scaled-linear": (0.00085, 0.012), "ldm-celeba": (0.0015, 0.0195), "ldm-church": (0.0015, 0.0155)}
 """First and last beta of schedules that are linear in sqrt(beta) (Rombach et al. 2022, arXiv:2112.10752)."""
-SCHEDULES = ("cosine", "linear", *SCALED_LINEAR)
+SCHEDULES = ("cosine", "linear", "karras", *SCALED_LINEAR)
+RHO = 7
+SIGMAS = (0.002, 80.0)
+"""Least and most noise of Karras et al. 2022 (arXiv:2206.00364), tab. 1."""
 
 
 @functools.cache
@@ -24,13 +27,17 @@ def alpha_bar(schedule: str) -> Float[Tensor, " t"]:
 
     "cosine": the signal is cos(pi/2 * (t + 1/2) / 1000), a half-way house of Nichol and Dhariwal 2021
     (arXiv:2102.09672, eq. 17) without their offset; "linear": betas from 0.0001 to 0.02 (Ho et al. 2020,
-    arXiv:2006.11239); the others: linear in sqrt(beta).
+    arXiv:2006.11239); "karras": sigma = noise / signal is even in its seventh root from 0.002 to 80 (Karras et al.
+    2022, arXiv:2206.00364, eq. 5); the others: linear in sqrt(beta).
 
     Raises:
         ValueError: no schedule has this name.
     """
     if schedule == "cosine":
         return torch.cos(math.pi / 2 * (torch.arange(TIMESTEPS, dtype=torch.float64) + 0.5) / TIMESTEPS) ** 2
+    if schedule == "karras":
+        low, high = (sigma ** (1 / RHO) for sigma in SIGMAS)
+        return 1 / (1 + torch.linspace(low, high, TIMESTEPS, dtype=torch.float64) ** (2 * RHO))
     if schedule == "linear":
         betas = torch.linspace(0.0001, 0.02, TIMESTEPS, dtype=torch.float64)
     elif schedule in SCALED_LINEAR:
@@ -59,6 +66,35 @@ def levels(schedule: str, timesteps: tuple[int, ...]) -> tuple[Level, ...]:
     Raises:
         ValueError: there is none, or they do not fall.
     """
+    return tuple(Level(i, t, *signal_and_noise(schedule, t)) for i, t in enumerate(falling(timesteps)))
+
+
+def falling(timesteps: tuple[int, ...]) -> tuple[int, ...]:
+    """The timesteps, if they can be levels.
+
+    Raises:
+        ValueError: there is none, or they do not fall.
+    """
     if not timesteps or any(a <= b for a, b in itertools.pairwise(timesteps)):
         raise ValueError(f"timesteps must fall from the noisiest to the cleanest, got {timesteps}")
-    return tuple(Level(i, t, *signal_and_noise(schedule, t)) for i, t in enumerate(timesteps))
+    return timesteps
+
+
+def karras(schedule: str, count: int, first: int = TIMESTEPS - 1, last: int = 0) -> tuple[int, ...]:
+    """Timesteps of a schedule whose noise levels are spaced as in Karras et al. 2022 (arXiv:2206.00364, eq. 5).
+
+    sigma = noise / signal falls evenly in its seventh root.
+
+    Args:
+        schedule: one of `SCHEDULES`.
+        count: how many, at least 2.
+        first: the noisiest.
+        last: the cleanest.
+
+    Returns:
+        The nearest timesteps; fewer than `count` where several are nearest to the same.
+    """
+    sigmas = (1 / alpha_bar(schedule) - 1).sqrt()
+    wanted = torch.linspace(float(sigmas[first]) ** (1 / RHO), float(sigmas[last]) ** (1 / RHO), count).double() ** RHO
+    nearest = (sigmas.log()[:, None] - wanted.log()).abs().argmin(0)
+    return tuple(sorted(set(nearest.tolist()), reverse=True))
