@@ -11,6 +11,8 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_edm_euler import EDMEulerScheduler
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -18,7 +20,7 @@ from torch import Tensor
 from midms.diffusion import SAMPLERS
 from midms.diffusion.ddim import DDIM
 from midms.diffusion.ddpm import DDPM
-from midms.diffusion.schedule import SCHEDULES, alpha_bar, levels, signal_and_noise
+from midms.diffusion.schedule import SCHEDULES, alpha_bar, karras, levels, signal_and_noise
 from midms.types import Level, Step
 
 SHAPE = (2, 5, 3, 7)
@@ -159,6 +161,20 @@ def test_schedules_are_those_of_diffusers() -> None:
     for name, (start, end) in bounds.items():
         official = DDIMScheduler(beta_start=start, beta_end=end, beta_schedule=name.replace("-", "_"))
         torch.testing.assert_close(alpha_bar(name).float(), official.alphas_cumprod, rtol=2e-5, atol=1e-7)
+
+
+def test_karras_levels_are_those_of_diffusers() -> None:
+    edm = EDMEulerScheduler(sigma_min=0.002, sigma_max=80, rho=7, sigma_schedule="karras")
+    edm.set_timesteps(1000)
+    sigmas = (1 / alpha_bar("karras") - 1).sqrt().float()
+    torch.testing.assert_close(sigmas.flip(0), edm.sigmas[:-1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # of diffusers, which mixes in numpy
+def test_karras_timesteps_are_those_of_diffusers() -> None:
+    spaced = EulerDiscreteScheduler(trained_betas=betas("ldm-celeba"), use_karras_sigmas=True)
+    spaced.set_timesteps(12)
+    assert karras("ldm-celeba", 12) == tuple(round(t) for t in spaced.timesteps.tolist())
 
 
 @given(st.sampled_from(SCHEDULES), st.integers(0, 998))
