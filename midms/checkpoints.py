@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +16,15 @@ from midms.mistakes import Mistake
 
 
 class CheckpointError(Mistake, ValueError):
-    """A weights file that cannot be used; the message names the file and says why in one line."""
+    """A weights file that cannot be used; the message names the file and says why in one line.
+
+    Attributes:
+        details: everything that is wrong, where that is too much for a line.
+    """
+
+    def __init__(self, message: str, details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
 
 
 def save_weights(module: nn.Module, path: Path, half: bool = True) -> None:
@@ -27,9 +35,14 @@ def save_weights(module: nn.Module, path: Path, half: bool = True) -> None:
         path: file to write, in a folder that is made if need be.
         half: whether floating-point ones are stored in half precision.
     """
+    save_state(module.state_dict(), path, half)
+
+
+def save_state(state: Mapping[str, Tensor], path: Path, half: bool = False) -> None:
+    """The same for tensors by name."""
     state = {
         name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone()
-        for name, value in module.state_dict().items()
+        for name, value in state.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as part:
@@ -44,7 +57,21 @@ def load_weights(module: nn.Module, path: Path) -> None:
             was saved, holds numbers that are not finite, or its names and shapes are not the module's; all of these
             are listed.
     """
-    state, own = read_weights(path), module.state_dict()
+    load_state(module, read_weights(path), str(path))
+
+
+def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """The same for tensors by name.
+
+    Args:
+        module: to fill.
+        state: its parameters and buffers.
+        source: where they are from, for complaints.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
+    own = module.state_dict()
     wrong = [f"missing {name}" for name in own if name not in state]
     wrong += [f"unexpected {name}" for name in state if name not in own]
     for name in own.keys() & state.keys():
@@ -53,7 +80,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
         elif not torch.isfinite(state[name]).all():
             wrong.append(f"{name} is not finite")
     if wrong:
-        raise CheckpointError(f"{path}: does not fit {type(module).__name__}: {'; '.join(sorted(wrong))}")
+        raise CheckpointError(f"{source}: does not fit {type(module).__name__}: {'; '.join(sorted(wrong))}")
     module.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()})
 
 

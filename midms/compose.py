@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,8 @@ from typing import Any
 from torch import nn
 
 from midms.catalog import KINDS
-from midms.checkpoints import CheckpointError, load_weights
+from midms.checkpoints import CheckpointError, load_state, load_weights
+from midms.conversion import Source, find
 from midms.loop import MatchingInterleavedDiffusion
 from midms.mistakes import Mistake
 from midms.presets import PRESETS, Preset, Spec
@@ -71,7 +73,8 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
 
     Args:
         preset: a name from `midms.presets`.
-        weights: a folder of weights with the preset's file names, instead of the shipped ones.
+        weights: instead of the shipped ones: a folder that `midms convert` wrote, one of diffusers, or the id of one on
+            the hub, which bring the sizes of their parts with them; or a folder with the preset's file names.
         **changes: slots and loop settings.
 
     Raises:
@@ -82,8 +85,11 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     recipe = PRESETS.get(preset, PRESETS[USUAL])
     wrong = [] if preset in PRESETS else [unknown("preset", preset, PRESETS)]
     wrong += [unknown("slot", name, [*SLOTS, *LOOP, "weights"]) for name in changes if name not in {*SLOTS, *LOOP}]
-    if weights is not None and not Path(weights).is_dir():
-        wrong.append(f"weights: there is no folder {weights}")
+    source = None
+    if weights is not None:
+        with _noted(wrong, "weights"):
+            source = find(weights)
+            recipe = _sized(recipe, source) if source else recipe
     specs: dict[str, Any] = {}
     for slot, wish in (recipe.slots | {slot: changes[slot] for slot in SLOTS if slot in changes}).items():
         with _noted(wrong, slot):
@@ -101,7 +107,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     if wrong:
         text = wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *wrong])
         raise BuildError(f"build({preset!r}): {text}")
-    notes = _load(recipe, specs, parts, weights)
+    notes = _load(recipe, specs, parts, source or weights)
     for note in notes:
         warnings.warn(f"{preset}: {note}", stacklevel=2)
     return run.replace(notes=notes)
@@ -185,8 +191,18 @@ def _disagreements(parts: Mapping[str, Any]) -> list[str]:
     return wrong
 
 
+def _sized(recipe: Preset, source: Source) -> Preset:
+    """The preset with the parts that weights belong to, and the schedule that they were trained with."""
+    samplers = {
+        slot: Spec(spec.name, **(spec.arguments | {"schedule": source.schedule}))
+        for slot, spec in recipe.slots.items()
+        if SLOTS[slot][0] == "sampler"
+    }
+    return dataclasses.replace(recipe, slots=recipe.slots | source.parts | samplers)
+
+
 def _load(
-    recipe: Preset, specs: Mapping[str, Any], parts: Mapping[str, Any], folder: str | Path | None
+    recipe: Preset, specs: Mapping[str, Any], parts: Mapping[str, Any], weights: Source | str | Path | None
 ) -> tuple[str, ...]:
     """Weights for the slots that are as in the preset; notes on those that stay without."""
     random, foreign, failed = [], [], []
@@ -196,20 +212,30 @@ def _load(
         if specs[slot] != recipe.slots.get(slot):
             foreign.append(slot)
         elif slot in recipe.weights:
-            file = Path(recipe.weights[slot])
-            path = SHIPPED / file if folder is None else Path(folder) / file.name
-            if folder is None and not path.exists():
-                random.append(slot)
-                continue
             try:
-                load_weights(part, path)
+                if not _filled(part, slot, recipe, weights):
+                    random.append(slot)
             except CheckpointError as error:
                 failed.append(str(error))
     if failed:
         raise CheckpointError("; ".join(failed))
     notes = []
     if random:
-        notes.append(f"random weights in {', '.join(random)}: none are shipped, give build(..., weights=FOLDER)")
+        lacking = f"{weights.name} has none" if isinstance(weights, Source) else "none are shipped"
+        notes.append(f"random weights in {', '.join(random)}: {lacking}, {recipe.obtain}")
     if foreign:
         notes.append(f"the preset's weights are not for the {', '.join(foreign)} given: weights as constructed")
     return tuple(notes)
+
+
+def _filled(part: nn.Module, slot: str, recipe: Preset, weights: Source | str | Path | None) -> bool:
+    """Fill a part, unless there are no weights for it."""
+    if isinstance(weights, Source):
+        if slot in weights.parts:
+            load_state(part, weights.state(slot), f"{weights.name}, {slot}")
+        return slot in weights.parts
+    path = SHIPPED / recipe.weights[slot] if weights is None else Path(weights) / Path(recipe.weights[slot]).name
+    if weights is None and not path.exists():
+        return False
+    load_weights(part, path)
+    return True

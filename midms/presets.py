@@ -34,13 +34,15 @@ class Preset:
         source: where it comes from.
         slots: slot to Spec; "refiner" is a sampler or absent.
         loop: how the loop interleaves: `rematch`, `blend`, `size`.
-        weights: slot to file below the package's `weights` folder, for parts whose weights are shipped.
+        weights: slot to file below the package's `weights` folder, for parts that have weights of their own.
+        obtain: how to get them where they are not shipped.
     """
 
     source: str
     slots: dict[str, Spec]
     loop: dict[str, Any]
     weights: dict[str, str] = field(default_factory=dict)
+    obtain: str = "give build(..., weights=FOLDER)"
 
 
 FACES = {
@@ -53,6 +55,63 @@ FACES_WEIGHTS = {
     "features": "faces-64/features.safetensors",
     "autoencoder": "faces-64/autoencoder.safetensors",
 }
+
+RELEASED_GRID = range(1, 1000, 1000 // 16)
+"""CompVis' DDIM of 16 steps has 17 timesteps: 1, 63, ..., 993; diffusers' has 16."""
+
+
+def _released(data: str, schedule: str, **parts: Spec) -> Preset:
+    """The schedule of the released MIDMs (github.com/KU-CVLAB/MIDMs at 625d88a), and parts in their released sizes."""
+    steps = {
+        "sampler": Spec(
+            "ddim",
+            timesteps=tuple(RELEASED_GRID[i] for i in (4, 3, 2, 1)),
+            schedule=schedule,
+            start=RELEASED_GRID[5],  # noised one step further than the network is told
+        ),
+        "refiner": Spec("ddim", timesteps=tuple(range(96, 0, -5)), schedule=schedule, eta=1.0, start=101),
+    }
+    return Preset(
+        source=f"the released model of {data} (arXiv:2209.11047), as its code runs it",
+        slots={
+            "matcher": Spec("correlation", temperature=0.005, floor=0.0),
+            "confidence": Spec("cycle-released"),
+        }
+        | steps
+        | parts,
+        loop={"rematch": (0, 1), "blend": True, "size": 256},  # before steps 1 and 2,
+        weights={slot: f"{slot}.safetensors" for slot in ("features", "denoiser", "autoencoder")},
+        obtain="`midms convert MIDMs.pth --config LDM.yaml --out FOLDER`, then build(..., weights=FOLDER)",
+    )
+
+
+FACE_LDM = {
+    "denoiser": Spec(
+        "unconditional",
+        channels=3,
+        widths=(224, 448, 672, 896),
+        attention=(False, True, True, True),
+        layers=2,
+        norm_groups=32,
+        head_dim=32,
+    ),
+    "autoencoder": Spec("vq", channels=3, widths=(128, 256, 512), layers=2, norm_groups=32, codes=8192),
+}
+"""CelebA-HQ's latent diffusion of 256 pixels (arXiv:2112.10752, table 12)."""
+CHURCH_LDM = {
+    "denoiser": Spec(
+        "unconditional",
+        channels=4,
+        widths=(192, 384, 384, 768, 768),
+        attention=(True, True, True, True, False),
+        layers=2,
+        norm_groups=32,
+        heads=8,
+        biggan=True,
+    ),
+    "autoencoder": Spec("kl", channels=4, widths=(128, 256, 512, 512), layers=2, norm_groups=32, scale=1.0),
+}
+"""LSUN churches' latent diffusion; the released MIDMs leaves out the scale that it was trained with."""
 
 PRESETS = {
     "midm-faces": Preset(
@@ -78,5 +137,26 @@ PRESETS = {
         },
         loop={"rematch": (1, 2), "blend": True, "size": 64},
         weights=FACES_WEIGHTS | {"denoiser": "faces-64/unconditional.safetensors"},
+    ),
+    "midm-celeba": _released(
+        "faces",
+        "ldm-celeba",
+        condition=Spec("celebahq-edge"),
+        features=Spec("midm", condition_channels=15, latent_channels=3, stride=4),
+        **FACE_LDM,
+    ),
+    "midm-deepfashion": _released(
+        "people",
+        "ldm-celeba",
+        condition=Spec("deepfashion-pose"),
+        features=Spec("midm", condition_channels=20, latent_channels=3, stride=4),
+        **FACE_LDM,
+    ),
+    "midm-church": _released(
+        "churches",
+        "ldm-church",
+        condition=Spec("ade20k-segmentation"),
+        features=Spec("midm", condition_channels=151, latent_channels=4, stride=8),
+        **CHURCH_LDM,
     ),
 }

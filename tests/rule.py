@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,12 +18,14 @@ def normal(salt: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
 def weight(salt: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """A parameter by its released name: of unit gain, but in SPADE's last layers."""
     draw = normal(salt, name, shape)
+    if name.endswith("embedding.weight"):
+        return (0.5 * draw).astype(np.float32)
     if name.endswith("prelu.weight"):
         return (0.25 + 0.05 * draw).astype(np.float32)
     if len(shape) > 1:
         gain = next((gain for part, gain in GAINS.items() if part in name), 1.0)
         return (gain * draw / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
-    return (0.05 * draw).astype(np.float32)
+    return (1 + 0.1 * draw if name.endswith("weight") else 0.05 * draw).astype(np.float32)
 
 
 def singular(salt: str, name: str, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -36,3 +39,19 @@ def singular(salt: str, name: str, matrix: np.ndarray) -> tuple[np.ndarray, np.n
         u = matrix @ v
         u /= np.linalg.norm(u)
     return u.astype(np.float32), v.astype(np.float32)
+
+
+def fill(salt: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Parameters by their released names, the spectral norms' vectors among them."""
+    vectors = ("weight_u", "weight_v")
+    filled = {name: weight(salt, name, shape) for name, shape in shapes.items() if not name.endswith(vectors)}
+    for name in shapes:
+        if name.endswith("weight_u"):
+            stem = name.removesuffix("weight_u")
+            filled[name], filled[stem + "weight_v"] = singular(salt, name, filled[stem + "weight_orig"])
+    return filled
+
+
+def noise(salt: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A draw by its name."""
+    return normal(salt, f"noise/{name}", shape).astype(np.float32)

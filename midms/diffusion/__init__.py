@@ -40,3 +40,6 @@ DENOISERS.row("bridge", "midms.diffusion.denoisers:Bridge", "x0 = warp + network
 AUTOENCODERS = Registry("autoencoder", "midms.autoencoders")
 AUTOENCODERS.row("patchified", "midms.diffusion.patchified:Patchified", "small, for 64 to 128 pixels, no quantiser")
 AUTOENCODERS.row("vq", "midms.diffusion.vq:VQ", "diffusers' VQModel, as latent diffusion uses it (arXiv:2112.10752)")
+AUTOENCODERS.row(
+    "kl", "midms.diffusion.kl:KL", "diffusers' AutoencoderKL, as latent diffusion uses it (arXiv:2112.10752)"
+)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.diffusion.schedule import levels
+from midms.diffusion.schedule import levels, signal_and_noise
 from midms.types import Draw, Level, Step
 
 
@@ -27,26 +27,32 @@ class DDIM:
         timesteps: from the noisiest to the cleanest; what the network is told.
         schedule: one of `midms.diffusion.schedule.SCHEDULES`.
         eta: 0 is deterministic, 1 has the variance of DDPM.
+        start: timestep that a clean latent is noised to before the first step; by default the first of `timesteps`.
+            The released MIDMs starts noisier than it tells the network.
         levels: follows from the others.
 
     Raises:
-        ValueError: timesteps do not fall, the schedule is unknown, or eta is not in [0, 1].
+        ValueError: timesteps do not fall, the schedule is unknown, eta is not in [0, 1], or there is no such timestep.
     """
 
     timesteps: tuple[int, ...]
     schedule: str = "cosine"
     eta: float = 0.0
+    start: int | None = None
     levels: tuple[Level, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta must be between 0 and 1, got {self.eta}")
         object.__setattr__(self, "levels", levels(self.schedule, tuple(self.timesteps)))
+        if self.start is not None:
+            signal_and_noise(self.schedule, self.start)
 
     def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
-        """Bring a clean latent to the first level."""
-        start = self.levels[0]
-        return start.signal * x0 + start.noise * draw(tuple(x0.shape)).to(x0)
+        """Bring a clean latent to the start."""
+        start = self.levels[0].timestep if self.start is None else self.start
+        signal, noise = signal_and_noise(self.schedule, start)
+        return signal * x0 + noise * draw(tuple(x0.shape)).to(x0)
 
     def predict(
         self,

@@ -14,6 +14,7 @@ from midms.diffusion.lean import load
 from midms.types import Context, Level
 
 UNet2DModel = load("diffusers.models.unets.unet_2d", "UNet2DModel")
+Attention = load("diffusers.models.attention_processor", "Attention")
 PREDICTIONS = ("eps", "v", "x0", "flow", "difference")
 
 
@@ -25,28 +26,52 @@ def unet(
     layers: int,
     head_dim: int,
     norm_groups: int,
+    heads: int | None = None,
+    biggan: bool = False,
 ) -> Any:
     """A diffusers U-Net with one level a width and attention where it is asked for, laid out channels last.
+
+    Args:
+        inputs: channels of what it is given.
+        outputs: channels of what it gives.
+        widths: channels of each level.
+        attention: whether each level attends.
+        layers: residual blocks a level.
+        head_dim: width of an attention head.
+        norm_groups: groups of the normalisation.
+        heads: so many heads at every level, whatever their width, instead of `head_dim`.
+        biggan: whether residual blocks resample, and are scaled and shifted by the timestep (Dhariwal and Nichol 2021,
+            arXiv:2105.05233, sec. 3), instead of convolutions that resample and blocks that are shifted.
 
     Raises:
         ValueError: the levels do not agree in number, or a width cannot be divided into groups or heads.
     """
     if len(widths) != len(attention):
         raise ValueError(f"attention must say yes or no for each of the {len(widths)} widths, got {attention}")
-    attended = [width for width, attend in zip(widths, attention, strict=True) if attend]
-    for name, size, affected in (("norm_groups", norm_groups, widths), ("head_dim", head_dim, [*attended, widths[-1]])):
+    attended = [*(width for width, attend in zip(widths, attention, strict=True) if attend), widths[-1]]
+    divisors = [("norm_groups", norm_groups, widths), ("heads", heads or 1, attended)]
+    divisors += [] if heads else [("head_dim", head_dim, attended)]
+    for name, size, affected in divisors:
         if any(width % size for width in affected):
             raise ValueError(f"widths must be multiples of {name}={size}, got {widths}")
+    plain = ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D") if biggan else ("DownBlock2D", "UpBlock2D")
     network = UNet2DModel(
         in_channels=inputs,
         out_channels=outputs,
         layers_per_block=layers,
         block_out_channels=widths,
-        down_block_types=tuple("AttnDownBlock2D" if attend else "DownBlock2D" for attend in attention),
-        up_block_types=tuple("AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attention)),
-        attention_head_dim=head_dim,
+        down_block_types=tuple("AttnDownBlock2D" if attend else plain[0] for attend in attention),
+        up_block_types=tuple("AttnUpBlock2D" if attend else plain[1] for attend in reversed(attention)),
+        attention_head_dim=min(attended) // heads if heads else head_dim,
         norm_num_groups=norm_groups,
+        downsample_type="resnet" if biggan else "conv",
+        upsample_type="resnet" if biggan else "conv",
+        resnet_time_scale_shift="scale_shift" if biggan else "default",
     )
+    if heads:
+        for module in network.modules():
+            if isinstance(module, Attention):
+                module.heads, module.scale = heads, (module.inner_dim // heads) ** -0.5
     return nn.Module.to(network, memory_format=torch.channels_last)  # diffusers' own `to` imports torch's compiler
 
 
@@ -149,6 +174,8 @@ class Unconditional(nn.Module):
         head_dim: width of an attention head.
         norm_groups: groups of the normalisation.
         prediction: what the network was trained to predict, one of `PREDICTIONS`.
+        heads: so many heads at every level instead of heads of one width.
+        biggan: see `unet`.
 
     Raises:
         ValueError: the prediction is none of these.
@@ -163,10 +190,12 @@ class Unconditional(nn.Module):
         head_dim: int = 32,
         norm_groups: int = 16,
         prediction: str = "eps",
+        heads: int | None = None,
+        biggan: bool = False,
     ) -> None:
         super().__init__()
         self.channels, self.prediction = channels, predictable(prediction)
-        self.network = unet(channels, channels, widths, attention, layers, head_dim, norm_groups)
+        self.network = unet(channels, channels, widths, attention, layers, head_dim, norm_groups, heads, biggan)
 
     def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
         """x0 at one level for the whole batch; the context is not looked at."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from midms.matching.match import unit
 from midms.types import Features
@@ -161,6 +162,19 @@ class MidmFeatures(nn.Module):
     def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """Features of a predicted x0, told those of the condition."""
         return _comparable(self.iter_enc(x0, condition.again))
+
+
+def without_spectral_norm(network: MidmFeatures) -> MidmFeatures:
+    """The same network with the spectral norms divided out of its weights, for inference: that of `spectral=False`.
+
+    Args:
+        network: is changed and returned.
+    """
+    network.eval()  # else each look at a weight is a power iteration
+    for module in network.modules():
+        if is_parametrized(module, "weight"):
+            remove_parametrizations(module, "weight")
+    return network
 
 
 def _normalised(convolution: nn.Conv2d, spectral: bool) -> nn.Module:

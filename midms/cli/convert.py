@@ -1,0 +1,45 @@
+"""`midms convert`: checkpoints of others to weights of ours."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from midms.cli.options import Commands, command
+
+
+def add(commands: Commands) -> None:
+    """The command and its options."""
+    one = command(
+        commands,
+        "convert",
+        _convert,
+        "make weights out of the released MIDMs', CompVis' or diffusers' checkpoint",
+        "The folder goes to build(..., weights=OUT), or to --weights of other commands. Everything that was left out is"
+        " named in its report.txt. Nothing in a checkpoint is run.",
+    )
+    one.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth or .ckpt, or a folder of diffusers")
+    one.add_argument("--config", type=Path, metavar="LDM.yaml", help="of the latent diffusion; a folder has its own")
+    one.add_argument("--out", type=Path, required=True, metavar="OUT", help="the folder to write")
+    one.add_argument("--trainable", action="store_true", help="keep the spectral norms of the matching network")
+    one.add_argument("--half", action="store_true", help="take weights in half precision too")
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from midms.checkpoints import CheckpointError
+    from midms.conversion import convert
+    from midms.conversion.source import write, write_report
+
+    try:
+        source = convert(args.checkpoint, args.config, args.trainable, args.half)
+        write(source, args.out)
+    except CheckpointError as error:
+        if error.details:
+            raise CheckpointError(f"{error}; all of it is in {write_report(error.details, args.out)}") from None
+        raise
+    for slot, part in source.parts.items():
+        print(f"{slot}: {part.name}")
+    for reason, names in source.report.items():
+        print(f"{reason}: {len(names):,}, such as {names[0]}" if names else reason)
+    print(f"written to {args.out}, for build(PRESET, weights={str(args.out)!r})")
+    return 0

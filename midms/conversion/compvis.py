@@ -1,0 +1,165 @@
+"""The released MIDMs and CompVis' latent diffusion: a pickle of tensors, and a YAML that says what they are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from midms.catalog import create
+from midms.checkpoints import CheckpointError
+from midms.conversion.fit import Ledger
+from midms.conversion.names import first_stage, matching, unet
+from midms.conversion.pickles import tensors
+from midms.conversion.sizes import Sizes, read_sizes
+from midms.conversion.source import Source
+from midms.diffusion.schedule import alpha_bar
+from midms.matching.features.midm import without_spectral_norm
+from midms.presets import Spec
+
+RELEASED = "diff_model."
+"""What the names of a latent diffusion begin with inside the released MIDMs."""
+LEFT_OUT = {
+    r"(copied_)?diffusion_sampler\.": "a sampler's buffers and second names for the same weights",
+    r"copied_diff_model\.": "a copy that the released code never uses",
+    r"(diff_model\.)?model_ema\.": "running averages of the weights",
+    r"(diff_model\.)?(betas|(sqrt_|log_)?(one_minus_)?(recip_|recipm1_)?alphas_cumprod\w*)$": "the schedule's buffers",
+    r"(diff_model\.)?(posterior_\w+|logvar)$": "the posterior's buffers",
+    r"(diff_model\.)?first_stage_model\.loss\.": "the losses of the first stage",
+    r"(diff_model\.)?scale_factor$": "the latents' scale",
+}
+"""What is known not to be needed, and why."""
+
+
+def convert(path: Path, config: Path, trainable: bool = False, half: bool = False) -> Source:
+    """Weights of the released MIDMs or of a CompVis latent diffusion.
+
+    Args:
+        path: the `.pth` or `.ckpt`.
+        config: the YAML of the latent diffusion.
+        trainable: keep the matching network's spectral norms, to train on; otherwise they are divided out once.
+        half: take weights in half precision too.
+
+    Returns:
+        Parts and their states; the report names everything that was left out.
+
+    Raises:
+        CheckpointError: a file cannot be read, or something is missing or does not fit; the message says what.
+    """
+    sizes, found = read_sizes(config), tensors(path)
+    released = any(name.startswith(RELEASED) for name in found)
+    prefix = RELEASED if released else ""
+    ledger = Ledger(str(path), found)
+    autoencoder, notes = _scaled(sizes, found.get(f"{prefix}scale_factor"), released, path)
+    parts = {"denoiser": sizes.denoiser, "autoencoder": autoencoder}
+    states = {
+        "denoiser": ledger.take(sizes.denoiser, "denoiser", _unet_origins(sizes), f"{prefix}model.diffusion_model."),
+        "autoencoder": ledger.take(autoencoder, "autoencoder", _stage_origins(sizes), f"{prefix}first_stage_model."),
+    }
+    if released:
+        parts["features"] = _features(found, sizes, path)
+        states["features"] = ledger.take(parts["features"], "features", matching)
+    groups = _sorted_out(ledger.leftover())
+    ledger.check(str(config), groups.get("", []))
+    _precise(path, [name for name in ledger.taken if found[name].dtype in (torch.float16, torch.bfloat16)], half)
+    _same_schedule(path, found.get(f"{prefix}alphas_cumprod"), sizes.schedule, config)
+    if released and not trainable:
+        parts["features"], states["features"] = _folded(parts["features"], states["features"])
+    report: dict[str, list[str]] = {note: [] for note in notes} | {
+        f"{why}, left out": names for why, names in groups.items() if why
+    }
+    if "" in groups:
+        report["unexpected, left out"] = groups[""]
+    return Source(str(path), parts, sizes.schedule, states.__getitem__, report)
+
+
+def _unet_origins(sizes: Sizes) -> Any:
+    arguments = sizes.denoiser.arguments
+
+    def heads(width: int) -> int:
+        count: int = arguments["heads"] if "heads" in arguments else width // arguments["head_dim"]
+        return count
+
+    def origins(names: list[str]) -> Any:
+        inner = [name.removeprefix("network.") for name in names]
+        return {f"network.{name}": origin for name, origin in unet(inner, arguments["layers"], heads).items()}
+
+    return origins
+
+
+def _stage_origins(sizes: Sizes) -> Any:
+    levels = len(sizes.autoencoder.arguments["widths"])
+
+    def origins(names: list[str]) -> Any:
+        inner = [name.removeprefix("network.") for name in names]
+        return {f"network.{name}": origin for name, origin in first_stage(inner, levels).items()}
+
+    return origins
+
+
+def _features(found: dict[str, Tensor], sizes: Sizes, path: Path) -> Spec:
+    """The matching network with the sizes that its weights have."""
+    try:
+        widths = tuple(len(found[f"seg_enc.layer{i}.0.weight_orig"]) for i in (1, 2, 3))
+        return Spec(
+            "midm",
+            condition_channels=found["seg_enc.layer1.0.weight_orig"].shape[1],
+            latent_channels=found["real_enc.layer1.0.weight_orig"].shape[1],
+            stride=2 ** (len(sizes.autoencoder.arguments["widths"]) - 1),
+            width=len(found["theta.weight"]),
+            widths=widths,
+            hidden=len(found["seg_enc.G_middle_1.norm_0.mlp_shared.1.weight"]),
+            blocks=len({name.split(".")[1] for name in found if name.startswith("layer.")}),
+        )
+    except KeyError as error:
+        raise CheckpointError(f"{path}: a released MIDMs by its {RELEASED}*, but {error.args[0]} is missing") from None
+
+
+def _folded(spec: Spec, state: dict[str, Tensor]) -> tuple[Spec, dict[str, Tensor]]:
+    """The matching network with its spectral norms divided out."""
+    network = create("features", spec.name, **spec.arguments).eval()
+    network.load_state_dict(state)
+    return Spec(spec.name, **spec.arguments, spectral=False), without_spectral_norm(network).state_dict()
+
+
+def _scaled(sizes: Sizes, stored: Tensor | None, released: bool, path: Path) -> tuple[Spec, list[str]]:
+    """The first stage with the scale of its latents."""
+    spec = sizes.autoencoder
+    scale = sizes.scale if stored is None else float(stored)
+    if released:
+        told = "" if scale in (None, 1.0) else f" (the checkpoint's {scale:.5g} is for the latent diffusion alone)"
+        return spec, [f"latents are not scaled, as in the released code{told}"]
+    if scale is None:
+        raise CheckpointError(f"{path}: scale_by_std is set, but scale_factor is missing")
+    if spec.name == "kl":
+        return Spec("kl", **spec.arguments, scale=scale), [f"latents are scaled by {scale:.5g}"]
+    if scale != 1:
+        raise CheckpointError(
+            f"{path}: latents are scaled by {scale:.5g}, which a first stage of the kind vq does not do"
+        )
+    return spec, ["latents are not scaled"]
+
+
+def _precise(path: Path, names: list[str], half: bool) -> None:
+    if names and not half:
+        raise CheckpointError(
+            f"{path}: {len(names):,} tensors are in half precision, not what was released: "
+            "expect differences in the third digit; to take them all the same, --half"
+        )
+
+
+def _same_schedule(path: Path, stored: Tensor | None, schedule: str, config: Path) -> None:
+    if stored is not None and not torch.allclose(stored.double(), alpha_bar(schedule), rtol=1e-4, atol=0):
+        raise CheckpointError(f"{path}: was trained with another schedule than the {schedule} of {config}")
+
+
+def _sorted_out(names: list[str]) -> dict[str, list[str]]:
+    """Left-over names by why they are not needed; under "" those that should not be there."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        reason = next((why for pattern, why in LEFT_OUT.items() if re.match(pattern, name)), "")
+        groups.setdefault(reason, []).append(name)
+    return groups

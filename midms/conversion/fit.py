@@ -1,0 +1,102 @@
+"""A checkpoint's tensors into the parts that a configuration describes; what is missing or left over is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from midms.catalog import create
+from midms.checkpoints import CheckpointError
+from midms.conversion.names import Origin
+from midms.presets import Spec
+
+FEW = 3
+"""Names that a complaint lists before it counts the rest."""
+
+
+@dataclass
+class Ledger:
+    """A checkpoint's tensors, which of them were taken, and what did not fit.
+
+    Attributes:
+        name: what users call the checkpoint.
+        tensors: by name.
+        taken: names that some part's parameter came from.
+        missing: names that a part needs and the checkpoint lacks.
+        misshapen: sentences on tensors that are there and do not fit.
+    """
+
+    name: str
+    tensors: Mapping[str, Tensor]
+    taken: set[str] = field(default_factory=set)
+    missing: list[str] = field(default_factory=list)
+    misshapen: list[str] = field(default_factory=list)
+
+    def take(
+        self, spec: Spec, kind: str, origins: Callable[[list[str]], dict[str, Origin]], prefix: str = ""
+    ) -> dict[str, Tensor]:
+        """The state of a part, as far as the checkpoint has it.
+
+        Args:
+            spec: the part and its sizes.
+            kind: of part.
+            origins: from the part's names to where each is found.
+            prefix: of all of them in the checkpoint.
+        """
+        with torch.device("meta"):
+            part: nn.Module = create(kind, spec.name, **spec.arguments)
+        wanted = part.state_dict()
+        state = {}
+        for name, origin in origins(list(wanted)).items():
+            theirs = prefix + origin.name
+            if theirs not in self.tensors:
+                self.missing.append(theirs)
+                continue
+            self.taken.add(theirs)
+            value = self._shaped(theirs, origin, wanted[name])
+            if value is not None:
+                state[name] = value
+        return state
+
+    def _shaped(self, theirs: str, origin: Origin, like: Tensor) -> Tensor | None:
+        """A parameter out of a tensor of theirs, if it has the shape that it should have."""
+        tensor = self.tensors[theirs]
+        try:
+            value = origin.take(tensor)
+        except RuntimeError:  # the rows are not what attention would have
+            value = tensor
+        if value.shape != like.shape:
+            self.misshapen.append(
+                f"{theirs} is {tuple(tensor.shape)}, gives {tuple(value.shape)}, expected {tuple(like.shape)}"
+            )
+            return None
+        if tensor.is_floating_point() and not torch.isfinite(value).all():
+            self.misshapen.append(f"{theirs} is not finite")
+            return None
+        return value
+
+    def leftover(self) -> list[str]:
+        """Names that nothing was taken from."""
+        return [name for name in self.tensors if name not in self.taken]
+
+    def check(self, config: str, unexpected: Iterable[str]) -> None:
+        """Complain of everything that does not fit.
+
+        Raises:
+            CheckpointError: something does not.
+        """
+        if not (self.missing or self.misshapen):
+            return
+        problems = {"missing": sorted(set(self.missing)), "": sorted(set(self.misshapen)), "unexpected": [*unexpected]}
+        few = "; ".join(some(what, names) for what, names in problems.items() if names)
+        details = [f"{what} {name}".strip() for what, names in problems.items() for name in names]
+        raise CheckpointError(f"{self.name}: not the networks of {config}: {few}", details)
+
+
+def some(what: str, names: list[str]) -> str:
+    """A few names and how many more there are."""
+    more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
+    return f"{what} {', '.join(names[:FEW])}{more}".strip()

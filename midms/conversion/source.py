@@ -1,0 +1,104 @@
+"""Where weights come from: parts with their sizes, and a state for each. What a folder of them looks like."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+import midms
+from midms.checkpoints import CheckpointError, read_weights, save_state
+from midms.files import whole
+from midms.presets import Spec
+
+CONFIG = "config.json"
+REPORT = "report.txt"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights for some slots of a composition.
+
+    Attributes:
+        name: what users call it.
+        parts: slot to the part and the sizes that its weights have.
+        schedule: that the denoiser was trained with, one of `midms.diffusion.schedule.SCHEDULES`.
+        state: from a slot to its parameters.
+        report: what to know of it, such as why tensors were left out, and which.
+    """
+
+    name: str
+    parts: dict[str, Spec]
+    schedule: str
+    state: Callable[[str], dict[str, Tensor]]
+    report: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def write(source: Source, folder: Path) -> None:
+    """A folder that `build(preset, weights=folder)` takes: weights, what they belong to, and the report.
+
+    Args:
+        source: what to write.
+        folder: made if need be; the configuration comes last, so that half a folder is none.
+    """
+    for slot in source.parts:
+        save_state(source.state(slot), folder / f"{slot}.safetensors")
+    write_report([line for reason, names in source.report.items() for line in (reason, *names)], folder)
+    content = {
+        "midms": midms.__version__,
+        "source": source.name,
+        "schedule": source.schedule,
+        "parts": {slot: {"name": spec.name, "arguments": spec.arguments} for slot, spec in source.parts.items()},
+    }
+    with whole(folder / CONFIG) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def write_report(lines: Sequence[str], folder: Path) -> Path:
+    """A folder's report, a line each; the folder is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole(folder / REPORT) as part:
+        part.write_text("".join(f"{line}\n" for line in lines))
+    return folder / REPORT
+
+
+def read(folder: Path) -> Source:
+    """A folder that `write` left.
+
+    Raises:
+        CheckpointError: its configuration cannot be read or lacks something; later, its weights.
+    """
+    content = read_json(folder / CONFIG)
+    try:
+        parts = {
+            slot: Spec(part["name"], **{name: _tupled(value) for name, value in part["arguments"].items()})
+            for slot, part in content["parts"].items()
+        }
+        schedule = content["schedule"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: not as `midms convert` writes it ({error!r})") from None
+    return Source(str(folder), parts, schedule, lambda slot: read_weights(folder / f"{slot}.safetensors"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file with keys and values.
+
+    Raises:
+        CheckpointError: it cannot be read as such.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected keys and values")
+    return content
+
+
+def _tupled(value: Any) -> Any:
+    """Lists as the tuples that they were."""
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value

@@ -1,0 +1,58 @@
+"""The autoencoder of latent diffusion whose latents are kept near a Gaussian."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from midms.diffusion.lean import load
+
+AutoencoderKL = load("diffusers.models.autoencoders.autoencoder_kl", "AutoencoderKL")
+
+
+class KL(nn.Module):
+    """diffusers' `AutoencoderKL`, by default the KL-f8 of latent diffusion (Rombach et al. 2022, arXiv:2112.10752).
+
+    `encode` gives the mean of the posterior and draws nothing; its deviation is small by training.
+
+    Args:
+        channels: of the latent.
+        widths: channels at each resolution, from the picture's to the latent's; each step halves it.
+        layers: residual blocks a resolution, one more in the decoder.
+        norm_groups: groups of the normalisation.
+        scale: what latents are multiplied by for the diffusion: the `scale_factor` that its network was trained with.
+
+    Raises:
+        ValueError: a width cannot be divided into groups, or the scale is not positive.
+    """
+
+    def __init__(
+        self,
+        channels: int = 4,
+        widths: tuple[int, ...] = (128, 256, 512, 512),
+        layers: int = 2,
+        norm_groups: int = 32,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if any(width % norm_groups for width in widths):
+            raise ValueError(f"widths must be multiples of norm_groups={norm_groups}, got {widths}")
+        if not scale > 0:
+            raise ValueError(f"scale must be positive, got {scale}")
+        self.channels, self.stride, self.scale = channels, 2 ** (len(widths) - 1), scale
+        self.network = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * len(widths),
+            up_block_types=("UpDecoderBlock2D",) * len(widths),
+            block_out_channels=widths,
+            layers_per_block=layers,
+            latent_channels=channels,
+            norm_num_groups=norm_groups,
+        )
+
+    def encode(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b c h w"]:
+        """Pictures in [-1, 1], sides divisible by the stride, to scaled latents."""
+        return self.scale * self.network.encode(image).latent_dist.mode()
+
+    def decode(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 Y X"]:
+        """Scaled latents to pictures, not clipped."""
+        return self.network.decode(latent / self.scale).sample
