@@ -50,8 +50,10 @@ class DDIM:
 
     def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the start."""
-        start = self.levels[0].timestep if self.start is None else self.start
-        signal, noise = signal_and_noise(self.schedule, start)
+        first = self.levels[0]
+        signal, noise = first.signal, first.noise
+        if self.start is not None:
+            signal, noise = signal_and_noise(self.schedule, self.start)
         return signal * x0 + noise * draw(tuple(x0.shape)).to(x0)
 
     def predict(
