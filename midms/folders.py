@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,30 +15,36 @@ from midms.translation import Translator, translate
 
 @dataclass(frozen=True)
 class Job:
-    """One translation: two pictures to read and one or two to write."""
+    """One translation: two or three files to read and one or two to write."""
 
     condition: Path
     exemplar: Path
     out: Path
     figure: Path | None = None
+    exemplar_condition: Path | None = None
 
 
-def plan(condition: Path, exemplar: Path, out: Path, figure: Path | None) -> list[Job]:
+def plan(
+    condition: Path, exemplar: Path, out: Path, figure: Path | None, exemplar_condition: Path | None = None
+) -> list[Job]:
     """The translations that two files or folders ask for.
 
     Two files give one job. A folder and a file give one job for each picture of the folder. Two folders are paired by
     names without suffix; if they share none but hold equally many pictures, in the order of names. With a folder among
     the inputs, `out` and `figure` are folders, and a result is called like the picture of the folder it came from.
+    Where `exemplar_condition` is a folder, each exemplar's has the exemplar's name. A folder without pictures is one
+    of keypoint files.
 
     Raises:
         PictureError: an input does not exist, an output cannot be written or would overwrite an input, pictures
             cannot be paired.
     """
-    for path in (condition, exemplar):
-        if not path.exists():
+    for path in (condition, exemplar, exemplar_condition):
+        if path is not None and not path.exists():
             raise PictureError(f"{path}: no such file or folder")
+    told = _told(exemplar_condition)
     if not condition.is_dir() and not exemplar.is_dir():
-        jobs = [Job(condition, exemplar, out, figure)]
+        jobs = [Job(condition, exemplar, out, figure, told(exemplar))]
         for target in (out, figure):
             if target is not None:
                 check_target(target)
@@ -46,11 +53,25 @@ def plan(condition: Path, exemplar: Path, out: Path, figure: Path | None) -> lis
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise PictureError(f"{folder}: is a file, expected a folder, for there are several results")
         jobs = [
-            Job(one, other, out / f"{name}.png", figure / f"{name}.png" if figure is not None else None)
+            Job(one, other, out / f"{name}.png", figure / f"{name}.png" if figure is not None else None, told(other))
             for name, one, other in _pairs(condition, exemplar)
         ]
     _check_overlap(jobs)
     return jobs
+
+
+def _told(conditions: Path | None) -> Callable[[Path], Path | None]:
+    """From an exemplar to its condition: a file is that of all, in a folder it has the exemplar's name."""
+    if conditions is None or not conditions.is_dir():
+        return lambda exemplar: conditions
+    known = _pictures(conditions)
+
+    def find(exemplar: Path) -> Path:
+        if exemplar.stem not in known:
+            raise PictureError(f"{conditions}: no condition of the exemplar {exemplar.name}")
+        return known[exemplar.stem]
+
+    return find
 
 
 def _pairs(condition: Path, exemplar: Path) -> list[tuple[str, Path, Path]]:
@@ -73,12 +94,11 @@ def _pairs(condition: Path, exemplar: Path) -> list[tuple[str, Path, Path]]:
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """Pictures of a folder by name without suffix, in the order of names."""
-    known = Image.registered_extensions()
+    """Pictures of a folder by name without suffix, in the order of names; where it has none, its keypoint files."""
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
+    pictures = [path for path in files if path.suffix.lower() in Image.registered_extensions()]
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in known or not path.is_file():
-            continue
+    for path in pictures or [path for path in files if path.suffix.lower() == ".json"]:
         if path.stem in found:
             raise PictureError(
                 f"{path}: there is also {found[path.stem].name}, and their results would be called alike"
@@ -90,7 +110,8 @@ def _pictures(folder: Path) -> dict[str, Path]:
 
 
 def _check_overlap(jobs: list[Job]) -> None:
-    read = {path.resolve() for job in jobs for path in (job.condition, job.exemplar)}
+    inputs = (path for job in jobs for path in (job.condition, job.exemplar, job.exemplar_condition))
+    read = {path.resolve() for path in inputs if path is not None}
     written: set[Path] = set()
     for target in (path for job in jobs for path in (job.out, job.figure) if path is not None):
         if target.resolve() in read:
@@ -122,7 +143,7 @@ def perform(run: Translator, jobs: list[Job], seed: int, size: int | None) -> li
 
 
 def _perform(run: Translator, job: Job, seed: int, size: int | None) -> None:
-    told = translate(run, job.condition, job.exemplar, seed=seed, size=size)
+    told = translate(run, job.condition, job.exemplar, exemplar_condition=job.exemplar_condition, seed=seed, size=size)
     pictures = [(told.image, job.out)]
     if job.figure is not None:
         pictures.append((told.figure(), job.figure))

@@ -53,7 +53,7 @@ def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
     """
     name = called(picture, name)
     if isinstance(picture, str | os.PathLike):
-        with _opened(Path(picture)) as image:
+        with opened(Path(picture)) as image:
             return _rgb(_array(image, name), name)
     if isinstance(picture, Image.Image):
         return _rgb(_array(picture, name), name)
@@ -69,7 +69,12 @@ def called(picture: object, name: str) -> str:
     return os.fspath(picture) if isinstance(picture, str | os.PathLike) else name
 
 
-def _opened(path: Path) -> Image.Image:
+def opened(path: Path) -> Image.Image:
+    """A picture file whose header has been read.
+
+    Raises:
+        PictureError: there is none, it is no picture, or it is too large to be safe.
+    """
     if not path.exists():
         raise PictureError(f"{path}: no such file")
     if not path.is_file():
@@ -173,9 +178,9 @@ def _backdrop(colour: np.ndarray, alpha: np.ndarray) -> float:
     return 0.0 if visible < 0.5 and lightness > NEARLY_WHITE else 1.0
 
 
-def native_size(image: Float[Tensor, "b c Y X"], size: int, multiple: int) -> tuple[int, int]:
-    """Height and width of like proportions, the shorter nearest `size`, both whole multiples of `multiple`."""
-    height, width = image.shape[-2:]
+def native_size(shape: tuple[int, int], size: int, multiple: int) -> tuple[int, int]:
+    """Height and width in the proportions of `shape`, the shorter nearest `size`, both multiples of `multiple`."""
+    height, width = shape
     scale = size / min(height, width) / multiple
     return max(1, round(height * scale)) * multiple, max(1, round(width * scale)) * multiple
 

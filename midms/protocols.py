@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.types import Confidence, Context, Draw, Features, Level, Step
+from midms.types import Confidence, Context, Draw, Features, Fit, Level, Step
 
 
 @runtime_checkable
@@ -135,3 +135,14 @@ class ConditionExtractor(Protocol):
 
     def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b k Y X"]:
         """The same kind of map made from a photo in [-1, 1]; how an exemplar gets its condition."""
+
+
+@runtime_checkable
+class AnnotationReader(Protocol):
+    """A condition extractor that is told more than a picture shows: label maps, masks, keypoints."""
+
+    def read(self, source: object, name: str, fit: Fit) -> Float[Tensor, "1 k y x"]:
+        """The map of what a person hands in as `source`, of the size that `fit` makes of its own; errors say `name`."""
+
+    def picture(self, condition: Float[Tensor, "b k Y X"]) -> Float[Tensor, "b 3 Y X"]:
+        """A map as a picture in [-1, 1], to look at."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 
 from midms.figure import Line, Sheet, colour_map
 from midms.pictures import PictureError, called, native_size, read, resize, to_pil
-from midms.protocols import Autoencoder, ConditionExtractor, Match
-from midms.types import Draw, Moment, cells
+from midms.protocols import AnnotationReader, Autoencoder, ConditionExtractor, Match
+from midms.types import Draw, Fit, Moment, cells
 
 LARGEST = 1024
 """Pixels of the shorter side beyond which nothing was ever tried."""
@@ -60,7 +61,7 @@ class Translation:
         confidence: in the last match, at each pixel of the result, in [0, 1].
         flow: (x, y) to add to a pixel of the result to find the pixel of the exemplar that the last match takes.
         correspondences: (x, y) in the result and (x, y) in the exemplar of the most telling points, in pixels.
-        condition: the drawing as it was read.
+        condition: the drawing as it was read, or a picture of the annotation.
         exemplar: at the size at which it was matched.
         stages: the predicted picture at each level.
     """
@@ -110,9 +111,10 @@ def translate(
 
     Args:
         run: a composed method, as `build` gives it.
-        condition: the drawing, a `pictures.Picture`.
+        condition: the drawing, a `pictures.Picture`; or, where the method's condition is an `AnnotationReader`, what
+            that reads: a label map, a photo with masks, keypoints.
         exemplar: the picture whose colours and textures are wanted, a `pictures.Picture`.
-        exemplar_condition: a drawing of the exemplar; by default made from the exemplar itself.
+        exemplar_condition: the same of the exemplar; by default made from the exemplar itself, where that can be.
         seed: of the noise; the same seed gives the same picture.
         generator: instead of a seed, where the noise comes from.
         size: pixels of the shorter side; by default the method's own.
@@ -129,16 +131,15 @@ def translate(
     size = run.size if size is None else size
     if not 8 * stride <= size <= LARGEST:
         raise PictureError(f"size: expected {8 * stride} to {LARGEST} pixels, got {size}")
-    drawing, picture = read(condition, "condition"), read(exemplar, "exemplar")
-    shape = native_size(drawing, size, stride)
-    picture = resize(picture, native_size(picture, size, stride))
-    exemplar_shape = picture.shape[-2], picture.shape[-1]
-    wanted = _drawn(run.condition, drawing, shape, called(condition, "condition"))
+    wanted, drawing = _mapped(run.condition, condition, "condition", lambda shape: native_size(shape, size, stride))
+    picture = read(exemplar, "exemplar")
+    shape, exemplar_shape = _shape(wanted), native_size(_shape(picture), size, stride)
+    picture = resize(picture, exemplar_shape)
     if exemplar_condition is None:
-        offered = run.condition.photo(picture)
+        with _blaming(called(exemplar, "exemplar")):
+            offered = run.condition.photo(picture)
     else:
-        sketch = read(exemplar_condition, "exemplar_condition")
-        offered = _drawn(run.condition, sketch, exemplar_shape, called(exemplar_condition, "exemplar_condition"))
+        offered, _ = _mapped(run.condition, exemplar_condition, "exemplar_condition", _exactly(exemplar_shape))
     weights = next((p for module in run.modules() for p in module.parameters()), picture)
     with torch.no_grad():
         moments = list(run.trajectory(wanted.to(weights), picture.to(weights), offered.to(weights), generator))
@@ -160,14 +161,43 @@ def translate(
     )
 
 
-def _drawn(
-    extractor: ConditionExtractor, picture: Float[Tensor, "1 3 Y X"], shape: tuple[int, int], name: str
-) -> Float[Tensor, "1 k y x"]:
-    """The map of a drawing; what is wrong with it is said with the drawing's name."""
+def _mapped(
+    extractor: ConditionExtractor, source: object, name: str, fit: Fit
+) -> tuple[Float[Tensor, "1 k y x"], Float[Tensor, "1 3 Y X"]]:
+    """The map of a condition of any kind, and a picture of it."""
+    if isinstance(extractor, AnnotationReader):
+        found = extractor.read(source, name, fit)
+        return found, extractor.picture(found)
+    drawing = read(source, name)
+    with _blaming(called(source, name)):
+        return extractor.drawing(drawing, fit(_shape(drawing))), drawing
+
+
+def _exactly(wanted: tuple[int, int]) -> Fit:
+    """To this size, if that does not distort."""
+
+    def fit(shape: tuple[int, int]) -> tuple[int, int]:
+        if not 0.9 < shape[0] * wanted[1] / (shape[1] * wanted[0]) < 1.1:
+            raise PictureError(
+                f"exemplar_condition: is {shape[1]} x {shape[0]} pixels, expected the exemplar's proportions, "
+                f"{wanted[1]} : {wanted[0]}"
+            )
+        return wanted
+
+    return fit
+
+
+@contextmanager
+def _blaming(name: str) -> Iterator[None]:
+    """What is wrong with a picture is said with its name."""
     try:
-        return extractor.drawing(picture, shape)
+        yield
     except ValueError as error:
         raise PictureError(f"{name}: {error}") from None
+
+
+def _shape(image: Float[Tensor, "b c Y X"]) -> tuple[int, int]:
+    return image.shape[-2], image.shape[-1]
 
 
 def pixel_flow(

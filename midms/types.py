@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Draw = Callable[[tuple[int, ...]], Tensor]
 """Asked for each Gaussian draw in order: shape in, standard normals out."""
+Fit = Callable[[tuple[int, int]], tuple[int, int]]
+"""From a picture's height and width to those it should be brought to."""
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,20 @@ def add(commands: Commands) -> None:
         " Results are called like the folder's picture that they came from.",
     )
     one.add_argument(
-        "--condition", type=Path, required=True, metavar="SKETCH", help="the sketch, or a folder of sketches"
+        "--condition",
+        type=Path,
+        required=True,
+        metavar="SKETCH",
+        help="the sketch, or a folder of sketches; or a label map, a photo with masks, keypoints, as the preset wants",
     )
     one.add_argument(
         "--exemplar", type=Path, required=True, metavar="PICTURE", help="the picture, or a folder of pictures"
+    )
+    one.add_argument(
+        "--exemplar-condition",
+        type=Path,
+        metavar="SKETCH",
+        help="the same for the picture, or a folder; needed where it cannot be made from the picture",
     )
     one.add_argument(
         "--out", type=Path, required=True, metavar="OUT.png", help="the result, or a folder for the results"
@@ -44,7 +54,7 @@ def add(commands: Commands) -> None:
 def _translate(args: argparse.Namespace) -> int:
     from midms.folders import perform, plan
 
-    jobs = plan(args.condition, args.exemplar, args.out, args.figure)
+    jobs = plan(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition)
     run = composed(args, **{slot: name for slot in SLOTS if (name := getattr(args, slot)) is not None})
     failures = perform(run, jobs, args.seed, args.size)
     for failure in failures:

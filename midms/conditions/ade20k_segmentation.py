@@ -1,34 +1,90 @@
-"""One-hot segmentation, as the released church model takes it."""
+"""One-hot segmentation, as the released model of churches takes it."""
 
 from __future__ import annotations
 
+import colorsys
 from dataclasses import dataclass
 
-from jaxtyping import Float
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from midms.annotations import grey_levels, label_map
+from midms.pictures import PictureError, called
+from midms.types import Fit
+
+CLASSES = 150
+UNKNOWN = 255
+GOLDEN = (5**0.5 - 1) / 2
+"""Share of the hue circle between classes, so that neighbours in number differ in colour."""
 
 
 @dataclass(frozen=True)
 class ADE20KSegmentation:
-    """One-hot segmentation: what the released church model takes."""
+    """151 channels: the 150 classes of ADE20K's scene parsing (Zhou et al. 2017) and, last, what is unknown.
+
+    Attributes:
+        from_one: whether labels count from 1 and 0 is unknown, as in ADE20K's own files; else they count from 0 and
+            150 is unknown. 255 always is.
+    """
+
+    from_one: bool = False
 
     @property
     def channels(self) -> int:
-        """Of the map."""
-        return 151
+        """Classes and one for unknown."""
+        return CLASSES + 1
 
     def drawing(self, picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tensor, "b 151 y x"]:
-        """Refused: it cannot be made from a picture alone.
+        """The map of a picture whose grey levels are labels.
 
         Raises:
-            ValueError: always.
+            ValueError: it has colours, or grey levels that are no labels.
         """
-        raise ValueError("is made from a label map; give the map itself as a tensor to run(condition, exemplar)")
+        return self.map(_nearest(grey_levels(picture), size))
 
     def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 151 Y X"]:
-        """Refused: it cannot be made from a picture alone.
+        """Refused: a photo does not tell its labels.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError("exemplar_condition must be given: it is made from a label map, not from the exemplar alone")
+        raise ValueError("exemplar_condition must be given: ade20k-segmentation takes a label map, not a photo")
+
+    def read(self, source: object, name: str, fit: Fit) -> Float[Tensor, "1 151 y x"]:
+        """The map of a label map, which is whatever `annotations.label_map` takes, resized without interpolation.
+
+        Raises:
+            PictureError: it cannot be read, or has numbers that are no labels.
+        """
+        labels = label_map(source, name)
+        try:
+            return self.map(_nearest(labels, fit((labels.shape[-2], labels.shape[-1]))))
+        except ValueError as error:
+            raise PictureError(f"{called(source, name)}: {error}") from None
+
+    def map(self, labels: Int[Tensor, "b Y X"]) -> Float[Tensor, "b 151 Y X"]:
+        """1 in the channel of each pixel's label, 0 in the others.
+
+        Raises:
+            ValueError: there are numbers that are no labels.
+        """
+        strange = labels[((labels < 0) | (labels > CLASSES)) & (labels != UNKNOWN)].unique().tolist()
+        if strange:
+            raise ValueError(f"has labels {', '.join(map(str, strange[:5]))}; known are 0 to {CLASSES} and {UNKNOWN}")
+        unknown = (labels == UNKNOWN) | (labels == (0 if self.from_one else CLASSES))
+        return F.one_hot(torch.where(unknown, CLASSES, labels - int(self.from_one)), CLASSES + 1).movedim(-1, 1).float()
+
+    def picture(self, condition: Float[Tensor, "b 151 Y X"]) -> Float[Tensor, "b 3 Y X"]:
+        """Each class in a colour of its own; what is unknown is black."""
+        golden = (5**0.5 - 1) / 2
+        colours = [
+            colorsys.hsv_to_rgb(i * golden % 1, 0.45 + 0.25 * (i % 3), 0.95 - 0.2 * (i % 2)) for i in range(CLASSES)
+        ]
+        table = condition.new_tensor([*colours, (0, 0, 0)]) * 2 - 1
+        return table[condition.argmax(1)].movedim(-1, 1)
+
+
+def _nearest(labels: Int[Tensor, "b Y X"], size: tuple[int, int]) -> Int[Tensor, "b y x"]:
+    return F.interpolate(labels[:, None].float(), size, mode="nearest-exact")[:, 0].long()

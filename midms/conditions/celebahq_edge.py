@@ -2,33 +2,167 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from jaxtyping import Float
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from midms.annotations import grey_levels, label_map, part_masks
+from midms.conditions.canny import canny
+from midms.conditions.strokes import city_block, resize_area
+from midms.pictures import PictureError, called, read
+from midms.types import Fit
+
+PARTS = (
+    "skin", "l_brow", "r_brow", "l_eye", "r_eye", "l_ear", "r_ear", "nose", "u_lip", "mouth", "l_lip", "eye_g", "hair",
+)  # fmt: skip
+"""In the order of the channels, by the names of CelebAMask-HQ's files."""
+LABELS = (
+    "background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth", "u_lip",
+    "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth",
+)  # fmt: skip
+"""What the numbers of a CelebAMask-HQ label map mean."""
+ON_SKIN = ("skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip")
+"""What a label map cuts out of the skin, while CelebAMask-HQ's mask of the skin runs on below it."""
+PHOTOS, MASKS, FOLDER = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", 2000
+"""Folders of the data set beside each other, and how many photos' masks share a folder."""
 
 
 @dataclass(frozen=True)
 class CelebaHQEdge:
-    """Edges and distances of the parts of a face: what the released CelebA-HQ model takes."""
+    """15 channels, as in CoCosNet (Zhang et al. 2020, arXiv:2004.05571) and MIDMs.
+
+    0: edges of all parts, and the photo's edges (Canny) outside the face and in the hair; 1 to 13: city-block distance
+    to the edge of each of `PARTS`, a third of it in whole pixels, 255 and more being 1; 14: edges of all parts alone.
+    The released model was trained at 256 x 256 pixels, so distances are best measured there.
+    """
 
     @property
     def channels(self) -> int:
-        """Of the map."""
-        return 15
+        """Two of edges, and one of distances a part."""
+        return len(PARTS) + 2
 
     def drawing(self, picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tensor, "b 15 y x"]:
-        """Refused: it cannot be made from a picture alone.
+        """The map of a picture whose grey levels are part labels (see `LABELS`), without a photo's edges.
 
         Raises:
-            ValueError: always.
+            ValueError: it has colours, or grey levels that are no labels, or shows no part.
         """
-        raise ValueError("is made from part masks and a photo: give the map itself to run(...)")
+        return self.map(_nearest(from_labels(grey_levels(picture)), size), None)
 
     def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 15 Y X"]:
-        """Refused: it cannot be made from a picture alone.
+        """Refused: a photo does not tell its parts.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError("exemplar_condition must be given: it is made from part masks and a photo")
+        raise ValueError("exemplar_condition must be given: celebahq-edge takes part masks, not a photo alone")
+
+    def read(self, source: object, name: str, fit: Fit) -> Float[Tensor, "1 15 y x"]:
+        """The map of a face that was annotated.
+
+        Args:
+            source: a photo of the data set, `.../CelebA-HQ-img/12.jpg`, whose masks are found where the data set has
+                them; or a folder with the masks of one face; or a label map (see `LABELS` and
+                `annotations.label_map`); or a pair of either of these and the photo, for its background's edges.
+            name: what errors call a source without a path.
+            fit: from the annotation's height and width to the map's.
+
+        Raises:
+            PictureError: it cannot be read, or shows no face.
+        """
+        annotation, photo = source if isinstance(source, tuple) and len(source) == 2 else (source, None)
+        path = Path(annotation) if isinstance(annotation, str | os.PathLike) else None
+        if path is not None and path.parent.name == PHOTOS and path.stem.isdigit():
+            annotation = path.parents[1] / MASKS / str(int(path.stem) // FOLDER) / f"{int(path.stem):05}_"
+            parts, photo = part_masks(annotation, PARTS), path
+        elif path is not None and path.is_dir():
+            parts = part_masks(path, PARTS)
+        else:
+            parts = None
+        try:
+            parts = from_labels(label_map(annotation, name)) if parts is None else parts
+            size = fit((parts.shape[-2], parts.shape[-1]))
+            picture = None if photo is None else resize_area(read(photo, name), size).clamp(-1, 1)
+            return self.map(_nearest(parts, size), picture)
+        except PictureError:
+            raise
+        except ValueError as error:
+            raise PictureError(f"{called(annotation, name)}: {error}") from None
+
+    def map(self, parts: Bool[Tensor, "b 13 Y X"], photo: Float[Tensor, "b 3 Y X"] | None) -> Float[Tensor, "b 15 Y X"]:
+        """The map itself.
+
+        Args:
+            parts: a mask for each of `PARTS`; they may overlap, and a part may be nowhere.
+            photo: in [-1, 1], or None for no background edges.
+
+        Raises:
+            ValueError: a face shows no part, or a photo is not in [-1, 1] or has no edge anywhere.
+        """
+        boundary = outline(parts)
+        drawn = boundary.any(1, keepdim=True)
+        if not bool(drawn.flatten(1).any(1).all()):
+            raise ValueError("shows no face: no part has an edge")
+        edges = drawn
+        if photo is not None:
+            hair = parts[:, -1:]
+            edges = drawn | (background_edges(photo) & (hair | ~parts[:, :-1].any(1, keepdim=True)))
+        distance = (city_block(boundary) / 3).floor().clamp(max=255) / 255
+        return torch.cat([edges.float(), distance, drawn.float()], 1)
+
+    def picture(self, condition: Float[Tensor, "b 15 Y X"]) -> Float[Tensor, "b 3 Y X"]:
+        """Parts in black lines, the background's edges in grey, on white."""
+        lines = torch.maximum(condition[:, -1:], 0.5 * condition[:, :1])
+        return (1 - 2 * lines).expand(-1, 3, -1, -1)
+
+
+def from_labels(labels: Int[Tensor, "b Y X"]) -> Bool[Tensor, "b 13 Y X"]:
+    """Masks of `PARTS` from a label map; the skin runs on below what lies on it.
+
+    Raises:
+        ValueError: there are numbers that are no labels.
+    """
+    strange = labels[(labels < 0) | (labels >= len(LABELS))].unique().tolist()
+    if strange:
+        raise ValueError(f"has labels {', '.join(map(str, strange[:5]))}; known are 0 to {len(LABELS) - 1}")
+
+    def mask(*names: str) -> Tensor:
+        return torch.isin(labels, labels.new_tensor([LABELS.index(name) for name in names]))
+
+    return torch.stack([mask(*ON_SKIN), *(mask(part) for part in PARTS[1:])], 1)
+
+
+def outline(mask: Bool[Tensor, "b n Y X"]) -> Bool[Tensor, "b n Y X"]:
+    """Pixels that differ from one beside, above or below them: two pixels wide."""
+    edge = torch.zeros_like(mask)
+    for dim in (-2, -1):
+        length = mask.shape[dim] - 1
+        change = mask.narrow(dim, 1, length) != mask.narrow(dim, 0, length)
+        edge.narrow(dim, 1, length).logical_or_(change)
+        edge.narrow(dim, 0, length).logical_or_(change)
+    return edge
+
+
+def background_edges(photo: Float[Tensor, "b 3 Y X"]) -> Bool[Tensor, "b 1 Y X"]:
+    """Canny's edges of the photo in grey (ITU-R 601) at 8 bits.
+
+    Raises:
+        ValueError: the photo is not in [-1, 1], or has no edge anywhere.
+    """
+    if not bool(photo.isfinite().all()) or float(photo.abs().max()) > 1:
+        raise ValueError(f"photo must be in [-1, 1], got {float(photo.min()):.3g} to {float(photo.max()):.3g}")
+    weights = photo.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    grey = ((photo + 1) / 2 * weights).sum(1, keepdim=True)
+    edges = canny((grey * 255).round() / 255)
+    if not bool(edges.flatten(1).any(1).all()):
+        raise ValueError("photo has no edges: it is one even colour")
+    return edges
+
+
+def _nearest(masks: Bool[Tensor, "b n Y X"], size: tuple[int, int]) -> Bool[Tensor, "b n y x"]:
+    return F.interpolate(masks.float(), size, mode="nearest-exact") > 0.5

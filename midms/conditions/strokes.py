@@ -46,6 +46,18 @@ def _envelope(cost: Float[Tensor, "b 1 Y X"], dim: int, radius: int, beyond: flo
     return best.clamp(max=beyond)
 
 
+def city_block(mask: Bool[Tensor, "b n Y X"]) -> Float[Tensor, "b n Y X"]:
+    """City-block distance in pixels to the nearest True pixel; where a plane has none, a million everywhere."""
+    distance = torch.where(mask, 0.0, 1e6)
+    for dim in (-2, -1):
+        ramp = torch.arange(mask.shape[dim], device=mask.device, dtype=distance.dtype)
+        ramp = ramp.view(-1, 1) if dim == -2 else ramp
+        before = (distance - ramp).cummin(dim).values + ramp
+        after = (distance + ramp).flip(dim).cummin(dim).values.flip(dim) - ramp
+        distance = torch.minimum(before, after)
+    return distance
+
+
 def edges(image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 1 Y X"]:
     """Colour edges in [0, 1]: Sobel magnitude of the blurred picture, the strongest of red, green, blue and grey.
 

@@ -114,7 +114,7 @@ class MidmFeatures(nn.Module):
     All are centred over channels and made unit length.
 
     Args:
-        condition_channels: of the condition maps, which are resized to the latent's grid without interpolation.
+        condition_channels: of the condition maps.
         latent_channels: of the autoencoder.
         stride: pixels a latent cell.
         width: of the features.
@@ -122,6 +122,8 @@ class MidmFeatures(nn.Module):
         hidden: width inside SPADE.
         blocks: shared residual blocks.
         spectral: whether the encoders' convolutions are divided by their spectral norm.
+        antialias: whether condition maps are averaged over the latent's cells, so that no thin line is lost; the
+            released network was trained on, and by default sees, one pixel of each cell.
     """
 
     def __init__(
@@ -134,9 +136,11 @@ class MidmFeatures(nn.Module):
         hidden: int = 128,
         blocks: int = 4,
         spectral: bool = True,
+        antialias: bool = False,
     ) -> None:
         super().__init__()
         self.condition_channels, self.latent_channels, self.stride = condition_channels, latent_channels, stride
+        self.antialias = antialias
         mixed = width + condition_channels
         self.seg_enc = AdaptiveEncoder(condition_channels, condition_channels, widths, width, hidden, spectral)
         self.real_enc = AdaptiveEncoder(latent_channels, latent_channels, widths, width, hidden, spectral)
@@ -147,14 +151,13 @@ class MidmFeatures(nn.Module):
 
     def condition(self, condition: Float[Tensor, "b k Y X"]) -> Features:
         """Features of the condition map; re-matching is guided by those of its encoder."""
-        grid = (condition.shape[-2] // self.stride, condition.shape[-1] // self.stride)
-        seen = F.interpolate(condition, grid, mode="nearest")
+        seen = self._on_grid(condition, (condition.shape[-2] // self.stride, condition.shape[-1] // self.stride))
         features = self.seg_enc(seen, seen)
         return Features(_comparable(self.theta(self.layer(torch.cat([features, seen], 1)))), features)
 
     def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
         """Features of the exemplar, for the first match and for re-matching."""
-        seen = F.interpolate(condition, latent.shape[-2:], mode="nearest")
+        seen = self._on_grid(condition, (latent.shape[-2], latent.shape[-1]))
         features = self.real_enc(latent, latent)
         projected = self.phi(self.layer(torch.cat([features, seen], 1)))
         return Features(_comparable(projected), _comparable(features))
@@ -162,6 +165,11 @@ class MidmFeatures(nn.Module):
     def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """Features of a predicted x0, told those of the condition."""
         return _comparable(self.iter_enc(x0, condition.again))
+
+    def _on_grid(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b k h w"]:
+        if self.antialias:
+            return F.interpolate(condition, grid, mode="bilinear", antialias=True)
+        return F.interpolate(condition, grid, mode="nearest")
 
 
 def without_spectral_norm(network: MidmFeatures) -> MidmFeatures:

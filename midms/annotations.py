@@ -1,0 +1,175 @@
+"""Label maps, masks of parts and keypoints from files and arrays. What is wrong is said in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from PIL import Image
+from torch import Tensor
+
+from midms.pictures import PictureError, called, check_shape, opened
+
+BODY_25 = (*range(8), *range(9, 19))
+"""OpenPose's 18 joints among those of its BODY_25 model, which has a hip centre and feet besides."""
+JOINTS = 18
+
+
+def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
+    """Whole numbers, one a pixel.
+
+    Args:
+        source: a path or PIL image in grey, with a palette (whose indices count) or with three equal channels; an array
+            or tensor of whole numbers [Y X], [1 Y X] or [1 1 Y X].
+        name: what errors call a source without a path.
+
+    Raises:
+        PictureError: it cannot be read or is a picture in colours.
+    """
+    name = called(source, name)
+    if isinstance(source, str | os.PathLike):
+        with opened(Path(source)) as image:
+            return label_map(_indices(image, name), name)
+    if isinstance(source, Image.Image):
+        return label_map(_indices(source, name), name)
+    if not isinstance(source, Tensor | np.ndarray):
+        raise PictureError(f"{name}: expected a path, an image, an array or a tensor, got {type(source).__name__}")
+    labels = source.detach().cpu() if isinstance(source, Tensor) else torch.from_numpy(np.asarray(source))
+    while labels.ndim > 2 and len(labels) == 1:
+        labels = labels[0]
+    if labels.ndim != 2 or labels.is_floating_point() or labels.is_complex():
+        raise PictureError(f"{name}: expected whole numbers [height, width], got {labels.dtype} {list(labels.shape)}")
+    check_shape(labels.shape[0], labels.shape[1], name)
+    return labels.long()[None]
+
+
+def _indices(image: Image.Image, name: str) -> np.ndarray:
+    try:
+        numbers = np.asarray(image)
+    except Exception as error:  # decoders of damaged files raise whatever they like
+        raise PictureError(f"{name}: damaged ({' '.join(str(error).split())})") from None
+    if image.mode == "RGB" and (numbers == numbers[..., :1]).all():
+        return numbers[..., 0].astype(np.int64)
+    if numbers.ndim != 2 or numbers.dtype.kind not in "uib":
+        raise PictureError(f"{name}: is a picture of mode {image.mode}, expected one channel of whole numbers")
+    return numbers.astype(np.int64)
+
+
+def grey_levels(picture: Float[Tensor, "b 3 Y X"]) -> Int[Tensor, "b Y X"]:
+    """The label map that a grey picture in [-1, 1] was read from, 0 to 255.
+
+    Raises:
+        ValueError: the picture has colours.
+    """
+    if not torch.equal(picture, picture[:, :1].expand_as(picture)):
+        raise ValueError("is a picture in colours, expected a label map")
+    return ((picture[:, 0] + 1) * 127.5).round().long()
+
+
+def part_masks(prefix: Path, parts: Sequence[str]) -> Bool[Tensor, "1 n Y X"]:
+    """One mask a part from the files `PREFIXpart.png`; a part without a file is nowhere.
+
+    Args:
+        prefix: such as `CelebAMask-HQ-mask-anno/0/00012_`, or a folder with the masks of one picture.
+        parts: names, in the order wanted.
+
+    Raises:
+        PictureError: there is no mask, a file is none, their sizes differ, or a folder has masks of several pictures.
+    """
+    start = _start(prefix, parts) if prefix.is_dir() else str(prefix)
+    found = {part: label_map(path) for part in parts if (path := Path(f"{start}{part}.png")).exists()}
+    if not found:
+        raise PictureError(f"{start}: no masks, expected files such as {Path(start).name}{parts[0]}.png")
+    sizes = {tuple(mask.shape[1:]) for mask in found.values()}
+    if len(sizes) > 1:
+        raise PictureError(f"{start}: masks of {', '.join(map(str, sorted(sizes)))} pixels, expected one size")
+    for part, mask in found.items():
+        if set(mask.unique().tolist()) - {0, int(mask.max())} or int(mask.max()) not in (0, 1, 255):
+            raise PictureError(f"{start}{part}.png: holds other numbers than 0 and 255, expected a mask")
+    nowhere = torch.zeros(1, *sizes.pop(), dtype=torch.long)
+    return torch.stack([found.get(part, nowhere) for part in parts], 1) > 0
+
+
+def _start(folder: Path, parts: Sequence[str]) -> str:
+    """What the masks of a folder have before the part's name."""
+    starts = {
+        str(path)[: -len(f"{part}.png")]
+        for part in parts
+        for path in folder.glob(f"*{part}.png")
+        if path.stem == part or path.stem.endswith(f"_{part}")
+    }
+    if len(starts) != 1:
+        named = ", ".join(sorted(Path(start).name for start in starts)[:3])
+        problem = f"masks of several pictures ({named}, ...)" if starts else f"no masks such as {parts[0]}.png"
+        raise PictureError(f"{folder}: {problem}, expected those of one")
+    return starts.pop()
+
+
+def keypoints(source: object, name: str = "keypoints") -> tuple[Float[Tensor, "18 2"], tuple[int, int] | None]:
+    """(x, y) of OpenPose's 18 joints in pixels, NaN where a joint was not found; and the picture's height and width.
+
+    Args:
+        source: a path to OpenPose's JSON (18 or 25 joints; of several people the one with most joints), the same as a
+            dictionary, or an array or tensor [18, 2] or [18, 3], with NaN or a confidence of 0 where there is none.
+        name: what errors call a source without a path.
+
+    Raises:
+        PictureError: it cannot be read, or nobody is in it.
+    """
+    name = called(source, name)
+    data: Any = _json(Path(source), name) if isinstance(source, str | os.PathLike) else source
+    if isinstance(data, Tensor | np.ndarray):
+        return _joints(np.asarray(data, dtype=np.float64), name), None
+    if isinstance(data, list) and len(data) == 1:
+        data = data[0]
+    if not isinstance(data, Mapping) or not isinstance(data.get("people"), list):
+        raise PictureError(f'{name}: expected keypoints as OpenPose writes them, {{"people": [...]}}')
+    if not data["people"]:
+        raise PictureError(f"{name}: nobody is in it, the list of people is empty")
+    triples = (_triples(person, name) for person in data["people"])
+    joints = _joints(max(triples, key=lambda numbers: (numbers[:, 2] > 0).sum()), name)
+    height, width = data.get("canvas_height"), data.get("canvas_width")
+    canvas = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    if canvas is not None:
+        check_shape(*canvas, name)
+    return joints, canvas
+
+
+def _json(path: Path, name: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PictureError(f"{name}: no such file") from None
+    except OSError as error:
+        raise PictureError(f"{name}: cannot be opened ({error.strerror or error})") from None
+    except (ValueError, RecursionError):
+        raise PictureError(f"{name}: not a JSON file of keypoints") from None
+
+
+def _triples(person: Any, name: str) -> np.ndarray:
+    """(x, y, confidence) of each joint."""
+    numbers = person.get("pose_keypoints_2d") if isinstance(person, Mapping) else None
+    if not isinstance(numbers, list) or not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
+        raise PictureError(f"{name}: expected a list of numbers pose_keypoints_2d for each person")
+    if len(numbers) not in (3 * JOINTS, 75):
+        raise PictureError(f"{name}: has {len(numbers)} numbers a person, expected 3 for each of 18 or 25 joints")
+    triples = np.array(numbers, dtype=np.float64).reshape(-1, 3)
+    return triples[list(BODY_25)] if len(triples) == 25 else triples
+
+
+def _joints(numbers: np.ndarray, name: str) -> Float[Tensor, "18 2"]:
+    if numbers.shape not in ((JOINTS, 2), (JOINTS, 3)):
+        raise PictureError(f"{name}: expected {JOINTS} joints of x and y, got the shape {list(numbers.shape)}")
+    joints = torch.from_numpy(numbers[:, :2]).float()
+    if numbers.shape[1] == 3:
+        joints[torch.from_numpy(numbers[:, 2]) <= 0] = math.nan
+    if bool(joints.isnan().all()):
+        raise PictureError(f"{name}: no joint was found")
+    return joints
