@@ -152,7 +152,7 @@ def _precise(path: Path, names: list[str], half: bool) -> None:
 
 
 def _same_schedule(path: Path, stored: Tensor | None, schedule: str, config: Path) -> None:
-    if stored is not None and not torch.allclose(stored.double(), alpha_bar(schedule), rtol=1e-4, atol=0):
+    if stored is not None and not torch.allclose(stored.double(), alpha_bar(schedule), rtol=5e-3, atol=0):
         raise CheckpointError(f"{path}: was trained with another schedule than the {schedule} of {config}")
 
 

@@ -69,9 +69,7 @@ class Ledger:
         except RuntimeError:  # the rows are not what attention would have
             value = tensor
         if value.shape != like.shape:
-            self.misshapen.append(
-                f"{theirs} is {tuple(tensor.shape)}, gives {tuple(value.shape)}, expected {tuple(like.shape)}"
-            )
+            self.misshapen.append(f"{theirs} is {tuple(tensor.shape)}, for a parameter of {tuple(like.shape)}")
             return None
         if tensor.is_floating_point() and not torch.isfinite(value).all():
             self.misshapen.append(f"{theirs} is not finite")

@@ -1,0 +1,313 @@
+"""Checkpoints that cannot be used: one line that says why, and nothing of them is run. Folders and the hub."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from checkpoints_of_others import LDM, compvis
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel, VQModel
+from torch import Tensor
+
+from midms import build, cli
+from midms.checkpoints import CheckpointError
+from midms.conversion import convert, find
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Tensor]:
+    return compvis("any")
+
+
+@pytest.fixture
+def place(tmp_path: Path, state: dict[str, Tensor]) -> Path:
+    torch.save({"state_dict": state}, tmp_path / "good.ckpt")
+    return tmp_path
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line that `midms convert` says, leaving with status 2."""
+    status = cli.main(["convert", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "") and err.count("\n") == 1, (status, out, err)
+    return err
+
+
+class Bomb:
+    """Runs something when it is unpickled."""
+
+    target = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (self.target,)
+
+
+def truncated(place: Path, state: dict[str, Tensor]) -> None:
+    content = (place / "good.ckpt").read_bytes()
+    (place / "bad.ckpt").write_bytes(content[: len(content) // 2])
+
+
+def renamed(place: Path, state: dict[str, Tensor]) -> None:
+    torch.save({n.replace("out.2.weight", "out.3.weight"): v for n, v in state.items()}, place / "bad.ckpt")
+
+
+def another_shape(place: Path, state: dict[str, Tensor]) -> None:
+    name = "model.diffusion_model.input_blocks.4.1.qkv.weight"
+    torch.save(state | {name: state[name][:-1]}, place / "bad.ckpt")
+
+
+def half(place: Path, state: dict[str, Tensor]) -> None:
+    torch.save({"state_dict": {n: v.half() for n, v in state.items()}}, place / "bad.ckpt")
+
+
+def with_code(place: Path, state: dict[str, Tensor]) -> None:
+    Bomb.target = str(place / "exploded")
+    torch.save({"state_dict": state, "callbacks": Bomb()}, place / "bad.ckpt")
+
+
+def not_finite(place: Path, state: dict[str, Tensor]) -> None:
+    name = "first_stage_model.quant_conv.bias"
+    torch.save(state | {name: state[name] / 0}, place / "bad.ckpt")
+
+
+def another_schedule(place: Path, state: dict[str, Tensor]) -> None:
+    torch.save(state | {"alphas_cumprod": state["alphas_cumprod"] * 0.99}, place / "bad.ckpt")
+
+
+def released_without_matching(place: Path, state: dict[str, Tensor]) -> None:
+    torch.save({f"diff_model.{n}": v for n, v in state.items()}, place / "bad.ckpt")
+
+
+def optimiser(place: Path, state: dict[str, Tensor]) -> None:
+    torch.save({"state_dict": {"step": 3}}, place / "bad.ckpt")
+
+
+FAULTS: dict[str, tuple[Callable[[Path, dict[str, Tensor]], object], str]] = {
+    "truncated": (truncated, "truncated, download it again"),
+    "empty": (lambda place, state: (place / "bad.ckpt").write_bytes(b""), "truncated"),
+    "no checkpoint": (
+        lambda place, state: (place / "bad.ckpt").write_text("<html>"),
+        "damaged or no checkpoint|not opened",
+    ),
+    "key renamed": (
+        renamed,
+        r"not the networks of .*ldm.yaml: missing model.diffusion_model.out.2.weight; "
+        r"unexpected model.diffusion_model.out.3.weight; all of it is in .*report.txt",
+    ),
+    "another shape": (another_shape, r"input_blocks.4.1.qkv.weight is \(191, 64, 1\)"),
+    "half precision": (half, r"\d+ tensors are in half precision, not what was released: .*--half"),
+    "code": (with_code, r"not opened, it asks to run posix.mkdir; only tensors are read"),
+    "not finite": (not_finite, "first_stage_model.quant_conv.bias is not finite"),
+    "another schedule": (another_schedule, "trained with another schedule than the ldm-celeba of .*ldm.yaml"),
+    "released, incomplete": (released_without_matching, "seg_enc.layer1.0.weight_orig is missing"),
+    "no tensors": (optimiser, r"expected tensors by name, got also step \(int\)"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "why"), FAULTS.values(), ids=FAULTS)
+def test_a_checkpoint_that_cannot_be_used(
+    place: Path,
+    state: dict[str, Tensor],
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Path, dict[str, Tensor]], object],
+    why: str,
+) -> None:
+    spoil(place, state)
+    line = complaint(capsys, place / "bad.ckpt", "--config", LDM, "--out", place / "out")
+    assert re.match(f"midms: {place / 'bad.ckpt'}: .*(?:{why})", line), line
+    assert len(line) < 900
+    assert not (place / "exploded").exists()
+    assert not [*place.glob("out/*.safetensors")], "nothing was written"
+
+
+def test_another_architecture_is_told_whole_in_the_report(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = yaml.safe_load(LDM.read_text())
+    config["model"]["params"]["unet_config"]["params"]["model_channels"] = 224
+    (place / "other.yaml").write_text(yaml.safe_dump(config))
+    line = complaint(capsys, place / "good.ckpt", "--config", place / "other.yaml", "--out", place / "out")
+    assert ", for a parameter of (224" in line and "more; all of it is in" in line
+    assert len((place / "out" / "report.txt").read_text().splitlines()) > 300
+
+
+def test_half_precision_is_taken_when_asked_for(place: Path, state: dict[str, Tensor]) -> None:
+    half(place, state)
+    source = convert(place / "bad.ckpt", LDM, half=True)
+    codes = source.state("autoencoder")["network.quantize.embedding.weight"]
+    assert torch.equal(codes, state["first_stage_model.quantize.embedding.weight"].half())
+
+
+def test_what_lightning_notes_down_beside_the_weights_does_no_harm(
+    place: Path, state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, module = types.ModuleType("pytorch_lightning"), types.ModuleType("pytorch_lightning.callbacks")
+    module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": module.__name__})  # type: ignore[attr-defined]
+    for made in (package, module):
+        monkeypatch.setitem(sys.modules, made.__name__, made)
+    torch.save({"state_dict": state, "callbacks": {module.ModelCheckpoint: {"best": 1.0}}}, place / "good.ckpt")
+    monkeypatch.undo()
+    assert convert(place / "good.ckpt", LDM).parts["denoiser"].name == "unconditional"
+
+
+SETTINGS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a key is missing": (
+        lambda p: p["unet_config"]["params"].pop("channel_mult"),
+        "unet_config.params: has no channel_mult",
+    ),
+    "betas": (lambda p: p.update(linear_end=0.02), "no schedule has betas from 0.0015 to 0.02; known: .*ldm-celeba"),
+    "a condition": (lambda p: p.update(cond_stage_config={"target": "BERT"}), "cond_stage_config is not __is_uncond"),
+    "text attention": (lambda p: p["unet_config"]["params"].update(use_spatial_transformer=True), "use_spatial_transf"),
+    "half of biggan": (
+        lambda p: p["unet_config"]["params"].update(resblock_updown=True),
+        "without use_scale_shift_norm",
+    ),
+    "attention in the first stage": (
+        lambda p: p["first_stage_config"]["params"]["ddconfig"].update(attn_resolutions=[32]),
+        r"attn_resolutions is \[32\], supported: \[\]",
+    ),
+    "another first stage": (
+        lambda p: p["first_stage_config"].update(target="a.Identity"),
+        "the first stage is a Identity",
+    ),
+    "prediction": (lambda p: p.update(parameterization="score"), "parameterization 'score' is not one of eps, x0, v"),
+}
+
+
+@pytest.mark.parametrize(("change", "why"), SETTINGS.values(), ids=SETTINGS)
+def test_a_configuration_that_no_part_here_has(
+    place: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], object], why: str
+) -> None:
+    config = yaml.safe_load(LDM.read_text())
+    change(config["model"]["params"])
+    (place / "odd.yaml").write_text(yaml.safe_dump(config))
+    line = complaint(capsys, place / "good.ckpt", "--config", place / "odd.yaml", "--out", place / "out")
+    assert re.match(f"midms: {place / 'odd.yaml'}: .*{why}", line), line
+
+
+def test_what_is_no_checkpoint_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.yaml").write_text("a: [")
+    (tmp_path / "model.pth").write_bytes(b"x")
+    assert "model.pth: --config is needed" in complaint(capsys, tmp_path / "model.pth", "--out", tmp_path / "out")
+    assert "no such file or folder" in complaint(capsys, tmp_path / "none.pth", "--out", tmp_path / "out")
+    assert "has no unet/config.json" in complaint(capsys, tmp_path, "--out", tmp_path / "out")
+    arguments = (tmp_path / "model.pth", "--config", tmp_path / "bad.yaml", "--out", tmp_path / "out")
+    assert "bad.yaml: cannot be read as YAML" in complaint(capsys, *arguments)
+    with pytest.raises(CheckpointError, match=r"model.pth: is a file; `midms convert .*model.pth --config"):
+        find(tmp_path / "model.pth")
+
+
+@pytest.fixture
+def diffusers_folder(tmp_path: Path) -> tuple[Path, Any, Any]:
+    """A small latent diffusion as diffusers saves it, its scaling factor left to diffusers' wrong default."""
+    torch.manual_seed(0)
+    kinds = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")
+    unet = UNet2DModel(
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(32, 64),
+        down_block_types=kinds[0],
+        up_block_types=kinds[1],
+        layers_per_block=1,
+        attention_head_dim=16,
+    )
+    vq = VQModel(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(32, 32, 64),
+        latent_channels=3,
+        num_vq_embeddings=16,
+    )
+    assert vq.config.scaling_factor == 0.18215
+    vq.quantize.embedding.weight.data.normal_()
+    unet.save_pretrained(tmp_path / "unet")
+    vq.save_pretrained(tmp_path / "vqvae")
+    DDIMScheduler(beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear").save_pretrained(
+        tmp_path / "scheduler"
+    )
+    return tmp_path, unet.eval(), vq.eval()
+
+
+def same(run: Any, unet: Any, vq: Any) -> None:
+    """A run's networks give what diffusers' give; latents are not scaled."""
+    image, x = torch.rand(1, 3, 32, 48), torch.randn(1, 3, 8, 12)
+    with torch.no_grad():
+        latent = vq.encode(image).latents
+        torch.testing.assert_close(run.autoencoder.encode(image), latent)
+        torch.testing.assert_close(run.autoencoder.decode(latent), vq.decode(latent).sample)
+        for level in run.sampler.levels[:2]:
+            eps = (x - level.signal * run.denoiser(x, level, None)) / level.noise
+            torch.testing.assert_close(eps, unet(x, level.timestep).sample, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:midm-celeba. random weights in features")
+def test_a_folder_of_diffusers(diffusers_folder: tuple[Path, Any, Any], unchecked: None) -> None:
+    folder, unet, vq = diffusers_folder
+    same(build("midm-celeba", weights=folder), unet, vq)
+    assert cli.main(["convert", str(folder), "--out", str(folder / "out")]) == 0
+    same(build("midm-celeba", weights=folder / "out"), unet, vq)
+
+
+@pytest.mark.filterwarnings("ignore:midm-celeba. random weights in features")
+def test_a_folder_of_an_older_diffusers(diffusers_folder: tuple[Path, Any, Any], unchecked: None) -> None:
+    """Pickled, and attention under its older names."""
+    folder, unet, vq = diffusers_folder
+    older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    for place, model in (("unet", unet), ("vqvae", vq)):
+        state = {}
+        for name, value in model.state_dict().items():
+            for new, old in older.items():
+                name = name.replace(f".{new}.", f".{old}.")
+            state[name] = value
+        torch.save(state, folder / place / "diffusion_pytorch_model.bin")
+        (folder / place / "diffusion_pytorch_model.safetensors").unlink()
+    same(build("midm-celeba", weights=folder), unet, vq)
+
+
+def test_a_kl_of_diffusers_keeps_its_scaling_factor(diffusers_folder: tuple[Path, Any, Any]) -> None:
+    folder = diffusers_folder[0]
+    for file in (folder / "vqvae").iterdir():
+        file.unlink()
+    (folder / "vqvae").rmdir()
+    AutoencoderKL(block_out_channels=(32,), latent_channels=3, scaling_factor=0.3).save_pretrained(folder / "vae")
+    source = convert(folder)
+    assert source.parts["autoencoder"].name == "kl" and source.parts["autoencoder"].arguments["scale"] == 0.3
+    assert source.state("autoencoder")
+
+
+@pytest.mark.filterwarnings("ignore:midm-celeba. random weights in features")
+def test_a_hub_id(diffusers_folder: tuple[Path, Any, Any], monkeypatch: pytest.MonkeyPatch, unchecked: None) -> None:
+    folder, unet, vq = diffusers_folder
+    asked = []
+
+    def download(name: str, allow_patterns: list[str]) -> str:
+        asked.append((name, allow_patterns))
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save(unet.state_dict(), folder / "unet" / "diffusion_pytorch_model.bin")
+    same(build("midm-celeba", weights="CompVis/ldm-celebahq-256"), unet, vq)
+    assert [name for name, _ in asked] == 2 * ["CompVis/ldm-celebahq-256"]
+    assert asked[1][1] == ["unet/diffusion_pytorch_model.bin"], "the second call fetches what has no safetensors"
+
+
+def test_a_hub_that_cannot_be_reached_says_which_folder_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(name: str, allow_patterns: list[str]) -> str:
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    expected = (
+        r"CompVis/ldm-celebahq-256: cannot be had from the hub \(no route to host\); a local copy of its folder would "
+        r"do, weights=FOLDER with unet/, vqvae/ or vae/, and scheduler/"
+    )
+    with pytest.raises(CheckpointError, match=expected):
+        find("CompVis/ldm-celebahq-256")
+    with pytest.raises(CheckpointError, match="there is no folder /no/such"):
+        find("/no/such")
