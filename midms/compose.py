@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from midms.catalog import KINDS
@@ -26,6 +27,7 @@ from midms.protocols import (
     FeatureExtractor,
     Matcher,
     Sampler,
+    Unanswered,
 )
 from midms.registry import unknown
 
@@ -100,6 +102,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
             parts[slot] = _make(slot, spec)
     if parts.keys() >= recipe.slots.keys():
         wrong += _disagreements(parts)
+        wrong += _unanswered(parts["matcher"], parts["confidence"])
         with _noted(wrong, "loop"):
             run = MatchingInterleavedDiffusion(
                 **parts, **(recipe.loop | {name: changes[name] for name in LOOP if name in changes}), name=preset
@@ -199,6 +202,19 @@ def _sized(recipe: Preset, source: Source) -> Preset:
         if SLOTS[slot][0] == "sampler"
     }
     return dataclasses.replace(recipe, slots=recipe.slots | source.parts | samplers)
+
+
+@torch.no_grad()
+def _unanswered(matcher: Matcher, confidence: ConfidenceEstimator) -> list[str]:
+    """What the confidence asks of a match that this matcher's do not tell, found out on sixteen cells."""
+    cells = torch.eye(16).view(1, 16, 4, 4)
+    try:
+        confidence(matcher(cells, cells))
+    except Unanswered as error:
+        return [f"confidence does not go with the matcher: {error}"]
+    except Exception:  # they may want other features, or another device; whatever else is wrong the run will tell
+        return []
+    return []
 
 
 def _load(

@@ -8,14 +8,21 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.mistakes import Mistake
 from midms.types import Confidence, Context, Draw, Features, Fit, Level, Step
+
+
+class Unanswered(Mistake, TypeError):
+    """A match is asked what its kind cannot tell; the message says what, and why. `build` tries every pair for it."""
 
 
 @runtime_checkable
 class Match(Protocol):
     """A soft coupling between the condition's cells (rows) and the exemplar's cells (columns).
 
-    The (h*w) x (H*W) matrix is nobody's business: whatever is linear in the coupling is `apply` of something.
+    The (h*w) x (H*W) matrix is nobody's business: whatever is linear in the coupling is `apply` of something. Some
+    matches tell more of each row (`FactoredMatch`: `argmax`, `peak`, `entropy`, `top`, `mass`); a confidence that asks
+    it of one that does not raises `Unanswered`.
     """
 
     @property

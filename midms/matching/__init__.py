@@ -11,6 +11,17 @@ MATCHERS.row(
     "midms.matching.optimal_transport:OptimalTransport",
     "balanced entropic transport by log-domain Sinkhorn (Cuturi 2013, arXiv:1306.0895)",
 )
+MATCHERS.row(
+    "dual-softmax",
+    "midms.matching.dual_softmax:DualSoftmax",
+    "softmax over the exemplar times softmax over the condition (LoFTR, Sun et al. 2021, arXiv:2104.00680)",
+)
+MATCHERS.row("nearest", "midms.matching.nearest:Nearest", "the most similar cell, exactly (Barnes et al. 2009)")
+MATCHERS.row(
+    "mutual-nearest",
+    "midms.matching.mutual_nearest:MutualNearest",
+    "cells that are each other's most similar (Rocco et al. 2018, arXiv:1810.10510)",
+)
 
 FEATURES = Registry("features", "midms.features")
 FEATURES.row("midm", "midms.matching.features.midm:MidmFeatures", "the paper's adaptive encoders (arXiv:2209.11047)")

@@ -1,4 +1,4 @@
-"""The one concrete coupling that the built-in matchers return, and the helpers they share."""
+"""The coupling that most built-in matchers return, and the helpers they share."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FactoredMatch:
         Raises:
             ValueError: the values are not on the exemplar's grid.
         """
-        values = _on(self.key, values)
+        values = on_grid(values, self.key)
         q, k = tokens(self.query), tokens(self.key)
         return untokens(
             couple(q, k, values, _flat(self.col_bias), self.scale, self.floor, self.via, self.precision)[0], self.grid
@@ -137,7 +137,7 @@ class FactoredMatch:
 
     def _both(self, values: Tensor, back: Tensor, *also: str) -> tuple[Carried, Carried]:
         return couple_both(
-            tokens(self.query), tokens(self.key), _on(self.key, values), _on(self.query, back),
+            tokens(self.query), tokens(self.key), on_grid(values, self.key), on_grid(back, self.query),
             _flat(self.row_bias), _flat(self.col_bias), self.scale, self.floor, self.via, self.precision, also,
         )  # fmt: skip
 
@@ -150,8 +150,12 @@ def _flat(bias: Float[Tensor, "b h w"] | None) -> Float[Tensor, "b n"] | None:
     return None if bias is None else bias.flatten(1)
 
 
-def _on(side: Tensor, values: Tensor) -> Tensor:
-    """Tokens of values on a side's grid, one of them for all or one each."""
+def on_grid(values: Float[Tensor, "#b c h w"], side: Float[Tensor, "b d h w"]) -> Float[Tensor, "b n c"]:
+    """Tokens of values on a side's grid, one of them for all or one each.
+
+    Raises:
+        ValueError: they are on another grid, or not as many.
+    """
     if values.shape[-2:] != side.shape[-2:] or len(values) not in (1, len(side)):
         raise ValueError(
             f"values: expected a batch of 1 or {len(side)} on a grid of {tuple(side.shape[-2:])}, "

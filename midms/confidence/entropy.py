@@ -1,0 +1,41 @@
+"""How spread out a match is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from midms.confidence.reading import ask, check_softness, trust
+from midms.protocols import Match
+from midms.types import Confidence
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """Trust a cell whose match is narrow: H_i = -sum_j P_ij log P_ij, rows of P normalised (Shannon 1948).
+
+    A row of entropy H is as undecided as one that is uniform over e^H cells. It tells ambiguity, not likeness: at a
+    temperature near 0 the best of bad candidates stands alone too. So the threshold goes with the matcher's temperature.
+
+    Args:
+        threshold: most entropy that is trusted, in nats.
+        softness: 0 for a mask; else the trust is sigmoid((threshold - H) / softness).
+
+    Raises:
+        ValueError: the threshold or the softness is negative.
+    """
+
+    threshold: float = 2.0
+    softness: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.threshold >= 0:
+            raise ValueError(f"threshold must not be negative, got {self.threshold}")
+        check_softness(self.softness)
+
+    def __call__(self, match: Match) -> Confidence:
+        """Trust in each cell of the condition.
+
+        Raises:
+            Unanswered: the match tells no entropy.
+        """
+        return trust(-ask(match, "entropy"), -self.threshold, self.softness)

@@ -1,0 +1,56 @@
+"""Whether two cells are each other's best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.confidence.reading import ask, check_softness, trust
+from midms.protocols import Match
+from midms.types import Confidence, cells
+
+
+@dataclass(frozen=True)
+class Mutual:
+    """Trust a cell whose best counterpart has it as its own best (kornia's `match_mnn`; Rocco et al. 2018,
+    arXiv:1810.10510, sec. 3.3).
+
+    `Cycle` with the best cell each way instead of the expectation: nothing is averaged, so a match with two summits is
+    not judged by the valley between them. A hard decision; nothing flows back to the features.
+
+    Args:
+        radius: how far off the way back may end, in widths of the grid; 0 for the very cell.
+        softness: 0 for a mask; else the trust is sigmoid((radius - distance) / softness).
+
+    Raises:
+        ValueError: the radius or the softness is negative.
+    """
+
+    radius: float = 0.0
+    softness: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.radius >= 0:
+            raise ValueError(f"radius must not be negative, got {self.radius}")
+        check_softness(self.softness)
+
+    def __call__(self, match: Match) -> Confidence:
+        """Trust in each cell of the condition; none in a cell that is matched to nothing.
+
+        Raises:
+            Unanswered: the match does not tell its best cells.
+        """
+        return trust(-_distance(match), -self.radius, self.softness)
+
+
+def _distance(match: Match) -> Float[Tensor, "b 1 h w"]:
+    """From each cell to its best's best, in widths; infinite where either has none."""
+    there, back = ask(match, "argmax"), ask(match.transpose(), "argmax")
+    (h, w), like = match.grid, match.similarity()
+    home = back.flatten(1).gather(1, there.flatten(1).clamp(min=0)).view_as(there)
+    end = torch.cat([home % w, home.div(w, rounding_mode="floor")], 1)
+    distance = torch.linalg.vector_norm(end - cells(h, w, like), dim=1, keepdim=True) / max(h, w)
+    return distance.masked_fill((there < 0) | (home < 0), torch.inf)

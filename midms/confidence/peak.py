@@ -1,0 +1,42 @@
+"""How much of a match is in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from midms.confidence.reading import ask, check_softness, trust
+from midms.protocols import Match
+from midms.types import Confidence
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Trust a cell that one counterpart has to itself: max_j P_ij, rows of P normalised.
+
+    How LoFTR picks its coarse matches (Sun et al. 2021, arXiv:2104.00680, sec. 3.3). Like `Entropy` it tells ambiguity,
+    not likeness, and its threshold goes with the matcher's temperature; neighbours that share a match lower it, which
+    the entropy minds less.
+
+    Args:
+        threshold: least probability that is trusted, in [0, 1]; LoFTR 0.2.
+        softness: 0 for a mask; else the trust is sigmoid((peak - threshold) / softness).
+
+    Raises:
+        ValueError: the threshold is not in [0, 1], or the softness negative.
+    """
+
+    threshold: float = 0.2
+    softness: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be in [0, 1], got {self.threshold}")
+        check_softness(self.softness)
+
+    def __call__(self, match: Match) -> Confidence:
+        """Trust in each cell of the condition.
+
+        Raises:
+            Unanswered: the match tells no peak.
+        """
+        return trust(ask(match, "peak"), self.threshold, self.softness)

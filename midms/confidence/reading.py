@@ -1,0 +1,39 @@
+"""What confidences share: asking a match, and turning evidence into trust."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.protocols import Match, Unanswered
+from midms.types import Confidence
+
+
+def ask(match: Match, question: str, *arguments: Any) -> Any:
+    """The answer to something that not every match can tell.
+
+    Raises:
+        Unanswered: this one cannot.
+    """
+    if not hasattr(match, question):
+        raise Unanswered(f"{type(match).__name__} does not tell its {question}")
+    return getattr(match, question)(*arguments)
+
+
+def trust(evidence: Float[Tensor, "b 1 h w"], threshold: float, softness: float) -> Confidence:
+    """1 where the evidence reaches the threshold, else 0; with softness, sigmoid((evidence - threshold) / softness)."""
+    if softness:
+        return Confidence(((evidence - threshold) / softness).sigmoid())
+    return Confidence((evidence >= threshold).to(evidence.dtype))
+
+
+def check_softness(softness: float) -> None:
+    """Refuse what no sigmoid can have.
+
+    Raises:
+        ValueError: the softness is negative.
+    """
+    if not softness >= 0:
+        raise ValueError(f"softness must not be negative, got {softness}")

@@ -1,0 +1,76 @@
+"""Sums over the entries of a sparse matrix, without a tensor of entries times channels.
+
+An entry, or edge, is a row and a column. The two operations are each other's gradients, so both can be differentiated
+as often as one likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+ENTRIES = 1 << 22
+"""Numbers gathered at once."""
+
+
+def dot(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], rows: Int[Tensor, " e"], columns: Int[Tensor, " e"]
+) -> Float[Tensor, " e"]:
+    """<a_row, b_column> of each edge."""
+    products: Tensor = _Dot.apply(a, b, rows, columns)
+    return products
+
+
+def carry(
+    weights: Float[Tensor, " e"],
+    values: Float[Tensor, "m c"],
+    rows: Int[Tensor, " e"],
+    columns: Int[Tensor, " e"],
+    count: int,
+) -> Float[Tensor, "n c"]:
+    """The sum of weight * values_column over each row's edges, for `count` rows."""
+    sums: Tensor = _Carry.apply(weights, values, rows, columns, count)
+    return sums
+
+
+class _Dot(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b, rows, columns)
+        out = a.new_empty(len(rows))
+        for part in _blocks(len(rows), a.shape[1]):
+            out[part] = (a[rows[part]] * b[columns[part]]).sum(1)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        a, b, rows, columns = ctx.saved_tensors
+        d_a = carry(gradient, b, rows, columns, len(a)) if ctx.needs_input_grad[0] else None
+        d_b = carry(gradient, a, columns, rows, len(b)) if ctx.needs_input_grad[1] else None
+        return d_a, d_b, None, None
+
+
+class _Carry(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, values: Tensor, rows: Tensor, columns: Tensor, count: int) -> Tensor:
+        ctx.save_for_backward(weights, values, rows, columns)
+        out = values.new_zeros(count, values.shape[1])
+        for part in _blocks(len(rows), values.shape[1]):
+            out.index_add_(0, rows[part], weights[part, None] * values[columns[part]])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        weights, values, rows, columns = ctx.saved_tensors
+        d_weights = dot(gradient, values, rows, columns) if ctx.needs_input_grad[0] else None
+        d_values = carry(weights, gradient, columns, rows, len(values)) if ctx.needs_input_grad[1] else None
+        return d_weights, d_values, None, None, None
+
+
+def _blocks(edges: int, width: int) -> Iterator[slice]:
+    step = max(1, ENTRIES // max(1, width))
+    return (slice(start, start + step) for start in range(0, edges, step))
