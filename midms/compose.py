@@ -194,16 +194,6 @@ def _disagreements(parts: Mapping[str, Any]) -> list[str]:
     return wrong
 
 
-def _sized(recipe: Preset, source: Source) -> Preset:
-    """The preset with the parts that weights belong to, and the schedule that they were trained with."""
-    samplers = {
-        slot: Spec(spec.name, **(spec.arguments | {"schedule": source.schedule}))
-        for slot, spec in recipe.slots.items()
-        if SLOTS[slot][0] == "sampler"
-    }
-    return dataclasses.replace(recipe, slots=recipe.slots | source.parts | samplers)
-
-
 @torch.no_grad()
 def _unanswered(matcher: Matcher, confidence: ConfidenceEstimator) -> list[str]:
     """What the confidence asks of a match that this matcher's do not tell, found out on sixteen cells."""
@@ -215,6 +205,16 @@ def _unanswered(matcher: Matcher, confidence: ConfidenceEstimator) -> list[str]:
     except Exception:  # they may want other features, or another device; whatever else is wrong the run will tell
         return []
     return []
+
+
+def _sized(recipe: Preset, source: Source) -> Preset:
+    """The preset with the parts that weights belong to, and the schedule that they were trained with."""
+    samplers = {
+        slot: Spec(spec.name, **(spec.arguments | {"schedule": source.schedule}))
+        for slot, spec in recipe.slots.items()
+        if SLOTS[slot][0] == "sampler"
+    }
+    return dataclasses.replace(recipe, slots=recipe.slots | source.parts | samplers)
 
 
 def _load(

@@ -20,7 +20,18 @@ from midms.matching.optimal_transport import OptimalTransport
 from midms.protocols import Match, Matcher
 from midms.types import cells
 
-every_matcher = pytest.mark.parametrize("matcher", [MATCHERS.create(name) for name in MATCHERS], ids=list(MATCHERS))
+PLACED = {"cocosnet", "local", "patchmatch", "cost-aggregation", "top-k"}
+"""Matchers that look at where cells lie: shuffled cells are another picture to them."""
+CHOOSY = {"nearest", "mutual-nearest"} | PLACED
+"""Matchers that leave most cells out, so that a rounding can make them choose others."""
+
+
+def all_but(*names: str) -> pytest.MarkDecorator:
+    kept = [name for name in MATCHERS if name not in names]
+    return pytest.mark.parametrize("matcher", [MATCHERS.create(name) for name in kept], ids=kept)
+
+
+every_matcher = all_but()
 
 
 def features(
@@ -53,17 +64,20 @@ def test_apply_is_linear_in_the_coupling(matcher: Matcher) -> None:
 
 @every_matcher
 def test_transpose_is_transpose(matcher: Matcher) -> None:
-    """Both directions come from one positive matrix: they differ by a factor for each row and each column."""
+    """Both directions come from one matrix: where neither is 0 they differ by a factor for each row and each column."""
     match = matcher(features(0), features(1, h=5, w=4))
-    there, back = rows(match).log(), rows(match.transpose()).mT.log()
-    ratio = there - back
-    ratio = ratio - ratio.mean(1, keepdim=True) - ratio.mean(2, keepdim=True) + ratio.mean((1, 2), keepdim=True)
-    torch.testing.assert_close(ratio, torch.zeros_like(ratio), rtol=0, atol=1e-9)
+    for there, back in zip(rows(match), rows(match.transpose()).mT, strict=True):
+        i, j = torch.nonzero((there > 1e-300) & (back > 1e-300), as_tuple=True)
+        assert len(i) > 0
+        ratio = (there[i, j].log() - back[i, j].log())[:, None]
+        factors = torch.cat([F.one_hot(i, 48), F.one_hot(j, 20)], 1).double()
+        explained = factors @ torch.linalg.lstsq(factors, ratio, driver="gelsd").solution
+        torch.testing.assert_close(explained, ratio, rtol=0, atol=1e-9)
     assert match.transpose().grid == (5, 4) and match.transpose().transpose().grid == match.grid
     torch.testing.assert_close(rows(match.transpose().transpose()), rows(match))
 
 
-@every_matcher
+@all_but(*PLACED)
 def test_permuting_the_exemplar_changes_nothing(matcher: Matcher) -> None:
     query, key, values = features(0), features(1), features(2, channels=3)
     order = torch.randperm(48, generator=torch.Generator().manual_seed(3))
@@ -71,7 +85,7 @@ def test_permuting_the_exemplar_changes_nothing(matcher: Matcher) -> None:
     torch.testing.assert_close(matcher(query, permuted[0]).apply(permuted[1]), matcher(query, key).apply(values))
 
 
-@every_matcher
+@all_but(*PLACED)
 def test_a_permuted_picture_is_found_again(matcher: Matcher) -> None:
     query, where = features(0, channels=64), cells(6, 8, features(0)).expand(2, -1, -1, -1)
     order = torch.randperm(48, generator=torch.Generator().manual_seed(3))
@@ -109,14 +123,17 @@ def test_features_that_say_nothing_do_no_harm(matcher: Matcher, flaw: str, side:
     assert all(x.isfinite().all() for x in (*results, *gradients))
 
 
-@every_matcher
-def test_half_precision_features(matcher: Matcher) -> None:
-    query, key, values = (features(i, dtype=torch.float32).half() for i in range(3))
+@pytest.mark.parametrize("name", list(MATCHERS))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_features(name: str, dtype: torch.dtype) -> None:
+    matcher = MATCHERS.create(name)
+    query, key, values = (features(i, dtype=torch.float32).to(dtype) for i in range(3))
     match = matcher(query, key)
     exact = matcher(query.double(), key.double()).apply(values.double())
-    assert match.apply(values).dtype == torch.float16 and match.similarity().dtype == torch.float32
+    assert match.apply(values).dtype == dtype and match.similarity().dtype == torch.float32
     # unit vectors are rounded to half precision once, which a scale of 200 magnifies
-    torch.testing.assert_close(match.apply(values).double(), exact, rtol=0, atol=0.02)
+    near = (match.apply(values).double() - exact).abs().amax(1) < (0.02 if dtype == torch.float16 else 0.2)
+    assert near.float().mean() > (0.9 if name in CHOOSY else 0.999)
 
 
 @settings(max_examples=30, deadline=None)

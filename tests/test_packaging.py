@@ -109,9 +109,9 @@ def test_a_wheel_holds_every_module_and_the_weights(source: Path, tmp_path: Path
 PLUGGED = """
 import warnings, torch
 from midms import available, build, cli, create
-assert available("matcher", "near*") == ["nearest"]
+assert available("matcher", "greed*") == ["greedy"]
 warnings.simplefilter("ignore")
-run = build("midm-faces", matcher="nearest")
+run = build("midm-faces", matcher="greedy")
 assert type(run.matcher).__module__ == "midms_nearest"
 condition, exemplar = torch.rand(2, 2, 64, 48), torch.rand(2, 3, 32, 64) * 2 - 1
 moment = next(run.trajectory(condition, exemplar))
@@ -127,7 +127,7 @@ def test_a_package_of_somebody_else_adds_a_matcher(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "tests" / "plugin", tmp_path / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
     run(*PIP, "install", *OFFLINE, "--target", tmp_path / "installed", tmp_path / "plugin")
     told = run("-c", PLUGGED, PYTHONPATH=str(tmp_path / "installed"))
-    assert re.search(r"^ *nearest +from the package midms-nearest$", told.stdout, re.MULTILINE)
+    assert re.search(r"^ *greedy +from the package midms-nearest$", told.stdout, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("registries")

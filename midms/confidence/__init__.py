@@ -13,5 +13,7 @@ CONFIDENCES.row("always", "midms.confidence.always:Always", "trust every cell")
 CONFIDENCES.row("calibrated", "midms.confidence.calibrated:Calibrated", "learnt probability that the match is right")
 CONFIDENCES.row("entropy", "midms.confidence.entropy:Entropy", "how spread out a match is (Shannon 1948)")
 CONFIDENCES.row("peak", "midms.confidence.peak:Peak", "the best counterpart's probability (arXiv:2104.00680, sec. 3.3)")
-CONFIDENCES.row("margin", "midms.confidence.margin:Margin", "the best similarity less its best rival's (Lowe 2004, sec. 7.1)")
+CONFIDENCES.row(
+    "margin", "midms.confidence.margin:Margin", "the best similarity less its best rival's (Lowe 2004, sec. 7.1)"
+)
 CONFIDENCES.row("mutual", "midms.confidence.mutual:Mutual", "each other's best (Rocco et al. 2018, arXiv:1810.10510)")

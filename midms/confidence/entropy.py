@@ -14,7 +14,7 @@ class Entropy:
     """Trust a cell whose match is narrow: H_i = -sum_j P_ij log P_ij, rows of P normalised (Shannon 1948).
 
     A row of entropy H is as undecided as one that is uniform over e^H cells. It tells ambiguity, not likeness: at a
-    temperature near 0 the best of bad candidates stands alone too. So the threshold goes with the matcher's temperature.
+    temperature near 0 the best of bad candidates stands alone too. The threshold goes with the matcher's temperature.
 
     Args:
         threshold: most entropy that is trusted, in nats.

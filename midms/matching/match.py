@@ -150,7 +150,7 @@ def _flat(bias: Float[Tensor, "b h w"] | None) -> Float[Tensor, "b n"] | None:
     return None if bias is None else bias.flatten(1)
 
 
-def on_grid(values: Float[Tensor, "#b c h w"], side: Float[Tensor, "b d h w"]) -> Float[Tensor, "b n c"]:
+def on_grid(values: Float[Tensor, "_ c _ _"], side: Float[Tensor, "b d h w"]) -> Float[Tensor, "b n c"]:
     """Tokens of values on a side's grid, one of them for all or one each.
 
     Raises:

@@ -67,7 +67,7 @@ class SparseMatch:
         return self._grid(torch.where(total > 0, expected, anyone))
 
     def argmax(self) -> Int[Tensor, "b 1 h w"]:
-        """Each row's most probable column, as its place in the exemplar's grid read row by row; -1 for a row without."""
+        """Each row's most probable column, as its place in the exemplar's grid read row by row; -1 without edges."""
         cells = self.key.shape[-2] * self.key.shape[-1]
         best = self.cosines.detach() == self._top()[self.rows]
         none = torch.full((self._count(),), cells, device=self.rows.device)
@@ -123,7 +123,9 @@ class SparseMatch:
 
     def _refuse_if_hard(self, question: str) -> None:
         if self.scale == math.inf:
-            raise Unanswered(f"{question}: a hard match gives each cell to one other; ask margin, mutual or cycle of it")
+            raise Unanswered(
+                f"{question}: a hard match gives each cell to one other; ask margin, mutual or cycle of it"
+            )
 
 
 def link(

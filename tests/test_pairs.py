@@ -1,0 +1,47 @@
+"""Every matcher with every confidence in `midm-faces`: they run, or `build` says why not."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+from test_confidence import composes
+
+from midms import build
+from midms.compose import BuildError
+from midms.confidence import CONFIDENCES
+from midms.loop import MatchingInterleavedDiffusion
+from midms.matching import MATCHERS
+
+PAIRS = [(m, c) for m in MATCHERS for c in CONFIDENCES]
+
+
+@cache
+def faces() -> MatchingInterleavedDiffusion:
+    return build("midm-faces")
+
+
+def composed(matcher: str, confidence: str) -> MatchingInterleavedDiffusion:
+    run = faces()
+    parts = {"features": run.features, "denoiser": run.denoiser, "autoencoder": run.autoencoder}
+    return build("midm-faces", matcher=matcher, confidence=confidence, rematch=(1,), **parts)
+
+
+@pytest.mark.filterwarnings("ignore:midm-faces")  # of the weights that another confidence has
+@pytest.mark.parametrize(("matcher", "confidence"), [pair for pair in PAIRS if composes(*pair)])
+def test_a_pair_runs(matcher: str, confidence: str) -> None:
+    numbers = torch.Generator().manual_seed(0)
+    condition, exemplar = (
+        torch.rand(1, 2, 24, 16, generator=numbers),
+        torch.rand(1, 3, 16, 32, generator=numbers) * 2 - 1,
+    )
+    *_, last = composed(matcher, confidence).trajectory(condition, exemplar, generator=numbers)
+    assert last.rematched and last.step.x0.shape == (1, 8, 6, 4) and last.step.x0.isfinite().all()
+    assert last.trust.weight.shape == (1, 1, 6, 4) and torch.all((last.trust.weight >= 0) & (last.trust.weight <= 1))
+
+
+@pytest.mark.parametrize(("matcher", "confidence"), [pair for pair in PAIRS if not composes(*pair)])
+def test_a_pair_that_cannot_says_why(matcher: str, confidence: str) -> None:
+    with pytest.raises(BuildError, match=r"confidence does not go with the matcher: .{30}"):
+        composed(matcher, confidence)
