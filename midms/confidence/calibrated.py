@@ -19,7 +19,7 @@ USUAL = 0.05
 
 
 class Calibrated(nn.Module):
-    """Logistic regression on the `evidence` that any match can give.
+    """Logistic regression (Platt 1999) on the `evidence` that any match can give.
 
     Trained on exact visibility, jointly with the features, its cross-entropy also teaches the features to be unlike
     everything where there is nothing to find. Before any training a match of a picture with itself is trusted and a

@@ -16,7 +16,7 @@ from midms.types import Confidence, cells
 
 @dataclass(frozen=True)
 class CycleReleased:
-    """What the released MIDMs does where the paper has a forward-backward check. It is no forward-backward check.
+    """What the released MIDMs does where the paper (arXiv:2209.11047) has a forward-backward check. It is none.
 
     The forward flow is read where the forward flow arrives and added to itself; the backward flow is never looked at.
     It is small where the exemplar's counterpart lies near the cell itself, so it acts as a prior on displacement: it
