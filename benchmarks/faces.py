@@ -75,7 +75,7 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
         "exemplar copied": lambda pairs, seed: {"image": pairs.exemplar},
         "autoencoder, of the exact answer": lambda pairs, seed: {"image": reconstruct(best, pairs)},
         "first warp decoded": lambda pairs, seed: first_warp(best, pairs),
-        "first warp, plain diffusion": loop(paper, rematch=(), blend=False),
+        "first warp, plain diffusion": loop(paper, rematch=(), edit="context"),
         "midm-faces": loop(best),
         "midm-faces, re-matching": loop(best, rematch=tuple(every)[:-1] or (0,)),
         "midm-faces, no re-matching": loop(best, rematch=()),

@@ -16,8 +16,9 @@ from torch import nn
 from midms.catalog import KINDS
 from midms.checkpoints import CheckpointError, load_state, load_weights
 from midms.conversion import Source, find
-from midms.loop import MatchingInterleavedDiffusion
+from midms.loop import POLICY, MatchingInterleavedDiffusion
 from midms.mistakes import Mistake
+from midms.policy import Policy
 from midms.presets import PRESETS, Preset, Spec
 from midms.protocols import (
     Autoencoder,
@@ -44,7 +45,7 @@ SLOTS: dict[str, tuple[str, type]] = {
     "refiner": ("sampler", Sampler),
 }
 """Slot to the kind of part it takes and the protocol that this must satisfy."""
-LOOP = ("rematch", "blend", "size")
+LOOP = (*POLICY, "size")
 TRAINED_FOR = ("timesteps", "schedule")
 """A sampler's arguments that the denoiser was trained for: another sampler keeps the preset's unless it is told."""
 FACTS = {
@@ -71,7 +72,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
 
     A slot that is not given keeps the preset's part, arguments and weights. A slot given by name takes that part's own
     defaults, given as a `Spec` the arguments in it; a ready object is used as it is. `refiner=None` leaves out the last
-    pass. `rematch`, `blend` and `size` change the loop.
+    pass. The names of `midms.policy.Policy`, such as `rematch`, and `size` change the loop.
 
     Args:
         preset: a name from `midms.presets`.
@@ -103,10 +104,12 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     if parts.keys() >= recipe.slots.keys():
         wrong += _disagreements(parts)
         wrong += _unanswered(parts["matcher"], parts["confidence"])
+        loop, policy = recipe.loop | {name: changes[name] for name in LOOP if name in changes}, Policy()
+        settings = {name: loop.pop(name) for name in POLICY if name in loop}
         with _noted(wrong, "loop"):
-            run = MatchingInterleavedDiffusion(
-                **parts, **(recipe.loop | {name: changes[name] for name in LOOP if name in changes}), name=preset
-            )
+            policy = Policy(**settings)
+        with _noted(wrong, "loop"):
+            run = MatchingInterleavedDiffusion(**parts, policy=policy, **loop, name=preset)
     if wrong:
         text = wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *wrong])
         raise BuildError(f"build({preset!r}): {text}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,36 +15,45 @@ from midms.translation import Translator, translate
 
 @dataclass(frozen=True)
 class Job:
-    """One translation: two or three files to read and one or two to write."""
+    """One translation: files to read and one or two to write."""
 
     condition: Path
-    exemplar: Path
+    exemplars: tuple[Path, ...]
     out: Path
     figure: Path | None = None
-    exemplar_condition: Path | None = None
+    exemplar_conditions: tuple[Path, ...] = ()
+    regions: tuple[Path, ...] = ()
 
 
 def plan(
-    condition: Path, exemplar: Path, out: Path, figure: Path | None, exemplar_condition: Path | None = None
+    condition: Path,
+    exemplars: Sequence[Path],
+    out: Path,
+    figure: Path | None,
+    exemplar_condition: Path | None = None,
+    regions: Sequence[Path] = (),
 ) -> list[Job]:
-    """The translations that two files or folders ask for.
+    """The translations that two files or folders, or more where there are several exemplars, ask for.
 
     Two files give one job. A folder and a file give one job for each picture of the folder. Two folders are paired by
     names without suffix; if they share none but hold equally many pictures, in the order of names. With a folder among
     the inputs, `out` and `figure` are folders, and a result is called like the picture of the folder it came from.
     Where `exemplar_condition` is a folder, each exemplar's has the exemplar's name. A folder without pictures is one
-    of keypoint files.
+    of keypoint files. Several exemplars are each paired with the condition so; regions, one for each of them, are
+    files.
 
     Raises:
         PictureError: an input does not exist, an output cannot be written or would overwrite an input, pictures
             cannot be paired.
     """
-    for path in (condition, exemplar, exemplar_condition):
+    for path in (condition, *exemplars, exemplar_condition, *regions):
         if path is not None and not path.exists():
             raise PictureError(f"{path}: no such file or folder")
+    if regions and len(regions) != len(exemplars):
+        raise PictureError(f"got {len(regions)} regions, expected one for each of {len(exemplars)} exemplars")
     told = _told(exemplar_condition)
-    if not condition.is_dir() and not exemplar.is_dir():
-        jobs = [Job(condition, exemplar, out, figure, told(exemplar))]
+    if not any(path.is_dir() for path in (condition, *exemplars)):
+        jobs = [Job(condition, tuple(exemplars), out, figure, told(exemplars), tuple(regions))]
         for target in (out, figure):
             if target is not None:
                 check_target(target)
@@ -53,25 +62,42 @@ def plan(
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise PictureError(f"{folder}: is a file, expected a folder, for there are several results")
         jobs = [
-            Job(one, other, out / f"{name}.png", figure / f"{name}.png" if figure is not None else None, told(other))
-            for name, one, other in _pairs(condition, exemplar)
+            Job(one, others, out / f"{name}.png", figure and figure / f"{name}.png", told(others), tuple(regions))
+            for name, one, others in _groups(condition, exemplars)
         ]
     _check_overlap(jobs)
     return jobs
 
 
-def _told(conditions: Path | None) -> Callable[[Path], Path | None]:
-    """From an exemplar to its condition: a file is that of all, in a folder it has the exemplar's name."""
-    if conditions is None or not conditions.is_dir():
-        return lambda exemplar: conditions
+def _told(conditions: Path | None) -> Callable[[Sequence[Path]], tuple[Path, ...]]:
+    """From exemplars to their conditions: a file is that of all, in a folder it has the exemplar's name."""
+    if conditions is None:
+        return lambda exemplars: ()
+    if not conditions.is_dir():
+        return lambda exemplars: (conditions,) * len(exemplars)
     known = _pictures(conditions)
 
-    def find(exemplar: Path) -> Path:
-        if exemplar.stem not in known:
-            raise PictureError(f"{conditions}: no condition of the exemplar {exemplar.name}")
-        return known[exemplar.stem]
+    def find(exemplars: Sequence[Path]) -> tuple[Path, ...]:
+        for exemplar in exemplars:
+            if exemplar.stem not in known:
+                raise PictureError(f"{conditions}: no condition of the exemplar {exemplar.name}")
+        return tuple(known[exemplar.stem] for exemplar in exemplars)
 
     return find
+
+
+def _groups(condition: Path, exemplars: Sequence[Path]) -> list[tuple[str, Path, tuple[Path, ...]]]:
+    """Name, condition and exemplars of each job; where each exemplar is paired by itself, the names must agree."""
+    folders = [path for path in exemplars if condition.is_dir() or path.is_dir()]
+    paired = {path: {name: (one, other) for name, one, other in _pairs(condition, path)} for path in folders}
+    first = paired[folders[0]]
+    for path, pairs in paired.items():
+        if list(pairs) != list(first):
+            raise PictureError(f"{path}: holds other pictures than {folders[0]}")
+    return [
+        (name, one, tuple(paired[path][name][1] if path in paired else path for path in exemplars))
+        for name, (one, _) in first.items()
+    ]
 
 
 def _pairs(condition: Path, exemplar: Path) -> list[tuple[str, Path, Path]]:
@@ -110,8 +136,8 @@ def _pictures(folder: Path) -> dict[str, Path]:
 
 
 def _check_overlap(jobs: list[Job]) -> None:
-    inputs = (path for job in jobs for path in (job.condition, job.exemplar, job.exemplar_condition))
-    read = {path.resolve() for path in inputs if path is not None}
+    inputs = [(job.condition, *job.exemplars, *job.exemplar_conditions, *job.regions) for job in jobs]
+    read = {path.resolve() for paths in inputs for path in paths}
     written: set[Path] = set()
     for target in (path for job in jobs for path in (job.out, job.figure) if path is not None):
         if target.resolve() in read:
@@ -143,7 +169,15 @@ def perform(run: Translator, jobs: list[Job], seed: int, size: int | None) -> li
 
 
 def _perform(run: Translator, job: Job, seed: int, size: int | None) -> None:
-    told = translate(run, job.condition, job.exemplar, exemplar_condition=job.exemplar_condition, seed=seed, size=size)
+    told = translate(
+        run,
+        job.condition,
+        job.exemplars,
+        exemplar_condition=job.exemplar_conditions or None,
+        regions=job.regions or None,
+        seed=seed,
+        size=size,
+    )
     pictures = [(told.image, job.out)]
     if job.figure is not None:
         pictures.append((told.figure(), job.figure))

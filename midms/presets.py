@@ -33,7 +33,7 @@ class Preset:
     Attributes:
         source: where it comes from.
         slots: slot to Spec; "refiner" is a sampler or absent.
-        loop: how the loop interleaves: `rematch`, `blend`, `size`.
+        loop: how the loop interleaves, by the names of `midms.policy.Policy`, and `size`.
         weights: slot to file below the package's `weights` folder, for parts that have weights of their own.
         obtain: how to get them where they are not shipped.
     """
@@ -79,7 +79,7 @@ def _released(data: str, schedule: str, **parts: Spec) -> Preset:
         }
         | steps
         | parts,
-        loop={"rematch": (0, 1), "blend": True, "size": 256},  # before steps 1 and 2,
+        loop={"rematch": (0, 1), "edit": "blend", "size": 256},  # before steps 1 and 2,
         weights={slot: f"{slot}.safetensors" for slot in ("features", "denoiser", "autoencoder")},
         obtain="`midms convert MIDMs.pth --config LDM.yaml --out FOLDER`, then build(..., weights=FOLDER)",
     )
@@ -122,7 +122,7 @@ PRESETS = {
             "denoiser": Spec("bridge", channels=8, condition_channels=2, stride=4, widths=(64, 96, 112), head_dim=16),
             "sampler": Spec("ddim", timesteps=(700, 350), schedule="cosine"),
         },
-        loop={"rematch": (), "blend": False, "size": 64},
+        loop={"rematch": (), "edit": "context", "size": 64},
         weights=FACES_WEIGHTS
         | {"confidence": "faces-64/confidence.safetensors", "denoiser": "faces-64/bridge.safetensors"},
     ),
@@ -135,7 +135,7 @@ PRESETS = {
             "sampler": Spec("ddim", timesteps=(311, 187, 125, 63), schedule="cosine"),
             "refiner": Spec("ddim", timesteps=(96, 64, 32), schedule="cosine", eta=1.0),
         },
-        loop={"rematch": (1, 2), "blend": True, "size": 64},
+        loop={"rematch": (1, 2), "edit": "blend", "size": 64},
         weights=FACES_WEIGHTS | {"denoiser": "faces-64/unconditional.safetensors"},
     ),
     "midm-celeba": _released(

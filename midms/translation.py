@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -14,9 +13,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from midms.figure import Line, Sheet, colour_map
-from midms.pictures import PictureError, called, native_size, read, resize, to_pil
-from midms.protocols import AnnotationReader, Autoencoder, ConditionExtractor, Match
-from midms.types import Draw, Fit, Moment, cells
+from midms.mosaic import side_by_side
+from midms.pictures import PictureError, native_size, to_pil
+from midms.protocols import Autoencoder, ConditionExtractor, Match
+from midms.reading import exemplars, mapped, masked
+from midms.types import Draw, Moment, cells
 
 LARGEST = 1024
 """Pixels of the shorter side beyond which nothing was ever tried."""
@@ -45,7 +46,7 @@ class Translator(Protocol):
 
     @property
     def trajectory(self) -> Callable[..., Iterator[Moment]]:
-        """(condition, exemplar, exemplar_condition, generator) to the moments of the loop."""
+        """(condition, exemplars, their conditions, generator, regions) to the moments of the loop."""
 
     def modules(self) -> list[nn.Module]:
         """The parts that have weights, which say where and how precisely to compute."""
@@ -62,7 +63,7 @@ class Translation:
         flow: (x, y) to add to a pixel of the result to find the pixel of the exemplar that the last match takes.
         correspondences: (x, y) in the result and (x, y) in the exemplar of the most telling points, in pixels.
         condition: the drawing as it was read, or a picture of the annotation.
-        exemplar: at the size at which it was matched.
+        exemplar: at the size at which it was matched; several side by side.
         stages: the predicted picture at each level.
     """
 
@@ -101,6 +102,7 @@ def translate(
     exemplar: object,
     *,
     exemplar_condition: object | None = None,
+    regions: Sequence[object] | None = None,
     seed: int | None = None,
     generator: torch.Generator | Draw | None = None,
     size: int | None = None,
@@ -113,8 +115,11 @@ def translate(
         run: a composed method, as `build` gives it.
         condition: the drawing, a `pictures.Picture`; or, where the method's condition is an `AnnotationReader`, what
             that reads: a label map, a photo with masks, keypoints.
-        exemplar: the picture whose colours and textures are wanted, a `pictures.Picture`.
-        exemplar_condition: the same of the exemplar; by default made from the exemplar itself, where that can be.
+        exemplar: the picture whose colours and textures are wanted, a `pictures.Picture`; or several in a list or
+            tuple, of which each part of the drawing takes from the one that is trusted most.
+        exemplar_condition: the same of the exemplar, or of each of several; by default made from the exemplar itself,
+            where that can be.
+        regions: for several exemplars a picture each, white where the drawing is to take from it.
         seed: of the noise; the same seed gives the same picture.
         generator: instead of a seed, where the noise comes from.
         size: pixels of the shorter side; by default the method's own.
@@ -131,21 +136,18 @@ def translate(
     size = run.size if size is None else size
     if not 8 * stride <= size <= LARGEST:
         raise PictureError(f"size: expected {8 * stride} to {LARGEST} pixels, got {size}")
-    wanted, drawing = _mapped(run.condition, condition, "condition", lambda shape: native_size(shape, size, stride))
-    picture = read(exemplar, "exemplar")
-    shape, exemplar_shape = _shape(wanted), native_size(_shape(picture), size, stride)
-    picture = resize(picture, exemplar_shape)
-    if exemplar_condition is None:
-        with _blaming(called(exemplar, "exemplar")):
-            offered = run.condition.photo(picture)
-    else:
-        offered, _ = _mapped(run.condition, exemplar_condition, "exemplar_condition", _exactly(exemplar_shape))
-    weights = next((p for module in run.modules() for p in module.parameters()), picture)
+    wanted, drawing = mapped(run.condition, condition, "condition", lambda shape: native_size(shape, size, stride))
+    shape = _shape(wanted)
+    pictures, offered = exemplars(run.condition, exemplar, exemplar_condition, size, stride)
+    masks = None if regions is None else masked(regions, shape, len(pictures))
+    weights = next((p for module in run.modules() for p in module.parameters()), wanted)
+    given = [xs and [x.to(weights) for x in xs] for xs in (pictures, offered, masks)]
     with torch.no_grad():
-        moments = list(run.trajectory(wanted.to(weights), picture.to(weights), offered.to(weights), generator))
+        moments = list(run.trajectory(wanted.to(weights), given[0], given[1], generator, given[2]))
         stages = [to_pil(run.autoencoder.decode(moment.step.x0)) for moment in moments]
         warp = to_pil(run.autoencoder.decode(moments[0].warp))
-    last = moments[-1]
+    last, shown = moments[-1], side_by_side(pictures, fill=1.0)
+    exemplar_shape = _shape(shown)
     confidence = _enlarge(last.trust.weight, shape)[0, 0].clamp(0, 1).float().cpu()
     flow = pixel_flow(last.match, shape, exemplar_shape, last.warp)[0].float().cpu()
     points = telling_points(confidence, wanted[0].float().cpu(), POINTS)
@@ -156,44 +158,9 @@ def translate(
         flow=flow,
         correspondences=correspondences(points, flow, exemplar_shape),
         condition=to_pil(drawing),
-        exemplar=to_pil(picture),
+        exemplar=to_pil(shown),
         stages=tuple(stages),
     )
-
-
-def _mapped(
-    extractor: ConditionExtractor, source: object, name: str, fit: Fit
-) -> tuple[Float[Tensor, "1 k y x"], Float[Tensor, "1 3 Y X"]]:
-    """The map of a condition of any kind, and a picture of it."""
-    if isinstance(extractor, AnnotationReader):
-        found = extractor.read(source, name, fit)
-        return found, extractor.picture(found)
-    drawing = read(source, name)
-    with _blaming(called(source, name)):
-        return extractor.drawing(drawing, fit(_shape(drawing))), drawing
-
-
-def _exactly(wanted: tuple[int, int]) -> Fit:
-    """To this size, if that does not distort."""
-
-    def fit(shape: tuple[int, int]) -> tuple[int, int]:
-        if not 0.9 < shape[0] * wanted[1] / (shape[1] * wanted[0]) < 1.1:
-            raise PictureError(
-                f"exemplar_condition: is {shape[1]} x {shape[0]} pixels, expected the exemplar's proportions, "
-                f"{wanted[1]} : {wanted[0]}"
-            )
-        return wanted
-
-    return fit
-
-
-@contextmanager
-def _blaming(name: str) -> Iterator[None]:
-    """What is wrong with a picture is said with its name."""
-    try:
-        yield
-    except ValueError as error:
-        raise PictureError(f"{name}: {error}") from None
 
 
 def _shape(image: Float[Tensor, "b c Y X"]) -> tuple[int, int]:

@@ -98,7 +98,7 @@ class Moment:
     """What the loop knew at one level, after any re-matching.
 
     Attributes:
-        step: the half step, its x0 already mixed with the new warp where the loop blends.
+        step: the half step, its x0 already as the policy edits it.
         match: the match in force.
         warp: the exemplar's latent under that match.
         trust: the confidence in it.

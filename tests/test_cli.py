@@ -210,8 +210,8 @@ def test_folders_write_what_is_good_and_report_what_is_not(folder: Path, capsys:
 
 
 def names(folder: Path, condition: str, exemplar: str) -> list[tuple[str, str, str]]:
-    jobs = plan(folder / condition, folder / exemplar, folder / "results", None)
-    return [(job.condition.name, job.exemplar.name, job.out.name) for job in jobs]
+    jobs = plan(folder / condition, [folder / exemplar], folder / "results", None)
+    return [(job.condition.name, job.exemplars[0].name, job.out.name) for job in jobs]
 
 
 def test_how_folders_are_paired(folder: Path) -> None:

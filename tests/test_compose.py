@@ -20,6 +20,7 @@ from midms.diffusion.ddpm import DDPM
 from midms.loop import MatchingInterleavedDiffusion
 from midms.matching.correlation import Correlation
 from midms.matching.optimal_transport import OptimalTransport
+from midms.policy import Policy
 from midms.presets import PRESETS, Preset
 from midms.types import Context, Level
 
@@ -45,7 +46,7 @@ TOY = Preset(
         "autoencoder": Spec("toy"),
         "refiner": Spec("ddpm", timesteps=(100, 50), schedule="linear"),
     },
-    loop={"rematch": (1,), "blend": True, "size": 16},
+    loop={"rematch": (1,), "edit": "blend", "size": 16},
 )
 
 
@@ -69,7 +70,7 @@ def test_a_preset_as_it_is() -> None:
     run = build("toy")
     assert run.matcher == Correlation(temperature=0.1)
     assert run.sampler == DDIM((600, 400, 200), "linear") and run.refiner == DDPM((100, 50), "linear")
-    assert (run.rematch, run.blend, run.size, run.name, run.notes) == ((1,), True, 16, "toy", ())
+    assert (run.policy, run.size, run.name, run.notes) == (Policy((1,)), 16, "toy", ())
     assert run.denoiser.gain == 0.5 and not run.denoiser.training
     assert torch.isfinite(run(*pictures())).all()
 
@@ -85,8 +86,8 @@ def test_a_slot_by_name_by_spec_or_as_an_object() -> None:
 
 
 def test_the_loops_own_settings() -> None:
-    run = build("toy", refiner=None, rematch=(0, 2), blend=False, size=32)
-    assert (run.refiner, run.rematch, run.blend, run.size) == (None, (0, 2), False, 32)
+    run = build("toy", refiner=None, rematch=(0, 2), edit="context", size=32)
+    assert (run.refiner, run.policy, run.size) == (None, Policy((0, 2), edit="context"), 32)
 
 
 def test_another_sampler_keeps_what_the_denoiser_was_trained_for() -> None:
@@ -118,7 +119,7 @@ def test_all_mistakes_at_once() -> None:
     assert lines[0] == "build('tooy'): 7 mistakes:" and len(lines) == 8
     expected = (
         r"no preset is called 'tooy'\. Did you mean 'toy'\? Known: midm-faces, .*, toy\.",
-        r"no slot is called 'macher'\. Did you mean 'matcher'.* Known: condition, .*, rematch, blend, size, weights\.",
+        r"no slot is called 'macher'\. Did you mean 'matcher'.* Known: condition, .*, rematch, edit, .*, weights\.",
         r"weights: there is no folder /no/such/folder",
         r"matcher: no matcher is called 'corelation'\. Did you mean 'correlation'\?",
         r"features: .*'latent_chanels'\. Did you mean 'latent_channels'.* Signature: toy\(latent_channels: int = 5",
@@ -131,10 +132,11 @@ def test_all_mistakes_at_once() -> None:
 
 @pytest.mark.usefixtures("unchecked")
 def test_mistakes_of_settings_and_between_parts_at_once() -> None:
-    message = mistakes(autoencoder=Pooled(channels=3, stride=8), condition=Maps(channels=1), rematch=(7,), blend=1)
+    message = mistakes(autoencoder=Pooled(channels=3, stride=8), condition=Maps(channels=1), rematch=(7,), size=3)
     assert "parts disagree on latent channels: autoencoder 3, features 5, denoiser 5" in message
     assert "parts disagree on condition channels: condition 1, features 2" in message
-    assert "loop: rematch must be a tuple of levels out of [0, 1, 2], got (7,); blend must be True or False" in message
+    assert "loop: rematch must be levels out of [0, 1, 2], got (7,); size must be at least 16 pixels, got 3" in message
+    assert "loop: edit must be one of blend, replace, guide, context, got 'blnd'" in mistakes(edit="blnd", macher="x")
     assert mistakes(sampler=Spec("ddim", timesteps=(300,))).endswith("levels out of [0], got (1,)")
 
 

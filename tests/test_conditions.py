@@ -258,12 +258,12 @@ def test_folders_of_keypoints(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for name in ("a", "b"):
             (tmp_path / folder / f"{name}.{suffix}").touch()
-    jobs = plan(tmp_path / "poses", tmp_path / "pictures", tmp_path / "out", None, tmp_path / "their-poses")
+    jobs = plan(tmp_path / "poses", [tmp_path / "pictures"], tmp_path / "out", None, tmp_path / "their-poses")
     assert [job.condition.name for job in jobs] == ["a.json", "b.json"]
-    assert [job.exemplar_condition for job in jobs] == [tmp_path / "their-poses" / f"{n}.json" for n in "ab"]
+    assert [job.exemplar_conditions for job in jobs] == [(tmp_path / "their-poses" / f"{n}.json",) for n in "ab"]
     (tmp_path / "their-poses" / "b.json").unlink()
     with pytest.raises(PictureError, match=r"their-poses: no condition of the exemplar b\.png"):
-        plan(tmp_path / "poses", tmp_path / "pictures", tmp_path / "out", None, tmp_path / "their-poses")
+        plan(tmp_path / "poses", [tmp_path / "pictures"], tmp_path / "out", None, tmp_path / "their-poses")
 
 
 @pytest.mark.parametrize("antialias", [False, True])

@@ -17,6 +17,7 @@ from midms.diffusion.ddim import DDIM
 from midms.diffusion.ddpm import DDPM
 from midms.matching.correlation import Correlation
 from midms.matching.optimal_transport import OptimalTransport
+from midms.policy import Policy
 from midms.types import Context, Moment
 
 
@@ -54,9 +55,9 @@ def flat(run: Run, condition: Tensor, exemplar: Tensor, draws: list[Tensor]) -> 
         for level, following in zip(sampler.levels, [*sampler.levels[1:], None], strict=True):
             x0 = run.denoiser(x, level, Context(carried, condition, trust))
             eps = (x - level.signal * x0) / level.noise
-            if level.index in run.rematch and not refining:
+            if level.index in run.policy.rematch and not refining:
                 carried, trust = warp(run.features.iterate(x0, wanted), offered.again)
-                if run.blend:
+                if run.policy.edit == "blend":
                     x0 = trust * carried + (1 - trust) * x0
             found.append(x0)
             if following and isinstance(sampler, DDIM):
@@ -72,11 +73,11 @@ def flat(run: Run, condition: Tensor, exemplar: Tensor, draws: list[Tensor]) -> 
 
 COMPOSITIONS: dict[str, dict[str, Any]] = {
     "no re-matching": {},
-    "re-matching, blended": {"rematch": (0, 2)},
-    "re-matching for the denoiser alone": {"rematch": (0, 1), "blend": False},
-    "ancestral": {"sampler": DDPM((700, 350, 100)), "rematch": (1,)},
-    "last pass": {"refiner": DDIM((150, 60)), "rematch": (1,)},
-    "ancestral last pass": {"refiner": DDPM((150, 100, 50)), "rematch": (0, 1, 2)},
+    "re-matching, blended": {"policy": Policy((0, 2))},
+    "re-matching for the denoiser alone": {"policy": Policy((0, 1), edit="context")},
+    "ancestral": {"sampler": DDPM((700, 350, 100)), "policy": Policy((1,))},
+    "last pass": {"refiner": DDIM((150, 60)), "policy": Policy((1,))},
+    "ancestral last pass": {"refiner": DDPM((150, 100, 50)), "policy": Policy((0, 1, 2))},
 }
 
 
@@ -100,7 +101,7 @@ def iter_draws(drawn: list[Tensor]) -> Callable[[tuple[int, ...]], Tensor]:
 
 
 def test_moments_say_what_happened() -> None:
-    run = Run(rematch=(1,), refiner=DDIM((150, 60)))
+    run = Run(policy=Policy((1,)), refiner=DDIM((150, 60)))
     moments = list(run.trajectory(*pictures(), generator=Recorder()))
     assert [moment.stage for moment in moments] == ["loop"] * 3 + ["refine"] * 2
     assert [moment.rematched for moment in moments] == [False, True, False, False, False]
@@ -133,7 +134,7 @@ def test_a_condition_for_the_exemplar_is_used_and_by_default_made_from_it() -> N
 
 def test_gradients_flow_through_every_moment() -> None:
     """Against central differences along a direction, through two matches, the blend and a last pass."""
-    run = Run(rematch=(0, 1), refiner=DDPM((150, 60)))
+    run = Run(policy=Policy((0, 1)), refiner=DDPM((150, 60)))
     condition, exemplar = pictures(batch=1)
     exemplar.requires_grad_()
     weights = torch.randn(CHANNELS, 4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -188,7 +189,7 @@ def test_seeds_decide() -> None:
 
 
 def test_a_batch_is_its_pictures_one_by_one() -> None:
-    run, (condition, exemplar) = Run(rematch=(1,)), pictures(batch=3)
+    run, (condition, exemplar) = Run(policy=Policy((1,))), pictures(batch=3)
     draw = Recorder()
     together = run(condition, exemplar, generator=draw)
     for i in range(3):
@@ -210,7 +211,7 @@ class Degenerate(Mixed):
 @pytest.mark.parametrize("matcher", [Correlation(), OptimalTransport()], ids=["correlation", "optimal-transport"])
 @pytest.mark.parametrize("confidence", [Cycle(), Calibrated().double()], ids=["cycle", "calibrated"])
 def test_degenerate_features_never_reach_the_picture(value: float, matcher: Any, confidence: Any) -> None:
-    run = Run(features=Degenerate(value=value), matcher=matcher, confidence=confidence, rematch=(0, 1))
+    run = Run(features=Degenerate(value=value), matcher=matcher, confidence=confidence, policy=Policy((0, 1)))
     for moment in run.trajectory(*pictures(), generator=Recorder()):
         assert torch.isfinite(moment.step.x0).all()
         assert ((moment.trust.weight >= 0) & (moment.trust.weight <= 1)).all()

@@ -16,6 +16,7 @@ from midms.diffusion.ddim import DDIM
 from midms.loop import MatchingInterleavedDiffusion
 from midms.matching.correlation import Correlation
 from midms.matching.optimal_transport import OptimalTransport
+from midms.policy import Policy
 from midms.types import Confidence, Features
 
 
@@ -54,6 +55,19 @@ BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]]
         lambda g: {"exemplar_condition": g["exemplar"]},
         r"exemplar_condition is .*, expected floats \[b, 2",
     ),
+    "none": (lambda g: {"exemplar": []}, "expected one for each of 0 exemplars"),
+    "one of several": (
+        lambda g: {"exemplar": [g["exemplar"], g["exemplar"][:, :2]]},
+        r"exemplar\[1\] is .*\(2, 2, 20, 12\), expected floats \[b, 3",
+    ),
+    "maps of several": (
+        lambda g: {"exemplar": [g["exemplar"]] * 2, "exemplar_condition": [g["exemplar"][:, :2]]},
+        "exemplar_condition has 1 maps, expected one for each of 2 exemplars",
+    ),
+    "regions": (
+        lambda g: {"exemplar": [g["exemplar"]] * 2, "regions": [g["condition"][:, :1]]},
+        "regions has 1 masks, expected one for each of 2 exemplars",
+    ),
     "an integer": (lambda g: {"generator": 3}, "generator must be a torch.Generator or a callable, got 3"),
     "draws": (
         lambda g: {"generator": lambda shape: torch.zeros(1)},
@@ -71,16 +85,16 @@ def test_bad_input_is_named(spoil: Callable[[dict[str, Tensor]], dict[str, Any]]
 
 @pytest.mark.usefixtures("unchecked")
 def test_settings_are_checked_together() -> None:
+    with pytest.raises(ValueError, match=r"rematch must be levels out of \[0, 1, 2\], got \(1, 3\); size .* got 7"):
+        Run(policy=Policy((1, 3)), size=7)
     with pytest.raises(
-        ValueError, match=r"rematch must be a tuple of levels out of \[0, 1, 2\], got \(1, 3\); blend .* size"
+        ValueError, match=r"rematch must be a tuple of levels, got \[0\]; edit .*; look .*; guid.*; style"
     ):
-        Run(rematch=(1, 3), blend="yes", size=7)
-    with pytest.raises(ValueError, match="rematch must be a tuple"):
-        Run().replace(rematch=[0])
+        Run().replace(rematch=[0], edit="blnd", look=0, guidance=-1, style=2)
 
 
 def test_moving_and_describing() -> None:
-    run = Run(confidence=Calibrated(), rematch=(1,), name="mine", notes=("random weights",))
+    run = Run(confidence=Calibrated(), policy=Policy((1,)), name="mine", notes=("random weights",))
     assert run.modules() == [run.confidence, run.denoiser]
     assert run.to(torch.float32) is run
     assert {p.dtype for module in run.modules() for p in module.parameters()} == {torch.float32}
@@ -89,7 +103,7 @@ def test_moving_and_describing() -> None:
     for shown in ("mine", *parts, "rematch=(1,)", "note: random weights"):
         assert shown in text
     changed = run.replace(rematch=(), matcher=OptimalTransport())
-    assert changed.rematch == () and changed.denoiser is run.denoiser and run.rematch == (1,)
+    assert changed.policy.rematch == () and changed.denoiser is run.denoiser and run.policy.rematch == (1,)
 
 
 def test_parts_need_not_know_of_us() -> None:

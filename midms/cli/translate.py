@@ -30,7 +30,20 @@ def add(commands: Commands) -> None:
         help="the sketch, or a folder of sketches; or a label map, a photo with masks, keypoints, as the preset wants",
     )
     one.add_argument(
-        "--exemplar", type=Path, required=True, metavar="PICTURE", help="the picture, or a folder of pictures"
+        "--exemplar",
+        type=Path,
+        required=True,
+        action="append",
+        metavar="PICTURE",
+        help="the picture, or a folder of pictures; given several times, each part takes from the likeliest of them",
+    )
+    one.add_argument(
+        "--region",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="MASK",
+        help="for several exemplars, one each in their order: white where the sketch takes from it",
     )
     one.add_argument(
         "--exemplar-condition",
@@ -43,6 +56,7 @@ def add(commands: Commands) -> None:
     )
     one.add_argument("--figure", type=Path, metavar="FIG.png", help="also draw how it came about")
     composition(one)
+    one.add_argument("--style", type=float, metavar="S", help="0 keeps to the sketch, 1 to the picture (default 0.5)")
     for slot in SLOTS:
         one.add_argument(f"--{slot}", metavar=slot[0].upper(), help=f"another {slot}, see `midms list {slot}`")
     one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the noise (default 0)")
@@ -54,8 +68,8 @@ def add(commands: Commands) -> None:
 def _translate(args: argparse.Namespace) -> int:
     from midms.folders import perform, plan
 
-    jobs = plan(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition)
-    run = composed(args, **{slot: name for slot in SLOTS if (name := getattr(args, slot)) is not None})
+    jobs = plan(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region)
+    run = composed(args, **{slot: wish for slot in (*SLOTS, "style") if (wish := getattr(args, slot)) is not None})
     failures = perform(run, jobs, args.seed, args.size)
     for failure in failures:
         complain(failure)

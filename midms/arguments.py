@@ -1,0 +1,127 @@
+"""What the loop is given: checked, told by name, in the one form that the loop works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from midms.types import Draw
+
+OneOrMore: TypeAlias = Tensor | Sequence[Tensor]
+"""A batch of pictures or maps [b c Y X], or one such batch for each of several exemplars."""
+
+
+def exemplars(
+    condition: Float[Tensor, "b k Y X"],
+    exemplar: OneOrMore,
+    exemplar_condition: OneOrMore | None,
+    regions: Sequence[Tensor] | None,
+    channels: int,
+    stride: int,
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """The exemplars and what was given of their conditions, when everything is as the loop can take it.
+
+    Args:
+        condition: map.
+        exemplar: a batch of pictures, or one for each of several exemplars.
+        exemplar_condition: as many maps, or None.
+        regions: a mask [b 1 Y X] for each of several exemplars, or None.
+        channels: that maps must have.
+        stride: that sides must be divisible by.
+
+    Raises:
+        ValueError: something is not; names the argument.
+    """
+    check("condition", condition, channels, stride, condition)
+    pictures = _list(exemplar)
+    maps = [None] * len(pictures) if exemplar_condition is None else _list(exemplar_condition)
+    if not pictures or len(maps) != len(pictures):
+        raise ValueError(f"exemplar_condition has {len(maps)} maps, expected one for each of {len(pictures)} exemplars")
+    for i, (picture, drawn) in enumerate(zip(pictures, maps, strict=True)):
+        which = "" if isinstance(exemplar, Tensor) else f"[{i}]"
+        check(f"exemplar{which}", picture, 3, stride, condition)
+        if drawn is not None:
+            check(f"exemplar_condition{which}", drawn, channels, stride, condition)
+            if drawn.shape[-2:] != picture.shape[-2:]:
+                raise ValueError(
+                    f"exemplar_condition{which} is {tuple(drawn.shape[-2:])} pixels, "
+                    f"expected the exemplar's {tuple(picture.shape[-2:])}"
+                )
+    if regions is not None and len(regions) != len(pictures):
+        raise ValueError(f"regions has {len(regions)} masks, expected one for each of {len(pictures)} exemplars")
+    for i, region in enumerate(regions or ()):
+        check(f"regions[{i}]", region, 1, 1, condition)
+    return pictures, maps
+
+
+def _list(one_or_more: OneOrMore) -> list[Any]:
+    return [one_or_more] if isinstance(one_or_more, Tensor) else list(one_or_more)
+
+
+def check(name: str, value: Tensor, channels: int, stride: int, like: Tensor) -> None:
+    """Find out whether a tensor can be an argument of the loop.
+
+    Args:
+        name: of the argument.
+        value: a batch of pictures or maps.
+        channels: that it must have.
+        stride: that its sides must be divisible by.
+        like: has the batch size, type and device that it must have.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if value.ndim != 4 or value.shape[1] != channels or not value.is_floating_point():
+        raise ValueError(
+            f"{name} is {value.dtype} {tuple(value.shape)}, expected floats [b, {channels}, height, width]"
+        )
+    if any(side % stride or side < 2 * stride for side in value.shape[-2:]):
+        raise ValueError(
+            f"{name} is {tuple(value.shape[-2:])} pixels, expected multiples of {stride} from {2 * stride} on"
+        )
+    if len(value) != len(like) or len(value) == 0:
+        raise ValueError(f"{name} has a batch of {len(value)}, expected {len(like) or 'at least one'}")
+    if (value.dtype, value.device) != (like.dtype, like.device):
+        raise ValueError(f"{name} is {value.dtype} on {value.device}, the condition {like.dtype} on {like.device}")
+    if not torch.isfinite(value).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+
+
+def draws(generator: torch.Generator | Callable[[tuple[int, ...]], Tensor] | None, like: Tensor) -> Draw:
+    """A source of standard normals.
+
+    A generator of another device draws there, so that a seed gives the same picture everywhere.
+
+    Args:
+        generator: or a callable from shape to draw, or None for PyTorch's own.
+        like: has the type and device that draws should have.
+
+    Raises:
+        ValueError: it is none of these; or, when asked, the callable gives another shape.
+    """
+
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        if callable(generator):
+            noise = generator(shape)
+        else:
+            device = like.device if generator is None else generator.device
+            noise = torch.randn(shape, generator=generator, device=device, dtype=like.dtype)
+        if noise.shape != shape:
+            raise ValueError(f"generator gave {tuple(noise.shape)} when asked for {shape}")
+        return noise.to(like)
+
+    if not (generator is None or callable(generator) or isinstance(generator, torch.Generator)):
+        raise ValueError(f"generator must be a torch.Generator or a callable, got {generator!r}")
+    return draw
+
+
+def describe(part: Any) -> str:
+    """One line on a part: its repr, or how large it is if it has weights."""
+    if not isinstance(part, nn.Module):
+        return repr(part)
+    count = sum(parameter.numel() for parameter in part.parameters())
+    return f"{type(part).__name__} ({count:,} parameters)"

@@ -1,0 +1,118 @@
+"""When the exemplar is matched again, and what becomes of x0 then: data, and the arithmetic it stands for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.mistakes import Mistake
+from midms.types import Confidence, Step
+
+EDITS = ("blend", "replace", "guide", "context")
+LOOKS = ("x0", "latent")
+
+
+class NoGradient(Mistake, ValueError):
+    """A confidence that cannot guide, for it does not say in which direction it would grow."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How matching and diffusion interleave.
+
+    Attributes:
+        rematch: indices of the levels at which to match again.
+        edit: what becomes of the predicted x0 at these. "blend": it is overwritten by the new warp as far as that is
+            trusted (MIDMs, arXiv:2209.11047, sec. 3.4); "replace": wholly; "guide": it is moved towards a match that is
+            trusted more, along the gradient of the confidence through matcher and features; "context": it is left, the
+            new warp reaches the denoiser alone.
+        look: what is matched to the exemplar: the predicted "x0", as in the paper, or the noisy "latent" itself.
+        guidance: how far "guide" moves x0, as a share of its own size.
+        style: from structure to style. 0.5 leaves the trust as it was estimated; towards 1 the exemplar is believed
+            everywhere, towards 0 nowhere, and the denoiser draws from the condition what it does not believe.
+
+    Raises:
+        ValueError: a field is not as it should be; all that are not are listed.
+    """
+
+    rematch: tuple[int, ...] = ()
+    edit: str = "blend"
+    look: str = "x0"
+    guidance: float = 0.1
+    style: float = 0.5
+
+    def __post_init__(self) -> None:
+        wrong = []
+        if not isinstance(self.rematch, tuple) or not all(isinstance(index, int) for index in self.rematch):
+            wrong.append(f"rematch must be a tuple of levels, got {self.rematch!r}")
+        for name, known in (("edit", EDITS), ("look", LOOKS)):
+            if getattr(self, name) not in known:
+                wrong.append(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if not self.guidance >= 0:
+            wrong.append(f"guidance must not be negative, got {self.guidance!r}")
+        if not 0 <= self.style <= 1:
+            wrong.append(f"style must be between 0 and 1, got {self.style!r}")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
+    def dialled(self, trust: Confidence) -> Confidence:
+        """The trust as far as the dial lets it count."""
+        if self.style <= 0.5:
+            return trust if self.style == 0.5 else Confidence(2 * self.style * trust.weight)
+        return Confidence(trust.weight + (2 * self.style - 1) * (1 - trust.weight))
+
+    def edited(
+        self,
+        step: Step,
+        warp: Float[Tensor, "b c h w"],
+        trust: Confidence,
+        judge: Callable[[Float[Tensor, "b c h w"]], Confidence],
+    ) -> Step:
+        """The half step with its x0 as the policy would have it.
+
+        Args:
+            step: as predicted.
+            warp: the exemplar's latent under the new match.
+            trust: in it.
+            judge: from an x0 to the trust in the match it would get; asked by "guide" alone.
+
+        Raises:
+            NoGradient: the policy is to guide, and the confidence has no gradient.
+        """
+        if self.edit == "context":
+            return step
+        if self.edit == "guide":
+            return dataclasses.replace(step, x0=step.x0 + uphill(step.x0, judge, self.guidance))
+        return dataclasses.replace(step, x0=trust.blend(warp, step.x0) if self.edit == "blend" else warp)
+
+
+def uphill(
+    x0: Float[Tensor, "b c h w"], judge: Callable[[Float[Tensor, "b c h w"]], Confidence], share: float
+) -> Float[Tensor, "b c h w"]:
+    """A step along the gradient of the total trust, its root mean square a share of that of x0, sample by sample.
+
+    The direction is a constant for whoever differentiates through it.
+
+    Args:
+        x0: where to start.
+        judge: from an x0 to the trust in its match.
+        share: how far to go.
+
+    Raises:
+        NoGradient: the trust does not depend on x0 smoothly, as that of a mask.
+    """
+    with torch.enable_grad():
+        start = x0.detach().requires_grad_()
+        total = judge(start).weight.sum()
+        if not total.requires_grad:
+            raise NoGradient(
+                "guide: this confidence has no gradient; take a soft one: calibrated, or Spec('cycle', softness=0.02)"
+            )
+        (slope,) = torch.autograd.grad(total, start)
+    size, steepness = (x.square().mean((1, 2, 3), keepdim=True).sqrt() for x in (x0.detach(), slope))
+    return torch.where(steepness > 0, share * size / steepness.clamp(min=torch.finfo(x0.dtype).tiny) * slope, 0)

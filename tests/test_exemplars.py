@@ -1,0 +1,138 @@
+"""Several exemplars at once, by region or by trust, as tensors, pictures and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from standins import Run, pictures
+from test_cli import folder, size, translate
+from test_loop import Recorder
+from test_translation import Run as Shifting
+from test_translation import drawing, photo
+from torch import Tensor
+
+from midms import build
+from midms.catalog import available
+from midms.confidence.always import Always
+from midms.diffusion.ddim import DDIM
+from midms.matching import MATCHERS
+from midms.mosaic import compare, side_by_side
+from midms.pictures import PictureError
+from midms.policy import Policy
+
+__all__ = ["folder"]
+
+ONE = DDIM((600,))
+
+
+def several() -> tuple[Tensor, list[Tensor]]:
+    condition, first = pictures()
+    second = torch.rand(2, 3, 12, 28, generator=torch.Generator().manual_seed(16), dtype=torch.float64) * 2 - 1
+    return condition, [first, second]
+
+
+def test_one_exemplar_in_a_list_is_that_exemplar() -> None:
+    (condition, exemplar), run = pictures(), Run(policy=Policy((1,)))
+    alone = run(condition, exemplar, generator=Recorder())
+    assert torch.equal(run(condition, [exemplar], generator=Recorder()), alone)
+
+
+def test_regions_say_which_exemplar_a_cell_takes_from() -> None:
+    """Left half from the one, right half from the other: the warp is that of each alone."""
+    run, (condition, exemplars) = Run(sampler=ONE, policy=Policy((0,))), several()
+    left = torch.zeros(2, 1, 16, 24, dtype=torch.float64)
+    left[..., :12] = 1
+    (moment,) = run.trajectory(condition, exemplars, regions=[left, 1 - left], generator=Recorder())
+    firsts = [next(Run(sampler=ONE).trajectory(condition, one, generator=Recorder())) for one in exemplars]
+    (start,) = Run(sampler=ONE).trajectory(condition, exemplars, regions=[left, 1 - left], generator=Recorder())
+    for there, expected in (("warp", [f.warp for f in firsts]), ("trust", [f.trust.weight for f in firsts])):
+        found = getattr(start, there) if there == "warp" else start.trust.weight
+        torch.testing.assert_close(found[..., :3], expected[0][..., :3])
+        torch.testing.assert_close(found[..., 3:], expected[1][..., 3:])
+    assert moment.match.grid == (4, 6) and moment.match.transpose().grid == (5, 3 + 7)
+
+
+def test_without_regions_the_most_trusted_exemplar_wins() -> None:
+    run, (condition, exemplars) = Run(sampler=ONE), several()
+    moment = next(run.trajectory(condition, exemplars, generator=Recorder()))
+    firsts = [next(run.trajectory(condition, one, generator=Recorder())) for one in exemplars]
+    trusts = torch.cat([first.trust.weight for first in firsts], 1)
+    wins = (trusts[:, 1:] > trusts[:, :1]).double()
+    assert 0 < wins.mean() < 1, "neither wins everywhere"
+    torch.testing.assert_close(moment.warp, wins * firsts[1].warp + (1 - wins) * firsts[0].warp)
+    torch.testing.assert_close(moment.trust.weight, trusts.amax(1, keepdim=True))
+    tie = next(run.replace(confidence=Always()).trajectory(condition, exemplars, generator=Recorder()))
+    torch.testing.assert_close(tie.warp, moment.warp, msg="where all are trusted alike, the more similar wins")
+
+
+@pytest.mark.parametrize("name", list(MATCHERS))
+def test_a_mosaic_is_a_match(name: str) -> None:
+    """A mosaic's rows are an expectation over all exemplars side by side, and its transpose goes back."""
+    numbers = torch.Generator().manual_seed(0)
+    query, *keys = (
+        torch.randn(2, 9, h, w, generator=numbers, dtype=torch.float64) for h, w in ((3, 4), (2, 5), (4, 3))
+    )
+    match, trust = compare(MATCHERS.create(name), Always(), query, keys, None)
+    back = match.transpose()
+    assert back.grid == (4, 8) and back.transpose() is match and torch.all(trust.weight == 1)
+    ones = side_by_side([torch.ones(2, 1, *key.shape[-2:], dtype=torch.float64) for key in keys])
+    torch.testing.assert_close(match.apply(ones), torch.ones(2, 1, 3, 4, dtype=torch.float64))
+    torch.testing.assert_close(back.apply(torch.ones(2, 1, 3, 4, dtype=torch.float64)), ones)
+    assert (match.similarity().abs() <= 1 + 1e-9).all() and back.similarity().shape == (2, 1, 4, 8)
+    lone = compare(MATCHERS.create(name), Always(), query, keys[:1], None)[0]
+    torch.testing.assert_close(lone.apply(keys[0]), MATCHERS.create(name)(query, keys[0]).apply(keys[0]))
+
+
+@pytest.mark.parametrize("confidence", available("confidence"))
+def test_every_confidence_judges_several_exemplars(confidence: str) -> None:
+    run = build("midm-faces", confidence=confidence, rematch=(0,), edit="blend")
+    exemplars = [torch.rand(1, 3, 48, 32) * 2 - 1, torch.rand(1, 3, 32, 40) * 2 - 1]
+    assert run(torch.rand(1, 2, 32, 48), exemplars).isfinite().all()
+
+
+def test_pictures_of_several_exemplars() -> None:
+    """Two exemplars of two sizes, the upper half from the first: the picture is what each alone gives there."""
+    run, sketch, exemplars = Shifting(), drawing(64, 64), [photo(96, 64), photo(64, 80).rotate(180)]
+    top = Image.new("L", (32, 32))
+    top.paste(255, (0, 0, 32, 16))
+    told = run.translate(sketch, exemplars, regions=[top, Image.eval(top, lambda x: 255 - x)], seed=0)
+    alone = [run.translate(sketch, one, seed=0) for one in exemplars]
+    assert told.exemplar.size == (96 + 64, 80), "side by side"
+    for rows, one, offset in ((slice(0, 32), alone[0], 0), (slice(32, 64), alone[1], 96)):
+        assert np.array_equal(np.asarray(told.image)[rows], np.asarray(one.image)[rows])
+        inner = slice(rows.start + 4, rows.stop - 4)
+        torch.testing.assert_close(told.flow[0, inner, :32], one.flow[0, inner, :32] + offset, rtol=0, atol=1e-3)
+    assert told.figure().size[0] > alone[0].figure().size[0]
+
+
+def test_what_is_wrong_with_several_is_said() -> None:
+    run, sketch, exemplar = Shifting(), drawing(64, 64), photo(64, 64)
+    with pytest.raises(PictureError, match="region: got 1, expected one for each of 2 exemplars"):
+        run.translate(sketch, [exemplar, exemplar], regions=[exemplar])
+    with pytest.raises(PictureError, match="exemplar_condition: got one, expected one for each of 2 exemplars"):
+        run.translate(sketch, [exemplar, exemplar], exemplar_condition=sketch)
+    with pytest.raises(PictureError, match="exemplar 2: is 1 x 1 pixels"):
+        run.translate(sketch, [exemplar, Image.new("RGB", (1, 1))])
+
+
+@pytest.mark.usefixtures("folder")
+def test_several_exemplars_from_the_shell(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    top = Image.new("L", (120, 90))
+    top.paste(255, (0, 0, 120, 45))
+    top.save(folder / "top.png")
+    Image.eval(top, lambda x: 255 - x).save(folder / "bottom.png")
+    regions = ["--region", folder / "top.png", "--region", folder / "bottom.png"]
+    other = ["--exemplar", folder / "photos/b.jpg"]
+    assert translate(folder, *other, *regions, "--style", 0.8, "--figure", folder / "figure.png") == 0
+    assert size(folder / "out.png") == (84, 64) and (folder / "figure.png").exists()
+    assert translate(folder, *other, *regions, exemplar="photos", out="all") == 0
+    assert sorted(path.name for path in (folder / "all").iterdir()) == ["a.png", "b.png", "c.png"]
+    capsys.readouterr()
+    assert translate(folder, *other, *regions[:2]) == 2
+    assert "got 1 regions, expected one for each of 2 exemplars" in capsys.readouterr().err
+    assert translate(folder, "--style", 3) == 2
+    assert "style must be between 0 and 1, got 3.0" in capsys.readouterr().err
