@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from checkpoints_of_others import LDM, compvis
+from checkpoints_of_others import GOLDEN, LDM, compvis
 from diffusers import AutoencoderKL
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
-from torch import Tensor, nn
-from torch.nn.utils import spectral_norm
+from rule import fill, noise
+from safetensors.torch import load_file
+from torch import Tensor
 
 from midms import build, cli
 from midms.catalog import create
@@ -202,14 +204,6 @@ def test_scales_of_latents(state: dict[str, Tensor], tmp_path: Path) -> None:
         torch.testing.assert_close(scaled.decode(scaled.encode(image)), plain.decode(plain.encode(image)))
 
 
-class OldEncoder(nn.Module):
-    """A spectrally normalised layer as PyTorch once made it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = spectral_norm(nn.Conv2d(3, 8, 3, padding=1, bias=False))
-
-
 @torch.no_grad()
 def test_spectral_norms_are_divided_out_or_kept_to_train_on(state: dict[str, Tensor], tmp_path: Path) -> None:
     sizes = {"condition_channels": 6, "latent_channels": 3, "width": 8, "widths": (4, 8, 8), "hidden": 4, "blocks": 1}
@@ -242,3 +236,24 @@ def test_spectral_norms_are_divided_out_or_kept_to_train_on(state: dict[str, Ten
     vectors = {n: v.clone() for n, v in made[True].state_dict().items() if n.endswith("_u")}
     made[True].train().condition(condition)
     assert vectors and all(not torch.equal(made[True].state_dict()[n], v) for n, v in vectors.items() if "seg_enc" in n)
+
+
+@torch.no_grad()
+def test_churches_agree_with_compvis(tmp_path: Path) -> None:
+    """Blocks that resample, scaled and shifted by the timestep; as many heads at every level; a KL with a scale."""
+    shapes = {name: tuple(shape) for name, shape in json.loads((GOLDEN / "church.json").read_text()).items()}
+    own = {name: torch.from_numpy(array) for name, array in fill("church", shapes).items()}
+    torch.save({"state_dict": own | {"scale_factor": torch.tensor(0.25)}}, tmp_path / "model.ckpt")
+    source = convert(tmp_path / "model.ckpt", GOLDEN / "church.yaml")
+    assert set(source.report) == {"latents are scaled by 0.25", "the latents' scale, left out"}
+    made: dict[str, Any] = {}
+    for slot, spec in source.parts.items():
+        made[slot] = create(slot, spec.name, **spec.arguments).eval()
+        made[slot].load_state_dict(source.state(slot))
+    expected = load_file(GOLDEN / "church.safetensors")
+    x, image = (torch.from_numpy(noise("church", *what)) for what in (("x", (2, 4, 12, 8)), ("image", (1, 3, 16, 24))))
+    eps = made["denoiser"].network(x, torch.tensor([3, 400])).sample
+    latent = made["autoencoder"].encode(image.clamp(-1, 1))
+    decoded = made["autoencoder"].decode(latent)
+    for found, name in ((eps, "eps"), (latent / 0.25, "latent"), (decoded, "decoded")):
+        torch.testing.assert_close(found, expected[name], rtol=0, atol=3e-5)

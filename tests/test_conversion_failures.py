@@ -1,4 +1,4 @@
-"""Checkpoints that cannot be used: one line that says why, and nothing of them is run. Folders and the hub."""
+"""Checkpoints that cannot be used: one line that says why, and nothing of them is run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import pytest
 import torch
 import yaml
 from checkpoints_of_others import LDM, compvis
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel, VQModel
 from torch import Tensor
 
-from midms import build, cli
+from midms import cli
 from midms.checkpoints import CheckpointError
 from midms.conversion import convert, find
 
@@ -201,113 +200,3 @@ def test_what_is_no_checkpoint_at_all(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "bad.yaml: cannot be read as YAML" in complaint(capsys, *arguments)
     with pytest.raises(CheckpointError, match=r"model.pth: is a file; `midms convert .*model.pth --config"):
         find(tmp_path / "model.pth")
-
-
-@pytest.fixture
-def diffusers_folder(tmp_path: Path) -> tuple[Path, Any, Any]:
-    """A small latent diffusion as diffusers saves it, its scaling factor left to diffusers' wrong default."""
-    torch.manual_seed(0)
-    kinds = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")
-    unet = UNet2DModel(
-        in_channels=3,
-        out_channels=3,
-        block_out_channels=(32, 64),
-        down_block_types=kinds[0],
-        up_block_types=kinds[1],
-        layers_per_block=1,
-        attention_head_dim=16,
-    )
-    vq = VQModel(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(32, 32, 64),
-        latent_channels=3,
-        num_vq_embeddings=16,
-    )
-    assert vq.config.scaling_factor == 0.18215
-    vq.quantize.embedding.weight.data.normal_()
-    unet.save_pretrained(tmp_path / "unet")
-    vq.save_pretrained(tmp_path / "vqvae")
-    DDIMScheduler(beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear").save_pretrained(
-        tmp_path / "scheduler"
-    )
-    return tmp_path, unet.eval(), vq.eval()
-
-
-def same(run: Any, unet: Any, vq: Any) -> None:
-    """A run's networks give what diffusers' give; latents are not scaled."""
-    image, x = torch.rand(1, 3, 32, 48), torch.randn(1, 3, 8, 12)
-    with torch.no_grad():
-        latent = vq.encode(image).latents
-        torch.testing.assert_close(run.autoencoder.encode(image), latent)
-        torch.testing.assert_close(run.autoencoder.decode(latent), vq.decode(latent).sample)
-        for level in run.sampler.levels[:2]:
-            eps = (x - level.signal * run.denoiser(x, level, None)) / level.noise
-            torch.testing.assert_close(eps, unet(x, level.timestep).sample, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.filterwarnings("ignore:midm-celeba. random weights in features")
-def test_a_folder_of_diffusers(diffusers_folder: tuple[Path, Any, Any], unchecked: None) -> None:
-    folder, unet, vq = diffusers_folder
-    same(build("midm-celeba", weights=folder), unet, vq)
-    assert cli.main(["convert", str(folder), "--out", str(folder / "out")]) == 0
-    same(build("midm-celeba", weights=folder / "out"), unet, vq)
-
-
-@pytest.mark.filterwarnings("ignore:midm-celeba. random weights in features")
-def test_a_folder_of_an_older_diffusers(diffusers_folder: tuple[Path, Any, Any], unchecked: None) -> None:
-    """Pickled, and attention under its older names."""
-    folder, unet, vq = diffusers_folder
-    older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
-    for place, model in (("unet", unet), ("vqvae", vq)):
-        state = {}
-        for name, value in model.state_dict().items():
-            for new, old in older.items():
-                name = name.replace(f".{new}.", f".{old}.")
-            state[name] = value
-        torch.save(state, folder / place / "diffusion_pytorch_model.bin")
-        (folder / place / "diffusion_pytorch_model.safetensors").unlink()
-    same(build("midm-celeba", weights=folder), unet, vq)
-
-
-def test_a_kl_of_diffusers_keeps_its_scaling_factor(diffusers_folder: tuple[Path, Any, Any]) -> None:
-    folder = diffusers_folder[0]
-    for file in (folder / "vqvae").iterdir():
-        file.unlink()
-    (folder / "vqvae").rmdir()
-    AutoencoderKL(block_out_channels=(32,), latent_channels=3, scaling_factor=0.3).save_pretrained(folder / "vae")
-    source = convert(folder)
-    assert source.parts["autoencoder"].name == "kl" and source.parts["autoencoder"].arguments["scale"] == 0.3
-    assert source.state("autoencoder")
-
-
-@pytest.mark.filterwarnings("ignore:midm-celeba. random weights in features")
-def test_a_hub_id(diffusers_folder: tuple[Path, Any, Any], monkeypatch: pytest.MonkeyPatch, unchecked: None) -> None:
-    folder, unet, vq = diffusers_folder
-    asked = []
-
-    def download(name: str, allow_patterns: list[str]) -> str:
-        asked.append((name, allow_patterns))
-        return str(folder)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    torch.save(unet.state_dict(), folder / "unet" / "diffusion_pytorch_model.bin")
-    same(build("midm-celeba", weights="CompVis/ldm-celebahq-256"), unet, vq)
-    assert [name for name, _ in asked] == 2 * ["CompVis/ldm-celebahq-256"]
-    assert asked[1][1] == ["unet/diffusion_pytorch_model.bin"], "the second call fetches what has no safetensors"
-
-
-def test_a_hub_that_cannot_be_reached_says_which_folder_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(name: str, allow_patterns: list[str]) -> str:
-        raise ConnectionError("no route\nto host")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    expected = (
-        r"CompVis/ldm-celebahq-256: cannot be had from the hub \(no route to host\); a local copy of its folder would "
-        r"do, weights=FOLDER with unet/, vqvae/ or vae/, and scheduler/"
-    )
-    with pytest.raises(CheckpointError, match=expected):
-        find("CompVis/ldm-celebahq-256")
-    with pytest.raises(CheckpointError, match="there is no folder /no/such"):
-        find("/no/such")

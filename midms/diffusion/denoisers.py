@@ -64,6 +64,7 @@ def unet(
         up_block_types=tuple("AttnUpBlock2D" if attend else plain[1] for attend in reversed(attention)),
         attention_head_dim=min(attended) // heads if heads else head_dim,
         norm_num_groups=norm_groups,
+        attn_norm_num_groups=norm_groups,  # else the middle attention of `biggan` has no normalisation
         downsample_type="resnet" if biggan else "conv",
         upsample_type="resnet" if biggan else "conv",
         resnet_time_scale_shift="scale_shift" if biggan else "default",
