@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from midms.catalog import available, create, register
     from midms.compose import build
     from midms.presets import Spec
+    from midms.pretrained import from_pretrained
 
-__all__ = ["Spec", "available", "build", "create", "register"]
+__all__ = ["Spec", "available", "build", "create", "from_pretrained", "register"]
 __version__ = "0.1.0"
 
 _HOME = {
@@ -18,6 +19,7 @@ _HOME = {
     "available": "midms.catalog",
     "build": "midms.compose",
     "create": "midms.catalog",
+    "from_pretrained": "midms.pretrained",
     "register": "midms.catalog",
 }
 

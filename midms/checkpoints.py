@@ -60,13 +60,14 @@ def load_weights(module: nn.Module, path: Path) -> None:
     load_state(module, read_weights(path), str(path))
 
 
-def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, keep: bool = False) -> None:
     """The same for tensors by name.
 
     Args:
         module: to fill.
         state: its parameters and buffers.
         source: where they are from, for complaints.
+        keep: whether the module takes the precision of `state`, instead of keeping its own.
 
     Raises:
         CheckpointError: they do not fit.
@@ -81,6 +82,11 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str) -> N
             wrong.append(f"{name} is not finite")
     if wrong:
         raise CheckpointError(f"{source}: does not fit {type(module).__name__}: {'; '.join(sorted(wrong))}")
+    if keep:
+        for name, value in module.state_dict(keep_vars=True).items():
+            if value.is_floating_point() and state[name].is_floating_point():
+                value.data = value.data.to(state[name].dtype)
+        own = module.state_dict()
     module.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()})
 
 

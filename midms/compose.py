@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,10 @@ SHIPPED = Path(__file__).parent / "weights"
 class BuildError(Mistake, ValueError):
     """Everything wrong with one `build`, found in one go."""
 
+    def __init__(self, call: str, wrong: Sequence[str]) -> None:
+        text = wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *wrong])
+        super().__init__(f"{call}: {text}")
+
 
 def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> MatchingInterleavedDiffusion:
     """Compose a loop.
@@ -87,12 +91,35 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     """
     recipe = PRESETS.get(preset, PRESETS[USUAL])
     wrong = [] if preset in PRESETS else [unknown("preset", preset, PRESETS)]
-    wrong += [unknown("slot", name, [*SLOTS, *LOOP, "weights"]) for name in changes if name not in {*SLOTS, *LOOP}]
     source = None
     if weights is not None:
         with _noted(wrong, "weights"):
             source = find(weights)
             recipe = _sized(recipe, source) if source else recipe
+    run = compose(recipe, preset, changes, f"build({preset!r})", wrong)
+    notes = _load(recipe, run, source or weights)
+    for note in notes:
+        warnings.warn(f"{preset}: {note}", stacklevel=2)
+    return run.replace(notes=notes)
+
+
+def compose(
+    recipe: Preset, name: str, changes: Mapping[str, Any], call: str, known: Sequence[str] = ()
+) -> MatchingInterleavedDiffusion:
+    """The loop that a recipe and changes amount to, its weights as constructed.
+
+    Args:
+        recipe: every slot.
+        name: of the preset.
+        changes: slots and loop settings.
+        call: how mistakes are made, for the complaint.
+        known: mistakes that are known already.
+
+    Raises:
+        BuildError: all mistakes.
+    """
+    wrong = [*known]
+    wrong += [unknown("slot", name, [*SLOTS, *LOOP, "weights"]) for name in changes if name not in {*SLOTS, *LOOP}]
     specs: dict[str, Any] = {}
     for slot, wish in (recipe.slots | {slot: changes[slot] for slot in SLOTS if slot in changes}).items():
         with _noted(wrong, slot):
@@ -104,19 +131,16 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     if parts.keys() >= recipe.slots.keys():
         wrong += _disagreements(parts)
         wrong += _unanswered(parts["matcher"], parts["confidence"])
-        loop, policy = recipe.loop | {name: changes[name] for name in LOOP if name in changes}, Policy()
-        settings = {name: loop.pop(name) for name in POLICY if name in loop}
+        loop, policy = recipe.loop | {key: changes[key] for key in LOOP if key in changes}, Policy()
+        settings = {key: loop.pop(key) for key in POLICY if key in loop}
         with _noted(wrong, "loop"):
             policy = Policy(**settings)
         with _noted(wrong, "loop"):
-            run = MatchingInterleavedDiffusion(**parts, policy=policy, **loop, name=preset)
+            made_by = {slot: spec for slot, spec in specs.items() if isinstance(spec, Spec)}
+            run = MatchingInterleavedDiffusion(**parts, policy=policy, **loop, name=name, specs=made_by)
     if wrong:
-        text = wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *wrong])
-        raise BuildError(f"build({preset!r}): {text}")
-    notes = _load(recipe, specs, parts, source or weights)
-    for note in notes:
-        warnings.warn(f"{preset}: {note}", stacklevel=2)
-    return run.replace(notes=notes)
+        raise BuildError(call, wrong)
+    return run
 
 
 @contextmanager
@@ -220,15 +244,14 @@ def _sized(recipe: Preset, source: Source) -> Preset:
     return dataclasses.replace(recipe, slots=recipe.slots | source.parts | samplers)
 
 
-def _load(
-    recipe: Preset, specs: Mapping[str, Any], parts: Mapping[str, Any], weights: Source | str | Path | None
-) -> tuple[str, ...]:
+def _load(recipe: Preset, run: MatchingInterleavedDiffusion, weights: Source | str | Path | None) -> tuple[str, ...]:
     """Weights for the slots that are as in the preset; notes on those that stay without."""
     random, foreign, failed = [], [], []
-    for slot, part in parts.items():
-        if not isinstance(part, nn.Module) or not part.state_dict() or not isinstance(specs[slot], Spec):
+    for slot, spec in run.specs.items():
+        part = getattr(run, slot)
+        if not isinstance(part, nn.Module) or not part.state_dict():
             continue
-        if specs[slot] != recipe.slots.get(slot):
+        if spec != recipe.slots.get(slot):
             foreign.append(slot)
         elif slot in recipe.weights:
             try:

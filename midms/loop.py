@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from midms.arguments import OneOrMore, describe, draws, exemplars
 from midms.mosaic import compare, side_by_side
 from midms.policy import Policy
+from midms.presets import Spec
 from midms.protocols import (
     Autoencoder,
     ConditionExtractor,
@@ -25,6 +27,7 @@ from midms.protocols import (
     Matcher,
     Sampler,
 )
+from midms.saved import write
 from midms.translation import Translation, translate
 from midms.types import Confidence, Context, Draw, Level, Moment, Step
 
@@ -53,6 +56,7 @@ class MatchingInterleavedDiffusion:
         size: the shorter side in pixels that the weights were trained for.
         name: of the preset it came from.
         notes: what a user should know, such as parts that have random weights.
+        specs: slot to the name and arguments that its part was made from, where it was.
 
     Raises:
         ValueError: a setting is not as it should be; all that are not are listed.
@@ -70,6 +74,7 @@ class MatchingInterleavedDiffusion:
     size: int = 64
     name: str = ""
     notes: tuple[str, ...] = ()
+    specs: Mapping[str, Spec] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         levels = range(len(self.sampler.levels))
@@ -173,7 +178,22 @@ class MatchingInterleavedDiffusion:
         """The same composition with other fields, those of the policy among them."""
         policy = fields.pop("policy", self.policy)
         changes = {name: fields.pop(name) for name in POLICY if name in fields}
+        fields.setdefault("specs", {slot: spec for slot, spec in self.specs.items() if slot not in fields})
         return dataclasses.replace(self, policy=dataclasses.replace(policy, **changes), **fields)
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write the composition to a folder, for `midms.from_pretrained`: settings to read, weights as safetensors.
+
+        Args:
+            folder: made if need be.
+            dtype: in which weights are stored; by default each as it is, and loading gives the same bits.
+
+        Raises:
+            CheckpointError: a part was given ready-made, or an argument of it cannot be written; all are named.
+        """
+        parts = {slot: getattr(self, slot) for slot in PARTS}
+        loop = dataclasses.asdict(self.policy) | {"size": self.size}
+        write(Path(folder), self.name, parts, self.specs, loop, self.notes, dtype)
 
     def to(self, *target: Any, **options: Any) -> MatchingInterleavedDiffusion:
         """Move every part that has weights, as `nn.Module.to`; returns itself."""

@@ -51,7 +51,10 @@ def command(
 def composition(added: argparse.ArgumentParser) -> None:
     """The options that `composed` reads."""
     added.add_argument(
-        "--preset", default="midm-faces", metavar="P", help="see `midms list preset` (default midm-faces)"
+        "--preset",
+        default="midm-faces",
+        metavar="P",
+        help="see `midms list preset` (default midm-faces); or a folder that run.save_pretrained wrote",
     )
     added.add_argument("--weights", type=Path, metavar="DIR", help="weights of your own, as `midms train` leaves them")
     added.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
@@ -60,10 +63,15 @@ def composition(added: argparse.ArgumentParser) -> None:
 def composed(args: argparse.Namespace, **changes: Any) -> MatchingInterleavedDiffusion:
     """Compose what the options say, with notes for the user as lines on stderr."""
     from midms.compose import build
+    from midms.pretrained import from_pretrained
+    from midms.saved import CONFIG
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        run = build(args.preset, weights=args.weights, **changes)
+        if Path(args.preset, CONFIG).is_file() and args.weights is None:
+            run = from_pretrained(args.preset, **changes)
+        else:
+            run = build(args.preset, weights=args.weights, **changes)
     for note in dict.fromkeys(str(note.message) for note in notes if note.category is UserWarning):
         print(f"midms: note: {note}", file=sys.stderr)
     return run.to(device(args.device))

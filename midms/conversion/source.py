@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -14,6 +13,7 @@ import midms
 from midms.checkpoints import CheckpointError, read_weights, save_state
 from midms.files import whole
 from midms.presets import Spec
+from midms.saved import read_json, tupled
 
 CONFIG = "config.json"
 REPORT = "report.txt"
@@ -75,30 +75,10 @@ def read(folder: Path) -> Source:
     content = read_json(folder / CONFIG)
     try:
         parts = {
-            slot: Spec(part["name"], **{name: _tupled(value) for name, value in part["arguments"].items()})
+            slot: Spec(part["name"], **{name: tupled(value) for name, value in part["arguments"].items()})
             for slot, part in content["parts"].items()
         }
         schedule = content["schedule"]
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG}: not as `midms convert` writes it ({error!r})") from None
     return Source(str(folder), parts, schedule, lambda slot: read_weights(folder / f"{slot}.safetensors"))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A file with keys and values.
-
-    Raises:
-        CheckpointError: it cannot be read as such.
-    """
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error})") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected keys and values")
-    return content
-
-
-def _tupled(value: Any) -> Any:
-    """Lists as the tuples that they were."""
-    return tuple(map(_tupled, value)) if isinstance(value, list) else value
