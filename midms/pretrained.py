@@ -7,11 +7,12 @@ from typing import Any
 
 from midms.catalog import KINDS
 from midms.checkpoints import CheckpointError, load_state, read_weights
-from midms.compose import SLOTS, BuildError, compose
+from midms.compose import BuildError, compose
 from midms.loop import MatchingInterleavedDiffusion
 from midms.presets import Preset
 from midms.registry import unknown
 from midms.saved import Saved, read, weights_file
+from midms.slots import SLOTS
 
 
 def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleavedDiffusion:

@@ -1,0 +1,100 @@
+"""The slots of a composition, and whether parts fit them and each other."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from midms.protocols import (
+    Autoencoder,
+    ConditionExtractor,
+    ConfidenceEstimator,
+    Denoiser,
+    FeatureExtractor,
+    Matcher,
+    Sampler,
+    Unanswered,
+)
+
+SLOTS: dict[str, tuple[str, type]] = {
+    "condition": ("condition", ConditionExtractor),
+    "features": ("features", FeatureExtractor),
+    "matcher": ("matcher", Matcher),
+    "confidence": ("confidence", ConfidenceEstimator),
+    "denoiser": ("denoiser", Denoiser),
+    "sampler": ("sampler", Sampler),
+    "autoencoder": ("autoencoder", Autoencoder),
+    "refiner": ("sampler", Sampler),
+}
+"""Slot to the kind of part it takes and the protocol that this must satisfy."""
+FACTS = {
+    "latent channels": {"autoencoder": "channels", "features": "latent_channels", "denoiser": "channels"},
+    "condition channels": {
+        "condition": "channels",
+        "features": "condition_channels",
+        "denoiser": "condition_channels",
+    },
+    "pixels a latent cell": {"autoencoder": "stride", "features": "stride", "denoiser": "stride"},
+}
+"""What parts must agree on, where they declare it: a fact, and the attribute by which each slot tells it."""
+
+
+def misfit(slot: str, part: Any) -> str:
+    """Why a part cannot be in this slot: what it lacks, or what cannot be called as the slot's protocol says; or ""."""
+    protocol = SLOTS[slot][1]
+    if part is None and slot == "refiner":
+        return ""
+    if isinstance(part, type):
+        return f"{part.__name__} is a class, expected an instance of it"
+    members = {name: value for name, value in vars(protocol).items() if name == "__call__" or not name.startswith("_")}
+    lacking = [name for name in members if not hasattr(part, name)]
+    if lacking:
+        return f"{type(part).__name__} is no {protocol.__name__}: it lacks {', '.join(lacking)}"
+    for name, member in members.items():
+        if inspect.isfunction(member) and not _accepts(
+            part, name, arguments := [*inspect.signature(member).parameters][1:]
+        ):
+            return f"{type(part).__name__} is no {protocol.__name__}: cannot call {name}({', '.join(arguments)})"
+    return ""
+
+
+def _accepts(part: Any, name: str, arguments: list[str]) -> bool:
+    """Whether a method can be called with so many arguments."""
+    if isinstance(part, nn.Module) and name == "__call__":
+        if type(part).forward is nn.Module.forward:
+            return False
+        name = "forward"
+    try:
+        inspect.signature(getattr(part, name)).bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def disagreements(parts: Mapping[str, Any]) -> list[str]:
+    """The facts that parts do not agree on."""
+    wrong = []
+    for fact, attributes in FACTS.items():
+        told = {slot: getattr(parts[slot], name, None) for slot, name in attributes.items()}
+        values = [value for value in told.values() if value is not None]
+        if any(value != values[0] for value in values):
+            told_by = ", ".join(f"{slot} {value}" for slot, value in told.items() if value is not None)
+            wrong.append(f"parts disagree on {fact}: {told_by}")
+    return wrong
+
+
+@torch.no_grad()
+def unanswered(matcher: Matcher, confidence: ConfidenceEstimator) -> list[str]:
+    """What the confidence asks of a match that this matcher's do not tell, found out on sixteen cells."""
+    cells = torch.eye(16).view(1, 16, 4, 4)
+    try:
+        confidence(matcher(cells, cells))
+    except Unanswered as error:
+        return [f"confidence does not go with the matcher: {error}"]
+    except Exception:  # they may want other features, or another device; whatever else is wrong the run will tell
+        return []
+    return []
