@@ -6,8 +6,14 @@ from collections.abc import Iterator
 
 import jaxtyping
 import pytest
+import torch
 
 from midms.catalog import KINDS
+
+if not torch.cuda.is_available():  # so that Triton's own functions can be interpreted by those tests that ask for it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        import triton.language  # noqa: F401
 
 
 @pytest.fixture

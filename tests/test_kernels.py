@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +26,7 @@ from midms.matching.kernels import (
     top_k,
 )
 
-NAMES = list(IMPLEMENTATIONS)
+NAMES = [name for name in IMPLEMENTATIONS if name != "triton"]
 OTHERS = [name for name in NAMES if name != "reference"]
 
 
@@ -242,7 +241,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return spied
 
     for name, module in IMPLEMENTATIONS.items():
-        monkeypatch.setattr(f"{module}.couple", spy(name, importlib.import_module(module).couple))
+        monkeypatch.setattr(module, "couple", spy(name, module.couple))
     return names
 
 
@@ -256,7 +255,7 @@ def test_auto_takes_chunked_and_a_name_takes_its_own(taken: list[str]) -> None:
 def test_an_objection_is_not_overruled(taken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = operands(11, 2, 3, 5, 2, 1)
     monkeypatch.setattr(reference, "DENSE_ENTRIES", 29)
-    with pytest.raises(NoImplementation, match=r"via='reference'.*cannot run:\n.*\n.*\n.*30 entries, more than 29"):
+    with pytest.raises(NoImplementation, match=r"via='reference'.*cannot run:\n(.*\n)*.*30 entries, more than 29"):
         couple(*inputs, 1.0, via="reference")
     couple(*inputs, 1.0)
     assert taken == ["chunked"]

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-IMPLEMENTATIONS = {
-    "chunked": "midms.matching.kernels.chunked",
-    "reference": "midms.matching.kernels.reference",
-}
-"""Names and modules, in order of preference.
+from midms.matching.kernels import chunked, on_triton, reference
+
+IMPLEMENTATIONS: dict[str, ModuleType] = {"triton": on_triton, "chunked": chunked, "reference": reference}
+"""In order of preference.
 
 A module has any of `reference`'s operations, under the same names and with the same arguments, and its `objections`. It
-is imported when first asked, and must import on every machine: that Triton is missing is an objection.
+must import on every machine: that Triton is missing is an objection.
 """
 
 PRECISIONS = ("auto", "ieee", "fp16x3", "fp16x2k", "tf32", "fp16", "bf16")
@@ -52,14 +49,14 @@ def run(operation: str, via: str, precision: str, operands: Sequence[Tensor], *a
     for name in IMPLEMENTATIONS:
         if via in ("auto", name) and not objections(name, operation, *operands, precision=precision):
             with torch.autocast(operands[0].device.type, enabled=False):
-                return getattr(_module(name), operation)(*arguments, **more)
+                return getattr(IMPLEMENTATIONS[name], operation)(*arguments, **more)
     reasons = explain(operation, *operands, precision=precision)
     raise NoImplementation(f"{operation}(via={via!r}, precision={precision!r}) cannot run:\n{reasons}")
 
 
 def objections(name: str, operation: str, *operands: Tensor, precision: str = "auto") -> list[str]:
     """Why an implementation will not run an operation on these tensors; none means it will."""
-    module = _module(name)
+    module = IMPLEMENTATIONS[name]
     if not hasattr(module, operation):
         return [f"has no {operation}"]
     reasons: list[str] = module.objections(operation, *operands, precision=precision)
@@ -73,8 +70,3 @@ def explain(operation: str, *operands: Tensor, precision: str = "auto") -> str:
     for name in IMPLEMENTATIONS:
         lines.append(f"  {name}: {'; '.join(objections(name, operation, *operands, precision=precision)) or 'can run'}")
     return "\n".join(lines)
-
-
-@cache
-def _module(name: str) -> ModuleType:
-    return import_module(IMPLEMENTATIONS[name])
