@@ -145,3 +145,28 @@ def normalised(place: Tensor) -> Tensor:
     """(x, y) in cells to [-1, 1] between the centres of the corner cells, last."""
     h, w = place.shape[-2:]
     return (2 * place / place.new_tensor([w - 1, h - 1]).view(1, 2, 1, 1) - 1).permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("converted", [32], indirect=True)
+@torch.no_grad()
+def test_any_batch_and_any_two_sizes(converted: tuple[Golden, Path]) -> None:
+    """The exemplar need not be of the condition's size; no picture of the answer is asked for; one decoding."""
+    run = build("midm-celeba", weights=converted[1])
+    seen = watched(run)
+    numbers = torch.Generator().manual_seed(0)
+    condition, own = (torch.rand(2, 15, *size, generator=numbers) for size in ((48, 80), (64, 52)))
+    exemplar = torch.rand(2, 3, 64, 52, generator=numbers) * 2 - 1
+    noises = [torch.randn(2, 3, 12, 20, generator=numbers) for _ in DRAWS]
+
+    def draw(which: slice) -> Draw:
+        left = iter(noises)
+        return lambda shape: next(left)[which]
+
+    both = run(condition, exemplar, own, draw(slice(0, 2)))
+    assert both.shape == (2, 3, 48, 80) and torch.isfinite(both).all()
+    assert (len(seen["x0"]), len(seen["decoded"]), len(seen["seg_enc"]), len(seen["real_enc"])) == (24, 1, 1, 1)
+    *_, whole = run.trajectory(condition, exemplar, own, draw(slice(0, 2)))
+    *_, alone = run.trajectory(condition[1:], exemplar[1:], own[1:], draw(slice(1, 2)))
+    torch.testing.assert_close(whole.step.x0[1:], alone.step.x0, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="exemplar_condition must be given"):
+        run(condition, exemplar)
