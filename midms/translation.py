@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, overload, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,32 @@ class Translator(Protocol):
         """The parts that have weights, which say where and how precisely to compute."""
 
 
+class Decoded(Sequence[Image.Image]):
+    """Pictures that are decoded when they are looked at.
+
+    Args:
+        latents: one a picture.
+        decode: from a latent to a picture.
+    """
+
+    def __init__(self, latents: Sequence[Tensor], decode: Callable[[Tensor], Tensor]) -> None:
+        self._latents, self._decode = latents, decode
+
+    def __len__(self) -> int:
+        return len(self._latents)
+
+    @overload
+    def __getitem__(self, index: int) -> Image.Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> Decoded: ...
+    def __getitem__(self, index: int | slice) -> Image.Image | Decoded:
+        """A picture, or some of them."""
+        if isinstance(index, slice):
+            return Decoded(self._latents[index], self._decode)
+        with torch.no_grad():
+            return to_pil(self._decode(self._latents[index]))
+
+
 @dataclass(frozen=True)
 class Translation:
     """A translated picture and how it came about.
@@ -64,7 +90,7 @@ class Translation:
         correspondences: (x, y) in the result and (x, y) in the exemplar of the most telling points, in pixels.
         condition: the drawing as it was read, or a picture of the annotation.
         exemplar: at the size at which it was matched; several side by side.
-        stages: the predicted picture at each level.
+        stages: the predicted picture at each level, decoded when it is asked for.
     """
 
     image: Image.Image
@@ -74,7 +100,7 @@ class Translation:
     correspondences: Float[Tensor, "n 4"]
     condition: Image.Image
     exemplar: Image.Image
-    stages: tuple[Image.Image, ...]
+    stages: Sequence[Image.Image]
 
     def panels(self) -> tuple[Image.Image, ...]:
         """The pictures that `TITLES` names."""
@@ -144,8 +170,8 @@ def translate(
     given = [xs and [x.to(weights) for x in xs] for xs in (pictures, offered, masks)]
     with torch.no_grad():
         moments = list(run.trajectory(wanted.to(weights), given[0], given[1], generator, given[2]))
-        stages = [to_pil(run.autoencoder.decode(moment.step.x0)) for moment in moments]
         warp = to_pil(run.autoencoder.decode(moments[0].warp))
+    stages = Decoded([moment.step.x0 for moment in moments], run.autoencoder.decode)
     last, shown = moments[-1], side_by_side(pictures, fill=1.0)
     exemplar_shape = _shape(shown)
     confidence = _enlarge(last.trust.weight, shape)[0, 0].clamp(0, 1).float().cpu()
@@ -159,7 +185,7 @@ def translate(
         correspondences=correspondences(points, flow, exemplar_shape),
         condition=to_pil(drawing),
         exemplar=to_pil(shown),
-        stages=tuple(stages),
+        stages=stages,
     )
 
 

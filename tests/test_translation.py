@@ -118,6 +118,19 @@ def photo(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.stack([red, green, red * 0 + 90], -1).astype(np.uint8))
 
 
+def test_only_the_result_and_the_warp_are_decoded_before_they_are_looked_at(unchecked: None) -> None:
+    decoded: list[Tensor] = []
+
+    class Counting(Pooled):
+        def decode(self, latent: Tensor) -> Tensor:
+            decoded.append(latent)
+            return super().decode(latent)
+
+    told = translate(Run(autoencoder=Counting()), drawing(128, 128), photo(128, 128))
+    assert len(decoded) == 2
+    assert [stage.size for stage in told.stages[:1]] == [told.image.size] and len(decoded) == 3
+
+
 def test_a_translation_holds_what_the_parts_said() -> None:
     told = translate(Run(), drawing(128, 128), photo(256, 256), seed=3)
     assert isinstance(told, Translation)
