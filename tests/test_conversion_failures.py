@@ -175,6 +175,7 @@ SETTINGS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda p: p["first_stage_config"].update(target="a.Identity"),
         "the first stage is a Identity",
     ),
+    "nonsense": (lambda p: p["unet_config"]["params"].update(channel_mult=3), "not the configuration of a latent diff"),
     "prediction": (lambda p: p.update(parameterization="score"), "parameterization 'score' is not one of eps, x0, v"),
 }
 

@@ -122,3 +122,14 @@ def test_a_hub_that_cannot_be_reached_says_which_folder_would_do(monkeypatch: py
         find("CompVis/ldm-celebahq-256")
     with pytest.raises(CheckpointError, match="there is no folder /no/such"):
         find("/no/such")
+
+
+def test_a_folder_that_does_not_say_enough(diffusers_folder: tuple[Path, Any, Any], tmp_path: Path) -> None:
+    folder = diffusers_folder[0]
+    file = folder / "unet" / "config.json"
+    file.write_text(file.read_text().replace("block_out_channels", "block_widths"))
+    with pytest.raises(CheckpointError, match="its configurations do not say 'block_out_channels'"):
+        convert(folder)
+    file.write_text(file.read_text().replace('"freq_shift": 0', '"freq_shift": 1'))
+    with pytest.raises(CheckpointError, match="freq_shift is 1, supported: 0"):
+        convert(folder)

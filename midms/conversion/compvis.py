@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,12 @@ def convert(path: Path, config: Path, trainable: bool = False, half: bool = Fals
     ledger = Ledger(str(path), found)
     autoencoder, notes = _scaled(sizes, found.get(f"{prefix}scale_factor"), released, path)
     parts = {"denoiser": sizes.denoiser, "autoencoder": autoencoder}
+    network, stage = sizes.denoiser.arguments, sizes.autoencoder.arguments
+    u_net = partial(unet, layers=network["layers"], heads=_heads(network))
+    vae = partial(first_stage, levels=len(stage["widths"]))
     states = {
-        "denoiser": ledger.take(sizes.denoiser, "denoiser", _unet_origins(sizes), f"{prefix}model.diffusion_model."),
-        "autoencoder": ledger.take(autoencoder, "autoencoder", _stage_origins(sizes), f"{prefix}first_stage_model."),
+        "denoiser": ledger.take(sizes.denoiser, "denoiser", u_net, f"{prefix}model.diffusion_model."),
+        "autoencoder": ledger.take(autoencoder, "autoencoder", vae, f"{prefix}first_stage_model."),
     }
     if released:
         parts["features"] = _features(found, sizes, path)
@@ -76,28 +81,9 @@ def convert(path: Path, config: Path, trainable: bool = False, half: bool = Fals
     return Source(str(path), parts, sizes.schedule, states.__getitem__, report)
 
 
-def _unet_origins(sizes: Sizes) -> Any:
-    arguments = sizes.denoiser.arguments
-
-    def heads(width: int) -> int:
-        count: int = arguments["heads"] if "heads" in arguments else width // arguments["head_dim"]
-        return count
-
-    def origins(names: list[str]) -> Any:
-        inner = [name.removeprefix("network.") for name in names]
-        return {f"network.{name}": origin for name, origin in unet(inner, arguments["layers"], heads).items()}
-
-    return origins
-
-
-def _stage_origins(sizes: Sizes) -> Any:
-    levels = len(sizes.autoencoder.arguments["widths"])
-
-    def origins(names: list[str]) -> Any:
-        inner = [name.removeprefix("network.") for name in names]
-        return {f"network.{name}": origin for name, origin in first_stage(inner, levels).items()}
-
-    return origins
+def _heads(arguments: dict[str, Any]) -> Callable[[int], int]:
+    """How many heads attention has at a width."""
+    return lambda width: arguments["heads"] if "heads" in arguments else width // arguments["head_dim"]
 
 
 def _features(found: dict[str, Tensor], sizes: Sizes, path: Path) -> Spec:

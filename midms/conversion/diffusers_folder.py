@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,23 +57,22 @@ def convert(path: Path) -> Source:
     place = next((folder for folder in ("vqvae", "vae") if (path / folder).is_dir()), None)
     if place is None:
         raise CheckpointError(f"{path}: has neither vqvae/ nor vae/")
-    parts = {
-        "denoiser": _denoiser(path / "unet" / "config.json", scheduler),
-        "autoencoder": _autoencoder(path / place / "config.json"),
-    }
     folders = {"denoiser": path / "unet", "autoencoder": path / place}
-    return Source(str(path), parts, _schedule(path, scheduler), lambda slot: _state(slot, parts[slot], folders[slot]))
+    try:
+        schedule = _schedule(path, scheduler)
+        parts = {
+            "denoiser": _denoiser(path / "unet" / "config.json", scheduler),
+            "autoencoder": _autoencoder(path / place / "config.json"),
+        }
+    except KeyError as error:
+        raise CheckpointError(f"{path}: its configurations do not say {error}") from None
+    return Source(str(path), parts, schedule, lambda slot: _state(slot, parts[slot], folders[slot]))
 
 
 def _state(slot: str, spec: Spec, folder: Path) -> dict[str, Tensor]:
     file = next((folder / name for name in WEIGHTS if (folder / name).is_file()), folder / WEIGHTS[0])
     ledger = Ledger(str(file), tensors(file))
-
-    def origins(names: list[str]) -> Any:
-        found = diffusers([name.removeprefix("network.") for name in names], ledger.tensors)
-        return {f"network.{name}": origin for name, origin in found.items()}
-
-    state = ledger.take(spec, slot, origins)
+    state = ledger.take(spec, slot, partial(diffusers, present=ledger.tensors))
     ledger.check(str(folder / "config.json"), ledger.leftover())
     return state
 

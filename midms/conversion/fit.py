@@ -13,6 +13,8 @@ from midms.checkpoints import CheckpointError
 from midms.conversion.names import Origin
 from midms.presets import Spec
 
+WRAPPED = "network."
+"""What the names begin with of a part that wraps somebody else's network."""
 FEW = 3
 """Names that a complaint lists before it counts the rest."""
 
@@ -43,15 +45,16 @@ class Ledger:
         Args:
             spec: the part and its sizes.
             kind: of part.
-            origins: from the part's names to where each is found.
+            origins: from the names inside the part's `network`, or the part's own, to where each is found.
             prefix: of all of them in the checkpoint.
         """
         with torch.device("meta"):
             part: nn.Module = create(kind, spec.name, **spec.arguments)
         wanted = part.state_dict()
+        own = {name.removeprefix(WRAPPED): name for name in wanted}
         state = {}
-        for name, origin in origins(list(wanted)).items():
-            theirs = prefix + origin.name
+        for inner, origin in origins(list(own)).items():
+            name, theirs = own[inner], prefix + origin.name
             if theirs not in self.tensors:
                 self.missing.append(theirs)
                 continue

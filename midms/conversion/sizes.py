@@ -73,7 +73,15 @@ def read_sizes(path: Path) -> Sizes:
         content = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from None
-    model = _Node(content, str(path)).node("model.params")
+    try:
+        return _sizes(_Node(content, str(path)).node("model.params"), path)
+    except (TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: not the configuration of a latent diffusion ({error})") from None
+
+
+def _sizes(model: _Node, path: Path) -> Sizes:
     if model.get("cond_stage_config", None) not in UNCONDITIONAL:
         raise CheckpointError(
             f"{path}: cond_stage_config is not __is_unconditional__; the method needs no other network"
