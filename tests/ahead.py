@@ -22,11 +22,13 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from midms.matching.kernels.configs import BACKWARD, FORWARD, PRECISIONS, Tile
+from midms.matching.kernels.configs import ALONE, BACKWARD, FORWARD, PRECISIONS, Tile
 from midms.matching.kernels.triton_backward import backward_kernel
+from midms.matching.kernels.triton_cells import check_kernel, pack_kernel
 from midms.matching.kernels.triton_couple import Rule, buckets
 from midms.matching.kernels.triton_couple import constants as forward_constants
-from midms.matching.kernels.triton_forward import couple_kernel
+from midms.matching.kernels.triton_forward import combine_kernel, couple_kernel, masses_kernel
+from midms.matching.kernels.triton_nearest import nearest_kernel, rescore_kernel
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 TARGETS = {
@@ -36,10 +38,12 @@ TARGETS = {
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
 WIDTH = 256
-FLOATS = {"scale", "floor"}
-COUNTS = {"n", "m", "c", "e", "batches", "splits", "u_splits", "carried", "tokens"}
+FLOATS = {"scale", "floor", "eps", "factor", "radius"}
+COUNTS = {"n", "m", "c", "e", "batches", "splits", "u_splits", "carried", "tokens", "cells", "depth", "d", "kept"} | {
+    "batch_stride", "cell_stride", "channel_stride", "part", "h", "w", "back_h", "back_w",
+}  # fmt: skip
 OPERANDS = {"Q", "K", "V", "U", "A", "B", "DOut", "DUOut"}
-INDICES = {"Best", "UBest"}
+INDICES = {"Best", "UBest", "Index", "Doubt"}
 
 
 def compiled(kernel: Any, constants: dict[str, Any], warps: int, operand: str, architecture: str) -> Any:
@@ -95,6 +99,16 @@ def forward(kind: str, tile: Tile) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     yield "couple", couple_kernel, forward_constants(rule, WIDTH, buckets(tile.values), tile, True, True)
 
 
+def alone(kind: str, tile: Tile) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    spec = PRECISIONS[PRECISION[kind]]
+    common = {
+        "WIDTH": WIDTH, "CHUNK": tile.chunk_of(WIDTH), "PARTS": spec.parts, "PRODUCT": spec.product,
+        "ROWS": tile.rows, "COLUMNS": tile.columns, "STAGES": tile.stages,
+    }  # fmt: skip
+    yield "masses", masses_kernel, common | {"BIASED": True, "FLOORED": True}
+    yield "nearest", nearest_kernel, common | {"KEEP": 4}
+
+
 def backward(kind: str, tile: Tile) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     spec = PRECISIONS[PRECISION[kind]]
     common = {
@@ -120,7 +134,15 @@ def backward(kind: str, tile: Tile) -> Iterator[tuple[str, Any, dict[str, Any]]]
     )
 
 
-OPERATIONS = {"forward": (FORWARD, forward), "backward": (BACKWARD, backward)}
+def cells() -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """What goes over the cells once; these have one shape everywhere."""
+    yield "pack", pack_kernel, {"WIDTH": WIDTH, "PIECE": 64, "PARTS": 2, "UNIT": True, "CENTRE": True, "CELLS": 32}
+    yield "combine", combine_kernel, {"ARGMAX": True, "ENTROPY": True, "ROWS": 32, "VALUES": 32}
+    yield "rescore", rescore_kernel, {"PIECE": 128, "ROWS": 32}
+    yield "check", check_kernel, {"CELLS": 128}
+
+
+OPERATIONS = {"forward": (FORWARD, forward), "backward": (BACKWARD, backward), "alone": (ALONE, alone)}
 
 
 def main(operation: str, architecture: str, kind: str = "", tile: str = "") -> None:
@@ -131,8 +153,16 @@ def main(operation: str, architecture: str, kind: str = "", tile: str = "") -> N
         for one in of_kind:
             for use, kernel, constants in uses(kind, one):
                 operand = "fp16" if kind in ("half", "split") else "fp32"
-                found = resources(compiled(kernel, constants, one.warps, operand, architecture), architecture)
-                print(json.dumps({"precision": kind, "use": use, "tile": str(one), **found}), flush=True)
+                binary = compiled(kernel, constants, one.warps, operand, architecture)
+                tell(kind, use, str(one), resources(binary, architecture))
+    if operation == "alone":
+        for use, kernel, constants in cells():
+            operand = "fp32" if use == "rescore" else "fp16"
+            tell("cells", use, "", resources(compiled(kernel, constants, 4, operand, architecture), architecture))
+
+
+def tell(kind: str, use: str, tile: str, found: dict[str, int]) -> None:
+    print(json.dumps({"precision": kind, "use": use, "tile": tile, **found}), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,53 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from triton_cases import DEVICE, ROUNDING, allowed, every_precision, operands
 
 from midms.matching.kernels import (
     STATISTICS,
     NoImplementation,
-    check,
     couple,
     couple_both,
     explain,
-    prepare,
     statistics,
 )
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-ROUNDING = {"ieee": 2**-20, "fp16x3": 2**-20, "tf32": 2**-11, "fp16x2k": 2**-11, "fp16": 2**-11, "bf16": 2**-8}
-"""Of a unit feature. What comes of a logit is off by as much as the logit, which is scale times larger."""
-
-every_precision = pytest.mark.parametrize("precision", ["ieee", "fp16x3", "fp16x2k", "fp16", "tf32"])
-
-
-@pytest.fixture(autouse=True)
-def loud_and_interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is not written is NaN, and an operation that is not deterministic raises."""
-    if DEVICE == "cpu":
-        monkeypatch.setenv("TRITON_INTERPRET", "1")
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
-def allowed(precision: str, scale: float) -> float:
-    """Relative to the largest of all entries."""
-    return (scale / 4 + 2) * ROUNDING[precision]
-
-
-def operands(seed: int, b: int, n: int, m: int, d: int, c: int, e: int) -> list[Tensor]:
-    """q and k of unit length, v, u, row_bias, col_bias; in float64, but float32 holds them."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = (b, n, d), (b, m, d), (b, m, c), (b, n, e), (b, n), (b, m)
-    q, k, *rest = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
-    unit = torch.nn.functional.normalize
-    return [x.float().double() for x in (unit(q, dim=-1), unit(k, dim=-1), *rest)]
+pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 def outcome(inputs: list[Tensor | None], **more: Any) -> tuple[list[Tensor], list[Tensor]]:
@@ -228,39 +198,3 @@ def test_objections_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("TRITON_INTERPRET")
         with pytest.raises(NoImplementation, match="triton: tensors are on cpu; computes in float32"):
             couple(q, k, v, None, 1.0, via="triton")
-
-
-@pytest.mark.parametrize("precision", ["ieee", "fp16x3", "bf16"])
-@pytest.mark.parametrize("centre", [False, True])
-def test_features_are_prepared(precision: str, centre: bool) -> None:
-    x = torch.randn(2, 70, 5, 9, generator=torch.Generator().manual_seed(13)) + 1
-    x[0, :, 1, 1] = 0
-    x[1, 3, 2, 2], x[1, 4, 0, 0] = torch.nan, torch.inf
-    ours, theirs = x.to(DEVICE).requires_grad_(), x.clone().requires_grad_()
-    got, wanted = prepare(ours, centre, precision, via="triton"), prepare(theirs, centre, precision, via="reference")
-    assert len(got) == len(wanted)
-    for one, two in zip(got, wanted, strict=True):
-        assert one.dtype == two.dtype
-    total, whole = (sum(part.double() for part in parts) for parts in (got, wanted))
-    torch.testing.assert_close(
-        total.cpu(), whole, rtol=1e-2 if precision == "bf16" else 1e-6, atol=1e-6 * 64 ** (len(got) - 1)
-    )
-    weights = torch.randn(whole.shape, generator=torch.Generator().manual_seed(14), dtype=torch.float64)
-    (d_ours,) = torch.autograd.grad((got[0].double() * weights.to(DEVICE)).sum(), ours)
-    (d_theirs,) = torch.autograd.grad((wanted[0].double() * weights).sum(), theirs)
-    torch.testing.assert_close(d_ours.cpu(), d_theirs, rtol=1e-4, atol=1e-4 * d_theirs.abs().max().item())
-
-
-@pytest.mark.parametrize("size", [(1, 1, 1, 1), (2, 5, 9, 7), (1, 30, 20, 11)])
-def test_the_check(size: tuple[int, ...]) -> None:
-    b, h, w, other = size
-    forth, back = (
-        place * torch.tensor([far_w, far_h]).view(1, 2, 1, 1) * 1.4 - 1
-        for place, far_w, far_h in ((torch.rand(b, 2, h, w), other, h + 1), (torch.rand(b, 2, h + 1, other), w, h))
-    )
-    got = check(forth.to(DEVICE), back.to(DEVICE), 0.3, "triton")
-    wanted = check(forth, back, 0.3, "reference")
-    torch.testing.assert_close(got[0].cpu(), wanted[0], rtol=1e-5, atol=1e-5)
-    assert torch.equal(got[1].cpu(), (got[0].cpu() < 0.3).float())
-    with pytest.raises(NoImplementation, match="the check has no gradient"):
-        check(forth.to(DEVICE).requires_grad_(), back.to(DEVICE), 0.3, "triton")

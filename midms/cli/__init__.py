@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 
 import midms
-from midms.cli import convert, demo, names, train, translate
+from midms.cli import convert, demo, doctor, names, train, translate
 from midms.cli.options import Parser, complain
 from midms.mistakes import Mistake
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = (translate, demo, convert, names, train)
+COMMANDS = (translate, demo, convert, names, train, doctor)
 """Modules whose `add` adds a command, in the order of the help."""
 
 

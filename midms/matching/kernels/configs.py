@@ -133,6 +133,30 @@ FORWARD: dict[str, dict[str, tuple[Tile, ...]]] = {
 }
 """By architecture and kind of precision, in order of preference."""
 
+ALONE: dict[str, dict[str, tuple[Tile, ...]]] = {
+    "sm_80": {
+        "half": (Tile(128, 64, 8, 2, 0),),
+        "split": (Tile(128, 64, 8, 3, 0, chunk=32),),
+        "tf32": (Tile(64, 32, 4, 3, 0, chunk=32),),
+        "ieee": SMALL["ieee"],
+    },
+    "sm_90": {
+        "half": (Tile(128, 64, 8, 2, 0),),
+        "split": (Tile(128, 32, 8, 2, 0),),
+        "tf32": (Tile(64, 64, 4, 3, 0, chunk=32),),
+        "ieee": SMALL["ieee"],
+    },
+    "sm_100": {
+        "half": (Tile(128, 64, 8, 2, 0),),
+        "split": (Tile(64, 64, 4, 3, 0, chunk=32),),
+        "tf32": (Tile(64, 64, 4, 3, 0, chunk=32),),
+        "ieee": (Tile(32, 16, 4, 2, 0, chunk=32),),
+    },
+    "gfx942": {kind: tiles[:1] for kind, tiles in SMALL.items()},
+    "interpreter": FORWARD["interpreter"],
+}
+"""Likewise, where there are no values: masses both ways, and nearest columns."""
+
 BACKWARD: dict[str, dict[str, tuple[Tile, ...]]] = {
     "sm_80": {
         "half": (Tile(128, 32, 8, 2, 0, chunk=64, piece=128),),

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.matching.kernels.configs import WIDEST
-from midms.matching.kernels.records import Carried
+from midms.matching.kernels.records import Carried, Nearest
 
 DEFAULT = "fp16"
 """Unit features lose 2^-11 of themselves, as in TF32, at twice its speed."""
@@ -88,6 +88,25 @@ def couple_both(
     named = _named(precision)
     results = autograd.couple(q, k, v, u, row_bias, col_bias, scale, floor, named, ranked, "entropy" in also)
     return _carried(results[: autograd.RESULTS], v, also), _carried(results[autograd.RESULTS :], u, also)
+
+
+@torch.no_grad()
+def top_k(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, precision: str) -> Nearest:
+    """See `reference.top_k`."""
+    from midms.matching.kernels import triton_nearest
+
+    return Nearest(*triton_nearest.nearest(q, k, count, _named(precision)))
+
+
+@torch.no_grad()
+def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precision: str) -> Nearest:
+    """See `reference.mutual_nearest`."""
+    from midms.matching.kernels import triton_nearest
+
+    named = _named(precision)
+    scores, best = (x[..., 0] for x in triton_nearest.nearest(q, k, 1, named))
+    home = triton_nearest.nearest(k, q, 1, named)[1][..., 0].gather(1, best)
+    return Nearest(scores, best.where(home == torch.arange(q.shape[1], device=q.device), -1))
 
 
 def prepare(

@@ -10,8 +10,8 @@ import torch
 import triton
 from torch import Tensor
 
-from midms.matching.kernels.configs import FORWARD, PRECISIONS, Precision, Tile, choose
-from midms.matching.kernels.triton_forward import combine_kernel, couple_kernel
+from midms.matching.kernels.configs import ALONE, FORWARD, PRECISIONS, Precision, Tile, choose
+from midms.matching.kernels.triton_forward import combine_kernel, couple_kernel, masses_kernel
 from midms.matching.kernels.triton_pack import LOG2E, factor, pack, padded_values, units
 
 SPLIT_LIMIT = 32
@@ -74,6 +74,9 @@ def read(rule: Rule, directions: Sequence[Direction]) -> list[Read]:
     tile = choose(FORWARD, rule.precision, reader.device, max(widths), reader.shape[1] * reader.shape[2], statistics)
     if len(directions) == 2 and (max(widths) > tile.values or max(widths) - min(widths) > 64):
         return [*read(rule, directions[:1]), *read(rule, directions[1:])]
+    spec = rule.spec
+    if len(directions) == 2 and not max(widths) and not statistics and spec.row_parts == spec.column_parts:
+        return _masses(rule, directions)
     if max(widths) > tile.values:
         (direction,) = directions
         first, rest = direction.values.split([tile.values, widths[0] - tile.values], 2)
@@ -132,6 +135,26 @@ def _launch(rule: Rule, directions: Sequence[Direction], tile: Tile) -> list[Rea
         **constants(rule, width, pieces, tile, biased, len(directions) == 2), num_warps=tile.warps,
     )  # fmt: skip
     return [_combined(part, rule) for part in parts]
+
+
+def _masses(rule: Rule, directions: Sequence[Direction]) -> list[Read]:
+    """Both directions' masses alone, from one product: the rows' by splits, the columns' by blocks of rows."""
+    rows, columns = directions
+    _, batches, n, width = rows.reader.shape
+    m, spec = columns.reader.shape[2], rule.spec
+    tile = choose(ALONE, rule.precision, rows.reader.device, 0, batches * n)
+    splits = splits_of(batches, n, m, tile, rows.reader.device)
+    biased = rows.bias is not None or columns.bias is not None
+    forth = _empty(rows.reader, (splits, batches, n), 0, rule)
+    back = _empty(rows.reader, (triton.cdiv(n, tile.rows), batches, m), 0, rule)
+    scale, floor = rule.numbers
+    masses_kernel[(triton.cdiv(n, tile.rows) * splits, batches)](
+        rows.reader, columns.reader, _bias(columns, biased), _bias(rows, biased), forth.mass, back.mass,
+        n, m, batches, splits, scale, floor,
+        WIDTH=width, CHUNK=tile.chunk_of(width), PARTS=spec.parts, PRODUCT=spec.product, BIASED=biased,
+        FLOORED=rule.floor is not None, ROWS=tile.rows, COLUMNS=tile.columns, STAGES=tile.stages, num_warps=tile.warps,
+    )  # fmt: skip
+    return [_combined(forth, rule), _combined(back, rule)]
 
 
 def _bias(direction: Direction, biased: bool) -> Tensor | None:

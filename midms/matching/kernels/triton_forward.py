@@ -145,6 +145,69 @@ def couple_kernel(
 
 @triton.jit
 @no_type_check
+def masses_kernel(
+    Q, K, RowBias, ColumnBias, Mass, UMass, n, m, batches, splits, scale, floor,
+    WIDTH: tl.constexpr, CHUNK: tl.constexpr, PARTS: tl.constexpr, PRODUCT: tl.constexpr, BIASED: tl.constexpr,
+    FLOORED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """Both directions' logsumexp in base 2 from one product, as a symmetric Sinkhorn step wants them.
+
+    Mass [splits, batch, n] is the rows', with ColumnBias; UMass [blocks of rows, batch, m] the columns', with RowBias.
+    Grid (blocks of rows x splits, batch).
+    """
+    block = tl.program_id(0) // splits
+    split = tl.program_id(0) % splits
+    b = tl.program_id(1).to(tl.int64)
+    rows = block * ROWS + tl.arange(0, ROWS)
+    inside = rows < n
+    q_part, k_part = batches.to(tl.int64) * n * WIDTH, batches.to(tl.int64) * m * WIDTH
+    Q += b * n * WIDTH
+    K += b * m * WIDTH
+    WHOLE: tl.constexpr = CHUNK == WIDTH
+    if WHOLE:
+        q = tile(Q, rows, n, 0, WIDTH, WIDTH)
+        q_low = q
+        if PARTS == 2:
+            q_low = tile(Q + q_part, rows, n, 0, WIDTH, WIDTH)
+    row_bias = tl.where(inside, 0.0, float("-inf"))
+    if BIASED:
+        row_bias = tl.load(RowBias + b * n + rows, mask=inside, other=float("-inf"))
+    top = tl.full([ROWS], LOWEST, tl.float32)
+    total = tl.zeros([ROWS], tl.float32)
+    share = tl.cdiv(tl.cdiv(m, COLUMNS), splits) * COLUMNS
+    first = split * share
+    last = tl.minimum(first + share, m)
+    for start in tl.range(first, last, COLUMNS, num_stages=STAGES if WHOLE else 1):
+        columns = start + tl.arange(0, COLUMNS)
+        there = columns < m
+        if WHOLE:
+            k = tile(K, columns, m, 0, WIDTH, WIDTH)
+            k_low = k
+            if PARTS == 2:
+                k_low = tile(K + k_part, columns, m, 0, WIDTH, WIDTH)
+            s = products(q, q_low, k, k_low, tl.zeros([ROWS, COLUMNS], tl.float32), PARTS, PARTS, PRODUCT)
+        else:
+            s = chunked_products(Q, K, rows, columns, n, m, q_part, k_part, WIDTH, CHUNK, PARTS, PARTS, PRODUCT, STAGES)
+        if FLOORED:
+            s = tl.maximum(s, floor)
+        s = s * scale
+        column_bias = tl.where(there, 0.0, float("-inf"))
+        if BIASED:
+            column_bias = tl.load(ColumnBias + b * m + columns, mask=there, other=float("-inf"))
+        read = s + column_bias[None]
+        higher = tl.maximum(top, tl.max(read, 1))
+        total = total * tl.exp2(top - higher) + tl.sum(tl.exp2(read - higher[:, None]), 1)
+        top = higher
+        read = s + row_bias[:, None]
+        highest = tl.maximum(tl.max(read, 0), LOWEST)
+        mass = highest + tl.log2(tl.sum(tl.exp2(read - highest[None]), 0))
+        tl.store(UMass + (block * batches + b) * m + columns, mass, mask=there)
+    at = (split * batches + b) * n + rows
+    tl.store(Mass + at, tl.where(total > 0, top + tl.log2(total), float("-inf")), mask=inside)
+
+
+@triton.jit
+@no_type_check
 def combine_kernel(
     Out, Mass, Top, Best, Spread, Whole, WholeMass, WholeTop, WholeBest, WholeSpread, splits, tokens, c,
     ARGMAX: tl.constexpr, ENTROPY: tl.constexpr, ROWS: tl.constexpr, VALUES: tl.constexpr,

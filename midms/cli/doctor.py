@@ -1,0 +1,19 @@
+"""`midms doctor`: what can run here."""
+
+from __future__ import annotations
+
+import argparse
+
+from midms.cli.options import Commands, command
+
+
+def add(commands: Commands) -> None:
+    """The command; it has no options."""
+    command(commands, "doctor", _doctor, "say what can run here, and why the rest cannot")
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from midms.doctor import report
+
+    print(report())
+    return 0
