@@ -37,7 +37,7 @@ def main() -> None:
     (ROOT / "docs").mkdir(exist_ok=True)
     _write(ROOT / "docs" / "faces.md", page(results, losses))
     with tempfile.TemporaryDirectory() as folder, Image.open(demo(build("midm-faces"), Path(folder), 4, 0)) as sheet:
-        save(sheet.copy(), ROOT / "docs" / "faces.png")
+        save({ROOT / "docs" / "faces.png": sheet.copy()})
     marks = r"(<!-- faces: begin -->\n).*?(<!-- faces: end -->)"
     readme = (ROOT / "README.md").read_text()
     _write(

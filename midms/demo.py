@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from midms.data.faces import SPLIT_LENGTH, draw_pairs
 from midms.figure import Sheet
-from midms.pictures import save, to_pil
+from midms.pictures import PictureError, save, to_pil
 from midms.translation import TITLES, Translator, translate
 
 SIDE = 192
@@ -29,8 +29,10 @@ def demo(run: Translator, out: Path, faces: int, seed: int) -> Path:
         The contact sheet's path.
 
     Raises:
-        PictureError: a picture cannot be written.
+        PictureError: `out` is a file, or a picture cannot be written.
     """
+    if out.exists() and not out.is_dir():
+        raise PictureError(f"{out}: is a file, expected a folder")
     indices = [(seed * faces + i) % (SPLIT_LENGTH // 2) for i in range(faces)]
     pairs = draw_pairs("test", indices, min(max(run.size, 64), 256))
     titles = (*TITLES, "exact answer")
@@ -46,7 +48,7 @@ def demo(run: Translator, out: Path, faces: int, seed: int) -> Path:
         pictures[folder / "figure.png"] = told.figure()
     sheet = out / "sheet.png"
     pictures[sheet] = Sheet(rows, titles, SIDE).image
-    for path, picture in pictures.items():
+    for path in pictures:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save(picture, path)
+    save(pictures)
     return sheet

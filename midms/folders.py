@@ -178,9 +178,7 @@ def _perform(run: Translator, job: Job, seed: int, size: int | None) -> None:
         seed=seed,
         size=size,
     )
-    pictures = [(told.image, job.out)]
-    if job.figure is not None:
-        pictures.append((told.figure(), job.figure))
-    for picture, path in reversed(pictures):
+    pictures = {job.out: told.image} | ({} if job.figure is None else {job.figure: told.figure()})
+    for path in pictures:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save(picture, path)
+    save(pictures)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import math
 import os
 import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
 
@@ -208,7 +212,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
     if target.is_dir():
         raise PictureError(f"{target}: is a folder, expected the name of a picture to write")
     suffix = target.suffix.lower()
-    if Image.registered_extensions().get(suffix) not in Image.SAVE:
+    if not _holds_colour(Image.registered_extensions().get(suffix)):
         raise PictureError(f"{target}: cannot write pictures named {suffix or 'without a suffix'}, use .png or .jpg")
     if not target.parent.is_dir():
         raise PictureError(f"{target}: the folder {target.parent} does not exist")
@@ -216,15 +220,27 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise PictureError(f"{target}: the folder {target.parent} cannot be written to")
 
 
-def save(image: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write a picture whole or not at all.
+@functools.cache
+def _holds_colour(kind: str | None) -> bool:
+    """Whether pictures in colour can be written in a format."""
+    try:
+        Image.new("RGB", (32, 32)).save(io.BytesIO(), kind or "")
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def save(pictures: Mapping[Path, Image.Image]) -> None:
+    """Write pictures under their paths, each whole, all or none.
 
     Raises:
-        PictureError: see `check_target`; or the format cannot hold the picture; or the disk refuses.
+        PictureError: see `check_target`; or the disk refuses.
     """
-    check_target(path)
-    try:
-        with whole(Path(path)) as part:
-            image.save(part)
-    except (OSError, ValueError, KeyError) as error:
-        raise PictureError(f"{path}: cannot be written ({_one_line(error)})") from None
+    for path in pictures:
+        check_target(path)
+    with ExitStack() as written:
+        for path, picture in pictures.items():
+            try:
+                picture.save(written.enter_context(whole(path)))
+            except (OSError, ValueError, KeyError) as error:
+                raise PictureError(f"{path}: cannot be written ({_one_line(error)})") from None

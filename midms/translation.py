@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, overload, runtime_checkable
@@ -157,7 +158,7 @@ def translate(
     if seed is not None and generator is not None:
         raise ValueError("give either a seed or a generator, not both")
     if seed is not None:
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(operator.index(seed))
     stride = run.autoencoder.stride
     size = run.size if size is None else size
     if not 8 * stride <= size <= LARGEST:

@@ -175,10 +175,12 @@ def test_bad_inputs_give_status_2_and_one_line_and_leave_the_output_alone(
         (["--matcher", "optimal-transprt"], "Did you mean 'optimal-transport'"),
         (["--preset", "midm-face"], "Did you mean 'midm-faces'"),
         (["--matcher", "x", "--sampler", "y"], "no sampler is called 'y'"),
-        (["--seed", "-1"], "expected a whole number, at least 0"),
+        (["--seed", "-1"], "expected a whole number, 0 to "),
         (["--seed", "much"], "invalid whole number value: 'much'"),
         (["--size", "12"], "size: expected 32 to 1024 pixels, got 12"),
+        (["--seed", 2**70], "expected a whole number, 0 to 9223372036854775807"),
         (["--device", "abacus"], "--device abacus: there is no such device here"),
+        (["--device", "meta"], "--device meta: there is no such device here"),
         (["--preste", "x"], "unrecognized arguments: --preste"),
     ],
 )
@@ -243,6 +245,12 @@ def test_demo_writes_the_sheet_and_the_pictures(tmp_path: Path, capsys: pytest.C
     for pair in ("pair-00", "pair-01"):
         written = {path.stem for path in (tmp_path / "demo" / pair).iterdir()}
         assert written == {"condition", "exemplar", "first-warp", "result", "confidence", "exact-answer", "figure"}
+
+
+def test_demo_does_not_begin_where_it_cannot_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "demo").write_text("a file")
+    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 2
+    assert complaints(capsys) == [f"midms: {tmp_path / 'demo'}: is a file, expected a folder"]
 
 
 def test_list_names_every_part_and_preset(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_all_kinds_of_pictures_are_one_tensor(picture: object) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".tiff", ".bmp", ".webp", ".jpg"])
 def test_files(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"picture{suffix}"
-    save(Image.fromarray(COLOUR), path)
+    save({path: Image.fromarray(COLOUR)})
     assert_close(read(str(path)), tolerance=0.25 if suffix in (".jpg", ".webp") else 1e-6)
 
 
@@ -175,22 +175,30 @@ def test_arrays_that_are_no_pictures(picture: object, message: str) -> None:
 
 
 def test_a_failed_save_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "out.png"
-    target.write_bytes(b"old")
+    one, other = tmp_path / "one.png", tmp_path / "other.png"
+    one.write_bytes(b"old")
+    written, fine = [], Image.Image.save
 
     def fail(self: Image.Image, path: object) -> None:
+        if not written:
+            return written.append(fine(self, str(path)))
         Path(str(path)).write_bytes(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(PictureError, match="disk full"):
-        save(Image.fromarray(COLOUR), target)
-    assert target.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["out.png"]
+    with pytest.raises(PictureError, match=r"other\.png: .*disk full"):
+        save(dict.fromkeys((one, other), Image.fromarray(COLOUR)))
+    assert written and one.read_bytes() == b"old", "both or none"
+    assert os.listdir(tmp_path) == ["one.png"]
 
 
 def test_targets_are_checked_beforehand(tmp_path: Path) -> None:
-    for name, message in [("a.xyz", "named .xyz"), ("a", "without a suffix"), ("no/a.png", "does not exist")]:
+    for name, message in [
+        ("a.xyz", "named .xyz"),
+        ("a.xbm", "named .xbm"),  # holds black and white alone
+        ("a", "without a suffix"),
+        ("no/a.png", "does not exist"),
+    ]:
         with pytest.raises(PictureError, match=message):
             check_target(tmp_path / name)
     (tmp_path / "folder.png").mkdir()

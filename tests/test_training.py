@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,9 @@ def test_every_stage_leaves_weights_that_the_presets_load(trained: Path) -> None
     for stage in record.values():
         assert stage["steps"] == 2 and stage["seed"] == 5 and stage["styles"] == 24
         assert {"date", "versions", "hardware", "parameters", "minutes"} <= set(stage)
+        for file, digest in stage["made"].items():
+            assert hashlib.sha256((trained / file).read_bytes()).hexdigest() == digest
+    assert record["matching"]["command"].startswith("midms train faces --stage matching --denoiser bridge --out ")
     assert record["autoencoder"]["held out"]["psnr"] > 0
     assert 0 <= record["matching"]["held out"]["first pck@0.05"] <= 1
     assert all(record["matching"]["last losses"][term] > 0 for term in ("domain", "cycle", "reconstruction"))
@@ -97,10 +103,80 @@ def test_a_checkpoint_of_other_settings_is_refused(trained: Path, capsys: pytest
     before = (trained / "autoencoder.checkpoint").read_bytes()
     assert train(trained, "autoencoder", steps=9) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "choose another --out" in line]
-    assert "'steps': 2" in line and "'steps': 9" in line
+    assert "made with steps 2, this run has 9" in line
     assert (trained / "autoencoder.checkpoint").read_bytes() == before
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match="made with seed 5, this run has 6; was made with size 64, this"):
         fit(autoencoder_stage(trained, 64, 24, 2, torch.device("cpu")), 2, trained, seed=6)
+
+
+def test_a_checkpoint_on_other_weights_or_terms_is_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    assert train(tmp_path / "run", "matching", "--terms", '{"domain": 2}') == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "choose another --out" in line]
+    assert "'domain': 1.0" in line and "'domain': 2.0" in line and "made with weights" in line
+
+
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("midms:")]
+    return line
+
+
+@pytest.mark.parametrize("content", ["garbage", "pickle", "half", "list"])
+def test_what_is_no_checkpoint_is_refused_by_name(
+    trained: Path, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "albums").symlink_to(trained / "albums")
+    path, touched = tmp_path / "autoencoder.checkpoint", tmp_path / "touched"
+    torch.save([1, 2], path)
+    if content != "list":
+        half = (trained / "autoencoder.checkpoint").read_bytes()[:9999]
+        path.write_bytes({"garbage": b"garbage" * 100, "pickle": pickle.dumps(Touch(touched)), "half": half}[content])
+    assert train(tmp_path, "autoencoder") == 2
+    assert refused(capsys).startswith(f"midms: {path}: ")
+    assert not touched.exists()
+
+
+class Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for stage in ("matching", "diffusion"):
+        assert train(tmp_path, stage) == 2
+        assert refused(capsys).endswith("no such file of weights; run `midms train faces --stage autoencoder` first")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ("{bad", "expected such as"),
+        ("[1]", "expected such as"),
+        ('{"domian": 1}', "no term is called 'domian'. Did you mean 'domain'"),
+    ],
+)
+def test_terms_are_checked(tmp_path: Path, terms: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status = train(tmp_path, "matching", "--terms", terms)
+    except SystemExit as leave:
+        status = int(leave.code or 0)
+    assert status == 2 and message in capsys.readouterr().err
+
+
+def test_a_damaged_album_is_refused(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "albums").mkdir()
+    for album in (trained / "albums").glob("album-*"):
+        (tmp_path / "albums" / album.name).write_bytes(album.read_bytes()[:5000])
+    assert train(tmp_path, "autoencoder") == 2
+    assert "not a whole safetensors file" in capsys.readouterr().err
 
 
 def test_a_key_press_leaves_a_checkpoint(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

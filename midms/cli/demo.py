@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from midms.cli.options import Commands, command, composed, composition, whole
+from midms.cli.options import SEEDS, Commands, command, composed, composition, whole
 
 
 def add(commands: Commands) -> None:
@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     show.add_argument("--out", type=Path, default=Path("midms-demo"), metavar="DIR", help="default: midms-demo")
     show.add_argument("--faces", type=whole(1, 64), default=6, metavar="N", help="how many (default 6)")
     show.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="another seed takes other faces (default 0)"
+        "--seed", type=whole(0, SEEDS), default=0, metavar="N", help="another seed takes other faces (default 0)"
     )
     composition(show)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MISTAKE = 2
 """Exit status when the user can do something about it."""
+SEEDS = 2**63 - 1
+"""The largest that PyTorch takes."""
 Commands = Any
 """What `argparse` calls the action of sub-commands; it has no public name."""
 
@@ -86,8 +88,8 @@ def device(name: str) -> str:
     import torch
 
     try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError):
+        torch.ones(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
         raise BadArguments(f"--device {name}: there is no such device here") from None
     return name
 

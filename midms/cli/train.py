@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
-from midms.cli.options import Commands, command, device, whole
+from midms.cli.options import SEEDS, Commands, command, device, whole
+from midms.registry import BadArguments, unknown
 
 
 def add(commands: Commands) -> None:
@@ -25,14 +27,29 @@ def add(commands: Commands) -> None:
     added.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
     added.add_argument("--steps", type=whole(1), metavar="N", help="default: the stage's own")
     added.add_argument("--minutes", type=float, metavar="M", help="stop after so long; run again to go on")
-    added.add_argument("--terms", metavar="JSON", help="weights of the matching stage's losses")
+    added.add_argument(
+        "--terms", type=weights, default={}, metavar="JSON", help="weights of the matching stage's losses, by name"
+    )
     added.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of another run")
-    added.add_argument("--seed", type=whole(0), default=0, metavar="N")
+    added.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N")
+
+
+def weights(text: str) -> dict[str, float]:
+    """An argument type: numbers by name."""
+    try:
+        given = json.loads(text)
+        return {str(name): float(value) for name, value in given.items()}
+    except (ValueError, AttributeError, TypeError):
+        raise argparse.ArgumentTypeError(f'expected such as {{"domain": 1}}, got {text}') from None
 
 
 def _train(args: argparse.Namespace) -> int:
     from midms.training.faces import main as train
 
     device(args.device)
+    from midms.training.stages import TERMS
+
+    if strange := [name for name in args.terms if name not in TERMS]:
+        raise BadArguments("; ".join(unknown("term", name, TERMS) for name in strange))
     status: int = train(args)
     return status

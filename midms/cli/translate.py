@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from midms.cli.options import MISTAKE, Commands, command, complain, composed, composition, whole
+from midms.cli.options import MISTAKE, SEEDS, Commands, command, complain, composed, composition, whole
 
 SLOTS = ("matcher", "sampler", "confidence")
 """What one may exchange."""
@@ -59,7 +59,7 @@ def add(commands: Commands) -> None:
     one.add_argument("--style", type=float, metavar="S", help="0 keeps to the sketch, 1 to the picture (default 0.5)")
     for slot in SLOTS:
         one.add_argument(f"--{slot}", metavar=slot[0].upper(), help=f"another {slot}, see `midms list {slot}`")
-    one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the noise (default 0)")
+    one.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of the noise (default 0)")
     one.add_argument(
         "--size", type=whole(8), metavar="N", help="pixels of the shorter side (default: the preset's own)"
     )

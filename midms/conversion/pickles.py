@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return read_weights(path)
-    content = _unpickled(path)
+    content = unpickled(path)
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not content:
@@ -38,8 +39,12 @@ def tensors(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _unpickled(path: Path) -> Any:
-    """What a pickle of PyTorch holds, plain data and tensors alone."""
+def unpickled(path: Path) -> Any:
+    """What a pickle of PyTorch holds, plain data and tensors alone.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or damaged, or holds anything else.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file of weights")
     zipped = zipfile.is_zipfile(path)
@@ -50,7 +55,8 @@ def _unpickled(path: Path) -> Any:
     try:
         globals_ = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
         stand_ins: list[Any] = [(type("StandIn", (), {}), name) for name in globals_ if name.startswith(BOOKKEEPING)]
-        with torch.serialization.safe_globals(stand_ins):
+        with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it will refuse
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from midms.checkpoints import read_weights
 from midms.conditions.sketch import Sketch
 from midms.data import faces
 from midms.data.faces import exact_flow, render
@@ -123,8 +123,8 @@ def open_album(folder: Path, split: str, styles: int, geometries: int, size: int
         stacked = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
         with whole(path) as part:
             save_file(stacked, part)
-    with safe_open(path, framework="pt") as file:
-        return Album(**{name: file.get_tensor(name) for name in STORED}, first=first, geometries=geometries)
+    stored = read_weights(path)
+    return Album(**{name: stored[name] for name in STORED}, first=first, geometries=geometries)
 
 
 def _render(first: int, start: int, stop: int, geometries: int, size: int) -> dict[str, Tensor]:

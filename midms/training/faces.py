@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
+import shlex
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from midms.catalog import create
-from midms.checkpoints import load_weights, save_weights
+from midms.checkpoints import CheckpointError, load_weights, read_weights, save_weights
 from midms.diffusion.patchified import Patchified
 from midms.files import whole
 from midms.presets import PRESETS
@@ -58,25 +60,25 @@ def main(args: Namespace) -> int:
     if args.stage == "autoencoder":
         task: Task = autoencoder_stage(out, args.size, args.styles, args.geometries, device)
     elif args.stage == "matching":
-        terms = TERMS | json.loads(args.terms or "{}")
-        task = matching_stage(out, args.size, args.styles, args.geometries, device, terms)
+        task = matching_stage(out, args.size, args.styles, args.geometries, device, TERMS | args.terms)
     else:
         task = diffusion_stage(out, args.size, args.styles, args.geometries, device, args.denoiser)
     if args.start:
         _warm(task.network, name, Path(args.start))
     try:
-        network, outcome = fit(task, args.steps or STEPS[name], out, args.seed, args.minutes)
+        network, outcome = fit(task, args.steps or STEPS[name], out, args.seed, args.minutes, _inputs(args, name))
     except Interrupted as stop:
         print(stop)
         return 3
     if isinstance(network, Patchified):
         _standardise(network, task.album)
-    for file, module in _products(name, network):
-        save_weights(module, out / f"{file}.safetensors")
-    data = {"size": args.size, "styles": args.styles, "geometries": args.geometries}
+    products = [(out / f"{file}.safetensors", module) for file, module in _products(name, network)]
+    for path, module in products:
+        save_weights(module, path)
+    outcome["made"] = {path.name: _digest(path) for path, _ in products}
     if args.start:
-        data["start"] = _record(Path(args.start)).get(name)
-    _remember(out / "results.json", name, {"command": f"midms train faces --stage {args.stage}", **data, **outcome})
+        outcome["start"] = _record(Path(args.start)).get(name)
+    _remember(out / "results.json", name, {"command": _command(args), **outcome})
     print(json.dumps(outcome["held out"]))
     return 0
 
@@ -97,8 +99,8 @@ def matching_stage(
     out: Path, size: int, styles: int, geometries: int, device: torch.device, terms: dict[str, float]
 ) -> MatchingStage:
     """Fresh features and confidence on the latents of the run's autoencoder; `terms` are weights of the losses."""
-    album, held_out = albums(out, size, styles, geometries)
     autoencoder = _load(part("autoencoder"), out / "autoencoder.safetensors", device)
+    album, held_out = albums(out, size, styles, geometries)
     network = MatchingNetwork(part("features"), part("confidence")).to(device).to(memory_format=torch.channels_last)
     known, other = (latents(out, autoencoder, a) for a in (album, held_out))
     return MatchingStage(
@@ -110,10 +112,10 @@ def diffusion_stage(
     out: Path, size: int, styles: int, geometries: int, device: torch.device, denoiser: str
 ) -> DiffusionStage:
     """A fresh denoiser on the run's latents and first warps."""
-    album, _ = albums(out, size, styles, geometries)
     autoencoder, features, confidence = (
         _load(part(name), out / f"{name}.safetensors", device) for name in ("autoencoder", "features", "confidence")
     )
+    album, _ = albums(out, size, styles, geometries)
     known, preset = latents(out, autoencoder, album), PRESET[denoiser]
     warped = warp_all(features, confidence, album, known, device) if denoiser == "bridge" else None
     network = part("denoiser", preset).to(device).to(memory_format=torch.channels_last)
@@ -123,12 +125,12 @@ def diffusion_stage(
 
 def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
     """The album's latents, kept on disk until the autoencoder changes."""
-    digest = hashlib.sha256((out / "autoencoder.safetensors").read_bytes()).hexdigest()[:12]
+    digest = _digest(out / "autoencoder.safetensors")[:12]
     path = out / "albums" / f"latents-{album.first}-{len(album)}-{digest}.safetensors"
     if not path.exists():
         with whole(path) as written:
             save_file({"latents": encode(autoencoder, album)}, written)
-    return load_file(path)["latents"]
+    return read_weights(path)["latents"]
 
 
 @torch.no_grad()
@@ -157,8 +159,33 @@ def warp_all(
 
 
 def _load(module: nn.Module, path: Path, device: torch.device) -> Any:
+    if not path.is_file():
+        stage = "autoencoder" if path.stem == "autoencoder" else "matching"
+        raise CheckpointError(f"{path}: no such file of weights; run `midms train faces --stage {stage}` first")
     load_weights(module, path)
     return module.to(device).eval().requires_grad_(False)
+
+
+def _inputs(args: Namespace, name: str) -> dict[str, Any]:
+    """What a run follows from beside steps and seed."""
+    needs = {"autoencoder": (), "matching": ("autoencoder",)}.get(name, ("autoencoder", "features", "confidence"))
+    files = [Path(args.out) / f"{file}.safetensors" for file in needs]
+    if args.start:
+        files += sorted(Path(args.start).glob("*.safetensors"))
+    inputs = {"size": args.size, "styles": args.styles, "geometries": args.geometries}
+    terms = {"terms": TERMS | args.terms} if name == "matching" else {}
+    return inputs | terms | {"weights": {str(path): _digest(path) for path in files}}
+
+
+def _command(args: Namespace) -> str:
+    """What was typed, or amounts to it."""
+    given = {name: value for name, value in vars(args).items() if name not in ("what", "command", "minutes") and value}
+    words = [(f"--{name}", json.dumps(v) if isinstance(v, dict) else str(v)) for name, v in given.items()]
+    return shlex.join(["midms", "train", "faces", *itertools.chain.from_iterable(words)])
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _products(name: str, network: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -8,8 +8,10 @@ import math
 import os
 import platform
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -18,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from midms.checkpoints import CheckpointError
+from midms.conversion.pickles import unpickled
 from midms.files import whole
 from midms.training.album import Album
 
@@ -44,7 +47,14 @@ class Interrupted(Exception):
     """Training stopped before its last step; the checkpoint continues it."""
 
 
-def fit(task: Task, steps: int, out: Path, seed: int, minutes: float | None = None) -> tuple[nn.Module, dict[str, Any]]:
+def fit(
+    task: Task,
+    steps: int,
+    out: Path,
+    seed: int,
+    minutes: float | None = None,
+    inputs: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[nn.Module, dict[str, Any]]:
     """Train to `steps`, continuing from `out/{name}.checkpoint` if there is one.
 
     The draws of a step follow from (seed, step) alone, so a resumed run takes the same steps as an unbroken one.
@@ -55,21 +65,23 @@ def fit(task: Task, steps: int, out: Path, seed: int, minutes: float | None = No
         out: folder for the checkpoint.
         seed: of every draw.
         minutes: stop after so long, leaving the checkpoint.
+        inputs: what else the run follows from, in plain numbers and words; it goes into the checkpoint and the record.
 
     Returns:
         The network with averaged weights, and the record of the run.
 
     Raises:
         Interrupted: time ran out or the user interrupted.
-        CheckpointError: the checkpoint belongs to a run with other settings.
+        CheckpointError: the checkpoint cannot be read, or belongs to a run with other settings or inputs.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{task.name}.checkpoint"
     optimiser = torch.optim.AdamW(task.network.parameters(), task.learning_rate, betas=(0.9, 0.98), weight_decay=1e-2)
     averaged = AveragedModel(task.network, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=False)
-    state: dict[str, Any] = {"step": 0, "losses": [], "seconds": 0.0, "settings": {"steps": steps, "seed": seed}}
+    settings = {"steps": steps, "seed": seed, **inputs}
+    state: dict[str, Any] = {"step": 0, "losses": [], "seconds": 0.0, "settings": settings}
     if path.exists():
-        state = _resume(path, state["settings"], task.network, averaged, optimiser)
+        state = _resume(path, settings, task.network, averaged, optimiser)
     started = saved = time.monotonic()
     before = state["seconds"]
 
@@ -102,8 +114,7 @@ def fit(task: Task, steps: int, out: Path, seed: int, minutes: float | None = No
         bar.close()
     network = averaged.module.eval()
     record = {
-        "steps": steps,
-        "seed": seed,
+        **settings,
         "minutes": round(state["seconds"] / 60, 2),
         "parameters": sum(p.numel() for p in network.parameters()),
         "last losses": {k: round(v, 5) for k, v in _recent(state["losses"], 200).items()},
@@ -133,15 +144,21 @@ def _step(
 def _resume(
     path: Path, settings: dict[str, Any], network: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    state = unpickled(path)
+    if not isinstance(state, dict) or not isinstance(state.get("settings"), dict):
+        raise CheckpointError(f"{path}: no checkpoint of a training run")
     if state["settings"] != settings:
-        raise CheckpointError(
-            f"{path} was made with {state['settings']}, this run has {settings}; choose another --out"
-        )
+        raise CheckpointError(f"{path}: {_differences(state['settings'], settings)}; choose another --out")
     network.load_state_dict(state.pop("network"))
     averaged.load_state_dict(state.pop("averaged"))
     optimiser.load_state_dict(state.pop("optimiser"))
     return state
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Which settings a checkpoint was made with, where this run has others."""
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return "; ".join(f"was made with {name} {old.get(name)}, this run has {new.get(name)}" for name in names)
 
 
 def _recent(losses: list[dict[str, float]], count: int = 50) -> dict[str, float]:
