@@ -17,3 +17,4 @@ CONFIDENCES.row(
     "margin", "midms.confidence.margin:Margin", "the best similarity less its best rival's (Lowe 2004, sec. 7.1)"
 )
 CONFIDENCES.row("mutual", "midms.confidence.mutual:Mutual", "each other's best (Rocco et al. 2018, arXiv:1810.10510)")
+CONFIDENCES.row("mass", "midms.confidence.mass:Mass", "how much unbalanced transport sends (UNITE, arXiv:2106.10482)")

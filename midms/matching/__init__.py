@@ -9,7 +9,12 @@ MATCHERS.row(
 MATCHERS.row(
     "optimal-transport",
     "midms.matching.optimal_transport:OptimalTransport",
-    "balanced entropic transport by log-domain Sinkhorn (Cuturi 2013, arXiv:1306.0895)",
+    "entropic transport by log-domain Sinkhorn, balanced or not (Cuturi 2013, arXiv:1306.0895)",
+)
+MATCHERS.row(
+    "unbalanced-transport",
+    "midms.matching.optimal_transport:unbalanced",
+    "entropic transport that may keep what has no counterpart (UNITE, arXiv:2106.10482)",
 )
 MATCHERS.row(
     "dual-softmax",
@@ -21,6 +26,31 @@ MATCHERS.row(
     "mutual-nearest",
     "midms.matching.mutual_nearest:MutualNearest",
     "cells that are each other's most similar (Rocco et al. 2018, arXiv:1810.10510)",
+)
+MATCHERS.row(
+    "cocosnet",
+    "midms.matching.cocosnet:CoCosNet",
+    "softmax of the correlation of 3 x 3 patches (CoCosNet, Zhang et al. 2020, arXiv:2004.05571)",
+)
+MATCHERS.row(
+    "top-k",
+    "midms.matching.top_k:TopK",
+    "attention inside the most similar blocks (RABIT, Zhan et al. 2021, arXiv:2107.03021)",
+)
+MATCHERS.row(
+    "local",
+    "midms.matching.local:Local",
+    "softmax in a window around a prior flow (GLU-Net, arXiv:1912.05524)",
+)
+MATCHERS.row(
+    "patchmatch",
+    "midms.matching.patchmatch:PatchMatch",
+    "propagate and evaluate, coarse to fine (CoCosNet v2, Zhou et al. 2021, arXiv:2012.02047)",
+)
+MATCHERS.row(
+    "cost-aggregation",
+    "midms.matching.cost_aggregation:CostAggregation",
+    "four-dimensional correlation refined by its neighbours (NCNet, arXiv:1810.10510)",
 )
 
 FEATURES = Registry("features", "midms.features")

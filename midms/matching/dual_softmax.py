@@ -17,9 +17,8 @@ class DualSoftmax:
 
         P_ij = softmax_j(<q_i, k_j> / temperature) softmax_i(<q_i, k_j> / temperature)
 
-    (LoFTR, Sun et al. 2021, arXiv:2104.00680, eq. 2; Rocco et al. 2018, arXiv:1810.10510.) An entry is large only where
-    each is the other's best, so what two cells want goes to the one that wants it more. One pass finds both
-    normalisers.
+    (LoFTR, Sun et al. 2021, arXiv:2104.00680, sec. 3.3). An entry is large only where each is the other's best, so what
+    two cells want goes to the one that wants it more. One pass finds both normalisers.
 
     To choose over `Correlation` where cells correspond one to one and the exemplar has look-alikes; over
     `OptimalTransport` where parts are hidden, since nothing has to be used. A row without a partner is still an

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from midms.matching.kernels import Carried, Nearest, check, couple, couple_both, statistics, top_k
+from midms.protocols import Unanswered
 from midms.types import cells
 
 
@@ -29,6 +30,8 @@ class FactoredMatch:
         col_bias: of the exemplar's cells; None for none.
         via: which implementation computes it, see `kernels.couple`.
         precision: of the products of query and key, see `kernels.couple`.
+        row_marginal: log of what each of the condition's cells had to give; None where nobody said.
+        col_marginal: the same of the exemplar's cells.
     """
 
     query: Float[Tensor, "b d h w"]
@@ -39,6 +42,8 @@ class FactoredMatch:
     col_bias: Float[Tensor, "b H W"] | None = None
     via: str = "auto"
     precision: str = "auto"
+    row_marginal: Float[Tensor, "b h w"] | None = None
+    col_marginal: Float[Tensor, "b H W"] | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -88,7 +93,15 @@ class FactoredMatch:
 
     def transpose(self) -> FactoredMatch:
         """The same coupling read from exemplar to condition."""
-        return replace(self, query=self.key, key=self.query, row_bias=self.col_bias, col_bias=self.row_bias)
+        return replace(
+            self,
+            query=self.key,
+            key=self.query,
+            row_bias=self.col_bias,
+            col_bias=self.row_bias,
+            row_marginal=self.col_marginal,
+            col_marginal=self.row_marginal,
+        )
 
     def similarity(self) -> Float[Tensor, "b 1 h w"]:
         """Expected cosine similarity of each row with what it is matched to, in float32 or better."""
@@ -103,6 +116,16 @@ class FactoredMatch:
         """
         mass = self._statistics().mass.unflatten(1, self.grid)
         return (mass if self.row_bias is None else mass + self.row_bias)[:, None]
+
+    def mass(self) -> Float[Tensor, "b 1 h w"]:
+        """The share that each row gives of what it had to give: below 1 where unbalanced transport lets it keep some.
+
+        Raises:
+            Unanswered: nobody said what it had to give, or it has to give all.
+        """
+        if self.row_marginal is None:
+            raise Unanswered("mass: only unbalanced transport lets a cell keep some of it")
+        return (self.log_mass() - self.row_marginal[:, None]).exp()
 
     def peak(self) -> Float[Tensor, "b 1 h w"]:
         """The probability of each row's best column."""

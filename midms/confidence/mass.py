@@ -1,0 +1,41 @@
+"""How much of a cell unbalanced transport sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from midms.confidence.reading import ask, check_softness, trust
+from midms.protocols import Match
+from midms.types import Confidence
+
+
+@dataclass(frozen=True)
+class Mass:
+    """Trust a cell that transport finds worth its cost: sum_j P_ij / a_i, of unbalanced transport.
+
+    A cell whose counterpart is hidden keeps what it has (UNITE, Zhan et al. 2021, arXiv:2106.10482; Chizat et al. 2018,
+    arXiv:1607.05816). One counterpart at cost c gets exp(-c / (2 reach)) or so; balanced transport sends all.
+
+    Args:
+        threshold: least share that is trusted.
+        softness: 0 for a mask; else the trust is sigmoid((share - threshold) / softness).
+
+    Raises:
+        ValueError: the threshold is not positive, or the softness negative.
+    """
+
+    threshold: float = 0.5
+    softness: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.threshold > 0:
+            raise ValueError(f"threshold must be positive, got {self.threshold}")
+        check_softness(self.softness)
+
+    def __call__(self, match: Match) -> Confidence:
+        """Trust in each cell of the condition.
+
+        Raises:
+            Unanswered: the match is not one of unbalanced transport.
+        """
+        return trust(ask(match, "mass"), self.threshold, self.softness)
