@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from midms.types import Draw
 
+LARGEST = 10.0
+"""A picture or map that goes beyond counts to 255, though it should lie within 1 but for some overshoot."""
 OneOrMore: TypeAlias = Tensor | Sequence[Tensor]
 """A batch of pictures or maps [b c Y X], or one such batch for each of several exemplars."""
 
@@ -89,6 +91,8 @@ def check(name: str, value: Tensor, channels: int, stride: int, like: Tensor) ->
         raise ValueError(f"{name} is {value.dtype} on {value.device}, the condition {like.dtype} on {like.device}")
     if not torch.isfinite(value).all():
         raise ValueError(f"{name} holds numbers that are not finite")
+    if value.abs().amax() > LARGEST:
+        raise ValueError(f"{name} reaches {value.abs().amax():.3g}, expected numbers within 1")
 
 
 def draws(generator: torch.Generator | Callable[[tuple[int, ...]], Tensor] | None, like: Tensor) -> Draw:
@@ -110,8 +114,9 @@ def draws(generator: torch.Generator | Callable[[tuple[int, ...]], Tensor] | Non
         else:
             device = like.device if generator is None else generator.device
             noise = torch.randn(shape, generator=generator, device=device, dtype=like.dtype)
-        if noise.shape != shape:
-            raise ValueError(f"generator gave {tuple(noise.shape)} when asked for {shape}")
+        if not isinstance(noise, Tensor) or noise.shape != shape:
+            given = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
+            raise ValueError(f"generator gave {given} when asked for {shape}")
         return noise.to(like)
 
     if not (generator is None or callable(generator) or isinstance(generator, torch.Generator)):

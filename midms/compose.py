@@ -20,7 +20,7 @@ from midms.mistakes import Mistake
 from midms.policy import Policy
 from midms.presets import PRESETS, Preset, Spec
 from midms.registry import unknown
-from midms.slots import SLOTS, disagreements, misfit, unanswered
+from midms.slots import SLOTS, disagreements, impossible, misfit, unanswered
 
 __all__ = ["BuildError", "CheckpointError", "build"]
 
@@ -58,8 +58,9 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
             mistakes are listed.
         CheckpointError: a weights file cannot be used.
     """
-    recipe = PRESETS.get(preset, PRESETS[USUAL])
-    wrong = [] if preset in PRESETS else [unknown("preset", preset, PRESETS)]
+    known = isinstance(preset, str) and preset in PRESETS
+    recipe = PRESETS[preset if known else USUAL]
+    wrong = [] if known else [unknown("preset", preset, PRESETS)]
     source = None
     if weights is not None:
         with _noted(wrong, "weights"):
@@ -97,19 +98,18 @@ def compose(
     for slot, spec in specs.items():
         with _noted(wrong, slot):
             parts[slot] = _make(slot, spec)
-    if parts.keys() >= recipe.slots.keys():
-        wrong += disagreements(parts)
+    wrong += disagreements(parts)
+    if {"matcher", "confidence"} <= parts.keys():
         wrong += unanswered(parts["matcher"], parts["confidence"])
-        loop, policy = recipe.loop | {key: changes[key] for key in LOOP if key in changes}, Policy()
-        settings = {key: loop.pop(key) for key in POLICY if key in loop}
-        with _noted(wrong, "loop"):
-            policy = Policy(**settings)
-        with _noted(wrong, "loop"):
-            made_by = {slot: spec for slot, spec in specs.items() if isinstance(spec, Spec)}
-            run = MatchingInterleavedDiffusion(**parts, policy=policy, **loop, name=name, specs=made_by)
+    loop, policy = recipe.loop | {key: changes[key] for key in LOOP if key in changes}, Policy()
+    settings = {key: loop.pop(key) for key in POLICY if key in loop}
+    with _noted(wrong, "loop"):
+        policy = Policy(**settings)
+    wrong += [f"loop: {mistake}" for mistake in impossible(parts, policy.rematch, loop["size"])]
     if wrong:
         raise BuildError(call, wrong)
-    return run
+    made_by = {slot: spec for slot, spec in specs.items() if isinstance(spec, Spec)}
+    return MatchingInterleavedDiffusion(**parts, policy=policy, **loop, name=name, specs=made_by)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from midms.protocols import (
     Sampler,
 )
 from midms.saved import write
+from midms.slots import impossible
 from midms.translation import Translation, translate
 from midms.types import Confidence, Context, Draw, Level, Moment, Step
 
@@ -77,15 +78,8 @@ class MatchingInterleavedDiffusion:
     specs: Mapping[str, Spec] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        levels = range(len(self.sampler.levels))
-        wrong = []
-        if not levels or (self.refiner is not None and not self.refiner.levels):
-            wrong.append("a sampler has no levels")
-        if not all(index in levels for index in self.policy.rematch):
-            wrong.append(f"rematch must be levels out of {[*levels]}, got {self.policy.rematch!r}")
-        if not isinstance(self.size, int) or self.size < 2 * self.autoencoder.stride:
-            wrong.append(f"size must be at least {2 * self.autoencoder.stride} pixels, got {self.size!r}")
-        if wrong:
+        parts = {name: getattr(self, name) for name in PARTS}
+        if wrong := impossible(parts, self.policy.rematch, self.size):
             raise ValueError("; ".join(wrong))
 
     @torch.no_grad()

@@ -132,7 +132,11 @@ class Registry:
             BadArguments: it does not take these arguments.
         """
         self.check(name, **arguments)
-        return self[name](**arguments)
+        factory = self[name]
+        try:
+            return factory(**arguments)
+        except TypeError as error:
+            raise BadArguments(f"{self.kind} {name!r}: {error}. Signature: {name}{signature(factory)}") from error
 
     def check(self, name: str, /, **arguments: Any) -> None:
         """Raise as `create` would for the arguments' names, constructing nothing."""
@@ -202,7 +206,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A question after the names that are nearly this one, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=2)
+    close = difflib.get_close_matches(str(name), list(known), n=2)
     return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

@@ -79,11 +79,25 @@ def disagreements(parts: Mapping[str, Any]) -> list[str]:
     """The facts that parts do not agree on."""
     wrong = []
     for fact, attributes in FACTS.items():
-        told = {slot: getattr(parts[slot], name, None) for slot, name in attributes.items()}
+        told = {slot: getattr(parts.get(slot), name, None) for slot, name in attributes.items()}
         values = [value for value in told.values() if value is not None]
         if any(value != values[0] for value in values):
             told_by = ", ".join(f"{slot} {value}" for slot, value in told.items() if value is not None)
             wrong.append(f"parts disagree on {fact}: {told_by}")
+    return wrong
+
+
+def impossible(parts: Mapping[str, Any], rematch: tuple[int, ...], size: int) -> list[str]:
+    """Settings of the loop that these parts cannot follow; of parts that are not there nothing is asked."""
+    wrong = []
+    samplers = [parts[slot] for slot in ("sampler", "refiner") if parts.get(slot) is not None]
+    if not all(sampler.levels for sampler in samplers):
+        wrong.append("a sampler has no levels")
+    if "sampler" in parts and not all(index in range(len(parts["sampler"].levels)) for index in rematch):
+        wrong.append(f"rematch must be levels out of {[*range(len(parts['sampler'].levels))]}, got {rematch!r}")
+    least = 2 * parts["autoencoder"].stride if "autoencoder" in parts else 1
+    if not isinstance(size, int) or size < least:
+        wrong.append(f"size must be at least {least} pixels, got {size!r}")
     return wrong
 
 

@@ -135,9 +135,22 @@ def test_mistakes_of_settings_and_between_parts_at_once() -> None:
     message = mistakes(autoencoder=Pooled(channels=3, stride=8), condition=Maps(channels=1), rematch=(7,), size=3)
     assert "parts disagree on latent channels: autoencoder 3, features 5, denoiser 5" in message
     assert "parts disagree on condition channels: condition 1, features 2" in message
-    assert "loop: rematch must be levels out of [0, 1, 2], got (7,); size must be at least 16 pixels, got 3" in message
+    assert "- loop: rematch must be levels out of [0, 1, 2], got (7,)" in message
+    assert "- loop: size must be at least 16 pixels, got 3" in message
+    message = mistakes(macher="x", matcher="corelation", rematch=(9,), size=-1, autoencoder=Pooled(channels=3))
+    for part in ("'macher'", "'corelation'", "got (9,)", "got -1", "latent channels: autoencoder 3, features 5"):
+        assert part in message, (part, message)
     assert "loop: edit must be one of blend, replace, guide, context, got 'blnd'" in mistakes(edit="blnd", macher="x")
     assert mistakes(sampler=Spec("ddim", timesteps=(300,))).endswith("levels out of [0], got (1,)")
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_name_or_number_at_all() -> None:
+    for preset in (None, ["midm-faces"], 3):
+        with pytest.raises(BuildError, match=r"no preset is called"):
+            build(preset)  # type: ignore[arg-type]
+    assert re.search(r"weights: .*int", mistakes(weights=3))
+    assert "Signature: correlation(temperature: float" in mistakes(matcher=Spec("correlation", temperature="hot"))
 
 
 class OneArgument:

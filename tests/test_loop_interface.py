@@ -73,6 +73,8 @@ BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]]
         lambda g: {"generator": lambda shape: torch.zeros(1)},
         r"generator gave \(1,\) when asked for \(2, 5, 4, 6\)",
     ),
+    "no draws": (lambda g: {"generator": lambda shape: None}, r"gave NoneType when asked for \(2, 5, 4, 6\)"),
+    "counts to 255": (lambda g: {"exemplar": 100 * g["exemplar"]}, r"exemplar reaches \d+, expected numbers within 1"),
 }
 
 
