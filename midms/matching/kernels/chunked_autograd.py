@@ -16,6 +16,10 @@ are alive in the forward pass, four in the backward."""
 LOWEST = -1e30
 """Below every logit but those of a column that takes no part."""
 
+NEGLIGIBLE = -50.0
+"""Logits further below their row's largest count as this far: a share of 2e-22. Denormal weights would be a hundred
+times slower to multiply than others."""
+
 Gradients = tuple[Tensor | None, ...]
 
 
@@ -115,11 +119,11 @@ class Sums:
         else:
             top, self.argmax[batch, part] = logits.max(-1)
         self.top[batch, part] = top
-        below = logits - top[..., None]
+        below = (logits - top[..., None]).clamp_(min=NEGLIGIBLE)
         weights = below.exp_() if self.energy is None else below.exp()
         self.sums[batch, :, part] = torch.bmm(weights, self.values[batch].mT).mT
         if self.energy is not None:
-            self.energy[batch, part] = weighed_(below, weights).sum(-1)
+            self.energy[batch, part] = below.mul_(weights).sum(-1)
 
     def add(self, logits: Tensor, batch: slice, part: slice) -> None:
         """What all columns read of some rows: logits [b r m], which are consumed."""
@@ -130,12 +134,12 @@ class Sums:
             highest, where = logits.max(1)
             self.argmax[batch] = torch.where(highest > before, where + part.start, self.argmax[batch])
         top = torch.maximum(before, highest)
-        shift = before - top
+        shift = (before - top).clamp_(min=NEGLIGIBLE)
         kept = shift.exp()
-        below = logits.sub_(top[:, None])
+        below = logits.sub_(top[:, None]).clamp_(min=NEGLIGIBLE)
         weights = below.exp_() if self.energy is None else below.exp()
         if self.energy is not None:
-            self.energy[batch] = kept * (self.energy[batch] + shift * sums[:, -1]) + weighed_(below, weights).sum(1)
+            self.energy[batch] = kept * (self.energy[batch] + shift * sums[:, -1]) + below.mul_(weights).sum(1)
         sums.mul_(kept[:, None]).baddbmm_(self.values[batch, :, part], weights)
         self.top[batch] = top
 
@@ -190,8 +194,9 @@ class Pull:
     @staticmethod
     def _weigh(slope: Tensor, below: Tensor, warmth: Tensor | None) -> Tensor:
         """The weights, of logits less their top; the slope is multiplied by them."""
+        below.clamp_(min=NEGLIGIBLE)
         if warmth is not None:
-            slope.addcmul_(below.clamp(min=LOWEST), warmth)
+            slope.addcmul_(below, warmth)
         weights = below.exp_()
         slope.mul_(weights)
         return weights
@@ -200,11 +205,6 @@ class Pull:
 def with_ones(values: Tensor) -> Tensor:
     """[b c n] and a channel of ones, whose sum is the softmax's total."""
     return torch.cat([values, values.new_ones(len(values), 1, values.shape[2])], 1)
-
-
-def weighed_(logits: Tensor, weights: Tensor) -> Tensor:
-    """Their product; those at -inf weigh nothing."""
-    return logits.clamp_(min=LOWEST).mul_(weights)
 
 
 class Coupling(torch.autograd.Function):
