@@ -33,7 +33,9 @@ def test_the_released_path_has_the_released_numbers(case: str) -> None:
     for name, value in found.items():
         if name in golden:
             allowed = 1e-3 if name == "fb_error" else 2e-4
-            torch.testing.assert_close(value.detach(), golden[name].float(), rtol=0, atol=allowed, msg=lambda m, n=name: n + m)
+            torch.testing.assert_close(
+                value.detach(), golden[name].float(), rtol=0, atol=allowed, msg=lambda m, n=name: n + m
+            )
     if "grad_q" in golden:
         weights = {"warped": "g_warp", "warped_sem": "g_sem", "warped_back": "g_back"}
         torch.stack([(found[name] * golden[weight]).sum() for name, weight in weights.items()]).sum().backward()
