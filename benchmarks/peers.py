@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import released
+from benchmarks import released_match as released
 from benchmarks.measure import Inputs
 from midms.flow import return_error
 from midms.matching.correlation import Correlation
@@ -53,7 +53,7 @@ class Peer:
 
 
 def released_path(x: Inputs) -> Outcome:
-    """The released implementation: see `released`."""
+    """The released implementation: see `released_match`."""
     carried_latent, carried_labels, forward, backward, mask = released.match(x.q, x.k, x.values[:, :4], x.values[:, 4:])
     return Outcome(torch.cat([carried_latent, carried_labels], 1), _in_cells(forward), _in_cells(backward), mask)
 
