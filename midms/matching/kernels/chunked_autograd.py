@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,9 +17,9 @@ are alive in the forward pass, four in the backward."""
 LOWEST = -1e30
 """Below every logit but those of a column that takes no part."""
 
-NEGLIGIBLE = -50.0
-"""Logits further below their row's largest count as this far: a share of 2e-22. Denormal weights would be a hundred
-times slower to multiply than others."""
+NEGLIGIBLE = {dtype: 0.6 * math.log(torch.finfo(dtype).tiny) for dtype in (torch.float32, torch.float64)}
+"""Logits further below their row's largest count as this far, in float32 as a share of 2e-23. Denormal weights, and
+denormal gradients, would be a hundred times slower to multiply than others."""
 
 Gradients = tuple[Tensor | None, ...]
 
@@ -119,7 +120,7 @@ class Sums:
         else:
             top, self.argmax[batch, part] = logits.max(-1)
         self.top[batch, part] = top
-        below = (logits - top[..., None]).clamp_(min=NEGLIGIBLE)
+        below = (logits - top[..., None]).clamp_(min=NEGLIGIBLE[logits.dtype])
         weights = below.exp_() if self.energy is None else below.exp()
         self.sums[batch, :, part] = torch.bmm(weights, self.values[batch].mT).mT
         if self.energy is not None:
@@ -134,9 +135,9 @@ class Sums:
             highest, where = logits.max(1)
             self.argmax[batch] = torch.where(highest > before, where + part.start, self.argmax[batch])
         top = torch.maximum(before, highest)
-        shift = (before - top).clamp_(min=NEGLIGIBLE)
+        shift = (before - top).clamp_(min=NEGLIGIBLE[logits.dtype])
         kept = shift.exp()
-        below = logits.sub_(top[:, None]).clamp_(min=NEGLIGIBLE)
+        below = logits.sub_(top[:, None]).clamp_(min=NEGLIGIBLE[logits.dtype])
         weights = below.exp_() if self.energy is None else below.exp()
         if self.energy is not None:
             self.energy[batch] = kept * (self.energy[batch] + shift * sums[:, -1]) + below.mul_(weights).sum(1)
@@ -194,7 +195,7 @@ class Pull:
     @staticmethod
     def _weigh(slope: Tensor, below: Tensor, warmth: Tensor | None) -> Tensor:
         """The weights, of logits less their top; the slope is multiplied by them."""
-        below.clamp_(min=NEGLIGIBLE)
+        below.clamp_(min=NEGLIGIBLE[below.dtype])
         if warmth is not None:
             slope.addcmul_(below, warmth)
         weights = below.exp_()
