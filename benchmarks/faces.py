@@ -16,20 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.metrics import VGG16Distance, auroc, masked_mean, psnr, ssim
 from benchmarks.results import machine, table, write_json
 from midms import build
-from midms.data.faces import PARTS, Pairs, draw_pairs
+from midms.data.faces import Pairs, draw_pairs
 from midms.loop import MatchingInterleavedDiffusion
-from midms.protocols import Match
-from midms.types import cells
+from midms.metrics.faces import conditions, matches, pictures
+from midms.metrics.perceptual import VGG16Distance
+from midms.metrics.pictures import auroc
 
-RIGHT = 0.05
-RADII = (0.025, 0.05, 0.1)
 BATCH = 20
 Picture = Callable[[Pairs, int], dict[str, Any]]
 
@@ -84,12 +81,6 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
     }
 
 
-def conditions(run: MatchingInterleavedDiffusion, pairs: Pairs) -> Tensor:
-    """The sketches as a person would hand them in, read by the preset's condition extractor."""
-    height, width = pairs.answer.shape[-2:]
-    return run.condition.drawing((1 - 2 * pairs.sketch).expand(-1, 3, -1, -1), (height, width))
-
-
 def reconstruct(run: MatchingInterleavedDiffusion, pairs: Pairs) -> Tensor:
     """The exact answer through the autoencoder: no result can be better."""
     return run.autoencoder.decode(run.autoencoder.encode(pairs.answer))
@@ -97,13 +88,15 @@ def reconstruct(run: MatchingInterleavedDiffusion, pairs: Pairs) -> Tensor:
 
 def first_warp(run: MatchingInterleavedDiffusion, pairs: Pairs) -> dict[str, Any]:
     """The exemplar's latent under the first match, decoded."""
-    moment = next(run.replace(rematch=()).trajectory(conditions(run, pairs), pairs.exemplar))
+    moment = next(run.replace(rematch=()).trajectory(conditions(run.condition, pairs), pairs.exemplar))
     return {"image": run.autoencoder.decode(moment.warp)}
 
 
 def translate(run: MatchingInterleavedDiffusion, pairs: Pairs, seed: int) -> dict[str, Any]:
     """The whole loop; the match and trust are those in force at its end."""
-    *_, moment = run.trajectory(conditions(run, pairs), pairs.exemplar, generator=torch.Generator().manual_seed(seed))
+    *_, moment = run.trajectory(
+        conditions(run.condition, pairs), pairs.exemplar, generator=torch.Generator().manual_seed(seed)
+    )
     return {"image": run.autoencoder.decode(moment.step.x0), "match": moment.match, "trust": moment.trust.weight}
 
 
@@ -120,7 +113,8 @@ def measure(
             began = time.perf_counter()
             output = row(pairs, start)
             seconds[name] += time.perf_counter() - began
-            figures = pictures(output["image"], pairs, perceptual)
+            figures = pictures(output["image"], pairs)
+            figures["perceptual"] = perceptual(output["image"], pairs.answer, pairs.head)
             if "match" in output:
                 figures |= matches(output["match"], output["trust"], pairs)
             for figure, value in figures.items():
@@ -136,46 +130,6 @@ def measure(
             summary[name]["AUROC"] = auroc(trusted[0], trusted[1].bool())
         summary[name]["ms a pair"] = 1000 * seconds[name] / count
     return summary
-
-
-def pictures(image: Tensor, pairs: Pairs, perceptual: VGG16Distance) -> dict[str, Tensor]:
-    """Distances to the exact answer inside the head."""
-    head = pairs.head
-    return {
-        "PSNR": psnr(image, pairs.answer, head),
-        "SSIM": ssim(image, pairs.answer, head),
-        "perceptual": perceptual(image, pairs.answer, head),
-    }
-
-
-def matches(match: Match, trust: Tensor, pairs: Pairs) -> dict[str, Tensor]:
-    """The match against the exact correspondence, on visible pixels of the head; and whether trust means right."""
-    size, head = pairs.answer.shape[-1], pairs.head
-    place = places(match, pairs)
-    off = (place - pairs.place).norm(dim=1) / 2  # widths
-    seen = head & pairs.visible
-    labels = F.one_hot(pairs.exemplar_parts, len(PARTS)).permute(0, 3, 1, 2).float()
-    h, w = match.grid
-    warped = match.apply(F.interpolate(labels, (h, w), mode="area"))
-    named = F.interpolate(warped, (size, size), mode="bilinear").argmax(1)
-    right = (off < RIGHT) & pairs.visible
-    fine = F.interpolate(trust, (size, size), mode="bilinear")[:, 0]
-    return {
-        "EPE px": masked_mean(off * size, seen),
-        **{f"PCK@{radius}": masked_mean((off < radius).float(), seen) for radius in RADII},
-        "part accuracy": masked_mean((named == pairs.parts).float(), seen),
-        "_trust": fine[head],
-        "_right": right[head].float(),
-    }
-
-
-def places(match: Match, pairs: Pairs) -> Tensor:
-    """Where each pixel of the answer is matched to, (x, y) in [-1, 1], bilinear between cells."""
-    h, w = match.grid
-    size = pairs.answer.shape[-1]
-    flow = match.apply(cells(h, w, pairs.answer).expand(len(pairs.answer), -1, -1, -1)) - cells(h, w, pairs.answer)
-    flow = F.interpolate(flow, (size, size), mode="bilinear") * (2 / w)
-    return flow + (cells(size, size, flow) + 0.5) / size * 2 - 1
 
 
 if __name__ == "__main__":

@@ -6,16 +6,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from midms.ablation import ablate
     from midms.catalog import available, create, register
     from midms.compose import build
     from midms.presets import Spec
     from midms.pretrained import from_pretrained
 
-__all__ = ["Spec", "available", "build", "create", "from_pretrained", "register"]
+__all__ = ["Spec", "ablate", "available", "build", "create", "from_pretrained", "register"]
 __version__ = "0.1.0"
 
 _HOME = {
     "Spec": "midms.presets",
+    "ablate": "midms.ablation",
     "available": "midms.catalog",
     "build": "midms.compose",
     "create": "midms.catalog",

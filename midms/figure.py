@@ -91,3 +91,79 @@ def _fit(picture: Image.Image, side: int) -> Image.Image:
     scale = side / picture.height
     size = max(1, round(picture.width * scale)), side
     return picture.convert("RGB").resize(size, Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS)
+
+
+def note(text: str, side: int) -> Image.Image:
+    """Some lines of text as a picture to stand in a sheet.
+
+    Args:
+        text: with line breaks.
+        side: height in pixels; it is as wide as it must be.
+    """
+    font = ImageFont.load_default(12)
+    left, top, right, bottom = ImageDraw.Draw(Image.new("RGB", (1, 1))).multiline_textbbox((0, 0), text, font)
+    image = Image.new("RGB", (round(right - left) + 2 * GAP, side), PAPER)
+    ImageDraw.Draw(image).multiline_text((GAP, (side - bottom + top) / 2), text, TEXT, font)
+    return image
+
+
+def scatter(
+    points: Sequence[tuple[float, float]],
+    labels: Sequence[str],
+    groups: Sequence[int],
+    names: Sequence[str],
+    across: str,
+    upwards: str,
+) -> Image.Image:
+    """Points on two axes, with a legend.
+
+    Args:
+        points: (x, y); those that are not finite are left out.
+        labels: what stands beside each.
+        groups: of each, an index into the names; a colour each.
+        names: of the groups.
+        across: title of the x axis.
+        upwards: title of the y axis.
+    """
+    width, height, margin = 640, 480, 60
+    image = Image.new("RGB", (width + 180, height), PAPER)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
+    shown = [i for i, point in enumerate(points) if np.isfinite(point).all()]
+    scales = [ticks([points[i][axis] for i in shown]) for axis in (0, 1)]
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        share = [(value - scale[0]) / (scale[-1] - scale[0]) for value, scale in zip((x, y), scales, strict=True)]
+        return margin + share[0] * (width - 2 * margin), height - margin - share[1] * (height - 2 * margin)
+
+    for x in scales[0]:
+        draw.line([place(x, scales[1][0]), place(x, scales[1][-1])], (225, 225, 225))
+        draw.text((place(x, 0)[0], height - margin + 6), f"{x:g}", TEXT, font, anchor="ma")
+    for y in scales[1]:
+        draw.line([place(scales[0][0], y), place(scales[0][-1], y)], (225, 225, 225))
+        draw.text(place(scales[0][0], y), f"{y:g}  ", TEXT, font, anchor="rm")
+    draw.text((width / 2, height - 14), across, TEXT, font, anchor="mm")
+    draw.text((margin, margin / 2), upwards, TEXT, font, anchor="mm")
+    for i in shown:
+        x, y = place(*points[i])
+        draw.circle((x, y), 4, hue(groups[i], len(names)))
+        draw.text((x + 6, y), labels[i], TEXT, font, anchor="lm")
+    for i, name in enumerate(names):
+        draw.circle((width, margin + 18 * i), 4, hue(i, len(names)))
+        draw.text((width + 10, margin + 18 * i), name[:26], TEXT, font, anchor="lm")
+    return image
+
+
+def ticks(values: Sequence[float]) -> list[float]:
+    """Round numbers, 1, 2 or 5 times a power of ten apart, that enclose the values; about five."""
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    span = (high - low) or abs(high) or 1.0
+    power = 10.0 ** np.floor(np.log10(span / 4))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= span / 5)
+    first, last = int(np.floor(low / step)), int(np.ceil(high / step))
+    return [float(i * step) for i in range(first, max(last, first + 1) + 1)]
+
+
+def hue(index: int, count: int) -> tuple[int, int, int]:
+    """One of so many colours that can be told apart."""
+    red, green, blue = colorsys.hsv_to_rgb(index / max(count, 1), 0.85, 0.8)
+    return round(255 * red), round(255 * green), round(255 * blue)

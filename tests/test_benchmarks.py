@@ -13,8 +13,8 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from benchmarks.metrics import auroc, masked_mean, psnr
 from benchmarks.results import RESULTS
+from midms.metrics.pictures import auroc, masked_mean, psnr
 
 ROOT = Path(__file__).parent.parent
 INSTALL = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps")

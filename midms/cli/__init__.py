@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 
 import midms
-from midms.cli import convert, demo, doctor, names, train, translate
+from midms.cli import ablate, convert, demo, doctor, names, train, translate
 from midms.cli.options import Parser, complain
 from midms.mistakes import Mistake
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = (translate, demo, convert, names, train, doctor)
+COMMANDS = (translate, demo, convert, names, train, ablate, doctor)
 """Modules whose `add` adds a command, in the order of the help."""
 
 

@@ -1,0 +1,101 @@
+"""Which part is best: every combination of some parts, measured on faces, where the exact answer is known.
+
+from midms import Spec, ablate
+
+found = ablate("midm-faces", {"matcher": ["preset", "nearest"], "confidence": ["cycle", "always"]}, out="runs/which")
+print(found.table())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from midms.ablation.report import called, table, write
+from midms.ablation.run import Setting, perform
+from midms.data.faces import SPLITS
+from midms.mistakes import Mistake
+from midms.presets import PRESETS
+from midms.registry import UnknownName, unknown
+
+__all__ = ["Ablation", "AblationError", "ablate"]
+
+
+class AblationError(Mistake, ValueError):
+    """An ablation that cannot be made so; the message says why."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What an ablation found.
+
+    Attributes:
+        records: one a combination, in the order of the cross product: `run`, slot to value; `figures`, means over the
+            pairs; `each`, figures pair by pair; or `refused`, why it cannot be composed, or `error`, why it failed.
+        out: folder of the ledger, the table, the plot and the contact sheet.
+    """
+
+    records: tuple[Mapping[str, Any], ...]
+    out: Path
+
+    def table(self) -> str:
+        """A Markdown table, best first."""
+        return table(self.records)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """The combinations that failed, and why; not those that cannot be composed."""
+        return tuple(f"{called(record)}: {record['error']}" for record in self.records if "error" in record)
+
+
+def ablate(
+    preset: str,
+    vary: Mapping[str, Sequence[Any]],
+    *,
+    out: str | Path,
+    pairs: int = 100,
+    split: str = "test",
+    size: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    weights: str | Path | None = None,
+    progress: bool = True,
+) -> Ablation:
+    """Measure the cross product of some parts on faces.
+
+    Runs are added to `out/runs.jsonl`, a line each; those that are there are not done again, whatever stopped the last
+    call. Combinations that failed are tried again.
+
+    Args:
+        preset: the composition of which parts are varied.
+        vary: slot, or setting of the loop such as `rematch`, to values as `build` takes them; "preset" is what the
+            preset has.
+        out: folder.
+        pairs: how many pairs of faces, from the split's first.
+        split: of `midms.data.faces.SPLITS`.
+        size: pixels a side; by default the preset's.
+        seed: of the noise.
+        device: where to compute.
+        weights: as of `build`.
+        progress: whether to show a bar.
+
+    Raises:
+        AblationError: there is nothing to measure, or on nothing.
+        VaryError: a slot does not exist.
+        UnknownName: a preset or part does not exist.
+        BadArguments: a part does not take its arguments.
+        LedgerError: the folder is in use, or its ledger is damaged.
+    """
+    if preset not in PRESETS:
+        raise UnknownName(unknown("preset", preset, PRESETS))
+    if split not in SPLITS:
+        raise AblationError(unknown("split", split, SPLITS))
+    if pairs < 1 or not all(vary.values()):
+        raise AblationError(f"expected at least one pair and one value a slot, got {pairs} pairs of {dict(vary)}")
+    size = int(PRESETS[preset].loop["size"]) if size is None else size
+    setting = Setting(preset, split, pairs, size, seed, str(device))
+    records = perform(setting, vary, weights, Path(out), progress)
+    write(setting, records, Path(out))
+    return Ablation(tuple(records), Path(out))

@@ -1,0 +1,174 @@
+"""The cross product of parts, each combination measured on faces, where the truth is known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from midms.ablation.ledger import Ledger
+from midms.ablation.vary import OWN, Vary, check, combinations, spelled
+from midms.compose import BuildError, build
+from midms.data.faces import Pairs, draw_pairs
+from midms.files import whole
+from midms.loop import MatchingInterleavedDiffusion
+from midms.metrics.cost import Cost
+from midms.metrics.faces import conditions, matches, pictures
+from midms.metrics.pictures import auroc
+from midms.pictures import to_pil
+from midms.training.trainer import machine
+
+BATCH = 20
+EACH = ("PSNR", "first PSNR", "first PCK@0.05")
+"""Figures that are kept pair by pair."""
+SHOWN = 6
+"""Pairs that the contact sheet shows."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all combinations of an ablation share.
+
+    Attributes:
+        preset: that is varied.
+        split: of the faces.
+        pairs: how many, from the first.
+        size: pixels a side.
+        seed: of the noise.
+        device: where it is computed.
+    """
+
+    preset: str
+    split: str
+    pairs: int
+    size: int
+    seed: int
+    device: str
+
+    def batches(self) -> Iterator[tuple[int, Pairs]]:
+        """The first pair's number, and the pairs."""
+        for start in range(0, self.pairs, BATCH):
+            indices = range(start, min(start + BATCH, self.pairs))
+            yield start, draw_pairs(self.split, indices, self.size, self.device)
+
+
+def perform(
+    setting: Setting, vary: Vary, weights: str | Path | None, out: Path, progress: bool
+) -> list[dict[str, Any]]:
+    """Measure every combination that the folder's ledger does not have, and return the records of all.
+
+    Args:
+        setting: what they share.
+        vary: slot or loop setting to its values.
+        weights: as of `build`.
+        out: folder of `runs.jsonl` and the pictures.
+        progress: whether to show a bar.
+    """
+    check(vary)
+    ledger = Ledger(out / "runs.jsonl")
+    with ledger.held():
+        wanted = [(combination, identity(setting, combination)) for combination in combinations(vary)]
+        known = {record["id"]: record for record in ledger.read()}
+        missing = [pair for pair in wanted if "error" in known.get(pair[1], {"error": ""})]
+        batches = list(setting.batches()) if missing else []
+        with tqdm(total=len(missing) * len(batches), unit="batch", disable=None if progress else True) as bar:
+            for combination, name in missing:
+                bar.set_description(" ".join(spelled(value) for value in combination.values()))
+                record = measured(setting, combination, weights, batches, out / "pictures" / f"{name}.png", bar.update)
+                ledger.add({"id": name} | record)
+        known = {record["id"]: record for record in ledger.read()}
+    return [known[name] for _, name in wanted]
+
+
+def identity(setting: Setting, combination: dict[str, Any]) -> str:
+    """A name for a run: the same setting and combination have the same."""
+    text = json.dumps([vars(setting), {slot: spelled(value) for slot, value in combination.items()}], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def measured(
+    setting: Setting,
+    combination: dict[str, Any],
+    weights: str | Path | None,
+    batches: Sequence[tuple[int, Pairs]],
+    strip: Path,
+    advance: Callable[[int], Any],
+) -> dict[str, Any]:
+    """The record of one run; what goes wrong is recorded.
+
+    A combination that `build` refuses, because its parts do not go together, has "refused"; one that fails has "error".
+    """
+    record: dict[str, Any] = {
+        "run": {slot: spelled(value) for slot, value in combination.items()}, **vars(setting), **machine(),
+    }  # fmt: skip
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            run = build(setting.preset, weights, **{s: value for s, value in combination.items() if value != OWN})
+    except BuildError as error:
+        advance(len(batches))
+        return record | {"refused": str(error).partition(": ")[2]}
+    try:
+        return record | figures(run.to(setting.device), setting, batches, strip, advance)
+    except Exception as error:  # whatever a part raises, the others are still to be measured
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return record | {"error": f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"}
+
+
+@torch.no_grad()
+def figures(
+    run: MatchingInterleavedDiffusion,
+    setting: Setting,
+    batches: Sequence[tuple[int, Pairs]],
+    strip: Path,
+    advance: Callable[[int], Any],
+) -> dict[str, Any]:
+    """Means over pairs, the figures of each pair, time and memory; some results are left in a strip of pictures."""
+    cost = Cost(setting.device)
+    collected: dict[str, list[Tensor]] = {}
+    shown: list[Image.Image] = []
+    for start, pairs in batches:
+        generator = torch.Generator().manual_seed(setting.seed + start)
+        drawn = conditions(run.condition, pairs)
+        with cost.measured():
+            moments = list(run.trajectory(drawn, pairs.exemplar, generator=generator))
+            image = run.autoencoder.decode(moments[-1].step.x0)
+        found = pictures(image, pairs) | matches(moments[-1].match, moments[-1].trust.weight, pairs)
+        first = next(run.replace(rematch=()).trajectory(drawn, pairs.exemplar, generator=generator))
+        found["first PSNR"] = pictures(run.autoencoder.decode(first.warp), pairs)["PSNR"]
+        found["first PCK@0.05"] = matches(first.match, first.trust.weight, pairs)["PCK@0.05"]
+        for name, values in found.items():
+            collected.setdefault(name, []).append(values.cpu())
+        shown += [to_pil(one[None]) for one in image[: SHOWN - len(shown)]]
+        advance(1)
+    whole_set = {name: torch.cat(values) for name, values in collected.items()}
+    trust, right = whole_set.pop("_trust"), whole_set.pop("_right")
+    if not all(values.isfinite().any() for values in whole_set.values()):
+        raise ArithmeticError("the result holds numbers that are not finite")
+    save_strip(shown, strip)
+    return {
+        "figures": {name: values.nanmean().item() for name, values in whole_set.items()}
+        | {"AUROC": auroc(trust, right.bool())}
+        | {"ms a pair": 1000 * cost.seconds / setting.pairs, "peak MB": cost.megabytes},
+        "each": {name: [round(value, 4) for value in whole_set[name].tolist()] for name in EACH},
+    }
+
+
+def save_strip(images: Sequence[Image.Image], path: Path) -> None:
+    """Pictures side by side, written whole."""
+    strip = Image.new("RGB", (sum(image.width for image in images), images[0].height))
+    for i, image in enumerate(images):
+        strip.paste(image, (sum(one.width for one in images[:i]), 0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as part:
+        strip.save(part)

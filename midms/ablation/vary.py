@@ -1,0 +1,91 @@
+"""What an ablation varies: values written as people type them, and the combinations they give."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from midms.catalog import KINDS
+from midms.compose import LOOP
+from midms.mistakes import Mistake
+from midms.presets import Spec
+from midms.registry import unknown
+from midms.slots import SLOTS
+
+OWN = "preset"
+"""The value that leaves a slot as the preset has it."""
+Vary = Mapping[str, Sequence[Any]]
+
+
+class VaryError(Mistake, ValueError):
+    """Something that cannot be varied so; the message says what can."""
+
+
+def parse(text: str) -> tuple[str, list[Any]]:
+    """A slot and its values: "matcher=correlation(temperature=0.04),nearest", "rematch=(),(0,1)".
+
+    A value is a number, a tuple, True, False, None, the name of a part with or without arguments, or "preset" for what
+    the preset has.
+
+    Raises:
+        VaryError: it is not written so, or there is no such slot or part.
+    """
+    slot, equals, values = text.partition("=")
+    if not equals or not values:
+        raise VaryError(f"vary {text!r}: expected SLOT=VALUE,VALUE such as matcher=correlation,nearest")
+    found = [_value(slot, piece.strip()) for piece in re.split(r",(?![^(\[{]*[)\]}])", values)]
+    check({slot: found})
+    return slot, found
+
+
+def _value(slot: str, text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        pass
+    name, _, arguments = text.partition("(")
+    if not arguments:
+        return name
+    try:
+        call = ast.parse(f"part({arguments}", mode="eval").body
+        assert isinstance(call, ast.Call) and not call.args
+        return Spec(name, **{str(word.arg): ast.literal_eval(word.value) for word in call.keywords})
+    except (ValueError, SyntaxError, AssertionError):
+        raise VaryError(f"vary {slot}: cannot read {text!r}, expected a part such as cycle(radius=0.1)") from None
+
+
+def check(vary: Vary) -> None:
+    """Find out whether everything named exists.
+
+    Raises:
+        VaryError: a slot does not.
+        UnknownName: a part does not.
+        BadArguments: a part does not take such arguments.
+    """
+    for slot, values in vary.items():
+        if slot not in SLOTS and slot not in LOOP:
+            raise VaryError(unknown("slot", slot, [*SLOTS, *LOOP]))
+        for value in values:
+            if slot in SLOTS and value != OWN and isinstance(value, str | Spec):
+                spec = Spec(value) if isinstance(value, str) else value
+                registry = KINDS[SLOTS[slot][0]]
+                if spec.arguments:
+                    registry.check(spec.name, **spec.arguments)
+                else:
+                    registry[spec.name]
+
+
+def combinations(vary: Vary) -> list[dict[str, Any]]:
+    """The cross product: slot to value, one dictionary a combination."""
+    return [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
+
+
+def spelled(value: Any) -> str:
+    """A value as one would type it."""
+    if isinstance(value, Spec):
+        inside = ", ".join(f"{name}={argument!r}" for name, argument in value.arguments.items())
+        return f"{value.name}({inside})" if inside else value.name
+    return value if isinstance(value, str) else repr(value)

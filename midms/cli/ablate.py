@@ -1,0 +1,58 @@
+"""`midms ablate`: which part is best."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from midms.cli.options import Commands, command, complain, composition, device, whole
+
+FAILED = 1
+
+
+def add(commands: Commands) -> None:
+    """The command and its options."""
+    one = command(
+        commands,
+        "ablate",
+        _ablate,
+        "measure every combination of some parts on faces, where the exact answer is known",
+        "Writes a line a combination to DIR/runs.jsonl, then DIR/table.md, plot.png and sheet.png. Run again, it goes"
+        " on where it was stopped. Leaves with 1 if a combination failed; those that cannot be composed are listed.",
+    )
+    one.add_argument(
+        "--vary",
+        action="append",
+        required=True,
+        metavar="SLOT=A,B",
+        help="a slot or loop setting and its values: matcher=preset,nearest, confidence=cycle(radius=0.1),always,"
+        " rematch=(),(0,1); given several times, all combinations",
+    )
+    one.add_argument("--pairs", type=whole(1), default=100, metavar="N", help="of faces (default 100)")
+    one.add_argument("--split", default="test", metavar="S", help="test, hard or validation (default test)")
+    one.add_argument("--size", type=whole(64, 256), metavar="N", help="pixels a side (default: the preset's)")
+    one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the noise (default 0)")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="resumes if it was begun")
+    composition(one)
+
+
+def _ablate(args: argparse.Namespace) -> int:
+    from midms.ablation import ablate
+    from midms.ablation.vary import parse
+
+    found = ablate(
+        args.preset,
+        dict(parse(text) for text in args.vary),
+        out=args.out,
+        pairs=args.pairs,
+        split=args.split,
+        size=args.size,
+        seed=args.seed,
+        device=device(args.device),
+        weights=args.weights,
+    )
+    print(found.table())
+    print(f"\nwritten to {args.out}: runs.jsonl, table.md, plot.png, sheet.png")
+    for failure in found.failures:
+        complain(f"failed: {failure}")
+    return FAILED if found.failures else 0
