@@ -73,13 +73,13 @@ def _released(data: str, schedule: str, **parts: Spec) -> Preset:
     }
     return Preset(
         source=f"the released model of {data} (arXiv:2209.11047), as its code runs it",
-        slots={
+        slots=parts
+        | {
             "matcher": Spec("correlation", temperature=0.005, floor=0.0),
             "confidence": Spec("cycle-released"),
         }
-        | steps
-        | parts,
-        loop={"rematch": (0, 1), "edit": "blend", "size": 256},  # before steps 1 and 2,
+        | steps,
+        loop={"rematch": (0, 1), "edit": "blend", "size": 256},  # after levels 0 and 1: before steps 1 and 2
         weights={slot: f"{slot}.safetensors" for slot in ("features", "denoiser", "autoencoder")},
         obtain="`midms convert MIDMs.pth --config LDM.yaml --out FOLDER`, then build(..., weights=FOLDER)",
     )
