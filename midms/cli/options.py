@@ -58,7 +58,12 @@ def composition(added: argparse.ArgumentParser) -> None:
         metavar="P",
         help="see `midms list preset` (default midm-faces); or a folder that run.save_pretrained wrote",
     )
-    added.add_argument("--weights", type=Path, metavar="DIR", help="weights of your own, as `midms train` leaves them")
+    added.add_argument(
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="a folder as `midms train` or `midms convert` leaves it, one of diffusers, or its id on the hub",
+    )
     added.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
 
 
