@@ -39,8 +39,11 @@ FACTS = {
         "denoiser": "condition_channels",
     },
     "pixels a latent cell": {"autoencoder": "stride", "features": "stride", "denoiser": "stride"},
+    "a label as the last feature": {"features": "labelled", "matcher": "labelled"},
 }
 """What parts must agree on, where they declare it: a fact, and the attribute by which each slot tells it."""
+UNLESS_TOLD = {"labelled": False}
+"""What is so where a part does not declare it; of other facts it is unknown."""
 
 
 def misfit(slot: str, part: Any) -> str:
@@ -79,7 +82,8 @@ def disagreements(parts: Mapping[str, Any]) -> list[str]:
     """The facts that parts do not agree on."""
     wrong = []
     for fact, attributes in FACTS.items():
-        told = {slot: getattr(parts.get(slot), name, None) for slot, name in attributes.items()}
+        declared = {slot: name for slot, name in attributes.items() if slot in parts}
+        told = {slot: getattr(parts[slot], name, UNLESS_TOLD.get(name)) for slot, name in declared.items()}
         values = [value for value in told.values() if value is not None]
         if any(value != values[0] for value in values):
             told_by = ", ".join(f"{slot} {value}" for slot, value in told.items() if value is not None)

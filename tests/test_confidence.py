@@ -25,7 +25,7 @@ from midms.types import cells
 
 HARD = ("nearest", "mutual-nearest")
 """Matchers that give each cell to one other, so that there is no spread to ask for."""
-PLACED = ("cocosnet", "local", "patchmatch", "cost-aggregation", "top-k")
+PLACED = {name for name in MATCHERS if getattr(MATCHERS[name], "spatial", False)}
 """Matchers that look at where cells lie: shuffled cells are another picture to them."""
 AMBIGUITY = ("entropy", "peak")
 """Confidences that ask whether there is another candidate, not whether the best is like."""
@@ -35,6 +35,8 @@ def composes(matcher: str, confidence: str) -> bool:
     """Whether this confidence can read this matcher's matches."""
     if confidence == "mass":
         return matcher == "unbalanced-transport"
+    if confidence == "semantic":
+        return matcher == "semantic"
     return not (confidence in AMBIGUITY and matcher in HARD)
 
 
@@ -99,14 +101,14 @@ def test_a_picture_trusts_itself(matcher: str, confidence: str) -> None:
     assert trust(matcher, confidence, features(0), features(0)).mean() > 0.95
 
 
-@pairs("always", *AMBIGUITY)
+@pairs("always", "semantic", *AMBIGUITY)
 def test_strangers_are_not_trusted(matcher: str, confidence: str) -> None:
     # half of strangers are each other's best by chance, n m / (n + m - 1), and more where transport pairs them off
     limit = 0.85 if confidence == "mutual" or matcher in HARD else 0.4
     assert trust(matcher, confidence, features(0), features(1)).mean() < limit
 
 
-@pairs("always", "cycle-released")
+@pairs("always", "semantic", "cycle-released")
 def test_a_picture_that_says_nothing_is_not_trusted(matcher: str, confidence: str) -> None:
     assert trust(matcher, confidence, features(0), torch.zeros(2, 32, 16, 16)).mean() < 0.2
 

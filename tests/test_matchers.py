@@ -20,7 +20,7 @@ from midms.matching.optimal_transport import OptimalTransport
 from midms.protocols import Match, Matcher
 from midms.types import cells
 
-PLACED = {"cocosnet", "local", "patchmatch", "cost-aggregation", "top-k"}
+PLACED = {name for name in MATCHERS if getattr(MATCHERS[name], "spatial", False)}
 """Matchers that look at where cells lie: shuffled cells are another picture to them."""
 CHOOSY = {"nearest", "mutual-nearest"} | PLACED
 """Matchers that leave most cells out, so that a rounding can make them choose others."""
@@ -95,7 +95,7 @@ def test_a_permuted_picture_is_found_again(matcher: Matcher) -> None:
     assert torch.all(match.similarity() > 0.99)
 
 
-@all_but("cocosnet")  # whose features are patches
+@all_but("cocosnet", "semantic")  # whose features are patches, and all but the last
 def test_similarity_is_the_expected_cosine(matcher: Matcher) -> None:
     query, key = features(0), features(1, h=5, w=4)
     match = matcher(query, 3 * key)

@@ -13,6 +13,7 @@ from midms.compose import BuildError
 from midms.confidence import CONFIDENCES
 from midms.loop import MatchingInterleavedDiffusion
 from midms.matching import MATCHERS
+from midms.matching.features.labelled import LabelledFeatures
 
 PAIRS = [(m, c) for m in MATCHERS for c in CONFIDENCES]
 
@@ -24,7 +25,8 @@ def faces() -> MatchingInterleavedDiffusion:
 
 def composed(matcher: str, confidence: str) -> MatchingInterleavedDiffusion:
     run = faces()
-    parts = {"features": run.features, "denoiser": run.denoiser, "autoencoder": run.autoencoder}
+    features = LabelledFeatures(run.features) if matcher == "semantic" else run.features
+    parts = {"features": features, "denoiser": run.denoiser, "autoencoder": run.autoencoder}
     return build("midm-faces", matcher=matcher, confidence=confidence, rematch=(1,), **parts)
 
 
@@ -45,3 +47,10 @@ def test_a_pair_runs(matcher: str, confidence: str) -> None:
 def test_a_pair_that_cannot_says_why(matcher: str, confidence: str) -> None:
     with pytest.raises(BuildError, match=r"confidence does not go with the matcher: .{30}"):
         composed(matcher, confidence)
+
+
+def test_labels_are_for_those_who_know_them() -> None:
+    with pytest.raises(BuildError, match="disagree on a label as the last feature: features False, matcher True"):
+        build("midm-faces", matcher="semantic", features=faces().features)
+    with pytest.raises(BuildError, match="disagree on a label as the last feature: features True, matcher False"):
+        build("midm-faces", features=LabelledFeatures(faces().features))

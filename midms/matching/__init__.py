@@ -52,6 +52,11 @@ MATCHERS.row(
     "midms.matching.cost_aggregation:CostAggregation",
     "four-dimensional correlation refined by its neighbours (NCNet, arXiv:1810.10510)",
 )
+MATCHERS.row(
+    "semantic",
+    "midms.matching.semantic:Semantic",
+    "any matcher restricted to equal labels (Luan et al. 2017, arXiv:1703.07511)",
+)
 
 FEATURES = Registry("features", "midms.features")
 FEATURES.row("midm", "midms.matching.features.midm:MidmFeatures", "the paper's adaptive encoders (arXiv:2209.11047)")
@@ -62,4 +67,9 @@ FEATURES.row(
 )
 FEATURES.row(
     "timm", "midms.matching.features.timm_backbone:TimmFeatures", "any frozen timm backbone, on condition maps"
+)
+FEATURES.row(
+    "labelled",
+    "midms.matching.features.labelled:LabelledFeatures",
+    "other features with each cell's label, for the matcher semantic",
 )

@@ -1,0 +1,40 @@
+"""Several confidences at once."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from midms.confidence import CONFIDENCES
+from midms.protocols import ConfidenceEstimator, Match
+from midms.types import Confidence
+
+
+class Product(nn.Module):
+    """Trust what every one of several confidences trusts: the product of their weights.
+
+    Of masks it is the conjunction, of probabilities of independent causes that of all of them (Hinton 2002, products of
+    experts).
+
+    Args:
+        of: confidences, or their names.
+
+    Raises:
+        ValueError: there is none.
+    """
+
+    def __init__(self, of: tuple[ConfidenceEstimator | str, ...] = ("cycle", "margin")) -> None:
+        super().__init__()
+        if not of or isinstance(of, str):
+            raise ValueError(f"of must be a tuple of confidences, got {of!r}")
+        self.of = [CONFIDENCES.create(one) if isinstance(one, str) else one for one in of]
+        self.trained = nn.ModuleList(one for one in self.of if isinstance(one, nn.Module))
+
+    def forward(self, match: Match) -> Confidence:
+        """Trust in each cell of the condition.
+
+        Raises:
+            Unanswered: the match cannot tell what one of them asks.
+        """
+        return Confidence(math.prod((one(match).weight for one in self.of[1:]), start=self.of[0](match).weight))

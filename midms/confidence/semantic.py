@@ -1,0 +1,42 @@
+"""Whether a cell is matched to its own kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from midms.confidence.reading import ask, check_softness, trust
+from midms.protocols import Match
+from midms.types import Confidence
+
+
+@dataclass(frozen=True)
+class Semantic:
+    """Trust a cell whose label the exemplar has: the share of its match that is on its own label.
+
+    With the matcher `semantic` this is 1 or 0: a hat that the exemplar lacks has to be invented (Luan et al. 2017,
+    arXiv:1703.07511, sec. 3, who merge such labels beforehand). It says nothing of where on the label the match goes:
+    see `product`.
+
+    Args:
+        threshold: least share that is trusted.
+        softness: 0 for a mask; else the trust is sigmoid((share - threshold) / softness).
+
+    Raises:
+        ValueError: the threshold is not in (0, 1], or the softness negative.
+    """
+
+    threshold: float = 0.5
+    softness: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f"threshold must be in (0, 1], got {self.threshold}")
+        check_softness(self.softness)
+
+    def __call__(self, match: Match) -> Confidence:
+        """Trust in each cell of the condition.
+
+        Raises:
+            Unanswered: the match knows no labels.
+        """
+        return trust(ask(match, "agreement"), self.threshold, self.softness)
