@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from midms.mistakes import Mistake
@@ -57,15 +60,24 @@ class VGG(nn.Module):
         """Stays in evaluation mode: it is frozen."""
         return super().train(False)
 
+    def check(self, layers: Sequence[str]) -> list[str]:
+        """All layers of the trunk, if these are among them.
+
+        Raises:
+            ValueError: one is not.
+        """
+        known = [f"relu{name}" for name in self.names]
+        if missing := [name for name in layers if name not in known]:
+            raise ValueError(f"VGG{self.depth} has no layer {', '.join(missing)}; it has {', '.join(known)}")
+        return known
+
     def forward(self, picture: Float[Tensor, "b 3 y x"], layers: Sequence[str]) -> list[Tensor]:
         """Activations [b c h w] of layers such as "relu4_2", in the order of the network.
 
         Raises:
             ValueError: the trunk has no such layer.
         """
-        known = [f"relu{name}" for name in self.names]
-        if missing := [name for name in layers if name not in known]:
-            raise ValueError(f"VGG{self.depth} has no layer {', '.join(missing)}; it has {', '.join(known)}")
+        known = self.check(layers)
         x = (picture.flip(1) + 1) * 127.5 if self.caffe else (picture + 1) / 2
         x, found = (x - self.mean) / self.std, []
         for i, (name, convolution) in enumerate(zip(known, self.convolutions, strict=True)):
@@ -99,6 +111,29 @@ def from_state(state: Mapping[str, Tensor]) -> VGG:
                 raise TrunkError(f"{name}.{part} is {found}, expected {tuple(own.shape)}")
             own.data.copy_(value)
     return trunk
+
+
+def from_file(path: Path) -> VGG:
+    """The trunk whose weights a file holds: safetensors, or torch's, of which nothing is run.
+
+    Raises:
+        TrunkError: the file is missing or damaged, or holds something else.
+    """
+    if not path.is_file():
+        raise TrunkError(f"{path}: no such file of weights")
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise TrunkError(f"{path}: not a file of weights ({str(error).splitlines()[0]})") from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise TrunkError(f"{path}: expected tensors by name")
+    try:
+        return from_state(state)
+    except TrunkError as error:
+        raise TrunkError(f"{path}: {error}") from None
 
 
 def _numbers(name: str) -> list[str]:

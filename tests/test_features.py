@@ -12,6 +12,7 @@ from rule import singular, weight
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from midms import Spec
 from midms.matching import FEATURES
 from midms.matching.features.midm import MidmFeatures, Spade
 from midms.matching.features.pyramid import PyramidFeatures
@@ -30,6 +31,9 @@ SIZES: dict[str, dict[str, Any]] = {
     },
     "pyramid": {"condition_channels": 2, "latent_channels": 5, "width": 12, "widths": (16, 16, 24)},
     "timm": {"backbone": "test_resnet.r160_in1k", "depths": (1, 2)},
+    "vgg": {"layers": ("relu2_2",)},
+    "diffusion": {"latent_channels": 5, "draws": 2},
+    "fusion": {"extractors": (Spec("timm", backbone="test_resnet.r160_in1k"), Spec("diffusion", latent_channels=5))},
 }
 TRAINED = ["midm", "pyramid"]
 

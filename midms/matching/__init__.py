@@ -73,3 +73,10 @@ FEATURES.row(
     "midms.matching.features.labelled:LabelledFeatures",
     "other features with each cell's label, for the matcher semantic",
 )
+FEATURES.row("vgg", "midms.matching.features.vgg:VggFeatures", "frozen VGG on condition maps (arXiv:1409.1556)")
+FEATURES.row(
+    "diffusion",
+    "midms.matching.features.diffusion:DiffusionFeatures",
+    "DIFT: activations of a U-Net of diffusers (arXiv:2306.03881)",
+)
+FEATURES.row("fusion", "midms.matching.features.fusion:FusionFeatures", "several side by side (arXiv:2305.15347)")

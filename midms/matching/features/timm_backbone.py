@@ -7,13 +7,12 @@ from typing import Any
 
 import timm
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from timm.data import resolve_model_data_config
 from timm.layers import get_channel_dim
 from torch import Tensor, nn
 
-from midms.matching.match import unit
+from midms.matching.features.looks import described, rendered, resized
 from midms.types import Features
 
 
@@ -95,12 +94,6 @@ class TimmFeatures(nn.Module):
         return condition.again
 
     def _features(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:
-        channels = torch.arange(3, device=condition.device) % condition.shape[1]
-        picture = (condition[:, channels] - self.mean) / self.std
+        picture = (rendered(condition) - self.mean) / self.std
         size = self.size or (picture.shape[-2] * self.magnify, picture.shape[-1] * self.magnify)
-        maps = [x.movedim(self.channel, 1) for x in self.network(_resize(picture, size))]
-        return unit(torch.cat([_resize(unit(x - x.mean((-2, -1), keepdim=True)), grid) for x in maps], 1))
-
-
-def _resize(x: Float[Tensor, "b c y x"], size: tuple[int, int]) -> Float[Tensor, "b c y2 x2"]:
-    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+        return described([x.movedim(self.channel, 1) for x in self.network(resized(picture, size))], grid)
