@@ -22,6 +22,7 @@ class Correlation:
         temperature: divides the correlation. MIDMs 0.005, CoCosNet 0.01; the larger, the softer.
         floor: the released MIDMs raises correlations to 0; None leaves them.
         via: which implementation computes it, see `kernels.couple`.
+        precision: of the products of features, see `kernels.couple`.
 
     Raises:
         ValueError: the temperature is not positive.
@@ -30,6 +31,7 @@ class Correlation:
     temperature: float = 0.005
     floor: float | None = None
     via: str = "auto"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -37,4 +39,6 @@ class Correlation:
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> FactoredMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""
-        return FactoredMatch(unit(query), unit(key), 1 / self.temperature, self.floor, via=self.via)
+        return FactoredMatch(
+            unit(query), unit(key), 1 / self.temperature, self.floor, via=self.via, precision=self.precision
+        )

@@ -124,7 +124,7 @@ FORWARD: dict[str, dict[str, tuple[Tile, ...]]] = {
     "gfx942": SMALL,
     "interpreter": {
         name: (
-            Tile(128, 128, 8, 1, 160, tokens=256),
+            Tile(128, 128, 8, 1, 160, tokens=100),
             Tile(32, 16, 8, 1, 64),
             Tile(32, 16, 8, 1, 160, chunk=16, piece=16),
         )

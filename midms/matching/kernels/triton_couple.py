@@ -107,7 +107,7 @@ def constants(
 
 def splits_of(batches: int, tokens: int, others: int, tile: Tile, device: torch.device) -> int:
     """Shares of the streamed side that keep every processor busy; the interpreter pretends to a few."""
-    processors = 6 if device.type == "cpu" else torch.cuda.get_device_properties(device).multi_processor_count
+    processors = 2 if device.type == "cpu" else torch.cuda.get_device_properties(device).multi_processor_count
     wanted = triton.cdiv(processors * (8 // tile.warps), batches * triton.cdiv(tokens, tile.rows))
     return max(1, min(wanted, SPLIT_LIMIT, triton.cdiv(others, tile.columns)))
 
