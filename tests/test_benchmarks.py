@@ -51,7 +51,7 @@ def test_faces_tells_the_baselines_from_the_method(rows: dict[str, dict[str, flo
 
 @pytest.mark.parametrize("matcher", ["optimal-transport", "greedy"])
 def test_faces_with_another_matcher(rows: dict[str, dict[str, float]], tmp_path: Path, matcher: str) -> None:
-    shutil.copytree(ROOT / "tests" / "plugin", tmp_path / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "examples" / "plugin", tmp_path / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
     offline = ("--no-build-isolation", "--no-index", "--target")
     subprocess.run([*INSTALL, *offline, tmp_path / "installed", tmp_path / "plugin"], check=True)
     changed = measure(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import ot
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from midms.matching import MATCHERS
 from midms.matching.correlation import Correlation
-from midms.matching.match import FactoredMatch, tokens, unit, untokens
+from midms.matching.match import FactoredMatch, tokens, unit
 from midms.matching.optimal_transport import OptimalTransport
-from midms.protocols import Match, Matcher
+from midms.testing import MatcherLaws, features, rows
 from midms.types import cells
 
 PLACED = {name for name in MATCHERS if getattr(MATCHERS[name], "spatial", False)}
@@ -26,114 +25,22 @@ CHOOSY = {"nearest", "mutual-nearest"} | PLACED
 """Matchers that leave most cells out, so that a rounding can make them choose others."""
 
 
-def all_but(*names: str) -> pytest.MarkDecorator:
-    kept = [name for name in MATCHERS if name not in names]
-    return pytest.mark.parametrize("matcher", [MATCHERS.create(name) for name in kept], ids=kept)
+SHUFFLED = frozenset({"test_permuting_the_exemplar_changes_nothing", "test_a_permuted_picture_is_found_again"})
+UNCLAIMED = {name: SHUFFLED for name in PLACED} | {
+    "cocosnet": SHUFFLED | {"test_similarity_is_the_expected_cosine"},  # its features are patches
+    "semantic": frozenset({"test_similarity_is_the_expected_cosine"}),  # its features are all but the last
+}
 
-
-every_matcher = all_but()
-
-
-def features(
-    seed: int, batch: int = 2, channels: int = 32, h: int = 6, w: int = 8, dtype: torch.dtype = torch.float64
-) -> Tensor:
-    x = torch.randn(batch, channels, h, w, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return F.normalize(x, dim=1).to(dtype)
-
-
-def rows(match: Match) -> Tensor:
-    """The rows of the coupling, normalised: [b n m]."""
-    h, w = match.transpose().grid
-    return tokens(match.apply(torch.eye(h * w, dtype=torch.float64).view(1, h * w, h, w).expand(2, -1, -1, -1)))
-
-
-@every_matcher
-def test_rows_are_an_expectation(matcher: Matcher) -> None:
-    coupling = rows(matcher(features(0), features(1, h=5, w=4)))
-    assert coupling.shape == (2, 48, 20)
-    assert torch.all(coupling >= 0)
-    torch.testing.assert_close(coupling.sum(-1), torch.ones(2, 48, dtype=torch.float64))
-
-
-@every_matcher
-def test_apply_is_linear_in_the_coupling(matcher: Matcher) -> None:
-    match = matcher(features(0), features(1, h=5, w=4))
-    values = features(2, channels=3, h=5, w=4)
-    torch.testing.assert_close(match.apply(values), untokens(rows(match) @ tokens(values), match.grid))
-
-
-@every_matcher
-def test_transpose_is_transpose(matcher: Matcher) -> None:
-    """Both directions come from one matrix: where neither is 0 they differ by a factor for each row and each column."""
-    match = matcher(features(0), features(1, h=5, w=4))
-    for there, back in zip(rows(match), rows(match.transpose()).mT, strict=True):
-        i, j = torch.nonzero((there > 1e-300) & (back > 1e-300), as_tuple=True)
-        assert len(i) > 0
-        ratio = (there[i, j].log() - back[i, j].log())[:, None]
-        factors = torch.cat([F.one_hot(i, 48), F.one_hot(j, 20)], 1).double()
-        explained = factors @ torch.linalg.lstsq(factors, ratio, driver="gelsd").solution
-        torch.testing.assert_close(explained, ratio, rtol=0, atol=1e-9)
-    assert match.transpose().grid == (5, 4) and match.transpose().transpose().grid == match.grid
-    torch.testing.assert_close(rows(match.transpose().transpose()), rows(match))
-
-
-@all_but(*PLACED)
-def test_permuting_the_exemplar_changes_nothing(matcher: Matcher) -> None:
-    query, key, values = features(0), features(1), features(2, channels=3)
-    order = torch.randperm(48, generator=torch.Generator().manual_seed(3))
-    permuted = [untokens(tokens(x)[:, order], (6, 8)) for x in (key, values)]
-    torch.testing.assert_close(matcher(query, permuted[0]).apply(permuted[1]), matcher(query, key).apply(values))
-
-
-@all_but(*PLACED)
-def test_a_permuted_picture_is_found_again(matcher: Matcher) -> None:
-    query, where = features(0, channels=64), cells(6, 8, features(0)).expand(2, -1, -1, -1)
-    order = torch.randperm(48, generator=torch.Generator().manual_seed(3))
-    key, values = (untokens(tokens(x)[:, order], (6, 8)) for x in (query, where))
-    match = matcher(query, key)
-    torch.testing.assert_close(match.apply(values), where, rtol=0, atol=0.05)
-    assert torch.all(match.similarity() > 0.99)
-
-
-@all_but("cocosnet", "semantic")  # whose features are patches, and all but the last
-def test_similarity_is_the_expected_cosine(matcher: Matcher) -> None:
-    query, key = features(0), features(1, h=5, w=4)
-    match = matcher(query, 3 * key)
-    cosines = torch.einsum("bdn,bdm->bnm", query.flatten(2), key.flatten(2))
-    expected = (rows(match) * cosines).sum(-1)
-    torch.testing.assert_close(match.similarity().flatten(1), expected)
-
-
-@every_matcher
-@pytest.mark.parametrize("flaw", ["constant", "zero", "nan", "inf", "one nan cell"])
-@pytest.mark.parametrize("side", ["query", "key", "both"])
-def test_features_that_say_nothing_do_no_harm(matcher: Matcher, flaw: str, side: str) -> None:
-    bad = {"constant": 1.0, "zero": 0.0, "nan": torch.nan, "inf": torch.inf, "one nan cell": 1.0}[flaw]
-    spoilt = torch.full((2, 16, 4, 4), bad)
-    if flaw == "one nan cell":
-        spoilt = features(4, channels=16, h=4, w=4, dtype=torch.float32)
-        spoilt[0, 3, 1, 2] = torch.nan
-    good = features(5, channels=16, h=4, w=4, dtype=torch.float32)
-    query = (good if side == "key" else spoilt).clone().requires_grad_()
-    key = (good if side == "query" else spoilt).clone().requires_grad_()
-    match = matcher(query, key)
-    results = [one.apply(features(6, channels=3, h=4, w=4, dtype=torch.float32)) for one in (match, match.transpose())]
-    results += [match.similarity(), match.transpose().similarity()]
-    gradients = torch.autograd.grad(sum(x.square().sum() for x in results), (query, key))
-    assert all(x.isfinite().all() for x in (*results, *gradients))
-
-
-@pytest.mark.parametrize("name", list(MATCHERS))
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_features(name: str, dtype: torch.dtype) -> None:
-    matcher = MATCHERS.create(name)
-    query, key, values = (features(i, dtype=torch.float32).to(dtype) for i in range(3))
-    match = matcher(query, key)
-    exact = matcher(query.double(), key.double()).apply(values.double())
-    assert match.apply(values).dtype == dtype and match.similarity().dtype == torch.float32
-    # unit vectors are rounded to half precision once, which a scale of 200 magnifies
-    near = (match.apply(values).double() - exact).abs().amax(1) < (0.02 if dtype == torch.float16 else 0.2)
-    assert near.float().mean() > (0.9 if name in CHOOSY else 0.999)
+for name in MATCHERS:
+    globals()[f"Test_{name}"] = type(
+        f"Test_{name}",
+        (MatcherLaws,),
+        {
+            "make": functools.partial(MATCHERS.create, name),
+            "exceptions": UNCLAIMED.get(name, frozenset()),
+            "steady": 0.9 if name in CHOOSY else 0.999,
+        },
+    )
 
 
 @settings(max_examples=30, deadline=None)

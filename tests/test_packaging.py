@@ -106,28 +106,19 @@ def test_a_wheel_holds_every_module_and_the_weights(source: Path, tmp_path: Path
     assert not any(name.startswith(("tests", "benchmarks")) for name in held)
 
 
-PLUGGED = """
-import warnings, torch
-from midms import available, build, cli, create
-assert available("matcher", "greed*") == ["greedy"]
-warnings.simplefilter("ignore")
-run = build("midm-faces", matcher="greedy")
-assert type(run.matcher).__module__ == "midms_nearest"
-condition, exemplar = torch.rand(2, 2, 64, 48), torch.rand(2, 3, 32, 64) * 2 - 1
-moment = next(run.trajectory(condition, exemplar))
-cells = run.autoencoder.encode(exemplar).flatten(2)
-same = (moment.warp.flatten(2)[..., None] == cells[:, :, None]).all(1)
-assert same.any(2).all(), "every cell of the warp is one of the exemplar's"
-assert torch.isfinite(run(condition, exemplar)).all()
-raise SystemExit(cli.main(["list", "matcher"]))
-"""
-
-
 def test_a_package_of_somebody_else_adds_a_matcher(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "tests" / "plugin", tmp_path / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
+    """The template is installed, listed, built, ablated, and held to our laws."""
+    shutil.copytree(ROOT / "examples" / "plugin", tmp_path / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
     run(*PIP, "install", *OFFLINE, "--target", tmp_path / "installed", tmp_path / "plugin")
-    told = run("-c", PLUGGED, PYTHONPATH=str(tmp_path / "installed"))
+    there = {"cwd": tmp_path, "PYTHONPATH": str(tmp_path / "installed")}
+    told = run("-m", "midms.cli", "list", "matcher", **there)
     assert re.search(r"^ *greedy +from the package midms-nearest$", told.stdout, re.MULTILINE)
+    vary = ("--vary", "matcher=greedy,preset", "--vary", "confidence=cycle")
+    told = run("-m", "midms.cli", "ablate", *vary, "--pairs", "2", "--out", "which", **there)
+    assert "`greedy` | `cycle`" in told.stdout and (tmp_path / "which" / "sheet.png").exists()
+    (tmp_path / "plugin" / "pyproject.toml").unlink()
+    told = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "plugin", **there)
+    assert re.search(r"^\d\d passed", told.stdout, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("registries")

@@ -1,0 +1,24 @@
+"""The laws that midms holds its own matchers to, and the matcher in a composition."""
+
+import torch
+from midms_nearest import Nearest
+
+from midms import build
+from midms.testing import MatcherLaws
+
+
+class TestNearest(MatcherLaws):
+    make = Nearest
+    steady = 0.9  # one cell is chosen of many: a rounding may choose another
+
+
+def test_it_is_found_by_name() -> None:
+    assert isinstance(build("midm-faces", matcher="greedy", confidence="cycle").matcher, Nearest)
+
+
+def test_every_cell_of_the_warp_is_one_of_the_exemplars() -> None:
+    run = build("midm-faces", matcher="greedy", confidence="cycle")
+    condition, exemplar = torch.rand(2, 2, 64, 48), torch.rand(2, 3, 32, 64) * 2 - 1
+    warp = next(run.trajectory(condition, exemplar)).warp
+    cells = run.autoencoder.encode(exemplar)
+    assert (warp.flatten(2)[..., None] == cells.flatten(2)[:, :, None]).all(1).any(2).all()

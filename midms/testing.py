@@ -1,0 +1,153 @@
+"""Laws for parts of other packages: inherit a class in a test file, say what is tested, and run pytest.
+
+    from midms.testing import MatcherLaws
+
+    class TestMine(MatcherLaws):
+        make = Mine
+
+Our own parts are held to the same laws. Needs pytest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.protocols import Match, Matcher
+from midms.types import cells
+
+
+def features(
+    seed: int, batch: int = 2, channels: int = 32, h: int = 6, w: int = 8, dtype: torch.dtype = torch.float64
+) -> Float[Tensor, "b d h w"]:
+    """Random unit vectors, the same for the same seed."""
+    x = torch.randn(batch, channels, h, w, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return F.normalize(x, dim=1).to(dtype)
+
+
+def rows(match: Match) -> Float[Tensor, "b n m"]:
+    """The rows of the coupling, normalised."""
+    h, w = match.transpose().grid
+    return tokens(match.apply(torch.eye(h * w, dtype=torch.float64).view(1, h * w, h, w).expand(2, -1, -1, -1)))
+
+
+def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
+    """A grid as a list of cells, row by row."""
+    return x.flatten(2).mT
+
+
+def untokens(x: Float[Tensor, "b n c"], grid: tuple[int, int]) -> Float[Tensor, "b c h w"]:
+    """The inverse of `tokens`."""
+    return x.mT.unflatten(-1, grid)
+
+
+class MatcherLaws:
+    """What holds of every matcher. Inherit it, and give `make`.
+
+    Attributes:
+        make: a class or function that makes the matcher, without arguments.
+        exceptions: names of laws that the matcher does not claim to obey, such as those on shuffled cells if it looks
+            at where cells lie.
+        steady: share of cells whose match half precision must leave; lower for matchers that choose one cell of many.
+    """
+
+    make: Callable[[], Matcher]
+    exceptions: frozenset[str] = frozenset()
+    steady: float = 0.999
+
+    @pytest.fixture(autouse=True)
+    def claimed(self, request: pytest.FixtureRequest) -> None:
+        """Laws that are not claimed are skipped."""
+        if request.node.originalname in self.exceptions:
+            pytest.skip("not claimed")
+
+    @pytest.fixture
+    def matcher(self) -> Matcher:
+        """The matcher under test."""
+        return type(self).make()
+
+    def test_rows_are_an_expectation(self, matcher: Matcher) -> None:
+        """Nothing is negative, and a row sums to one."""
+        coupling = rows(matcher(features(0), features(1, h=5, w=4)))
+        assert coupling.shape == (2, 48, 20)
+        assert torch.all(coupling >= 0)
+        torch.testing.assert_close(coupling.sum(-1), torch.ones(2, 48, dtype=torch.float64))
+
+    def test_apply_is_linear_in_the_coupling(self, matcher: Matcher) -> None:
+        """Carried values are the rows times the values."""
+        match = matcher(features(0), features(1, h=5, w=4))
+        values = features(2, channels=3, h=5, w=4)
+        torch.testing.assert_close(match.apply(values), untokens(rows(match) @ tokens(values), match.grid))
+
+    def test_transpose_is_transpose(self, matcher: Matcher) -> None:
+        """Both directions come from one matrix: where neither is 0 they differ by a factor for each line."""
+        match = matcher(features(0), features(1, h=5, w=4))
+        for there, back in zip(rows(match), rows(match.transpose()).mT, strict=True):
+            i, j = torch.nonzero((there > 1e-300) & (back > 1e-300), as_tuple=True)
+            assert len(i) > 0
+            ratio = (there[i, j].log() - back[i, j].log())[:, None]
+            factors = torch.cat([F.one_hot(i, 48), F.one_hot(j, 20)], 1).double()
+            explained = factors @ torch.linalg.lstsq(factors, ratio, driver="gelsd").solution
+            torch.testing.assert_close(explained, ratio, rtol=0, atol=1e-9)
+        assert match.transpose().grid == (5, 4) and match.transpose().transpose().grid == match.grid
+        torch.testing.assert_close(rows(match.transpose().transpose()), rows(match))
+
+    def test_permuting_the_exemplar_changes_nothing(self, matcher: Matcher) -> None:
+        """Cells of the exemplar have no order."""
+        query, key, values = features(0), features(1), features(2, channels=3)
+        order = torch.randperm(48, generator=torch.Generator().manual_seed(3))
+        permuted = [untokens(tokens(x)[:, order], (6, 8)) for x in (key, values)]
+        torch.testing.assert_close(matcher(query, permuted[0]).apply(permuted[1]), matcher(query, key).apply(values))
+
+    def test_a_permuted_picture_is_found_again(self, matcher: Matcher) -> None:
+        """What is the same is matched to itself, wherever it lies."""
+        query, where = features(0, channels=64), cells(6, 8, features(0)).expand(2, -1, -1, -1)
+        order = torch.randperm(48, generator=torch.Generator().manual_seed(3))
+        key, values = (untokens(tokens(x)[:, order], (6, 8)) for x in (query, where))
+        match = matcher(query, key)
+        torch.testing.assert_close(match.apply(values), where, rtol=0, atol=0.05)
+        assert torch.all(match.similarity() > 0.99)
+
+    def test_similarity_is_the_expected_cosine(self, matcher: Matcher) -> None:
+        """Similarity is the mean cosine of a cell and what it is matched to."""
+        query, key = features(0), features(1, h=5, w=4)
+        match = matcher(query, 3 * key)
+        cosines = torch.einsum("bdn,bdm->bnm", query.flatten(2), key.flatten(2))
+        expected = (rows(match) * cosines).sum(-1)
+        torch.testing.assert_close(match.similarity().flatten(1), expected)
+
+    @pytest.mark.parametrize("flaw", ["constant", "zero", "nan", "inf", "one nan cell"])
+    @pytest.mark.parametrize("side", ["query", "key", "both"])
+    def test_features_that_say_nothing_do_no_harm(self, matcher: Matcher, flaw: str, side: str) -> None:
+        """Results and gradients are finite whatever features hold."""
+        bad = {"constant": 1.0, "zero": 0.0, "nan": torch.nan, "inf": torch.inf, "one nan cell": 1.0}[flaw]
+        spoilt = torch.full((2, 16, 4, 4), bad)
+        if flaw == "one nan cell":
+            spoilt = features(4, channels=16, h=4, w=4, dtype=torch.float32)
+            spoilt[0, 3, 1, 2] = torch.nan
+        good = features(5, channels=16, h=4, w=4, dtype=torch.float32)
+        query = (good if side == "key" else spoilt).clone().requires_grad_()
+        key = (good if side == "query" else spoilt).clone().requires_grad_()
+        match = matcher(query, key)
+        results = [
+            one.apply(features(6, channels=3, h=4, w=4, dtype=torch.float32)) for one in (match, match.transpose())
+        ]
+        results += [match.similarity(), match.transpose().similarity()]
+        gradients = torch.autograd.grad(torch.stack([x.square().sum() for x in results]).sum(), (query, key))
+        assert all(x.isfinite().all() for x in (*results, *gradients))
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_half_precision_features(self, matcher: Matcher, dtype: torch.dtype) -> None:
+        """Values keep their precision, and the match is nearly that of the same features in double precision."""
+        query, key, values = (features(i, dtype=torch.float32).to(dtype) for i in range(3))
+        match = matcher(query, key)
+        exact = matcher(query.double(), key.double()).apply(values.double())
+        assert match.apply(values).dtype == dtype and match.similarity().dtype == torch.float32
+        # unit vectors are rounded to half precision once, which a scale of 200 magnifies
+        near = (match.apply(values).double() - exact).abs().amax(1) < (0.02 if dtype == torch.float16 else 0.2)
+        assert near.float().mean() > self.steady
