@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,14 +38,27 @@ def load(module: str, name: str) -> Any:
         module: such as "diffusers.models.unets.unet_2d".
         name: what to import from it.
     """
-    try:
-        with _absent("torch._dynamo"):
-            models = importlib.import_module("diffusers.models")
-            for family in FAMILIES:
-                _leave_unopened(models, family)
+    with unheard("xformers"):  # which diffusers imports where it is installed, and which then tells what it cannot do
+        try:
+            with _absent("torch._dynamo"):
+                models = importlib.import_module("diffusers.models")
+                for family in FAMILIES:
+                    _leave_unopened(models, family)
+                return getattr(importlib.import_module(module), name)
+        except (ImportError, RuntimeError):  # diffusers, or what it found installed, wants more after all
             return getattr(importlib.import_module(module), name)
-    except (ImportError, RuntimeError):  # diffusers, or what it found installed, wants more after all
-        return getattr(importlib.import_module(module), name)
+
+
+@contextmanager
+def unheard(logger: str) -> Iterator[None]:
+    """Nobody hears the warnings of a package while it is imported; `midms doctor` says what it can do."""
+    log = logging.getLogger(logger)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _leave_unopened(parent: ModuleType, name: str) -> None:
