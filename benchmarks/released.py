@@ -8,6 +8,7 @@ Reads `benchmarks/results/inference-*.json`; writes what stands between the mark
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ KEPT = 45.0
 def main() -> None:
     """Write both."""
     results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("inference-*.json"))]
+    results.sort(key=lambda result: -math.prod(result["size"]))
     between(ROOT / "docs" / "released.md", "figures", "\n\n".join(map(section, results)))
     between(ROOT / "README.md", "released", brief(results[0]))
 

@@ -69,10 +69,10 @@ class WinogradConv2d(nn.Conv2d):
         weight = (self.weight.data_ptr(), self.weight._version, x.dtype)
         if weight != self._of:
             self.transformed, self._of = _filters(self.weight.to(x.dtype)), weight
-        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-        padded = F.pad(x, 4 * (border,), mode=mode)
-        padded = F.pad(padded, (0, TILE * across - width, 0, TILE * down - height))
-        return self._tiled(padded, down, across)[..., :height, :width]
+        if border and self.padding_mode != "zeros":
+            x, border = F.pad(x, (1, 1, 1, 1), mode=self.padding_mode), 0
+        x = F.pad(x, (border, border + TILE * across - width, border, border + TILE * down - height))
+        return self._tiled(x, down, across)[..., :height, :width]
 
     def _tiled(self, padded: Float[Tensor, "b c h w"], down: int, across: int) -> Float[Tensor, "b d H W"]:
         """The convolution of what has been padded, channels last: some rows of tiles after the other."""
