@@ -54,7 +54,11 @@ class TwoWay(Match, Protocol):
 
 @runtime_checkable
 class Matcher(Protocol):
-    """Knows nothing of diffusion or images."""
+    """Knows nothing of diffusion or images.
+
+    May declare `spatial = True`, that it looks at where cells lie, and `labelled = True`, that it takes the last
+    feature for a label; `build` wants the features to say the same of labels.
+    """
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> Match:
         """Which cell of the exemplar (key) each cell of the condition (query) is like."""

@@ -7,13 +7,15 @@ from functools import cache
 import pytest
 import torch
 from test_confidence import composes
+from torch import Tensor
 
-from midms import build
+from midms import available, build, register
 from midms.compose import BuildError
 from midms.confidence import CONFIDENCES
 from midms.loop import MatchingInterleavedDiffusion
 from midms.matching import MATCHERS
 from midms.matching.features.labelled import LabelledFeatures
+from midms.matching.match import FactoredMatch
 
 PAIRS = [(m, c) for m in MATCHERS for c in CONFIDENCES]
 
@@ -54,3 +56,43 @@ def test_labels_are_for_those_who_know_them() -> None:
         build("midm-faces", matcher="semantic", features=faces().features)
     with pytest.raises(BuildError, match="disagree on a label as the last feature: features True, matcher False"):
         build("midm-faces", features=LabelledFeatures(faces().features))
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_matcher_of_ones_own_in_a_notebook() -> None:
+    """The cell is run twice, as people do."""
+    for sharpness in (100.0, 200.0):
+
+        @register("matcher", "mine")
+        class Mine:
+            """Correlation at a very low temperature."""
+
+            def __call__(self, query: Tensor, key: Tensor, scale: float = sharpness) -> FactoredMatch:
+                return FactoredMatch(query, key, scale)
+
+        run = composed("mine", "entropy")
+        assert run.matcher(torch.rand(1, 4, 2, 2), torch.rand(1, 4, 2, 2)).scale == sharpness
+        assert run(torch.rand(1, 2, 16, 16), torch.rand(1, 3, 16, 16)).isfinite().all()
+    assert "mine" in available("matcher")
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_match_of_ones_own_says_what_it_lacks_at_build() -> None:
+    @register("matcher", "bare")
+    class Bare:
+        def __call__(self, query: Tensor, key: Tensor) -> Bare:
+            self.grid = (query.shape[2], query.shape[3])
+            return self
+
+        def apply(self, values: Tensor) -> Tensor:
+            return values
+
+        def transpose(self) -> Bare:
+            return self
+
+        def similarity(self) -> Tensor:
+            return torch.ones(1, 1, *self.grid)
+
+    assert composed("bare", "cycle").matcher.__class__ is Bare
+    with pytest.raises(BuildError, match="confidence does not go with the matcher: Bare does not tell its entropy"):
+        composed("bare", "entropy")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.matching.edges import dot
+from midms.matching.edges import ENTRIES
 from midms.matching.kernels import top_k
 from midms.matching.match import tokens, unit
 from midms.matching.sparse import SparseMatch, link
@@ -94,13 +94,17 @@ class PatchMatch:
         columns = places[..., 0].clamp(0, height - 1) * width + places[..., 1].clamp(0, width - 1)
         columns = columns.view(b, h * w, tries).sort(-1).values
         twice = F.pad(columns[..., 1:] == columns[..., :-1], (1, 0))
-        sample = torch.arange(b, device=columns.device).view(b, 1, 1)
-        rows = (sample * h * w + torch.arange(h * w, device=columns.device).view(1, -1, 1)).expand_as(columns)
-        q, k = tokens(query).flatten(0, 1), tokens(key).flatten(0, 1)
-        scores = dot(q, k, rows.flatten(), (columns + sample * height * width).flatten()).view_as(columns)
+        scores = torch.stack([_products(*one) for one in zip(tokens(query), tokens(key), columns, strict=True)])
         chosen = scores.masked_fill(twice, -torch.inf).topk(min(self.candidates, tries), -1).indices
         best = columns.gather(-1, chosen).view(b, h, w, -1)
         return torch.stack([best.div(width, rounding_mode="floor"), best % width], -1)
+
+
+def _products(q: Float[Tensor, "n d"], k: Float[Tensor, "m d"], columns: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
+    """<q_i, k_j> of each row's columns, so many rows at once that what is gathered stays small."""
+    rows, k = max(1, ENTRIES // (columns.shape[1] * q.shape[1])), k.contiguous()
+    parts = zip(q.split(rows), columns.split(rows), strict=True)
+    return torch.cat([torch.bmm(k[place], some[:, :, None])[..., 0] for some, place in parts])
 
 
 def _halved(x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h2 w2"]:
