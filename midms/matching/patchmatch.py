@@ -104,7 +104,8 @@ def _products(q: Float[Tensor, "n d"], k: Float[Tensor, "m d"], columns: Int[Ten
     """<q_i, k_j> of each row's columns, so many rows at once that what is gathered stays small."""
     rows, k = max(1, ENTRIES // (columns.shape[1] * q.shape[1])), k.contiguous()
     parts = zip(q.split(rows), columns.split(rows), strict=True)
-    return torch.cat([torch.bmm(k[place], some[:, :, None])[..., 0] for some, place in parts])
+    gathered = ((some, k.index_select(0, place.flatten()).unflatten(0, place.shape)) for some, place in parts)
+    return torch.cat([torch.bmm(candidates, some[:, :, None])[..., 0] for some, candidates in gathered])
 
 
 def _halved(x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h2 w2"]:
