@@ -59,13 +59,13 @@ def verdicts(rows: dict[str, dict[str, Any]]) -> list[str]:
             continue
         same = "the same picture" if row["PSNR"] >= 200 else f"a picture within {row['PSNR']:.0f} dB of it"
         kept = "" if row["PSNR"] >= KEPT else f", which is less than the {KEPT:.0f} dB that count as the same"
-        said.append(f"- {name}: {pace(row['times faster'])} as released, {same}{kept}.")
+        said.append(f"- {name}: {pace(row['times faster'])}, {same}{kept}.")
     return ["\n".join(said)]
 
 
 def pace(factor: float) -> str:
     """A factor in words, whichever way it goes."""
-    return f"{factor:.2f} times faster than" if factor >= 1 else f"takes {1 / factor:.2f} times as long as"
+    return f"{factor:.2f} times faster than as released" if factor >= 1 else f"takes {1 / factor:.2f} times as long"
 
 
 def brief(result: dict[str, Any]) -> str:
