@@ -1,7 +1,7 @@
 # From a clean checkout, with nothing but make and Python 3.10 or later:
 #   make demo    install, translate a few faces, write a contact sheet
 #   make test    install, run the tests
-#   make bench   install, measure the faces model against its baselines and released inference, write docs
+#   make bench   install, measure the faces model against its baselines, released inference and check, write docs
 #   make lint    install, run every check of style, types, imports and docstrings
 #   make format  what the formatter can put right
 # Everything is installed into .venv, once; a change of pyproject.toml installs again.
@@ -27,6 +27,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.inference --preset midm-celeba
 	$(BIN)/python -m benchmarks.released
+	$(BIN)/python -m benchmarks.checks
 
 lint: style layout types imports docstrings
 
