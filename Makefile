@@ -24,6 +24,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faces --pairs 200
 	$(BIN)/python -m benchmarks.faces --pairs 200 --confidence always --out benchmarks/results/faces-always.json
 	$(BIN)/python -m benchmarks.faces --pairs 200 --matcher optimal-transport --out benchmarks/results/faces-optimal-transport.json
+	$(BIN)/python -m benchmarks.ablation --pairs 100
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.inference --preset midm-celeba
 	$(BIN)/python -m benchmarks.released
