@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from triton.runtime.errors import OutOfResources
 from triton_cases import DEVICE, allowed, every_precision, operands
 
-from midms.matching.kernels import NoImplementation, check, logsumexp_both, mutual_nearest, prepare, top_k
+from midms.matching.kernels import NoImplementation, check, couple, logsumexp_both, mutual_nearest, prepare, top_k
+from midms.matching.kernels.configs import Tile
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
@@ -87,3 +89,32 @@ def test_masses_both_ways(precision: str) -> None:
     for ours, theirs in zip(got, exact, strict=True):
         off = (ours.double().cpu() - theirs).abs().max().item()
         assert off <= allowed(precision, 20.0) * theirs.abs().max().item()
+
+
+def test_tuning_takes_the_quickest_tile_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from midms.matching.kernels import triton_tuning
+
+    tile, tried = Tile(32, 32, 4, 2, 32), []
+
+    def run(other: Tile) -> None:
+        tried.append(other)
+        if other.rows > 32:
+            raise OutOfResources(2, 1, "shared memory")
+
+    monkeypatch.setattr(triton_tuning, "_FOUND", {})
+    assert triton_tuning.tuned("key", tile, torch.device("cpu"), run) == tile and not tried
+    monkeypatch.setenv("MIDMS_AUTOTUNE", "1")
+    best = triton_tuning.tuned("key", tile, torch.device("cpu"), run)
+    seen = len(tried)
+    assert triton_tuning.tuned("key", tile, torch.device("cpu"), run) == best and len(tried) == seen > 3
+    assert best.rows <= 32
+
+
+def test_tuned_launches_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIDMS_AUTOTUNE", "1")
+    q, k, v, *_ = (x.float().to(DEVICE) for x in operands(17, 1, 20, 30, 16, 3, 0))
+    wanted = couple(q, k, v, None, 20.0, 0.0, "reference")[0]
+    leaf = q.requires_grad_()
+    out, _ = couple(leaf, k, v, None, 20.0, 0.0, "triton", "fp16x3")
+    torch.testing.assert_close(out, wanted, rtol=1e-4, atol=1e-5)
+    assert torch.autograd.grad(out.sum(), leaf)[0].isfinite().all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from midms.matching.kernels.configs import ALONE, FORWARD, PRECISIONS, Precision, Tile, choose
 from midms.matching.kernels.triton_forward import combine_kernel, couple_kernel, masses_kernel
 from midms.matching.kernels.triton_pack import LOG2E, factor, pack, padded_values, units
+from midms.matching.kernels.triton_tuning import tuned
 
 SPLIT_LIMIT = 32
 """Most shares that the streamed side is split into."""
@@ -83,7 +85,8 @@ def read(rule: Rule, directions: Sequence[Direction]) -> list[Read]:
         (result,) = read(rule, [direction._replace(values=first)])
         (others,) = read(Rule(rule.scale, rule.floor, rule.precision), [direction._replace(values=rest)])
         return [result._replace(values=torch.cat([result.values, others.values], 2))]
-    return _launch(rule, directions, tile)
+    key = rule, reader.shape, *(direction.source.shape + direction.values.shape for direction in directions)
+    return _launch(rule, directions, tuned(key, tile, reader.device, partial(_launch, rule, directions)))
 
 
 def buckets(width: int) -> tuple[int, int]:

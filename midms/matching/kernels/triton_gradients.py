@@ -14,6 +14,7 @@ from midms.matching.kernels.configs import BACKWARD, Tile, choose
 from midms.matching.kernels.triton_backward import backward_kernel
 from midms.matching.kernels.triton_couple import Rule, splits_of
 from midms.matching.kernels.triton_pack import LN2, LOG2E, factor, pack, padded_values, units
+from midms.matching.kernels.triton_tuning import tuned
 
 LIFTED = 2.0**12
 """The kernel's slopes are so much too large, see `triton_tiles.LIFT`."""
@@ -131,14 +132,17 @@ def gradients(
     tile = choose(BACKWARD, rule.precision, a.device, widest, a.shape[1] * a.shape[2])
     carried = read.width if read is not None and wanted.values else 0
     together = read is not None and carried <= tile.values and carried == read.piece
-    launch = partial(_launch, rule, a, b, parts, reads, read, tile)
+    piece = min(read.piece, tile.alone) if read is not None else 0
+    launch = partial(_launch, rule, a, b, parts, reads, read)
+    asked = wanted.features, wanted.bias, carried if together else 0
+    tried = asked if any(asked) else (False, False, piece)
+    key = rule, a.shape, b.shape, widest, reads is None, read is None, tried
+    launch = partial(launch, tuned(key, tile, a.device, lambda other: launch(other, *tried)))
     features = bias = values = None
     undo = 1 / (LIFTED * shrink)
-    if wanted.features or wanted.bias or (together and carried):
-        features, bias, values = launch(wanted.features, wanted.bias, carried if together else 0)
+    if any(asked):
+        features, bias, values = launch(*asked)
     if carried and not together:
-        assert read is not None
-        piece = min(read.piece, tile.alone)
         pieces = [launch(False, False, piece, start)[2] for start in range(0, carried, piece)]
         values = torch.cat([one for one in pieces if one is not None], 2)
     if features is not None:
