@@ -22,7 +22,9 @@ def report() -> str:
     lines += [f"  {name} {_version(name)}" for name in PACKAGES]
     for device in devices():
         lines += ["", f"{device}: {_described(device)}", *operations(device)]
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        lines += ["", "MIDMS_AUTOTUNE=1 tries tiles at run time instead of taking those of the shipped table"]
+    else:
         lines += [
             "",
             f"no GPU: {_without_gpu()}",

@@ -35,7 +35,7 @@ def objections(operation: str, *operands: Tensor, precision: str) -> list[str]:
         reasons.append("the batch is empty")
     if operation == "check" and torch.is_grad_enabled() and any(x.requires_grad for x in operands):
         reasons.append("the check has no gradient")
-    if operation != "check" and max(x.shape[1] * x.shape[2] for x in operands[:2]) >= 1 << 31:
+    if operation != "check" and max(x.shape[1] * x.shape[2] for x in operands) >= 1 << 31:
         reasons.append("an operand has 2^31 entries or more a sample")
     if operation not in ("check", "prepare") and q.shape[2] > WIDEST:
         reasons.append(f"feature width {q.shape[2]} > {WIDEST}")

@@ -193,12 +193,12 @@ def backward_kernel(
                 da = dot(high, streamed, da, PRODUCT)
             else:
                 da = carry(slope, B, columns, m, b_part, piece, da, WIDTH, PIECE, V_PARTS, PRODUCT)
-    at = (split * batches + b) * n + rows
+    start = (split * batches + b) * n
     if FEATURES:
         features = piece + tl.arange(0, PIECE)
-        tl.store(DA + at[:, None] * WIDTH + features[None], da, mask=inside[:, None])
+        tl.store(DA + start * WIDTH + rows[:, None] * WIDTH + features[None], da, mask=inside[:, None])
     if BIAS:
-        tl.store(DABias + at, da_bias, mask=inside)
+        tl.store(DABias + start + rows, da_bias, mask=inside)
     if CARRIED:
         values = tl.arange(0, CARRIED)
-        tl.store(DU + at[:, None] * CARRIED + values[None], du, mask=inside[:, None])
+        tl.store(DU + start * CARRIED + rows[:, None] * CARRIED + values[None], du, mask=inside[:, None])

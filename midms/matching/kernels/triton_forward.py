@@ -96,19 +96,20 @@ def _row(
         tl.store(Best + at, best, mask=inside)
     if ENTROPY:
         tl.store(Spread + at, log_total - LIFT - energy / total, mask=inside)
+    Out += (split * batches + b) * n * c
     if VALUES:
-        _store(Out, Units + b * c, out / total[:, None], at, inside, c, 0, VALUES)
+        _store(Out, Units + b * c, out / total[:, None], rows, inside, c, 0, VALUES)
     if MORE:
-        _store(Out, Units + b * c, more / total[:, None], at, inside, c, VALUES, MORE)
+        _store(Out, Units + b * c, more / total[:, None], rows, inside, c, VALUES, MORE)
 
 
 @triton.jit
 @no_type_check
-def _store(Out, Units, out, at, inside, c, start: tl.constexpr, WIDTH: tl.constexpr):
+def _store(Out, Units, out, rows, inside, c, start: tl.constexpr, WIDTH: tl.constexpr):
     values = start + tl.arange(0, WIDTH)
     shown = values < c
     units = tl.load(Units + values, mask=shown, other=1.0)
-    tl.store(Out + at[:, None] * c + values[None], out * units[None], mask=inside[:, None] & shown[None])
+    tl.store(Out + rows[:, None] * c + values[None], out * units[None], mask=inside[:, None] & shown[None])
 
 
 @triton.jit
