@@ -19,7 +19,7 @@ from benchmarks import released_match as released
 from benchmarks.measure import Inputs
 from midms.flow import return_error
 from midms.matching.correlation import Correlation
-from midms.matching.match import unit
+from midms.matching.match import tokens, unit
 from midms.types import cells
 
 SCALE = 1 / released.TEMPERATURE
@@ -64,7 +64,7 @@ def ours(via: str, precision: str = "auto") -> Callable[[Inputs], Outcome]:
     def run(x: Inputs) -> Outcome:
         match = Correlation(released.TEMPERATURE, 0.0, via)(x.q, x.k)
         match = type(match)(**vars(match) | {"precision": precision})
-        values, start = _with_coordinates(x)
+        values, start = with_coordinates(x)
         carried, backward = match.both(values, start)
         return _checked(carried, backward)
 
@@ -73,12 +73,12 @@ def ours(via: str, precision: str = "auto") -> Callable[[Inputs], Outcome]:
 
 def padded_sdpa(x: Inputs) -> Outcome:
     """Two calls of `scaled_dot_product_attention`, values padded to the features' width; it has no floor at 0."""
-    q, k = (_tokens(unit(side)) for side in (x.q, x.k))
-    values, start = _with_coordinates(x)
+    q, k = (tokens(unit(side)) for side in (x.q, x.k))
+    values, start = with_coordinates(x)
     width = q.shape[-1]
     carried, backward = (
         F.scaled_dot_product_attention(
-            a[:, None], b[:, None], F.pad(_tokens(v), (0, width - v.shape[1]))[:, None], scale=SCALE
+            a[:, None], b[:, None], F.pad(tokens(v), (0, width - v.shape[1]))[:, None], scale=SCALE
         )[:, 0, :, : v.shape[1]].mT.unflatten(-1, v.shape[-2:])
         for a, b, v in ((q, k, values), (k, q, start))
     )
@@ -89,12 +89,12 @@ def keops(x: Inputs) -> Outcome:
     """Two online softmaxes of KeOps's lazy tensors."""
     from pykeops.torch import LazyTensor
 
-    q, k = (_tokens(unit(side)).contiguous() for side in (x.q, x.k))
-    values, start = _with_coordinates(x)
+    q, k = (tokens(unit(side)).contiguous() for side in (x.q, x.k))
+    values, start = with_coordinates(x)
 
     def carry(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
         logits = (LazyTensor(a[:, :, None]) | LazyTensor(b[:, None])).relu() * SCALE
-        carried: Tensor = logits.sumsoftmaxweight(LazyTensor(_tokens(v).contiguous()[:, None]), dim=2)
+        carried: Tensor = logits.sumsoftmaxweight(LazyTensor(tokens(v).contiguous()[:, None]), dim=2)
         return carried.mT.unflatten(-1, v.shape[-2:])
 
     return _checked(carry(q, k, values), carry(k, q, start))
@@ -121,11 +121,7 @@ def gradients(run: Callable[[Inputs], Outcome], x: Inputs, weight: Tensor) -> tu
     return torch.autograd.grad((run(leaves).carried * weight).sum(), leaves)
 
 
-def _tokens(x: Tensor) -> Tensor:
-    return x.flatten(2).mT
-
-
-def _with_coordinates(x: Inputs) -> tuple[Tensor, Tensor]:
+def with_coordinates(x: Inputs) -> tuple[Tensor, Tensor]:
     """The exemplar's values and coordinates; the condition's coordinates."""
     there, here = (cells(side.shape[-2], side.shape[-1], side).expand(len(side), -1, -1, -1) for side in (x.k, x.q))
     return torch.cat([x.values, there], 1), here
