@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[32, 64, 128, 256], help="of the square grids")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--width", type=int, default=256, help="of the features")
-    parser.add_argument("--budget", type=float, default=4.0, help="seconds a figure, one run at least")
+    parser.add_argument("--budget", type=float, default=4.0, help="seconds a figure; what takes longer runs once")
     parser.add_argument("--only", nargs="+", help="names of peers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
@@ -76,10 +77,17 @@ def measure(name: str, peer: Peer, x: Inputs, trains: bool, budget: float, devic
     found.clear()
     if wrong := too_wrong(row):
         return row | {"red": wrong}
+    start = time.perf_counter()
     row["extra MB"] = extra_memory(run, device) / MIB
+    once = time.perf_counter() - start
     found.clear()
-    row["ms"] = 1000 * seconds(run, device, budget)
+    row["ms"] = 1000 * (once if once > budget else seconds(run, device, budget))
     return row
+
+
+def _spared(trains: bool, args: dict[str, Any]) -> bool:
+    """The largest grid is there to show that it runs: without gradients, with all threads."""
+    return trains or torch.get_num_threads() < max(args["threads"])
 
 
 def rows_of(args: dict[str, Any]) -> list[dict[str, Any]]:
@@ -93,7 +101,7 @@ def rows_of(args: dict[str, Any]) -> list[dict[str, Any]]:
                     continue
                 for trains in (False, True):
                     row = {"side": side, "features": features, "threads": threads}
-                    if side > peer.most or (trains and not peer.trains):
+                    if side > peer.most or (trains and not peer.trains) or (side > 128 and _spared(trains, args)):
                         continue
                     if peer.missing:
                         found.append(row | {"peer": name, "gradients": trains, "missing": peer.missing})

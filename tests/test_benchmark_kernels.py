@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from benchmarks import gpu, gpu_points, precision
 from benchmarks import released_match as released
+from benchmarks.gate import too_wrong
+from benchmarks.hotpath import measure
+from benchmarks.measure import Inputs, inputs
+from benchmarks.peers import Outcome, Peer, released_path
+
+ROOT = Path(__file__).parent.parent
 
 NUMBERS = load_file(Path(__file__).parent / "golden" / "ops.safetensors")
 CASES = sorted({name.split("/")[0] for name in NUMBERS})
@@ -42,3 +52,60 @@ def test_the_released_path_has_the_released_numbers(case: str) -> None:
         for name, value in inputs.items():
             wanted = golden[f"grad_{name}"]
             torch.testing.assert_close(value.grad, wanted, rtol=0, atol=1e-4 * wanted.abs().max().item())
+
+
+def test_every_peer_on_the_cpu_is_right_and_measured(tmp_path: Path) -> None:
+    out = tmp_path / "kernels.json"
+    command = [sys.executable, "-m", "benchmarks.hotpath", "--sides", "16", "--threads", "1", "--width", "32"]
+    command += ["--budget", "0", "--out", str(out), "--only", "released", "SDPA, values padded", "midms chunked"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(out.read_text())
+    assert {"date", "hardware", "versions", "command", "seed", "rows"} <= results.keys()
+    assert len(results["rows"]) == 6
+    assert all(row["ms"] > 0 and "extra MB" in row and row["threads"] == 1 for row in results["rows"])
+
+
+def test_the_wrong_get_no_figure() -> None:
+    x = inputs("random", 8, width=16)
+
+    def unscaled(y: Inputs) -> Outcome:
+        return released_path(y._replace(q=y.q + 0.1))
+
+    for trains in (False, True):
+        row = measure("wrong", Peer(unscaled), x, trains, 0, "cpu")
+        assert "red" in row and "ms" not in row and "extra MB" not in row
+        row = measure("right", Peer(released_path), x, trains, 0, "cpu")
+        assert "red" not in row and row["ms"] > 0
+    assert too_wrong({"value error": float("nan")})
+
+
+def test_the_script_for_a_gpu_runs_interpreted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, interpreted: None
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda run, **_: run)
+    monkeypatch.setitem(sys.modules, "pykeops", None)
+    monkeypatch.setattr(gpu, "BUDGET", 0)
+    monkeypatch.setattr(gpu_points, "ITERATIONS", 3)
+    rows = gpu.measure_all(tmp_path / "gpu.json", [4], 16, 0, "cpu", (1,))["rows"]
+    assert {row["id"] for row in rows} == {"B1", "B3", "B4", "B5", "B7", "B8", "B9", "B12", "B13"}
+    ours = [row for row in rows if row["peer"].startswith("midms")]
+    assert len(ours) >= 12 and not any("missing" in row for row in ours)
+    assert json.loads((tmp_path / "gpu.json").read_text())["rows"] == rows
+    assert all(("ms" in row) + ("red" in row) + ("missing" in row) == 1 for row in rows)
+
+
+def test_precisions_keep_their_bounds(interpreted: None) -> None:
+    for row in [*precision.table(32, 256, 0, False), *precision.table(8, 32, 0, True)]:
+        assert row["warp"] <= precision.BOUNDS[row["precision"]], row
+    rows = {row["precision"]: row["warp"] for row in precision.table(16, 256, 1, False)}
+    assert rows["fp16x3"] < rows["fp16x2k"] < rows["fp16"] < rows["bf16"]
+
+
+def test_terms_add_up_to_the_feature() -> None:
+    x = torch.nn.functional.normalize(torch.randn(64, 32, generator=torch.Generator().manual_seed(0)), dim=-1)
+    for name, error in (("fp16x3", 2**-21), ("fp16", 2**-11), ("tf32", 2**-11), ("bf16", 2**-8)):
+        total = torch.stack(precision.terms(x, name)).sum(0)
+        torch.testing.assert_close(total, x.double(), rtol=0, atol=error)
+        assert (total - x.double()).abs().max() > error / 64
+    assert torch.equal(precision.terms(x, "tf32")[0].float().view(torch.int32) & 0x1FFF, torch.zeros(64, 32).int())

@@ -105,8 +105,16 @@ class FactoredMatch:
 
     def similarity(self) -> Float[Tensor, "b 1 h w"]:
         """Expected cosine similarity of each row with what it is matched to, in float32 or better."""
-        precise = torch.promote_types(self.query.dtype, torch.float32)
-        return (self.query.to(precise) * self.apply(self.key.to(precise))).sum(1, keepdim=True)
+        if self.floor is not None:
+            precise = torch.promote_types(self.query.dtype, torch.float32)
+            return (self.query.to(precise) * self.apply(self.key.to(precise))).sum(1, keepdim=True)
+        # mass - entropy is the expected logit: the features need not be carried
+        q, k, bias = tokens(self.query), tokens(self.key), _flat(self.col_bias)
+        finite = None if bias is None else bias.masked_fill(bias == -torch.inf, 0)[..., None]
+        got = statistics(q, k, finite, bias, self.scale, None, self.via, self.precision, ("entropy",))
+        assert got.entropy is not None
+        logit = got.mass - got.entropy if finite is None else got.mass - got.entropy - got.values[..., 0]
+        return self._grid(logit.masked_fill(got.mass == -torch.inf, 0) / self.scale)
 
     def log_mass(self) -> Float[Tensor, "b 1 h w"]:
         """Each row's log sum_j P[i, j], before `apply` normalises it.
@@ -213,4 +221,4 @@ def unit(x: Float[Tensor, "b d h w"], eps: float = 1e-6) -> Float[Tensor, "b d h
     precise = torch.where(x.isfinite().all(1, keepdim=True), x, 0).to(torch.promote_types(x.dtype, torch.float32))
     length = torch.linalg.vector_norm(precise, dim=1, keepdim=True)
     spoken = length > eps
-    return (torch.where(spoken, precise, 0) / torch.where(spoken, length, 1)).to(x.dtype)
+    return (precise * (spoken / torch.where(spoken, length, 1))).to(x.dtype)
