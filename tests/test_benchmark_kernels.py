@@ -95,6 +95,7 @@ def test_the_script_for_a_gpu_runs_interpreted(
     assert all(("ms" in row) + ("red" in row) + ("missing" in row) == 1 for row in rows)
 
 
+@pytest.mark.filterwarnings("ignore:bf16 keeps 8 bits")
 def test_precisions_keep_their_bounds(interpreted: None) -> None:
     for row in [*precision.table(32, 256, 0, False), *precision.table(8, 32, 0, True)]:
         assert row["warp"] <= precision.BOUNDS[row["precision"]], row
