@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from standins import Run, pictures
 from test_cli import folder, size, translate
+from test_confidence import composes
 from test_loop import Recorder
 from test_translation import Run as Shifting
 from test_translation import drawing, photo
@@ -87,7 +88,7 @@ def test_a_mosaic_is_a_match(name: str) -> None:
     torch.testing.assert_close(lone.apply(keys[0]), MATCHERS.create(name)(query, keys[0]).apply(keys[0]))
 
 
-@pytest.mark.parametrize("confidence", available("confidence"))
+@pytest.mark.parametrize("confidence", [c for c in available("confidence") if composes("correlation", c)])
 def test_every_confidence_judges_several_exemplars(confidence: str) -> None:
     run = build("midm-faces", confidence=confidence, rematch=(0,), edit="blend")
     exemplars = [torch.rand(1, 3, 48, 32) * 2 - 1, torch.rand(1, 3, 32, 40) * 2 - 1]
