@@ -85,12 +85,12 @@ def test_many_programs_share_the_columns() -> None:
 
 @pytest.mark.parametrize("precision", ["fp16x3", "fp16"])
 def test_equal_features_give_the_mean(precision: str) -> None:
-    _, _, v, *_ = operands(4, 2, 6, 50, 8, 3, 0)
-    same = torch.full((2, 50, 8), 8**-0.5, device=DEVICE)
+    _, _, v, *_ = operands(4, 1, 6, 50, 8, 3, 0)
+    same = torch.full((1, 50, 8), 8**-0.5, device=DEVICE)
     carried = statistics(same[:, :6], same, v.float().to(DEVICE), None, 200.0, 0.0, "triton", precision)
     mean = v.mean(1, keepdim=True).expand_as(carried.values)
     torch.testing.assert_close(carried.values.double().cpu(), mean, rtol=0, atol=2e-3 if precision == "fp16" else 2e-6)
-    flat = torch.full((2, 6), 50.0)
+    flat = torch.full((1, 6), 50.0)
     torch.testing.assert_close(carried.entropy.cpu(), flat.log(), rtol=1e-3, atol=0)
     torch.testing.assert_close(carried.peak.cpu(), 1 / flat, rtol=1e-3, atol=0)
     assert torch.all(carried.argmax == 0)

@@ -67,6 +67,14 @@ def test_nearest_are_exact(n: int, m: int, count: int, precision: str) -> None:
     assert torch.equal(mutual.indices.cpu(), best.where(returns, -1))
 
 
+def test_more_near_ties_than_are_kept_are_looked_at_again() -> None:
+    best = torch.nn.functional.normalize(torch.randn(64, generator=torch.Generator().manual_seed(18)), dim=0)
+    order = torch.randperm(400, generator=torch.Generator().manual_seed(19))
+    k = best * (1 - 5e-7 * order[:, None])
+    got = top_k(best[None, None].to(DEVICE), k[None].to(DEVICE), 2, "triton", "fp16")
+    assert torch.equal(got.indices[0, 0].cpu(), order.argsort()[:2])
+
+
 def test_of_equals_the_first_is_nearest() -> None:
     same = torch.full((1, 60, 16), 0.25, device=DEVICE)
     assert torch.equal(top_k(same[:, :3], same, 4, "triton").indices.cpu(), torch.arange(4).expand(1, 3, 4))
