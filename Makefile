@@ -29,6 +29,9 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.inference --preset midm-celeba
 	$(BIN)/python -m benchmarks.released
 	$(BIN)/python -m benchmarks.checks
+	$(BIN)/python -m benchmarks.hotpath --device cpu
+	$(BIN)/python -m benchmarks.precision --interpret
+	$(BIN)/python -m benchmarks.kernels_page
 
 lint: style layout types imports docstrings
 

@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from benchmarks import gpu, gpu_points, precision
+from benchmarks import gpu, gpu_points, kernels_page, precision
 from benchmarks import released_match as released
 from benchmarks.gate import too_wrong
 from benchmarks.hotpath import measure
 from benchmarks.measure import Inputs, inputs
 from benchmarks.peers import Outcome, Peer, released_path
+from benchmarks.results import RESULTS
 
 ROOT = Path(__file__).parent.parent
 
@@ -110,3 +111,12 @@ def test_terms_add_up_to_the_feature() -> None:
         torch.testing.assert_close(total, x.double(), rtol=0, atol=error)
         assert (total - x.double()).abs().max() > error / 64
     assert torch.equal(precision.terms(x, "tf32")[0].float().view(torch.int32) & 0x1FFF, torch.zeros(64, 32).int())
+
+
+def test_the_page_is_that_of_the_results() -> None:
+    cpu, table = (json.loads((RESULTS / name).read_text()) for name in ("kernels-cpu.json", "precision.json"))
+    gpus = [path for path in sorted(RESULTS.glob("kernels-*.json")) if path.name != "kernels-cpu.json"]
+    text = kernels_page.page(cpu, [json.loads(path.read_text()) for path in gpus], table)
+    assert (ROOT / "docs" / "kernels.md").read_text() == text
+    assert ("Not measured" in text) == (not gpus)
+    assert all("ms" in row for row in cpu["rows"] if row["peer"].startswith("midms"))

@@ -224,7 +224,7 @@ def test_slices_cover_everything_once() -> None:
         seen = torch.zeros(batch, rows, dtype=torch.int)
         for samples, heights in chunked_autograd.slices(batch, rows, columns, torch.device("cpu")):
             seen[samples, heights] += 1
-            assert seen[samples, heights].numel() * columns <= max(chunked_autograd.SLICE_ENTRIES["cpu"], columns)
+            assert seen[samples, heights].numel() * columns <= max(chunked_autograd.SLICE_ENTRIES["cpu"], 64 * columns)
         assert torch.all(seen == 1)
 
 

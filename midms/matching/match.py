@@ -218,7 +218,9 @@ def unit(x: Float[Tensor, "b d h w"], eps: float = 1e-6) -> Float[Tensor, "b d h
     Returns:
         Unit vectors and zeros, in the precision of `x`.
     """
-    precise = torch.where(x.isfinite().all(1, keepdim=True), x, 0).to(torch.promote_types(x.dtype, torch.float32))
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    finite = torch.linalg.vector_norm(x.detach(), dim=1, keepdim=True, dtype=dtype).isfinite()
+    precise = torch.where(finite, x, 0).to(dtype)
     length = torch.linalg.vector_norm(precise, dim=1, keepdim=True)
     spoken = length > eps
     return (precise * (spoken / torch.where(spoken, length, 1))).to(x.dtype)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SLICE_ENTRIES = {"cpu": 1 << 19, "cuda": 1 << 26}
-"""Entries of the matrix held at once, over the batch: what a core's cache holds, or what fills a GPU. Two such slices
-are alive in the forward pass, four in the backward."""
+SLICE_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 26}
+"""Entries of the matrix held at once, over the batch: what a core's cache holds, or what fills a GPU; more where that
+would be few rows. Two such slices are alive in the forward pass, four in the backward."""
 
 LOWEST = -1e30
 """Below every logit but those of a column that takes no part."""
@@ -25,10 +25,11 @@ Gradients = tuple[Tensor | None, ...]
 
 
 def slices(batch: int, rows: int, columns: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
-    """Whole samples while they fit in `SLICE_ENTRIES`, else some rows of one sample."""
+    """Whole samples while they fit in `SLICE_ENTRIES`, else some rows of one sample, not too few."""
     entries = SLICE_ENTRIES.get(device.type, SLICE_ENTRIES["cuda"])
     samples = min(batch, max(1, entries // (rows * columns)))
-    height = min(rows, max(1, entries // (samples * columns)))
+    least = math.isqrt(entries) // 8  # 64 on a CPU: with fewer, reading the columns again and again would cost the most
+    height = min(rows, max(1, least, entries // (samples * columns)))
     for sample in range(0, batch, samples):
         for row in range(0, rows, height):
             yield slice(sample, min(sample + samples, batch)), slice(row, min(row + height, rows))
