@@ -39,7 +39,7 @@ def page(cpu: dict[str, Any], gpus: list[dict[str, Any]], precision: dict[str, A
         f"One match between two square grids: {cpu['values']} values carried, both flows, the check; features of "
         f"{cpu['width']} channels, float32. With gradients: of the carried values, in features and values. Extra "
         "memory is the peak of the process beyond what it held before. Smooth features give small softmax weights in "
-        f"the denormal range, random ones do not. {_origin(cpu)}",
+        f"the denormal range, random ones do not. {_origin(cpu)} Command: `{cpu['command']}`.",
         "![time against the released path](kernels-cpu.svg)",
         "\n".join(_in_short(cpu["rows"])),
     ]
