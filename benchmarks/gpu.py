@@ -20,7 +20,7 @@ from benchmarks import gpu_cases, gpu_points
 from benchmarks.gate import too_wrong
 from benchmarks.gpu_cases import Case
 from benchmarks.measure import MIB, extra_memory, seconds, versions
-from benchmarks.results import RESULTS, machine, write_json
+from benchmarks.results import RESULTS, command, machine, write_json
 
 PACKAGES = ("triton", "xformers", "flash-sinkhorn", "geomloss", "pykeops", "kornia", "midms")
 BUDGET = 0.3
@@ -42,7 +42,11 @@ def measure_all(
     Returns:
         What was written.
     """
-    origin = machine() | {"command": " ".join(sys.argv), "seed": seed, "width": width}
+    origin = machine() | {
+        "command": command("gpu"),
+        "seed": seed,
+        "width": width,
+    }
     origin["versions"] |= versions(*PACKAGES)
     gemm = gemm_rate(device)
     rows: list[dict[str, Any]] = []

@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.gate import errors, gradient_error, too_wrong
 from benchmarks.measure import MIB, Inputs, extra_memory, inputs, seconds, versions
 from benchmarks.peers import Peer, gradients, peers
-from benchmarks.results import RESULTS, machine, write_json
+from benchmarks.results import RESULTS, command, machine, write_json
 
 PACKAGES = ("torch", "triton", "pykeops", "midms")
 
@@ -46,7 +46,12 @@ def main() -> None:
         measure_all(args.out, args.sides, args.width, args.seed)
         return
     rows: list[dict[str, Any]] = []
-    origin = machine() | {"command": " ".join(sys.argv), "seed": args.seed, "width": args.width, "values": 20}
+    origin = machine() | {
+        "command": command("hotpath"),
+        "seed": args.seed,
+        "width": args.width,
+        "values": 20,
+    }
     origin["versions"] |= versions(*PACKAGES)
     for threads in args.threads:
         rows += _in_a_process_of(threads, args)

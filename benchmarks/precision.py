@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from benchmarks.measure import Inputs, inputs, versions
 from benchmarks.peers import SCALE, with_coordinates
-from benchmarks.results import RESULTS, machine, write_json
+from benchmarks.results import RESULTS, command, machine, write_json
 from midms.flow import return_error
 from midms.matching.kernels import couple_both
 from midms.matching.match import tokens, unit
@@ -44,7 +43,12 @@ def main() -> None:
     if args.interpret:
         os.environ["TRITON_INTERPRET"] = "1"
     rows = table(args.side, args.width, args.seed, args.interpret)
-    origin = machine() | {"command": " ".join(sys.argv), "seed": args.seed, "width": args.width, "side": args.side}
+    origin = machine() | {
+        "command": command("precision"),
+        "seed": args.seed,
+        "width": args.width,
+        "side": args.side,
+    }
     origin["versions"] |= versions("triton")
     write_json(args.out, origin | {"features": SETS, "bounds": BOUNDS, "rows": rows})
     for row in rows:

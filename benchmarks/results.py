@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from midms.training.trainer import machine, write_json
 
-__all__ = ["RESULTS", "machine", "table", "write_json"]
+__all__ = ["RESULTS", "command", "machine", "table", "write_json"]
 
 RESULTS = Path(__file__).parent / "results"
 DIGITS = {"PSNR": 2, "SSIM": 3, "perceptual": 4, "EPE px": 2, "ms a pair": 0, "minutes": 1}
@@ -26,3 +28,8 @@ def table(rows: Mapping[str, Mapping[str, float]]) -> str:
 
 def _cell(figure: str, value: Any) -> str:
     return "-" if value is None else f"{value:.{DIGITS.get(figure, 3)}f}"
+
+
+def command(module: str) -> str:
+    """What was typed to run one of these benchmarks."""
+    return shlex.join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]])
