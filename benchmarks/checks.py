@@ -20,10 +20,10 @@ from torch import Tensor
 from benchmarks.results import RESULTS, machine, table, write_json
 from midms.confidence.cycle import Cycle
 from midms.confidence.cycle_released import CycleReleased
-from midms.figure import Sheet, colour_map, note
 from midms.files import whole
 from midms.matching.correlation import Correlation
 from midms.pictures import save, to_pil
+from midms.pictures.figure import Sheet, colour_map, note
 from midms.protocols import Match
 from midms.types import cells
 

@@ -32,8 +32,8 @@ from midms import build
 from midms.confidence.always import Always
 from midms.loop import MatchingInterleavedDiffusion
 from midms.matching.features.midm import without_spectral_norm
+from midms.networks.winograd import use_winograd
 from midms.types import Context, Features
-from midms.winograd import use_winograd
 
 VARIANTS = ("as released", "midms", "midms, Winograd", "midms, bfloat16")
 SLOTS = ("features", "denoiser", "autoencoder")

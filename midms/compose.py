@@ -15,9 +15,8 @@ from torch import nn
 from midms.catalog import KINDS
 from midms.checkpoints import CheckpointError, load_state, load_weights
 from midms.conversion import Source, find
-from midms.loop import POLICY, MatchingInterleavedDiffusion
+from midms.loop import POLICY, MatchingInterleavedDiffusion, Policy
 from midms.mistakes import Mistake
-from midms.policy import Policy
 from midms.presets import PRESETS, Preset, Spec
 from midms.registry import unknown
 from midms.slots import SLOTS, disagreements, impossible, misfit, unanswered
@@ -45,7 +44,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
 
     A slot that is not given keeps the preset's part, arguments and weights. A slot given by name takes that part's own
     defaults, given as a `Spec` the arguments in it; a ready object is used as it is. `refiner=None` leaves out the last
-    pass. The names of `midms.policy.Policy`, such as `rematch`, and `size` change the loop.
+    pass. The names of `midms.loop.policy.Policy`, such as `rematch`, and `size` change the loop.
 
     Args:
         preset: a name from `midms.presets`.

@@ -8,8 +8,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from midms.data.faces import SPLIT_LENGTH, draw_pairs
-from midms.figure import Sheet
 from midms.pictures import PictureError, save, to_pil
+from midms.pictures.figure import Sheet
 from midms.translation import TITLES, Translator, translate
 
 SIDE = 192

@@ -33,7 +33,7 @@ class Preset:
     Attributes:
         source: where it comes from.
         slots: slot to Spec; "refiner" is a sampler or absent.
-        loop: how the loop interleaves, by the names of `midms.policy.Policy`, and `size`.
+        loop: how the loop interleaves, by the names of `midms.loop.policy.Policy`, and `size`.
         weights: slot to file below the package's `weights` folder, for parts that have weights of their own.
         obtain: how to get them where they are not shipped.
     """

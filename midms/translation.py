@@ -13,11 +13,11 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
-from midms.figure import Line, Sheet, colour_map
-from midms.mosaic import side_by_side
+from midms.matching.mosaic import side_by_side
 from midms.pictures import PictureError, native_size, to_pil
+from midms.pictures.figure import Line, Sheet, colour_map
+from midms.pictures.given import exemplars, mapped, masked
 from midms.protocols import Autoencoder, ConditionExtractor, Match
-from midms.reading import exemplars, mapped, masked
 from midms.types import Draw, Moment, cells
 
 LARGEST = 1024

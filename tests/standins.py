@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from midms.diffusion.ddim import DDIM
+from midms.diffusion.samplers.ddim import DDIM
 from midms.loop import MatchingInterleavedDiffusion
 from midms.matching.correlation import Correlation
 from midms.protocols import Match

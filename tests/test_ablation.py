@@ -20,11 +20,11 @@ from midms import Spec, ablate, build, cli, register
 from midms.ablation.ledger import Ledger, LedgerError
 from midms.ablation.vary import VaryError, parse
 from midms.data.faces import draw_pairs
-from midms.figure import ticks
 from midms.matching.correlation import Correlation
 from midms.metrics.cost import Cost
 from midms.metrics.faces import conditions
 from midms.metrics.pictures import psnr
+from midms.pictures.figure import ticks
 from midms.registry import BadArguments, UnknownName
 
 pytestmark = pytest.mark.filterwarnings("ignore:midm-faces")

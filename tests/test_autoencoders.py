@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from midms.diffusion import AUTOENCODERS
-from midms.diffusion.patchified import Patchified
-from midms.diffusion.vq import VQ
+from midms.diffusion.autoencoders.patchified import Patchified
+from midms.diffusion.autoencoders.vq import VQ
 from midms.protocols import Autoencoder
 
 SMALL: list[tuple[str, dict[str, Any]]] = [

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from midms import Spec, build, register
 from midms.compose import BuildError
 from midms.confidence.cycle import Cycle
-from midms.diffusion.ddim import DDIM
-from midms.diffusion.ddpm import DDPM
-from midms.loop import MatchingInterleavedDiffusion
+from midms.diffusion.samplers.ddim import DDIM
+from midms.diffusion.samplers.ddpm import DDPM
+from midms.loop import MatchingInterleavedDiffusion, Policy
 from midms.matching.correlation import Correlation
 from midms.matching.optimal_transport import OptimalTransport
-from midms.policy import Policy
 from midms.presets import PRESETS, Preset
 from midms.types import Context, Level
 

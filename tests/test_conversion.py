@@ -21,7 +21,7 @@ from midms.catalog import create
 from midms.checkpoints import CheckpointError, read_weights
 from midms.conversion import convert
 from midms.conversion.sizes import read_sizes
-from midms.diffusion.ddim import DDIM
+from midms.diffusion.samplers.ddim import DDIM
 from midms.diffusion.schedule import alpha_bar
 from midms.presets import PRESETS, Spec
 

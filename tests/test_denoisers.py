@@ -136,7 +136,7 @@ def test_a_denoiser_says_what_is_wrong(changes: dict[str, Any], complaint: str) 
 IMPORT = """
 import sys, torch
 from midms.diffusion.denoisers import Bridge, UNet2DModel
-from midms.diffusion.vq import VQ, VQModel
+from midms.diffusion.autoencoders.vq import VQ, VQModel
 from midms.types import Context, Level
 x = torch.randn(1, 8, 8, 8)
 Bridge().eval()(x, Level(0, 500, 0.7, 0.7), Context(x, torch.rand(1, 2, 32, 32), torch.rand(1, 1, 8, 8)))

@@ -19,11 +19,11 @@ from torch import Tensor
 from midms import build
 from midms.catalog import available
 from midms.confidence.always import Always
-from midms.diffusion.ddim import DDIM
+from midms.diffusion.samplers.ddim import DDIM
+from midms.loop import Policy
 from midms.matching import MATCHERS
-from midms.mosaic import compare, side_by_side
+from midms.matching.mosaic import compare, side_by_side
 from midms.pictures import PictureError
-from midms.policy import Policy
 
 __all__ = ["folder"]
 

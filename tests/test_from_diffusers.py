@@ -13,8 +13,8 @@ from torch import Tensor
 from midms import Spec, available, build, cli
 from midms.compose import BuildError
 from midms.diffusion import SAMPLERS
-from midms.diffusion.dpmpp_2m import DPMPP2M
-from midms.diffusion.from_diffusers import seed
+from midms.diffusion.samplers.dpmpp_2m import DPMPP2M
+from midms.diffusion.samplers.from_diffusers import seed
 from midms.registry import BadArguments, UnknownName
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # of diffusers, which mixes in numpy

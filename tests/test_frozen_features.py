@@ -17,7 +17,7 @@ from midms.matching.features.diffusion import DiffusionFeatures
 from midms.matching.features.fusion import FusionFeatures
 from midms.matching.features.pyramid import PyramidFeatures
 from midms.matching.features.vgg import VggFeatures
-from midms.vgg import TrunkError, from_file, from_hed, from_state
+from midms.networks.vgg import TrunkError, from_file, from_hed, from_state
 
 
 @pytest.mark.parametrize("official", [vgg16, vgg19])

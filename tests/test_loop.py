@@ -13,11 +13,11 @@ from torch import Tensor
 
 from midms.confidence.calibrated import Calibrated
 from midms.confidence.cycle import Cycle
-from midms.diffusion.ddim import DDIM
-from midms.diffusion.ddpm import DDPM
+from midms.diffusion.samplers.ddim import DDIM
+from midms.diffusion.samplers.ddpm import DDPM
+from midms.loop import Policy
 from midms.matching.correlation import Correlation
 from midms.matching.optimal_transport import OptimalTransport
-from midms.policy import Policy
 from midms.types import Context, Moment
 
 

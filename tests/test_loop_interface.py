@@ -12,11 +12,10 @@ from standins import STRIDE, Run, pictures
 from torch import Tensor, nn
 
 from midms.confidence.calibrated import Calibrated
-from midms.diffusion.ddim import DDIM
-from midms.loop import MatchingInterleavedDiffusion
+from midms.diffusion.samplers.ddim import DDIM
+from midms.loop import MatchingInterleavedDiffusion, Policy
 from midms.matching.correlation import Correlation
 from midms.matching.optimal_transport import OptimalTransport
-from midms.policy import Policy
 from midms.types import Confidence, Features
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from midms import build
 from midms.confidence.always import Always
 from midms.confidence.cycle import Cycle
-from midms.diffusion.ddim import DDIM
-from midms.policy import EDITS, LOOKS, NoGradient, Policy
+from midms.diffusion.samplers.ddim import DDIM
+from midms.loop.policy import EDITS, LOOKS, NoGradient, Policy
 from midms.types import Confidence, Step
 
 ONE = DDIM((600,))

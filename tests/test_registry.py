@@ -139,7 +139,7 @@ explosive = rogue:Nothing
 late = rogue_late:Matcher
 
 [midms.samplers]
-ddim-2 = midms.diffusion.ddim:DDIM
+ddim-2 = midms.diffusion.samplers.ddim:DDIM
 """
 
 SCRIPT = """

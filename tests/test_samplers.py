@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from midms.diffusion import SAMPLERS
-from midms.diffusion.ddim import DDIM
-from midms.diffusion.ddpm import DDPM
+from midms.diffusion.samplers.ddim import DDIM
+from midms.diffusion.samplers.ddpm import DDPM
 from midms.diffusion.schedule import SCHEDULES, alpha_bar, karras, levels, signal_and_noise
 from midms.types import Level, Step
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from midms import build
 from midms.diffusion import SAMPLERS
-from midms.diffusion.brownian_bridge import BrownianBridge
-from midms.diffusion.flow_euler import FlowEuler
-from midms.diffusion.unipc import UniPC
+from midms.diffusion.samplers.brownian_bridge import BrownianBridge
+from midms.diffusion.samplers.flow_euler import FlowEuler
+from midms.diffusion.samplers.unipc import UniPC
 from midms.types import Level, Step
 
 SHAPE = (2, 5, 3, 7)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from midms.diffusion.autoencoders.vq import VQ
 from midms.diffusion.denoisers import Unconditional
-from midms.diffusion.vq import VQ
-from midms.speed import PROCESSORS, Unavailable, use_attention, use_channels_last, use_compiled
+from midms.networks.speed import PROCESSORS, Unavailable, use_attention, use_channels_last, use_compiled
 from midms.types import Context, Level
 
 SINGLE = {"rtol": 0, "atol": 1e-6}  # the eager attention of diffusers has its softmax in float32

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from midms.winograd import WinogradConv2d, use_winograd
+from midms.networks.winograd import WinogradConv2d, use_winograd
 
 
 def made(**options: Any) -> nn.Conv2d:

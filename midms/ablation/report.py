@@ -11,9 +11,9 @@ from PIL import Image
 
 from midms.ablation.run import SHOWN, Setting
 from midms.data.faces import draw_pairs
-from midms.figure import Sheet, note, scatter
 from midms.files import whole
 from midms.pictures import save, to_pil
+from midms.pictures.figure import Sheet, note, scatter
 
 COLUMNS = {"PSNR": 2, "SSIM": 3, "PCK@0.05": 3, "EPE px": 2, "AUROC": 3, "first PSNR": 2, "ms a pair": 0, "peak MB": 0}
 """Figures of the table, and their digits."""

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.annotations import grey_levels, label_map
 from midms.pictures import PictureError, called
+from midms.pictures.annotations import grey_levels, label_map
 from midms.types import Fit
 
 CLASSES = 150

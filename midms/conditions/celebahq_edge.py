@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from midms.annotations import grey_levels, label_map, part_masks
 from midms.conditions.canny import canny
 from midms.conditions.strokes import city_block, resize_area
 from midms.pictures import PictureError, called, read
+from midms.pictures.annotations import grey_levels, label_map, part_masks
 from midms.types import Fit
 
 PARTS = (

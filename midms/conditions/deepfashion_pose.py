@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from midms.annotations import keypoints
 from midms.conditions.strokes import city_block
 from midms.pictures import PictureError, called
+from midms.pictures.annotations import keypoints
 from midms.types import Fit
 
 LIMBS = (

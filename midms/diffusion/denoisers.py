@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
-from midms.diffusion.lean import load
+from midms.networks.lean import load
 from midms.types import Context, Level
 
 UNet2DModel = load("diffusers.models.unets.unet_2d", "UNet2DModel")

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.metrics.pictures import Mask, masked_mean
-from midms.vgg import from_hed
+from midms.networks.vgg import from_hed
 
 
 class VGG16Distance:

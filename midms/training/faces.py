@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from midms.catalog import create
 from midms.checkpoints import CheckpointError, load_weights, read_weights, save_weights
-from midms.diffusion.patchified import Patchified
+from midms.diffusion.autoencoders.patchified import Patchified
 from midms.files import whole
 from midms.presets import PRESETS
 from midms.protocols import ConfidenceEstimator, FeatureExtractor

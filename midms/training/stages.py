@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from midms.confidence.calibrated import Calibrated
 from midms.data.faces import HEAD
+from midms.diffusion.autoencoders.patchified import Patchified
 from midms.diffusion.denoisers import Bridge
-from midms.diffusion.patchified import Patchified
 from midms.diffusion.schedule import signal_and_noise
 from midms.matching.correlation import Correlation
 from midms.matching.features.pyramid import PyramidFeatures

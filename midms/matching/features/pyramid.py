@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.layers import Residual
 from midms.matching.match import unit
+from midms.networks.layers import Residual
 from midms.types import Features, cells
 
 

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.matching.features.looks import described, rendered, resized
+from midms.networks.vgg import VGG, from_file, from_hed
 from midms.types import Features
-from midms.vgg import VGG, from_file, from_hed
 
 
 class VggFeatures(nn.Module):

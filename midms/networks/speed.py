@@ -4,7 +4,7 @@
     use_channels_last(*run.modules())
     use_compiled(*run.modules())
 
-For 3 x 3 convolutions on a CPU see `midms.winograd`.
+For 3 x 3 convolutions on a CPU see `midms.networks.winograd`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from midms.diffusion.lean import load, unheard
 from midms.mistakes import Mistake
+from midms.networks.lean import load, unheard
 from midms.registry import unknown
 
 PROCESSORS = {"sdpa": "AttnProcessor2_0", "xformers": "XFormersAttnProcessor", "eager": "AttnProcessor"}

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.layers import Residual
+from midms.networks.layers import Residual
 
 
 class Patchified(nn.Module):

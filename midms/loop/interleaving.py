@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.arguments import OneOrMore, describe, draws, exemplars
-from midms.mosaic import compare, side_by_side
-from midms.policy import Policy
+from midms.loop.arguments import OneOrMore, describe, draws, exemplars
+from midms.loop.policy import Policy
+from midms.matching.mosaic import compare, side_by_side
 from midms.presets import Spec
 from midms.protocols import (
     Autoencoder,

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.diffusion.samplers.steps import explained, latent
 from midms.diffusion.schedule import TIMESTEPS, alpha_bar, falling
-from midms.diffusion.steps import explained, latent
 from midms.registry import UnknownName, unknown
 from midms.types import Draw, Level, Step
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.diffusion.samplers.steps import carried, explained, extrapolated, latent, log_snr, noised
 from midms.diffusion.schedule import levels
-from midms.diffusion.steps import carried, explained, extrapolated, latent, log_snr, noised
 from midms.types import Draw, Level, Step
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.diffusion.samplers.steps import carried, explained, noised
 from midms.diffusion.schedule import levels
-from midms.diffusion.steps import carried, explained, noised
 from midms.types import Draw, Level, Step
 
 WEIGHTS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.diffusion.lean import load
+from midms.networks.lean import load
 
 VQModel = load("diffusers.models.autoencoders.vq_model", "VQModel")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.diffusion.samplers.steps import carried, explained, extrapolated, latent, noised
 from midms.diffusion.schedule import levels
-from midms.diffusion.steps import carried, explained, extrapolated, latent, noised
 from midms.types import Draw, Level, Step
 
 

@@ -1,4 +1,4 @@
-"""SDE-DPM-Solver++ with two levels, cut at x0."""
+"""Euler's method on the probability-flow equation, cut at x0."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.diffusion.samplers.steps import explained, noised
 from midms.diffusion.schedule import levels
-from midms.diffusion.steps import drawn, explained, extrapolated, latent, noised
 from midms.types import Draw, Level, Step
 
 
 @dataclass(frozen=True)
-class DPMPP2MSDE:
-    """Lu et al. 2022 (arXiv:2211.01095), app. B, midpoint form: `dpmpp-2m` for the stochastic equation.
+class Euler:
+    """Karras et al. 2022 (arXiv:2206.00364), alg. 1 without the correction. Order 1.
 
-    The ancestral step with D = x0 + (x0 - x0_before) / (2 r), where r is the last step over this one in half log-SNR.
-    An edited x0 is extrapolated as it was edited. Order 2 on the variance of a Gaussian. To choose where many steps can
-    be afforded: noise mends what earlier steps did wrong.
+    In z = x / signal and sigma = noise / signal the equation is dz/dsigma = eps, and a step of Euler's method is the
+    step of DDIM: choose either. What differs between the two in practice is the choice of levels, see
+    `midms.diffusion.schedule.karras`.
 
     Args:
         timesteps: from the noisiest to the cleanest; what the network is told.
@@ -48,9 +48,9 @@ class DPMPP2MSDE:
         level: Level,
         previous: Step | None,
     ) -> Step:
-        """x0, the eps that explains x with it, and the x0 before."""
-        return explained(x, denoise(x, level), level, (previous.x0,) if previous else ())
+        """x0, and the eps that explains x with it."""
+        return explained(x, denoise(x, level), level)
 
     def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
-        """A draw at the next level, x0 being what the last two make of it."""
-        return drawn(latent(step), extrapolated(step, to, self.levels), step.level, to, draw)
+        """z + (sigma' - sigma) * eps, times the signal."""
+        return to.signal * step.x0 + to.noise * step.eps

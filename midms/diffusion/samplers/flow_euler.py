@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.diffusion.samplers.steps import explained, noised
 from midms.diffusion.schedule import TIMESTEPS, falling
-from midms.diffusion.steps import explained, noised
 from midms.types import Draw, Level, Step
 
 

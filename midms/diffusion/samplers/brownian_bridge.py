@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.diffusion.samplers.steps import explained
 from midms.diffusion.schedule import falling
-from midms.diffusion.steps import explained
 from midms.types import Draw, Level, Step
 
 

@@ -1,14 +1,10 @@
-"""Whatever a person calls a picture, to a tensor in [-1, 1] and back. Nothing else reads or writes picture files."""
+"""Whatever a person calls a picture, to a tensor in [-1, 1]. Nothing else reads picture files."""
 
 from __future__ import annotations
 
-import functools
-import io
 import math
 import os
 import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,7 +15,6 @@ from jaxtyping import Float
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from midms.files import whole
 from midms.mistakes import Mistake
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
@@ -117,7 +112,7 @@ def _array(image: Image.Image, name: str) -> np.ndarray:
         upright = ImageOps.exif_transpose(image)
         upright.load()
     except Exception as error:  # decoders of damaged files raise whatever they like
-        raise PictureError(f"{name}: damaged picture ({_one_line(error)})") from None
+        raise PictureError(f"{name}: damaged picture ({one_line(error)})") from None
     if upright.mode.startswith("I;16") or upright.mode == "F":
         return np.asarray(upright)
     if upright.mode == "I":
@@ -129,7 +124,8 @@ def _array(image: Image.Image, name: str) -> np.ndarray:
     return np.asarray(colours.reduce(math.ceil(max(colours.size) / LARGEST)))
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What an error says, or else its kind, without line breaks."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -194,53 +190,3 @@ def resize(image: Float[Tensor, "b c Y X"], size: tuple[int, int]) -> Float[Tens
     if tuple(image.shape[-2:]) == tuple(size):
         return image
     return F.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
-
-
-def to_pil(image: Float[Tensor, "1 c Y X"]) -> Image.Image:
-    """An 8-bit picture of a tensor in [-1, 1], clipped; one channel gives a grey picture, three colour."""
-    bytes_ = ((image[0].detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return Image.fromarray((bytes_[0] if len(bytes_) == 1 else bytes_.permute(1, 2, 0)).contiguous().numpy())
-
-
-def check_target(path: str | os.PathLike[str]) -> None:
-    """Find out before the work whether a picture can be saved under this path.
-
-    Raises:
-        PictureError: the suffix is of no known format, the folder does not exist, or the path is a folder.
-    """
-    target = Path(path)
-    if target.is_dir():
-        raise PictureError(f"{target}: is a folder, expected the name of a picture to write")
-    suffix = target.suffix.lower()
-    if not _holds_colour(Image.registered_extensions().get(suffix)):
-        raise PictureError(f"{target}: cannot write pictures named {suffix or 'without a suffix'}, use .png or .jpg")
-    if not target.parent.is_dir():
-        raise PictureError(f"{target}: the folder {target.parent} does not exist")
-    if not os.access(target.parent, os.W_OK):
-        raise PictureError(f"{target}: the folder {target.parent} cannot be written to")
-
-
-@functools.cache
-def _holds_colour(kind: str | None) -> bool:
-    """Whether pictures in colour can be written in a format."""
-    try:
-        Image.new("RGB", (32, 32)).save(io.BytesIO(), kind or "")
-    except (OSError, ValueError, KeyError):
-        return False
-    return True
-
-
-def save(pictures: Mapping[Path, Image.Image]) -> None:
-    """Write pictures under their paths, each whole, all or none.
-
-    Raises:
-        PictureError: see `check_target`; or the disk refuses.
-    """
-    for path in pictures:
-        check_target(path)
-    with ExitStack() as written:
-        for path, picture in pictures.items():
-            try:
-                picture.save(written.enter_context(whole(path)))
-            except (OSError, ValueError, KeyError) as error:
-                raise PictureError(f"{path}: cannot be written ({_one_line(error)})") from None

@@ -1,4 +1,4 @@
-"""Heun's method, cut at x0."""
+"""Latent consistency models, cut at x0."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.diffusion.samplers.steps import explained, noised
 from midms.diffusion.schedule import levels
-from midms.diffusion.steps import carried, explained, noised
 from midms.types import Draw, Level, Step
+
+SIGMA_DATA = 0.5
+SCALING = 10
 
 
 @dataclass(frozen=True)
-class Heun:
-    """Karras et al. 2022 (arXiv:2206.00364), alg. 1: the slope is the mean of those at both ends. Order 2.
+class LCM:
+    """Luo et al. 2023 (arXiv:2310.04378), alg. 3: jump to x0, noise it afresh, jump again.
 
-    With z = x / signal and sigma = noise / signal the equation is dz/dsigma = eps. The network is asked twice a level,
-    but for the last: at the level, and where an Euler step would lead. The step's eps is the mean of both, its x0 that
-    which explains x with it; an edit of this x0 is taken to the next level as by DDIM.
+    For networks distilled to give x0 from any level at once; no integrator, so it has no order. As there, what the
+    network says is mixed with x so that x0 is x at timestep 0 (sec. 4.1; eq. 9 of Song et al. 2023, arXiv:2303.01469):
+    x0 = c_skip x + c_out network, with sigma_data = 1/2 and timesteps scaled by 10. The step's eps is kept out of it.
 
     Args:
         timesteps: from the noisiest to the cleanest; what the network is told.
@@ -48,15 +51,11 @@ class Heun:
         level: Level,
         previous: Step | None,
     ) -> Step:
-        """The mean slope as eps, and the x0 that explains x with it."""
-        step = explained(x, denoise(x, level), level)
-        if level.index + 1 == len(self.levels):
-            return step
-        to = self.levels[level.index + 1]
-        ahead = carried(x, step.x0, level, to)
-        slope = (step.eps + explained(ahead, denoise(ahead, to), to).eps) / 2
-        return Step(level, (x - level.noise * slope) / level.signal, slope)
+        """x0 as the consistency function has it, and the eps that explains x with it."""
+        time = SCALING * level.timestep
+        skip, out = SIGMA_DATA**2 / (time**2 + SIGMA_DATA**2), time / (time**2 + SIGMA_DATA**2) ** 0.5
+        return explained(x, out * denoise(x, level) + skip * x, level)
 
     def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
-        """x at the next level, straight along the mean slope."""
-        return to.signal * step.x0 + to.noise * step.eps
+        """x0 noised afresh."""
+        return noised(step.x0, to, draw)

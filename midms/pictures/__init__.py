@@ -1,0 +1,17 @@
+"""Pictures in and out: from whatever a person has to tensors in [-1, 1], and back to pictures and files."""
+
+from midms.pictures.reading import PictureError, called, check_shape, native_size, opened, read, resize
+from midms.pictures.writing import check_target, save, to_pil
+
+__all__ = [
+    "PictureError",
+    "called",
+    "check_shape",
+    "check_target",
+    "native_size",
+    "opened",
+    "read",
+    "resize",
+    "save",
+    "to_pil",
+]
