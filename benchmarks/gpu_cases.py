@@ -17,7 +17,8 @@ from benchmarks.gate import ALLOWED, errors, gradient_error
 from benchmarks.measure import Inputs, inputs
 from benchmarks.peers import SCALE, Outcome, gradients, ours, released_path, with_coordinates
 from midms.matching.kernels import couple, couple_both
-from midms.matching.match import tokens, unit
+from midms.matching.match import tokens
+from midms.matching.unit import unit
 
 HALF = {"value error": 1e-2, "flow error px": 2.0, "gradient error": 2e-2}
 """What half-precision features may cost: three times the worst of the study in float64."""

@@ -16,7 +16,8 @@ from benchmarks.gpu_cases import Case
 from benchmarks.measure import Inputs, inputs
 from midms.flow import return_error
 from midms.matching.kernels import check, logsumexp_both, mutual_nearest, prepare
-from midms.matching.match import tokens, unit
+from midms.matching.match import tokens
+from midms.matching.unit import unit
 
 EPSILON, ITERATIONS = 0.05, 50
 Potentials = tuple[Tensor, Tensor]

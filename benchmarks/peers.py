@@ -19,7 +19,8 @@ from benchmarks import released_match as released
 from benchmarks.measure import Inputs
 from midms.flow import return_error
 from midms.matching.correlation import Correlation
-from midms.matching.match import tokens, unit
+from midms.matching.match import tokens
+from midms.matching.unit import unit
 from midms.types import cells
 
 SCALE = 1 / released.TEMPERATURE

@@ -22,7 +22,8 @@ from benchmarks.peers import SCALE, with_coordinates
 from benchmarks.results import RESULTS, command, machine, write_json
 from midms.flow import return_error
 from midms.matching.kernels import couple_both
-from midms.matching.match import tokens, unit
+from midms.matching.match import tokens
+from midms.matching.unit import unit
 
 Round = Callable[[Tensor], Tensor]
 SETS = ("random", "smooth")

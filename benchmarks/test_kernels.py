@@ -13,7 +13,8 @@ from benchmarks.measure import inputs
 from benchmarks.peers import SCALE
 from midms.matching.kernels import IMPLEMENTATIONS, couple, couple_both, logsumexp_both, mutual_nearest, top_k
 from midms.matching.kernels.dispatch import objections
-from midms.matching.match import tokens, unit
+from midms.matching.match import tokens
+from midms.matching.unit import unit
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, str], object]] = {

@@ -15,7 +15,8 @@ from midms.confidence.cycle_released import CycleReleased, twice_forward
 from midms.flow import sample
 from midms.matching.correlation import Correlation
 from midms.matching.kernels import IMPLEMENTATIONS, chunked_autograd
-from midms.matching.match import FactoredMatch, unit
+from midms.matching.match import FactoredMatch
+from midms.matching.unit import unit
 from midms.types import cells
 
 NUMBERS = load_file(Path(__file__).parent / "golden" / "ops.safetensors")

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from midms.matching import MATCHERS
 from midms.matching.correlation import Correlation
-from midms.matching.match import FactoredMatch, tokens, unit
+from midms.matching.match import FactoredMatch, tokens
 from midms.matching.optimal_transport import OptimalTransport
+from midms.matching.unit import unit
 from midms.testing import MatcherLaws, features, rows
 from midms.types import cells
 
@@ -155,3 +156,21 @@ def test_unit_has_length_one_or_zero() -> None:
     assert torch.all(length[0, 0, :3] == 0)
     length[0, 0, :3] = 1
     torch.testing.assert_close(length, torch.ones_like(length), rtol=0, atol=1e-3)
+
+
+def test_gradients_of_unit_are_those_of_the_quotient() -> None:
+    x = features(0, channels=7).double().requires_grad_()
+    torch.autograd.gradcheck(unit, x, fast_mode=False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_cells_that_say_nothing_get_no_gradient_and_others_the_quotients(dtype: torch.dtype) -> None:
+    x, pull = features(0, channels=16).to(dtype), features(1, channels=16).to(dtype)
+    x[0, :, 0, 0], x[0, 5, 0, 1], x[0, 5, 0, 2] = 0, torch.nan, torch.inf
+    (found,) = torch.autograd.grad(unit(x.requires_grad_()), x, pull)
+    assert found.dtype == dtype
+    assert torch.all(found[0, :, 0, :3] == 0)
+    wide = x.detach().double().requires_grad_()
+    (wanted,) = torch.autograd.grad(wide / wide.norm(dim=1, keepdim=True), wide, pull.double())
+    found, wanted = found[..., 1:, :].double(), wanted[..., 1:, :]
+    torch.testing.assert_close(found, wanted, rtol=0, atol=4 * torch.finfo(dtype).eps * wanted.abs().max().item())

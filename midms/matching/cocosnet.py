@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.matching.dense import DenseMatch, cosines
-from midms.matching.match import FactoredMatch, unit
+from midms.matching.match import FactoredMatch
+from midms.matching.unit import unit
 
 DENSE_LIMIT = 1 << 26
 """Entries that winner-take-all scaling may write out: 64 x 64 cells twice over take a quarter of it."""

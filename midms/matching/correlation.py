@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.matching.match import FactoredMatch, unit
+from midms.matching.match import FactoredMatch
+from midms.matching.unit import unit
 
 
 @dataclass(frozen=True)

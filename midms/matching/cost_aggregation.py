@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.matching.dense import DenseMatch, cosines
-from midms.matching.match import unit
+from midms.matching.unit import unit
 
 DENSE_LIMIT = 1 << 25
 """Entries of the correlation: 64 x 64 cells twice over are half of it."""

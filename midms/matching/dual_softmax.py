@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.matching.kernels import logsumexp_both
-from midms.matching.match import FactoredMatch, tokens, unit
+from midms.matching.match import FactoredMatch, tokens
+from midms.matching.unit import unit
 
 
 @dataclass(frozen=True)

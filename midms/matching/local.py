@@ -12,8 +12,8 @@ from torch import Tensor
 
 from midms.flow import sample
 from midms.matching import MATCHERS
-from midms.matching.match import unit
 from midms.matching.sparse import SparseMatch, link
+from midms.matching.unit import unit
 from midms.protocols import Matcher
 from midms.types import cells
 

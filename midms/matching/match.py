@@ -203,24 +203,3 @@ def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
 def untokens(x: Shaped[Tensor, "b n c"], grid: tuple[int, int]) -> Shaped[Tensor, "b c h w"]:
     """The inverse of `tokens`."""
     return x.mT.unflatten(-1, grid)
-
-
-def unit(x: Float[Tensor, "b d h w"], eps: float = 1e-6) -> Float[Tensor, "b d h w"]:
-    """Length one in every cell.
-
-    A cell that says nothing, because it is shorter than `eps` or holds a NaN or an infinity, becomes zero and gets no
-    gradient: it is equally unlike everything, so its match is uniform over the exemplar and its similarity 0.
-
-    Args:
-        x: features.
-        eps: lengths below it count as zero.
-
-    Returns:
-        Unit vectors and zeros, in the precision of `x`.
-    """
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    finite = torch.linalg.vector_norm(x.detach(), dim=1, keepdim=True, dtype=dtype).isfinite()
-    precise = torch.where(finite, x, 0).to(dtype)
-    length = torch.linalg.vector_norm(precise, dim=1, keepdim=True)
-    spoken = length > eps
-    return (precise * (spoken / torch.where(spoken, length, 1))).to(x.dtype)

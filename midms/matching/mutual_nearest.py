@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.matching.kernels import mutual_nearest
-from midms.matching.match import tokens, unit
+from midms.matching.match import tokens
 from midms.matching.sparse import SparseMatch, link
+from midms.matching.unit import unit
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.matching.kernels import logsumexp
-from midms.matching.match import FactoredMatch, tokens, unit
+from midms.matching.match import FactoredMatch, tokens
+from midms.matching.unit import unit
 
 GREATEST_COST = 2.0
 """Of 1 - cosine."""

@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from midms.matching.kernels import top_k
-from midms.matching.match import tokens, unit
+from midms.matching.match import tokens
 from midms.matching.sparse import SparseMatch, link
+from midms.matching.unit import unit
 
 
 @dataclass(frozen=True)

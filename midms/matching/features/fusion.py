@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from midms.matching import FEATURES
 from midms.matching.features.looks import resized
-from midms.matching.match import unit
+from midms.matching.unit import unit
 from midms.protocols import FeatureExtractor
 from midms.types import Features
 

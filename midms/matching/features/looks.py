@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.matching.match import unit
+from midms.matching.unit import unit
 
 
 def rendered(condition: Float[Tensor, "b k Y X"], channels: int = 3) -> Float[Tensor, "b c Y X"]:

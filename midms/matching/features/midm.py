@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-from midms.matching.match import unit
+from midms.matching.unit import unit
 from midms.types import Features
 
 SLOPE = 0.2  # of leaky rectifiers

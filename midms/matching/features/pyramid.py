@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.matching.match import unit
+from midms.matching.unit import unit
 from midms.networks.layers import Residual
 from midms.types import Features, cells
 
