@@ -64,7 +64,7 @@ class MatcherLaws:
     def claimed(self, request: pytest.FixtureRequest) -> None:
         """Laws that are not claimed are skipped."""
         if request.node.originalname in self.exceptions:
-            pytest.skip("not claimed")
+            pytest.skip(f"{type(self).__name__} does not claim {request.node.originalname}")
 
     @pytest.fixture
     def matcher(self) -> Matcher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from PIL import Image
 from midms import Spec, ablate, build, cli, register
 from midms.ablation.ledger import Ledger, LedgerError
 from midms.ablation.vary import VaryError, parse
+from midms.checkpoints import save_weights
+from midms.compose import SHIPPED
 from midms.data.faces import draw_pairs
 from midms.matching.correlation import Correlation
 from midms.metrics.cost import Cost
@@ -115,6 +118,26 @@ def test_a_combination_that_cannot_be_composed_is_no_failure(tmp_path: Path) -> 
     found = ablate("midm-faces", vary, pairs=1, out=tmp_path, progress=False)
     assert not found.failures and "rematch must be levels out of [0, 1], got (7,)" in found.records[1]["refused"]
     assert "Not composed:\n- rematch=(7,) sampler=heun(timesteps=(700, 350)):" in found.table()
+
+
+def test_other_weights_are_other_runs(tmp_path: Path) -> None:
+    """Told apart by what is in the folder, wherever it lies; the shipped ones are nobody's copy."""
+    mine, copy, out = tmp_path / "mine", tmp_path / "copy", tmp_path / "out"
+    shutil.copytree(SHIPPED / "faces-64", mine)
+    found = [ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=w) for w in (None, mine)]
+    shipped, first = (one.records[0] for one in found)
+    assert "weights" not in shipped and first["weights"] and first["figures"]["PSNR"] == shipped["figures"]["PSNR"]
+    mine.rename(copy)
+    run = build("midm-faces", copy)
+    assert len(lines(out)) == 2 and ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=copy)
+    assert len(lines(out)) == 2, "the same weights are the same run"
+    with torch.no_grad():
+        for weight in run.denoiser.parameters():  # type: ignore[attr-defined]
+            weight.mul_(0.5)
+    save_weights(run.denoiser, copy / "bridge.safetensors")  # type: ignore[arg-type]
+    changed = ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=copy).records[0]
+    assert len(lines(out)) == 3 and changed["weights"] != first["weights"]
+    assert changed["figures"]["PSNR"] < first["figures"]["PSNR"] - 1
 
 
 def test_values_are_read_as_they_are_typed() -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midms.data.faces import ID, PARTS, draw_pairs, exact_flow, render
+from midms.data.faces import ID, PARTS, draw_pairs, exact_flow, render, turns
 from midms.data.portraits import parameters, surface
 from midms.data.portraits.hand import STEADY, UNSTEADY, sketch
 
@@ -126,6 +126,17 @@ def test_the_hard_split_is_turned_further():
     easy, hard = draw_pairs("test", range(16), 64), draw_pairs("hard", range(16), 64)
     share = [((p.visible & p.head).sum() / p.head.sum()).item() for p in (easy, hard)]
     assert share[1] < share[0] - 0.1
+    near, far = turns("test", range(16)), turns("hard", range(16))
+    assert torch.all(far > 40) and torch.all(far < 86) and near.min() < 10 and torch.all(near < 64)
+
+
+def test_turns_are_those_of_the_pairs_drawn():
+    """Where the heads are turned alike the nose lies alike; else it moves with the turn."""
+    angle, pairs = turns("test", range(24)), draw_pairs("test", range(24), 64)
+    nose = pairs.parts == PARTS.index("nose")
+    own = torch.linspace(-1, 1, 64).expand(24, 64, 64)
+    moved = torch.stack([(pairs.place[i, 0] - own[i])[nose[i]].mean().abs() for i in range(24)])
+    assert torch.corrcoef(torch.stack([angle, moved]))[0, 1] > 0.8
 
 
 def test_a_hand_draws_the_borders():

@@ -12,14 +12,15 @@ import warnings
 import zipfile
 from importlib.metadata import entry_points, version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
 import midms
-from midms.data.faces import draw_pairs
-from midms.pictures import to_pil
+from midms import build
+from midms.demo import demo
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "midms").rglob("*.py"))
@@ -124,17 +125,15 @@ def test_a_package_of_somebody_else_adds_a_matcher(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("registries")
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    pairs = draw_pairs("test", [0], 64)
-    to_pil(1 - 2 * pairs.sketch[:1]).save("sketch.png")
-    to_pil(pairs.exemplar[:1]).save("face.png")
-    names = {"condition": torch.rand(1, 2, 64, 64), "exemplar": pairs.exemplar[:1]}
+    demo(build("midm-faces"), Path("out/demo"), faces=1, seed=0)
+    names: dict[str, Any] = {}
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) >= 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # notes on weights
         for block in blocks:
             exec(compile(block, "README.md", "exec"), names)
-    assert isinstance(names["image"], torch.Tensor) and names["image"].shape == (1, 3, 64, 64)
+    assert isinstance(names["image"], torch.Tensor) and names["image"].shape == (4, 3, 64, 64)
     with Image.open("out.png") as image:
         assert image.size == (64, 64)
     assert Path("how.png").exists()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from midms.ablation.report import called, table, write
-from midms.ablation.run import Setting, perform
+from midms.ablation.run import Setting, fingerprint, perform
 from midms.data.faces import SPLITS
 from midms.mistakes import Mistake
 from midms.presets import PRESETS
@@ -78,7 +78,7 @@ def ablate(
         size: pixels a side; by default the preset's.
         seed: of the noise.
         device: where to compute.
-        weights: as of `build`.
+        weights: as of `build`; others are another run.
         progress: whether to show a bar.
 
     Raises:
@@ -95,7 +95,7 @@ def ablate(
     if pairs < 1 or not all(vary.values()):
         raise AblationError(f"expected at least one pair and one value a slot, got {pairs} pairs of {dict(vary)}")
     size = int(PRESETS[preset].loop["size"]) if size is None else size
-    setting = Setting(preset, split, pairs, size, seed, str(device))
+    setting = Setting(preset, split, pairs, size, seed, str(device), fingerprint(weights))
     records = perform(setting, vary, weights, Path(out), progress)
     write(setting, records, Path(out))
     return Ablation(tuple(records), Path(out))

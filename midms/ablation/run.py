@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ from midms.training.trainer import machine
 BATCH = 20
 EACH = ("PSNR", "first PSNR", "first PCK@0.05")
 """Figures that are kept pair by pair."""
+KEPT = (".safetensors", ".bin", ".json")
+"""Endings of what a folder of weights is read from."""
 SHOWN = 6
 """Pairs that the contact sheet shows."""
 
@@ -46,6 +49,7 @@ class Setting:
         size: pixels a side.
         seed: of the noise.
         device: where it is computed.
+        weights: the fingerprint of those given instead of the shipped, or None.
     """
 
     preset: str
@@ -54,6 +58,11 @@ class Setting:
     size: int
     seed: int
     device: str
+    weights: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What was given, by name, for records and identities."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def batches(self) -> Iterator[tuple[int, Pairs]]:
         """The first pair's number, and the pairs."""
@@ -84,15 +93,26 @@ def perform(
         with tqdm(total=len(missing) * len(batches), unit="batch", disable=None if progress else True) as bar:
             for combination, name in missing:
                 bar.set_description(" ".join(spelled(value) for value in combination.values()))
-                record = measured(setting, combination, weights, batches, out / "pictures" / f"{name}.png", bar.update)
-                ledger.add({"id": name} | record)
+                began, strip = time.monotonic(), out / "pictures" / f"{name}.png"
+                record = measured(setting, combination, weights, batches, strip, bar.update)
+                ledger.add({"id": name} | record | {"seconds": round(time.monotonic() - began, 2)})
         known = {record["id"]: record for record in ledger.read()}
     return [known[name] for _, name in wanted]
 
 
+def fingerprint(weights: str | Path | None) -> str | None:
+    """Tells weights apart: a digest of a folder's files of settings and weights; what is no folder is its own name."""
+    if weights is None or not Path(weights).is_dir():
+        return None if weights is None else str(weights)
+    digest = hashlib.sha256()
+    for file in sorted(file for file in Path(weights).rglob("*") if file.suffix in KEPT):
+        digest.update(f"{file.relative_to(weights)} ".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
 def identity(setting: Setting, combination: dict[str, Any]) -> str:
     """A name for a run: the same setting and combination have the same."""
-    text = json.dumps([vars(setting), {slot: spelled(value) for slot, value in combination.items()}], sort_keys=True)
+    text = json.dumps([setting.told(), {slot: spelled(value) for slot, value in combination.items()}], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -109,7 +129,7 @@ def measured(
     A combination that `build` refuses, because its parts do not go together, has "refused"; one that fails has "error".
     """
     record: dict[str, Any] = {
-        "run": {slot: spelled(value) for slot, value in combination.items()}, **vars(setting), **machine(),
+        "run": {slot: spelled(value) for slot, value in combination.items()}, **setting.told(), **machine(),
     }  # fmt: skip
     try:
         with warnings.catch_warnings():

@@ -24,7 +24,7 @@ from midms.data.portraits.paint import paint
 from midms.data.portraits.parameters import Geometry, Style
 from midms.data.portraits.surface import HEAD, ID, PARTS, pixels
 
-__all__ = ["HEAD", "ID", "PARTS", "SPLITS", "Faces", "Pairs", "draw_pairs", "exact_flow", "render"]
+__all__ = ["HEAD", "ID", "PARTS", "SPLITS", "Faces", "Pairs", "draw_pairs", "exact_flow", "render", "turns"]
 
 SPLITS = {"train": 0, "validation": 10_000_000, "test": 20_000_000, "hard": 30_000_000}
 """First seed of each split; ten million seeds each."""
@@ -168,6 +168,20 @@ def exact_flow(
     return place, shows & facing
 
 
+def turns(split: str, indices: Sequence[int]) -> Float[Tensor, " b"]:
+    """How far the two heads of each pair of a split are turned apart: the difference of their yaws, in degrees."""
+    source, target = _geometries(split, indices)
+    return (target.yaw - source.yaw).abs().flatten().rad2deg()
+
+
+def _geometries(split: str, indices: Sequence[int]) -> tuple[Geometry, Geometry]:
+    """The exemplars' and the answers'."""
+    first, hard = SPLITS[split], split == "hard"
+    source = parameters.geometry([first + 2 * i for i in indices], yaw=(-0.75, -0.35) if hard else None)
+    target = parameters.geometry([first + 2 * i + 1 for i in indices], yaw=(0.35, 0.75) if hard else None)
+    return source, target
+
+
 def draw_pairs(split: str, indices: Sequence[int], size: int, device: torch.device | str = "cpu") -> Pairs:
     """Pairs of a split: pair i has exemplar (geometry 2i, style i) and answer (geometry 2i + 1, style i).
 
@@ -189,14 +203,12 @@ def draw_pairs(split: str, indices: Sequence[int], size: int, device: torch.devi
             f"pairs of a split are numbered 0 to {SPLIT_LENGTH // 2 - 1}, got {min(indices)} to {max(indices)}"
         )
     first = SPLITS[split]
-    hard = split == "hard"
-    source = parameters.geometry([first + 2 * i for i in indices], yaw=(-0.75, -0.35) if hard else None)
-    target = parameters.geometry([first + 2 * i + 1 for i in indices], yaw=(0.35, 0.75) if hard else None)
+    source, target = _geometries(split, indices)
     styles = parameters.style([first + i for i in indices])
     source, target, styles = (parameters.to(p, device) for p in (source, target, styles))
     exemplar, answer = render(source, styles, size), render(target, styles, size)
     place, visible = exact_flow(target, answer.parts, source, exemplar.parts)
-    hand = UNSTEADY if hard else STEADY
+    hand = UNSTEADY if split == "hard" else STEADY
     strokes = [
         sketch(parts[None], hand, torch.Generator().manual_seed(first + int(i)))
         for parts, i in zip(answer.fine_parts, indices, strict=True)

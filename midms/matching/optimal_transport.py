@@ -125,9 +125,10 @@ def unbalanced(
     marginals: str = "uniform",
     annealing: float | None = 0.5,
     via: str = "auto",
+    precision: str = "auto",
 ) -> OptimalTransport:
     """`OptimalTransport` with a reach: what has no counterpart is not sent (UNITE, Zhan et al. 2021, arXiv:2106.10482).
 
     Arguments as there. A name of its own, so that it can be asked for, and compared, by name.
     """
-    return OptimalTransport(epsilon, iterations, reach, marginals, annealing, via)
+    return OptimalTransport(epsilon, iterations, reach, marginals, annealing, via, precision)
