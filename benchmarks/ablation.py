@@ -11,32 +11,45 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.ablation_page import write
+from benchmarks.ablation_weights import VARIANTS, trained
 from benchmarks.results import RESULTS, machine, write_json
 from midms import Spec, ablate, available
+from midms.ablation.report import ranked
+from midms.data.faces import turns
 
-SPLITS = ("test", "hard")
+BOTH: dict[str, dict[str, Any]] = {"test split": {"split": "test"}, "hard split": {"split": "hard"}}
+TEST = {"test split": BOTH["test split"]}
 START = 700
 """The noisiest timestep of `midm-faces`."""
+OFTEN = [(), (0,), (0, 1), (0, 1, 2), (1, 2)]
+"""Levels after which to match again; after the first two is where the released code does."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, and the cross product that answers it."""
+    """What is asked, and the cross product that answers it, in one setting after another.
+
+    Attributes:
+        text: the question.
+        preset: that is varied.
+        vary: as of `ablate`.
+        settings: heading to other arguments of `ablate`; "weights" is one of the variants of `ablation_weights`.
+    """
 
     text: str
     preset: str
     vary: Mapping[str, Sequence[Any]]
-    splits: tuple[str, ...] = SPLITS
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: BOTH)
 
 
 def steps(count: int) -> tuple[int, ...]:
@@ -53,22 +66,31 @@ def questions() -> dict[str, Question]:
     return {
         "rematch": Question(
             "Does re-matching help, how many times, and when the first match is how good?",
-            paper, {"rematch": [(), (1,), (1, 2), (1, 2, 3)], "matcher": blurs},
+            paper, {"rematch": OFTEN, "matcher": blurs},
+        ),
+        "training": Question(
+            "And when features were trained for longer or shorter, with the exact truth or the paper's weak losses?",
+            paper, {"rematch": OFTEN[:3]}, {name: {"weights": name} for name in VARIANTS} | {"shipped": {}},
+        ),
+        "grid": Question(
+            "And on finer grids than that of training, 16 x 16?",
+            paper, {"rematch": OFTEN[:3]},
+            {f"{size // 4} x {size // 4} cells": {"size": size} for size in (64, 96, 128)},
         ),
         "edit": Question(
             "What should become of x0 then, and what should be matched?",
-            paper, {"edit": ["blend", "replace", "context"], "look": ["x0", "latent"]},
+            paper, {"edit": ["blend", "replace", "context"], "look": ["x0", "latent"], "rematch": [(0, 1)]},
         ),
         "check": Question(
             "Does confidence help, and the released check or the true one?",
-            paper, {"confidence": [Spec("cycle", radius=0.05), "cycle-released", "always"], "rematch": [(1, 2)]},
+            paper, {"confidence": [Spec("cycle", radius=0.05), "cycle-released", "always"], "rematch": [(0, 1)]},
         ),
         "matcher": Question(
             "Which matcher with which confidence?",
-            "midm-faces", {"matcher": ["preset", *available("matcher")], "confidence": confidences}, ("test",),
+            "midm-faces", {"matcher": ["preset", *available("matcher")], "confidence": confidences}, TEST,
         ),
         "sampler": Question(
-            "Which sampler at how many steps?", "midm-faces", {"sampler": samplers}, ("test",)
+            "Which sampler at how many steps?", "midm-faces", {"sampler": samplers}, TEST
         ),
         "conditional": Question(
             "A denoiser that sees warp and sketch, with re-matching or without?",
@@ -76,7 +98,7 @@ def questions() -> dict[str, Question]:
         ),
         "unconditional": Question(
             "And one that sees the noisy latent alone, as the paper's?",
-            paper, {"rematch": [(), (1, 2)], "edit": ["context", "blend"]},
+            paper, {"rematch": [(), (0, 1)], "edit": ["context", "blend"]},
         ),
     }  # fmt: skip
 
@@ -85,7 +107,7 @@ def main() -> int:
     """Measure, write the results file and the page; leaves with 1 if a combination failed."""
     asked = questions()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=100, help="pairs of each split")
+    parser.add_argument("--pairs", type=int, default=100, help="pairs of each setting")
     parser.add_argument("--sets", nargs="+", default=[*asked], choices=[*asked], metavar="NAME", help=", ".join(asked))
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the runs")
     parser.add_argument("--out", type=Path, default=RESULTS / "ablation.json")
@@ -93,14 +115,15 @@ def main() -> int:
     results = json.loads(args.out.read_text()) if args.out.exists() else {"sets": {}}
     failures = []
     for name in args.sets:
-        question, began = asked[name], time.perf_counter()
-        told: dict[str, Any] = {"question": question.text, "preset": question.preset, "splits": {}}
-        for split in question.splits:
-            folder = args.runs / f"{name}-{split}"
-            found = ablate(question.preset, question.vary, pairs=args.pairs, split=split, out=folder)
-            told["splits"][split] = [trimmed(record) for record in found.records]
-            failures += [f"{name}, {split}: {failure}" for failure in found.failures]
-        told["minutes"] = (time.perf_counter() - began) / 60
+        question = asked[name]
+        told: dict[str, Any] = {"question": question.text, "preset": question.preset, "minutes": 0.0, "settings": {}}
+        for heading, setting in question.settings.items():
+            weights = {"weights": trained(setting["weights"], args.runs / "weights")} if "weights" in setting else {}
+            folder = args.runs / "-".join(re.findall(r"\w+", f"{name} {heading}"))
+            found = ablate(question.preset, question.vary, pairs=args.pairs, out=folder, **{**setting, **weights})
+            told["settings"][heading] = trimmed(found.records)
+            told["minutes"] += sum(record["seconds"] for record in found.records) / 60
+            failures += [f"{name}, {heading}: {failure}" for failure in found.failures]
         results["sets"][name] = told
         results |= {"command": f"python -m benchmarks.ablation --pairs {args.pairs}", "pairs": args.pairs, **machine()}
         write_json(args.out, results)
@@ -111,14 +134,51 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def trimmed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a record is kept: the figures, and PSNR by quarters of the pairs, worst first match first."""
-    kept = {name: record[name] for name in ("run", "figures", "refused", "error") if name in record}
-    if "each" in record:
-        order = torch.tensor(record["each"]["first PCK@0.05"]).argsort()
-        psnr = torch.tensor(record["each"]["PSNR"])[order]
-        kept["quarters"] = [round(part.mean().item(), 3) for part in psnr.tensor_split(4) if len(part)]
+def trimmed(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What of the records is kept: the figures, PSNR against others pair by pair, and by quarters of the pairs.
+
+    "behind" is against the best of them, "gain" against the same without matching again: mean and standard error of the
+    differences of the pairs, in dB. A quarter is [mean of what the pairs are sorted by, mean PSNR]: by the first match
+    from the worst to the best, by how far the heads are turned apart from the nearest to the farthest.
+    """
+    best = ranked(records)
+    once = {_rest(record): record for record in records if record["run"].get("rematch") == "()" and "each" in record}
+    kept = []
+    for record in records:
+        kept.append({name: record[name] for name in ("run", "figures", "refused", "error") if name in record})
+        if "each" in record:
+            kept[-1] |= {"behind": difference(best[0], record), "quarters": quarters(record)}
+        if "each" in record and _rest(record) in once:
+            kept[-1]["gain"] = difference(record, once[_rest(record)])
     return kept
+
+
+def _rest(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The run but for when it matches again."""
+    return tuple(value for slot, value in record["run"].items() if slot != "rematch")
+
+
+def difference(record: Mapping[str, Any], other: Mapping[str, Any]) -> list[float]:
+    """By how much the first is better in PSNR, pair by pair: mean and standard error."""
+    each = torch.tensor(record["each"]["PSNR"]) - torch.tensor(other["each"]["PSNR"])
+    return [round(each.mean().item(), 3), round((each.std(correction=0) / len(each) ** 0.5).item(), 3)]
+
+
+def quarters(record: Mapping[str, Any]) -> dict[str, list[list[float]]]:
+    """PSNR by quarters of the pairs, see `trimmed`."""
+    psnr = torch.tensor(record["each"]["PSNR"])
+    by = {
+        "first PCK@0.05": torch.tensor(record["each"]["first PCK@0.05"]),
+        "degrees apart": turns(record["split"], range(record["pairs"])),
+    }
+    return {
+        name: [
+            [round(values[part].nanmean().item(), 4), round(psnr[part].mean().item(), 3)]
+            for part in values.argsort().tensor_split(4)
+            if len(part)
+        ]
+        for name, values in by.items()
+    }
 
 
 if __name__ == "__main__":

@@ -9,25 +9,43 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
+import torch
+
+from benchmarks import ablation_gains
+from benchmarks.ablation_gains import firsts, said
 from benchmarks.results import RESULTS
-from midms.ablation.report import called, ranked, table
+from midms.ablation.report import called, plot, ranked, table
 from midms.files import whole
+from midms.pictures import save
 
 ROOT = Path(__file__).parent.parent
 LONGEST = 40
 """Rows of a table."""
+AGAIN = ("rematch", "training", "grid")
+"""The questions about matching again."""
+NAMED = 4
+"""How many are named before "and so on"."""
+PLAIN = {"confidence": "always", "edit": "context", "look": "x0", "rematch": "()"}
+"""Slot to the value that the others are compared with."""
 MARKS = r"(<!-- ablation: begin -->\n).*?(<!-- ablation: end -->)"
 
 Records = Sequence[Mapping[str, Any]]
 
 
 def write(results: Mapping[str, Any]) -> None:
-    """The page, and the README's ranking if matchers were measured."""
-    _write(ROOT / "docs" / "ablation.md", page(results))
-    if "matcher" in results["sets"]:
-        ranking = brief(results["sets"]["matcher"]["splits"]["test"], results["pairs"])
+    """The page with its plots, and the README's ranking if matchers were measured."""
+    docs, sets = ROOT / "docs", results["sets"]
+    _write(docs / "ablation.md", page(results))
+    gains = {name: firsts(sets[name]["settings"]) for name in AGAIN if name in sets}
+    if any(gains.values()):
+        save({docs / "rematching.png": ablation_gains.plot(gains)})
+    if "matcher" in sets:
+        records = sets["matcher"]["settings"]["test split"]
+        save({docs / "ablation.png": plot(leaders(records))})
+        ranking = brief(records, results["pairs"])
         readme = (ROOT / "README.md").read_text()
         _write(ROOT / "README.md", re.sub(MARKS, lambda found: found[1] + ranking + found[2], readme, flags=re.S))
 
@@ -38,70 +56,154 @@ def page(results: Mapping[str, Any]) -> str:
     parts = [
         "# What each part gives, on faces",
         "Written by `python -m benchmarks.ablation`; do not edit.",
-        f"Means over {results['pairs']} pairs of each split, against the exact answer inside the head; how figures are "
-        "measured: [faces.md](faces.md). `preset` is what the preset has, other parts have their own defaults, and "
-        f"nothing was trained again for them. Made on {results['date'][:10]}, {results['hardware']}, {versions}.",
+        f"Means over {results['pairs']} pairs of each setting, against the exact answer inside the head; how figures "
+        "are measured: [faces.md](faces.md). `preset` is what the preset has, other parts have their own defaults, and "
+        "nothing was trained again for them unless it is said. `first PSNR` is that of the first warp, decoded as it "
+        "is. Milliseconds are of one thread on a machine that did other work beside: small differences mean nothing. "
+        f"Made on {results['date'][:10]}, {results['hardware']}, {versions}.",
     ]
     for name, told in results["sets"].items():
-        parts += [f"## {told['question']}", f"In `{told['preset']}`; {told['minutes']:.0f} minutes."]
-        for split, records in told["splits"].items():
-            parts += [f"### The {split} split", *_said(name, records), shortened(records)]
+        count = sum(len(records) for records in told["settings"].values())
+        parts += [f"## {told['question']}", f"In `{told['preset']}`; {count} runs, {told['minutes']:.0f} minutes."]
+        if name in AGAIN:
+            parts += said(firsts(told["settings"]))
+            parts += ["![gain against the share matched at first](rematching.png)"] if name == AGAIN[-1] else []
+            continue
+        for heading, records in told["settings"].items():
+            parts += [f"### The {heading}", *answers(name, records), shortened(records)]
+        parts += ["![quality against time and memory](ablation.png)"] if name == "matcher" else []
+        parts += denoisers(results["sets"]) if name == "unconditional" else []
     return "\n\n".join(parts) + "\n"
 
 
 def shortened(records: Records) -> str:
-    """The table, its best rows, and what could not be composed in one line each."""
-    lines = table(records).splitlines()
-    rows = [line for line in lines if line.startswith("|")]
-    others = lines[len(rows) :]
+    """The table, its best rows, and what was refused: a line for each reason."""
+    rows = [line for line in table(records).splitlines() if line.startswith("|")]
     left = len(rows) - 2 - LONGEST
     more = [f"\n{left} more rows are in the results file."] if left > 0 else []
-    return "\n".join([*rows[: LONGEST + 2], *more, *others])
+    lines = [*rows[: LONGEST + 2], *more]
+    for kind, title in (("refused", "Not composed"), ("error", "Failed")):
+        reasons: dict[str, list[str]] = {}
+        for record in records:
+            if kind in record:
+                reasons.setdefault(record[kind].replace("\n- ", " "), []).append(called(record))
+        lines += [f"\n{title}:"] if reasons else []
+        for reason, those in reasons.items():
+            named = f"`{those[0]}`" + (f" and {len(those) - 1} more" if len(those) > 1 else "")
+            lines.append(f"- {named}: {reason}")
+    return "\n".join(lines)
 
 
-def _said(name: str, records: Records) -> list[str]:
-    """The answer in a sentence, from the figures."""
+def answers(name: str, records: Records) -> list[str]:
+    """The answer in sentences, from the figures."""
     best = ranked(records)
     if not best:
         return []
-    if name == "rematch":
-        return _rematching(records)
     first, last = best[0], best[-1]
     gap = first["figures"]["PSNR"] - last["figures"]["PSNR"]
-    return [f"Best is {called(first)}, {gap:.2f} dB above the worst, {called(last)}."]
+    near = [f"`{called(record)}`" for record in best[1:] if record["behind"][0] <= 2 * record["behind"][1]]
+    told = [
+        f"Best is `{called(first)}`, {gap:.2f} dB above the worst, `{called(last)}`; "
+        f"{len(near) or 'none'} of the others come within two standard errors of it"
+        f"{': ' if near else ''}{', '.join(near[:NAMED])}{' and so on' if len(near) > NAMED else ''}."
+    ]
+    if name == "sampler":
+        return [*told, *_steps(best)]
+    if name == "matcher":
+        told += [_leaders(records), _spread(best)]
+    return told + [_against(best, slot, value) for slot, value in PLAIN.items() if _several(best, slot)]
 
 
-def _rematching(records: Records) -> list[str]:
-    """What matching again gained, for each quality of the first match."""
+def _several(records: Records, slot: str) -> bool:
+    return len({record["run"].get(slot) for record in records}) > 1
+
+
+def _leaders(records: Records) -> str:
+    those = [f"`{r['run']['matcher']}` {r['figures']['PSNR']:.2f}" for r in leaders(records)]
+    return f"The matchers, each with the confidence that suits it best: {', '.join(those)} dB."
+
+
+def _spread(best: Records) -> str:
+    psnr = [record["figures"]["PSNR"] for record in best]
+    by = {of: spearman(psnr, [record["figures"][of] for record in best]) for of in ("first PSNR", "PCK@0.05")}
+    return (
+        f"The rank correlation of PSNR over the rows is {by['first PSNR']:.2f} with that of the first warp and "
+        f"{by['PCK@0.05']:.2f} with PCK, which looks at the middle of where a cell is sent and not at how widely."
+    )
+
+
+def _against(records: Records, slot: str, plain: str) -> str:
+    """What each value of a slot gives over the plain one with the same other parts, on average, the best first."""
+    alike: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for record in records:
+        rest = " ".join(value for other, value in record["run"].items() if other != slot)
+        alike.setdefault(rest, {})[record["run"][slot]] = record["figures"]
+    found = []
+    for value in dict.fromkeys(record["run"][slot] for record in records if record["run"][slot] != plain):
+        both = [(those[value], those[plain]) for those in alike.values() if {value, plain} <= set(those)]
+        if both:
+            gain = fmean(one["PSNR"] - other["PSNR"] for one, other in both)
+            auroc = f", AUROC {fmean(one['AUROC'] for one, _ in both):.2f}" if slot == "confidence" else ""
+            better = sum(one["PSNR"] > other["PSNR"] for one, other in both)
+            found.append((gain, f"`{value}` {gain:+.2f} dB (better in {better} of {len(both)}{auroc})"))
+    told = ", ".join(text for _, text in sorted(found, reverse=True))
+    return f"Over {slot} `{plain}` with the same other parts, on average: {told}."
+
+
+def _steps(best: Records) -> list[str]:
+    """The best sampler, the median and the worst of each number of steps."""
+    counts: dict[int, list[tuple[str, float]]] = {}
+    for record in best:
+        name, _, rest = record["run"]["sampler"].partition("(timesteps=(")
+        counts.setdefault(rest.split("))")[0].count(",") + 1, []).append((name, record["figures"]["PSNR"]))
+    return [
+        f"With {count} steps the best is `{rows[0][0]}`, {rows[0][1]:.2f} dB; the median is "
+        f"{median(psnr for _, psnr in rows):.2f}, the worst `{rows[-1][0]}`, {rows[-1][1]:.2f}."
+        for count, rows in sorted(counts.items())
+    ]
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+    """Rank correlation; NaN if all are equal."""
+    return torch.corrcoef(torch.tensor([_ranks(a), _ranks(b)]))[0, 1].item()
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """Places in order; equal values share the mean of theirs."""
+    ordered = sorted(values)
+    return [ordered.index(value) + (ordered.count(value) - 1) / 2 for value in values]
+
+
+def denoisers(sets: Mapping[str, Any]) -> list[str]:
+    """The best with the conditional denoiser against the best without, in each setting."""
     told = []
-    for matcher in dict.fromkeys(record["run"]["matcher"] for record in records):
-        runs = {r["run"]["rematch"]: r for r in records if r["run"]["matcher"] == matcher and "figures" in r}
-        if "()" not in runs or len(runs) < 2:
-            continue
-        base = runs.pop("()")
-        gains = {count: run["figures"]["PSNR"] - base["figures"]["PSNR"] for count, run in runs.items()}
-        often, gain = max(gains.items(), key=lambda pair: pair[1])
-        quarters = [a - b for a, b in zip(runs[often]["quarters"], base["quarters"], strict=True)]
-        told.append(
-            f"`{matcher}` matches {100 * base['figures']['first PCK@0.05']:.0f} % at first; matching again, at best "
-            f"{often}, gives {gain:+.2f} dB, by quarters of the pairs from the worst first match to the best "
-            f"{', '.join(f'{quarter:+.2f}' for quarter in quarters)}."
-        )
-    return ["\n".join(f"- {line}" for line in told)] if told else []
+    for heading, records in sets["unconditional"]["settings"].items():
+        alone, seeing = ranked(records), ranked(sets.get("conditional", {"settings": {}})["settings"].get(heading, []))
+        if alone and seeing:
+            gap, best = seeing[0]["figures"]["PSNR"] - alone[0]["figures"]["PSNR"], called(seeing[0])
+            told.append(
+                f"On the {heading} the conditional denoiser at its best ({best}) gives {gap:+.2f} dB over this."
+            )
+    return told
+
+
+def leaders(records: Records) -> list[Mapping[str, Any]]:
+    """Each matcher with the confidence that suits it best, best first."""
+    best: dict[str, Mapping[str, Any]] = {}
+    for record in ranked(records):
+        best.setdefault(record["run"]["matcher"], record)
+    return list(best.values())
 
 
 def brief(records: Records, pairs: int) -> str:
-    """The README's ranking: each matcher with the confidence that suits it best."""
-    rows, seen = [], set[str]()
-    for record in ranked(records):
-        matcher = record["run"]["matcher"]
-        if matcher not in seen:
-            seen.add(matcher)
-            figures = record["figures"]
-            rows.append(
-                f"| `{matcher}` | `{record['run']['confidence']}` | {figures['PSNR']:.2f} | {figures['PCK@0.05']:.3f} "
-                f"| {figures['AUROC']:.3f} | {figures['ms a pair']:.0f} |"
-            )
+    """The README's ranking of matchers."""
+    rows = []
+    for record in leaders(records):
+        run, figures = record["run"], record["figures"]
+        rows.append(
+            f"| `{run['matcher']}` | `{run['confidence']}` | {figures['PSNR']:.2f} | {figures['PCK@0.05']:.3f} "
+            f"| {figures['AUROC']:.3f} | {figures['ms a pair']:.0f} |"
+        )
     head = [
         "| matcher | best confidence | PSNR | PCK@0.05 | AUROC | ms a pair |",
         "| --- | --- | --- | --- | --- | --- |",
