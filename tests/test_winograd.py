@@ -24,7 +24,7 @@ class Convolutions(TorchFunctionMode):
         return function(*args, **kwargs or {})
 
 
-def made(channels: int = 64, outputs: int = 128, **options: Any) -> nn.Conv2d:
+def made(channels: int = 64, outputs: int = 256, **options: Any) -> nn.Conv2d:
     torch.manual_seed(0)
     return nn.Conv2d(channels, outputs, 3, **{"padding": 1} | options).double()
 

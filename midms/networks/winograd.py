@@ -13,9 +13,9 @@ FEWEST = 64
 """Tiles from which it pays to read a filter that is larger, and has fewer multiplications."""
 HELD = 128
 """Tiles that are computed at once: what a cache holds, and enough for a product that keeps a core busy."""
-WIDE, WIDEST = 1 << 13, 1 << 18
-"""Channels in times out from which tiles save more than they cost, and from which a sum of products alone does, since
-the usual convolution puts its filter in order at every call."""
+WIDE = {1: 1 << 18, 2: 1 << 14, 4: 1 << 13}
+"""Channels in times out from which tiles are quicker than the usual convolution, which puts its filter in order at each
+call; by output pixels a side of a tile."""
 
 # Lavin and Gray 2016 (arXiv:1509.09308, sec. 4): y = A^T ((G g G^T) * (B^T d B)) A. Here are B^T, G and A^T by output
 # pixels a side of a tile; with one it is the usual convolution, a product for each place of the filter.
@@ -83,7 +83,7 @@ class WinogradConv2d(nn.Conv2d):
             return super().forward(x)
         tiles = {side: len(x) * -(-height // side) * -(-width // side) for side in INPUT}
         side = max((side for side in (2, 4) if tiles[side] >= FEWEST), default=1)
-        if self.in_channels * self.out_channels < (WIDEST if side == 1 else WIDE):
+        if self.in_channels * self.out_channels < WIDE[side]:
             return super().forward(x.contiguous(memory_format=torch.channels_last))
         if border and self.padding_mode != "zeros":
             x, border = F.pad(x, (1, 1, 1, 1), mode=self.padding_mode), 0
