@@ -206,7 +206,7 @@ def test_scales_of_latents(state: dict[str, Tensor], tmp_path: Path) -> None:
 
 @torch.no_grad()
 def test_spectral_norms_are_divided_out_or_kept_to_train_on(state: dict[str, Tensor], tmp_path: Path) -> None:
-    sizes = {"condition_channels": 6, "latent_channels": 3, "width": 8, "widths": (4, 8, 8), "hidden": 4, "blocks": 1}
+    sizes = {"condition_channels": 6, "latent_channels": 3, "width": 8, "widths": (4, 8, 8), "hidden": 4}
     network = create("features", "midm", **sizes).train()
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape)

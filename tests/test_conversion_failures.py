@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import types
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import yaml
 from checkpoints_of_others import LDM, compvis
 from torch import Tensor
 
-from midms import cli
+from midms import build, cli
 from midms.checkpoints import CheckpointError
-from midms.conversion import convert, find
+from midms.conversion import convert, find, source
+from midms.conversion.pickles import tensors
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +91,33 @@ def optimiser(place: Path, state: dict[str, Tensor]) -> None:
     torch.save({"state_dict": {"step": 3}}, place / "bad.ckpt")
 
 
+def damaged_inside(place: Path, state: dict[str, Tensor]) -> None:
+    """The end of the largest tensor is zero; names and sizes are as they were."""
+    content = bytearray((place / "good.ckpt").read_bytes())
+    with zipfile.ZipFile(place / "good.ckpt") as file:
+        largest = max(file.infolist(), key=lambda member: member.file_size)
+        numbers = file.read(largest)
+    at = content.index(numbers[:4096]) + largest.file_size - 4096
+    content[at : at + 4096] = bytes(4096)
+    (place / "bad.ckpt").write_bytes(content)
+
+
 FAULTS: dict[str, tuple[Callable[[Path, dict[str, Tensor]], object], str]] = {
     "truncated": (truncated, "truncated, download it again"),
     "empty": (lambda place, state: (place / "bad.ckpt").write_bytes(b""), "truncated"),
     "no checkpoint": (
         lambda place, state: (place / "bad.ckpt").write_text("<html>"),
-        "damaged or no checkpoint|not opened",
+        r"no checkpoint of PyTorch, it begins with b'<h'",
+    ),
+    "damaged inside": (damaged_inside, r"damaged at \S+/data/\d+, download it again"),
+    "names that are numbers": (
+        lambda place, state: torch.save({1: torch.zeros(1)}, place / "bad.ckpt"),
+        "expected tensors by name, got also the name 1",
     ),
     "key renamed": (
         renamed,
         r"not the networks of .*ldm.yaml: missing model.diffusion_model.out.2.weight; "
-        r"unexpected model.diffusion_model.out.3.weight; all of it is in .*report.txt",
+        r"unexpected model.diffusion_model.out.3.weight; all of it is in .*refused.txt",
     ),
     "another shape": (another_shape, r"input_blocks.4.1.qkv.weight is \(191, 64, 1\)"),
     "half precision": (half, r"\d+ tensors are in half precision, not what was released: .*--half"),
@@ -133,13 +151,54 @@ def test_another_architecture_is_told_whole_in_the_report(place: Path, capsys: p
     (place / "other.yaml").write_text(yaml.safe_dump(config))
     line = complaint(capsys, place / "good.ckpt", "--config", place / "other.yaml", "--out", place / "out")
     assert ", for a parameter of (224" in line and "more; all of it is in" in line
-    assert len((place / "out" / "report.txt").read_text().splitlines()) > 300
+    assert len((place / "out" / "refused.txt").read_text().splitlines()) > 300
+
+
+def folder_of(place: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (place / "out").iterdir()}
+
+
+def test_a_conversion_that_fails_leaves_a_good_folder_as_it_is(
+    place: Path, state: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source.write(convert(place / "good.ckpt", LDM), place / "out")
+    before = folder_of(place)
+    renamed(place, state)
+    complaint(capsys, place / "bad.ckpt", "--config", LDM, "--out", place / "out")
+    assert folder_of(place).items() >= before.items() and set(folder_of(place)) - set(before) == {"refused.txt"}
+    source.write(convert(place / "good.ckpt", LDM), place / "out")
+    assert folder_of(place) == before
+
+
+def test_an_interrupted_conversion_leaves_nothing_that_loads(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = convert(place / "good.ckpt", LDM)
+    source.write(found, place / "out")
+    stale = source.SLOTS[2]
+    (place / "out" / f"{stale}.safetensors").write_bytes(b"of a conversion before")
+    saved, written = source.save_state, []
+
+    def interrupted(state: dict[str, Tensor], path: Path) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        saved(state, path)
+
+    monkeypatch.setattr(source, "save_state", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        source.write(found, place / "out")
+    assert {path.suffix for path in (place / "out").iterdir()} == {".txt", ".safetensors"}
+    assert [*(place / "out").glob("*.safetensors")] == written
+    with pytest.raises(CheckpointError, match="no such file of weights"):
+        build("midm-celeba", weights=place / "out")
+    monkeypatch.setattr(source, "save_state", saved)
+    source.write(found, place / "out")
+    assert not (place / "out" / f"{stale}.safetensors").exists(), "nothing stale stays"
 
 
 def test_half_precision_is_taken_when_asked_for(place: Path, state: dict[str, Tensor]) -> None:
     half(place, state)
-    source = convert(place / "bad.ckpt", LDM, half=True)
-    codes = source.state("autoencoder")["network.quantize.embedding.weight"]
+    found = convert(place / "bad.ckpt", LDM, half=True)
+    codes = found.state("autoencoder")["network.quantize.embedding.weight"]
     assert torch.equal(codes, state["first_stage_model.quantize.embedding.weight"].half())
 
 
@@ -201,3 +260,12 @@ def test_what_is_no_checkpoint_at_all(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "bad.yaml: cannot be read as YAML" in complaint(capsys, *arguments)
     with pytest.raises(CheckpointError, match=r"model.pth: is a file; `midms convert .*model.pth --config"):
         find(tmp_path / "model.pth")
+
+
+def test_a_file_without_checksums_is_read(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"a": torch.ones(3)}, tmp_path / "model.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert tensors(tmp_path / "model.pth")["a"].sum() == 3

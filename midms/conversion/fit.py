@@ -29,6 +29,7 @@ class Ledger:
         taken: names that some part's parameter came from.
         missing: names that a part needs and the checkpoint lacks.
         misshapen: sentences on tensors that are there and do not fit.
+        networks: what the names of the networks begin with that something was taken for.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Ledger:
     taken: set[str] = field(default_factory=set)
     missing: list[str] = field(default_factory=list)
     misshapen: list[str] = field(default_factory=list)
+    networks: set[str] = field(default_factory=set)
 
     def take(
         self, spec: Spec, kind: str, origins: Callable[[list[str]], dict[str, Origin]], prefix: str = ""
@@ -55,6 +57,7 @@ class Ledger:
         state = {}
         for inner, origin in origins(list(own)).items():
             name, theirs = own[inner], prefix + origin.name
+            self.networks.add(prefix or f"{theirs.partition('.')[0]}.")
             if theirs not in self.tensors:
                 self.missing.append(theirs)
                 continue
@@ -69,12 +72,15 @@ class Ledger:
         tensor = self.tensors[theirs]
         try:
             value = origin.take(tensor)
-        except RuntimeError:  # the rows are not what attention would have
+        except (RuntimeError, TypeError, IndexError):  # the rows are not what attention would have
             value = tensor
         if value.shape != like.shape:
             self.misshapen.append(f"{theirs} is {tuple(tensor.shape)}, for a parameter of {tuple(like.shape)}")
             return None
-        if tensor.is_floating_point() and not torch.isfinite(value).all():
+        if tensor.is_floating_point() != like.is_floating_point():
+            self.misshapen.append(f"{theirs} is {tensor.dtype}, for a parameter of {like.dtype}")
+            return None
+        if not torch.isfinite(value).all():
             self.misshapen.append(f"{theirs} is not finite")
             return None
         return value
@@ -86,12 +92,17 @@ class Ledger:
     def check(self, config: str, unexpected: Iterable[str]) -> None:
         """Complain of everything that does not fit.
 
+        Args:
+            config: what says how the networks are.
+            unexpected: names that nobody knows; inside a network they are a part of it that would be lost.
+
         Raises:
             CheckpointError: something does not.
         """
-        if not (self.missing or self.misshapen):
+        unexpected = [*unexpected]
+        if not (self.missing or self.misshapen or any(name.startswith(tuple(self.networks)) for name in unexpected)):
             return
-        problems = {"missing": sorted(set(self.missing)), "": sorted(set(self.misshapen)), "unexpected": [*unexpected]}
+        problems = {"missing": sorted(set(self.missing)), "": sorted(set(self.misshapen)), "unexpected": unexpected}
         few = "; ".join(some(what, names) for what, names in problems.items() if names)
         details = [f"{what} {name}".strip() for what, names in problems.items() for name in names]
         raise CheckpointError(f"{self.name}: not the networks of {config}: {few}", details)

@@ -34,6 +34,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not content:
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected tensors by name")
     odd = [f"{name} ({type(value).__name__})" for name, value in content.items() if not isinstance(value, Tensor)]
+    odd += [f"the name {name!r}" for name in content if not isinstance(name, str)]
     if odd:
         raise CheckpointError(f"{path}: expected tensors by name, got also {', '.join(odd[:3])}")
     return content
@@ -52,6 +53,10 @@ def unpickled(path: Path) -> Any:
         start = file.read(2)
     if not zipped and start in (b"PK", b""):
         raise CheckpointError(f"{path}: truncated, download it again")
+    if not zipped and start[:1] != pickle.PROTO:
+        raise CheckpointError(f"{path}: no checkpoint of PyTorch, it begins with {start!r}")
+    if zipped and (bad := _damaged(path)):
+        raise CheckpointError(f"{path}: damaged at {bad}, download it again")
     try:
         globals_ = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
         stand_ins: list[Any] = [(type("StandIn", (), {}), name) for name in globals_ if name.startswith(BOOKKEEPING)]
@@ -67,3 +72,12 @@ def unpickled(path: Path) -> Any:
         raise CheckpointError(
             f"{path}: damaged or no checkpoint of PyTorch ({reason[0] if reason else error!r})"
         ) from None
+
+
+def _damaged(path: Path) -> str | None:
+    """The first member of a zip that is not what its checksum promises; PyTorch can be told to leave them all 0."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() if any(member.CRC for member in file.infolist()) else None
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        return str(error)
