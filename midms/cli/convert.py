@@ -28,14 +28,14 @@ def add(commands: Commands) -> None:
 def _convert(args: argparse.Namespace) -> int:
     from midms.checkpoints import CheckpointError
     from midms.conversion import convert
-    from midms.conversion.source import write, write_report
+    from midms.conversion.source import write, write_refusal
 
     try:
         source = convert(args.checkpoint, args.config, args.trainable, args.half)
         write(source, args.out)
     except CheckpointError as error:
         if error.details:
-            raise CheckpointError(f"{error}; all of it is in {write_report(error.details, args.out)}") from None
+            raise CheckpointError(f"{error}; all of it is in {write_refusal(error.details, args.out)}") from None
         raise
     for slot, part in source.parts.items():
         print(f"{slot}: {part.name}")

@@ -15,8 +15,10 @@ from midms.files import whole
 from midms.presets import Spec
 from midms.saved import read_json, tupled
 
-CONFIG = "config.json"
-REPORT = "report.txt"
+SLOTS = ("denoiser", "autoencoder", "features")
+"""What weights may be for."""
+CONFIG, REPORT, REFUSAL = "config.json", "report.txt", "refused.txt"
+"""Files beside the weights: what they belong to, what was left out of them; or why there are none."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,15 @@ def write(source: Source, folder: Path) -> None:
 
     Args:
         source: what to write.
-        folder: made if need be; the configuration comes last, so that half a folder is none.
+        folder: made if need be. What an earlier conversion left goes first and the configuration comes last, so that
+            half a folder is none.
     """
-    for slot in source.parts:
-        save_state(source.state(slot), folder / f"{slot}.safetensors")
-    write_report([line for reason, names in source.report.items() for line in (reason, *names)], folder)
+    states = {slot: source.state(slot) for slot in source.parts}
+    for name in (CONFIG, REFUSAL, *map(_weights, SLOTS)):
+        (folder / name).unlink(missing_ok=True)
+    for slot, state in states.items():
+        save_state(state, folder / _weights(slot))
+    _write_lines([line for reason, names in source.report.items() for line in (reason, *names)], folder / REPORT)
     content = {
         "midms": midms.__version__,
         "source": source.name,
@@ -58,12 +64,20 @@ def write(source: Source, folder: Path) -> None:
         part.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def write_report(lines: Sequence[str], folder: Path) -> Path:
-    """A folder's report, a line each; the folder is made if need be."""
+def write_refusal(lines: Sequence[str], folder: Path) -> Path:
+    """Why a conversion failed, a line each reason; the folder is made if need be, and what is in it stays."""
     folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / REPORT) as part:
+    return _write_lines(lines, folder / REFUSAL)
+
+
+def _write_lines(lines: Sequence[str], path: Path) -> Path:
+    with whole(path) as part:
         part.write_text("".join(f"{line}\n" for line in lines))
-    return folder / REPORT
+    return path
+
+
+def _weights(slot: str) -> str:
+    return f"{slot}.safetensors"
 
 
 def read(folder: Path) -> Source:
@@ -81,4 +95,4 @@ def read(folder: Path) -> Source:
         schedule = content["schedule"]
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG}: not as `midms convert` writes it ({error!r})") from None
-    return Source(str(folder), parts, schedule, lambda slot: read_weights(folder / f"{slot}.safetensors"))
+    return Source(str(folder), parts, schedule, lambda slot: read_weights(folder / _weights(slot)))
