@@ -1,4 +1,8 @@
-"""What each kind of part must offer. Structural: nothing to inherit, nothing of ours to import."""
+"""What each kind of part must offer. Structural: nothing to inherit, nothing of ours to import.
+
+The loop hands out float32, or float64 where that was given; a part whose weights may be in half precision rounds what
+it gets (`midms.networks.precision`) and answers as precisely as it was asked.
+"""
 
 from __future__ import annotations
 

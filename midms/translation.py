@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from midms.matching.mosaic import side_by_side
+from midms.networks.precision import precise
 from midms.pictures import PictureError, native_size, to_pil
 from midms.pictures.figure import Line, Sheet, colour_map
 from midms.pictures.given import exemplars, mapped, masked
@@ -167,10 +168,10 @@ def translate(
     shape = _shape(wanted)
     pictures, offered = exemplars(run.condition, exemplar, exemplar_condition, size, stride)
     masks = None if regions is None else masked(regions, shape, len(pictures))
-    weights = next((p for module in run.modules() for p in module.parameters()), wanted)
-    given = [xs and [x.to(weights) for x in xs] for xs in (pictures, offered, masks)]
+    like = precise(next((p for module in run.modules() for p in module.parameters()), wanted))
+    given = [xs and [x.to(like) for x in xs] for xs in (pictures, offered, masks)]
     with torch.no_grad():
-        moments = list(run.trajectory(wanted.to(weights), given[0], given[1], generator, given[2]))
+        moments = list(run.trajectory(wanted.to(like), given[0], given[1], generator, given[2]))
         warp = to_pil(run.autoencoder.decode(moments[0].warp))
     stages = Decoded([moment.step.x0 for moment in moments], run.autoencoder.decode)
     last, shown = moments[-1], side_by_side(pictures, fill=1.0)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.networks.lean import load
+from midms.networks.precision import rounded
 from midms.types import Context, Level
 
 UNet2DModel = load("diffusers.models.unets.unet_2d", "UNet2DModel")
@@ -83,7 +84,8 @@ def run(network: Any, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"])
     down, right = -h % multiple, -w % multiple
     if down or right:
         x = F.pad(x, (0, right, 0, down), mode="replicate")
-    return network(x.contiguous(memory_format=torch.channels_last), timestep).sample[..., :h, :w]
+    seen = rounded(x, network).contiguous(memory_format=torch.channels_last)
+    return network(seen, timestep).sample[..., :h, :w].to(x.dtype)
 
 
 def everywhere(x: Float[Tensor, "b c h w"], level: Level) -> tuple[Real[Tensor, " b"], Tensor, Tensor]:
@@ -157,11 +159,14 @@ class Network(nn.Module):
             ValueError: the network gave another shape.
         """
         timestep, signal, noise = everywhere(x, level)
-        output = self.network(x, timestep, *([context] if self.conditional else []))
+        output = self.network(rounded(x, self.network), timestep, *([self._told(context)] if self.conditional else []))
         output = getattr(output, "sample", output)
         if output.shape != x.shape:
             raise ValueError(f"network gave {tuple(output.shape)} for {tuple(x.shape)}, expected the same")
-        return clean(self.prediction, output, x, signal, noise)
+        return clean(self.prediction, output.to(x.dtype), x, signal, noise)
+
+    def _told(self, context: Context) -> Context:
+        return Context(*(rounded(x, self.network) for x in (context.warp, context.condition, context.trust)))
 
 
 class Unconditional(nn.Module):

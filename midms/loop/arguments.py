@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.networks.precision import precise
 from midms.types import Draw
 
 LARGEST = 10.0
@@ -25,7 +26,7 @@ def exemplars(
     channels: int,
     stride: int,
 ) -> tuple[list[Tensor], list[Tensor | None]]:
-    """The exemplars and what was given of their conditions, when everything is as the loop can take it.
+    """The exemplars and what was given of their conditions, in float32 at least, when all is as the loop can take it.
 
     Args:
         condition: map.
@@ -57,7 +58,7 @@ def exemplars(
         raise ValueError(f"regions has {len(regions)} masks, expected one for each of {len(pictures)} exemplars")
     for i, region in enumerate(regions or ()):
         check(f"regions[{i}]", region, 1, 1, condition)
-    return pictures, maps
+    return [precise(picture) for picture in pictures], [drawn if drawn is None else precise(drawn) for drawn in maps]
 
 
 def _list(one_or_more: OneOrMore) -> list[Any]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from midms.loop.arguments import OneOrMore, describe, draws, exemplars
 from midms.loop.policy import Policy
 from midms.matching.mosaic import compare, side_by_side
+from midms.networks.precision import precise
 from midms.presets import Spec
 from midms.protocols import (
     Autoencoder,
@@ -103,13 +104,13 @@ class MatchingInterleavedDiffusion:
             regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
 
         Returns:
-            The picture, not clipped.
+            The picture, not clipped, in the precision of the condition; that of the weights is the networks' own.
 
         Raises:
             ValueError: a shape, type or number is not as it should be; names the argument.
         """
         (last,) = deque(self.trajectory(condition, exemplar, exemplar_condition, generator, regions), maxlen=1)
-        return self.autoencoder.decode(last.step.x0)
+        return self.autoencoder.decode(last.step.x0).to(condition.dtype)
 
     def trajectory(
         self,
@@ -119,9 +120,13 @@ class MatchingInterleavedDiffusion:
         generator: torch.Generator | Draw | None = None,
         regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
     ) -> Iterator[Moment]:
-        """The moments of the loop, one a level, then those of the last pass; gradients flow. Arguments as in a call."""
+        """The moments of the loop, one a level, then those of the last pass; gradients flow. Arguments as in a call.
+
+        All is in float32, or float64 where that was given: half precision is within networks, see `networks.precision`.
+        """
         channels, stride = self.condition.channels, self.autoencoder.stride
         pictures, maps = exemplars(condition, exemplar, exemplar_condition, regions, channels, stride)
+        condition = precise(condition)
         draw = draws(generator, condition)
 
         latents = [self.autoencoder.encode(picture) for picture in pictures]

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.networks.lean import load
+from midms.networks.precision import rounded
 
 AutoencoderKL = load("diffusers.models.autoencoders.autoencoder_kl", "AutoencoderKL")
 
@@ -51,8 +52,8 @@ class KL(nn.Module):
 
     def encode(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b c h w"]:
         """Pictures in [-1, 1], sides divisible by the stride, to scaled latents."""
-        return self.scale * self.network.encode(image).latent_dist.mode()
+        return self.scale * self.network.encode(rounded(image, self.network)).latent_dist.mode().to(image.dtype)
 
     def decode(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 Y X"]:
         """Scaled latents to pictures, not clipped."""
-        return self.network.decode(latent / self.scale).sample
+        return self.network.decode(rounded(latent / self.scale, self.network)).sample.to(latent.dtype)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.networks.layers import Residual
+from midms.networks.precision import within
 
 
 class Patchified(nn.Module):
@@ -67,8 +68,8 @@ class Patchified(nn.Module):
 
     def encode(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b c h w"]:
         """Pictures in [-1, 1], sides divisible by the stride, to latents of about unit variance."""
-        return (self.encoder(image) - self.mean) / self.std
+        return (within(self.encoder, image) - self.mean.to(image.dtype)) / self.std.to(image.dtype)
 
     def decode(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 Y X"]:
         """Latents to pictures, not clipped."""
-        return self.decoder(latent * self.std + self.mean)
+        return within(self.decoder, latent * self.std.to(latent.dtype) + self.mean.to(latent.dtype))

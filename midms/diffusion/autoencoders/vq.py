@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
+from torch.func import functional_call
 
 from midms.networks.lean import load
+from midms.networks.precision import precise, rounded
 
 VQModel = load("diffusers.models.autoencoders.vq_model", "VQModel")
 
@@ -53,8 +55,14 @@ class VQ(nn.Module):
 
     def encode(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b c h w"]:
         """Pictures in [-1, 1], sides divisible by the stride, to latents that are not quantised."""
-        return self.network.encode(image).latents
+        return self.network.encode(rounded(image, self.network)).latents.to(image.dtype)
 
     def decode(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 Y X"]:
-        """Each cell's nearest code, to pictures, not clipped; the gradient passes the quantiser unchanged."""
-        return self.network.decode(latent).sample
+        """Each cell's nearest code, to pictures, not clipped; the gradient passes the quantiser unchanged.
+
+        Distances to codes are never in half precision, which would take their neighbours.
+        """
+        seen, quantiser = precise(latent), self.network.quantize
+        codebook = {"embedding.weight": quantiser.embedding.weight.to(seen.dtype)}
+        codes, *_ = functional_call(quantiser, codebook, seen)
+        return self.network.decode(rounded(codes, self.network), force_not_quantize=True).sample.to(latent.dtype)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.matching.features.looks import described, rendered, resized
+from midms.networks.precision import rounded
 from midms.types import Features
 
 
@@ -99,10 +100,11 @@ class DiffusionFeatures(nn.Module):
         try:
             for _ in range(self.draws):
                 eps = torch.randn(1, *padded.shape[1:], generator=numbers).to(padded)
-                self.network((1 - self.noise**2) ** 0.5 * padded + self.noise * eps, self.timestep)
+                noised = (1 - self.noise**2) ** 0.5 * padded + self.noise * eps
+                self.network(rounded(noised, self.network), self.timestep)
         finally:
             for hook in hooks:
                 hook.remove()
         size = padded.shape[-2], padded.shape[-1]
-        maps = [resized(torch.stack(seen[block]).mean(0), size)[..., :h, :w] for block in self.blocks]
+        maps = [resized(torch.stack(seen[block]).to(latent.dtype).mean(0), size)[..., :h, :w] for block in self.blocks]
         return described(maps, (h, w))

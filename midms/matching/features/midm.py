@@ -13,6 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from midms.matching.unit import unit
+from midms.networks.precision import rounded
 from midms.types import Features
 
 SLOPE = 0.2  # of leaky rectifiers
@@ -153,23 +154,24 @@ class MidmFeatures(nn.Module):
         """Features of the condition map; re-matching is guided by those of its encoder."""
         seen = self._on_grid(condition, (condition.shape[-2] // self.stride, condition.shape[-1] // self.stride))
         features = self.seg_enc(seen, seen)
-        return Features(_comparable(self.theta(self.layer(torch.cat([features, seen], 1)))), features)
+        projected = self.theta(self.layer(torch.cat([features, seen], 1)))
+        return Features(_comparable(projected.to(condition.dtype)), features.to(condition.dtype))
 
     def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
         """Features of the exemplar, for the first match and for re-matching."""
         seen = self._on_grid(condition, (latent.shape[-2], latent.shape[-1]))
-        features = self.real_enc(latent, latent)
+        inside = rounded(latent, self)
+        features = self.real_enc(inside, inside)
         projected = self.phi(self.layer(torch.cat([features, seen], 1)))
-        return Features(_comparable(projected), _comparable(features))
+        return Features(_comparable(projected.to(latent.dtype)), _comparable(features.to(latent.dtype)))
 
     def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """Features of a predicted x0, told those of the condition."""
-        return _comparable(self.iter_enc(x0, condition.again))
+        return _comparable(self.iter_enc(rounded(x0, self), rounded(condition.again, self)).to(x0.dtype))
 
     def _on_grid(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b k h w"]:
-        if self.antialias:
-            return F.interpolate(condition, grid, mode="bilinear", antialias=True)
-        return F.interpolate(condition, grid, mode="nearest")
+        how = {"mode": "bilinear", "antialias": True} if self.antialias else {"mode": "nearest"}
+        return rounded(F.interpolate(condition, grid, **how), self)
 
 
 def without_spectral_norm(network: MidmFeatures) -> MidmFeatures:

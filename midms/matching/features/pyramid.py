@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from midms.matching.unit import unit
 from midms.networks.layers import Residual
+from midms.networks.precision import rounded
 from midms.types import Features, cells
 
 
@@ -117,5 +118,5 @@ class PyramidFeatures(nn.Module):
     def _features(self, domain: str, x: Float[Tensor, "b n h w"]) -> Float[Tensor, "b d h w"]:
         h, w = x.shape[-2:]
         place = (cells(h, w, x) + 0.5) / x.new_tensor([w, h]).view(1, 2, 1, 1) * 2 - 1
-        x = self.stems[domain](torch.cat([x, place.expand(len(x), -1, -1, -1)], 1))
-        return unit(self.heads[domain](self.trunk(x)))
+        seen = rounded(torch.cat([x, place.expand(len(x), -1, -1, -1)], 1), self)
+        return unit(self.heads[domain](self.trunk(self.stems[domain](seen))).to(x.dtype))

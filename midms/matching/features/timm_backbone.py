@@ -13,6 +13,7 @@ from timm.layers import get_channel_dim
 from torch import Tensor, nn
 
 from midms.matching.features.looks import described, rendered, resized
+from midms.networks.precision import rounded
 from midms.types import Features
 
 
@@ -96,4 +97,5 @@ class TimmFeatures(nn.Module):
     def _features(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:
         picture = (rendered(condition) - self.mean) / self.std
         size = self.size or (picture.shape[-2] * self.magnify, picture.shape[-1] * self.magnify)
-        return described([x.movedim(self.channel, 1) for x in self.network(resized(picture, size))], grid)
+        seen = self.network(rounded(resized(picture, size), self.network))
+        return described([x.movedim(self.channel, 1).to(condition.dtype) for x in seen], grid)

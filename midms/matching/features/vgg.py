@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.matching.features.looks import described, rendered, resized
+from midms.networks.precision import rounded
 from midms.networks.vgg import VGG, from_file, from_hed
 from midms.types import Features
 
@@ -60,4 +61,5 @@ class VggFeatures(nn.Module):
 
     def _features(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:
         size = condition.shape[-2] * self.magnify, condition.shape[-1] * self.magnify
-        return described(self.trunk(resized(2 * rendered(condition) - 1, size), self.layers), grid)
+        seen = self.trunk(rounded(resized(2 * rendered(condition) - 1, size), self.trunk), self.layers)
+        return described([x.to(condition.dtype) for x in seen], grid)
