@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from midms import build
 from midms.diffusion.autoencoders.vq import VQ
 from midms.diffusion.denoisers import Unconditional
 from midms.networks.speed import PROCESSORS, Unavailable, use_attention, use_channels_last, use_compiled
@@ -106,3 +107,17 @@ def test_channels_last_and_compiled_are_the_same_numbers(denoiser: Unconditional
     use_compiled(denoiser, backend=backend)
     torch.testing.assert_close(predict(denoiser), usual, rtol=0, atol=1e-12)
     assert len(seen) == 1, "one graph, without a break"
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_would_change_nothing_is_refused(denoiser: Unconditional) -> None:
+    run, plain = build("midm-faces"), nn.Conv2d(1, 1, 1)
+    for use in (use_channels_last, use_compiled, lambda *modules: use_attention("eager", *modules)):
+        with pytest.raises(Unavailable, match=r"expected networks, got Matching.*Diffusion; those of a .* are \*run"):
+            use(run)  # type: ignore[arg-type, operator]
+        with pytest.raises(Unavailable, match=r"nothing to change: no \w+ of \w+ in no networks"):
+            use()  # type: ignore[operator]
+        use(*run.modules(), denoiser)  # type: ignore[operator]
+    for use in (use_compiled, lambda *modules: use_attention("eager", *modules)):
+        with pytest.raises(Unavailable, match="of diffusers in Conv2d"):
+            use(plain)  # type: ignore[operator]

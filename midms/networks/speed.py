@@ -9,7 +9,7 @@ For 3 x 3 convolutions on a CPU see `midms.networks.winograd`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -36,12 +36,11 @@ def use_attention(name: str, *modules: nn.Module) -> None:
         *modules: are changed, where they attend; their parameters and the names of these stay.
 
     Raises:
-        Unavailable: there is no such attention, or it cannot run here.
+        Unavailable: there is no such attention, it cannot run here, or nothing given attends.
     """
     if name not in PROCESSORS:
         raise Unavailable(unknown("attention", name, PROCESSORS))
-    attention = load("diffusers.models.attention_processor", "Attention")
-    found = [inner for module in modules for inner in module.modules() if isinstance(inner, attention)]
+    found = _inside(modules, load("diffusers.models.attention_processor", "Attention"))
     if name == "xformers":
         for weight in {(w.device, w.dtype): w for inner in found for w in inner.to_q.parameters()}.values():
             _try_xformers(weight)
@@ -50,7 +49,12 @@ def use_attention(name: str, *modules: nn.Module) -> None:
 
 
 def use_channels_last(*modules: nn.Module) -> None:
-    """Lay weights out channels last, as U-Nets are from the start: convolutions are often quicker so."""
+    """Lay weights out channels last, as U-Nets are from the start: convolutions are often quicker so.
+
+    Raises:
+        Unavailable: no networks are given.
+    """
+    _inside(modules, nn.Module)
     for module in modules:
         nn.Module.to(module, memory_format=torch.channels_last)
 
@@ -61,12 +65,24 @@ def use_compiled(*modules: nn.Module, backend: str | Callable[..., Any] = "induc
     Args:
         *modules: those with a network of diffusers that is called are changed.
         backend: of `torch.compile`.
+
+    Raises:
+        Unavailable: nothing given has such a network.
     """
-    unet = load("diffusers.models.unets.unet_2d", "UNet2DModel")
-    for module in modules:
-        for inner in module.modules():
-            if isinstance(inner, unet):
-                inner.compile(backend=backend)
+    for inner in _inside(modules, load("diffusers.models.unets.unet_2d", "UNet2DModel")):
+        inner.compile(backend=backend)
+
+
+def _inside(modules: Sequence[nn.Module], kind: type) -> list[Any]:
+    """What is of a kind in some networks, at least one."""
+    strange = [type(module).__name__ for module in modules if not isinstance(module, nn.Module)]
+    if strange:
+        raise Unavailable(f"expected networks, got {', '.join(strange)}; those of a composition are *run.modules()")
+    found = [inner for module in modules for inner in module.modules() if isinstance(inner, kind)]
+    if not found:
+        given = ", ".join(type(module).__name__ for module in modules) or "no networks"
+        raise Unavailable(f"nothing to change: no {kind.__name__} of {kind.__module__.split('.')[0]} in {given}")
+    return found
 
 
 def _try_xformers(like: torch.Tensor) -> None:
