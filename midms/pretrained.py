@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from midms.catalog import KINDS
 from midms.checkpoints import CheckpointError, load_state, read_weights
-from midms.compose import BuildError, compose
+from midms.compose import LOOP, BuildError, compose
 from midms.loop import MatchingInterleavedDiffusion
 from midms.presets import Preset
 from midms.registry import unknown
-from midms.saved import Saved, read, weights_file
+from midms.saved import CONFIG, Saved, read, weights_file
 from midms.slots import SLOTS
 
 
@@ -31,13 +33,14 @@ def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleave
     call = f"from_pretrained({str(folder)!r})"
     if absent := _absent(saved, changes):
         raise BuildError(call, absent)
+    if wrong := [f"the loop has no {key}" for key in LOOP if key not in saved.loop]:
+        raise CheckpointError(f"{folder / CONFIG}: {'; '.join(wrong)}")
     run = compose(Preset(source=str(folder), slots=saved.specs, loop=saved.loop), saved.name, changes, call)
     failed = []
-    for slot in saved.weights:
-        if run.specs.get(slot) == saved.specs[slot]:
-            path = weights_file(folder, slot)
+    for slot, spec in saved.specs.items():
+        if run.specs.get(slot) == spec:
             try:
-                load_state(getattr(run, slot), read_weights(path), str(path), keep=True)
+                _fill(getattr(run, slot), slot, saved, folder)
             except CheckpointError as error:
                 failed.append(str(error))
     if failed:
@@ -45,9 +48,25 @@ def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleave
     return run.replace(notes=saved.notes)
 
 
+def _fill(part: Any, slot: str, saved: Saved, folder: Path) -> None:
+    """Give a part its saved weights.
+
+    Raises:
+        CheckpointError: it has some and none were saved, or the other way round, or they cannot be used.
+    """
+    learned = isinstance(part, nn.Module) and bool(part.state_dict())
+    if learned != (slot in saved.weights):
+        states = "has weights, none are" if learned else "has no weights, some are"
+        raise CheckpointError(f"{folder / CONFIG}: the {slot} {states} noted")
+    if learned:
+        path = weights_file(folder, slot)
+        load_state(part, read_weights(path), str(path), keep=True)
+
+
 def _absent(saved: Saved, changes: dict[str, Any]) -> list[str]:
-    """What is wrong with the saved slots: unknown or missing ones, and parts of packages that are not installed."""
+    """What is wrong with what was saved: unknown or missing slots, unknown settings, parts that are not installed."""
     wrong = [unknown("slot", slot, SLOTS) for slot in saved.specs if slot not in SLOTS]
+    wrong += [unknown("setting of the loop", key, LOOP) for key in saved.loop if key not in LOOP]
     wrong += [f"no {slot} is named" for slot in SLOTS if slot not in {*saved.specs, *changes, "refiner"}]
     for slot, spec in saved.specs.items():
         if slot in SLOTS and slot not in changes and spec.name not in KINDS[SLOTS[slot][0]]:

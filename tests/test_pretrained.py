@@ -174,6 +174,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a strange slot": (edited(lambda c: c["parts"].update(samplr=c["parts"]["sampler"])), "Did you mean 'sampler'"),
     "a strange argument": (edited(lambda c: c["parts"]["sampler"]["arguments"].update(etta=1)), "Did you mean 'eta'"),
     "a strange setting": (edited(lambda c: c["loop"].update(rematch=[9])), "rematch must be levels out of"),
+    "no such setting": (edited(lambda c: c["loop"].update(rematsh=[1])), "Did you mean 'rematch'"),
+    "a setting is missing": (edited(lambda c: c["loop"].pop("rematch")), "composition.json: the loop has no rematch"),
+    "no size": (edited(lambda c: c["loop"].pop("size")), "composition.json: the loop has no size"),
+    "weights that are not noted": (
+        edited(lambda c: c["parts"]["denoiser"].update(weights=False)),
+        "composition.json: the denoiser has weights, none are noted",
+    ),
+    "weights of what has none": (
+        edited(lambda c: c["parts"]["matcher"].update(weights=True)),
+        "composition.json: the matcher has no weights, some are noted",
+    ),
     "no weights": (lambda d: (d / "denoiser.safetensors").unlink(), "denoiser.safetensors: no such file"),
     "weights of another size": (
         edited(lambda c: c["parts"]["denoiser"]["arguments"].update(widths=[16, 64])),
