@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
-from midms.pictures import PictureError, called
+from midms.pictures import blaming, called
 from midms.pictures.annotations import grey_levels, label_map
 from midms.types import Fit
 
@@ -59,17 +59,20 @@ class ADE20KSegmentation:
             PictureError: it cannot be read, or has numbers that are no labels.
         """
         labels = label_map(source, name)
-        try:
+        with blaming(called(source, name)):
             return self.map(_nearest(labels, fit((labels.shape[-2], labels.shape[-1]))))
-        except ValueError as error:
-            raise PictureError(f"{called(source, name)}: {error}") from None
 
-    def map(self, labels: Int[Tensor, "b Y X"]) -> Float[Tensor, "b 151 Y X"]:
+    def map(self, labels: Integer[Tensor, "b Y X"]) -> Float[Tensor, "b 151 Y X"]:
         """1 in the channel of each pixel's label, 0 in the others.
 
         Raises:
-            ValueError: there are numbers that are no labels.
+            ValueError: they are no whole numbers [b, height, width], or there are numbers that are no labels.
         """
+        if labels.ndim != 3 or labels.is_floating_point() or labels.is_complex():
+            raise ValueError(
+                f"labels are {labels.dtype} {tuple(labels.shape)}, expected whole numbers [b, height, width]"
+            )
+        labels = labels.long()
         strange = labels[((labels < 0) | (labels > CLASSES)) & (labels != UNKNOWN)].unique().tolist()
         if strange:
             raise ValueError(f"has labels {', '.join(map(str, strange[:5]))}; known are 0 to {CLASSES} and {UNKNOWN}")

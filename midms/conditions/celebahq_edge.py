@@ -13,7 +13,7 @@ from torch import Tensor
 
 from midms.conditions.canny import canny
 from midms.conditions.strokes import city_block, resize_area
-from midms.pictures import PictureError, called, read
+from midms.pictures import blaming, called, read
 from midms.pictures.annotations import grey_levels, label_map, part_masks
 from midms.types import Fit
 
@@ -84,15 +84,15 @@ class CelebaHQEdge:
             parts = part_masks(path, PARTS)
         else:
             parts = None
-        try:
+        with blaming(called(annotation, name)):
             parts = from_labels(label_map(annotation, name)) if parts is None else parts
-            size = fit((parts.shape[-2], parts.shape[-1]))
-            picture = None if photo is None else resize_area(read(photo, name), size).clamp(-1, 1)
-            return self.map(_nearest(parts, size), picture)
-        except PictureError:
-            raise
-        except ValueError as error:
-            raise PictureError(f"{called(annotation, name)}: {error}") from None
+            parts = _nearest(parts, fit((parts.shape[-2], parts.shape[-1])))
+            found = self.map(parts, None)
+        if photo is not None:
+            with blaming(called(photo, name)):
+                picture = resize_area(read(photo, name), (parts.shape[-2], parts.shape[-1])).clamp(-1, 1)
+                found[:, :1] = torch.maximum(found[:, :1], _behind(parts, picture).float())
+        return found
 
     def map(self, parts: Bool[Tensor, "b 13 Y X"], photo: Float[Tensor, "b 3 Y X"] | None) -> Float[Tensor, "b 15 Y X"]:
         """The map itself.
@@ -102,16 +102,19 @@ class CelebaHQEdge:
             photo: in [-1, 1], or None for no background edges.
 
         Raises:
-            ValueError: a face shows no part, or a photo is not in [-1, 1] or has no edge anywhere.
+            ValueError: a type or shape is another, a face shows no part, or a photo is not in [-1, 1] or has no edge
+                anywhere.
         """
+        if parts.dtype != torch.bool or parts.ndim != 4 or parts.shape[1] != len(PARTS):
+            got = f"{parts.dtype} {tuple(parts.shape)}"
+            raise ValueError(f"parts are {got}, expected bool [b, {len(PARTS)}, height, width]")
+        if photo is not None and photo.shape != (len(parts), 3, *parts.shape[-2:]):
+            raise ValueError(f"photo is {tuple(photo.shape)}, expected {(len(parts), 3, *parts.shape[-2:])}")
         boundary = outline(parts)
         drawn = boundary.any(1, keepdim=True)
         if not bool(drawn.flatten(1).any(1).all()):
             raise ValueError("shows no face: no part has an edge")
-        edges = drawn
-        if photo is not None:
-            hair = parts[:, -1:]
-            edges = drawn | (background_edges(photo) & (hair | ~parts[:, :-1].any(1, keepdim=True)))
+        edges = drawn if photo is None else drawn | _behind(parts, photo)
         distance = (city_block(boundary) / 3).floor().clamp(max=255) / 255
         return torch.cat([edges.float(), distance, drawn.float()], 1)
 
@@ -146,6 +149,11 @@ def outline(mask: Bool[Tensor, "b n Y X"]) -> Bool[Tensor, "b n Y X"]:
         edge.narrow(dim, 1, length).logical_or_(change)
         edge.narrow(dim, 0, length).logical_or_(change)
     return edge
+
+
+def _behind(parts: Bool[Tensor, "b 13 Y X"], photo: Float[Tensor, "b 3 Y X"]) -> Bool[Tensor, "b 1 Y X"]:
+    """A photo's edges outside the face and in the hair."""
+    return background_edges(photo) & (parts[:, -1:] | ~parts[:, :-1].any(1, keepdim=True))
 
 
 def background_edges(photo: Float[Tensor, "b 3 Y X"]) -> Bool[Tensor, "b 1 Y X"]:

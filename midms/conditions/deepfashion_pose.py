@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from midms.conditions.strokes import city_block
-from midms.pictures import PictureError, called
-from midms.pictures.annotations import keypoints
+from midms.pictures import blaming, called
+from midms.pictures.annotations import JOINTS, keypoints
 from midms.types import Fit
 
 LIMBS = (
@@ -78,13 +78,11 @@ class DeepFashionPose:
         joints, canvas = keypoints(source, name)
         height, width = canvas or self.canvas
         size = fit((height, width))
-        try:
+        with blaming(called(source, name)):
             inside = (joints >= 0) & (joints < joints.new_tensor([width, height]))
             if not bool((inside | joints.isnan()).all()):
                 raise ValueError(f"has joints outside its canvas of {width} x {height} pixels, see canvas=")
             return self.map((joints * joints.new_tensor([size[1] / width, size[0] / height]))[None], size)
-        except ValueError as error:
-            raise PictureError(f"{called(source, name)}: {error}") from None
 
     def map(self, joints: Float[Tensor, "b 18 2"], size: tuple[int, int]) -> Float[Tensor, "b 20 Y X"]:
         """The map itself.
@@ -94,8 +92,11 @@ class DeepFashionPose:
             size: height and width.
 
         Raises:
-            ValueError: somebody has no limb.
+            ValueError: they are not [b, 18, 2] floats, or somebody has no limb.
         """
+        if joints.shape[1:] != (JOINTS, 2) or not joints.is_floating_point():
+            got = f"{joints.dtype} {tuple(joints.shape)}"
+            raise ValueError(f"joints are {got}, expected floats [b, {JOINTS}, 2] in OpenPose's order of {JOINTS}")
         y, x = torch.meshgrid(*(torch.arange(side, device=joints.device) for side in size), indexing="ij")
         limbs = torch.stack([_limb(joints[:, a], joints[:, b], x, y) for a, b in LIMBS], 1)
         if not bool(limbs.flatten(1).any(1).all()):

@@ -1,10 +1,11 @@
 """Pictures in and out: from whatever a person has to tensors in [-1, 1], and back to pictures and files."""
 
-from midms.pictures.reading import PictureError, called, check_shape, native_size, opened, read, resize
+from midms.pictures.reading import PictureError, blaming, called, check_shape, native_size, opened, read, resize
 from midms.pictures.writing import check_target, save, to_pil
 
 __all__ = [
     "PictureError",
+    "blaming",
     "called",
     "check_shape",
     "check_target",

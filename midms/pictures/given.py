@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.pictures import PictureError, called, native_size, read, resize
+from midms.pictures import PictureError, blaming, called, native_size, read, resize
 from midms.protocols import AnnotationReader, ConditionExtractor
 from midms.types import Fit
 
@@ -22,7 +19,7 @@ def mapped(
         found = extractor.read(source, name, fit)
         return found, extractor.picture(found)
     drawing = read(source, name)
-    with _blaming(called(source, name)):
+    with blaming(called(source, name)):
         return extractor.drawing(drawing, fit(_shape(drawing))), drawing
 
 
@@ -38,15 +35,6 @@ def _exactly(wanted: tuple[int, int], name: str) -> Fit:
         return wanted
 
     return fit
-
-
-@contextmanager
-def _blaming(name: str) -> Iterator[None]:
-    """What is wrong with a picture is said with its name."""
-    try:
-        yield
-    except ValueError as error:
-        raise PictureError(f"{name}: {error}") from None
 
 
 def _shape(image: Float[Tensor, "b c Y X"]) -> tuple[int, int]:
@@ -75,7 +63,7 @@ def exemplars(
     maps = []
     if condition is None:
         for (name, source), picture in zip(sources, pictures, strict=True):
-            with _blaming(called(source, name)):
+            with blaming(called(source, name)):
                 maps.append(extractor.photo(picture))
         return pictures, maps
     sketches = _each("exemplar_condition", condition if several else [condition], len(pictures))

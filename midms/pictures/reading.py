@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -66,6 +68,21 @@ def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
 def called(picture: object, name: str) -> str:
     """What errors call a picture: its path if it has one, else `name`."""
     return os.fspath(picture) if isinstance(picture, str | os.PathLike) else name
+
+
+@contextmanager
+def blaming(name: str) -> Iterator[None]:
+    """Whatever is wrong with a picture is said with its name.
+
+    Raises:
+        PictureError: instead of any ValueError.
+    """
+    try:
+        yield
+    except PictureError:
+        raise
+    except ValueError as error:
+        raise PictureError(f"{name}: {error}") from None
 
 
 def opened(path: Path) -> Image.Image:
