@@ -26,8 +26,8 @@ __all__ = ["BuildError", "CheckpointError", "build"]
 LOOP = (*POLICY, "size")
 TRAINED_FOR = ("timesteps", "schedule")
 """A sampler's arguments that the denoiser was trained for: another sampler keeps the preset's unless it is told."""
-USUAL = "midm-faces"
-"""What the rest of a call is checked against where its preset does not exist."""
+NOTHING = Preset(source="", slots={}, loop={"size": 64})
+"""What the rest of a call is checked against where its preset does not exist: by itself."""
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -58,13 +58,13 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
         CheckpointError: a weights file cannot be used.
     """
     known = isinstance(preset, str) and preset in PRESETS
-    recipe = PRESETS[preset if known else USUAL]
+    recipe = PRESETS[preset] if known else NOTHING
     wrong = [] if known else [unknown("preset", preset, PRESETS)]
     source = None
     if weights is not None:
         with _noted(wrong, "weights"):
             source = find(weights)
-            recipe = _sized(recipe, source) if source else recipe
+            recipe = _sized(recipe, source) if source and known else recipe
     run = compose(recipe, preset, changes, f"build({preset!r})", wrong)
     notes = _load(recipe, run, source or weights)
     for note in notes:

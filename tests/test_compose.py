@@ -129,6 +129,12 @@ def test_all_mistakes_at_once() -> None:
         assert re.search(f"^- {pattern}", message, re.MULTILINE), (pattern, message)
 
 
+def test_a_preset_that_does_not_exist_disagrees_with_nothing() -> None:
+    assert "\n" not in mistakes("tooy", condition=Maps(channels=9), rematch=(1,))
+    message = mistakes("tooy", condition=Maps(channels=9), features=Mixed())
+    assert "disagree on condition channels: condition 9, features 2" in message
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_mistakes_of_settings_and_between_parts_at_once() -> None:
     message = mistakes(autoencoder=Pooled(channels=3, stride=8), condition=Maps(channels=1), rematch=(7,), size=3)

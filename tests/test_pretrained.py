@@ -23,6 +23,7 @@ from midms.cli.options import composed
 from midms.compose import BuildError
 from midms.loop import MatchingInterleavedDiffusion
 from midms.matching.correlation import Correlation
+from midms.registry import BadArguments
 
 SMALL: dict[str, Any] = {
     "features": Spec("pyramid", condition_channels=2, latent_channels=8, stride=4, width=16, widths=(8, 8, 16)),
@@ -216,3 +217,13 @@ def test_damage_is_said_in_a_line(saved: Path, damage: str) -> None:
     with pytest.raises((CheckpointError, BuildError), match=message) as caught:
         midms.from_pretrained(saved)
     assert "\n" not in str(caught.value)
+
+
+def test_the_folder_is_not_weights_for_a_preset(whole: Path) -> None:
+    with pytest.raises(
+        BuildError, match=r"weights: \S+: is a whole composition; midms.from_pretrained\('\S+'\), or --pre"
+    ):
+        build("midm-faces", weights=whole)
+    options = ["translate", "--condition", "a", "--exemplar", "b", "--out", "c", "--preset", str(whole)]
+    with pytest.raises(BadArguments, match=r"--weights x: not with --preset \S+, which has its own weights"):
+        composed(parser().parse_args([*options, "--weights", "x"]))

@@ -68,14 +68,22 @@ def composition(added: argparse.ArgumentParser) -> None:
 
 
 def composed(args: argparse.Namespace, **changes: Any) -> MatchingInterleavedDiffusion:
-    """Compose what the options say, with notes for the user as lines on stderr."""
+    """Compose what the options say, with notes for the user as lines on stderr.
+
+    Raises:
+        BadArguments: weights are given for a composition that has its own, or there is no such device.
+    """
     from midms.compose import build
     from midms.pretrained import from_pretrained
     from midms.saved import CONFIG
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        if Path(args.preset, CONFIG).is_file() and args.weights is None:
+        if Path(args.preset, CONFIG).is_file():
+            if args.weights is not None:
+                raise BadArguments(
+                    f"--weights {args.weights}: not with --preset {args.preset}, which has its own weights"
+                )
             run = from_pretrained(args.preset, **changes)
         else:
             run = build(args.preset, weights=args.weights, **changes)

@@ -7,6 +7,7 @@ from pathlib import Path
 from midms.checkpoints import CheckpointError
 from midms.conversion import compvis, diffusers_folder, hub, source
 from midms.conversion.source import Source
+from midms.saved import CONFIG as COMPOSITION
 
 __all__ = ["Source", "convert", "find"]
 
@@ -50,6 +51,10 @@ def find(weights: str | Path) -> Source | None:
         )
     if (path / source.CONFIG).is_file():
         return source.read(path)
+    if (path / COMPOSITION).is_file():
+        raise CheckpointError(
+            f"{path}: is a whole composition; midms.from_pretrained({str(path)!r}), or --preset {path}"
+        )
     if diffusers_folder.is_folder(path):
         return diffusers_folder.convert(path)
     if path.is_dir():
