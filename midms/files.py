@@ -20,7 +20,10 @@ def whole(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
+        part.touch()
+        usual = part.stat().st_mode  # safetensors writes files that nobody else may read
         yield part
+        part.chmod(usual)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -56,6 +56,13 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["net.safetensors"]
 
 
+def test_a_file_is_as_open_to_others_as_any(tmp_path: Path) -> None:
+    save_weights(network(), tmp_path / "net.safetensors")
+    (tmp_path / "plain").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
 class Bomb:
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, (f"touch {Bomb.target}",)

@@ -36,4 +36,5 @@ def fetch(name: str) -> Path:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """The first sentence."""
+    return re.split(r"(?<=[.!?]) ", " ".join(str(error).split()))[0] or type(error).__name__
