@@ -43,12 +43,14 @@ class Question:
         text: the question.
         preset: that is varied.
         vary: as of `ablate`.
+        note: what should be known to read the answer.
         settings: heading to other arguments of `ablate`; "weights" is one of the variants of `ablation_weights`.
     """
 
     text: str
     preset: str
     vary: Mapping[str, Sequence[Any]]
+    note: str = ""
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: BOTH)
 
 
@@ -67,14 +69,18 @@ def questions() -> dict[str, Question]:
         "rematch": Question(
             "Does re-matching help, how many times, and when the first match is how good?",
             paper, {"rematch": OFTEN, "matcher": blurs},
+            "A high temperature blurs the first match and those that follow alike.",
         ),
         "training": Question(
             "And when features were trained for longer or shorter, with the exact truth or the paper's weak losses?",
-            paper, {"rematch": OFTEN[:3]}, {name: {"weights": name} for name in VARIANTS} | {"shipped": {}},
+            paper, {"rematch": OFTEN[:3]},
+            "Autoencoder and denoiser are the shipped ones.",
+            {name: {"weights": name} for name in VARIANTS} | {"shipped": {}},
         ),
         "grid": Question(
             "And on finer grids than that of training, 16 x 16?",
             paper, {"rematch": OFTEN[:3]},
+            "The weights are those trained on 16 x 16 cells.",
             {f"{size // 4} x {size // 4} cells": {"size": size} for size in (64, 96, 128)},
         ),
         "edit": Question(
@@ -87,14 +93,15 @@ def questions() -> dict[str, Question]:
         ),
         "matcher": Question(
             "Which matcher with which confidence?",
-            "midm-faces", {"matcher": ["preset", *available("matcher")], "confidence": confidences}, TEST,
+            "midm-faces", {"matcher": ["preset", *available("matcher")], "confidence": confidences}, settings=TEST,
         ),
         "sampler": Question(
-            "Which sampler at how many steps?", "midm-faces", {"sampler": samplers}, TEST
+            "Which sampler at how many steps?", "midm-faces", {"sampler": samplers}, settings=TEST
         ),
         "conditional": Question(
             "A denoiser that sees warp and sketch, with re-matching or without?",
             "midm-faces", {"rematch": [(), (0,), (0, 1)], "edit": ["context", "blend"]},
+            "Level 1 is the last: what is overwritten there comes out as it is, a warp, and is not denoised again.",
         ),
         "unconditional": Question(
             "And one that sees the noisy latent alone, as the paper's?",
@@ -116,7 +123,8 @@ def main() -> int:
     failures = []
     for name in args.sets:
         question = asked[name]
-        told: dict[str, Any] = {"question": question.text, "preset": question.preset, "minutes": 0.0, "settings": {}}
+        told: dict[str, Any] = {"question": question.text, "preset": question.preset, "note": question.note}
+        told |= {"minutes": 0.0, "settings": {}}
         for heading, setting in question.settings.items():
             weights = {"weights": trained(setting["weights"], args.runs / "weights")} if "weights" in setting else {}
             folder = args.runs / "-".join(re.findall(r"\w+", f"{name} {heading}"))

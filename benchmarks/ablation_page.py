@@ -64,7 +64,10 @@ def page(results: Mapping[str, Any]) -> str:
     ]
     for name, told in results["sets"].items():
         count = sum(len(records) for records in told["settings"].values())
-        parts += [f"## {told['question']}", f"In `{told['preset']}`; {count} runs, {told['minutes']:.0f} minutes."]
+        parts += [
+            f"## {told['question']}",
+            f"In `{told['preset']}`; {count} runs, {told['minutes']:.0f} minutes. {told['note']}".rstrip(),
+        ]
         if name in AGAIN:
             parts += said(firsts(told["settings"]))
             parts += ["![gain against the share matched at first](rematching.png)"] if name == AGAIN[-1] else []

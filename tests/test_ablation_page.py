@@ -32,7 +32,13 @@ def measured(psnr: list[float], pck: list[float] = PCK, **run: str) -> dict[str,
 def results(sets: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     return {"pairs": 8, "date": "2026-01-01T", "hardware": "a CPU", "versions": {"torch": "2"}} | {
         "sets": {
-            name: {"question": name, "preset": "p", "minutes": 1.0, "settings": {"test split": records}}
+            name: {
+                "question": name,
+                "preset": "p",
+                "note": "Mind.",
+                "minutes": 1.0,
+                "settings": {"test split": records},
+            }
             for name, records in sets.items()
         }
     }
@@ -93,6 +99,7 @@ def test_the_page_answers_from_the_records() -> None:
     sets = {"rematch": trimmed(again), "matcher": trimmed(which)}
     text = page(results(sets | {"sampler": [{**one, "behind": [1.0, 0.1]} for one in few]}))
     assert "helps 1 of 1 kinds of first match and harms 0 by more than two standard errors: from +1.50 dB" in text
+    assert "In `p`; 2 runs, 1 minutes. Mind." in text
     assert "| `blur` test split | 0.600 | 17.00 | 25.50 | +1.50 ± 0.00 |" in text
     assert "Best is `matcher=b confidence=y`, 2.00 dB above the worst, `matcher=a confidence=always`" in text
     assert "The matchers, each with the confidence that suits it best: `b` 25.50, `a` 23.50 dB." in text
