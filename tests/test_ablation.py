@@ -20,7 +20,7 @@ from PIL import Image
 from midms import Spec, ablate, build, cli, register
 from midms.ablation.ledger import Ledger, LedgerError
 from midms.ablation.vary import VaryError, parse
-from midms.checkpoints import save_weights
+from midms.checkpoints import CheckpointError, save_weights
 from midms.compose import SHIPPED
 from midms.data.faces import draw_pairs
 from midms.matching.correlation import Correlation
@@ -138,6 +138,9 @@ def test_other_weights_are_other_runs(tmp_path: Path) -> None:
     changed = ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=copy).records[0]
     assert len(lines(out)) == 3 and changed["weights"] != first["weights"]
     assert changed["figures"]["PSNR"] < first["figures"]["PSNR"] - 1
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=tmp_path / "nowhere")
+    assert len(lines(out)) == 3
 
 
 def test_values_are_read_as_they_are_typed() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from midms.ablation.report import called, table, write
 from midms.ablation.run import Setting, fingerprint, perform
+from midms.conversion import find
 from midms.data.faces import SPLITS
 from midms.mistakes import Mistake
 from midms.presets import PRESETS
@@ -86,6 +87,7 @@ def ablate(
         VaryError: a slot does not exist.
         UnknownName: a preset or part does not exist.
         BadArguments: a part does not take its arguments.
+        CheckpointError: there are no such weights.
         LedgerError: the folder is in use, or its ledger is damaged.
     """
     if preset not in PRESETS:
@@ -94,6 +96,8 @@ def ablate(
         raise AblationError(unknown("split", split, SPLITS))
     if pairs < 1 or not all(vary.values()):
         raise AblationError(f"expected at least one pair and one value a slot, got {pairs} pairs of {dict(vary)}")
+    if weights is not None:
+        find(weights)
     size = int(PRESETS[preset].loop["size"]) if size is None else size
     setting = Setting(preset, split, pairs, size, seed, str(device), fingerprint(weights))
     records = perform(setting, vary, weights, Path(out), progress)
