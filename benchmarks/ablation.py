@@ -74,7 +74,8 @@ def questions() -> dict[str, Question]:
         "training": Question(
             "And when features were trained for longer or shorter, with the exact truth or the paper's weak losses?",
             paper, {"rematch": OFTEN[:3]},
-            "Autoencoder and denoiser are the shipped ones.",
+            "Autoencoder and denoiser are the shipped ones. Of the weak losses only cycle consistency reaches the "
+            "features that match again, and a wrong match can be consistent, and trusted, as well.",
             {name: {"weights": name} for name in VARIANTS} | {"shipped": {}},
         ),
         "grid": Question(

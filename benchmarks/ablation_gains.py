@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from math import isfinite
+from statistics import median
 from typing import Any
 
 from PIL import Image
@@ -12,6 +13,8 @@ from PIL import Image
 from midms.pictures.figure import scatter
 
 Records = Sequence[Mapping[str, Any]]
+LOWEST = -0.5
+"""Gain at which the plot ends; lower ones stand there, named."""
 USUAL = "(0, 1)"
 """After which levels the released code matches again."""
 
@@ -66,7 +69,7 @@ def said(rows: Sequence[First]) -> list[str]:
     worst = min(rows, key=lambda row: row.gain(USUAL))
     helped, harmed = (sum(sign * row.gain(USUAL) > 2 * row.error(USUAL) for row in rows) for sign in (1, -1))
     before, after = (
-        fmean(record["figures"]["AUROC"] for record in records)
+        median(record["figures"]["AUROC"] for record in records if isfinite(record["figures"]["AUROC"]))
         for records in ([row.base for row in rows], [row.again[USUAL] for row in rows])
     )
     above = [row.again[USUAL]["figures"]["PSNR"] - row.base["figures"]["first PSNR"] for row in rows]
@@ -76,22 +79,22 @@ def said(rows: Sequence[First]) -> list[str]:
         f"{_told(best)} to {_told(worst)}. The match itself changes by "
         f"{min(100 * row.gain(USUAL, 'PCK@0.05') for row in rows):+.1f} to "
         f"{max(100 * row.gain(USUAL, 'PCK@0.05') for row in rows):+.1f} points of PCK; right cells "
-        f"are told from wrong ones with an AUROC of {before:.2f} before and {after:.2f} after, on average. What comes "
-        f"out is {min(above):+.2f} to {max(above):+.2f} dB from the first warp decoded as it is."
+        f"are told from wrong ones with an AUROC of {before:.2f} before and {after:.2f} after, in the median. What "
+        f"comes out is {min(above):+.2f} to {max(above):+.2f} dB from the first warp decoded as it is."
     )
     levels = list(rows[0].again)
-    often = ", ".join(f"`{each}` {fmean(row.gain(each) for row in rows):+.2f} dB" for each in levels)
+    often = ", ".join(f"`{each}` {median(row.gain(each) for row in rows):+.2f} dB" for each in levels)
     ends = [_ends(rows, "first PCK@0.05", "matched worst at first", "matched best", ".2f")]
     ends += [_ends(rows, "degrees apart", "turned apart least", "turned apart most", ".0f")]
-    return [text, f"On average over them: {often}. {' '.join(ends)}", _table(rows, levels), _quarters(rows)]
+    return [text, f"In the median over them: {often}. {' '.join(ends)}", _table(rows, levels), _quarters(rows)]
 
 
 def _ends(rows: Sequence[First], by: str, first: str, last: str, form: str) -> str:
-    """The mean gain of the first quarter of the pairs and of the last."""
+    """The median gain of the first quarter of the pairs and of the last."""
     low, high = ([row.quarters(by)[end] for row in rows] for end in (0, -1))
     told = [
-        f"{fmean(gain for _, gain in end):+.2f} dB in the quarter of the pairs that is {name} "
-        f"({fmean(key for key, _ in end):{form}})"
+        f"{median(gain for _, gain in end):+.2f} dB in the quarter of the pairs that is {name} "
+        f"({median(key for key, _ in end):{form}})"
         for end, name in ((low, first), (high, last))
     ]
     return f"It gives {told[0]}, {told[1]}."
@@ -141,6 +144,6 @@ def _quarters(rows: Sequence[First]) -> str:
 def plot(questions: Mapping[str, Sequence[First]]) -> Image.Image:
     """Gain against the share that is matched at first, a point each kind of first match, a colour each question."""
     rows = [(i, row) for i, found in enumerate(questions.values()) for row in found]
-    points = [(row.base["figures"]["first PCK@0.05"], row.gain(USUAL)) for _, row in rows]
-    names = list(questions)
-    return scatter(points, [""] * len(rows), [i for i, _ in rows], names, "PCK@0.05 of the first match", "gain in dB")
+    points = [(row.base["figures"]["first PCK@0.05"], max(row.gain(USUAL), LOWEST)) for _, row in rows]
+    labels = [f"{row.name}: {row.gain(USUAL):+.2f}" if row.gain(USUAL) < LOWEST else "" for _, row in rows]
+    return scatter(points, labels, [i for i, _ in rows], list(questions), "PCK@0.05 of the first match", "gain in dB")
