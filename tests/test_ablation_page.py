@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from scipy.stats import spearmanr
 
 from benchmarks.ablation import questions, steps, trimmed
 from benchmarks.ablation_gains import firsts, plot
-from benchmarks.ablation_page import brief, page, spearman
+from benchmarks.ablation_page import ROOT, brief, page, spearman
 from benchmarks.ablation_weights import VARIANTS
+from benchmarks.results import RESULTS
 from midms.ablation.vary import check
 from midms.data.faces import SPLITS, turns
 
@@ -115,6 +117,14 @@ def test_conditional_and_unconditional_are_compared() -> None:
     alone, seeing = [measured(PSNR, rematch="()")], [measured([value + 2 for value in PSNR], rematch="()")]
     text = page(results({"conditional": trimmed(seeing), "unconditional": trimmed(alone)}))
     assert "On the test split the conditional denoiser at its best (rematch=()) gives +2.00 dB over this." in text
+
+
+def test_what_is_committed_is_what_the_results_file_says() -> None:
+    results = json.loads((RESULTS / "ablation.json").read_text())
+    assert set(results["sets"]) == set(questions()), "every question was asked"
+    assert (ROOT / "docs" / "ablation.md").read_text() == page(results)
+    ranking = brief(results["sets"]["matcher"]["settings"]["test split"], results["pairs"])
+    assert ranking in (ROOT / "README.md").read_text()
 
 
 def test_records_without_figures_say_nothing() -> None:
