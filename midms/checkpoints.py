@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from midms.files import whole
 from midms.mistakes import Mistake
 
+FEW = 3
+"""Complaints that a line has before it counts the rest."""
+
 
 class CheckpointError(Mistake, ValueError):
     """A weights file that cannot be used; the message names the file and says why in one line.
@@ -54,8 +57,8 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
     Raises:
         CheckpointError: the file is missing, is not safetensors (a pickle is never opened), is truncated or not what
-            was saved, holds numbers that are not finite, or its names and shapes are not the module's; all of these
-            are listed.
+            was saved, holds numbers that are not finite, or its names and shapes are not the module's; the
+            first of these are in the message, all in its `details`.
     """
     load_state(module, read_weights(path), str(path))
 
@@ -81,7 +84,8 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, keep
         elif not torch.isfinite(state[name]).all():
             wrong.append(f"{name} is not finite")
     if wrong:
-        raise CheckpointError(f"{source}: does not fit {type(module).__name__}: {'; '.join(sorted(wrong))}")
+        few = "; ".join(sorted(wrong)[:FEW]) + (f" and {len(wrong) - FEW:,} more" if len(wrong) > FEW else "")
+        raise CheckpointError(f"{source}: does not fit {type(module).__name__}: {few}", sorted(wrong))
     if keep:
         for name, value in module.state_dict(keep_vars=True).items():
             if value.is_floating_point() and state[name].is_floating_point():

@@ -186,8 +186,7 @@ def test_an_interrupted_conversion_leaves_nothing_that_loads(place: Path, monkey
     monkeypatch.setattr(source, "save_state", interrupted)
     with pytest.raises(KeyboardInterrupt):
         source.write(found, place / "out")
-    assert {path.suffix for path in (place / "out").iterdir()} == {".txt", ".safetensors"}
-    assert [*(place / "out").glob("*.safetensors")] == written
+    assert [*(place / "out").iterdir()] == written
     with pytest.raises(CheckpointError, match="no such file of weights"):
         build("midm-celeba", weights=place / "out")
     monkeypatch.setattr(source, "save_state", saved)

@@ -116,6 +116,13 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+def test_another_network_is_told_in_short_and_whole(tmp_path: Path) -> None:
+    save_weights(nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(50))), tmp_path / "net.safetensors")
+    with pytest.raises(CheckpointError, match=r"unexpected 1.bias; .* and \d+ more$") as caught:
+        load_weights(nn.Sequential(nn.Conv2d(3, 3, 1)), tmp_path / "net.safetensors")
+    assert len(str(caught.value)) < 300 and len(caught.value.details) == 98
+
+
 @pytest.mark.parametrize(("damage", "why"), DAMAGES.values(), ids=DAMAGES)
 def test_what_is_wrong_is_refused_by_name_in_one_line(
     tmp_path: Path, damage: Callable[[Path], object], why: str

@@ -9,14 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from midms.catalog import create
-from midms.checkpoints import CheckpointError
+from midms.checkpoints import FEW, CheckpointError
 from midms.conversion.names import Origin
 from midms.presets import Spec
 
 WRAPPED = "network."
 """What the names begin with of a part that wraps somebody else's network."""
-FEW = 3
-"""Names that a complaint lists before it counts the rest."""
 
 
 @dataclass

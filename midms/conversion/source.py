@@ -49,7 +49,7 @@ def write(source: Source, folder: Path) -> None:
             half a folder is none.
     """
     states = {slot: source.state(slot) for slot in source.parts}
-    for name in (CONFIG, REFUSAL, *map(_weights, SLOTS)):
+    for name in (CONFIG, REPORT, REFUSAL, *map(_weights, SLOTS)):
         (folder / name).unlink(missing_ok=True)
     for slot, state in states.items():
         save_state(state, folder / _weights(slot))
