@@ -64,7 +64,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     if weights is not None:
         with _noted(wrong, "weights"):
             source = find(weights)
-            recipe = _sized(recipe, source) if source and known else recipe
+            recipe = _sized(recipe, source) if source else recipe
     run = compose(recipe, preset, changes, f"build({preset!r})", wrong)
     notes = _load(recipe, run, source or weights)
     for note in notes:

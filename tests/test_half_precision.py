@@ -17,10 +17,10 @@ from torchvision.transforms.functional import pil_to_tensor
 
 import midms
 from midms import Spec, build, cli
-from midms.diffusion.denoisers import Network
+from midms.diffusion.denoisers import PREDICTIONS, Network
 from midms.loop import MatchingInterleavedDiffusion
 from midms.presets import PRESETS
-from midms.types import Context, Moment
+from midms.types import Context, Level, Moment
 
 HALVES = (torch.float16, torch.bfloat16)
 MEASURED = {
@@ -168,6 +168,21 @@ def test_features_answer_in_the_precision_they_are_asked_in(name: str) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_denoisers_answer_in_the_precision_they_are_asked_in(prediction: str) -> None:
+    torch.manual_seed(0)
+    sizes = {"channels": 4, "widths": (16, 32), "attention": (False, True), "head_dim": 8, "norm_groups": 8}
+    part = midms.create("denoiser", "unconditional", **sizes, prediction=prediction).eval()
+    x, level = torch.randn(1, 4, 8, 12), Level(0, 3, 0.999, 0.0447)
+    ones = torch.ones_like(x[:, :1])
+    before = part(x, level, Context(x, ones, ones))
+    found = part.to(torch.bfloat16)(x, level, Context(x, ones, ones))
+    assert found.dtype == torch.float32
+    scale = {"x0": 1, "difference": 1}.get(prediction, level.noise)  # x itself, nearly clean, is not rounded
+    assert (found - before).abs().max() < 0.02 * scale * (1 + before.abs().max())
+
+
+@torch.no_grad()
 def test_codes_are_chosen_in_float32() -> None:
     vq = midms.create("autoencoder", "vq", channels=3, widths=(16, 16, 16), layers=1, codes=4096, norm_groups=8)
     vq.to(torch.bfloat16)
@@ -201,6 +216,15 @@ def test_gradients_reach_weights_in_half_precision() -> None:
     for part in ("denoiser", "features", "autoencoder"):
         gradients = [p.grad for p in getattr(low, part).parameters() if p.grad is not None]
         assert gradients and all(g.dtype == torch.bfloat16 and g.isfinite().all() for g in gradients), part
+
+
+def test_pictures_reach_networks_unrounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    low: Any = copy.deepcopy(made("midm-faces")).to(torch.bfloat16)
+    encode, seen = low.autoencoder.encode, []
+    monkeypatch.setattr(low.autoencoder, "encode", lambda image: seen.append(image) or encode(image))
+    photo = Image.effect_noise((64, 64), 90).convert("RGB")
+    low.translate(photo, photo, seed=0)
+    assert torch.allclose((seen[0] + 1) * 127.5, pil_to_tensor(photo)[None].float(), atol=1e-3)
 
 
 def test_a_half_precision_folder_translates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
