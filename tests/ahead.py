@@ -22,7 +22,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from midms.matching.kernels.configs import ALONE, BACKWARD, FORWARD, PRECISIONS, Tile
+from midms.matching.kernels.configs import ALONE, BACKWARD, FORWARD, FUSED, PRECISIONS, Tile
 from midms.matching.kernels.triton_backward import backward_kernel
 from midms.matching.kernels.triton_cells import check_kernel, pack_kernel
 from midms.matching.kernels.triton_couple import Rule, buckets
@@ -61,7 +61,7 @@ def compiled(kernel: Any, constants: dict[str, Any], warps: int, operand: str, a
         (index,): [["tt.divisibility", 16]] for index, name in enumerate(kernel.arg_names) if signature[name][0] == "*"
     }
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
-    return triton.compile(source, target=TARGETS[architecture], options={"num_warps": warps})
+    return triton.compile(source, target=TARGETS[architecture], options={"num_warps": warps, **FUSED})
 
 
 def resources(binary: Any, architecture: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
@@ -14,6 +15,16 @@ WIDEST = 512
 
 SHARED_MEMORY = {"sm_80": 163 << 10, "sm_90": 227 << 10, "sm_100": 227 << 10, "gfx942": 64 << 10}
 """Bytes that a program may have."""
+
+
+try:
+    NEW = tuple(map(int, version("triton").split(".")[:2])) >= (3, 9)
+except PackageNotFoundError:
+    NEW = False
+"""Whether Triton is 3.9 or later, which keeps more in registers."""
+
+FUSED = {"enable_fp_fusion": True}
+"""Said at every launch: Triton 3.9 warns where nobody says, and 3.10 is to do without."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +176,7 @@ BACKWARD: dict[str, dict[str, tuple[Tile, ...]]] = {
         "ieee": (Tile(32, 16, 4, 2, 16, chunk=32, piece=16, alone=32),),
     },
     "sm_90": {
-        "half": (Tile(128, 32, 8, 2, 32),),
+        "half": (Tile(128, 32, 8, 1, 16) if NEW else Tile(128, 32, 8, 2, 32),),
         "split": (Tile(128, 32, 8, 2, 32, chunk=32, piece=64),),
         "tf32": (Tile(64, 32, 4, 2, 32, chunk=32, piece=64),),
         "ieee": (Tile(32, 16, 4, 2, 16, chunk=32, piece=32, alone=32),),

@@ -11,7 +11,7 @@ import torch
 import triton
 from torch import Tensor
 
-from midms.matching.kernels.configs import ALONE, FORWARD, PRECISIONS, Precision, Tile, choose
+from midms.matching.kernels.configs import ALONE, FORWARD, FUSED, PRECISIONS, Precision, Tile, choose
 from midms.matching.kernels.triton_forward import combine_kernel, couple_kernel, masses_kernel
 from midms.matching.kernels.triton_pack import LOG2E, factor, pack, padded_values, units
 from midms.matching.kernels.triton_tuning import tuned
@@ -135,7 +135,7 @@ def _launch(rule: Rule, directions: Sequence[Direction], tile: Tile) -> list[Rea
     couple_kernel[(programs, batches)](
         directions[0].reader, directions[0].source, *sides[0], *sides[-1],
         n, m, batches, shares[0], shares[-1], scale, floor,
-        **constants(rule, width, pieces, tile, biased, len(directions) == 2), num_warps=tile.warps,
+        **constants(rule, width, pieces, tile, biased, len(directions) == 2), num_warps=tile.warps, **FUSED,
     )  # fmt: skip
     return [_combined(part, rule) for part in parts]
 
@@ -156,6 +156,7 @@ def _masses(rule: Rule, directions: Sequence[Direction]) -> list[Read]:
         n, m, batches, splits, scale, floor,
         WIDTH=width, CHUNK=tile.chunk_of(width), PARTS=spec.parts, PRODUCT=spec.product, BIASED=biased,
         FLOORED=rule.floor is not None, ROWS=tile.rows, COLUMNS=tile.columns, STAGES=tile.stages, num_warps=tile.warps,
+        **FUSED,
     )  # fmt: skip
     return [_combined(forth, rule), _combined(back, rule)]
 
@@ -184,6 +185,15 @@ def _combined(parts: Read, rule: Rule) -> Read:
         return Read(*(x[0] if len(x) else x for x in parts))
     whole = _empty(parts.values, (batches, tokens), c, rule)
     combine_kernel[(triton.cdiv(batches * tokens, 32), max(1, triton.cdiv(c, 32)))](
-        *parts, *whole, splits, batches * tokens, c, ARGMAX=rule.argmax, ENTROPY=rule.entropy, ROWS=32, VALUES=32
+        *parts,
+        *whole,
+        splits,
+        batches * tokens,
+        c,
+        ARGMAX=rule.argmax,
+        ENTROPY=rule.entropy,
+        ROWS=32,
+        VALUES=32,
+        **FUSED,
     )
     return whole

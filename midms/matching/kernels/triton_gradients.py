@@ -10,7 +10,7 @@ import torch
 import triton
 from torch import Tensor
 
-from midms.matching.kernels.configs import BACKWARD, Tile, choose
+from midms.matching.kernels.configs import BACKWARD, FUSED, Tile, choose
 from midms.matching.kernels.triton_backward import backward_kernel
 from midms.matching.kernels.triton_couple import Rule, splits_of
 from midms.matching.kernels.triton_pack import LN2, LOG2E, factor, pack, padded_values, units
@@ -188,7 +188,7 @@ def _launch(
         a, b, made[0], n, b.shape[2], batches, splits, *rule.numbers,
         *one[:8], *two[:8], made[2], made[1], start,
         **constants(rule, width, parts, reads, read, tile), FEATURES=features, BIAS=bias, CARRIED=carried,
-        num_warps=tile.warps,
+        num_warps=tile.warps, **FUSED,
     )  # fmt: skip
     d_features, d_bias, d_values = (None if x is None else x[0] if splits == 1 else x.sum(0) for x in made)
     return d_features, d_bias, d_values

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from midms.matching.kernels.configs import ALONE, PRECISIONS, choose
+from midms.matching.kernels.configs import ALONE, FUSED, PRECISIONS, choose
 from midms.matching.kernels.triton_couple import splits_of
 from midms.matching.kernels.triton_pack import pack_features
 from midms.matching.kernels.triton_tiles import chunked_products, products, tile
@@ -144,13 +144,13 @@ def _look(q: Tensor, k: Tensor, count: int, keep: int, precision: str, doubt: Te
     nearest_kernel[(triton.cdiv(n, shape.rows) * splits, b)](
         rows, columns, scores, indices, doubt, n, m, b, splits,
         WIDTH=width, CHUNK=shape.chunk_of(width), PARTS=spec.parts, PRODUCT=spec.product, KEEP=keep,
-        ROWS=shape.rows, COLUMNS=shape.columns, STAGES=shape.stages, num_warps=shape.warps,
+        ROWS=shape.rows, COLUMNS=shape.columns, STAGES=shape.stages, num_warps=shape.warps, **FUSED,
     )  # fmt: skip
     missed = scores.amin(3).amax(2)
     indices = indices.flatten(2).sort(-1).values  # so that of equals the first column comes first
     exact = torch.empty_like(indices, dtype=torch.float32)
     rescore_kernel[(triton.cdiv(n, 32), splits * keep, b)](
-        q, k, indices, exact, n, m, d, splits * keep, PIECE=min(128, triton.next_power_of_2(d)), ROWS=32
+        q, k, indices, exact, n, m, d, splits * keep, PIECE=min(128, triton.next_power_of_2(d)), ROWS=32, **FUSED
     )
     exact, order = exact.sort(dim=-1, descending=True, stable=True)
     return exact[..., :count], indices.gather(-1, order)[..., :count].long(), missed

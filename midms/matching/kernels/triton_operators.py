@@ -8,6 +8,7 @@ import torch
 import triton
 from torch import Tensor
 
+from midms.matching.kernels.configs import FUSED
 from midms.matching.kernels.reference import PARTS, SPLIT_SCALE
 from midms.matching.kernels.triton_cells import check_kernel
 from midms.matching.kernels.triton_pack import pack_units
@@ -65,7 +66,16 @@ def check(forward: Tensor, backward: Tensor, radius: float) -> tuple[Tensor, Ten
     (b, _, h, w), cells = forward.shape, 128
     error, mask = (forward.new_empty(b, 1, h, w, dtype=torch.float32) for _ in range(2))
     check_kernel[(triton.cdiv(h * w, cells), b)](
-        forward.contiguous(), backward.contiguous(), error, mask, h, w, *backward.shape[2:], radius, CELLS=cells
+        forward.contiguous(),
+        backward.contiguous(),
+        error,
+        mask,
+        h,
+        w,
+        *backward.shape[2:],
+        radius,
+        CELLS=cells,
+        **FUSED,
     )
     return error, mask
 

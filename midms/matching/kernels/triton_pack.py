@@ -8,7 +8,7 @@ import torch
 import triton
 from torch import Tensor
 
-from midms.matching.kernels.configs import WHOLE_WIDTH, Precision
+from midms.matching.kernels.configs import FUSED, WHOLE_WIDTH, Precision
 from midms.matching.kernels.reference import SPLIT_SCALE
 from midms.matching.kernels.triton_cells import pack_kernel
 
@@ -51,7 +51,7 @@ def _packed(
         piece = min(64, max(16, triton.next_power_of_2(width)))
         pack_kernel[(triton.cdiv(n, cells), b)](
             x, out, n, d, *x.stride(), b * n * width, eps, by,
-            WIDTH=width, PIECE=piece, PARTS=parts, UNIT=unit, CENTRE=centre, CELLS=cells,
+            WIDTH=width, PIECE=piece, PARTS=parts, UNIT=unit, CENTRE=centre, CELLS=cells, **FUSED,
         )  # fmt: skip
     return out
 
