@@ -8,6 +8,7 @@ asynchronous matrix instructions (HGMMA) and of waits for them.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -37,7 +38,8 @@ TARGETS = {
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
-WIDTH = 256
+WIDTHS = (256, 512)
+"""Of features: a tile that holds whole rows of the first streams those of the second."""
 FLOATS = {"scale", "floor", "eps", "factor", "radius"}
 COUNTS = {"n", "m", "c", "e", "batches", "splits", "u_splits", "carried", "tokens", "cells", "depth", "d", "kept"} | {
     "batch_stride", "cell_stride", "channel_stride", "part", "h", "w", "back_h", "back_w",
@@ -94,25 +96,25 @@ PRECISION = {"half": "fp16", "split": "fp16x3", "tf32": "tf32", "ieee": "ieee"}
 """The most demanding that takes a kind of tile."""
 
 
-def forward(kind: str, tile: Tile) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+def forward(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     rule = Rule(1.0, 0.0, PRECISION[kind], tile.statistics, tile.statistics)
-    yield "couple", couple_kernel, forward_constants(rule, WIDTH, buckets(tile.values), tile, True, True)
+    yield "couple", couple_kernel, forward_constants(rule, width, buckets(tile.values), tile, True, True)
 
 
-def alone(kind: str, tile: Tile) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+def alone(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     spec = PRECISIONS[PRECISION[kind]]
     common = {
-        "WIDTH": WIDTH, "CHUNK": tile.chunk_of(WIDTH), "PARTS": spec.parts, "PRODUCT": spec.product,
+        "WIDTH": width, "CHUNK": tile.chunk_of(width), "PARTS": spec.parts, "PRODUCT": spec.product,
         "ROWS": tile.rows, "COLUMNS": tile.columns, "STAGES": tile.stages,
     }  # fmt: skip
     yield "masses", masses_kernel, common | {"BIASED": True, "FLOORED": True}
     yield "nearest", nearest_kernel, common | {"KEEP": 4}
 
 
-def backward(kind: str, tile: Tile) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+def backward(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     spec = PRECISIONS[PRECISION[kind]]
     common = {
-        "WIDTH": WIDTH, "CHUNK": tile.chunk_of(WIDTH), "PIECE": tile.piece_of(WIDTH), "A_PARTS": spec.parts,
+        "WIDTH": width, "CHUNK": tile.chunk_of(width), "PIECE": tile.piece_of(width), "A_PARTS": spec.parts,
         "B_PARTS": spec.parts, "V_PARTS": spec.value_parts, "PRODUCT": spec.product, "B_BIASED": True, "A_BIASED": True,
         "FLOORED": True, "READ": True, "BIAS": True, "FEATURES": True,
         "ROWS": tile.rows, "COLUMNS": tile.columns, "STAGES": tile.stages,
@@ -136,7 +138,7 @@ def backward(kind: str, tile: Tile) -> Iterator[tuple[str, Any, dict[str, Any]]]
 
 def cells() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """What goes over the cells once; these have one shape everywhere."""
-    yield "pack", pack_kernel, {"WIDTH": WIDTH, "PIECE": 64, "PARTS": 2, "UNIT": True, "CENTRE": True, "CELLS": 32}
+    yield "pack", pack_kernel, {"WIDTH": WIDTHS[0], "PIECE": 64, "PARTS": 2, "UNIT": True, "CENTRE": True, "CELLS": 32}
     yield "combine", combine_kernel, {"ARGMAX": True, "ENTROPY": True, "ROWS": 32, "VALUES": 32}
     yield "rescore", rescore_kernel, {"PIECE": 128, "ROWS": 32}
     yield "check", check_kernel, {"CELLS": 128}
@@ -150,11 +152,13 @@ def main(operation: str, architecture: str, kind: str = "", tile: str = "") -> N
     table, uses = OPERATIONS[operation]
     tiles = {kind: (eval(tile, {"Tile": Tile}),)} if tile else table[architecture]
     for kind, of_kind in tiles.items():
-        for one in of_kind:
-            for use, kernel, constants in uses(kind, one):
-                operand = "fp16" if kind in ("half", "split") else "fp32"
+        operand = "fp16" if kind in ("half", "split") else "fp32"
+        for one, width in itertools.product(of_kind, WIDTHS):
+            if width > WIDTHS[0] and one.chunk:
+                continue
+            for use, kernel, constants in uses(kind, one, width):
                 binary = compiled(kernel, constants, one.warps, operand, architecture)
-                tell(kind, use, str(one), resources(binary, architecture))
+                tell(kind, f"{use}, features of {width}", str(one), resources(binary, architecture))
     if operation == "alone":
         for use, kernel, constants in cells():
             operand = "fp32" if use == "rescore" else "fp16"

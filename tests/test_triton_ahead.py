@@ -50,5 +50,14 @@ def test_the_table_compiles_without_faults(operation: str, architecture: str) ->
 
 
 def test_a_tile_too_large_is_caught() -> None:
-    (row,) = report("forward", "sm_90", "half", "Tile(128, 128, 4, 2, 32)")
-    assert any("spills" in fault for fault in faults(row, "sm_90"))
+    rows = report("forward", "sm_90", "half", "Tile(128, 128, 4, 2, 32)")
+    assert any("spills" in fault for row in rows for fault in faults(row, "sm_90"))
+
+
+def test_what_is_launched_compiles() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, str(HERE / "launches.py"), "sm_90"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=HERE.parent)
+    assert done.returncode == 0, done.stderr
+    kernels = {"couple", "masses", "combine", "backward", "nearest", "rescore", "pack", "check"}
+    assert {name.removesuffix("_kernel") for name in done.stdout.split()} == kernels

@@ -78,7 +78,7 @@ def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precisi
     q, k = _channels_first(q, k)
     (b, _, n), m = q.shape, k.shape[2]
     scores, best = q.new_empty(b, n), torch.empty(b, n, dtype=torch.long, device=q.device)
-    top, home = q.new_full((b, m), -torch.inf), torch.empty(b, m, dtype=torch.long, device=q.device)
+    top, home = q.new_full((b, m), -torch.inf), torch.zeros(b, m, dtype=torch.long, device=q.device)
     for batch, rows in slices(b, n, m, q.device):
         found = products(q, k, batch, rows)
         scores[batch, rows], best[batch, rows] = found.max(-1)

@@ -27,7 +27,7 @@ Gradients = tuple[Tensor | None, ...]
 def slices(batch: int, rows: int, columns: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
     """Whole samples while they fit in `SLICE_ENTRIES`, else some rows of one sample, not too few."""
     entries = SLICE_ENTRIES.get(device.type, SLICE_ENTRIES["cuda"])
-    samples = min(batch, max(1, entries // (rows * columns)))
+    samples = max(1, min(batch, entries // (rows * columns)))
     least = math.isqrt(entries) // 8  # 64 on a CPU: with fewer, reading the columns again and again would cost the most
     height = min(rows, max(1, least, entries // (samples * columns)))
     for sample in range(0, batch, samples):

@@ -93,7 +93,8 @@ class Tile:
 
     def chunk_of(self, width: int) -> int:
         """Features streamed at once, of this padded width."""
-        return min(self.chunk or (width if width <= WHOLE_WIDTH else 64), width)
+        wide = 64 if self.values else 128
+        return min(self.chunk or (width if width <= WHOLE_WIDTH else wide), width)
 
     def piece_of(self, width: int) -> int:
         """Features' gradients made at once, of this padded width."""

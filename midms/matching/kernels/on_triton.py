@@ -93,19 +93,19 @@ def couple_both(
 @torch.no_grad()
 def top_k(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, precision: str) -> Nearest:
     """See `reference.top_k`."""
-    from midms.matching.kernels import triton_nearest
+    from midms.matching.kernels import triton_operators
 
-    return Nearest(*triton_nearest.nearest(q, k, count, _named(precision)))
+    return Nearest(*triton_operators.nearest(q, k, count, _named(precision)))
 
 
 @torch.no_grad()
 def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precision: str) -> Nearest:
     """See `reference.mutual_nearest`."""
-    from midms.matching.kernels import triton_nearest
+    from midms.matching.kernels import triton_operators
 
     named = _named(precision)
-    scores, best = (x[..., 0] for x in triton_nearest.nearest(q, k, 1, named))
-    home = triton_nearest.nearest(k, q, 1, named)[1][..., 0].gather(1, best)
+    scores, best = (x[..., 0] for x in triton_operators.nearest(q, k, 1, named))
+    home = triton_operators.nearest(k, q, 1, named)[1][..., 0].gather(1, best.clamp(min=0))
     return Nearest(scores, best.where(home == torch.arange(q.shape[1], device=q.device), -1))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from midms.matching.kernels.dispatch import run
 from midms.matching.kernels.records import STATISTICS, Carried, Nearest
 from midms.matching.kernels.reference import PARTS
+from midms.matching.kernels.refusals import refuse, refuse_maps, told
 
 
 def couple(
@@ -28,8 +29,8 @@ def couple(
     `reference.couple` says exactly what is computed. Autocast is ignored.
 
     Args:
-        q: rows.
-        k: columns.
+        q: rows, finite, as `unit` makes them.
+        k: columns, likewise.
         v: values of the columns.
         col_bias: added to each column's logits; None for none. A column at -inf takes no part; where all are, the rows
             get zeros and -inf as their logsumexp.
@@ -42,7 +43,7 @@ def couple(
         The values carried to the rows, in `v`'s precision, and the logsumexp, in float32 or better.
 
     Raises:
-        ValueError: the shapes do not fit together, the scale is not positive, or there is no such precision.
+        ValueError: the operands do not fit together, the scale is not positive, or there is no such precision.
         NoImplementation: the one asked for is unknown or objects; it never falls back.
     """
     carried = statistics(q, k, v, col_bias, scale, floor, via, precision, also=())
@@ -77,7 +78,7 @@ def statistics(
         Values, mass and statistics; each but the argmax has gradients.
     """
     v = _none_of(k) if v is None else v
-    _refuse(also, scale, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), col_bias=(col_bias, "b m"))
+    refuse(also, scale, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), col_bias=(col_bias, "b m"))
     bias, barren = _fertile(col_bias)
     return _barren(
         run("couple", via, precision, (q, k, v), q, k, v, bias, scale, floor, tuple(also), precision), barren
@@ -117,7 +118,7 @@ def couple_both(
     """
     v, u = _none_of(k) if v is None else v, _none_of(q) if u is None else u
     biases = {"row_bias": (row_bias, "b n"), "col_bias": (col_bias, "b m")}
-    _refuse(also, scale, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), u=(u, "b n e"), **biases)
+    refuse(also, scale, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), u=(u, "b n e"), **biases)
     (rows, no_row), (columns, no_column) = _fertile(row_bias), _fertile(col_bias)
     both = run(
         "couple_both", via, precision, (q, k, v, u), q, k, v, u, rows, columns, scale, floor, tuple(also), precision
@@ -171,7 +172,7 @@ def top_k(
     Raises:
         ValueError: the shapes do not fit together, or there are not so many columns.
     """
-    _refuse((), 1.0, q=(q, "b n d"), k=(k, "b m d"))
+    refuse((), 1.0, q=(q, "b n d"), k=(k, "b m d"))
     if not 1 <= count <= k.shape[1]:
         raise ValueError(f"count: expected 1 to {k.shape[1]}, the number of columns, got {count}")
     nearest: Nearest = run("top_k", via, precision, (q, k), q, k, count, precision)
@@ -192,7 +193,7 @@ def mutual_nearest(
     Returns:
         [b n] scores of each row's best column, without gradient, and that column or -1.
     """
-    _refuse((), 1.0, q=(q, "b n d"), k=(k, "b m d"))
+    refuse((), 1.0, q=(q, "b n d"), k=(k, "b m d"))
     nearest: Nearest = run("mutual_nearest", via, precision, (q, k), q, k, precision)
     return nearest
 
@@ -210,7 +211,11 @@ def check(
 
     Returns:
         Errors in widths, and the mask in their precision.
+
+    Raises:
+        ValueError: they are no maps of one batch, on one device.
     """
+    refuse_maps(forward, backward)
     error, mask = run("check", via, "auto", (forward, backward), forward, backward, radius)
     return error, mask
 
@@ -231,10 +236,12 @@ def prepare(
         One tensor, or two that add up to the features times `reference.SPLIT_SCALE`.
 
     Raises:
-        ValueError: there is no such precision.
+        ValueError: there is no such precision, or they are no features.
     """
     if precision not in PARTS:
         raise ValueError(f"precision: expected one of {', '.join(PARTS)}, got {precision!r}")
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(f"x: expected features [b d h w], got {told(x)}")
     parts: tuple[Tensor, ...] = run("prepare", via, precision, (x,), x, centre, precision, eps)
     return parts
 
@@ -257,22 +264,3 @@ def _barren(carried: Carried, barren: Tensor | None) -> Carried:
     values, mass, *rest = carried
     blank = [None if x is None else x.masked_fill(barren, 0) for x in rest]
     return Carried(values.masked_fill(barren[..., None], 0), mass.masked_fill(barren, -torch.inf), *blank)  # type: ignore[arg-type]
-
-
-def _refuse(also: Collection[str], scale: float, **operands: tuple[Tensor | None, str]) -> None:
-    """Raise one ValueError for whatever is wrong."""
-    if unknown := [name for name in also if name not in STATISTICS]:
-        raise ValueError(f"also: expected any of {', '.join(STATISTICS)}, got {', '.join(map(repr, unknown))}")
-    if not scale > 0:
-        raise ValueError(f"scale must be positive, got {scale}")
-    sizes: dict[str, int] = {}
-    for x, axes in operands.values():
-        if x is not None and x.ndim == len(axes.split()):
-            sizes |= {axis: size for axis, size in zip(axes.split(), x.shape, strict=True) if axis not in sizes}
-    fits = all(
-        x is None or list(x.shape) == [sizes.get(axis) for axis in axes.split()] for x, axes in operands.values()
-    )
-    if not fits or 0 in (sizes["n"], sizes["m"]):
-        wanted = ", ".join(f"{name} [{axes}]" for name, (_, axes) in operands.items())
-        came = ", ".join(str(None if x is None else list(x.shape)) for x, _ in operands.values())
-        raise ValueError(f"expected {wanted} with n, m > 0, got {came}")

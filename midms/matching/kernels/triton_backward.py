@@ -12,7 +12,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from midms.matching.kernels.triton_tiles import LIFT, LOWEST, carry, chunked_products, dot, products, tile
+from midms.matching.kernels.triton_tiles import COUNTS, LIFT, LOWEST, carry, chunked_products, dot, products, tile
 
 
 @triton.jit
@@ -62,7 +62,7 @@ def _pull(D, V, d_rows, v_rows, n, m, d_part, v_part,
     return total
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 @no_type_check
 def backward_kernel(
     A, B, DA, n, m, batches, splits, scale, floor,

@@ -11,7 +11,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from midms.matching.kernels.triton_tiles import LIFT, LOWEST, carry, chunked_products, products, tile
+from midms.matching.kernels.triton_tiles import COUNTS, LIFT, LOWEST, carry, chunked_products, products, tile
 
 
 @triton.jit
@@ -24,8 +24,8 @@ def _row(
 ):  # fmt: skip
     """One block of rows against one share of the columns; logits are in base 2, `floor` in units of the products."""
     rows = block * ROWS + tl.arange(0, ROWS)
-    q_part, k_part = batches * n * WIDTH, batches * m * WIDTH
-    v_part = batches * m * (VALUES + MORE)
+    batches = batches.to(tl.int64)
+    q_part, k_part, v_part = batches * n * WIDTH, batches * m * WIDTH, batches * m * (VALUES + MORE)
     Q += b * n * WIDTH
     K += b * m * WIDTH
     V += b * m * (VALUES + MORE)
@@ -112,7 +112,7 @@ def _store(Out, Units, out, rows, inside, c, start: tl.constexpr, WIDTH: tl.cons
     tl.store(Out + rows[:, None] * c + values[None], out * units[None], mask=inside[:, None] & shown[None])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 @no_type_check
 def couple_kernel(
     Q, K, V, Units, Bias, Out, Mass, Top, Best, Spread, c,
@@ -144,7 +144,7 @@ def couple_kernel(
     )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 @no_type_check
 def masses_kernel(
     Q, K, RowBias, ColumnBias, Mass, UMass, n, m, batches, splits, scale, floor,
@@ -207,7 +207,7 @@ def masses_kernel(
     tl.store(Mass + at, tl.where(total > 0, top + tl.log2(total), float("-inf")), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 @no_type_check
 def combine_kernel(
     Out, Mass, Top, Best, Spread, Whole, WholeMass, WholeTop, WholeBest, WholeSpread, splits, tokens, c,

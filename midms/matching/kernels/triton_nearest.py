@@ -12,7 +12,7 @@ from torch import Tensor
 from midms.matching.kernels.configs import ALONE, FUSED, PRECISIONS, choose
 from midms.matching.kernels.triton_couple import splits_of
 from midms.matching.kernels.triton_pack import pack_features
-from midms.matching.kernels.triton_tiles import chunked_products, products, tile
+from midms.matching.kernels.triton_tiles import COUNTS, chunked_products, products, tile
 
 SPARE = 3
 """Columns kept beyond those asked for, so that near ties do not call for a second look."""
@@ -35,7 +35,7 @@ def _enter(s, columns, score, index, slots):
     return tl.where(columns[None] == where[:, None], float("-inf"), s), score, index
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 @no_type_check
 def nearest_kernel(
     Q, K, Score, Index, Doubt, n, m, batches, splits,
@@ -109,7 +109,7 @@ def rescore_kernel(Q, K, Index, Score, n, m, d, kept, PIECE: tl.constexpr, ROWS:
     tl.store(Score + at, tl.where(there, total, float("-inf")), mask=inside)
 
 
-def nearest(q: Tensor, k: Tensor, count: int, precision: str) -> tuple[Tensor, Tensor]:
+def best_columns(q: Tensor, k: Tensor, count: int, precision: str) -> tuple[Tensor, Tensor]:
     """[b n count] float32 products and columns, best first, the first of equals.
 
     A first look's products are off by at most |q - q'| |k| + |q'| |k - k'|, where q', k' are rounded. If the last of

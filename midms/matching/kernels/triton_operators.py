@@ -1,4 +1,4 @@
-"""`prepare` and `check` as operators of torch."""
+"""`prepare`, `check` and what `top_k` rests on as operators of torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from midms.matching.kernels.configs import FUSED
 from midms.matching.kernels.reference import PARTS, SPLIT_SCALE
 from midms.matching.kernels.triton_cells import check_kernel
+from midms.matching.kernels.triton_nearest import best_columns
 from midms.matching.kernels.triton_pack import pack_units
 
 
@@ -84,3 +85,18 @@ def check(forward: Tensor, backward: Tensor, radius: float) -> tuple[Tensor, Ten
 def _(forward: Tensor, backward: Tensor, radius: float) -> tuple[Tensor, Tensor]:
     like = forward[:, :1].float()
     return torch.empty_like(like), torch.empty_like(like)
+
+
+@torch.library.custom_op(
+    "midms::nearest", mutates_args=(), schema="(Tensor q, Tensor k, int count, str precision) -> (Tensor, Tensor)"
+)
+def nearest(q: Tensor, k: Tensor, count: int, precision: str) -> tuple[Tensor, Tensor]:
+    """See `triton_nearest.best_columns`."""
+    scores, columns = best_columns(q, k, count, precision)
+    return scores.contiguous(), columns.contiguous()
+
+
+@nearest.register_fake
+def _(q: Tensor, k: Tensor, count: int, precision: str) -> tuple[Tensor, Tensor]:
+    shape = (*q.shape[:2], count)
+    return q.new_empty(shape, dtype=torch.float32), q.new_empty(shape, dtype=torch.long)

@@ -18,6 +18,10 @@ INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET", "0") == "1")
 LOWEST = tl.constexpr(-1e30)
 """Below every logit but those of a column that takes no part."""
 
+COUNTS = ("n", "m", "c", "e", "batches", "splits", "u_splits", "carried", "tokens")
+"""Arguments that stay arguments when they are 1, which Triton would make constants: kernels convert and exchange them.
+So what is launched is what is compiled ahead of time."""
+
 LIFT = tl.constexpr(12.0)
 """Weights are exp2(logit - maximum + LIFT), so that float16 holds small ones with all its digits."""
 
