@@ -166,6 +166,24 @@ def test_nearest_are_those_of_a_full_sort(via: str, sizes: tuple[int, int, int],
     np.testing.assert_allclose(pairs.scores, products.max(-1), atol=1e-6)
 
 
+@every_other
+def test_a_row_that_is_not_finite_changes_no_other(via: str, tiny_slices: None) -> None:
+    q, k = (x.detach().float() for x in operands(4, 1, 30, 20, 8, 1, 1)[:2])
+    without = mutual_nearest(q[:, :29], k, via).indices
+    q[:, 29] = torch.nan
+    with_it = mutual_nearest(q, k, via).indices[:, :29]
+    assert torch.equal(with_it, mutual_nearest(q, k, via).indices[:, :29])
+    assert torch.all((with_it == without) | (with_it == -1))
+
+
+@every_implementation
+def test_an_empty_batch_gives_an_empty_batch(via: str) -> None:
+    q, k, v, u, row, column = (x.detach() for x in operands(4, 0, 3, 5, 8, 2, 1))
+    rows, columns = couple_both(q, k, v, u, row, column, 20.0, via=via, also=STATISTICS)
+    assert rows.values.shape == (0, 3, 2) and columns.values.shape == (0, 5, 1) and rows.mass.shape == (0, 3)
+    assert top_k(q, k, 2, via).indices.shape == (0, 3, 2) and mutual_nearest(q, k, via).indices.shape == (0, 3)
+
+
 @every_implementation
 def test_the_first_of_equals_is_the_best(via: str, tiny_slices: None) -> None:
     same = torch.full((1, 40, 4), 0.5)

@@ -64,6 +64,13 @@ def test_floors_and_biases(floor: float | None, biased: bool) -> None:
     agree(inputs, "fp16x3", 20.0, floor)
 
 
+def test_a_product_that_is_the_floor_has_its_gradient() -> None:
+    inputs: list[Tensor | None] = list(operands(22, 1, 9, 12, 16, 3, 2))
+    assert inputs[0] is not None
+    inputs[0][:, :4] = 0
+    agree(inputs, "fp16x3", 20.0, 0.0)
+
+
 @pytest.mark.parametrize(
     "sizes",
     [

@@ -75,25 +75,48 @@ def test_more_near_ties_than_are_kept_are_looked_at_again() -> None:
     assert torch.equal(got.indices[0, 0].cpu(), order.argsort()[:2])
 
 
+def test_nearest_are_compiled_through(unchecked: None) -> None:
+    q, k, *_ = (x.float().to(DEVICE) for x in operands(20, 2, 9, 30, 16, 1, 1))
+
+    def found(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        best = top_k(q, k, 3, "triton")
+        return best.scores * 2, best.indices, mutual_nearest(q, k, "triton").indices
+
+    compiled = torch.compile(found, fullgraph=True, backend="aot_eager")(q, k)
+    for one, two in zip(compiled, found(q, k), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_row_that_is_not_finite_is_nobodys_nearest() -> None:
+    q, k, *_ = (x.float().to(DEVICE) for x in operands(21, 1, 9, 30, 16, 1, 1))
+    without = mutual_nearest(q[:, :8], k, "triton").indices
+    q[:, 8] = torch.nan
+    mutual = mutual_nearest(q, k, "triton").indices
+    assert torch.equal(mutual[:, :8], without) and mutual[0, 8] == -1
+
+
 def test_of_equals_the_first_is_nearest() -> None:
     same = torch.full((1, 60, 16), 0.25, device=DEVICE)
     assert torch.equal(top_k(same[:, :3], same, 4, "triton").indices.cpu(), torch.arange(4).expand(1, 3, 4))
 
 
 @every_precision
-def test_masses_both_ways(precision: str) -> None:
+@pytest.mark.parametrize("biased", [False, True])
+def test_masses_both_ways(precision: str, biased: bool) -> None:
     """As symmetric Sinkhorn takes them, from one product; gradients by the envelope theorem."""
     q, k, _, _, row, column = operands(16, 2, 37, 50, 24, 0, 0)
     row[:, 3:9] = -torch.inf
     column[:, 40:] = -torch.inf
+    given = [q, k, row, column] if biased else [q, k]
 
     def both(inputs: list[Tensor], via: str, precision: str) -> list[Tensor]:
         leaves = [x.requires_grad_() for x in inputs]
-        rows, columns = logsumexp_both(*leaves, 20.0, None, via, precision)
+        biases = leaves[2:] or [None, None]
+        rows, columns = logsumexp_both(*leaves[:2], *biases, 20.0, None, via, precision)
         return [rows, columns, *torch.autograd.grad(rows.square().mean() + columns.sum(), leaves)]
 
-    exact = both([q, k, row, column], "reference", "auto")
-    got = both([x.float().detach().to(DEVICE) for x in (q, k, row, column)], "triton", precision)
+    exact = both(given, "reference", "auto")
+    got = both([x.float().detach().to(DEVICE) for x in given], "triton", precision)
     for ours, theirs in zip(got, exact, strict=True):
         off = (ours.double().cpu() - theirs).abs().max().item()
         assert off <= allowed(precision, 20.0) * theirs.abs().max().item()

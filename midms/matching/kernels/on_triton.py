@@ -42,6 +42,7 @@ def objections(operation: str, *operands: Tensor, precision: str) -> list[str]:
     return reasons
 
 
+@torch.compiler.assume_constant_result
 def _on_cpu() -> list[str]:
     if os.environ.get("TRITON_INTERPRET") != "1":
         return ["tensors are on cpu"]

@@ -134,7 +134,9 @@ def prepare(
 def _products(q: Tensor, k: Tensor, scale: float, floor: float | None) -> Tensor:
     precise = torch.promote_types(q.dtype, torch.float32)
     products = q.to(precise) @ k.to(precise).mT
-    return scale * (products if floor is None else products.clamp(min=floor))
+    if floor is not None:  # a product that is the floor has a gradient; whether clamp gives it depends on torch
+        products = torch.where(products < floor, floor, products)
+    return scale * products
 
 
 def _read(logits: Tensor, values: Tensor, bias: Tensor | None, also: Collection[str]) -> Carried:
