@@ -76,7 +76,7 @@ def nearest_kernel(
             s = products(q, q_low, k, k_low, tl.zeros([ROWS, COLUMNS], tl.float32), PARTS, PARTS, PRODUCT)
         else:
             s = chunked_products(Q, K, rows, columns, n, m, q_part, k_part, WIDTH, CHUNK, PARTS, PARTS, PRODUCT, STAGES)
-        s = tl.where((columns < m)[None] & (s == s), s, float("-inf"))
+        s = tl.where((columns < m)[None], s, float("-inf"))
         if KEEP <= 8:
             for _ in tl.static_range(KEEP):
                 s, score, index = _enter(s, columns, score, index, slots)
