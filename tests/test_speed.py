@@ -15,6 +15,7 @@ from midms import build
 from midms.diffusion.autoencoders.vq import VQ
 from midms.diffusion.denoisers import Unconditional
 from midms.networks.speed import PROCESSORS, Unavailable, use_attention, use_channels_last, use_compiled
+from midms.networks.winograd import use_winograd
 from midms.types import Context, Level
 
 SINGLE = {"rtol": 0, "atol": 1e-6}  # the eager attention of diffusers has its softmax in float32
@@ -112,7 +113,7 @@ def test_channels_last_and_compiled_are_the_same_numbers(denoiser: Unconditional
 @pytest.mark.usefixtures("unchecked")
 def test_what_would_change_nothing_is_refused(denoiser: Unconditional) -> None:
     run, plain = build("midm-faces"), nn.Conv2d(1, 1, 1)
-    for use in (use_channels_last, use_compiled, lambda *modules: use_attention("eager", *modules)):
+    for use in (use_channels_last, use_compiled, use_winograd, lambda *modules: use_attention("eager", *modules)):
         with pytest.raises(Unavailable, match=r"expected networks, got Matching.*Diffusion; those of a .* are \*run"):
             use(run)  # type: ignore[arg-type, operator]
         with pytest.raises(Unavailable, match=r"nothing to change: no \w+ of \w+ in no networks"):

@@ -40,7 +40,7 @@ def use_attention(name: str, *modules: nn.Module) -> None:
     """
     if name not in PROCESSORS:
         raise Unavailable(unknown("attention", name, PROCESSORS))
-    found = _inside(modules, load("diffusers.models.attention_processor", "Attention"))
+    found = inside(modules, load("diffusers.models.attention_processor", "Attention"))
     if name == "xformers":
         for weight in {(w.device, w.dtype): w for inner in found for w in inner.to_q.parameters()}.values():
             _try_xformers(weight)
@@ -54,7 +54,7 @@ def use_channels_last(*modules: nn.Module) -> None:
     Raises:
         Unavailable: no networks are given.
     """
-    _inside(modules, nn.Module)
+    inside(modules, nn.Module)
     for module in modules:
         nn.Module.to(module, memory_format=torch.channels_last)
 
@@ -69,12 +69,20 @@ def use_compiled(*modules: nn.Module, backend: str | Callable[..., Any] = "induc
     Raises:
         Unavailable: nothing given has such a network.
     """
-    for inner in _inside(modules, load("diffusers.models.unets.unet_2d", "UNet2DModel")):
+    for inner in inside(modules, load("diffusers.models.unets.unet_2d", "UNet2DModel")):
         inner.compile(backend=backend)
 
 
-def _inside(modules: Sequence[nn.Module], kind: type) -> list[Any]:
-    """What is of a kind in some networks, at least one."""
+def inside(modules: Sequence[nn.Module], kind: type) -> list[Any]:
+    """What is of a kind in some networks.
+
+    Args:
+        modules: the networks.
+        kind: what is looked for.
+
+    Raises:
+        Unavailable: they are no networks, or there is none in them.
+    """
     strange = [type(module).__name__ for module in modules if not isinstance(module, nn.Module)]
     if strange:
         raise Unavailable(f"expected networks, got {', '.join(strange)}; those of a composition are *run.modules()")

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.networks.speed import inside
+
 FEWEST = 64
 """Tiles from which it pays to read a filter that is larger, and has fewer multiplications."""
 HELD = 128
@@ -58,11 +60,13 @@ def use_winograd(*modules: nn.Module) -> None:
 
     Args:
         *modules: are changed; their parameters and the names of these stay.
+
+    Raises:
+        Unavailable: nothing given has a convolution.
     """
-    for module in modules:
-        for inner in module.modules():
-            if type(inner) is nn.Conv2d and _eligible(inner):
-                inner.__class__ = WinogradConv2d
+    for inner in inside(modules, nn.Conv2d):
+        if type(inner) is nn.Conv2d and _eligible(inner):
+            inner.__class__ = WinogradConv2d
 
 
 def _eligible(layer: nn.Conv2d) -> bool:
