@@ -1,98 +1,84 @@
 """B1 to B9, B12 and B13: the kernels against their peers on one GPU, each figure behind its gate.
 
-Run by `python -m benchmarks.hotpath --device cuda`, which `benchmarks/gpu.sh` does after the tests. A peer that is not
-installed, or fails, is listed with its reason. With `TRITON_INTERPRET=1` it runs at tiny sizes on a CPU: a proof of the
-script.
+    benchmarks/gpu.sh [--out FILE]
+
+which runs this after the quickest tests. A peer that is not installed, fails, crashes or hangs is a row with the
+reason; so is what there was no time for. The results file is whole after every row, and says if that was the last.
 """
 
 from __future__ import annotations
 
-import datetime
+import argparse
+import json
+import signal
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+from benchmarks.results import RESULTS, command, write_json
 
-from benchmarks import gpu_cases, gpu_points
-from benchmarks.gate import too_wrong
-from benchmarks.gpu_cases import Case
-from benchmarks.measure import MIB, extra_memory, seconds, versions
-from benchmarks.results import RESULTS, command, machine, write_json
-
-PACKAGES = ("triton", "xformers", "flash-sinkhorn", "geomloss", "pykeops", "kornia", "midms")
-BUDGET = 0.3
+CHILD = (sys.executable, "-m", "benchmarks.gpu_rows")
 
 
-def measure_all(
-    out: Path | None, sides: list[int], width: int, seed: int, device: str = "cuda", batches: Sequence[int] = (1, 16)
-) -> dict[str, Any]:
-    """Measure every case at every side, write the results file.
+def main() -> None:
+    """Measure, write the results file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=400.0, help="no row is begun later")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu with TRITON_INTERPRET=1")
+    parser.add_argument("--side", type=int, default=64, help="of the smallest square grid; others are 2 and 4 times it")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--width", type=int, default=256, help="of the features")
+    parser.add_argument("--out", type=Path, help="default: results/kernels-<card>-<day>.json")
+    args = parser.parse_args()
+    asked = {"side": args.side, "batch": args.batch, "width": args.width, "device": args.device}
+    measure_all(args.out, args.seconds, asked, CHILD)
+
+
+def measure_all(out: Path | None, limit: float, asked: dict[str, Any], child: Sequence[str]) -> None:
+    """Have all rows measured in another process, and in a new one after each that dies; write the file after each row.
 
     Args:
         out: where to; None for a name of the card and the day.
-        sides: of the square grids.
-        width: of the features.
-        seed: of the inputs.
-        device: "cpu" to prove it with the interpreter.
-        batches: of the smallest grid; one match of the others.
-
-    Returns:
-        What was written.
+        limit: seconds after which no row is begun.
+        asked: side, batch, width and device.
+        child: command of the process, see `gpu_rows`.
     """
-    origin = machine() | {
-        "command": command("gpu"),
-        "seed": seed,
-        "width": width,
-    }
-    origin["versions"] |= versions(*PACKAGES)
-    gemm = gemm_rate(device)
-    rows: list[dict[str, Any]] = []
-    for case in cases(sides, width, seed, device, batches):
-        rows.append(measure(case, device))
-        if "TFLOP/s" in rows[-1]:
-            rows[-1]["share of GEMM"] = rows[-1]["TFLOP/s"] / gemm
-        print(rows[-1], file=sys.stderr, flush=True)
-    card = origin["hardware"].replace(" ", "-").lower()
-    path = out or RESULTS / f"kernels-{card}-{datetime.date.today().isoformat()}.json"
-    results = origin | {"GEMM TFLOP/s": gemm, "rows": rows}
-    write_json(path, results)
-    return results
+    results: dict[str, Any] = {"command": command("gpu"), "seed": 0, **asked, "finished": False, "rows": []}
+    rows, until = results["rows"], time.time() + limit
+    while not results["finished"]:
+        done = len(rows)
+        asks = json.dumps(asked | {"done": done, "until": until})
+        coming: dict[str, Any] | None = None
+        with subprocess.Popen([*child, asks], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for event in map(json.loads, process.stdout):
+                results = event.get("origin", {}) | results
+                results["finished"], coming = "finished" in event, event.get("next")
+                if "row" in event:
+                    rows.append(event["row"])
+                    _save(out, results)
+        if coming is not None:
+            rows.append(coming | {"missing": _death(process.returncode)})
+            _save(out, results)
+        elif len(rows) == done and not results["finished"]:
+            raise RuntimeError(f"{' '.join(child)}: ended with {process.returncode} before its next row")
+    _save(out, results)
 
 
-def cases(sides: list[int], width: int, seed: int, device: str, batches: Sequence[int]) -> Iterator[Case]:
-    """All of them, from the smallest grid to the largest."""
-    for side in sides:
-        for batch in batches if side == min(sides) else (1,):
-            yield from gpu_cases.cases(side, batch, width, seed, device)
-        yield from gpu_points.cases(side, width, seed, device)
+def _save(out: Path | None, results: dict[str, Any]) -> None:
+    card = results["hardware"].replace(" ", "-").lower()
+    write_json(out or RESULTS / f"kernels-{card}-{results['date'][:10]}.json", results)
+    print(results["rows"][-1], file=sys.stderr, flush=True)
 
 
-def measure(case: Case, device: str) -> dict[str, Any]:
-    """A row: errors, and if they are within bounds, time, memory and rate."""
-    row: dict[str, Any] = {"id": case.id, "what": case.what, "size": case.size, "peer": case.peer}
-    try:
-        row |= case.check(case.run())
-        if wrong := too_wrong(row, case.allowed):
-            return row | {"red": wrong}
-        row["extra MB"] = extra_memory(case.run, device) / MIB
-        row["ms"] = 1000 * seconds(case.run, device, BUDGET)
-    except Exception as problem:  # a peer's failure is a finding, whatever it raises
-        return row | {"missing": f"{type(problem).__name__}: {problem}".splitlines()[0][:160]}
-    if case.flops:
-        row["TFLOP/s"] = case.flops / row["ms"] / 1e9
-    return row
+def _death(code: int) -> str:
+    if code == -signal.SIGALRM:
+        return "given up: it took too long"
+    return f"its process died of {signal.Signals(-code).name}" if code < 0 else f"its process ended with {code}"
 
 
-def gemm_rate(device: str) -> float:
-    """TFLOP/s of a square product in half precision, what the card can do in this run."""
-    n = 8192 if device == "cuda" else 128
-    a = torch.randn(n, n, device=device, dtype=torch.bfloat16)
-
-    def run() -> Tensor:
-        return a @ a
-
-    run()
-    return 2 * n**3 / seconds(run, device, BUDGET) / 1e12
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,9 @@
 """The hot path of a match against its peers: time, error and memory, each figure behind a check that it is right.
 
     python -m benchmarks.hotpath --device cpu
-    python -m benchmarks.hotpath --device cuda      (see benchmarks/gpu.sh)
 
-Writes `benchmarks/results/kernels-<device>.json`; `python -m benchmarks.kernels_page` makes `docs/kernels.md` of it.
+Writes `benchmarks/results/kernels-cpu.json`; `python -m benchmarks.kernels_page` makes `docs/kernels.md` of it. What a
+GPU can do is measured by `benchmarks/gpu.sh`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gate import errors, gradient_error, too_wrong
-from benchmarks.measure import MIB, Inputs, extra_memory, inputs, seconds, versions
+from benchmarks.measure import MIB, Inputs, inputs, one_run, seconds, versions
 from benchmarks.peers import Peer, gradients, peers
 from benchmarks.results import RESULTS, command, machine, write_json
 
@@ -31,7 +30,7 @@ PACKAGES = ("torch", "triton", "pykeops", "midms")
 def main() -> None:
     """Measure, write the results file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--device", choices=["cpu"], default="cpu", help="for a GPU see benchmarks/gpu.sh")
     parser.add_argument("--sides", type=int, nargs="+", default=[32, 64, 128, 256], help="of the square grids")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--width", type=int, default=256, help="of the features")
@@ -40,11 +39,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    if args.device == "cuda":
-        from benchmarks.gpu import measure_all
-
-        measure_all(args.out, args.sides, args.width, args.seed)
-        return
     rows: list[dict[str, Any]] = []
     origin = machine() | {
         "command": command("hotpath"),
@@ -82,11 +76,10 @@ def measure(name: str, peer: Peer, x: Inputs, trains: bool, budget: float, devic
     found.clear()
     if wrong := too_wrong(row):
         return row | {"red": wrong}
-    start = time.perf_counter()
-    row["extra MB"] = extra_memory(run, device) / MIB
-    once = time.perf_counter() - start
+    memory, once = one_run(run, device)
+    row["extra MB"] = memory / MIB
     found.clear()
-    row["ms"] = 1000 * (once if once > budget else seconds(run, device, budget))
+    row["ms"] = 1000 * (once if once > budget else seconds(run, budget))
     return row
 
 

@@ -93,20 +93,41 @@ def _table(rows: list[Row]) -> str:
 
 
 def _gpu(results: dict[str, Any]) -> str:
+    rows, ends = results["rows"], "" if results["finished"] else f" Cut off after {len(results['rows'])} rows."
+    gemm, copy = (_best(rows, what, rate) for what, rate in (("square product", "TFLOP/s"), ("copy", "GB/s")))
     lines = [
-        f"{_origin(results)} Square product in half precision: {results['GEMM TFLOP/s']:.0f} TFLOP/s.\n",
-        "| | what | size | who | ms | extra MB | TFLOP/s | errors |",
-        "|---|---|---|---|---|---|---|---|",
+        f"{_origin(results)} Command: `{results['command']}`.{ends} Times are the medians of bursts, and "
+        "multiples of the first of midms's in the same benchmark; rates are also given as shares of a square product's "
+        "in half precision, and of a copy's, in this run.\n",
+        "| | what | size | who | ms | times midms's | extra MB | TFLOP/s | GB/s | errors | timed by |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in results["rows"]:
+    for row in rows:
         head = f"| {row['id']} | {row['what']} | {row['size']} | {row['peer']} |"
         if problem := row.get("missing") or row.get("red"):
-            lines.append(f"{head} {problem} | | | |")
+            lines.append(f"{head} {problem.replace('|', '/')} | | | | | | |")
             continue
         wrong = ", ".join(f"{name} {value:.0e}" for name, value in row.items() if "error" in name or "differ" in name)
-        rate = f"{row['TFLOP/s']:.0f}" if "TFLOP/s" in row else "-"
-        lines.append(f"{head} {row['ms']:.3f} | {row['extra MB']:.0f} | {rate} | {wrong} |")
+        memory = f"{row['extra MB']:.0f}" if "extra MB" in row else "-"
+        rates = f"{_rate(row, 'TFLOP/s', gemm)} | {_rate(row, 'GB/s', copy)}"
+        times = f"{row['ms']:.4f} | {_times(row, rows)}"
+        lines.append(f"{head} {times} | {memory} | {rates} | {wrong} | {row['timed by']} |")
     return "\n".join(lines)
+
+
+def _best(rows: list[Row], what: str, rate: str) -> float | None:
+    return max((row[rate] for row in rows if row["what"] == what and rate in row), default=None)
+
+
+def _rate(row: Row, rate: str, most: float | None) -> str:
+    share = "" if most is None else f" ({row.get(rate, 0) / most:.2f})"
+    return f"{row[rate]:.0f}{share}" if rate in row else "-"
+
+
+def _times(row: Row, rows: list[Row]) -> str:
+    alike = [other for other in rows if all(other[name] == row[name] for name in ("id", "what", "size"))]
+    ours = next((other["ms"] for other in alike if other["peer"].startswith("midms") and "ms" in other), None)
+    return "-" if ours is None else f"{row['ms'] / ours:.2f}"
 
 
 def _precision(results: dict[str, Any]) -> str:

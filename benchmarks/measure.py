@@ -57,40 +57,36 @@ def inputs(
     return Inputs(q.to(device), k.to(device), torch.cat([fields[:, :4], labels.to(fields)], 1).to(device))
 
 
-def seconds(run: Callable[[], object], device: str, budget: float = 5.0, most: int = 20) -> float:
-    """The median of as many runs as the budget allows, at least one; the caller has warmed up."""
+def seconds(run: Callable[[], object], budget: float = 5.0, most: int = 20) -> float:
+    """On a CPU, the median of as many runs as the budget allows, at least one; the caller has warmed up."""
     times: list[float] = []
     while not times or (len(times) < most and sum(times) + times[-1] < budget):
-        times.append(_seconds(run, device))
+        times.append(_seconds(run))
     return statistics.median(times)
 
 
-def _seconds(run: Callable[[], object], device: str) -> float:
-    if device == "cpu":
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begin.record()
-    run()
-    end.record()
-    torch.cuda.synchronize()
-    return begin.elapsed_time(end) / 1000
-
-
-def extra_memory(run: Callable[[], object], device: str) -> int:
-    """Bytes at the peak of a run beyond those held before it: of the process on a CPU, of the allocator on a GPU."""
+def one_run(run: Callable[[], object], device: str) -> tuple[int, float]:
+    """Bytes at its peak beyond those held before it, of the process on a CPU, of the allocator on a GPU; seconds."""
     gc.collect()
     if device != "cpu":
+        torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        run()
-        return torch.cuda.max_memory_allocated() - before
+        took = _seconds(run, device)
+        return torch.cuda.max_memory_allocated() - before, took
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     before = _resident("VmRSS")
+    took = _seconds(run)
+    return _resident("VmHWM") - before, took
+
+
+def _seconds(run: Callable[[], object], device: str = "cpu") -> float:
+    start = time.perf_counter()
     run()
-    return _resident("VmHWM") - before
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def _resident(kind: str) -> int:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from benchmarks import released_match as released
 from benchmarks.measure import Inputs
-from midms.flow import return_error
 from midms.matching.correlation import Correlation
+from midms.matching.kernels import check
 from midms.matching.match import tokens
 from midms.matching.unit import unit
 from midms.types import cells
@@ -63,8 +63,7 @@ def ours(via: str, precision: str = "auto") -> Callable[[Inputs], Outcome]:
     """`FactoredMatch.both`: the values and the coordinates forth, the coordinates back, in one pass."""
 
     def run(x: Inputs) -> Outcome:
-        match = Correlation(released.TEMPERATURE, 0.0, via)(x.q, x.k)
-        match = type(match)(**vars(match) | {"precision": precision})
+        match = Correlation(released.TEMPERATURE, 0.0, via, precision)(x.q, x.k)
         values, start = with_coordinates(x)
         carried, backward = match.both(values, start)
         return _checked(carried, backward)
@@ -130,10 +129,9 @@ def with_coordinates(x: Inputs) -> tuple[Tensor, Tensor]:
 
 def _checked(carried: Tensor, backward: Tensor) -> Outcome:
     forward = carried[:, -2:]
-    error = return_error(forward.detach(), backward.detach())
-    return Outcome(carried[:, :-2], forward, backward, (error < RADIUS).to(error.dtype))
+    return Outcome(carried[:, :-2], forward, backward, check(forward.detach(), backward.detach(), RADIUS)[1])
 
 
 def _in_cells(place: Tensor) -> Tensor:
-    sides = place.new_tensor([place.shape[-1] - 1, place.shape[-2] - 1]).view(1, 2, 1, 1)
-    return (place + 1) / 2 * sides
+    h, w = place.shape[-2:]
+    return torch.stack([(place[:, 0] + 1) / 2 * (w - 1), (place[:, 1] + 1) / 2 * (h - 1)], 1)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from benchmarks import gpu, gpu_points, kernels_page, precision
+from benchmarks import kernels_page, precision
 from benchmarks import released_match as released
 from benchmarks.gate import too_wrong
 from benchmarks.hotpath import measure
@@ -79,21 +79,6 @@ def test_the_wrong_get_no_figure() -> None:
         row = measure("right", Peer(released_path), x, trains, 0, "cpu")
         assert "red" not in row and row["ms"] > 0
     assert too_wrong({"value error": float("nan")})
-
-
-def test_the_script_for_a_gpu_runs_interpreted(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, interpreted: None
-) -> None:
-    monkeypatch.setattr(torch, "compile", lambda run, **_: run)
-    monkeypatch.setitem(sys.modules, "pykeops", None)
-    monkeypatch.setattr(gpu, "BUDGET", 0)
-    monkeypatch.setattr(gpu_points, "ITERATIONS", 3)
-    rows = gpu.measure_all(tmp_path / "gpu.json", [4], 16, 0, "cpu", (1,))["rows"]
-    assert {row["id"] for row in rows} == {"B1", "B3", "B4", "B5", "B7", "B8", "B9", "B12", "B13"}
-    ours = [row for row in rows if row["peer"].startswith("midms")]
-    assert len(ours) >= 12 and not any("missing" in row for row in ours)
-    assert json.loads((tmp_path / "gpu.json").read_text())["rows"] == rows
-    assert all(("ms" in row) + ("red" in row) + ("missing" in row) == 1 for row in rows)
 
 
 @pytest.mark.filterwarnings("ignore:bf16 keeps 8 bits")

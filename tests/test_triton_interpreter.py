@@ -50,7 +50,7 @@ def agree(inputs: list[Tensor | None], precision: str, scale: float, floor: floa
 
 
 @every_precision
-@pytest.mark.parametrize("also", [(), STATISTICS])
+@pytest.mark.parametrize("also", [pytest.param((), marks=pytest.mark.gpu), STATISTICS])
 def test_both_directions(precision: str, also: tuple[str, ...]) -> None:
     agree(list(operands(0, 2, 37, 50, 24, 5, 3)), precision, 50.0, 0.0, also)
 
@@ -86,6 +86,7 @@ def test_sizes(sizes: tuple[int, ...]) -> None:
     agree(list(operands(2, *sizes)), "fp16x3", 20.0, 0.0)
 
 
+@pytest.mark.gpu
 def test_many_programs_share_the_columns() -> None:
     agree(list(operands(3, 1, 3, 300, 16, 2, 2)), "ieee", 50.0, None, STATISTICS)
 
@@ -141,6 +142,7 @@ def test_values_and_gradients_of_any_magnitude() -> None:
     assert torch.equal(small * 2.0**40, large * 2.0**-40) and small.abs().max() > 0
 
 
+@pytest.mark.gpu
 def test_the_same_twice() -> None:
     inputs = [x.float().to(DEVICE) for x in operands(7, 1, 40, 90, 16, 3, 3)]
     more = {"scale": 50.0, "floor": 0.0, "via": "triton", "precision": "fp16"}

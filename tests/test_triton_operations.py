@@ -14,6 +14,7 @@ from midms.matching.kernels.configs import Tile
 pytestmark = pytest.mark.usefixtures("interpreted")
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["ieee", "fp16x3", "bf16"])
 @pytest.mark.parametrize("centre", [False, True])
 def test_features_are_prepared(precision: str, centre: bool) -> None:
@@ -35,6 +36,7 @@ def test_features_are_prepared(precision: str, centre: bool) -> None:
     torch.testing.assert_close(d_ours.cpu(), d_theirs, rtol=1e-4, atol=1e-4 * d_theirs.abs().max().item())
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("size", [(1, 1, 1, 1), (2, 5, 9, 7), (1, 30, 20, 11)])
 def test_the_check(size: tuple[int, ...]) -> None:
     b, h, w, other = size
@@ -96,11 +98,13 @@ def test_a_row_that_is_not_finite_is_nobodys_nearest() -> None:
     assert torch.equal(mutual[:, :8], without) and mutual[0, 8] == -1
 
 
+@pytest.mark.gpu
 def test_of_equals_the_first_is_nearest() -> None:
     same = torch.full((1, 60, 16), 0.25, device=DEVICE)
     assert torch.equal(top_k(same[:, :3], same, 4, "triton").indices.cpu(), torch.arange(4).expand(1, 3, 4))
 
 
+@pytest.mark.gpu
 @every_precision
 @pytest.mark.parametrize("biased", [False, True])
 def test_masses_both_ways(precision: str, biased: bool) -> None:
