@@ -2,10 +2,11 @@
 # On a machine with a GPU: the quickest telling tests first, then the benchmarks in what is left of LIMIT seconds; no
 # figure after a failed test. A row that is being measured when the time is up gets half a minute more at most.
 #   benchmarks/gpu.sh [--out FILE]
+# It needs torch, triton, pytest-xdist, jaxtyping, timm and einops; of peers, what is to be compared with.
 set -eu
 cd "$(dirname "$0")/.."
-PYTHON=${PYTHON:-python}
+PYTHON=${PYTHON:-python3}
 LIMIT=${LIMIT:-480}
-timeout 150 "$PYTHON" -m pytest -q -x -n 4 -m gpu tests/test_triton_interpreter.py tests/test_triton_operations.py
+timeout 150 "$PYTHON" -m pytest -o addopts= -q -x -n 4 -m gpu tests/test_triton_interpreter.py tests/test_triton_operations.py
 "$PYTHON" -m benchmarks.gpu --seconds $((LIMIT - SECONDS)) "$@"
 "$PYTHON" -m benchmarks.kernels_page

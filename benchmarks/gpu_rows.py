@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import math
 import os
+import platform
 import signal
 import sys
 import time
@@ -23,9 +25,20 @@ from benchmarks.gpu_clock import timing
 from benchmarks.gpu_matches import directions, matches, trainings
 from benchmarks.gpu_points import neighbours, transports
 from benchmarks.measure import MIB, one_run, seconds, versions
-from benchmarks.results import machine
 
-PACKAGES = ("triton", "xformers", "flash-attn-4", "flash-sinkhorn", "geomloss", "pykeops", "ott-jax", "kornia", "midms")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "triton",
+    "xformers",
+    "flash-attn-4",
+    "flash-sinkhorn",
+    "geomloss",
+    "pykeops",
+    "ott-jax",
+    "kornia",
+    "midms",
+)
 BUDGET, SLOW, LONGEST = 0.3, 1.0, 90
 """Seconds: for the times of a row; from which a run is not repeated; after which a row, all included, is given up."""
 Section = tuple[Callable[[int, int, int, str], Iterator[Case]], int, int]
@@ -88,6 +101,15 @@ def _time(case: Case, device: str, once: float) -> dict[str, Any]:
     return timing(case, once, BUDGET)
 
 
+def _origin() -> dict[str, Any]:
+    """As `results.machine`, without what a machine that only measures need not have."""
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "versions": versions(*PACKAGES) | {"python": platform.python_version(), "CUDA": torch.version.cuda or "none"},
+        "hardware": torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU",
+    }
+
+
 def _fail(problem: Exception) -> None:
     raise problem
 
@@ -105,7 +127,7 @@ def main() -> None:
         def tell(**event: Any) -> None:
             print(json.dumps(event), file=events, flush=True)
 
-        tell(origin=machine() | {"versions": machine()["versions"] | versions(*PACKAGES)})
+        tell(origin=_origin())
         for case in islice(cases(asked["side"], asked["batch"], asked["width"], asked["device"]), asked["done"], None):
             left = asked["until"] - time.time()
             if left <= 0:
