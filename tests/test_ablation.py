@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from midms import Spec, ablate, build, cli, register
 from midms.ablation.ledger import Ledger, LedgerError
@@ -141,6 +142,43 @@ def test_other_weights_are_other_runs(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no folder"):
         ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=tmp_path / "nowhere")
     assert len(lines(out)) == 3
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_changed_part_is_another_run(tmp_path: Path) -> None:
+    """By its code and what is around it, also where a part names it; the same again is the same run."""
+
+    def found(scale: float) -> float:
+        @register("matcher", "mine")
+        class Mine(Correlation):
+            def __call__(self, query: Any, key: Any) -> Any:
+                return super().__call__(query, key * scale if scale else key.flip(-1))
+
+        return float(ablate("midm-faces", {"matcher": ["mine"]}, pairs=1, out=tmp_path).records[0]["figures"]["PSNR"])
+
+    first, changed = found(1.0), found(0.0)
+    assert changed < first - 1 and len(lines(tmp_path)) == 2
+    assert found(1.0) == first and len(lines(tmp_path)) == 2
+
+
+def test_objects_are_told_apart_by_their_state(tmp_path: Path) -> None:
+    class Flipping(nn.Module):
+        def __init__(self, flip: bool) -> None:
+            super().__init__()
+            self.register_buffer("flip", torch.tensor(flip))
+
+        def forward(self, query: Any, key: Any) -> Any:
+            return Correlation()(query, key.flip(-1) if self.flip else key)
+
+    def found() -> list[float]:
+        vary = {"matcher": [Flipping(False), Flipping(True)]}
+        records = ablate("midm-faces", vary, pairs=1, out=tmp_path).records
+        assert len({record["run"]["matcher"] for record in records}) == 2, "the table tells them apart"
+        return [record["figures"]["PSNR"] for record in records]
+
+    first, second = found()
+    assert second < first - 1
+    assert found() == [first, second] and len(lines(tmp_path)) == 2
 
 
 def test_values_are_read_as_they_are_typed() -> None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from midms.ablation.identity import fingerprint
 from midms.ablation.report import called, table, write
-from midms.ablation.run import Setting, fingerprint, perform
+from midms.ablation.run import Setting, perform
 from midms.conversion import find
 from midms.data.faces import SPLITS
 from midms.mistakes import Mistake

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 import traceback
 import warnings
@@ -17,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from midms.ablation.identity import digest, package
 from midms.ablation.ledger import Ledger
 from midms.ablation.vary import OWN, Vary, check, combinations, spelled
 from midms.compose import BuildError, build
@@ -32,8 +31,6 @@ from midms.training.trainer import machine
 BATCH = 20
 EACH = ("PSNR", "first PSNR", "first PCK@0.05")
 """Figures that are kept pair by pair."""
-KEPT = (".safetensors", ".bin", ".json")
-"""Endings of what a folder of weights is read from."""
 SHOWN = 6
 """Pairs that the contact sheet shows."""
 
@@ -100,20 +97,9 @@ def perform(
     return [known[name] for _, name in wanted]
 
 
-def fingerprint(weights: str | Path | None) -> str | None:
-    """Tells weights apart: a digest of a folder's files of settings and weights; what is no folder is its own name."""
-    if weights is None or not Path(weights).is_dir():
-        return None if weights is None else str(weights)
-    digest = hashlib.sha256()
-    for file in sorted(file for file in Path(weights).rglob("*") if file.suffix in KEPT):
-        digest.update(f"{file.relative_to(weights)} ".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
-
-
 def identity(setting: Setting, combination: dict[str, Any]) -> str:
-    """A name for a run: the same setting and combination have the same."""
-    text = json.dumps([setting.told(), {slot: spelled(value) for slot, value in combination.items()}], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """A name for a run: the same setting and combination, of the same code, have the same."""
+    return digest([package(), setting.told(), dict(sorted(combination.items()))])
 
 
 def measured(

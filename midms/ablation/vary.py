@@ -8,6 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
+from midms.ablation.identity import digest
 from midms.catalog import KINDS
 from midms.compose import LOOP
 from midms.mistakes import Mistake
@@ -84,8 +87,10 @@ def combinations(vary: Vary) -> list[dict[str, Any]]:
 
 
 def spelled(value: Any) -> str:
-    """A value as one would type it."""
+    """A value as one would type it; an object that does not show what it is by its type and a digest."""
     if isinstance(value, Spec):
         inside = ", ".join(f"{name}={argument!r}" for name, argument in value.arguments.items())
         return f"{value.name}({inside})" if inside else value.name
+    if isinstance(value, nn.Module) or " at 0x" in repr(value):
+        return f"{type(value).__name__}#{digest(value)[:6]}"
     return value if isinstance(value, str) else repr(value)
