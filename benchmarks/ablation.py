@@ -154,7 +154,7 @@ def trimmed(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     once = {_rest(record): record for record in records if record["run"].get("rematch") == "()" and "each" in record}
     kept = []
     for record in records:
-        kept.append({name: record[name] for name in ("run", "figures", "refused", "error") if name in record})
+        kept.append({name: record[name] for name in ("run", "figures", "notes", "refused", "error") if name in record})
         if "each" in record:
             kept[-1] |= {"behind": difference(best[0], record), "quarters": quarters(record)}
         if "each" in record and _rest(record) in once:

@@ -121,6 +121,30 @@ def test_a_combination_that_cannot_be_composed_is_no_failure(tmp_path: Path) -> 
     assert "Not composed:\n- rematch=(7,) sampler=heun(timesteps=(700, 350)):" in found.table()
 
 
+def test_weights_that_nobody_trained_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    vary = ["--vary", "denoiser=preset", "--vary", "denoiser=unconditional,preset"]
+    assert cli.main(["ablate", *vary, "--pairs", "1", "--out", str(tmp_path)]) == 0
+    told, note = capsys.readouterr(), "denoiser=unconditional: the preset's weights are not for the denoiser given"
+    assert len(lines(tmp_path)) == 2 and "| 1 | `preset` |" in told.out, "both options count, a value is one run"
+    assert "| 2* | `unconditional` |" in told.out and f"* Mind:\n- {note}" in told.out and f"note: {note}" in told.err
+    shutil.rmtree(tmp_path / "pictures")
+    assert cli.main(["ablate", *vary, "--pairs", "1", "--out", str(tmp_path)]) == 0, "a table needs no pictures"
+
+
+def test_a_pair_without_a_result_is_a_failure(tmp_path: Path) -> None:
+    autoencoder = build("midm-faces").autoencoder
+    decode = autoencoder.decode
+    autoencoder.decode = lambda latent: decode(latent).index_fill(0, torch.tensor([1]), float("nan"))  # type: ignore[method-assign]
+    (failure,) = ablate("midm-faces", {"autoencoder": [autoencoder]}, pairs=2, out=tmp_path).failures
+    assert "PSNR is not finite in 1 of 2 pairs" in failure
+
+
+def test_nothing_measured_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["ablate", "--vary", "rematch=(7,)", "--pairs", "1", "--out", str(tmp_path)]) == 1
+    written = capsys.readouterr().out.splitlines()[-1].partition(": ")[2].split(", ")
+    assert set(written) == {file.name for file in tmp_path.iterdir()}
+
+
 def test_other_weights_are_other_runs(tmp_path: Path) -> None:
     """Told apart by what is in the folder, wherever it lies; the shipped ones are nobody's copy."""
     mine, copy, out = tmp_path / "mine", tmp_path / "copy", tmp_path / "out"
@@ -189,6 +213,9 @@ def test_values_are_read_as_they_are_typed() -> None:
     assert parse("sampler=ddim(timesteps=(700, 350), eta=1.0),heun") == (
         "sampler", [Spec("ddim", timesteps=(700, 350), eta=1.0), "heun"],
     )  # fmt: skip
+    assert parse("sampler=ddim(eta=1.0, timesteps=(700,350)),heun") == (
+        "sampler", [Spec("ddim", eta=1.0, timesteps=(700, 350)), "heun"],
+    )  # fmt: skip
     assert parse("refiner=None,preset") == ("refiner", [None, "preset"])
     assert parse("edit=blend,replace") == ("edit", ["blend", "replace"])
 
@@ -198,6 +225,7 @@ def test_values_are_read_as_they_are_typed() -> None:
     [
         ("matcher", VaryError, "expected SLOT=VALUE"),
         ("macher=nearest", VaryError, "no slot is called 'macher'. Did you mean 'matcher'"),
+        ("size=64,96", VaryError, "size cannot be varied"),
         ("matcher=neares", UnknownName, "Did you mean 'nearest'"),
         ("matcher=correlation(temp=1)", BadArguments, "temperature"),
         ("matcher=correlation(0.1)", VaryError, "cannot read"),

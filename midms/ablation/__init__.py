@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from midms.ablation.identity import fingerprint
-from midms.ablation.report import called, table, write
+from midms.ablation.report import listed, table, write
 from midms.ablation.run import Setting, perform
 from midms.conversion import find
 from midms.data.faces import SPLITS
@@ -35,7 +35,8 @@ class Ablation:
 
     Attributes:
         records: one a combination, in the order of the cross product: `run`, slot to value; `figures`, means over the
-            pairs; `each`, figures pair by pair; or `refused`, why it cannot be composed, or `error`, why it failed.
+            pairs; `each`, figures pair by pair; or `refused`, why it cannot be composed, or `error`, why it failed; and
+            `notes`, what to mind.
         out: folder of the ledger, the table, the plot and the contact sheet.
     """
 
@@ -49,7 +50,12 @@ class Ablation:
     @property
     def failures(self) -> tuple[str, ...]:
         """The combinations that failed, and why; not those that cannot be composed."""
-        return tuple(f"{called(record)}: {record['error']}" for record in self.records if "error" in record)
+        return listed(self.records, "error")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The combinations of which there is something to know, such as weights that are not trained, and what."""
+        return listed(self.records, "notes")
 
 
 def ablate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,18 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
     lines = [["", *slots, *COLUMNS], ["---"] * (1 + len(slots) + len(COLUMNS))]
     for place, record in enumerate(ranked(records), 1):
         figures = [f"{record['figures'][name]:.{digits}f}" for name, digits in COLUMNS.items()]
-        lines.append([str(place), *(f"`{record['run'][slot]}`" for slot in slots), *figures])
+        mark = "*" if "notes" in record else ""
+        lines.append([f"{place}{mark}", *(f"`{record['run'][slot]}`" for slot in slots), *figures])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    for kind, title in (("refused", "Not composed"), ("error", "Failed")):
-        told = [f"- {called(record)}: {record[kind]}" for record in records if kind in record]
-        text += f"\n\n{title}:\n" + "\n".join(told) if told else ""
+    for kind, title in (("notes", "* Mind"), ("refused", "Not composed"), ("error", "Failed")):
+        text += f"\n\n{title}:\n" + "\n".join(told) if (told := [f"- {line}" for line in listed(records, kind)]) else ""
     return text
+
+
+def listed(records: Sequence[Mapping[str, Any]], kind: str) -> tuple[str, ...]:
+    """The combinations that have "notes", "refused" or "error", and what it says."""
+    having = [(record, record[kind]) for record in records if kind in record]
+    return tuple(f"{called(record)}: {'; '.join([said] if isinstance(said, str) else said)}" for record, said in having)
 
 
 def called(record: Mapping[str, Any]) -> str:
@@ -70,7 +77,8 @@ def sheet(setting: Setting, records: Sequence[Mapping[str, Any]], pictures: Path
     ]
     count = len(rows[0]) - 1
     for place, record in enumerate(ranked(records), 1):
-        with Image.open(pictures / f"{record['id']}.png") as strip:
+        ones = [note("lost", SIDE)] * count
+        with contextlib.suppress(FileNotFoundError), Image.open(pictures / f"{record['id']}.png") as strip:
             side = strip.height
             ones = [strip.crop((i * side, 0, (i + 1) * side, side)) for i in range(count)]
         rows.append([note("\n".join([f"{place}.", *record["run"].values()]), SIDE), *ones])
@@ -78,8 +86,11 @@ def sheet(setting: Setting, records: Sequence[Mapping[str, Any]], pictures: Path
 
 
 def write(setting: Setting, records: Sequence[Mapping[str, Any]], out: Path) -> None:
-    """`table.md`, `plot.png` and `sheet.png` in the folder."""
+    """`table.md` in the folder; `plot.png` and `sheet.png` if there are figures, else there are none."""
     with whole(out / "table.md") as part:
         part.write_text(table(records) + "\n")
     if ranked(records):
         save({out / "plot.png": plot(records), out / "sheet.png": sheet(setting, records, out / "pictures")})
+    else:
+        for name in ("plot.png", "sheet.png"):
+            (out / name).unlink(missing_ok=True)

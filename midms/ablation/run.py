@@ -31,6 +31,8 @@ from midms.training.trainer import machine
 BATCH = 20
 EACH = ("PSNR", "first PSNR", "first PCK@0.05")
 """Figures that are kept pair by pair."""
+ALWAYS = ("PSNR", "SSIM", "first PSNR")
+"""Figures that every pair has; others need cells that both pictures show."""
 SHOWN = 6
 """Pairs that the contact sheet shows."""
 
@@ -81,20 +83,23 @@ def perform(
         progress: whether to show a bar.
     """
     check(vary)
+    quiet = None if progress else True
     ledger = Ledger(out / "runs.jsonl")
     with ledger.held():
-        wanted = [(combination, identity(setting, combination)) for combination in combinations(vary)]
+        wanted = {identity(setting, combination): combination for combination in combinations(vary)}
         known = {record["id"]: record for record in ledger.read()}
-        missing = [pair for pair in wanted if "error" in known.get(pair[1], {"error": ""})]
-        batches = list(setting.batches()) if missing else []
-        with tqdm(total=len(missing) * len(batches), unit="batch", disable=None if progress else True) as bar:
-            for combination, name in missing:
+        missing = [name for name in wanted if "error" in known.get(name, {"error": ""})]
+        drawn = tqdm(setting.batches(), "faces", -(-setting.pairs // BATCH), unit="batch", disable=quiet, leave=False)
+        batches = list(drawn) if missing else []
+        with tqdm(total=len(missing) * len(batches), unit="batch", disable=quiet) as bar:
+            for name in missing:
+                combination = wanted[name]
                 bar.set_description(" ".join(spelled(value) for value in combination.values()))
                 began, strip = time.monotonic(), out / "pictures" / f"{name}.png"
                 record = measured(setting, combination, weights, batches, strip, bar.update)
                 ledger.add({"id": name} | record | {"seconds": round(time.monotonic() - began, 2)})
         known = {record["id"]: record for record in ledger.read()}
-    return [known[name] for _, name in wanted]
+    return [known[name] for name in wanted]
 
 
 def identity(setting: Setting, combination: dict[str, Any]) -> str:
@@ -113,6 +118,7 @@ def measured(
     """The record of one run; what goes wrong is recorded.
 
     A combination that `build` refuses, because its parts do not go together, has "refused"; one that fails has "error".
+    What a user should know, such as that weights are not trained, is under "notes".
     """
     record: dict[str, Any] = {
         "run": {slot: spelled(value) for slot, value in combination.items()}, **setting.told(), **machine(),
@@ -124,6 +130,7 @@ def measured(
     except BuildError as error:
         advance(len(batches))
         return record | {"refused": str(error).partition(": ")[2]}
+    record |= {"notes": list(run.notes)} if run.notes else {}
     try:
         return record | figures(run.to(setting.device), setting, batches, strip, advance)
     except Exception as error:  # whatever a part raises, the others are still to be measured
@@ -159,8 +166,10 @@ def figures(
         advance(1)
     whole_set = {name: torch.cat(values) for name, values in collected.items()}
     trust, right = whole_set.pop("_trust"), whole_set.pop("_right")
-    if not all(values.isfinite().any() for values in whole_set.values()):
-        raise ArithmeticError("the result holds numbers that are not finite")
+    for name, values in whole_set.items():
+        bad = int((~values.isfinite()).sum())
+        if bad == len(values) or (bad and name in ALWAYS):
+            raise ArithmeticError(f"{name} is not finite in {bad} of {len(values)} pairs")
     save_strip(shown, strip)
     return {
         "figures": {name: values.nanmean().item() for name, values in whole_set.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import nn
 
 from midms.ablation.identity import digest
 from midms.catalog import KINDS
-from midms.compose import LOOP
+from midms.compose import POLICY
 from midms.mistakes import Mistake
 from midms.presets import Spec
 from midms.registry import unknown
@@ -39,9 +38,18 @@ def parse(text: str) -> tuple[str, list[Any]]:
     slot, equals, values = text.partition("=")
     if not equals or not values:
         raise VaryError(f"vary {text!r}: expected SLOT=VALUE,VALUE such as matcher=correlation,nearest")
-    found = [_value(slot, piece.strip()) for piece in re.split(r",(?![^(\[{]*[)\]}])", values)]
+    found = [_value(slot, piece.strip()) for piece in _pieces(values)]
     check({slot: found})
     return slot, found
+
+
+def _pieces(values: str) -> list[str]:
+    """What is between the commas that are in no bracket."""
+    depth, cuts = 0, [-1]
+    for i, letter in enumerate(values):
+        depth += (letter in "([{") - (letter in ")]}")
+        cuts += [i] if letter == "," and depth == 0 else []
+    return [values[a + 1 : b] for a, b in itertools.pairwise([*cuts, len(values)])]
 
 
 def _value(slot: str, text: str) -> Any:
@@ -69,8 +77,10 @@ def check(vary: Vary) -> None:
         BadArguments: a part does not take such arguments.
     """
     for slot, values in vary.items():
-        if slot not in SLOTS and slot not in LOOP:
-            raise VaryError(unknown("slot", slot, [*SLOTS, *LOOP]))
+        if slot == "size":
+            raise VaryError("size cannot be varied: faces are drawn at one size, that of --size or size=")
+        if slot not in SLOTS and slot not in POLICY:
+            raise VaryError(unknown("slot", slot, [*SLOTS, *POLICY]))
         for value in values:
             if slot in SLOTS and value != OWN and isinstance(value, str | Spec):
                 spec = Spec(value) if isinstance(value, str) else value

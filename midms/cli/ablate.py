@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from midms.cli.options import Commands, command, complain, composition, device, whole
 
@@ -18,7 +19,8 @@ def add(commands: Commands) -> None:
         _ablate,
         "measure every combination of some parts on faces, where the exact answer is known",
         "Writes a line a combination to DIR/runs.jsonl, then DIR/table.md, plot.png and sheet.png. Run again, it goes"
-        " on where it was stopped. Leaves with 1 if a combination failed; those that cannot be composed are listed.",
+        " on where it was stopped. Leaves with 1 if a combination failed or none has figures;"
+        " those that cannot be composed are listed.",
     )
     one.add_argument(
         "--vary",
@@ -26,23 +28,26 @@ def add(commands: Commands) -> None:
         required=True,
         metavar="SLOT=A,B",
         help="a slot or loop setting and its values: matcher=preset,nearest, confidence=cycle(radius=0.1),always,"
-        " rematch=(),(0,1); given several times, all combinations",
+        " rematch=(),(0,1); of several slots, all combinations",
     )
     one.add_argument("--pairs", type=whole(1), default=100, metavar="N", help="of faces (default 100)")
     one.add_argument("--split", default="test", metavar="S", help="test, hard or validation (default test)")
     one.add_argument("--size", type=whole(64, 256), metavar="N", help="pixels a side (default: the preset's)")
     one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the noise (default 0)")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="resumes if it was begun")
-    composition(one)
+    composition(one, saved=False)
 
 
 def _ablate(args: argparse.Namespace) -> int:
     from midms.ablation import ablate
     from midms.ablation.vary import parse
 
+    vary: dict[str, list[Any]] = {}
+    for slot, values in map(parse, args.vary):
+        vary.setdefault(slot, []).extend(values)
     found = ablate(
         args.preset,
-        dict(parse(text) for text in args.vary),
+        vary,
         out=args.out,
         pairs=args.pairs,
         split=args.split,
@@ -52,7 +57,10 @@ def _ablate(args: argparse.Namespace) -> int:
         weights=args.weights,
     )
     print(found.table())
-    print(f"\nwritten to {args.out}: runs.jsonl, table.md, plot.png, sheet.png")
+    measured = any("figures" in record for record in found.records)
+    print(f"\nwritten to {args.out}: runs.jsonl, table.md{', plot.png, sheet.png' if measured else ''}")
+    for note in found.notes:
+        complain(f"note: {note}")
     for failure in found.failures:
         complain(f"failed: {failure}")
-    return FAILED if found.failures else 0
+    return FAILED if found.failures or not measured else 0

@@ -50,13 +50,14 @@ def command(
     return added
 
 
-def composition(added: argparse.ArgumentParser) -> None:
-    """The options that `composed` reads."""
+def composition(added: argparse.ArgumentParser, saved: bool = True) -> None:
+    """The options that `composed` reads; `saved` is whether a composition may be one that was saved."""
     added.add_argument(
         "--preset",
         default="midm-faces",
         metavar="P",
-        help="see `midms list preset` (default midm-faces); or a folder that run.save_pretrained wrote",
+        help="see `midms list preset` (default midm-faces)"
+        + ("; or a folder that run.save_pretrained wrote" if saved else ""),
     )
     added.add_argument(
         "--weights",
