@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,22 @@ BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]]
         lambda g: {"exemplar": [g["exemplar"]] * 2, "regions": [g["condition"][:, :1]]},
         "regions has 1 masks, expected one for each of 2 exemplars",
     ),
+    "a region beyond 1": (
+        lambda g: {"exemplar": [g["exemplar"]], "regions": [1 + g["condition"][:, :1].round()]},
+        r"regions\[0\] goes from 1 to 2, expected numbers in \[0, 1\]",
+    ),
+    "a region below 0": (
+        lambda g: {"exemplar": [g["exemplar"]], "regions": [0.5 - g["condition"][:, :1].round()]},
+        r"regions\[0\] goes from -0.5 to 0.5, expected numbers in \[0, 1\]",
+    ),
+    "a region of another size": (
+        lambda g: {"exemplar": [g["exemplar"]], "regions": [g["condition"][:, :1, 4:]]},
+        r"regions\[0\] is \(12, 24\) pixels, expected the condition's \(16, 24\)",
+    ),
+    "a region that is no number": (
+        lambda g: {"exemplar": [g["exemplar"]], "regions": [g["condition"][:, :1] / 0]},
+        r"regions\[0\] holds numbers that are not finite",
+    ),
     "an integer": (lambda g: {"generator": 3}, "generator must be a torch.Generator or a callable, got 3"),
     "draws": (
         lambda g: {"generator": lambda shape: torch.zeros(1)},
@@ -92,6 +109,20 @@ def test_settings_are_checked_together() -> None:
         ValueError, match=r"rematch must be a tuple of levels, got \[0\]; edit .*; look .*; guid.*; style"
     ):
         Run().replace(rematch=[0], edit="blnd", look=0, guidance=-1, style=2)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        *[("style", value, "a number between 0 and 1") for value in ("a", None, True, float("nan"))],
+        *[("guidance", value, "a finite number from 0 on") for value in ("x", None, float("inf"), float("nan"))],
+        ("rematch", (True,), "a tuple of levels"),
+    ],
+)
+def test_settings_of_another_kind_are_named(setting: str, value: object, expected: str) -> None:
+    with pytest.raises(ValueError, match=f"^{setting} must be {expected}, got {re.escape(repr(value))}$"):
+        Policy(**{setting: value})  # type: ignore[arg-type]
 
 
 def test_moving_and_describing() -> None:

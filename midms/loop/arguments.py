@@ -32,7 +32,7 @@ def exemplars(
         condition: map.
         exemplar: a batch of pictures, or one for each of several exemplars.
         exemplar_condition: as many maps, or None.
-        regions: a mask [b 1 Y X] for each of several exemplars, or None.
+        regions: a mask [b 1 Y X] in [0, 1] for each of several exemplars, or None.
         channels: that maps must have.
         stride: that sides must be divisible by.
 
@@ -58,6 +58,15 @@ def exemplars(
         raise ValueError(f"regions has {len(regions)} masks, expected one for each of {len(pictures)} exemplars")
     for i, region in enumerate(regions or ()):
         check(f"regions[{i}]", region, 1, 1, condition)
+        if region.shape[-2:] != condition.shape[-2:]:
+            raise ValueError(
+                f"regions[{i}] is {tuple(region.shape[-2:])} pixels, "
+                f"expected the condition's {tuple(condition.shape[-2:])}"
+            )
+        if not 0 <= region.amin() <= region.amax() <= 1:
+            raise ValueError(
+                f"regions[{i}] goes from {region.amin():.3g} to {region.amax():.3g}, expected numbers in [0, 1]"
+            )
     return [precise(picture) for picture in pictures], [drawn if drawn is None else precise(drawn) for drawn in maps]
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -48,15 +51,15 @@ class Policy:
 
     def __post_init__(self) -> None:
         wrong = []
-        if not isinstance(self.rematch, tuple) or not all(isinstance(index, int) for index in self.rematch):
+        if not isinstance(self.rematch, tuple) or not all(type(index) is int for index in self.rematch):
             wrong.append(f"rematch must be a tuple of levels, got {self.rematch!r}")
         for name, known in (("edit", EDITS), ("look", LOOKS)):
             if getattr(self, name) not in known:
                 wrong.append(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        if not self.guidance >= 0:
-            wrong.append(f"guidance must not be negative, got {self.guidance!r}")
-        if not 0 <= self.style <= 1:
-            wrong.append(f"style must be between 0 and 1, got {self.style!r}")
+        if not (_number(self.guidance) and 0 <= self.guidance < math.inf):
+            wrong.append(f"guidance must be a finite number from 0 on, got {self.guidance!r}")
+        if not (_number(self.style) and 0 <= self.style <= 1):
+            wrong.append(f"style must be a number between 0 and 1, got {self.style!r}")
         if wrong:
             raise ValueError("; ".join(wrong))
 
@@ -89,6 +92,10 @@ class Policy:
         if self.edit == "guide":
             return dataclasses.replace(step, x0=step.x0 + uphill(step.x0, judge, self.guidance))
         return dataclasses.replace(step, x0=trust.blend(warp, step.x0) if self.edit == "blend" else warp)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def uphill(
