@@ -29,6 +29,7 @@ FOREIGN = {
     "CMStochasticIterative": "takes something else than eps and x",
     "UnCLIP": "takes something else than eps and x",
     "KDPM2Discrete": "asks between its levels",
+    "Helios": r"it fails on its own timesteps with KeyError\(None\)",
     "DDIMInverse": "has no attribute 'scale_noise'",
 }
 
@@ -125,6 +126,9 @@ def test_names_are_those_of_diffusers(capsys: pytest.CaptureFixture[str]) -> Non
     assert "solver_order" in capsys.readouterr().out
     with pytest.raises(UnknownName, match=r"no scheduler of diffusers .* Did you mean 'UniPCMultistepScheduler'"):
         SAMPLERS.create("diffusers:UniPCMultistep", steps=3)
+    with pytest.raises(UnknownName, match=r"'ScoreSdeVpScheduler'\. Did you mean 'ScoreSdeVeScheduler'") as caught:
+        SAMPLERS.create("diffusers:ScoreSdeVpScheduler", steps=3)  # which diffusers lists, and has not
+    assert str(caught.value).count("ScoreSdeVp") == 1
     with pytest.raises(BadArguments, match="Did you mean 'solver_order'"):
         sampler("UniPCMultistep", steps=3, solverorder=2)
     with pytest.raises(UnknownName, match="diffusers:<Scheduler>"):

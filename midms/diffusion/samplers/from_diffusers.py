@@ -43,9 +43,10 @@ def named(scheduler: str) -> Callable[..., Scheduler]:
         UnknownName: diffusers has no such scheduler.
     """
     schedulers = importlib.import_module("diffusers.schedulers")
-    names = sorted({name for name in dir(schedulers) if name.endswith("Scheduler")})
-    kind = getattr(schedulers, scheduler, None) if scheduler in names else None
+    kind = getattr(schedulers, scheduler, None) if scheduler.endswith("Scheduler") else None
     if kind is None:
+        listed = {name for name in dir(schedulers) if name.endswith("Scheduler")}
+        names = sorted(name for name in listed if hasattr(schedulers, name))  # it lists some that it has no more
         raise UnknownName(unknown("scheduler of diffusers", scheduler, names))
 
     def make(
@@ -106,7 +107,10 @@ class Scheduler:
             for name, value in (("levels", levels), ("_start", start), ("_scales", scales)):
                 object.__setattr__(self, name, value)
             sound = self._sound()
-        except (TypeError, AttributeError, LookupError, ImportError, RuntimeError) as error:
+        except LookupError as error:
+            why = f"it fails on its own timesteps with {error!r}"
+            raise ValueError(f"{self.kind.__name__} cannot be a sampler: {why}") from error
+        except (TypeError, AttributeError, ImportError, RuntimeError) as error:
             raise ValueError(f"{self.kind.__name__} cannot be a sampler: {error}") from error
         if not sound:
             raise ValueError(f"{self.kind.__name__} cannot be a sampler: it takes something else than eps and x")
