@@ -116,7 +116,7 @@ def _noted(wrong: list[str], slot: str) -> Iterator[None]:
     """Mistakes go on the list."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, ImportError, RuntimeError) as error:
+    except (ValueError, TypeError, LookupError, ImportError, RuntimeError, OSError) as error:
         wrong.append(f"{slot}: {error}")
 
 

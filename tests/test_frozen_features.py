@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import vgg16, vgg19
 
 from midms import Spec, build
+from midms.compose import BuildError
 from midms.matching.features.diffusion import DiffusionFeatures
 from midms.matching.features.fusion import FusionFeatures
 from midms.matching.features.pyramid import PyramidFeatures
@@ -118,6 +121,23 @@ def test_diffusion_features_read_a_folder_of_diffusers(tmp_path: Path) -> None:
     torch.testing.assert_close(read.exemplar(z, c).again, made.exemplar(z, c).again)
     with pytest.raises(ValueError, match=r"blocks must be out of 0 to 1, got \(2,\)"):
         DiffusionFeatures(blocks=(2,))
+
+
+def test_networks_that_are_none_for_the_diffusion_features_are_refused(tmp_path: Path) -> None:
+    conditional = UNet2DConditionModel(
+        block_out_channels=(8, 8), down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+        layers_per_block=1, norm_num_groups=4, cross_attention_dim=8,
+    )  # fmt: skip
+    for network, why in (
+        (conditional, "a UNet2DModel of diffusers or a folder of one, got UNet2DConditionModel"),
+        (UNet2DConditionModel, "a UNet2DModel of diffusers or a folder of one, got UNet2DConditionModel"),
+        (str(tmp_path / "none"), f"a folder of a UNet2DModel, there is no config.json in {tmp_path / 'none'}"),
+    ):
+        with pytest.raises(BuildError, match=f"features: network must be {re.escape(why)}$"):
+            build("midm-faces", features=Spec("diffusion", network=network))
+    (tmp_path / "config.json").write_text("{}")  # and no weights
+    with pytest.raises(BuildError, match=r"features: .*diffusion_pytorch_model"):
+        build("midm-faces", features=Spec("diffusion", network=str(tmp_path)))
 
 
 def test_fusions_cosine_is_the_weighted_mean_of_cosines() -> None:

@@ -32,8 +32,8 @@ class DiffusionFeatures(nn.Module):
         draws: over how many draws of noise activations are averaged.
 
     Raises:
-        ValueError: the network has no such block, or the noise is not in [0, 1).
-        OSError: there is no network in the folder.
+        ValueError: the network is no `UNet2DModel`, or there is none in the folder; it has no such block; the noise is
+            not in [0, 1).
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class DiffusionFeatures(nn.Module):
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         if isinstance(network, str | Path):
+            if not Path(network, "config.json").is_file():
+                raise ValueError(f"network must be a folder of a UNet2DModel, there is no config.json in {network}")
             network = UNet2DModel.from_pretrained(network, local_files_only=True)
         if network is None:
             down, up = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")
@@ -57,6 +59,9 @@ class DiffusionFeatures(nn.Module):
                 in_channels=latent_channels, out_channels=latent_channels, layers_per_block=1,
                 block_out_channels=(32, 64), down_block_types=down, up_block_types=up, norm_num_groups=8,
             )  # fmt: skip
+        if not isinstance(network, UNet2DModel):
+            given = network.__name__ if isinstance(network, type) else type(network).__name__
+            raise ValueError(f"network must be a UNet2DModel of diffusers or a folder of one, got {given}")
         if not 0 <= noise < 1:
             raise ValueError(f"noise must be at least 0 and below 1, got {noise}")
         if not blocks or not all(0 <= block < len(network.up_blocks) for block in blocks):
