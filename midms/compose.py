@@ -98,12 +98,12 @@ def compose(
         with _noted(wrong, slot):
             parts[slot] = _make(slot, spec)
     wrong += disagreements(parts)
-    if {"matcher", "confidence"} <= parts.keys():
-        wrong += unanswered(parts["matcher"], parts["confidence"])
     loop, policy = recipe.loop | {key: changes[key] for key in LOOP if key in changes}, Policy()
     settings = {key: loop.pop(key) for key in POLICY if key in loop}
     with _noted(wrong, "loop"):
         policy = Policy(**settings)
+    if {"matcher", "confidence"} <= parts.keys():
+        wrong += unanswered(parts["matcher"], parts["confidence"], policy)
     wrong += [f"loop: {mistake}" for mistake in impossible(parts, policy.rematch, loop["size"])]
     if wrong:
         raise BuildError(call, wrong)

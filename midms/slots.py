@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from midms.protocols import (
     Autoencoder,
@@ -15,10 +15,15 @@ from midms.protocols import (
     ConfidenceEstimator,
     Denoiser,
     FeatureExtractor,
+    Match,
     Matcher,
     Sampler,
     Unanswered,
 )
+from midms.types import Level, Step
+
+if TYPE_CHECKING:
+    from midms.loop import Policy
 
 SLOTS: dict[str, tuple[str, type]] = {
     "condition": ("condition", ConditionExtractor),
@@ -53,6 +58,11 @@ def misfit(slot: str, part: Any) -> str:
         return ""
     if isinstance(part, type):
         return f"{part.__name__} is a class, expected an instance of it"
+    return _unlike(part, protocol)
+
+
+def _unlike(part: Any, protocol: type) -> str:
+    """What a part lacks of a protocol, or what cannot be called as it says; or ""."""
     members = {name: value for name, value in vars(protocol).items() if name == "__call__" or not name.startswith("_")}
     lacking = [name for name in members if not hasattr(part, name)]
     if lacking:
@@ -106,13 +116,37 @@ def impossible(parts: Mapping[str, Any], rematch: tuple[int, ...], size: int) ->
 
 
 @torch.no_grad()
-def unanswered(matcher: Matcher, confidence: ConfidenceEstimator) -> list[str]:
-    """What the confidence asks of a match that this matcher's do not tell, found out on sixteen cells."""
-    cells = torch.eye(16).view(1, 16, 4, 4)
+def unanswered(matcher: Matcher, confidence: ConfidenceEstimator, policy: Policy) -> list[str]:
+    """What is wrong with this matcher's matches, or with what confidence and policy ask of them, on sixteen cells.
+
+    Whatever else a part raises the run will tell: it may want other features, or another device.
+    """
+    query, key = torch.eye(16).view(1, 16, 2, 8), torch.eye(16).view(1, 16, 4, 4)
     try:
-        confidence(matcher(cells, cells))
+        match = matcher(query, key)
+        if objection := _unlike(match, Match) or _misplaced(match, query, key):
+            return [f"matcher: {type(matcher).__name__} gives what is no match: {objection}"]
+        trust = confidence(match)
+        if policy.rematch:
+            step = Step(Level(0, 0, 1.0, 0.0), query, query)
+            policy.edited(step, query, trust, lambda x0: confidence(matcher(x0, key)))
     except Unanswered as error:
         return [f"confidence does not go with the matcher: {error}"]
-    except Exception:  # they may want other features, or another device; whatever else is wrong the run will tell
+    except Exception:
         return []
     return []
+
+
+def _misplaced(match: Match, query: Tensor, key: Tensor) -> str:
+    """The first thing of a match that is not on the grid that it should be on; or ""."""
+    rows, columns = tuple(query.shape[-2:]), tuple(key.shape[-2:])
+    asked: dict[str, tuple[Callable[[], Sequence[int]], tuple[int, ...]]] = {
+        "grid": (lambda: match.grid, rows),
+        "transpose().grid": (lambda: match.transpose().grid, columns),
+        "apply(...)": (lambda: match.apply(key).shape, tuple(query.shape)),
+        "similarity()": (lambda: match.similarity().shape, (1, 1, *rows)),
+    }
+    for question, (answer, expected) in asked.items():
+        if (got := tuple(answer())) != expected:
+            return f"{question} is {got} where cells {rows} are matched to {columns}, expected {expected}"
+    return ""

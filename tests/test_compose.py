@@ -21,7 +21,8 @@ from midms.loop import MatchingInterleavedDiffusion, Policy
 from midms.matching.correlation import Correlation
 from midms.matching.optimal_transport import OptimalTransport
 from midms.presets import PRESETS, Preset
-from midms.types import Context, Level
+from midms.protocols import Match
+from midms.types import Confidence, Context, Level
 
 
 class Scaled(Looking):
@@ -217,3 +218,40 @@ def test_presets_of_the_house_compose(name: str) -> None:
     assert isinstance(run, MatchingInterleavedDiffusion)
     weightful = {slot for slot in preset.slots if isinstance(getattr(run, slot), nn.Module)}
     assert weightful == set(preset.weights), "every part with weights has a file"
+
+
+class Weighty(nn.Module):
+    """Trust that is learned, whatever the match."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, match: Match) -> Confidence:
+        return Confidence(torch.sigmoid(self.bias).expand_as(match.similarity()))
+
+
+def test_guiding_wants_a_confidence_with_a_gradient() -> None:
+    guided = {"rematch": (0,), "edit": "guide"}
+    for confidence in ("always", Cycle()):
+        message = mistakes(confidence=confidence, **guided)
+        assert re.search("confidence does not go with the matcher: guide: this confidence has no gradient", message)
+    assert "has no gradient" in mistakes(confidence=Weighty(), **guided), "but for its own weights"
+    assert build("toy", confidence=Cycle(softness=0.02), **guided).policy.edit == "guide"
+    assert build("toy", confidence=Cycle(), rematch=(), edit="guide").policy.rematch == (), "which never guides"
+
+
+def test_a_matcher_must_give_a_match_on_the_grid_of_its_query() -> None:
+    class Scores:
+        def __call__(self, query: Tensor, key: Tensor) -> Tensor:
+            return query
+
+    class Backwards:
+        def __call__(self, query: Tensor, key: Tensor) -> Any:
+            return Correlation()(key, query)
+
+    assert re.search(
+        "matcher: Scores gives what is no match: Tensor is no Match: it lacks grid", mistakes(matcher=Scores())
+    )
+    expected = "grid is (4, 4) where cells (2, 8) are matched to (4, 4), expected (2, 8)"
+    assert mistakes(matcher=Backwards()).endswith(f": matcher: Backwards gives what is no match: {expected}")

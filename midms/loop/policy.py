@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.mistakes import Mistake
+from midms.protocols import Unanswered
 from midms.types import Confidence, Step
 
 EDITS = ("blend", "replace", "guide", "context")
 LOOKS = ("x0", "latent")
 
 
-class NoGradient(Mistake, ValueError):
+class NoGradient(Unanswered, ValueError):
     """A confidence that cannot guide, for it does not say in which direction it would grow."""
 
 
@@ -116,10 +116,10 @@ def uphill(
     with torch.enable_grad():
         start = x0.detach().requires_grad_()
         total = judge(start).weight.sum()
-        if not total.requires_grad:
-            raise NoGradient(
-                "guide: this confidence has no gradient; take a soft one: calibrated, or Spec('cycle', softness=0.02)"
-            )
-        (slope,) = torch.autograd.grad(total, start)
+        (slope,) = torch.autograd.grad(total, start, allow_unused=True) if total.requires_grad else (None,)
+    if slope is None:
+        raise NoGradient(
+            "guide: this confidence has no gradient; take a soft one: calibrated, or Spec('cycle', softness=0.02)"
+        )
     size, steepness = (x.square().mean((1, 2, 3), keepdim=True).sqrt() for x in (x0.detach(), slope))
     return torch.where(steepness > 0, share * size / steepness.clamp(min=torch.finfo(x0.dtype).tiny) * slope, 0)
