@@ -80,15 +80,17 @@ def test_a_matcher_of_ones_own_in_a_notebook() -> None:
 def test_a_match_of_ones_own_says_what_it_lacks_at_build() -> None:
     @register("matcher", "bare")
     class Bare:
+        def __init__(self, grid: tuple[int, int] = (1, 1), other: tuple[int, int] = (1, 1)) -> None:
+            self.grid, self.other = grid, other
+
         def __call__(self, query: Tensor, key: Tensor) -> Bare:
-            self.grid = (query.shape[2], query.shape[3])
-            return self
+            return Bare((query.shape[2], query.shape[3]), (key.shape[2], key.shape[3]))
 
         def apply(self, values: Tensor) -> Tensor:
-            return values
+            return values.mean((2, 3), keepdim=True).expand(-1, -1, *self.grid)
 
         def transpose(self) -> Bare:
-            return self
+            return Bare(self.other, self.grid)
 
         def similarity(self) -> Tensor:
             return torch.ones(1, 1, *self.grid)
