@@ -127,12 +127,12 @@ def test_all_but_networks_is_in_float32() -> None:
     """Levels, the sampler's steps, matching and confidence."""
     low = copy.deepcopy(made("midm-celeba")).to(torch.bfloat16)
     inside = []
-    for module in (low.denoiser.network, low.features.iter_enc, low.autoencoder.network.encoder):  # type: ignore
+    for module in (low.denoiser.network, low.features.iter_enc, low.autoencoder.network.encoder):  # type: ignore[union-attr]
         module.register_forward_pre_hook(lambda _, inputs: inside.append(inputs[0].dtype))
     moments: list[Moment] = list(low.trajectory(*given(low, dtype=torch.bfloat16)))
     assert set(inside) == {torch.bfloat16} and len(inside) == 24 + 2 + 1
     for moment in moments:
-        numbers = (moment.step.x0, moment.step.eps, moment.warp, moment.trust.weight, moment.match.query)  # type: ignore
+        numbers = (moment.step.x0, moment.step.eps, moment.warp, moment.trust.weight, moment.match.query)  # type: ignore[attr-defined]
         assert {x.dtype for x in numbers} == {torch.float32}
 
 
