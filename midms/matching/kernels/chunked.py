@@ -67,8 +67,8 @@ def top_k(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, prec
     q, k = _channels_first(q, k)
     scores = q.new_empty(len(q), q.shape[2], count)
     indices = torch.empty(scores.shape, dtype=torch.long, device=q.device)
-    for batch, rows in slices(len(q), q.shape[2], k.shape[2], q.device):
-        scores[batch, rows], indices[batch, rows] = products(q, k, batch, rows).topk(count, -1)
+    for batch, rows, (found,) in slices(q, k, 1):
+        scores[batch, rows], indices[batch, rows] = products(q, k, batch, rows, found).topk(count, -1)
     return Nearest(scores, indices)
 
 
@@ -79,8 +79,8 @@ def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precisi
     (b, _, n), m = q.shape, k.shape[2]
     scores, best = q.new_empty(b, n), torch.empty(b, n, dtype=torch.long, device=q.device)
     top, home = q.new_full((b, m), -torch.inf), torch.zeros(b, m, dtype=torch.long, device=q.device)
-    for batch, rows in slices(b, n, m, q.device):
-        found = products(q, k, batch, rows)
+    for batch, rows, (found,) in slices(q, k, 1):
+        products(q, k, batch, rows, found)
         scores[batch, rows], best[batch, rows] = found.max(-1)
         highest, where = found.max(1)
         better = highest > top[batch]

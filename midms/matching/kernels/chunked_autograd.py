@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SLICE_ENTRIES = {"cpu": 1 << 18, "cuda": 1 << 26}
+SLICE_ENTRIES = {"cpu": 1 << 19, "cuda": 1 << 26}
 """Entries of the matrix held at once, over the batch: what a core's cache holds, or what fills a GPU; more where that
 would be few rows. Two such slices are alive in the forward pass, four in the backward."""
 
@@ -24,21 +24,28 @@ denormal gradients, would be a hundred times slower to multiply than others."""
 Gradients = tuple[Tensor | None, ...]
 
 
-def slices(batch: int, rows: int, columns: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
-    """Whole samples while they fit in `SLICE_ENTRIES`, else some rows of one sample, not too few."""
-    entries = SLICE_ENTRIES.get(device.type, SLICE_ENTRIES["cuda"])
+def slices(q: Tensor, k: Tensor, count: int) -> Iterator[tuple[slice, slice, list[Tensor]]]:
+    """Whole samples while they fit in `SLICE_ENTRIES`, else some rows of one sample, not too few.
+
+    With each comes memory [b r m] for `count` slices, the same every time: to be given new memory takes a CPU longer
+    than to fill it.
+    """
+    (batch, _, rows), columns = q.shape, k.shape[2]
+    entries = SLICE_ENTRIES.get(q.device.type, SLICE_ENTRIES["cuda"])
     samples = max(1, min(batch, entries // (rows * columns)))
-    least = math.isqrt(entries) // 8  # 64 on a CPU: with fewer, reading the columns again and again would cost the most
+    least = math.isqrt(entries // 32)  # 128 on a CPU: with fewer, reading the columns again would cost the most
     height = min(rows, max(1, least, entries // (samples * columns)))
+    memory = [q.new_empty(samples, height, columns) for _ in range(count)]
     for sample in range(0, batch, samples):
         for row in range(0, rows, height):
-            yield slice(sample, min(sample + samples, batch)), slice(row, min(row + height, rows))
+            here, part = slice(sample, min(sample + samples, batch)), slice(row, min(row + height, rows))
+            yield here, part, [x[: here.stop - sample, : part.stop - row] for x in memory]
 
 
-def products(q: Tensor, k: Tensor, batch: slice, part: slice, scale: float = 1.0) -> Tensor:
+def products(q: Tensor, k: Tensor, batch: slice, part: slice, into: Tensor, scale: float = 1.0) -> Tensor:
     """A slice [b r m] of scale times the inner products of q [b d n] and k [b d m]."""
     rows = q[batch, :, part]
-    return torch.bmm((rows if scale == 1 else rows * scale).mT, k[batch])
+    return torch.bmm((rows if scale == 1 else rows * scale).mT, k[batch], out=into)
 
 
 class Logits(NamedTuple):
@@ -51,26 +58,22 @@ class Logits(NamedTuple):
     scale: float
     floor: float | None
 
-    def slices(self) -> Iterator[tuple[slice, slice]]:
-        """See `slices`."""
-        return slices(len(self.q), self.q.shape[2], self.k.shape[2], self.q.device)
-
-    def unfloored(self, batch: slice, part: slice) -> Tensor:
+    def unfloored(self, batch: slice, part: slice, into: Tensor) -> Tensor:
         """[b r m]."""
-        return products(self.q, self.k, batch, part, self.scale)
+        return products(self.q, self.k, batch, part, into, self.scale)
 
     @property
     def lowest(self) -> float | None:
         """The floor of the logits."""
         return None if self.floor is None else self.floor * self.scale
 
-    def of_rows(self, logits: Tensor, batch: slice) -> Tensor:
+    def of_rows(self, logits: Tensor, batch: slice, into: Tensor) -> Tensor:
         """What the rows read."""
-        return logits if self.col_bias is None else logits + self.col_bias[batch, None]
+        return logits if self.col_bias is None else torch.add(logits, self.col_bias[batch, None], out=into)
 
     def of_columns(self, logits: Tensor, batch: slice, part: slice) -> Tensor:
-        """What the columns read."""
-        return logits if self.row_bias is None else logits + self.row_bias[batch, part, None]
+        """What the columns read; it replaces the logits."""
+        return logits if self.row_bias is None else logits.add_(self.row_bias[batch, part, None])
 
 
 class Side(NamedTuple):
@@ -114,16 +117,16 @@ class Sums:
         ranked = "peak" in also or "argmax" in also
         self.argmax = torch.zeros(b, n, dtype=torch.long, device=like.device) if ranked else None
 
-    def settle(self, logits: Tensor, batch: slice, part: slice) -> None:
-        """All that some rows read: logits [b r m]."""
+    def settle(self, logits: Tensor, batch: slice, part: slice, into: Tensor) -> None:
+        """All that some rows read: logits [b r m]; `into` is memory for as many, and may be theirs."""
         if self.argmax is None:
             top = logits.amax(-1)
         else:
             top, self.argmax[batch, part] = logits.max(-1)
         self.top[batch, part] = top
-        below = (logits - top[..., None]).clamp_(min=NEGLIGIBLE[logits.dtype])
+        below = torch.sub(logits, top[..., None], out=into).clamp_(min=NEGLIGIBLE[logits.dtype])
         weights = below.exp_() if self.energy is None else below.exp()
-        self.sums[batch, :, part] = torch.bmm(weights, self.values[batch].mT).mT
+        self.sums[batch, :, part] = torch.bmm(self.values[batch], weights.mT)
         if self.energy is not None:
             self.energy[batch, part] = below.mul_(weights).sum(-1)
 
@@ -173,19 +176,26 @@ class Pull:
             tilt -= self.at_best
         self.pull = torch.cat([d_out, tilt[:, None]], 1).div_(side.total[:, None])
 
-    def of_rows(self, logits: Tensor, batch: slice, part: slice) -> tuple[Tensor, Tensor]:
-        """Of logits [b r m] that some rows read: their slope, and the gradient of the values [b c m]."""
-        below, pull = logits - self.side.top[batch, part, None], self.pull[batch, :, part]
-        slope = torch.bmm(pull.mT, self.values[batch])
+    def of_rows(self, logits: Tensor, batch: slice, part: slice, below: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Of logits [b r m] that some rows read: their slope, and the gradient of the values [b c m].
+
+        `below`, which may be the logits, and `slope` are memory for as many.
+        """
+        pull = self.pull[batch, :, part]
+        torch.sub(logits, self.side.top[batch, part, None], out=below)
+        torch.bmm(pull.mT, self.values[batch], out=slope)
         weights = self._weigh(slope, below, None if self.warmth is None else self.warmth[batch, part, None])
         if self.at_best is not None and self.side.argmax is not None:
             slope.scatter_add_(-1, self.side.argmax[batch, part, None], self.at_best[batch, part, None])
         return slope, torch.bmm(pull[:, :-1], weights)
 
-    def of_columns(self, logits: Tensor, batch: slice, part: slice) -> tuple[Tensor, Tensor]:
-        """Of logits [b r m] that all columns read of some rows: their slope, and the gradient of the values [b e r]."""
-        below, pull = logits - self.side.top[batch, None], self.pull[batch]
-        slope = torch.bmm(self.values[batch, :, part].mT, pull)
+    def of_columns(self, logits: Tensor, batch: slice, part: slice, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Of logits [b r m] that all columns read of some rows: their slope, and the gradient of the values [b e r].
+
+        The logits are consumed; `slope` is memory for as many.
+        """
+        below, pull = logits.sub_(self.side.top[batch, None]), self.pull[batch]
+        torch.bmm(self.values[batch, :, part].mT, pull, out=slope)
         weights = self._weigh(slope, below, None if self.warmth is None else self.warmth[batch, None])
         if self.at_best is not None and self.side.argmax is not None:
             index = self.side.argmax[batch, None] - part.start
@@ -220,11 +230,11 @@ class Coupling(torch.autograd.Function):
         """See `reference.couple_both`."""
         source = Logits(q, k, row_bias, col_bias, scale, floor)
         rows, columns = Sums(q, v, also), None if u is None else Sums(k, u, also)
-        for batch, part in source.slices():
-            logits = source.unfloored(batch, part)
+        for batch, part, (logits, spare) in slices(q, k, 2):
+            source.unfloored(batch, part, logits)
             if source.lowest is not None:
                 logits.clamp_(min=source.lowest)
-            rows.settle(source.of_rows(logits, batch), batch, part)
+            rows.settle(source.of_rows(logits, batch, spare), batch, part, spare)
             if columns is not None:
                 columns.add(source.of_columns(logits, batch, part), batch, part)
         sides = [rows.side()] if columns is None else [rows.side(), columns.side()]
@@ -248,30 +258,36 @@ class Coupling(torch.autograd.Function):
                 for at, values in ((0, v), (5, u))
             )
             wanted = [
-                torch.zeros_like(x) if needed else None
-                for x, needed in zip((q, k, v, u, row_bias, col_bias), ctx.needs_input_grad, strict=False)
+                torch.zeros_like(x, memory_format=torch.contiguous_format) if needed else None
+                for x, needed in zip((q, k.mT, v, u, row_bias, col_bias), ctx.needs_input_grad, strict=False)
             ]
-            for batch, part in source.slices():
-                accumulate(source, rows, columns, wanted, batch, part)
-        return (*wanted, None, None, None)
+            for batch, part, memory in slices(q, k, 4):
+                accumulate(source, rows, columns, wanted, batch, part, memory)
+        d_q, d_k, *others = wanted
+        return (d_q, None if d_k is None else d_k.mT, *others, None, None, None)
 
 
 def accumulate(
-    source: Logits, rows: Pull | None, columns: Pull | None, wanted: list[Tensor | None], batch: slice, part: slice
-) -> None:
-    """Add a slice's share to the gradients of q, k, v, u, row_bias, col_bias."""
+    source: Logits, rows: Pull | None, columns: Pull | None, wanted: list[Tensor | None], batch: slice, part: slice,
+    memory: list[Tensor],
+) -> None:  # fmt: skip
+    """Add a slice's share to the gradients of q, k.mT, v, u, row_bias, col_bias."""
     d_q, d_k, d_v, d_u, d_row, d_col = wanted
-    raw = source.unfloored(batch, part)
-    logits = raw if source.lowest is None else raw.clamp(min=source.lowest)
+    raw, logits, spare, steep = memory
+    source.unfloored(batch, part, raw)
+    if source.lowest is None:
+        logits = raw
+    else:
+        torch.clamp(raw, min=source.lowest, out=logits)
     slope = None
     if rows is not None:
-        slope, d_values = rows.of_rows(source.of_rows(logits, batch), batch, part)
+        slope, d_values = rows.of_rows(source.of_rows(logits, batch, spare), batch, part, spare, steep)
         if d_v is not None:
             d_v[batch] += d_values
         if d_col is not None:
             d_col[batch] += slope.sum(1)
     if columns is not None:
-        also, d_values = columns.of_columns(source.of_columns(logits, batch, part), batch, part)
+        also, d_values = columns.of_columns(source.of_columns(logits, batch, part), batch, part, spare)
         if d_u is not None:
             d_u[batch, :, part] = d_values
         if d_row is not None:
@@ -286,4 +302,4 @@ def accumulate(
     if d_q is not None:
         d_q[batch, :, part] = torch.bmm(source.k[batch], slope.mT).mul_(source.scale)
     if d_k is not None:
-        d_k[batch].baddbmm_(source.q[batch, :, part], slope, alpha=source.scale)
+        d_k[batch].baddbmm_(slope.mT, source.q[batch, :, part].mT, alpha=source.scale)
