@@ -14,7 +14,7 @@ from midms.confidence.cycle import Cycle, cycle_error
 from midms.confidence.cycle_released import CycleReleased, twice_forward
 from midms.flow import sample
 from midms.matching.correlation import Correlation
-from midms.matching.kernels import IMPLEMENTATIONS, chunked_autograd
+from midms.matching.kernels import IMPLEMENTATIONS, chunked_slices
 from midms.matching.match import FactoredMatch
 from midms.matching.unit import unit
 from midms.types import cells
@@ -45,7 +45,7 @@ every_implementation = pytest.mark.parametrize(
 def several_slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "via" in request.fixturenames and request.node.callspec.params["via"] == "triton":
         monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.setitem(chunked_autograd.SLICE_ENTRIES, "cpu", 20_000)
+    monkeypatch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", 20_000)
 
 
 def numbers(case: str) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from midms.matching.kernels import (
     STATISTICS,
     Carried,
     check,
-    chunked_autograd,
+    chunked_slices,
     couple_both,
     logsumexp_both,
     mutual_nearest,
@@ -61,7 +61,7 @@ def outcome(inputs: list[Tensor], *more: Any, **options: Any) -> list[Tensor]:
 
 @pytest.fixture
 def tiny_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(chunked_autograd.SLICE_ENTRIES, "cpu", 64)
+    monkeypatch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", 64)
 
 
 @pytest.mark.parametrize("floor", [None, 0.0])
@@ -118,7 +118,7 @@ def test_agrees_with_reference(
         out_of_it[:, -1] = False
         inputs[at] = inputs[at].detach().masked_fill(out_of_it, -torch.inf).requires_grad_()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(chunked_autograd.SLICE_ENTRIES, "cpu", entries)
+        patch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", entries)
         got = outcome(inputs, scale, floor, via, also=also)
     for value, right in zip(got, outcome(inputs, scale, floor, "reference", also=also), strict=True):
         torch.testing.assert_close(value, right, rtol=1e-8, atol=1e-8)

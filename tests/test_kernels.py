@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from midms.matching.kernels import (
     IMPLEMENTATIONS,
     NoImplementation,
-    chunked_autograd,
+    chunked_slices,
     couple,
     explain,
     logsumexp,
@@ -52,7 +52,7 @@ def outcome(via: str, inputs: list[Tensor], scale: float, floor: float | None, b
 
 @pytest.fixture
 def tiny_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(chunked_autograd.SLICE_ENTRIES, "cpu", 64)
+    monkeypatch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", 64)
 
 
 @pytest.mark.parametrize("floor", [None, 0.0])
@@ -93,7 +93,7 @@ def test_agrees_with_reference(
         out_of_it[:, 0] = False
         inputs[3] = inputs[3].detach().masked_fill(out_of_it, -torch.inf).requires_grad_()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(chunked_autograd.SLICE_ENTRIES, "cpu", entries)
+        patch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", entries)
         got = outcome(via, inputs, scale, floor, biased=excluded is not None)
     wanted = outcome("reference", inputs, scale, floor, biased=excluded is not None)
     for value, right in zip(got, wanted, strict=True):
@@ -207,7 +207,7 @@ def memory(via: str, run: Callable[[str, list[Tensor]], object], inputs: list[Te
 def test_chunked_never_holds_the_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     n, m, d, c = 500, 300, 16, 4
     inputs = operands(9, 2, n, m, d, c, torch.float32)
-    monkeypatch.setitem(chunked_autograd.SLICE_ENTRIES, "cpu", 8 * m)
+    monkeypatch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", 8 * m)
 
     def run(via: str, inputs: list[Tensor]) -> object:
         return outcome(via, inputs, 200.0, 0.0)
@@ -223,10 +223,10 @@ def test_slices_cover_everything_once() -> None:
     for batch, rows, columns in ((1, 1, 1), (5, 7, 3), (2, 4096, 5000), (40, 256, 256), (3, 2, 1 << 21)):
         seen = torch.zeros(batch, rows, dtype=torch.int)
         q, k = torch.empty(batch, 1, rows), torch.empty(batch, 1, columns)
-        for samples, heights, (held,) in chunked_autograd.slices(q, k, 1):
+        for samples, heights, (held,) in chunked_slices.slices(q, k, 1):
             seen[samples, heights] += 1
             assert held.shape == (*seen[samples, heights].shape, columns) and held.is_contiguous()
-            assert held.numel() <= max(chunked_autograd.SLICE_ENTRIES["cpu"], 128 * columns)
+            assert held.numel() <= max(chunked_slices.SLICE_ENTRIES["cpu"], 128 * columns)
         assert torch.all(seen == 1)
 
 

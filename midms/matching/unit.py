@@ -36,7 +36,7 @@ class _Unit(torch.autograd.Function):
         length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=precise)
         speaks = length.isfinite() & (length > eps)
         per_length = speaks / torch.where(speaks, length, 1)
-        return torch.where(speaks, x * per_length, 0).to(x.dtype), per_length
+        return (x * per_length).masked_fill_(~speaks, 0).to(x.dtype), per_length
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.matching.kernels.chunked_autograd import Coupling, products, slices
+from midms.matching.kernels.chunked_autograd import Coupling
+from midms.matching.kernels.chunked_slices import products, slices
 from midms.matching.kernels.records import Carried, Nearest
 from midms.matching.kernels.reference import check, prepare
 

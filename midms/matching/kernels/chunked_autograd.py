@@ -1,18 +1,15 @@
-"""The slices of `chunked`, forward and backward."""
+"""What `chunked` makes of its slices, forward and backward."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SLICE_ENTRIES = {"cpu": 1 << 19, "cuda": 1 << 26}
-"""Entries of the matrix held at once, over the batch: what a core's cache holds, or what fills a GPU; more where that
-would be few rows. Two such slices are alive in the forward pass, four in the backward."""
+from midms.matching.kernels.chunked_slices import Logits, slices
 
 LOWEST = -1e30
 """Below every logit but those of a column that takes no part."""
@@ -22,58 +19,6 @@ NEGLIGIBLE = {dtype: 0.6 * math.log(torch.finfo(dtype).tiny) for dtype in (torch
 denormal gradients, would be a hundred times slower to multiply than others."""
 
 Gradients = tuple[Tensor | None, ...]
-
-
-def slices(q: Tensor, k: Tensor, count: int) -> Iterator[tuple[slice, slice, list[Tensor]]]:
-    """Whole samples while they fit in `SLICE_ENTRIES`, else some rows of one sample, not too few.
-
-    With each comes memory [b r m] for `count` slices, the same every time: to be given new memory takes a CPU longer
-    than to fill it.
-    """
-    (batch, _, rows), columns = q.shape, k.shape[2]
-    entries = SLICE_ENTRIES.get(q.device.type, SLICE_ENTRIES["cuda"])
-    samples = max(1, min(batch, entries // (rows * columns)))
-    least = math.isqrt(entries // 32)  # 128 on a CPU: with fewer, reading the columns again would cost the most
-    height = min(rows, max(1, least, entries // (samples * columns)))
-    memory = [q.new_empty(samples, height, columns) for _ in range(count)]
-    for sample in range(0, batch, samples):
-        for row in range(0, rows, height):
-            here, part = slice(sample, min(sample + samples, batch)), slice(row, min(row + height, rows))
-            yield here, part, [x[: here.stop - sample, : part.stop - row] for x in memory]
-
-
-def products(q: Tensor, k: Tensor, batch: slice, part: slice, into: Tensor, scale: float = 1.0) -> Tensor:
-    """A slice [b r m] of scale times the inner products of q [b d n] and k [b d m]."""
-    rows = q[batch, :, part]
-    return torch.bmm((rows if scale == 1 else rows * scale).mT, k[batch], out=into)
-
-
-class Logits(NamedTuple):
-    """scale * max(<q_i, k_j>, floor) of q [b d n] and k [b d m], and the biases that each direction adds."""
-
-    q: Tensor
-    k: Tensor
-    row_bias: Tensor | None
-    col_bias: Tensor | None
-    scale: float
-    floor: float | None
-
-    def unfloored(self, batch: slice, part: slice, into: Tensor) -> Tensor:
-        """[b r m]."""
-        return products(self.q, self.k, batch, part, into, self.scale)
-
-    @property
-    def lowest(self) -> float | None:
-        """The floor of the logits."""
-        return None if self.floor is None else self.floor * self.scale
-
-    def of_rows(self, logits: Tensor, batch: slice, into: Tensor) -> Tensor:
-        """What the rows read."""
-        return logits if self.col_bias is None else torch.add(logits, self.col_bias[batch, None], out=into)
-
-    def of_columns(self, logits: Tensor, batch: slice, part: slice) -> Tensor:
-        """What the columns read; it replaces the logits."""
-        return logits if self.row_bias is None else logits.add_(self.row_bias[batch, part, None])
 
 
 class Side(NamedTuple):
@@ -261,7 +206,7 @@ class Coupling(torch.autograd.Function):
                 torch.zeros_like(x, memory_format=torch.contiguous_format) if needed else None
                 for x, needed in zip((q, k.mT, v, u, row_bias, col_bias), ctx.needs_input_grad, strict=False)
             ]
-            for batch, part, memory in slices(q, k, 4):
+            for batch, part, memory in slices(q, k, 4 if rows and columns else 3):
                 accumulate(source, rows, columns, wanted, batch, part, memory)
         d_q, d_k, *others = wanted
         return (d_q, None if d_k is None else d_k.mT, *others, None, None, None)
@@ -273,12 +218,10 @@ def accumulate(
 ) -> None:  # fmt: skip
     """Add a slice's share to the gradients of q, k.mT, v, u, row_bias, col_bias."""
     d_q, d_k, d_v, d_u, d_row, d_col = wanted
-    raw, logits, spare, steep = memory
+    raw, spare, steep = memory[:3]
+    floored, also_steep = (spare, steep) if rows is None or columns is None else (memory[3], spare)
     source.unfloored(batch, part, raw)
-    if source.lowest is None:
-        logits = raw
-    else:
-        torch.clamp(raw, min=source.lowest, out=logits)
+    logits = raw if source.lowest is None else torch.clamp(raw, min=source.lowest, out=floored)
     slope = None
     if rows is not None:
         slope, d_values = rows.of_rows(source.of_rows(logits, batch, spare), batch, part, spare, steep)
@@ -287,7 +230,7 @@ def accumulate(
         if d_col is not None:
             d_col[batch] += slope.sum(1)
     if columns is not None:
-        also, d_values = columns.of_columns(source.of_columns(logits, batch, part), batch, part, spare)
+        also, d_values = columns.of_columns(source.of_columns(logits, batch, part), batch, part, also_steep)
         if d_u is not None:
             d_u[batch, :, part] = d_values
         if d_row is not None:
