@@ -67,15 +67,14 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
     def loop(run: MatchingInterleavedDiffusion, **fields: Any) -> Picture:
         return lambda pairs, seed: translate(run.replace(**fields), pairs, seed)
 
-    every = range(len(best.sampler.levels))
     return {
         "exemplar copied": lambda pairs, seed: {"image": pairs.exemplar},
         "autoencoder, of the exact answer": lambda pairs, seed: {"image": reconstruct(best, pairs)},
         "first warp decoded": lambda pairs, seed: first_warp(best, pairs),
         "first warp, plain diffusion": loop(paper, rematch=(), edit="context"),
         "midm-faces": loop(best),
-        "midm-faces, re-matching": loop(best, rematch=tuple(every)[:-1] or (0,)),
-        "midm-faces, no re-matching": loop(best, rematch=()),
+        "midm-faces, re-matching": loop(best, rematch=(0,)),
+        "midm-faces, re-matching and blending": loop(best, rematch=(0,), edit="blend"),
         "midm-faces-paper": loop(paper),
         "midm-faces-paper, no re-matching": loop(paper, rematch=()),
     }
@@ -109,12 +108,13 @@ def measure(
     seconds = dict.fromkeys(rows, 0.0)
     for start in tqdm(range(0, count, BATCH), desc=split, unit_scale=BATCH, unit="pair"):
         pairs = draw_pairs(split, range(start, min(start + BATCH, count)), size)
+        distance = perceptual.to(pairs.answer, pairs.head)
         for name, row in rows.items():
             began = time.perf_counter()
             output = row(pairs, start)
             seconds[name] += time.perf_counter() - began
             figures = pictures(output["image"], pairs)
-            figures["perceptual"] = perceptual(output["image"], pairs.answer, pairs.head)
+            figures["perceptual"] = distance(output["image"])
             if "match" in output:
                 figures |= matches(output["match"], output["trust"], pairs)
             for figure, value in figures.items():

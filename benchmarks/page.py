@@ -102,7 +102,8 @@ def _verdict(split: str, rows: Rows, trusting: Rows) -> str:
 
     return (
         f"On the {split} split `midm-faces` {gain('midm-faces', 'first warp decoded')} over its first warp. "
-        f"Re-matching {gain('midm-faces, re-matching', 'midm-faces, no re-matching')} in it, and "
+        f"Re-matching {gain('midm-faces, re-matching', 'midm-faces')} in it, "
+        f"{gain('midm-faces, re-matching and blending', 'midm-faces')} where the new warp also overwrites x0, and "
         f"{gain('midm-faces-paper', 'midm-faces-paper, no re-matching')} in the paper's loop. "
         f"Its confidence {gain('midm-faces', 'midm-faces', trusting)} over trusting every cell alike, and in the "
         f"paper's loop {gain('midm-faces-paper', 'midm-faces-paper', trusting)}. "
@@ -111,13 +112,12 @@ def _verdict(split: str, rows: Rows, trusting: Rows) -> str:
 
 
 def _rematching(split: str, rows: Rows) -> str:
-    told = []
-    for preset, on, off in (
-        ("midm-faces", "midm-faces, re-matching", "midm-faces, no re-matching"),
-        ("midm-faces-paper", "midm-faces-paper", "midm-faces-paper, no re-matching"),
-    ):
-        told.append(f"- `{preset}`, {split}: {_difference(rows[off], rows[on])}.")
-    return "\n".join(told)
+    compared = (
+        ("midm-faces", "midm-faces, re-matching"),
+        ("midm-faces", "midm-faces, re-matching and blending"),
+        ("midm-faces-paper, no re-matching", "midm-faces-paper"),
+    )
+    return "\n".join(f"- {after}, {split}: {_difference(rows[before], rows[after])}." for before, after in compared)
 
 
 def _changed(split: str, rows: Rows, others: Rows, what: str) -> str:

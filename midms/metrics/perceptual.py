@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -27,15 +29,20 @@ class VGG16Distance:
         self.trunk = from_hed()
 
     @torch.no_grad()
-    def __call__(
-        self, image: Float[Tensor, "b 3 y x"], answer: Float[Tensor, "b 3 y x"], mask: Mask
-    ) -> Float[Tensor, " b"]:
-        """0 for equal pictures in [-1, 1]; larger is less alike."""
-        total = torch.zeros(len(image))
-        for a, b in zip(self._features(image.clamp(-1, 1)), self._features(answer), strict=True):
-            coarse = F.interpolate(mask[:, None].float(), a.shape[-2:], mode="area")[:, 0] > 0.5
-            total += masked_mean((F.normalize(a, dim=1) - F.normalize(b, dim=1)).pow(2).sum(1), coarse)
-        return total / len(self.layers)
+    def to(
+        self, answer: Float[Tensor, "b 3 y x"], mask: Mask
+    ) -> Callable[[Float[Tensor, "b 3 y x"]], Float[Tensor, " b"]]:
+        """How far pictures in [-1, 1] are from this answer: 0 for the same; larger is less alike."""
+        wanted = self._features(answer)
+        inside = [F.interpolate(mask[:, None].float(), x.shape[-2:], mode="area")[:, 0] > 0.5 for x in wanted]
+
+        @torch.no_grad()
+        def distance(image: Tensor) -> Tensor:
+            off = [(a - b).pow(2).sum(1) for a, b in zip(self._features(image.clamp(-1, 1)), wanted, strict=True)]
+            return torch.stack([masked_mean(x, where) for x, where in zip(off, inside, strict=True)]).mean(0)
+
+        return distance
 
     def _features(self, image: Float[Tensor, "b 3 y x"]) -> list[Tensor]:
-        return self.trunk(F.interpolate(image, scale_factor=2, mode="bilinear"), self.layers)
+        features = self.trunk(F.interpolate(image, scale_factor=2, mode="bilinear"), self.layers)
+        return [F.normalize(x, dim=1) for x in features]
