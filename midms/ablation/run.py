@@ -6,7 +6,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,9 @@ def figures(
     advance: Callable[[int], Any],
 ) -> dict[str, Any]:
     """Means over pairs, the figures of each pair, time and memory; some results are left in a strip of pictures."""
+    _, one = next(replace(setting, pairs=1).batches())
+    for _ in run.trajectory(conditions(run.condition, one), one.exemplar):  # what is loaded once is no run's cost
+        pass
     cost = Cost(setting.device)
     collected: dict[str, list[Tensor]] = {}
     shown: list[Image.Image] = []
