@@ -258,3 +258,24 @@ def test_a_match_has_them_on_its_grid(via: str) -> None:
     with pytest.raises(ValueError, match=r"values: expected a batch of 1 or 2 on a grid of \(3, 4\)"):
         match.both(there(v), there(u[:, :10]))
     assert match.transpose().transpose() == match
+
+
+@pytest.mark.parametrize("worst", [1e30, torch.inf, torch.nan])
+@every_implementation
+def test_whatever_an_absent_column_holds_is_not_read(via: str, worst: float, tiny_slices: None) -> None:
+    q, k, v, u, row_bias, col_bias = (x.detach().float() for x in operands(11, 2, 9, 7, 4, 3, 2))
+    row_bias[:, 2] = col_bias[:, 3] = -torch.inf
+    there, here = torch.arange(7) != 3, torch.arange(9) != 2
+    spoilt, back = v.clone(), u.clone()
+    spoilt[:, 3], back[:, 2] = worst, worst
+    inputs = [x.requires_grad_() for x in (q, k, spoilt, back, row_bias, col_bias)]
+    rows, columns = couple_both(*inputs, 20.0, 0.0, via, also=STATISTICS)
+    alone = statistics(q, k[:, there], v[:, there], col_bias[:, there], 20.0, 0.0, via)
+    others = statistics(k, q[:, here], u[:, here], row_bias[:, here], 20.0, 0.0, via)
+    for side, wanted in ((rows, alone), (columns, others)):
+        for name in ("values", "mass", "peak", "entropy"):
+            torch.testing.assert_close(getattr(side, name), getattr(wanted, name))
+    gradients = torch.autograd.grad(rows.values.sum() + columns.values.sum() + rows.mass.sum(), inputs)
+    assert all(x.isfinite().all() for x in gradients)
+    assert not gradients[2][:, 3].any() and not gradients[3][:, 2].any()
+    assert not gradients[4][:, 2].any() and not gradients[5][:, 3].any()

@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp as scipy_logsumexp
 from scipy.special import softmax as scipy_softmax
 from torch import Tensor
+from torch._dynamo.backends.common import aot_autograd
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from midms.matching.kernels import (
     IMPLEMENTATIONS,
     NoImplementation,
+    chunked_autograd,
     chunked_slices,
     couple,
     explain,
@@ -293,5 +296,37 @@ def test_mistakes_in_shape_are_named(unchecked: None) -> None:
 def test_chunked_refuses_second_derivatives() -> None:
     q, k, v, _ = operands(14, 1, 3, 3, 2, 1)
     (gradient,) = torch.autograd.grad(couple(q, k, v, None, 1.0)[0].square().sum(), q, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="differentiable once"):
         gradient.sum().backward()
+
+
+def test_torch_compile_takes_chunked_as_it_is(unchecked: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", 64)  # in many slices, of which the graph is to have none
+    q, k, v, bias = (x.detach() for x in operands(15, 2, 40, 30, 4, 3))
+    graphs: list[torch.fx.GraphModule] = []
+
+    def mixture(q: Tensor, k: Tensor) -> Tensor:
+        rows = statistics(q, k, v, bias, 5.0, 0.0, "chunked")
+        return rows.values.square().sum() + rows.mass.sum() + rows.entropy.sum() + rows.peak.sum()  # type: ignore[union-attr]
+
+    def keep(graph: torch.fx.GraphModule, _: list[Tensor]) -> Any:
+        graphs.append(graph)
+        return make_boxed_func(graph.forward)
+
+    leaves = [q.requires_grad_(), k.requires_grad_()]
+    backend = aot_autograd(fw_compiler=keep, bw_compiler=keep)
+    made, plain = torch.compile(mixture, fullgraph=True, backend=backend)(*leaves), mixture(*leaves)
+    torch.testing.assert_close(made, plain)
+    for one, two in zip(torch.autograd.grad(made, leaves), torch.autograd.grad(plain, leaves), strict=True):
+        torch.testing.assert_close(one, two)
+    assert len(graphs) == 2 and all(len(graph.graph.nodes) < 150 for graph in graphs)
+
+
+def test_chunked_keeps_the_rules_of_torch() -> None:
+    q, k, v, bias = operands(16, 2, 7, 5, 4, 3)
+    q, k, v = (x.mT.contiguous().detach().requires_grad_() for x in (q, k, v))
+    u, row = torch.randn(2, 2, 7, dtype=q.dtype, requires_grad=True), torch.randn(2, 7, dtype=q.dtype)
+    rules = ("test_schema", "test_autograd_registration", "test_faketensor")
+    operator = chunked_autograd.couple
+    torch.library.opcheck(operator, (q, k, v, u, row, bias, 5.0, 0.0, True, True), test_utils=rules)
+    torch.library.opcheck(operator, (q, k, v, None, None, None, 5.0, None, False, False), test_utils=rules)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from midms.matching.kernels.refusals import refuse_twice
 from midms.matching.kernels.triton_couple import Direction, Read, Rule, read
 from midms.matching.kernels.triton_gradients import Pull, Wanted, gradients, packed, shrinkage
 from midms.matching.kernels.triton_pack import LN2, pack_features
@@ -175,3 +176,4 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Tensor | None, 
 
 
 couple.register_autograd(_backward, setup_context=_remember)
+couple_backward.register_autograd(refuse_twice)

@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.matching.kernels.chunked_autograd import Coupling
+from midms.matching.kernels import chunked_autograd
+from midms.matching.kernels.chunked_passes import Side
 from midms.matching.kernels.chunked_slices import products, slices
-from midms.matching.kernels.records import Carried, Nearest
+from midms.matching.kernels.records import STATISTICS, Carried, Nearest
 from midms.matching.kernels.reference import check, prepare
 
 __all__ = ["check", "couple", "couple_both", "mutual_nearest", "objections", "prepare", "top_k"]
@@ -41,7 +42,11 @@ def couple(
 ) -> Carried:
     """See `reference.couple`. Differentiable once."""
     operands = _channels_first(q, k, v)
-    return _carried(Coupling.apply(*operands, None, None, _precise(col_bias), scale, floor, tuple(also))[:5], v)
+    ranked = "peak" in also or "argmax" in also
+    results = chunked_autograd.couple(
+        *operands, None, None, _precise(col_bias), scale, floor, ranked, "entropy" in also
+    )
+    return _carried(results, v, also)
 
 
 def couple_both(
@@ -58,8 +63,10 @@ def couple_both(
 ) -> tuple[Carried, Carried]:
     """See `reference.couple_both`. Differentiable once."""
     operands = _channels_first(q, k, v, u)
-    outcome = Coupling.apply(*operands, _precise(row_bias), _precise(col_bias), scale, floor, tuple(also))
-    return _carried(outcome[:5], v), _carried(outcome[5:], u)
+    biases, ranked = (_precise(row_bias), _precise(col_bias)), "peak" in also or "argmax" in also
+    results = chunked_autograd.couple(*operands, *biases, scale, floor, ranked, "entropy" in also)
+    there, back = results[: chunked_autograd.RESULTS], results[chunked_autograd.RESULTS :]
+    return _carried(there, v, also), _carried(back, u, also)
 
 
 @torch.no_grad()
@@ -100,7 +107,7 @@ def _channels_first(q: Tensor, *others: Tensor) -> list[Tensor]:
     return [x.to(precise).mT.contiguous() for x in (q, *others)]
 
 
-def _carried(outcome: tuple[Tensor | None, ...], values: Tensor) -> Carried:
-    out, *rest = outcome
-    assert out is not None
-    return Carried(out.mT.to(values.dtype), *rest)  # type: ignore[arg-type]
+def _carried(results: list[Tensor], values: Tensor, also: Collection[str]) -> Carried:
+    side = Side(*results)
+    told = (getattr(side, name) if name in also else None for name in STATISTICS)
+    return Carried(side.out.mT.to(values.dtype), side.mass, *told)

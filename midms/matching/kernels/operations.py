@@ -77,12 +77,10 @@ def statistics(
     Returns:
         Values, mass and statistics; each but the argmax has gradients.
     """
-    v = _none_of(k) if v is None else v
+    v, also = _none_of(k) if v is None else v, tuple(also)
     refuse(also, scale, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), col_bias=(col_bias, "b m"))
-    bias, barren = _fertile(col_bias)
-    return _barren(
-        run("couple", via, precision, (q, k, v), q, k, v, bias, scale, floor, tuple(also), precision), barren
-    )
+    v, bias, barren = _taking_part(v, col_bias)
+    return _barren(run("couple", via, precision, (q, k, v), q, k, v, bias, scale, floor, also, precision), barren)
 
 
 def couple_both(
@@ -116,13 +114,11 @@ def couple_both(
     Returns:
         What the rows get, and what the columns get.
     """
-    v, u = _none_of(k) if v is None else v, _none_of(q) if u is None else u
+    v, u, also = _none_of(k) if v is None else v, _none_of(q) if u is None else u, tuple(also)
     biases = {"row_bias": (row_bias, "b n"), "col_bias": (col_bias, "b m")}
     refuse(also, scale, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), u=(u, "b n e"), **biases)
-    (rows, no_row), (columns, no_column) = _fertile(row_bias), _fertile(col_bias)
-    both = run(
-        "couple_both", via, precision, (q, k, v, u), q, k, v, u, rows, columns, scale, floor, tuple(also), precision
-    )
+    (v, columns, no_column), (u, rows, no_row) = _taking_part(v, col_bias), _taking_part(u, row_bias)
+    both = run("couple_both", via, precision, (q, k, v, u), q, k, v, u, rows, columns, scale, floor, also, precision)
     return _barren(both[0], no_column), _barren(both[1], no_row)
 
 
@@ -250,12 +246,17 @@ def _none_of(x: Tensor) -> Tensor:
     return x.new_empty(*x.shape[:2], 0)
 
 
-def _fertile(bias: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """The bias with 0 where a whole sample is at -inf, and which samples are."""
+def _taking_part(values: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Values that are 0 where the bias is -inf, the bias with 0 where a whole sample is, and which samples are."""
     if bias is None:
-        return None, None
-    barren = (bias == -torch.inf).all(1, keepdim=True)
-    return bias.masked_fill(barren, 0), barren
+        return values, None, None
+    absent = bias == -torch.inf
+    barren = absent.all(1, keepdim=True)
+    return (
+        values.masked_fill(absent[..., None], 0),
+        bias.masked_fill(absent, -torch.inf).masked_fill(barren, 0),
+        barren,
+    )
 
 
 def _barren(carried: Carried, barren: Tensor | None) -> Carried:

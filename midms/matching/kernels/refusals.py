@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any, NoReturn
 
 from torch import Tensor
 
@@ -48,3 +49,8 @@ def _refuse_places(operands: Collection[Tensor]) -> None:
 def told(x: Tensor) -> str:
     """What came."""
     return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
+
+
+def refuse_twice(ctx: Any, *gradients: Any) -> NoReturn:
+    """In place of a second derivative."""
+    raise RuntimeError("a coupling is differentiable once: this asks for the gradient of its gradient")
