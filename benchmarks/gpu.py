@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.results import RESULTS, command, write_json
 
 CHILD = (sys.executable, "-m", "benchmarks.gpu_rows")
@@ -33,6 +35,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256, help="of the features")
     parser.add_argument("--out", type=Path, help="default: results/kernels-<card>-<day>.json")
     args = parser.parse_args()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no GPU; nothing was measured")
     asked = {"side": args.side, "batch": args.batch, "width": args.width, "device": args.device}
     measure_all(args.out, args.seconds, asked, CHILD)
 

@@ -23,10 +23,15 @@ Row = dict[str, Any]
 def main() -> None:
     """Write the page and the plots."""
     cpu = json.loads((RESULTS / "kernels-cpu.json").read_text())
-    gpus = [path for path in sorted(RESULTS.glob("kernels-*.json")) if path.name != "kernels-cpu.json"]
     precision = json.loads((RESULTS / "precision.json").read_text())
     _write(DOCS / "kernels-cpu.svg", plot(cpu["rows"]))
-    _write(DOCS / "kernels.md", page(cpu, [json.loads(path.read_text()) for path in gpus], precision))
+    _write(DOCS / "kernels.md", page(cpu, of_gpus(), precision))
+
+
+def of_gpus() -> list[dict[str, Any]]:
+    """What was measured on GPUs."""
+    found = (json.loads(path.read_text()) for path in sorted(RESULTS.glob("kernels-*.json")))
+    return [results for results in found if results.get("device") == "cuda"]
 
 
 def page(cpu: dict[str, Any], gpus: list[dict[str, Any]], precision: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +108,11 @@ def test_a_run_that_is_cut_off_leaves_what_it_had(tmp_path: Path) -> None:
     results = json.loads(out.read_text())
     assert not results["finished"] and [row["peer"] for row in results["rows"]] == ["good", "raises"]
     assert "Cut off after 2 rows." in kernels_page.page(CPU, [results], PRECISIONS)
+
+
+def test_without_a_gpu_nothing_is_measured_or_written(tmp_path: Path) -> None:
+    out, env = tmp_path / "gpu.json", os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHON": sys.executable}
+    for run in (["bash", "benchmarks/gpu.sh"], [sys.executable, "-m", "benchmarks.gpu"]):
+        told = subprocess.run([*run, "--out", out], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        assert told.returncode and "torch finds no GPU" in told.stderr and not out.exists()
+        assert "Traceback" not in told.stderr and "passed" not in told.stdout

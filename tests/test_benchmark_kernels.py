@@ -100,8 +100,8 @@ def test_terms_add_up_to_the_feature() -> None:
 
 def test_the_page_is_that_of_the_results() -> None:
     cpu, table = (json.loads((RESULTS / name).read_text()) for name in ("kernels-cpu.json", "precision.json"))
-    gpus = [path for path in sorted(RESULTS.glob("kernels-*.json")) if path.name != "kernels-cpu.json"]
-    text = kernels_page.page(cpu, [json.loads(path.read_text()) for path in gpus], table)
+    gpus = kernels_page.of_gpus()
+    text = kernels_page.page(cpu, gpus, table)
     assert (ROOT / "docs" / "kernels.md").read_text() == text
     assert ("Not measured" in text) == (not gpus)
     assert all("ms" in row for row in cpu["rows"] if row["peer"].startswith("midms"))
