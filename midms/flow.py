@@ -27,8 +27,9 @@ def return_error(forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2
         backward: where each cell of the second is matched to in the first.
 
     Returns:
-        Distances in widths: cells over the longer side of the first grid.
+        Distances in widths: cells over the longer side of the first grid; infinite where the forward map is NaN.
     """
     h, w = forward.shape[-2:]
     offset = sample(backward, forward) - cells(h, w, forward)
-    return torch.linalg.vector_norm(offset, dim=1, keepdim=True) / max(h, w)
+    error = torch.linalg.vector_norm(offset, dim=1, keepdim=True) / max(h, w)
+    return error.masked_fill(forward.isnan().any(1, keepdim=True), torch.inf)

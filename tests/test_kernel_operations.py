@@ -202,6 +202,9 @@ def test_check_reads_the_backward_map_where_the_forward_arrives(via: str) -> Non
     forward = 8 * torch.rand(2, 2, 5, 9, generator=generator, dtype=torch.float64) - 1
     backward = 9 * torch.rand(2, 2, 7, 6, generator=generator, dtype=torch.float64)
     error, mask = check(forward, backward, 0.3, via)
+    lost = forward.clone()
+    lost[0, 1, 0, 0] = torch.nan
+    assert check(lost, 0 * backward, 0.3, via)[1][0, 0, 0].tolist() == [0.0, *[1.0] * 2, *[0.0] * 6], "NaN is nowhere"
     for b in range(2):
         x, y = forward[b].numpy()
         home = np.stack([map_coordinates(side, [y, x], order=1, mode="nearest") for side in backward[b].numpy()])

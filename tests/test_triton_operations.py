@@ -44,6 +44,7 @@ def test_the_check(size: tuple[int, ...]) -> None:
         place * torch.tensor([far_w, far_h]).view(1, 2, 1, 1) * 1.4 - 1
         for place, far_w, far_h in ((torch.rand(b, 2, h, w), other, h + 1), (torch.rand(b, 2, h + 1, other), w, h))
     )
+    forth[0, 1, -1, -1] = torch.nan
     got = check(forth.to(DEVICE), back.to(DEVICE), 0.3, "triton")
     wanted = check(forth, back, 0.3, "reference")
     torch.testing.assert_close(got[0].cpu(), wanted[0], rtol=1e-5, atol=1e-5)

@@ -75,6 +75,7 @@ def check_kernel(Forward, Backward, Error, Mask, h, w, back_h, back_w, radius, C
     inside = at < h * w
     x = tl.load(Forward + b * 2 * h * w + at, mask=inside, other=0.0).to(tl.float32)
     y = tl.load(Forward + (b * 2 + 1) * h * w + at, mask=inside, other=0.0).to(tl.float32)
+    nowhere = (x != x) | (y != y)
     x = tl.minimum(tl.maximum(x, 0.0), back_w - 1.0)
     y = tl.minimum(tl.maximum(y, 0.0), back_h - 1.0)
     left, top = tl.floor(x), tl.floor(y)
@@ -91,6 +92,6 @@ def check_kernel(Forward, Backward, Error, Mask, h, w, back_h, back_w, radius, C
         here = at % w if axis == 0 else at // w
         offset = (1 - far_y) * upper + far_y * lower - here.to(tl.float32)
         square += offset * offset
-    error = tl.sqrt(square) / tl.maximum(h, w).to(tl.float32)
+    error = tl.where(nowhere, float("inf"), tl.sqrt(square) / tl.maximum(h, w).to(tl.float32))
     tl.store(Error + b * h * w + at, error, mask=inside)
     tl.store(Mask + b * h * w + at, (error < radius).to(tl.float32), mask=inside)
