@@ -78,6 +78,17 @@ def test_more_near_ties_than_are_kept_are_looked_at_again() -> None:
     assert torch.equal(got.indices[0, 0].cpu(), order.argsort()[:2])
 
 
+def test_none_is_missed_among_columns_that_half_precision_confuses() -> None:
+    generator = torch.Generator().manual_seed(2)
+    base, noise, q = (torch.randn(1, count, 64, generator=generator) for count in (1, 300, 60))
+    q, k = (torch.nn.functional.normalize(x, dim=-1) for x in (q, base + 1e-3 * noise))
+    products = q.double() @ k.double().mT
+    best = products.amax(-1, keepdim=True)
+    scores, columns = top_k(q.to(DEVICE), k.to(DEVICE), 1, "triton", "fp16")
+    torch.testing.assert_close(scores.cpu().double(), best, rtol=0, atol=1e-6)
+    torch.testing.assert_close(products.gather(-1, columns.cpu()), best, rtol=0, atol=1e-6)
+
+
 def test_nearest_are_compiled_through(unchecked: None) -> None:
     q, k, *_ = (x.float().to(DEVICE) for x in operands(20, 2, 9, 30, 16, 1, 1))
 
