@@ -35,11 +35,13 @@ def outcome(inputs: list[Tensor | None], **more: Any) -> tuple[list[Tensor], lis
     return results, list(torch.autograd.grad(loss, wanted))
 
 
-def agree(inputs: list[Tensor | None], precision: str, scale: float, floor: float | None, also: Any = ()) -> None:
-    """Triton's results and gradients are the float64 reference's."""
+def agree(
+    inputs: list[Tensor | None], precision: str, scale: float, floor: float | None, also: Any = (), via: str = "triton"
+) -> None:
+    """Results and gradients are the float64 reference's."""
     exact = outcome(inputs, scale=scale, floor=floor, via="reference", also=also)
     narrow = [None if x is None else x.float().to(DEVICE) for x in inputs]
-    got = outcome(narrow, scale=scale, floor=floor, via="triton", precision=precision, also=also)
+    got = outcome(narrow, scale=scale, floor=floor, via=via, precision=precision, also=also)
     for ours, theirs in zip([*got[0], *got[1]], [*exact[0], *exact[1]], strict=True):
         assert ours.shape == theirs.shape
         if theirs.is_floating_point() and theirs.numel():
@@ -64,11 +66,13 @@ def test_floors_and_biases(floor: float | None, biased: bool) -> None:
     agree(inputs, "fp16x3", 20.0, floor)
 
 
-def test_a_product_that_is_the_floor_has_its_gradient() -> None:
-    inputs: list[Tensor | None] = list(operands(22, 1, 9, 12, 16, 3, 2))
-    assert inputs[0] is not None
-    inputs[0][:, :4] = 0
-    agree(inputs, "fp16x3", 20.0, 0.0)
+@pytest.mark.parametrize("floor", [0.0, 0.25])
+@pytest.mark.parametrize(("via", "precision"), [("triton", "fp16x3"), ("chunked", "ieee")])
+def test_a_product_that_is_the_floor_has_its_gradient(via: str, precision: str, floor: float) -> None:
+    q, k, *others = operands(22, 1, 9, 12, 16, 3, 2)
+    q[:, :4], k[:, :, 0] = 0, 0.5
+    q[:, :4, 0] = 2 * floor
+    agree([q, k, *others], precision, 20.0, floor, via=via)
 
 
 @pytest.mark.parametrize(
