@@ -14,7 +14,6 @@ from scipy.special import logsumexp as scipy_logsumexp
 from scipy.special import softmax as scipy_softmax
 from torch import Tensor
 from torch._dynamo.backends.common import aot_autograd
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from midms.matching.kernels import (
     IMPLEMENTATIONS,
@@ -177,49 +176,6 @@ def test_autocast_changes_nothing(via: str) -> None:
         plain, cast = plain[:2], cast[:2]
     for value, right in zip(cast, plain, strict=True):
         assert torch.equal(value, right)
-
-
-class Largest(TorchDispatchMode):
-    """Remembers the largest tensor that any operation returned."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entries = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for x in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(x, Tensor):
-                self.entries = max(self.entries, x.numel())
-        return result
-
-
-def memory(via: str, run: Callable[[str, list[Tensor]], object], inputs: list[Tensor]) -> tuple[int, int]:
-    """Entries of the largest tensor made, and of all that are kept for the backward pass."""
-    kept: dict[int, int] = {}
-
-    def keep(x: Tensor) -> Tensor:
-        kept[x.data_ptr()] = x.numel()
-        return x
-
-    with Largest() as largest, torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        run(via, inputs)
-    return largest.entries, sum(kept.values())
-
-
-def test_chunked_never_holds_the_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    n, m, d, c = 500, 300, 16, 4
-    inputs = operands(9, 2, n, m, d, c, torch.float32)
-    monkeypatch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", 8 * m)
-
-    def run(via: str, inputs: list[Tensor]) -> object:
-        return outcome(via, inputs, 200.0, 0.0)
-
-    operand = 2 * n * d
-    assert memory("reference", run, inputs)[0] >= 2 * n * m  # the probe sees forward and backward
-    largest, kept = memory("chunked", run, inputs)
-    assert largest <= max(8 * m, operand) < n * m / 4
-    assert kept <= 2 * (n + m) * (d + c + 1) * 2 < n * m
 
 
 def test_slices_cover_everything_once() -> None:
