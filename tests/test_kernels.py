@@ -231,14 +231,16 @@ def test_an_unknown_implementation_is_named() -> None:
 
 def test_mistakes_are_named() -> None:
     q, k, v, bias = operands(13, 2, 3, 4, 2, 1)
-    with pytest.raises(ValueError, match="scale must be positive, got 0"):
-        couple(q, k, v, bias, 0.0)
+    for scale in (0.0, -1.0, torch.inf, torch.nan):
+        with pytest.raises(ValueError, match=f"scale must be positive and finite, got {scale}"):
+            couple(q, k, v, bias, scale)
     with pytest.raises(ValueError, match=r"n, m > 0, got \[2, 3, 2\], \[2, 0, 2\], \[2, 0, 1\], \[2, 0\]"):
         couple(q, k[:, :0], v[:, :0], bias[:, :0], 1.0)
     with pytest.raises(ValueError, match=r"precision: expected one of auto, .*, got 'fp8'"):
         couple(q, k, v, bias, 1.0, precision="fp8")
-    with pytest.raises(ValueError, match=r"also: expected any of peak, argmax, entropy, got 'mode'"):
-        statistics(q, k, v, bias, 1.0, also=["mode"])
+    for also, came in ((["peak", "mode"], "'mode'"), ("peak", "'p', 'e', 'a', 'k'")):
+        with pytest.raises(ValueError, match=f"also: expected a collection .* peak, argmax, entropy, got {came}$"):
+            statistics(q, k, v, bias, 1.0, also=also)
     with pytest.raises(ValueError, match="count: expected 1 to 4, the number of columns, got 5"):
         top_k(q, k, 5)
 

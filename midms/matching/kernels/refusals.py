@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any, NoReturn
 
@@ -13,9 +14,10 @@ from midms.matching.kernels.records import STATISTICS
 def refuse(also: Collection[str], scale: float, **operands: tuple[Tensor | None, str]) -> None:
     """Raise one ValueError for whatever is wrong."""
     if unknown := [name for name in also if name not in STATISTICS]:
-        raise ValueError(f"also: expected any of {', '.join(STATISTICS)}, got {', '.join(map(repr, unknown))}")
-    if not scale > 0:
-        raise ValueError(f"scale must be positive, got {scale}")
+        came = ", ".join(map(repr, unknown))
+        raise ValueError(f"also: expected a collection of names out of {', '.join(STATISTICS)}, got {came}")
+    if not 0 < scale < math.inf:
+        raise ValueError(f"scale must be positive and finite, got {scale}")
     sizes: dict[str, int] = {}
     for x, axes in operands.values():
         if x is not None and x.ndim == len(axes.split()):
