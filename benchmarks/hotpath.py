@@ -29,16 +29,19 @@ PACKAGES = ("torch", "triton", "pykeops", "midms")
 
 def main() -> None:
     """Measure, write the results file."""
+    known = peers("cpu")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu"], default="cpu", help="for a GPU see benchmarks/gpu.sh")
-    parser.add_argument("--sides", type=int, nargs="+", default=[32, 64, 128, 256], help="of the square grids")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--width", type=int, default=256, help="of the features")
+    parser.add_argument("--sides", type=_count, nargs="+", default=[32, 64, 128, 256], help="of the square grids")
+    parser.add_argument("--threads", type=_count, nargs="+", default=[1, 2])
+    parser.add_argument("--width", type=_count, default=256, help="of the features")
     parser.add_argument("--budget", type=float, default=4.0, help="seconds a figure; what takes longer runs once")
-    parser.add_argument("--only", nargs="+", help="names of peers")
+    parser.add_argument("--only", nargs="+", choices=[*known], metavar="PEER", help="; ".join(known))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    if min(args.sides) > (most := max(known[name].most for name in args.only or known)):
+        parser.error(f"argument --sides: none is up to {most}, the largest that is measured of these peers")
     rows: list[dict[str, Any]] = []
     origin = machine() | {
         "command": command("hotpath"),
@@ -50,6 +53,12 @@ def main() -> None:
     for threads in args.threads:
         rows += _in_a_process_of(threads, args)
     write_json(args.out or RESULTS / "kernels-cpu.json", origin | {"threads": args.threads, "rows": rows})
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
 
 
 def _in_a_process_of(threads: int, args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from benchmarks import kernels_page, precision
+from benchmarks import hotpath, kernels_page, precision
 from benchmarks import released_match as released
 from benchmarks.gate import too_wrong
 from benchmarks.hotpath import measure
@@ -65,6 +66,26 @@ def test_every_peer_on_the_cpu_is_right_and_measured(tmp_path: Path) -> None:
     assert {"date", "hardware", "versions", "command", "seed", "rows"} <= results.keys()
     assert len(results["rows"]) == 6
     assert all(row["ms"] > 0 and "extra MB" in row and row["threads"] == 1 for row in results["rows"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["--only", "nobody"], r"--only: invalid choice: 'nobody' \(choose from '?released'?, .*midms chunked"),
+        (["--sides", "16", "0"], "--sides: expected a whole number from 1, got '0'"),
+        (["--threads", "-1"], "--threads: expected a whole number from 1, got '-1'"),
+        (["--width", "wide"], "--width: expected a whole number from 1, got 'wide'"),
+        (["--only", "KeOps", "--sides", "64"], "--sides: none is up to 32"),
+        (["--sides", "512"], "--sides: none is up to 256"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    asked: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hotpath", *asked, "--out", str(tmp_path / "kernels.json")])
+    with pytest.raises(SystemExit, match="2"):
+        hotpath.main()
+    assert re.search(message, capsys.readouterr().err) and not list(tmp_path.iterdir())
 
 
 def test_the_wrong_get_no_figure() -> None:
