@@ -234,6 +234,9 @@ def test_mistakes_are_named() -> None:
     for scale in (0.0, -1.0, torch.inf, torch.nan):
         with pytest.raises(ValueError, match=f"scale must be positive and finite, got {scale}"):
             couple(q, k, v, bias, scale)
+    for floor in (torch.inf, -torch.inf, torch.nan):
+        with pytest.raises(ValueError, match=f"floor must be finite or None, got {floor}"):
+            couple(q, k, v, bias, 1.0, floor)
     with pytest.raises(ValueError, match=r"n, m > 0, got \[2, 3, 2\], \[2, 0, 2\], \[2, 0, 1\], \[2, 0\]"):
         couple(q, k[:, :0], v[:, :0], bias[:, :0], 1.0)
     with pytest.raises(ValueError, match=r"precision: expected one of auto, .*, got 'fp8'"):

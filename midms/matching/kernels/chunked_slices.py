@@ -11,7 +11,7 @@ from torch import Tensor
 
 SLICE_ENTRIES = {"cpu": 1 << 19, "cuda": 1 << 26}
 """Entries of the matrix held at once, over the batch: what a core's cache holds, or what fills a GPU; more where that
-would be few rows. Two such slices are alive in the forward pass, three or four in the backward."""
+would be few rows. Two or three such slices are alive in the forward pass, three or four in the backward."""
 
 
 def slices(q: Tensor, k: Tensor, count: int) -> Iterator[tuple[slice, slice, list[Tensor]]]:

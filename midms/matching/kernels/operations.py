@@ -43,7 +43,7 @@ def couple(
         The values carried to the rows, in `v`'s precision, and the logsumexp, in float32 or better.
 
     Raises:
-        ValueError: the operands do not fit together, the scale is not positive, or there is no such precision.
+        ValueError: the operands do not fit together, scale or floor are no such numbers, or there is no such precision.
         NoImplementation: the one asked for is unknown or objects; it never falls back.
     """
     carried = statistics(q, k, v, col_bias, scale, floor, via, precision, also=())
@@ -78,7 +78,7 @@ def statistics(
         Values, mass and statistics; each but the argmax has gradients.
     """
     v, also = _none_of(k) if v is None else v, tuple(also)
-    refuse(also, scale, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), col_bias=(col_bias, "b m"))
+    refuse(also, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), col_bias=(col_bias, "b m"))
     v, bias, barren = _taking_part(v, col_bias)
     return _barren(run("couple", via, precision, (q, k, v), q, k, v, bias, scale, floor, also, precision), barren)
 
@@ -116,7 +116,7 @@ def couple_both(
     """
     v, u, also = _none_of(k) if v is None else v, _none_of(q) if u is None else u, tuple(also)
     biases = {"row_bias": (row_bias, "b n"), "col_bias": (col_bias, "b m")}
-    refuse(also, scale, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), u=(u, "b n e"), **biases)
+    refuse(also, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), u=(u, "b n e"), **biases)
     (v, columns, no_column), (u, rows, no_row) = _taking_part(v, col_bias), _taking_part(u, row_bias)
     both = run("couple_both", via, precision, (q, k, v, u), q, k, v, u, rows, columns, scale, floor, also, precision)
     return _barren(both[0], no_column), _barren(both[1], no_row)
@@ -168,7 +168,7 @@ def top_k(
     Raises:
         ValueError: the shapes do not fit together, or there are not so many columns.
     """
-    refuse((), 1.0, q=(q, "b n d"), k=(k, "b m d"))
+    refuse((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
     if not 1 <= count <= k.shape[1]:
         raise ValueError(f"count: expected 1 to {k.shape[1]}, the number of columns, got {count}")
     nearest: Nearest = run("top_k", via, precision, (q, k), q, k, count, precision)
@@ -189,7 +189,7 @@ def mutual_nearest(
     Returns:
         [b n] scores of each row's best column, without gradient, and that column or -1.
     """
-    refuse((), 1.0, q=(q, "b n d"), k=(k, "b m d"))
+    refuse((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
     nearest: Nearest = run("mutual_nearest", via, precision, (q, k), q, k, precision)
     return nearest
 

@@ -11,13 +11,15 @@ from torch import Tensor
 from midms.matching.kernels.records import STATISTICS
 
 
-def refuse(also: Collection[str], scale: float, **operands: tuple[Tensor | None, str]) -> None:
+def refuse(also: Collection[str], scale: float, floor: float | None, **operands: tuple[Tensor | None, str]) -> None:
     """Raise one ValueError for whatever is wrong."""
     if unknown := [name for name in also if name not in STATISTICS]:
         came = ", ".join(map(repr, unknown))
         raise ValueError(f"also: expected a collection of names out of {', '.join(STATISTICS)}, got {came}")
     if not 0 < scale < math.inf:
         raise ValueError(f"scale must be positive and finite, got {scale}")
+    if floor is not None and not math.isfinite(floor):
+        raise ValueError(f"floor must be finite or None, got {floor}")
     sizes: dict[str, int] = {}
     for x, axes in operands.values():
         if x is not None and x.ndim == len(axes.split()):
