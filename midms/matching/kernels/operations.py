@@ -43,8 +43,8 @@ def couple(
         The values carried to the rows, in `v`'s precision, and the logsumexp, in float32 or better.
 
     Raises:
-        ValueError: the operands do not fit together, the scale is not positive, scale or floor are not finite, or there is
-            no such precision.
+        ValueError: the operands do not fit together, the scale is not positive and finite, the floor not finite, or
+            there is no such precision.
         NoImplementation: the one asked for is unknown or objects; it never falls back.
     """
     carried = statistics(q, k, v, col_bias, scale, floor, via, precision, also=())
