@@ -283,6 +283,13 @@ def test_torch_compile_takes_chunked_as_it_is(unchecked: None, monkeypatch: pyte
     assert len(graphs) == 2 and all(len(graph.graph.nodes) < 150 for graph in graphs)
 
 
+def test_torch_compile_takes_another_scale_and_floor(unchecked: None) -> None:
+    q, k, v, _ = (x.detach() for x in operands(17, 1, 9, 8, 4, 2))
+    compiled = torch.compile(couple, fullgraph=True, backend="aot_eager")
+    for scale, floor in ((20.0, 0.1), (10.0, 0.2), (5.0, 0.3)):
+        torch.testing.assert_close(compiled(q, k, v, None, scale, floor), couple(q, k, v, None, scale, floor))
+
+
 def test_chunked_keeps_the_rules_of_torch() -> None:
     q, k, v, bias = operands(16, 2, 7, 5, 4, 3)
     q, k, v = (x.mT.contiguous().detach().requires_grad_() for x in (q, k, v))

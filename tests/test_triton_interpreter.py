@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from triton_cases import DEVICE, ROUNDING, allowed, every_precision, operands
 
 from midms.matching.kernels import (
@@ -190,6 +191,18 @@ def test_torch_compile_and_autocast_pass_through(unchecked: None) -> None:
             torch.autograd.grad(other, leaves), torch.autograd.grad(plain, leaves, retain_graph=True), strict=True
         ):
             torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize("via", ["triton", "chunked"])
+def test_a_checkpoint_makes_a_coupling_again(unchecked: None, via: str) -> None:
+    q, k, v, *_ = (x.float().to(DEVICE).detach().requires_grad_() for x in operands(12, 1, 6, 5, 8, 3, 0))
+
+    def carried(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return couple(q, k, v, None, 20.0, 0.0, via)[0].square().sum()
+
+    again = torch.autograd.grad(checkpoint(carried, q, k, v, use_reentrant=False), (q, k, v))
+    for one, two in zip(again, torch.autograd.grad(carried(q, k, v), (q, k, v)), strict=True):
+        torch.testing.assert_close(one, two)
 
 
 def test_operators_keep_the_rules_of_torch() -> None:

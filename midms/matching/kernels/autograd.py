@@ -165,7 +165,8 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
 
 
 def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Tensor | None, ...]:
-    inputs, results = ctx.saved_tensors[:6], list(ctx.saved_tensors[6:])
+    saved = ctx.saved_tensors  # a checkpoint gives them once
+    inputs, results = saved[:6], list(saved[6:])
     wanted = list(ctx.needs_input_grad[:6])
     rows = pull(results[:RESULTS], gradients[:RESULTS])
     columns = pull(results[RESULTS:], gradients[RESULTS:]) if len(results) > RESULTS else []

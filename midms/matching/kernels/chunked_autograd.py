@@ -100,7 +100,8 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
 
 
 def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Tensor | None, ...]:
-    inputs, results = ctx.saved_tensors[:6], list(ctx.saved_tensors[6:])
+    saved = ctx.saved_tensors  # a checkpoint gives them once
+    inputs, results = saved[:6], list(saved[6:])
     nothing = inputs[0].new_empty(0)
     asked = [gradients[at + i] for at in range(0, len(results), RESULTS) for i in (0, 1, 2, 4)]
     told = [nothing if gradient is None else gradient for gradient in asked]

@@ -18,7 +18,7 @@ def refuse(also: Collection[str], scale: float, floor: float | None, **operands:
         raise ValueError(f"also: expected a collection of names out of {', '.join(STATISTICS)}, got {came}")
     if not 0 < scale < math.inf:
         raise ValueError(f"scale must be positive and finite, got {scale}")
-    if floor is not None and not math.isfinite(floor):
+    if floor is not None and not -math.inf < floor < math.inf:
         raise ValueError(f"floor must be finite or None, got {floor}")
     sizes: dict[str, int] = {}
     for x, axes in operands.values():
