@@ -1,0 +1,86 @@
+"""What a file says, checked where it comes in: read within bounds, described by a pydantic model, told in a line."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+import stat
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+FEW = 3
+"""Complaints that a line has before it counts the rest."""
+LARGEST = 16 * 2**20
+"""Bytes of the largest file of settings or records that is read."""
+BRIEF = reprlib.Repr()
+"""Shows a value in a few words, however much it holds."""
+BRIEF.maxlevel, BRIEF.maxlist, BRIEF.maxtuple, BRIEF.maxdict, BRIEF.maxstring, BRIEF.maxother = 2, 3, 3, 3, 60, 60
+
+
+class Schema(BaseModel):
+    """What a mapping in a file must hold: types are taken strictly, unknown keys are errors."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def checked(model: type[M], content: object, where: str, error: type[Exception]) -> M:
+    """The content as the model, or one error that names every field that is wrong, what came and what was expected.
+
+    Args:
+        model: what the content must be.
+        content: what came from JSON or YAML.
+        where: what errors call it, such as a path.
+        error: the kind to raise.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as wrong:
+        found = wrong.errors(include_url=False, include_context=False)
+        lines = [_line(entry["loc"], entry["type"], entry["msg"], entry["input"]) for entry in found]
+        more = f" and {len(lines) - FEW:,} more" if len(lines) > FEW else ""
+        raise error(f"{where}: {'; '.join(lines[:FEW])}{more}") from None
+
+
+def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
+    name = ".".join(map(str, place))
+    if kind == "missing":
+        return f"has no {name}"
+    said = message[0].lower() + message[1:]
+    return f"{name}: {said}, got {BRIEF.repr(value)}" if name else f"{said}, got {BRIEF.repr(value)}"
+
+
+def read_regular(path: Path, most: int = LARGEST) -> bytes:
+    """The bytes of a regular file; a pipe, a device or a folder is never opened.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: there is none, it is of another kind, larger, or cannot be read; `strerror` says which.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "not a regular file", str(path))
+    if found.st_size > most:
+        raise OSError(0, f"has {found.st_size:,} bytes, expected at most {most:,}", str(path))
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(0, f"has more than {most:,} bytes", str(path))
+    return content
+
+
+def read_json(path: Path, error: type[Exception], most: int = LARGEST) -> object:
+    """What a JSON file holds; whatever cannot be read as such is raised as `error`, in a line that names the file."""
+    try:
+        return json.loads(read_regular(path, most).decode("utf-8"))
+    except OSError as reason:
+        raise error(f"{path}: cannot be read ({reason.strerror or reason})") from None
+    except (ValueError, RecursionError) as reason:
+        raise error(f"{path}: cannot be read as JSON ({reason})") from None
