@@ -93,6 +93,7 @@ class Translation:
         condition: the drawing as it was read, or a picture of the annotation.
         exemplar: at the size at which it was matched; several side by side.
         stages: the predicted picture at each level, decoded when it is asked for.
+        warnings: what a person should know before trusting the result, a line each.
     """
 
     image: Image.Image
@@ -103,6 +104,7 @@ class Translation:
     condition: Image.Image
     exemplar: Image.Image
     stages: Sequence[Image.Image]
+    warnings: tuple[str, ...] = ()
 
     def panels(self) -> tuple[Image.Image, ...]:
         """The pictures that `TITLES` names."""
