@@ -10,7 +10,7 @@ from tqdm import tqdm
 from midms.data.faces import SPLIT_LENGTH, draw_pairs
 from midms.pictures import PictureError, save, to_pil
 from midms.pictures.figure import Sheet
-from midms.translation import TITLES, Translator, translate
+from midms.translation import Translator, translate
 
 SIDE = 192
 """Pixels a side of the sheet's pictures."""
@@ -35,19 +35,16 @@ def demo(run: Translator, out: Path, faces: int, seed: int) -> Path:
         raise PictureError(f"{out}: is a file, expected a folder")
     indices = [(seed * faces + i) % (SPLIT_LENGTH // 2) for i in range(faces)]
     pairs = draw_pairs("test", indices, min(max(run.size, 64), 256))
-    titles = (*TITLES, "exact answer")
-    rows: list[tuple[Image.Image, ...]] = []
+    rows: list[dict[str, Image.Image]] = []
     pictures: dict[Path, Image.Image] = {}
     for i in tqdm(range(faces), "translating", disable=None):
         told = translate(run, 1 - 2 * pairs.sketch[i], pairs.exemplar[i], seed=seed)
-        rows.append((*told.panels(), to_pil(pairs.answer[i : i + 1])))
+        rows.append(told.panels() | {"exact answer": to_pil(pairs.answer[i : i + 1])})
         folder = out / f"pair-{i:02d}"
-        pictures |= {
-            folder / f"{title.replace(' ', '-')}.png": panel for title, panel in zip(titles, rows[-1], strict=True)
-        }
+        pictures |= {folder / f"{title.replace(' ', '-')}.png": panel for title, panel in rows[-1].items()}
         pictures[folder / "figure.png"] = told.figure()
     sheet = out / "sheet.png"
-    pictures[sheet] = Sheet(rows, titles, SIDE).image
+    pictures[sheet] = Sheet([list(row.values()) for row in rows], list(rows[0]), SIDE).image
     for path in pictures:
         path.parent.mkdir(parents=True, exist_ok=True)
     save(pictures)

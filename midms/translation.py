@@ -18,7 +18,7 @@ from midms.networks.precision import precise
 from midms.pictures import PictureError, native_size, to_pil
 from midms.pictures.figure import Line, Sheet, colour_map
 from midms.pictures.given import exemplars, mapped, masked
-from midms.protocols import Autoencoder, ConditionExtractor, Match
+from midms.protocols import AnnotationReader, Autoencoder, ConditionExtractor, Match
 from midms.types import Draw, Moment, cells
 
 LARGEST = 1024
@@ -27,7 +27,6 @@ POINTS = 12
 """Correspondences that a figure shows."""
 SIDE = 256
 """Pixels a side of a figure's pictures."""
-TITLES = ("condition", "exemplar", "first warp", "result", "confidence")
 
 
 @runtime_checkable
@@ -91,6 +90,8 @@ class Translation:
         flow: (x, y) to add to a pixel of the result to find the pixel of the exemplar that the last match takes.
         correspondences: (x, y) in the result and (x, y) in the exemplar of the most telling points, in pixels.
         condition: the drawing as it was read, or a picture of the annotation.
+        condition_map: what the method was given of it, in [0, 1], at each pixel of the result.
+        strokes: the map's strokes, dark on light; None where the condition is an annotation, which `condition` shows.
         exemplar: at the size at which it was matched; several side by side.
         stages: the predicted picture at each level, decoded when it is asked for.
         warnings: what a person should know before trusting the result, a line each.
@@ -102,22 +103,28 @@ class Translation:
     flow: Float[Tensor, "2 Y X"]
     correspondences: Float[Tensor, "n 4"]
     condition: Image.Image
+    condition_map: Float[Tensor, "k Y X"]
+    strokes: Image.Image | None
     exemplar: Image.Image
     stages: Sequence[Image.Image]
     warnings: tuple[str, ...] = ()
 
-    def panels(self) -> tuple[Image.Image, ...]:
-        """The pictures that `TITLES` names."""
-        return self.condition, self.exemplar, self.warp, self.image, colour_map(self.confidence)
+    def panels(self) -> dict[str, Image.Image]:
+        """The pictures of a figure by their titles."""
+        read = {"condition": self.condition} | ({} if self.strokes is None else {"strokes as read": self.strokes})
+        made = {"first warp": self.warp, "result": self.image, "confidence": colour_map(self.confidence)}
+        return read | {"exemplar": self.exemplar} | made
 
     def figure(self, scale: float | None = None) -> Image.Image:
-        """The pictures side by side, with lines between corresponding points of condition and exemplar.
+        """The pictures side by side, with lines between corresponding points of the condition and the exemplar.
 
         Args:
             scale: enlargement of the result; by default to a height of `SIDE` pixels.
         """
-        sheet = Sheet([self.panels()], TITLES, round(self.image.height * scale) if scale else SIDE)
-        sheet.connect(self.lines(), row=0, columns=(0, 1))
+        panels = self.panels()
+        sheet = Sheet([list(panels.values())], list(panels), round(self.image.height * scale) if scale else SIDE)
+        right = list(panels).index("exemplar")
+        sheet.connect(self.lines(), row=0, columns=(right - 1, right))
         return sheet.image
 
     def lines(self) -> list[Line]:
@@ -180,7 +187,8 @@ def translate(
     exemplar_shape = _shape(shown)
     confidence = _enlarge(last.trust.weight, shape)[0, 0].clamp(0, 1).float().cpu()
     flow = pixel_flow(last.match, shape, exemplar_shape, last.warp)[0].float().cpu()
-    points = telling_points(confidence, wanted[0].float().cpu(), POINTS)
+    condition_map = wanted[0].float().cpu()
+    points = telling_points(confidence, condition_map, POINTS)
     return Translation(
         image=stages[-1],
         warp=warp,
@@ -188,6 +196,8 @@ def translate(
         flow=flow,
         correspondences=correspondences(points, flow, exemplar_shape),
         condition=to_pil(drawing),
+        condition_map=condition_map,
+        strokes=None if isinstance(run.condition, AnnotationReader) else to_pil(1 - 2 * condition_map[None, :1]),
         exemplar=to_pil(shown),
         stages=stages,
     )

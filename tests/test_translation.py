@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,6 +163,29 @@ def test_the_result_has_the_conditions_shape_and_the_exemplar_keeps_its_own() ->
     assert told.exemplar.size == (128, 64)
     assert told.condition.size == (300, 400)
     assert told.figure().height > told.figure(scale=2.0).height > 2 * 84
+
+
+def test_what_was_read_of_the_condition_is_told_and_shown() -> None:
+    told = translate(Run(), drawing(300, 400), photo(500, 250))
+    expected = Sketch().drawing(read(drawing(300, 400)), (84, 64))[0]
+    assert torch.equal(told.condition_map, expected)
+    panels = told.panels()
+    assert list(panels) == ["condition", "strokes as read", "exemplar", "first warp", "result", "confidence"]
+    shown = np.asarray(panels["strokes as read"], float)
+    np.testing.assert_allclose(255 * (1 - expected[0].numpy()), shown, atol=0.51)
+
+
+def test_an_annotation_is_shown_once() -> None:
+    class Labels(Sketch):
+        def read(self, source: object, name: str, fit: Callable[[tuple[int, int]], tuple[int, int]]) -> Tensor:
+            return self.drawing(read(source), fit((128, 128)))
+
+        def picture(self, condition: Tensor) -> Tensor:
+            return 2 * condition[:, 1:].expand(-1, 3, -1, -1) - 1
+
+    told = translate(Run(condition=Labels()), drawing(128, 128), photo(128, 128))
+    assert "strokes as read" not in told.panels() and told.condition_map.shape == (2, 64, 64)
+    assert told.condition.size == (64, 64) and told.figure().height > 64
 
 
 def test_another_size() -> None:
