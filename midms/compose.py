@@ -17,7 +17,7 @@ from midms.checkpoints import CheckpointError, load_state, load_weights
 from midms.conversion import Source, find
 from midms.loop import POLICY, MatchingInterleavedDiffusion, Policy
 from midms.mistakes import Mistake
-from midms.presets import PRESETS, Preset, Spec
+from midms.presets import PRESETS, SHIPPED, Preset, Spec
 from midms.registry import unknown
 from midms.slots import SLOTS, disagreements, impossible, misfit, unanswered
 
@@ -28,7 +28,6 @@ TRAINED_FOR = ("timesteps", "schedule")
 """A sampler's arguments that the denoiser was trained for: another sampler keeps the preset's unless it is told."""
 NOTHING = Preset(source="", slots={}, loop={"size": 64})
 """What the rest of a call is checked against where its preset does not exist: by itself."""
-SHIPPED = Path(__file__).parent / "weights"
 
 
 class BuildError(Mistake, ValueError):

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from midms.domain import Domain
+
+SHIPPED = Path(__file__).parent / "weights"
+"""Where the package keeps weights."""
 
 
 @dataclass(frozen=True, init=False)
@@ -36,6 +42,8 @@ class Preset:
         loop: how the loop interleaves, by the names of `midms.loop.policy.Policy`, and `size`.
         weights: slot to file below the package's `weights` folder, for parts that have weights of their own.
         obtain: how to get them where they are not shipped.
+        purpose: what it is for, in plain words.
+        domain: what its weights were trained on.
     """
 
     source: str
@@ -43,6 +51,13 @@ class Preset:
     loop: dict[str, Any]
     weights: dict[str, str] = field(default_factory=dict)
     obtain: str = "give build(..., weights=FOLDER)"
+    purpose: str = ""
+    domain: Domain = field(default_factory=Domain)
+
+    @property
+    def shipped(self) -> bool:
+        """Whether all its weights come with the package."""
+        return all((SHIPPED / file).is_file() for file in self.weights.values())
 
 
 FACES = {
@@ -55,12 +70,13 @@ FACES_WEIGHTS = {
     "features": "faces-64/features.safetensors",
     "autoencoder": "faces-64/autoencoder.safetensors",
 }
+FACES_DOMAIN = Domain("computer-drawn portraits, each with one upright face that fills a square", size=64, square=True)
 
 RELEASED_GRID = range(1, 1000, 1000 // 16)
 """CompVis' DDIM of 16 steps has 17 timesteps: 1, 63, ..., 993; diffusers' has 16."""
 
 
-def _released(data: str, schedule: str, **parts: Spec) -> Preset:
+def _released(data: str, purpose: str, trained_on: str, schedule: str, **parts: Spec) -> Preset:
     """The schedule of the released MIDMs (github.com/KU-CVLAB/MIDMs at 625d88a), and parts in their released sizes."""
     steps = {
         "sampler": Spec(
@@ -80,6 +96,8 @@ def _released(data: str, schedule: str, **parts: Spec) -> Preset:
         }
         | steps,
         loop={"rematch": (0, 1), "edit": "blend", "size": 256},  # after levels 0 and 1: before steps 1 and 2
+        purpose=purpose,
+        domain=Domain(trained_on, size=256, square=True),
         weights={slot: f"{slot}.safetensors" for slot in ("features", "denoiser", "autoencoder")},
         obtain="`midms convert MIDMs.pth --config LDM.yaml --out FOLDER`, then build(..., weights=FOLDER)",
     )
@@ -125,6 +143,8 @@ PRESETS = {
         loop={"rematch": (), "edit": "context", "size": 64},
         weights=FACES_WEIGHTS
         | {"confidence": "faces-64/confidence.safetensors", "denoiser": "faces-64/bridge.safetensors"},
+        purpose="a sketch of a face takes the colours of a portrait; small, quick, the one to begin with",
+        domain=FACES_DOMAIN,
     ),
     "midm-faces-paper": Preset(
         source="the loop of arXiv:2209.11047, sec. 3.4, with an unconditional network, trained on the same portraits",
@@ -137,24 +157,32 @@ PRESETS = {
         },
         loop={"rematch": (1, 2), "edit": "blend", "size": 64},
         weights=FACES_WEIGHTS | {"denoiser": "faces-64/unconditional.safetensors"},
+        purpose="the same by the paper's own loop, to compare with: its pictures are worse",
+        domain=FACES_DOMAIN,
     ),
     "midm-celeba": _released(
         "faces",
-        "ldm-celeba",
+        purpose="the masks of a face's parts take the looks of a photo of a face",
+        trained_on="photos of faces (CelebA-HQ), aligned, each filling a square",
+        schedule="ldm-celeba",
         condition=Spec("celebahq-edge"),
         features=Spec("midm", condition_channels=15, latent_channels=3, stride=4),
         **FACE_LDM,
     ),
     "midm-deepfashion": _released(
         "people",
-        "ldm-celeba",
+        purpose="the pose of a person takes the clothes of a photo of a person",
+        trained_on="photos of people in clothes (DeepFashion), one before a plain background in a square",
+        schedule="ldm-celeba",
         condition=Spec("deepfashion-pose"),
         features=Spec("midm", condition_channels=20, latent_channels=3, stride=4),
         **FACE_LDM,
     ),
     "midm-church": _released(
         "churches",
-        "ldm-church",
+        purpose="a label map of a scene with a church takes the looks of a photo of one",
+        trained_on="photos of churches (LSUN), cut square",
+        schedule="ldm-church",
         condition=Spec("ade20k-segmentation"),
         features=Spec("midm", condition_channels=151, latent_channels=4, stride=8),
         **CHURCH_LDM,
