@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,17 @@ from midms.translation import Translator, translate
 
 @dataclass(frozen=True)
 class Job:
-    """One translation: files to read and one or two to write."""
+    """One translation: files to read and one or two to write.
+
+    Attributes:
+        condition: what is drawn.
+        exemplars: one, or several.
+        out: the result.
+        figure: how it came about.
+        exemplar_conditions: one for each exemplar, or none.
+        regions: one for each exemplar, or none.
+        alike: whether pictures that were paired have the same name; if not, it was the order that paired them.
+    """
 
     condition: Path
     exemplars: tuple[Path, ...]
@@ -23,6 +36,7 @@ class Job:
     figure: Path | None = None
     exemplar_conditions: tuple[Path, ...] = ()
     regions: tuple[Path, ...] = ()
+    alike: bool = True
 
 
 def plan(
@@ -35,12 +49,13 @@ def plan(
 ) -> list[Job]:
     """The translations that two files or folders, or more where there are several exemplars, ask for.
 
-    Two files give one job. A folder and a file give one job for each picture of the folder. Two folders are paired by
-    names without suffix; if they share none but hold equally many pictures, in the order of names. With a folder among
-    the inputs, `out` and `figure` are folders, and a result is called like the picture of the folder it came from.
-    Where `exemplar_condition` is a folder, each exemplar's has the exemplar's name. A folder without pictures is one
-    of keypoint files. Several exemplars are each paired with the condition so; regions, one for each of them, are
-    files.
+    Two files give one job. A folder and a file give one job for each picture of the folder. Folders are paired by
+    names without suffix; if they share none but hold equally many pictures, in the order of names. In names, numbers
+    count as numbers, and capitals, leading zeros and the way that Unicode spells a letter make no difference. With a
+    folder among the inputs, `out` and `figure` are folders, and a result is called like the picture of the folder it
+    came from, the condition's where that is one. Where `exemplar_condition` is a folder, each exemplar's has the
+    exemplar's name. A folder without pictures is one of keypoint files; folders in a folder are not read. Several
+    exemplars are each paired with the condition so; regions, one for each of them, are files.
 
     Raises:
         PictureError: an input does not exist, an output cannot be written or would overwrite an input, pictures
@@ -62,8 +77,10 @@ def plan(
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise PictureError(f"{folder}: is a file, expected a folder, for there are several results")
         jobs = [
-            Job(one, others, out / f"{name}.png", figure and figure / f"{name}.png", told(others), tuple(regions))
-            for name, one, others in _groups(condition, exemplars)
+            Job(
+                one, others, out / f"{name}.png", figure and figure / f"{name}.png", told(others), tuple(regions), alike
+            )
+            for name, one, others, alike in _groups(condition, exemplars)
         ]
     _check_overlap(jobs)
     return jobs
@@ -78,61 +95,78 @@ def _told(conditions: Path | None) -> Callable[[Sequence[Path]], tuple[Path, ...
     known = _pictures(conditions)
 
     def find(exemplars: Sequence[Path]) -> tuple[Path, ...]:
-        for exemplar in exemplars:
-            if exemplar.stem not in known:
-                raise PictureError(f"{conditions}: no condition of the exemplar {exemplar.name}")
-        return tuple(known[exemplar.stem] for exemplar in exemplars)
+        found = tuple(path for path in _partners(exemplars, known) if path)
+        if len(found) < len(exemplars):
+            named = ", ".join(path.name for path in exemplars)
+            raise PictureError(f"{conditions}: no condition of the exemplar {named}")
+        return found
 
     return find
 
 
-def _groups(condition: Path, exemplars: Sequence[Path]) -> list[tuple[str, Path, tuple[Path, ...]]]:
-    """Name, condition and exemplars of each job; where each exemplar is paired by itself, the names must agree."""
-    folders = [path for path in exemplars if condition.is_dir() or path.is_dir()]
-    paired = {path: {name: (one, other) for name, one, other in _pairs(condition, path)} for path in folders}
-    first = paired[folders[0]]
-    for path, pairs in paired.items():
-        if list(pairs) != list(first):
-            raise PictureError(f"{path}: holds other pictures than {folders[0]}")
+def _groups(condition: Path, exemplars: Sequence[Path]) -> list[tuple[str, Path, tuple[Path, ...], bool]]:
+    """Name, condition and exemplars of each job, and whether their names are alike."""
+    inputs = [condition, *exemplars]
+    named = _pictures(next(path for path in inputs if path.is_dir()))
+    columns = [_paired(named, _pictures(path)) if path.is_dir() else [path] * len(named) for path in inputs]
+    folders = [column for path, column in zip(inputs, columns, strict=True) if path.is_dir()]
     return [
-        (name, one, tuple(paired[path][name][1] if path in paired else path for path in exemplars))
-        for name, (one, _) in first.items()
+        (one.stem, first, tuple(others), len({_natural(column[i]) for column in folders}) == 1)
+        for i, (one, first, *others) in enumerate(zip(named, *columns, strict=True))
     ]
 
 
-def _pairs(condition: Path, exemplar: Path) -> list[tuple[str, Path, Path]]:
-    if not exemplar.is_dir():
-        return [(name, path, exemplar) for name, path in _pictures(condition).items()]
-    if not condition.is_dir():
-        return [(name, condition, path) for name, path in _pictures(exemplar).items()]
-    ones, others = _pictures(condition), _pictures(exemplar)
-    shared = ones.keys() & others.keys()
-    if not shared and len(ones) == len(others):
-        return [(name, path, other) for (name, path), other in zip(ones.items(), others.values(), strict=True)]
-    alone = [
-        *(ones[name] for name in ones if name not in shared),
-        *(others[name] for name in others if name not in shared),
-    ]
+def _paired(ones: list[Path], others: list[Path]) -> list[Path]:
+    """The other of each one: of the same name, or if there is no such pair at all, the next in order.
+
+    Raises:
+        PictureError: some have a partner, others have not.
+    """
+    partners = _partners(ones, others)
+    if not any(partners) and len(ones) == len(others):
+        return others
+    alone = [one for one, partner in zip(ones, partners, strict=True) if partner is None]
+    alone += [other for other in others if other not in partners]
     if alone:
         named = ", ".join(map(str, alone[:3])) + (f" and {len(alone) - 3} more" if len(alone) > 3 else "")
         raise PictureError(f"no partner of the same name for {named}")
-    return [(name, ones[name], others[name]) for name in ones]
+    return [partner for partner in partners if partner]
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    """Pictures of a folder by name without suffix, in the order of names; where it has none, its keypoint files."""
-    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
-    pictures = [path for path in files if path.suffix.lower() in Image.registered_extensions()]
-    found: dict[str, Path] = {}
-    for path in pictures or [path for path in files if path.suffix.lower() == ".json"]:
-        if path.stem in found:
-            raise PictureError(
-                f"{path}: there is also {found[path.stem].name}, and their results would be called alike"
-            )
-        found[path.stem] = path
+def _partners(ones: Sequence[Path], others: Sequence[Path]) -> list[Path | None]:
+    """The other of the same name of each, or None: as it is written, or else one whose name reads the same."""
+    written = {_written(other): other for other in others}
+    alike = {key: list(group) for key, group in itertools.groupby(sorted(others, key=_natural), _natural)}
+    return [
+        written.get(_written(one)) or (near[0] if len(near := alike.get(_natural(one), [])) == 1 else None)
+        for one in ones
+    ]
+
+
+def _written(path: Path) -> str:
+    """A file's name without suffix. Systems differ in whether an accent is part of its letter."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def _natural(path: Path) -> tuple[str | int, ...]:
+    """A file's name as one reads it: numbers are numbers (frame2 comes before frame10), capitals are no difference."""
+    pieces = re.split(r"(\d+)", _written(path).casefold())
+    return tuple(int(piece) if i % 2 else piece for i, piece in enumerate(pieces))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Pictures of a folder in the order of names; where it has none, its keypoint files."""
+    files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    pictures = [path for path in files if path.suffix.lower() in known]
+    found = pictures or [path for path in files if path.suffix.lower() == ".json"]
     if not found:
         raise PictureError(f"{folder}: no pictures in this folder")
-    return found
+    names: dict[str, Path] = {}
+    for path in sorted(found):
+        if (other := names.setdefault(_written(path), path)) != path:
+            raise PictureError(f"{path}: there is also {other.name}, and their results would be called alike")
+    return sorted(found, key=lambda path: (_natural(path), path.name))
 
 
 def _check_overlap(jobs: list[Job]) -> None:

@@ -19,8 +19,6 @@ from PIL import Image, ImageDraw
 from midms import build, cli
 from midms.catalog import KINDS, available
 from midms.checkpoints import save_weights
-from midms.folders import plan
-from midms.pictures import PictureError
 from midms.presets import PRESETS
 
 
@@ -209,32 +207,6 @@ def test_folders_write_what_is_good_and_report_what_is_not(folder: Path, capsys:
     assert [line for line in told.err.splitlines() if "b.png" in line] == [
         f"midms: {folder / 'sketches/b.png'}: not a picture of a known format"
     ]
-
-
-def names(folder: Path, condition: str, exemplar: str) -> list[tuple[str, str, str]]:
-    jobs = plan(folder / condition, [folder / exemplar], folder / "results", None)
-    return [(job.condition.name, job.exemplars[0].name, job.out.name) for job in jobs]
-
-
-def test_how_folders_are_paired(folder: Path) -> None:
-    (folder / "photos/notes.txt").write_text("not a picture, and not meant to be one")
-    assert names(folder, "sketches", "photos") == [(f"{n}.png", f"{n}.jpg", f"{n}.png") for n in "abc"]
-    assert names(folder, "sketches", "photos/b.jpg") == [(f"{n}.png", "b.jpg", f"{n}.png") for n in "abc"]
-    assert names(folder, "sketches/b.png", "photos") == [("b.png", f"{n}.jpg", f"{n}.png") for n in "abc"]
-    for old, new in zip("abc", "xyz", strict=True):
-        (folder / f"photos/{old}.jpg").rename(folder / f"photos/{new}.jpg")
-    assert names(folder, "sketches", "photos") == [
-        (f"{a}.png", f"{b}.jpg", f"{a}.png") for a, b in zip("abc", "xyz", strict=True)
-    ]
-
-
-def test_folders_that_cannot_be_paired(folder: Path) -> None:
-    (folder / "photos/c.jpg").rename(folder / "photos/d.jpg")
-    with pytest.raises(PictureError, match=r"no partner of the same name for .*c\.png, .*d\.jpg"):
-        names(folder, "sketches", "photos")
-    (folder / "photos/a.png").write_bytes((folder / "sketches/a.png").read_bytes())
-    with pytest.raises(PictureError, match="results would be called alike"):
-        names(folder, "sketches", "photos")
 
 
 def test_demo_writes_the_sheet_and_the_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,9 +18,9 @@ def add(commands: Commands) -> None:
         "translate",
         _translate,
         "give a picture the geometry of a sketch",
-        "With folders, pictures are paired by name without suffix, or in the order of names if they share none;"
-        " one picture alone goes with each of the other side."
-        " Results are called like the folder's picture that they came from.",
+        "With folders, pictures are paired by name without suffix; if they share none, in the order of names, 2 before"
+        " 10, and the pairs are printed first. One picture alone goes with each of the other side. OUT and FIG are then"
+        " folders, in which results are called like the folder's picture that they came from.",
     )
     one.add_argument(
         "--condition",
@@ -54,7 +54,9 @@ def add(commands: Commands) -> None:
     one.add_argument(
         "--out", type=Path, required=True, metavar="OUT.png", help="the result, or a folder for the results"
     )
-    one.add_argument("--figure", type=Path, metavar="FIG.png", help="also draw how it came about")
+    one.add_argument(
+        "--figure", type=Path, metavar="FIG.png", help="also draw how it came about; a folder where --out is one"
+    )
     composition(one)
     one.add_argument("--style", type=float, metavar="S", help="0 keeps to the sketch, 1 to the picture (default 0.5)")
     for slot in SLOTS:
@@ -69,6 +71,10 @@ def _translate(args: argparse.Namespace) -> int:
     from midms.folders import perform, plan
 
     jobs = plan(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region)
+    if not all(job.alike for job in jobs):
+        print("no names agree, so pairs are made in their order:")
+        for job in jobs:
+            print(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}", flush=True)
     run = composed(args, **{slot: wish for slot in (*SLOTS, "style") if (wish := getattr(args, slot)) is not None})
     failures = perform(run, jobs, args.seed, args.size)
     for failure in failures:
