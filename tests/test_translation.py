@@ -14,11 +14,12 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from midms.conditions.sketch import Sketch
+from midms.correspondence import correspondences, pixel_flow, telling_points
 from midms.diffusion.samplers.ddim import DDIM
 from midms.loop import MatchingInterleavedDiffusion
 from midms.pictures import PictureError, read
 from midms.pictures.figure import Sheet, colour_map
-from midms.translation import Translation, correspondences, pixel_flow, telling_points, translate
+from midms.translation import Translation, translate
 from midms.types import Confidence, Context, Features, Level
 
 SHIFT = 2
