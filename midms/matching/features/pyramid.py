@@ -28,8 +28,8 @@ class Attention(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """x + attention(x)."""
-        qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).mT.unbind(1)
+        """x + attention(x); channels lie side by side, without which the CPU would fill a matrix of all pairs."""
+        qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).mT.contiguous().unbind(1)
         return x + self.out(F.scaled_dot_product_attention(*qkv).mT.flatten(1, 2).view_as(x))
 
 
