@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from midms.pictures import PictureError, check_target, save
+from midms.pictures import PictureError, check_target, one_line, save
 from midms.translation import Translator, translate
 
 
@@ -171,18 +172,19 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _check_overlap(jobs: list[Job]) -> None:
     inputs = [(job.condition, *job.exemplars, *job.exemplar_conditions, *job.regions) for job in jobs]
-    read = {path.resolve() for paths in inputs for path in paths}
-    written: set[Path] = set()
+    read = {os.path.realpath(path) for paths in inputs for path in paths}
+    written: set[str] = set()
     for target in (path for job in jobs for path in (job.out, job.figure) if path is not None):
-        if target.resolve() in read:
+        place = os.path.realpath(target)  # of links that lead round to themselves too
+        if place in read:
             raise PictureError(f"{target}: is also an input, which would be overwritten")
-        if target.resolve() in written:
+        if place in written:
             raise PictureError(f"{target}: is both the result and the figure")
-        written.add(target.resolve())
+        written.add(place)
 
 
 def perform(run: Translator, jobs: list[Job], seed: int, size: int | None) -> list[str]:
-    """Translate and save; a job that fails does not stop the others.
+    """Translate and save; a job that fails, for whatever reason, does not stop the others.
 
     Args:
         run: a composed method.
@@ -199,6 +201,10 @@ def perform(run: Translator, jobs: list[Job], seed: int, size: int | None) -> li
             _perform(run, job, seed, size)
         except PictureError as error:
             failures.append(str(error))
+        except Exception as error:
+            if len(jobs) == 1:
+                raise
+            failures.append(f"{job.out}: failed ({type(error).__name__}: {one_line(error)})")
     return failures
 
 
@@ -214,5 +220,8 @@ def _perform(run: Translator, job: Job, seed: int, size: int | None) -> None:
     )
     pictures = {job.out: told.image} | ({} if job.figure is None else {job.figure: told.figure()})
     for path in pictures:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PictureError(f"{path}: its folder cannot be made ({error.strerror or error})") from None
     save(pictures)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image, ImageDraw
 
-from midms import cli
+from midms import cli, folders
 from midms.folders import plan
 from midms.pictures import PictureError
 
@@ -142,3 +143,32 @@ def test_pairs_without_a_name_in_common_are_printed_before_the_work(
         f"  {tmp_path / 'sketches/frame10.png'}  with  {tmp_path / 'photos/ref02.jpg'}",
     ]
     assert "in their order" in told[0] and "0 of 2 written" in told[3]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_whatever_ends_one_job_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("sketches", "photos"):
+        (tmp_path / folder).mkdir()
+        for name in "abcde":
+            Image.new("RGB", (16, 16)).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "e.png").symlink_to("e.png")
+    faults = {"a": OverflowError("too\nlarge"), "b": MemoryError(), "c": RecursionError("too deep")}
+
+    def fail(run: object, condition: Path, *given: object, **more: object) -> SimpleNamespace:
+        if condition.stem in faults:
+            raise faults[condition.stem]
+        return SimpleNamespace(image=Image.new("RGB", (16, 16)))
+
+    monkeypatch.setattr(folders, "translate", fail)
+    jobs = plan(tmp_path / "sketches", [tmp_path / "photos"], tmp_path / "out", None)
+    failures = folders.perform(None, jobs, 0, None)
+    assert [line.removeprefix(f"{tmp_path}/") for line in failures] == [
+        "out/a.png: failed (OverflowError: too large)",
+        "out/b.png: failed (MemoryError: MemoryError)",
+        "out/c.png: failed (RecursionError: too deep)",
+        "out/e.png: cannot be written (a link that leads round to itself)",
+    ]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["d.png", "e.png"]
+    with pytest.raises(OverflowError):
+        folders.perform(None, jobs[:1], 0, None)

@@ -226,3 +226,45 @@ def test_reducing_averages() -> None:
     checks = torch.zeros(1, 3, 64, 64)
     checks[..., ::2, ::2] = checks[..., 1::2, 1::2] = 1
     torch.testing.assert_close(resize(checks, (16, 16))[..., 2:-2, 2:-2], torch.full((1, 3, 12, 12), 0.5))
+
+
+def linked(link: Path, target: str) -> Path:
+    link.symlink_to(target)
+    return link
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "shelf").mkdir()
+    kept = tmp_path / "shelf" / "kept"
+    kept.write_bytes(b"old")
+    direct, chain = linked(tmp_path / "link.png", "shelf/kept"), linked(tmp_path / "chain.jpg", "middle")
+    linked(tmp_path / "middle", "shelf/new.jpg")
+    for link in (direct, chain):
+        check_target(link)
+    save(dict.fromkeys((direct, chain), Image.fromarray(COLOUR)))
+    assert direct.is_symlink() and os.readlink(direct) == "shelf/kept" and os.readlink(chain) == "middle"
+    assert_close(read(kept))  # in the format of the link's suffix
+    with Image.open(tmp_path / "shelf" / "new.jpg") as image:
+        assert image.format == "JPEG"
+    assert sorted(os.listdir(tmp_path / "shelf")) == ["kept", "new.jpg"]
+
+
+def test_links_that_lead_nowhere_are_refused_beforehand(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    bad = {
+        linked(tmp_path / "self.png", "self.png"): "a link that leads round to itself",
+        linked(tmp_path / "there.png", "back.png"): "a link that leads round to itself",
+        linked(tmp_path / "back.png", "there.png"): "a link that leads round to itself",
+        linked(tmp_path / "lost.png", "gone/picture.png"): "the folder .*gone does not exist",
+        linked(tmp_path / "folder.png", "folder"): "is a folder",
+        linked(tmp_path / "pipe.png", "pipe"): "is no regular file",
+        linked(tmp_path / "null.png", "/dev/null"): "is no regular file",
+    }
+    before = sorted(os.listdir(tmp_path))
+    for path, message in bad.items():
+        for refuse in (check_target, lambda path: save({path: Image.fromarray(COLOUR)})):
+            with pytest.raises(PictureError, match=f"{path.name}: .*{message}") as caught:
+                refuse(path)
+            assert "\n" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == before and all(path.is_symlink() for path in bad)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +14,28 @@ from PIL import Image
 from torch import Tensor
 
 from midms.pictures import PictureError, called, check_shape, opened
+from midms.pictures.arrays import is_array, to_array
+from midms.schema import Schema, checked, read_json
 
 BODY_25 = (*range(8), *range(9, 19))
 """OpenPose's 18 joints among those of its BODY_25 model, which has a hip centre and feet besides."""
 JOINTS = 18
+KEYPOINTS = 4 * 2**20
+"""Bytes of the largest file of keypoints that is read; a person has about a thousand."""
+
+
+class _Person(Schema, extra="ignore"):
+    """What is used of a person in OpenPose's JSON."""
+
+    pose_keypoints_2d: list[float]
+
+
+class _Pose(Schema, extra="ignore"):
+    """What is used of OpenPose's JSON."""
+
+    people: list[_Person]
+    canvas_height: int | None = None
+    canvas_width: int | None = None
 
 
 def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
@@ -27,7 +43,7 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
 
     Args:
         source: a path or PIL image in grey, with a palette (whose indices count) or with three equal channels; an array
-            or tensor of whole numbers [Y X], [1 Y X] or [1 1 Y X].
+            or tensor of whole numbers [Y X], [1 Y X] or [1 1 Y X], of any layout that `arrays.to_array` takes.
         name: what errors call a source without a path.
 
     Raises:
@@ -39,15 +55,15 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
             return label_map(_indices(image, name), name)
     if isinstance(source, Image.Image):
         return label_map(_indices(source, name), name)
-    if not isinstance(source, Tensor | np.ndarray):
+    if not is_array(source):
         raise PictureError(f"{name}: expected a path, an image, an array or a tensor, got {type(source).__name__}")
-    labels = source.detach().cpu() if isinstance(source, Tensor) else torch.from_numpy(np.asarray(source))
+    labels = to_array(source, name)
     while labels.ndim > 2 and len(labels) == 1:
         labels = labels[0]
-    if labels.ndim != 2 or labels.is_floating_point() or labels.is_complex():
+    if labels.ndim != 2 or labels.dtype.kind == "f":
         raise PictureError(f"{name}: expected whole numbers [height, width], got {labels.dtype} {list(labels.shape)}")
     check_shape(labels.shape[0], labels.shape[1], name)
-    return labels.long()[None]
+    return torch.from_numpy(labels.astype(np.int64))[None]
 
 
 def _indices(image: Image.Image, name: str) -> np.ndarray:
@@ -117,47 +133,36 @@ def keypoints(source: object, name: str = "keypoints") -> tuple[Float[Tensor, "1
 
     Args:
         source: a path to OpenPose's JSON (18 or 25 joints; of several people the one with most joints), the same as a
-            dictionary, or an array or tensor [18, 2] or [18, 3], with NaN or a confidence of 0 where there is none.
+            dictionary, or an array, tensor or list [18, 2] or [18, 3], with NaN or a confidence of 0 where there is
+            none.
         name: what errors call a source without a path.
 
     Raises:
         PictureError: it cannot be read, or nobody is in it.
     """
     name = called(source, name)
-    data: Any = _json(Path(source), name) if isinstance(source, str | os.PathLike) else source
-    if isinstance(data, Tensor | np.ndarray):
-        return _joints(np.asarray(data, dtype=np.float64), name), None
-    if isinstance(data, list) and len(data) == 1:
-        data = data[0]
-    if not isinstance(data, Mapping) or not isinstance(data.get("people"), list):
-        raise PictureError(f'{name}: expected keypoints as OpenPose writes them, {{"people": [...]}}')
-    if not data["people"]:
+    if isinstance(source, str | os.PathLike):
+        data = read_json(Path(source), PictureError, KEYPOINTS)
+    elif isinstance(source, Mapping) or (isinstance(source, list) and source and isinstance(source[0], Mapping)):
+        data = source
+    elif is_array(source):
+        return _joints(to_array(source, name), name), None
+    else:
+        raise PictureError(f"{name}: expected a path, a dictionary, an array or a tensor, got {type(source).__name__}")
+    pose = checked(_Pose, data[0] if isinstance(data, list) and len(data) == 1 else data, name, PictureError)
+    if not pose.people:
         raise PictureError(f"{name}: nobody is in it, the list of people is empty")
-    triples = (_triples(person, name) for person in data["people"])
+    triples = (_triples(person, name) for person in pose.people)
     joints = _joints(max(triples, key=lambda numbers: (numbers[:, 2] > 0).sum()), name)
-    height, width = data.get("canvas_height"), data.get("canvas_width")
-    canvas = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-    if canvas is not None:
-        check_shape(*canvas, name)
-    return joints, canvas
+    if pose.canvas_height is None or pose.canvas_width is None:
+        return joints, None
+    check_shape(pose.canvas_height, pose.canvas_width, name)
+    return joints, (pose.canvas_height, pose.canvas_width)
 
 
-def _json(path: Path, name: str) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PictureError(f"{name}: no such file") from None
-    except OSError as error:
-        raise PictureError(f"{name}: cannot be opened ({error.strerror or error})") from None
-    except (ValueError, RecursionError):
-        raise PictureError(f"{name}: not a JSON file of keypoints") from None
-
-
-def _triples(person: Any, name: str) -> np.ndarray:
+def _triples(person: _Person, name: str) -> np.ndarray:
     """(x, y, confidence) of each joint."""
-    numbers = person.get("pose_keypoints_2d") if isinstance(person, Mapping) else None
-    if not isinstance(numbers, list) or not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
-        raise PictureError(f"{name}: expected a list of numbers pose_keypoints_2d for each person")
+    numbers = person.pose_keypoints_2d
     if len(numbers) not in (3 * JOINTS, 75):
         raise PictureError(f"{name}: has {len(numbers)} numbers a person, expected 3 for each of 18 or 25 joints")
     triples = np.array(numbers, dtype=np.float64).reshape(-1, 3)
@@ -167,9 +172,9 @@ def _triples(person: Any, name: str) -> np.ndarray:
 def _joints(numbers: np.ndarray, name: str) -> Float[Tensor, "18 2"]:
     if numbers.shape not in ((JOINTS, 2), (JOINTS, 3)):
         raise PictureError(f"{name}: expected {JOINTS} joints of x and y, got the shape {list(numbers.shape)}")
-    joints = torch.from_numpy(numbers[:, :2]).float()
+    joints = torch.tensor(numbers[:, :2], dtype=torch.float32)
     if numbers.shape[1] == 3:
-        joints[torch.from_numpy(numbers[:, 2]) <= 0] = math.nan
+        joints[torch.tensor(numbers[:, 2] <= 0)] = math.nan
     if bool(joints.isnan().all()):
         raise PictureError(f"{name}: no joint was found")
     return joints

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,26 +16,20 @@ from jaxtyping import Float
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from midms.mistakes import Mistake
+from midms.pictures.arrays import is_array, to_array
+from midms.pictures.problems import PictureError, called, check_shape, one_line
 
-Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
-"""A path, a PIL image, an array [Y X] or [Y X 1..4], a tensor [Y X], [1..4 Y X] or [1 1..4 Y X].
+Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor | Sequence[Any]
+"""A path, a PIL image, an array [Y X] or [Y X 1..4] or what numpy reads as one, a tensor [Y X], [1..4 Y X] or
+[1 1..4 Y X]; see `arrays`.
 
 Integers span their type (8 or 16 bits); floats are in [0, 1], or in [-1, 1] if any is negative.
 """
 
-SMALLEST = 8
-"""Fewest pixels a side."""
 LARGEST = 4096
 """Most pixels a side; bigger pictures are reduced on reading."""
-LONGEST = 4
-"""Greatest ratio of the longer to the shorter side."""
 NEARLY_WHITE = 0.75
 """Mean lightness of the opaque part from which a mostly transparent picture is laid on black."""
-
-
-class PictureError(Mistake, ValueError):
-    """A picture cannot be read, made or written; the message is one line that names it and says why."""
 
 
 def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
@@ -59,30 +52,10 @@ def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
     if isinstance(picture, Image.Image):
         return _rgb(_array(picture, name), name)
     if isinstance(picture, Tensor):
-        return _rgb(_channels_last(picture.detach().cpu(), name), name)
-    if isinstance(picture, np.ndarray):
-        return _rgb(picture, name)
+        return _rgb(_channels_last(to_array(picture, name), name), name)
+    if is_array(picture):
+        return _rgb(to_array(picture, name), name)
     raise PictureError(f"{name}: expected a path, a PIL image, an array or a tensor, got {type(picture).__name__}")
-
-
-def called(picture: object, name: str) -> str:
-    """What errors call a picture: its path if it has one, else `name`."""
-    return os.fspath(picture) if isinstance(picture, str | os.PathLike) else name
-
-
-@contextmanager
-def blaming(name: str) -> Iterator[None]:
-    """Whatever is wrong with a picture is said with its name.
-
-    Raises:
-        PictureError: instead of any ValueError.
-    """
-    try:
-        yield
-    except PictureError:
-        raise
-    except ValueError as error:
-        raise PictureError(f"{name}: {error}") from None
 
 
 def opened(path: Path) -> Image.Image:
@@ -108,20 +81,6 @@ def opened(path: Path) -> Image.Image:
         raise PictureError(f"{path}: cannot be opened ({error.strerror or error})") from None
 
 
-def check_shape(height: int, width: int, name: str) -> None:
-    """Refuse what is too small or too narrow to be matched.
-
-    Raises:
-        PictureError: a side is below `SMALLEST`, or one side is more than `LONGEST` times the other.
-    """
-    if min(height, width) < SMALLEST:
-        raise PictureError(f"{name}: is {width} x {height} pixels, expected at least {SMALLEST} x {SMALLEST}")
-    if max(height, width) > LONGEST * min(height, width):
-        raise PictureError(
-            f"{name}: is {width} x {height} pixels, expected the longer side at most {LONGEST} times the shorter"
-        )
-
-
 def _array(image: Image.Image, name: str) -> np.ndarray:
     """[Y X] of the modes with more than 8 bits, [Y X 3] or [Y X 4] of all others, upright."""
     check_shape(image.height, image.width, name)
@@ -141,17 +100,11 @@ def _array(image: Image.Image, name: str) -> np.ndarray:
     return np.asarray(colours.reduce(math.ceil(max(colours.size) / LARGEST)))
 
 
-def one_line(error: Exception) -> str:
-    """What an error says, or else its kind, without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _channels_last(picture: Tensor, name: str) -> np.ndarray:
-    planes = picture[0] if picture.ndim == 4 and len(picture) == 1 else picture
+def _channels_last(tensor: np.ndarray, name: str) -> np.ndarray:
+    planes = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
     if planes.ndim not in (2, 3):
-        raise PictureError(f"{name}: expected a tensor [Y X], [1..4 Y X] or [1 1..4 Y X], got {list(picture.shape)}")
-    planes = planes.float() if planes.is_floating_point() else planes
-    return (planes if planes.ndim == 2 else planes.movedim(0, -1)).numpy()
+        raise PictureError(f"{name}: expected a tensor [Y X], [1..4 Y X] or [1 1..4 Y X], got {list(tensor.shape)}")
+    return planes if planes.ndim == 2 else np.moveaxis(planes, 0, -1)
 
 
 def _rgb(array: np.ndarray, name: str) -> Float[Tensor, "1 3 Y X"]:
@@ -173,8 +126,6 @@ def _unit(array: np.ndarray, name: str) -> np.ndarray:
         return array.astype(np.float32)
     if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
         return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
-    if array.dtype.kind not in "iuf":
-        raise PictureError(f"{name}: expected numbers, got {array.dtype}")
     low, high = float(array.min()), float(array.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise PictureError(f"{name}: holds values that are not finite")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +14,8 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 
-from midms.files import whole
-from midms.pictures.reading import PictureError, one_line
+from midms.files import followed, whole
+from midms.pictures.problems import PictureError, one_line
 
 
 def to_pil(image: Float[Tensor, "1 c Y X"]) -> Image.Image:
@@ -27,18 +28,24 @@ def check_target(path: str | os.PathLike[str]) -> None:
     """Find out before the work whether a picture can be saved under this path.
 
     Raises:
-        PictureError: the suffix is of no known format, the folder does not exist, or the path is a folder.
+        PictureError: the suffix is of no known format, the folder does not exist, or the path is no regular file.
     """
     target = Path(path)
-    if target.is_dir():
-        raise PictureError(f"{target}: is a folder, expected the name of a picture to write")
     suffix = target.suffix.lower()
+    try:
+        folder, found = followed(target).parent, target.stat().st_mode if target.exists() else stat.S_IFREG
+    except OSError as error:
+        raise PictureError(f"{target}: cannot be written ({error.strerror or error})") from None
+    if stat.S_ISDIR(found):
+        raise PictureError(f"{target}: is a folder, expected the name of a picture to write")
+    if not stat.S_ISREG(found):
+        raise PictureError(f"{target}: is no regular file, expected the name of a picture to write")
     if not _holds_colour(Image.registered_extensions().get(suffix)):
         raise PictureError(f"{target}: cannot write pictures named {suffix or 'without a suffix'}, use .png or .jpg")
-    if not target.parent.is_dir():
-        raise PictureError(f"{target}: the folder {target.parent} does not exist")
-    if not os.access(target.parent, os.W_OK):
-        raise PictureError(f"{target}: the folder {target.parent} cannot be written to")
+    if not folder.is_dir():
+        raise PictureError(f"{target}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK):
+        raise PictureError(f"{target}: the folder {folder} cannot be written to")
 
 
 @functools.cache
@@ -63,5 +70,5 @@ def save(pictures: Mapping[Path, Image.Image]) -> None:
         for path, picture in pictures.items():
             try:
                 picture.save(written.enter_context(whole(path)))
-            except (OSError, ValueError, KeyError) as error:
+            except Exception as error:  # encoders raise whatever they like
                 raise PictureError(f"{path}: cannot be written ({one_line(error)})") from None
