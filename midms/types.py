@@ -101,7 +101,7 @@ class Moment:
         step: the half step, its x0 already as the policy edits it.
         match: the match in force.
         warp: the exemplar's latent under that match.
-        trust: the confidence in it.
+        trust: the confidence in it as it was estimated, before the policy's dial.
         rematched: whether the match was made at this level.
         stage: "loop", or "refine" for the last pass.
     """

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from midms.conditions.sketch import Sketch
 from midms.correspondence import correspondences, pixel_flow, telling_points
 from midms.diffusion.samplers.ddim import DDIM
-from midms.loop import MatchingInterleavedDiffusion
+from midms.loop import MatchingInterleavedDiffusion, Policy
 from midms.pictures import PictureError, read
 from midms.pictures.figure import Sheet, colour_map
 from midms.translation import Translation, translate
@@ -144,6 +144,27 @@ def test_a_translation_holds_what_the_parts_said() -> None:
     torch.testing.assert_close(told.flow[0, :, :40], torch.full((64, 40), 4.0 * SHIFT), atol=1e-3, rtol=0)
     torch.testing.assert_close(told.flow[1], torch.zeros(64, 64), atol=1e-3, rtol=0)
     assert (told.confidence[:, :28] == 1).all() and (told.confidence[:, 36:] == 0).all()
+
+
+@pytest.mark.parametrize("rematch", [(), (0, 1)])
+def test_the_dial_leaves_the_confidence_as_it_was_measured(rematch: tuple[int, ...]) -> None:
+    def told(style: float) -> tuple[Translation, Tensor]:
+        seen: list[Tensor] = []
+
+        class Watching(Warped):
+            def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
+                seen.append(context.trust)
+                return super().forward(x, level, context)
+
+        run = Run(denoiser=Watching(), policy=Policy(rematch=rematch, style=style))
+        return translate(run, drawing(64, 64), photo(64, 64), seed=0), torch.cat(seen)
+
+    measured, counted = told(0.5)
+    assert 0 < measured.confidence.mean() < 1
+    for style, weight in ((0.0, torch.zeros_like(counted)), (0.25, counted / 2), (1.0, torch.ones_like(counted))):
+        dialled, seen = told(style)
+        assert torch.equal(dialled.confidence, measured.confidence) and torch.equal(seen, weight)
+        assert dialled.panels()["confidence"] == measured.panels()["confidence"]
 
 
 def test_the_result_is_what_the_tensors_give() -> None:

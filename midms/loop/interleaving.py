@@ -139,13 +139,13 @@ class MatchingInterleavedDiffusion:
 
         def matched(query: Tensor, keys: list[Tensor]) -> tuple[Match, Tensor, Confidence]:
             match, trust = compare(self.matcher, self.confidence, query, keys, regions)
-            return match, match.apply(latent), self.policy.dialled(trust)
+            return match, match.apply(latent), trust
 
         def matched_again(x: Tensor) -> tuple[Match, Tensor, Confidence]:
             return matched(self.features.iterate(x, wanted), [features.again for features in offered])
 
         def denoise(x: Tensor, level: Level) -> Tensor:
-            return self.denoiser(x, level, Context(warp, condition, trust.weight))
+            return self.denoiser(x, level, Context(warp, condition, self.policy.dialled(trust).weight))
 
         match, warp, trust = matched(wanted.first, [features.first for features in offered])
         step: Step | None = None

@@ -81,7 +81,7 @@ class Policy:
         Args:
             step: as predicted.
             warp: the exemplar's latent under the new match.
-            trust: in it.
+            trust: in it, as it was estimated; it counts as far as the dial lets it.
             judge: from an x0 to the trust in the match it would get; asked by "guide" alone.
 
         Raises:
@@ -90,8 +90,9 @@ class Policy:
         if self.edit == "context":
             return step
         if self.edit == "guide":
-            return dataclasses.replace(step, x0=step.x0 + uphill(step.x0, judge, self.guidance))
-        return dataclasses.replace(step, x0=trust.blend(warp, step.x0) if self.edit == "blend" else warp)
+            move = uphill(step.x0, lambda x0: self.dialled(judge(x0)), self.guidance)
+            return dataclasses.replace(step, x0=step.x0 + move)
+        return dataclasses.replace(step, x0=self.dialled(trust).blend(warp, step.x0) if self.edit == "blend" else warp)
 
 
 def _number(value: Any) -> bool:
