@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +19,11 @@ from midms.mistakes import Mistake
 
 FEW = 3
 """Complaints that a line has before it counts the rest."""
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types of numbers that weights have."""
+HEADER = 8 * 2**20
+"""Bytes of the longest table of contents of a safetensors file that is read."""
+M = TypeVar("M")
 
 
 class CheckpointError(Mistake, ValueError):
@@ -37,19 +45,52 @@ def save_weights(module: nn.Module, path: Path, half: bool = True) -> None:
         module: whose they are.
         path: file to write, in a folder that is made if need be.
         half: whether floating-point ones are stored in half precision.
+
+    Raises:
+        CheckpointError: one is not finite, or not in half precision; or the disk refuses. What was there stays.
     """
-    save_state(module.state_dict(), path, half)
+    save_state(cast(module.state_dict(), torch.float16 if half else None, str(path)), path)
 
 
-def save_state(state: Mapping[str, Tensor], path: Path, half: bool = False) -> None:
-    """The same for tensors by name."""
-    state = {
-        name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone()
-        for name, value in state.items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as part:
-        save_file(state, part, metadata={"sha256": checksum(state)})
+def cast(state: Mapping[str, Tensor], dtype: torch.dtype | None, name: str) -> dict[str, Tensor]:
+    """The tensors as they can be stored, on the CPU.
+
+    Args:
+        state: tensors by name.
+        dtype: of those that are floating-point; by default each keeps its own.
+        name: what errors call the whole.
+
+    Raises:
+        CheckpointError: a number is not finite, or is too large for the type.
+    """
+    stored = {}
+    for key, value in state.items():
+        value = value.detach().cpu()
+        stored[key] = (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous().clone()
+        if not finite(stored[key]):
+            large = f" in {dtype}, it reaches {value.abs().amax():.3g}" if finite(value) else ""
+            raise CheckpointError(f"{name}: not saved, {key} is not finite{large}")
+    return stored
+
+
+def save_state(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors by name, whole or not at all.
+
+    Raises:
+        CheckpointError: the disk refuses; what was there stays.
+    """
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as part:
+            save_file(state, part, metadata={"sha256": checksum(state)})
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written ({' '.join(str(error).split())})") from None
+
+
+def finite(value: Tensor) -> bool:
+    """Whether all numbers are."""
+    return not (value.is_floating_point() or value.is_complex()) or bool(torch.isfinite(value).all())
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -57,9 +98,10 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
     Raises:
         CheckpointError: the file is missing, is not safetensors (a pickle is never opened), is truncated or not what
-            was saved, holds numbers that are not finite, or its names and shapes are not the module's; the
-            first of these are in the message, all in its `details`.
+            was saved, holds numbers that are not finite or no weights, or its names and shapes are not the module's;
+            the first of these are in the message, all in its `details`.
     """
+    refuse(unlike(module.state_dict(), read_shapes(path)), str(path), type(module).__name__)
     load_state(module, read_weights(path), str(path))
 
 
@@ -76,22 +118,102 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, keep
         CheckpointError: they do not fit.
     """
     own = module.state_dict()
-    wrong = [f"missing {name}" for name in own if name not in state]
-    wrong += [f"unexpected {name}" for name in state if name not in own]
+    wrong, taken = unlike(own, {name: value.shape for name, value in state.items()}), {}
     for name in own.keys() & state.keys():
-        if state[name].shape != own[name].shape:
-            wrong.append(f"{name} is {tuple(state[name].shape)}, expected {tuple(own[name].shape)}")
-        elif not torch.isfinite(state[name]).all():
-            wrong.append(f"{name} is not finite")
-    if wrong:
-        few = "; ".join(sorted(wrong)[:FEW]) + (f" and {len(wrong) - FEW:,} more" if len(wrong) > FEW else "")
-        raise CheckpointError(f"{source}: does not fit {type(module).__name__}: {few}", sorted(wrong))
+        real = own[name].is_floating_point()
+        if state[name].dtype not in (FLOATS if real else (own[name].dtype,)):
+            wrong.append(f"{name} is {state[name].dtype}, expected {'real numbers' if real else own[name].dtype}")
+            continue
+        taken[name] = state[name] if keep else state[name].to(own[name].dtype)
+        if not finite(taken[name]):
+            wrong.append(f"{name} is not finite" + (f" in {own[name].dtype}" if finite(state[name]) else ""))
+    refuse(wrong, source, type(module).__name__)
     if keep:
         for name, value in module.state_dict(keep_vars=True).items():
-            if value.is_floating_point() and state[name].is_floating_point():
-                value.data = value.data.to(state[name].dtype)
-        own = module.state_dict()
-    module.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()})
+            value.data = value.data.to(taken[name].dtype)
+    module.load_state_dict(taken)
+
+
+def unlike(own: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> list[str]:
+    """What is missing, unexpected or of another shape among tensors of these names and shapes."""
+    wrong = [f"missing {name}" for name in own if name not in shapes]
+    wrong += [f"unexpected {name}" for name in shapes if name not in own]
+    return wrong + [
+        f"{name} is {tuple(shapes[name])}, expected {tuple(own[name].shape)}"
+        for name in own.keys() & shapes.keys()
+        if tuple(shapes[name]) != tuple(own[name].shape)
+    ]
+
+
+def refuse(wrong: Iterable[str], source: str, module: str) -> None:
+    """Raise a CheckpointError if anything is wrong: the first complaints in its message, all in its details."""
+    found = sorted(wrong)
+    if found:
+        more = f" and {len(found) - FEW:,} more" if len(found) > FEW else ""
+        raise CheckpointError(f"{source}: does not fit {module}: {'; '.join(found[:FEW])}{more}", found)
+
+
+def check_sizes(make: Callable[[], nn.Module], shapes: Mapping[str, Sequence[int]], source: str) -> None:
+    """Find out whether a module that a file describes has the shapes of its weights, before memory is taken for it.
+
+    Args:
+        make: from nothing to the module.
+        shapes: of the weights, by name.
+        source: what errors call them.
+
+    Raises:
+        CheckpointError: it cannot be made so, or has others.
+    """
+    module = outline(make, len(shapes), source)
+    refuse(unlike(module.state_dict(), shapes), source, type(module).__name__)
+
+
+def outline(make: Callable[[], M], tensors: int, source: str) -> M:
+    """What `make` makes, with shapes and no numbers.
+
+    Args:
+        make: from nothing to a module.
+        tensors: how many weights there are for it; it is given up when it has many more.
+        source: what errors call them.
+
+    Raises:
+        CheckpointError: it has many more, or cannot be made.
+    """
+    left, thread = 2 * tensors + 1000, threading.get_ident()
+
+    def count(*_: Any) -> None:
+        nonlocal left
+        left -= threading.get_ident() == thread
+        if left < 0:
+            raise CheckpointError(f"{source}: has {tensors:,} tensors, its settings ask for many more")
+
+    hooks = [register(count) for register in (
+        nn.modules.module.register_module_parameter_registration_hook,
+        nn.modules.module.register_module_buffer_registration_hook,
+    )]  # fmt: skip
+    try:
+        with torch.device("meta"):
+            return make()
+    except Mistake:
+        raise
+    except Exception as error:  # a part may raise anything when its settings are absurd
+        told = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{source}: no part can be made with its settings ({told or type(error).__name__})"
+        ) from None
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of a safetensors file's tensors; the tensors are not read.
+
+    Raises:
+        CheckpointError: the file is missing or is not whole safetensors.
+    """
+    with _opened(path) as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no dictionary)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -100,17 +222,29 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is missing, is not whole safetensors, or is not what was saved.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file of weights")
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-            promised = (file.metadata() or {}).get("sha256")
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a whole safetensors file, and no other kind is opened ({error})") from None
+    with _opened(path) as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+        promised = (file.metadata() or {}).get("sha256")
     if promised is not None and promised != checksum(state):
         raise CheckpointError(f"{path}: damaged or changed since it was saved, its checksum does not hold")
     return state
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file of weights")
+    try:
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        if HEADER < header <= path.stat().st_size:
+            raise ValueError(f"its table of contents has {header:,} bytes, expected at most {HEADER:,}")
+        with safe_open(path, framework="pt") as found:
+            yield found
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: not a whole safetensors file, and no other kind is opened ({told})") from None
 
 
 def checksum(state: Mapping[str, Tensor]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +65,10 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
         with _noted(wrong, "weights"):
             source = find(weights)
             recipe = _sized(recipe, source) if source else recipe
+    if source:
+        source = dataclasses.replace(source, state=functools.cache(source.state))
+        for slot in source.parts.keys() - changes.keys():
+            source.state(slot)  # whether they fit is known before memory is taken for the part
     run = compose(recipe, preset, changes, f"build({preset!r})", wrong)
     notes = _load(recipe, run, source or weights)
     for note in notes:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from midms.catalog import KINDS
-from midms.checkpoints import CheckpointError, load_state, read_weights
+from midms.catalog import KINDS, create
+from midms.checkpoints import CheckpointError, check_sizes, load_state, outline, read_shapes, read_weights
 from midms.compose import LOOP, BuildError, compose
 from midms.loop import MatchingInterleavedDiffusion
 from midms.presets import Preset
 from midms.registry import unknown
 from midms.saved import CONFIG, Saved, read, weights_file
 from midms.slots import SLOTS
+
+LEARNED = ("features", "confidence", "denoiser", "autoencoder")
+"""Slots whose parts may have weights, and are the kinds of their names."""
 
 
 def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleavedDiffusion:
@@ -35,6 +39,9 @@ def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleave
         raise BuildError(call, absent)
     if wrong := [f"the loop has no {key}" for key in LOOP if key not in saved.loop]:
         raise CheckpointError(f"{folder / CONFIG}: {'; '.join(wrong)}")
+    for slot in LEARNED:
+        if slot in saved.specs.keys() - changes.keys():
+            _check_sizes(slot, saved, folder)
     run = compose(Preset(source=str(folder), slots=saved.specs, loop=saved.loop), saved.name, changes, call)
     failed = []
     for slot, spec in saved.specs.items():
@@ -48,17 +55,40 @@ def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleave
     return run.replace(notes=saved.notes)
 
 
+def _check_sizes(slot: str, saved: Saved, folder: Path) -> None:
+    """Find out whether a part fits its weights, before memory is taken for it.
+
+    Raises:
+        CheckpointError: it does not; or it has some and none were saved.
+    """
+    path, spec = weights_file(folder, slot), saved.specs[slot]
+    make = partial(create, slot, spec.name, **spec.arguments)
+    if slot in saved.weights:
+        check_sizes(make, read_shapes(path), str(path))
+    else:
+        _check_noted(outline(make, 0, f"{folder / CONFIG}: the {slot}"), slot, saved, folder)
+
+
+def _check_noted(part: Any, slot: str, saved: Saved, folder: Path) -> bool:
+    """Whether a part has weights.
+
+    Raises:
+        CheckpointError: it has some and none were saved, or the other way round.
+    """
+    learned = isinstance(part, nn.Module) and bool(part.state_dict())
+    if learned != (slot in saved.weights):
+        states = "has weights, none are" if learned else "has no weights, some are"
+        raise CheckpointError(f"{folder / CONFIG}: the {slot} {states} noted")
+    return learned
+
+
 def _fill(part: Any, slot: str, saved: Saved, folder: Path) -> None:
     """Give a part its saved weights.
 
     Raises:
         CheckpointError: it has some and none were saved, or the other way round, or they cannot be used.
     """
-    learned = isinstance(part, nn.Module) and bool(part.state_dict())
-    if learned != (slot in saved.weights):
-        states = "has weights, none are" if learned else "has no weights, some are"
-        raise CheckpointError(f"{folder / CONFIG}: the {slot} {states} noted")
-    if learned:
+    if _check_noted(part, slot, saved, folder):
         path = weights_file(folder, slot)
         load_state(part, read_weights(path), str(path), keep=True)
 

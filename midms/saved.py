@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from midms.checkpoints import CheckpointError, save_state
+from midms.checkpoints import CheckpointError, cast, save_state
 from midms.files import whole
 from midms.presets import Spec
 
@@ -73,7 +73,7 @@ def write(
             )
             continue
         if isinstance(part, nn.Module) and part.state_dict():
-            states[slot] = part.state_dict()
+            states[slot] = cast(part.state_dict(), dtype, f"{folder}, {slot}")
         arguments = specs[slot].arguments
         wrong += [
             f"{slot}'s {key}={value!r} is no plain value" for key, value in arguments.items() if not _plain(value)
@@ -91,8 +91,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)
     for slot, state in states.items():
-        kept = {key: value.to(dtype) if dtype and value.is_floating_point() else value for key, value in state.items()}
-        save_state(kept, weights_file(folder, slot))
+        save_state(state, weights_file(folder, slot))
     with whole(folder / CONFIG) as file:
         file.write_text(json.dumps(content, indent=1) + "\n")
 

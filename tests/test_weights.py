@@ -51,7 +51,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         raise OSError("disk full")
 
     monkeypatch.setattr("midms.checkpoints.save_file", full)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CheckpointError, match=r"net.safetensors: cannot be written \(disk full\)"):
         save_weights(network(5), path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["net.safetensors"]
 

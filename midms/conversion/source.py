@@ -10,7 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 import midms
-from midms.checkpoints import CheckpointError, read_weights, save_state
+from midms.catalog import create
+from midms.checkpoints import CheckpointError, check_sizes, read_shapes, read_weights, save_state
 from midms.files import whole
 from midms.presets import Spec
 from midms.saved import read_json, tupled
@@ -95,4 +96,9 @@ def read(folder: Path) -> Source:
         schedule = content["schedule"]
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG}: not as `midms convert` writes it ({error!r})") from None
-    return Source(str(folder), parts, schedule, lambda slot: read_weights(folder / _weights(slot)))
+    return Source(str(folder), parts, schedule, lambda slot: _state(slot, parts[slot], folder / _weights(slot)))
+
+
+def _state(slot: str, spec: Spec, path: Path) -> dict[str, Tensor]:
+    check_sizes(lambda: create(slot, spec.name, **spec.arguments), read_shapes(path), str(path))
+    return read_weights(path)
