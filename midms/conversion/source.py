@@ -12,6 +12,7 @@ from torch import Tensor
 import midms
 from midms.catalog import create
 from midms.checkpoints import CheckpointError, check_sizes, read_shapes, read_weights, save_state
+from midms.diffusion.schedule import Schedule
 from midms.files import whole
 from midms.presets import Spec
 from midms.saved import read_json, tupled
@@ -29,14 +30,14 @@ class Source:
     Attributes:
         name: what users call it.
         parts: slot to the part and the sizes that its weights have.
-        schedule: that the denoiser was trained with, one of `midms.diffusion.schedule.SCHEDULES`.
+        schedule: that the denoiser was trained with, one of `midms.diffusion.schedule.SCHEDULES`, or betas.
         state: from a slot to its parameters.
         report: what to know of it, such as why tensors were left out, and which.
     """
 
     name: str
     parts: dict[str, Spec]
-    schedule: str
+    schedule: Schedule
     state: Callable[[str], dict[str, Tensor]]
     report: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -93,7 +94,7 @@ def read(folder: Path) -> Source:
             slot: Spec(part["name"], **{name: tupled(value) for name, value in part["arguments"].items()})
             for slot, part in content["parts"].items()
         }
-        schedule = content["schedule"]
+        schedule = tupled(content["schedule"])
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG}: not as `midms convert` writes it ({error!r})") from None
     return Source(str(folder), parts, schedule, lambda slot: _state(slot, parts[slot], folder / _weights(slot)))

@@ -1,10 +1,11 @@
-"""How much signal and noise a latent holds at each of a thousand timesteps."""
+"""How much signal and noise a latent holds at each timestep."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import math
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,8 @@ from torch import Tensor
 from midms.types import Level
 
 TIMESTEPS = 1000
+Schedule: TypeAlias = "str | tuple[float, ...]"
+"""One of `SCHEDULES`, or the betas of a schedule that has no name here, one a timestep."""
 SCALED_LINEAR = {"scaled-linear": (0.00085, 0.012), "ldm-celeba": (0.0015, 0.0195), "ldm-church": (0.0015, 0.0155)}
 """First and last beta of schedules that are linear in sqrt(beta) (Rombach et al. 2022, arXiv:2112.10752)."""
 SCHEDULES = ("cosine", "linear", "karras", *SCALED_LINEAR)
@@ -22,16 +25,16 @@ SIGMAS = (0.002, 80.0)
 
 
 @functools.cache
-def alpha_bar(schedule: str) -> Float[Tensor, " t"]:
+def alpha_bar(schedule: Schedule) -> Float[Tensor, " t"]:
     """Cumulative alphas in float64.
 
     "cosine": the signal is cos(pi/2 * (t + 1/2) / 1000), a half-way house of Nichol and Dhariwal 2021
     (arXiv:2102.09672, eq. 17) without their offset; "linear": betas from 0.0001 to 0.02 (Ho et al. 2020,
     arXiv:2006.11239); "karras": sigma = noise / signal is even in its seventh root from 0.002 to 80 (Karras et al.
-    2022, arXiv:2206.00364, eq. 5); the others: linear in sqrt(beta).
+    2022, arXiv:2206.00364, eq. 5); the others: linear in sqrt(beta). Betas are taken as they are.
 
     Raises:
-        ValueError: no schedule has this name.
+        ValueError: no schedule has this name, or a beta is not in (0, 1].
     """
     if schedule == "cosine":
         return torch.cos(math.pi / 2 * (torch.arange(TIMESTEPS, dtype=torch.float64) + 0.5) / TIMESTEPS) ** 2
@@ -40,6 +43,10 @@ def alpha_bar(schedule: str) -> Float[Tensor, " t"]:
         return 1 / (1 + torch.linspace(low, high, TIMESTEPS, dtype=torch.float64) ** (2 * RHO))
     if schedule == "linear":
         betas = torch.linspace(0.0001, 0.02, TIMESTEPS, dtype=torch.float64)
+    elif isinstance(schedule, tuple):
+        if not schedule or not all(0 < beta <= 1 for beta in schedule):
+            raise ValueError("a schedule's betas must be above 0 and at most 1, and at least one")
+        betas = torch.tensor(schedule, dtype=torch.float64)
     elif schedule in SCALED_LINEAR:
         first, last = SCALED_LINEAR[schedule]
         betas = torch.linspace(first**0.5, last**0.5, TIMESTEPS, dtype=torch.float64) ** 2
@@ -48,19 +55,22 @@ def alpha_bar(schedule: str) -> Float[Tensor, " t"]:
     return torch.cumprod(1 - betas, 0)
 
 
-def signal_and_noise(schedule: str, timestep: int) -> tuple[float, float]:
+def signal_and_noise(schedule: Schedule, timestep: int) -> tuple[float, float]:
     """(sqrt(a_t), sqrt(1 - a_t)), so that x_t = signal * x0 + noise * eps.
 
     Raises:
-        ValueError: the timestep is not in 0..999.
+        ValueError: the schedule has no such timestep, or no signal is left there.
     """
-    if not 0 <= timestep < TIMESTEPS:
-        raise ValueError(f"timesteps are 0 to {TIMESTEPS - 1}, got {timestep}")
-    a = float(alpha_bar(schedule)[timestep])
+    table = alpha_bar(schedule)
+    if not 0 <= timestep < len(table):
+        raise ValueError(f"timesteps are 0 to {len(table) - 1}, got {timestep}")
+    a = float(table[timestep])
+    if a == 0:
+        raise ValueError(f"at timestep {timestep} the schedule leaves no signal")
     return math.sqrt(a), math.sqrt(1 - a)
 
 
-def levels(schedule: str, timesteps: tuple[int, ...]) -> tuple[Level, ...]:
+def levels(schedule: Schedule, timesteps: tuple[int, ...]) -> tuple[Level, ...]:
     """The noise levels of falling timesteps.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.diffusion.schedule import levels, signal_and_noise
+from midms.diffusion.schedule import Schedule, levels, signal_and_noise
 from midms.types import Draw, Level, Step
 
 
@@ -25,7 +25,7 @@ class DDIM:
 
     Args:
         timesteps: from the noisiest to the cleanest; what the network is told.
-        schedule: one of `midms.diffusion.schedule.SCHEDULES`.
+        schedule: one of `midms.diffusion.schedule.SCHEDULES`, or betas.
         eta: 0 is deterministic, 1 has the variance of DDPM.
         start: timestep that a clean latent is noised to before the first step; by default the first of `timesteps`.
             The released MIDMs starts noisier than it tells the network.
@@ -36,7 +36,7 @@ class DDIM:
     """
 
     timesteps: tuple[int, ...]
-    schedule: str = "cosine"
+    schedule: Schedule = "cosine"
     eta: float = 0.0
     start: int | None = None
     levels: tuple[Level, ...] = field(init=False, repr=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.diffusion.schedule import levels
+from midms.diffusion.schedule import Schedule, levels
 from midms.types import Draw, Level, Step
 
 
@@ -18,7 +18,7 @@ class DDPM:
 
     Args:
         timesteps: from the noisiest to the cleanest; what the network is told.
-        schedule: one of `midms.diffusion.schedule.SCHEDULES`.
+        schedule: one of `midms.diffusion.schedule.SCHEDULES`, or betas.
         levels: follows from the others.
 
     Raises:
@@ -26,7 +26,7 @@ class DDPM:
     """
 
     timesteps: tuple[int, ...]
-    schedule: str = "cosine"
+    schedule: Schedule = "cosine"
     levels: tuple[Level, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.diffusion.samplers.steps import explained, noised
-from midms.diffusion.schedule import levels
+from midms.diffusion.schedule import Schedule, levels
 from midms.types import Draw, Level, Step
 
 
@@ -23,7 +23,7 @@ class Euler:
 
     Args:
         timesteps: from the noisiest to the cleanest; what the network is told.
-        schedule: one of `midms.diffusion.schedule.SCHEDULES`.
+        schedule: one of `midms.diffusion.schedule.SCHEDULES`, or betas.
         levels: follows from the others.
 
     Raises:
@@ -31,7 +31,7 @@ class Euler:
     """
 
     timesteps: tuple[int, ...]
-    schedule: str = "cosine"
+    schedule: Schedule = "cosine"
     levels: tuple[Level, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.diffusion.samplers.steps import explained, latent
-from midms.diffusion.schedule import TIMESTEPS, alpha_bar, falling
+from midms.diffusion.schedule import TIMESTEPS, Schedule, alpha_bar, falling
 from midms.registry import UnknownName, unknown
 from midms.types import Draw, Level, Step
 
@@ -50,7 +50,7 @@ def named(scheduler: str) -> Callable[..., Scheduler]:
         raise UnknownName(unknown("scheduler of diffusers", scheduler, names))
 
     def make(
-        timesteps: tuple[int, ...] = (), schedule: str = "cosine", steps: int | None = None, **options: Any
+        timesteps: tuple[int, ...] = (), schedule: Schedule = "cosine", steps: int | None = None, **options: Any
     ) -> Scheduler:
         return Scheduler(kind, tuple(timesteps), schedule, steps, options)
 
@@ -73,7 +73,7 @@ class Scheduler:
     Args:
         kind: the class.
         timesteps: from the noisiest to the cleanest, for schedulers that can be given any.
-        schedule: one of `midms.diffusion.schedule.SCHEDULES`; flow-matching schedulers have their own.
+        schedule: one of `midms.diffusion.schedule.SCHEDULES`, or betas; flow-matching schedulers have their own.
         steps: instead of timesteps, how many of the scheduler's own.
         options: more arguments of the class.
         levels: follows from the others.
@@ -84,7 +84,7 @@ class Scheduler:
 
     kind: Any
     timesteps: tuple[int, ...] = ()
-    schedule: str = "cosine"
+    schedule: Schedule = "cosine"
     steps: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     levels: tuple[Level, ...] = field(init=False, repr=False)
@@ -154,6 +154,7 @@ class Scheduler:
         """The scheduler, about to walk these timesteps, or so many of its own."""
         alphas = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bar(self.schedule)])
         ours = {
+            "num_train_timesteps": len(alphas) - 1,
             "trained_betas": (1 - alphas[1:] / alphas[:-1]).tolist(),
             "prediction_type": "epsilon",
             "clip_sample": False,

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.diffusion.samplers.steps import explained, noised
-from midms.diffusion.schedule import levels
+from midms.diffusion.schedule import Schedule, levels
 from midms.types import Draw, Level, Step
 
 SIGMA_DATA = 0.5
@@ -26,7 +26,7 @@ class LCM:
 
     Args:
         timesteps: from the noisiest to the cleanest; what the network is told.
-        schedule: one of `midms.diffusion.schedule.SCHEDULES`.
+        schedule: one of `midms.diffusion.schedule.SCHEDULES`, or betas.
         levels: follows from the others.
 
     Raises:
@@ -34,7 +34,7 @@ class LCM:
     """
 
     timesteps: tuple[int, ...]
-    schedule: str = "cosine"
+    schedule: Schedule = "cosine"
     levels: tuple[Level, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

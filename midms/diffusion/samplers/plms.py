@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.diffusion.samplers.steps import carried, explained, noised
-from midms.diffusion.schedule import levels
+from midms.diffusion.schedule import Schedule, levels
 from midms.types import Draw, Level, Step
 
 WEIGHTS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
@@ -27,7 +27,7 @@ class PLMS:
 
     Args:
         timesteps: from the noisiest to the cleanest; what the network is told.
-        schedule: one of `midms.diffusion.schedule.SCHEDULES`.
+        schedule: one of `midms.diffusion.schedule.SCHEDULES`, or betas.
         levels: follows from the others.
 
     Raises:
@@ -35,7 +35,7 @@ class PLMS:
     """
 
     timesteps: tuple[int, ...]
-    schedule: str = "cosine"
+    schedule: Schedule = "cosine"
     levels: tuple[Level, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
