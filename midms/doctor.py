@@ -8,9 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from midms.catalog import KINDS
 from midms.matching.kernels import IMPLEMENTATIONS, PRECISIONS
 from midms.matching.kernels.configs import architecture
 from midms.matching.kernels.dispatch import objections
+from midms.plugins import installed
+from midms.registry import BrokenPart
 
 PACKAGES = ("torch", "triton", "xformers", "diffusers", "timm", "kornia")
 OPERATIONS = ("couple", "couple_both", "top_k", "mutual_nearest", "check", "prepare")
@@ -30,7 +33,24 @@ def report() -> str:
             f"no GPU: {_without_gpu()}",
             "TRITON_INTERPRET=1 runs the Triton kernels on the CPU, to test them",
         ]
+    if told := list(plugins()):
+        lines += ["", "plug-ins", *(f"  {line}" for line in told)]
     return "\n".join(lines)
+
+
+def plugins() -> Iterator[str]:
+    """A line for each part of another package, then for each that is broken or left out."""
+    broken = []
+    for registry in KINDS.values():
+        for name in registry:
+            if package := registry.package(name):
+                try:
+                    registry[name]
+                    yield f"{registry.kind} {name!r} of {package}"
+                except BrokenPart as error:
+                    broken.append(str(error))
+        broken += registry.refused
+    yield from (f"broken: {fault}" for fault in (*broken, *installed()[1]))
 
 
 def devices() -> list[torch.device]:

@@ -7,13 +7,17 @@ import difflib
 import functools
 import importlib
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any
 
 from midms.mistakes import Mistake
+from midms.plugins import installed
+
+NAME = re.compile(r"\w[\w.+-]*")
+"""What a part can be called: where names are written, other characters mean something, as in `cycle(radius=0.1)`."""
 
 
 class UnknownName(Mistake, LookupError):
@@ -25,7 +29,11 @@ class BadArguments(Mistake, TypeError):
 
 
 class BrokenPart(Mistake, ImportError):
-    """A row whose module cannot be imported; the cause is chained."""
+    """A part that cannot be imported, or of a plug-in, cannot be made; the cause is chained."""
+
+
+class BadName(Mistake, ValueError):
+    """A name that another part has, or that no part can have."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +44,13 @@ class Row:
         target: a class or factory, or "module:attribute", imported when the row is used.
         summary: a line that says what it is.
         member: which one, if it is a family: the target is called with it and gives the class or factory.
+        package: that it came with, if it is a plug-in.
     """
 
     target: Any
     summary: str
     member: str = ""
+    package: str = ""
 
     def load(self) -> Callable[..., Any]:
         """The class or factory; whatever importing it raises is passed on."""
@@ -60,12 +70,16 @@ class Registry:
     Args:
         kind: the slot, such as "matcher".
         group: the entry-point group, such as "midms.matchers".
+
+    Attributes:
+        refused: entry points that were left out, and why.
     """
 
     def __init__(self, kind: str, group: str) -> None:
         self.kind, self.group = kind, group
         self._rows: dict[str, Row] = {}
         self._families: dict[str, Row] = {}
+        self.refused: list[str] = []
         self._plugins_read = False
 
     def row(self, name: str, target: str, summary: str) -> None:
@@ -97,7 +111,7 @@ class Registry:
         """Decorate a class or factory to add it under `name`.
 
         Raises:
-            ValueError: something else has the name.
+            BadName: something else has the name, or no part can.
         """
 
         def add(part: Any) -> Any:
@@ -116,12 +130,19 @@ class Registry:
         """
         row = self._find(name)
         try:
-            return row.load()
+            part = row.load()
         except UnknownName:
             raise
-        except Exception as error:  # a module may raise anything while it is imported
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(f"while {self._called(name, row)} was imported") from error
+        except BaseException as error:  # a module may raise anything while it is imported, SystemExit too
             reason = f"{type(error).__name__}: {error}"
-            raise BrokenPart(f"{self.kind} {name!r} is {row.target!r}, which cannot be imported: {reason}") from error
+            raise BrokenPart(
+                f"{self._called(name, row)} is {row.target!r}, which cannot be imported: {reason}"
+            ) from error
+        if not callable(part):
+            raise BrokenPart(f"{self._called(name, row)} is {row.target!r}, expected a class or function, got {part!r}")
+        return part
 
     def create(self, name: str, /, **arguments: Any) -> Any:
         """Construct a part; its signature is checked before anything runs.
@@ -132,19 +153,27 @@ class Registry:
             BadArguments: it does not take these arguments.
         """
         self.check(name, **arguments)
-        factory = self[name]
+        row, factory = self._find(name), self[name]
         try:
             return factory(**arguments)
         except TypeError as error:
             raise BadArguments(f"{self.kind} {name!r}: {error}. Signature: {name}{signature(factory)}") from error
+        except (Mistake, ValueError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            if not row.package:
+                raise
+            reason = f"{type(error).__name__}: {error}"
+            raise BrokenPart(f"{self._called(name, row)} cannot be made: {reason}") from error
 
     def check(self, name: str, /, **arguments: Any) -> None:
         """Raise as `create` would for the arguments' names, constructing nothing."""
         factory = self[name]
-        known = inspect.signature(factory).parameters
+        expected = _signature(factory)
         try:
-            inspect.signature(factory).bind(**arguments)
+            expected.bind(**arguments)
         except TypeError as error:
+            known = expected.parameters
             hints = [f" {hint}" for key in arguments if key not in known and (hint := nearest(key, known))]
             raise BadArguments(
                 f"{self.kind} {name!r}: {error}.{''.join(hints)} Signature: {name}{signature(factory)}"
@@ -157,6 +186,14 @@ class Registry:
             UnknownName: nothing is called so.
         """
         return self._find(name).summary
+
+    def package(self, name: str) -> str:
+        """The package that a plug-in came with; nothing of other parts.
+
+        Raises:
+            UnknownName: nothing is called so.
+        """
+        return self._find(name).package
 
     def __iter__(self) -> Iterator[str]:
         self._read_plugins()
@@ -180,21 +217,27 @@ class Registry:
         return self._rows[name]
 
     def _add(self, name: str, row: Row) -> None:
+        if not NAME.fullmatch(name):
+            raise BadName(f"{self.kind} {name!r}: expected a name of letters, digits and _ . + - alone")
         known = self._rows.get(name)
         if known is not None and not _same(known.target, row.target):
-            raise ValueError(f"{self.kind} {name!r} is already {known.target!r}; refusing {row.target!r}")
+            raise BadName(f"{self.kind} {name!r} is already {known.target!r}; refusing {row.target!r}")
         self._rows[name] = row
 
     def _read_plugins(self) -> None:
         if self._plugins_read:
             return
         self._plugins_read = True
-        for point in entry_points(group=self.group):
-            owner = point.dist.name if point.dist else "an unknown package"
-            try:
-                self._add(point.name, Row(f"{point.module}:{point.attr}", f"from the package {owner}"))
-            except ValueError as error:
-                warnings.warn(f"plug-in of {owner}: {error}", stacklevel=2)
+        for one in installed()[0]:
+            if one.group == self.group:
+                try:
+                    self._add(one.name, Row(one.target, f"from the package {one.package}", package=one.package))
+                except BadName as error:
+                    self.refused.append(f"plug-in of {one.package}: {error}")
+                    warnings.warn(self.refused[-1], stacklevel=2)
+
+    def _called(self, name: str, row: Row) -> str:
+        return f"{self.kind} {name!r}{row.package and f' of the package {row.package}'}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -212,11 +255,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def signature(factory: Callable[..., Any]) -> str:
     """What it takes, as one would write it: annotations without quotes."""
-    parameters = inspect.signature(factory).parameters.values()
+    parameters = _signature(factory).parameters.values()
     bare = [
         p.replace(annotation=_Bare(p.annotation) if isinstance(p.annotation, str) else p.annotation) for p in parameters
     ]
     return str(inspect.Signature(bare))
+
+
+def _signature(factory: Callable[..., Any]) -> inspect.Signature:
+    """What it takes; anything by name, if it does not tell."""
+    try:
+        return inspect.signature(factory)
+    except (ValueError, TypeError):
+        return inspect.signature(lambda **arguments: None)
 
 
 class _Bare(str):

@@ -48,8 +48,9 @@ LOADED = (
     "midms.folders",
     "midms.pretrained",
     "midms.training.faces",
+    "pytest",
 )
-"""What commands import when they are run."""
+"""What commands import when they are run, and test files that `main` is in."""
 OUTSIDE = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn")
 """Python's audit events for what no refused command has to do."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+import warnings
 from collections.abc import Sequence
 
 import midms
 from midms.cli import ablate, convert, demo, doctor, names, train, translate
-from midms.cli.options import Parser, complain
+from midms.cli.options import Parser, complain, note
 from midms.mistakes import Mistake
 
 __all__ = ["COMMANDS", "main", "parser"]
@@ -21,14 +23,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, or 2 with one line on stderr for each mistake of the user."""
     args = parser().parse_args(arguments)
     try:
-        status: int = args.command(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = note
+            status: int = args.command(args)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        return complain("interrupted", status=130)
+    except KeyboardInterrupt as error:
+        return complain(" ".join(["interrupted", *map(str, error.args)]), status=130)
+    except SystemExit as end:
+        place = traceback.extract_tb(end.__traceback__)[-1]
+        return complain(f"{place.filename}, line {place.lineno}: a part ended the program ({end.code})")
     except (Mistake, OSError) as error:
         return complain(str(error))
 

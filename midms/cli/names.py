@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import re
 
 from midms.catalog import KINDS, available, registry
 from midms.cli.options import Commands, command
 from midms.presets import PRESETS, Preset
-from midms.registry import UnknownName, unknown
+from midms.registry import UnknownName, signature, unknown
 
 
 def add(commands: Commands) -> None:
@@ -60,5 +59,4 @@ def _preset(name: str, preset: Preset) -> str:
 
 def _part(kind: str, name: str) -> str:
     part = registry(kind)[name]
-    signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(part)))
-    return f"{name}: {kind}\n{registry(kind).summary(name)}\n\n{name}{signature}\n\n{inspect.getdoc(part) or ''}"
+    return f"{name}: {kind}\n{registry(kind).summary(name)}\n\n{name}{signature(part)}\n\n{inspect.getdoc(part) or ''}"

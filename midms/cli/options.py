@@ -88,8 +88,8 @@ def composed(args: argparse.Namespace, **changes: Any) -> MatchingInterleavedDif
             run = from_pretrained(args.preset, **changes)
         else:
             run = build(args.preset, weights=args.weights, **changes)
-    for note in dict.fromkeys(str(note.message) for note in notes if note.category is UserWarning):
-        print(f"midms: note: {note}", file=sys.stderr)
+    for text in dict.fromkeys(str(one.message) for one in notes if one.category is UserWarning):
+        complain(f"note: {text}")
     return run.to(device(args.device))
 
 
@@ -120,6 +120,14 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
     whole.__name__ = "whole number"
     return whole
+
+
+def note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Show a warning as a line of ours, in the place of `warnings.showwarning`."""
+    if category is UserWarning:
+        complain(f"note: {message}")
+    else:
+        print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
 
 
 def complain(message: str, status: int = MISTAKE) -> int:
