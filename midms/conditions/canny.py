@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from midms.conditions.strokes import each_plane
+
 
 def canny(
     grey: Float[Tensor, "b 1 Y X"], low: float = 0.1, high: float = 0.2, sigma: float = 1.0
@@ -52,26 +54,33 @@ def _summit(
     magnitude: Float[Tensor, "b 1 Y X"], slope_x: Float[Tensor, "b 1 Y X"], slope_y: Float[Tensor, "b 1 Y X"]
 ) -> Bool[Tensor, "b 1 Y X"]:
     """No smaller than one step up and down the slope, interpolated between the two neighbours on either side."""
-    around = F.unfold(magnitude, 3, padding=1).unflatten(-1, magnitude.shape[-2:])
+    height, width = magnitude.shape[-2:]
+    padded = F.pad(magnitude, (1, 1, 1, 1))
+    left, above = slope_x < 0, slope_y < 0
     x, y = slope_x.abs(), slope_y.abs()
     steep = torch.maximum(x, y)
     aside = torch.minimum(x, y) / torch.where(steep > 0, steep, 1)
-    right, below = torch.where(slope_x < 0, -1, 1), torch.where(slope_y < 0, -1, 1)
-    straight = torch.where(x > y, right, 3 * below)
-    diagonal = right + 3 * below
+
+    def at(down: int, right: int) -> Tensor:
+        return padded[..., 1 + down : 1 + down + height, 1 + right : 1 + right + width]
 
     def neighbour(side: int) -> Tensor:
-        near, far = (around.gather(1, 4 + side * step) for step in (straight, diagonal))
-        return near * (1 - aside) + far * aside
+        level, upright = torch.where(left, at(0, -side), at(0, side)), torch.where(above, at(-side, 0), at(side, 0))
+        to_left = torch.where(above, at(-side, -side), at(side, -side))
+        to_right = torch.where(above, at(-side, side), at(side, side))
+        return torch.where(x > y, level, upright) * (1 - aside) + torch.where(left, to_left, to_right) * aside
 
     return (neighbour(1) <= magnitude) & (neighbour(-1) <= magnitude)
 
 
 def _connected(weak: Bool[Tensor, "b 1 Y X"], seeds: Bool[Tensor, "b 1 Y X"]) -> Bool[Tensor, "b 1 Y X"]:
     """Weak pixels that a chain of weak neighbours, diagonal ones too, joins to a seed."""
-    reached = seeds
-    while True:
-        grown = (F.max_pool2d(reached.float(), 3, 1, 1) > 0) & weak
-        if torch.equal(grown, reached):
-            return reached
-        reached = grown
+    import cv2
+
+    pieces = each_plane(lambda plane: cv2.connectedComponents(plane, connectivity=8)[1], weak.byte())
+    kept = []
+    for piece, seed in zip(pieces, seeds, strict=True):
+        known = torch.zeros(int(piece.max()) + 1, dtype=torch.bool, device=piece.device)
+        known[piece[seed]] = True
+        kept.append(known[piece])
+    return torch.stack(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.conditions.strokes import distance_transform, edges, line_map, resize_area
+from midms.conditions.strokes import distance_transform, edges, line_map, max_filter, resize_area
 
 COARSE = 48
 """Cells a side on which the paper is fitted."""
@@ -19,6 +20,8 @@ BOOST = 1.6
 """Makes up for what averaging takes from a stroke narrower than a cell."""
 FILL = 6
 """Half the width, in 128ths of the picture, from which a stroke is a filled area."""
+STRIP = 64
+"""Rows of a picture that are compared with the paper at once, to stay within the processor's cache."""
 FAINT = 0.12
 """Least contrast, of a range of 2, that counts as a stroke."""
 
@@ -55,7 +58,7 @@ class Sketch:
     def strokes(self, ink: Float[Tensor, "b 1 Y X"], size: tuple[int, int]) -> Float[Tensor, "b 2 y x"]:
         """The map of strokes whose ink is known, in [0, 1], best at twice `size` or more."""
         fine = thin(_shrink(ink, (2 * size[0], 2 * size[1])))
-        return line_map((BOOST * F.avg_pool2d(fine, 2)).clamp(max=1), self.threshold)
+        return line_map(F.avg_pool2d(fine, 2).mul_(BOOST).clamp_(max=1), self.threshold)
 
     def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 2 Y X"]:
         """The same kind of map from the edges of a photo in [-1, 1]."""
@@ -74,16 +77,27 @@ def ink(picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tenso
     Raises:
         ValueError: a picture has no strokes.
     """
-    contrast = _shrink((picture - paper(picture)).abs().amax(1, keepdim=True), size)
+    contrast = _shrink(contrast_with_paper(picture), size)
     flat = contrast.flatten(1)
-    level = flat.quantile(0.4, 1, keepdim=True)
-    grain = level + 3 * (flat - level).abs().quantile(0.4, 1, keepdim=True)
-    full = flat.quantile(0.995, 1, keepdim=True)
+    scratch = flat.clone()
+    level, full = _quantiles(scratch, 0.4, 0.995)
+    (spread,) = _quantiles(torch.sub(flat, level, out=scratch).abs_(), 0.4)
+    grain = level + 3 * spread
     full = torch.where(full - grain < FAINT, flat.amax(1, keepdim=True), full)
     if bool((full - grain < FAINT).any()):
         raise ValueError("the drawing has no strokes: it is one even colour")
     floor = torch.maximum(grain, 0.1 * full)
-    return ((flat - floor) / (0.6 * full - floor).clamp(min=FAINT / 2)).clamp(0, 1).view_as(contrast)
+    return flat.sub_(floor).div_((0.6 * full - floor).clamp(min=FAINT / 2)).clamp_(0, 1).view_as(contrast)
+
+
+def _quantiles(values: Float[Tensor, "b n"], *shares: float) -> list[Float[Tensor, "b 1"]]:
+    """`torch.quantile` to the bit, for any n, in place: the values are reordered."""
+    ranks = [values.new_tensor(share).item() * (values.shape[1] - 1) for share in shares]
+    places = [(math.floor(rank), math.ceil(rank)) for rank in ranks]
+    order = values.detach().cpu()
+    order.numpy().partition(sorted({place for pair in places for place in pair}), axis=1)
+    found = [torch.lerp(order[:, [a]], order[:, [b]], rank - a) for rank, (a, b) in zip(ranks, places, strict=True)]
+    return [quantile.to(values.device) for quantile in found]
 
 
 def thin(ink: Float[Tensor, "b 1 Y X"]) -> Float[Tensor, "b 1 Y X"]:
@@ -94,22 +108,33 @@ def thin(ink: Float[Tensor, "b 1 Y X"]) -> Float[Tensor, "b 1 Y X"]:
     unit = max(1, round(max(ink.shape[-2:]) / 128))
     mask = ink > 0.2
     deep = FILL * unit
-    depth = distance_transform(~mask, deep) * deep
-    middle = depth >= F.max_pool2d(depth, 4 * unit + 1, 1, 2 * unit) - unit
+    depth = distance_transform(~mask, deep).mul_(deep)
+    middle = depth >= max_filter(depth, 2 * unit).sub_(unit)
     filled = distance_transform(depth >= deep, deep + unit) < 1
     return torch.where(torch.where(filled, depth <= 2 * unit, middle), ink, 0)
 
 
-def paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 3 Y X"]:
+def contrast_with_paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 1 Y X"]:
+    """How much each pixel differs from the paper, in the colour that differs most."""
+    surface = paper(picture)
+    y, x = (_steps(side, picture) for side in picture.shape[-2:])
+    strips = []
+    for strip, at in zip(picture.split(STRIP, -2), y.split(STRIP), strict=True):
+        fitted = (surface @ _quadratic(at, x)).view(strip.shape).clamp_(-1, 1)
+        strips.append((strip - fitted).abs_().amax(1, keepdim=True))
+    return torch.cat(strips, -2)
+
+
+def paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 3 1 6"]:
     """The picture's paper without its strokes: a quadratic surface for each colour, fitted to the least absolute error.
 
     Iteratively reweighted least squares on a coarse copy; the border counts as much as the rest, for strokes seldom
     reach it.
     """
-    b, c, height, width = picture.shape
+    height, width = picture.shape[-2:]
     coarse = resize_area(picture, (min(COARSE, height), min(COARSE, width)))
     h, w = coarse.shape[-2:]
-    basis = _quadratic(h, w, coarse)
+    basis = _quadratic(_steps(h, coarse), _steps(w, coarse))
     border = torch.zeros_like(coarse[:1, :1])
     band_y, band_x = max(1, h // 12), max(1, w // 12)
     border[..., :band_y, :] = border[..., -band_y:, :] = border[..., :band_x] = border[..., -band_x:] = 1
@@ -122,16 +147,21 @@ def paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 3 Y X"]:
         solution = torch.linalg.solve(normal, weighted @ values[..., None])
         fitted = (solution.mT @ basis)[:, :, 0]
         weight = prior / (values - fitted).abs().clamp(min=0.02)
-    return (solution.mT @ _quadratic(height, width, picture)).view(b, c, height, width).clamp(-1, 1)
+    return solution.mT
 
 
-def _quadratic(height: int, width: int, like: Tensor) -> Float[Tensor, "6 cells"]:
-    y = torch.linspace(-1, 1, height, device=like.device, dtype=like.dtype)[:, None].expand(height, width)
-    x = torch.linspace(-1, 1, width, device=like.device, dtype=like.dtype)[None].expand(height, width)
+def _steps(count: int, like: Tensor) -> Float[Tensor, "n"]:
+    return torch.linspace(-1, 1, count, device=like.device, dtype=like.dtype)
+
+
+def _quadratic(y: Float[Tensor, "h"], x: Float[Tensor, "w"]) -> Float[Tensor, "6 cells"]:
+    """1, x, y, x^2, xy and y^2 at each cell."""
+    y, x = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y]).flatten(1)
 
 
 def _shrink(planes: Float[Tensor, "b 1 Y X"], size: tuple[int, int]) -> Float[Tensor, "b 1 y x"]:
     """Keep the strongest of each cell where there is something to shrink, interpolate where there is not."""
-    small = F.adaptive_max_pool2d(planes, [min(a, b) for a, b in zip(planes.shape[-2:], size, strict=True)])
-    return resize_area(small, size)
+    least = tuple(min(a, b) for a, b in zip(planes.shape[-2:], size, strict=True))
+    small = planes if planes.shape[-2:] == least else F.adaptive_max_pool2d(planes, least)
+    return small if least == size else resize_area(small, size)
