@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import reprlib
 import stat
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 FEW = 3
@@ -86,3 +88,27 @@ def read_json(path: Path, error: type[Exception], most: int = LARGEST) -> object
         raise error(f"{path}: cannot be read ({reason.strerror or reason})") from None
     except (ValueError, RecursionError) as reason:
         raise error(f"{path}: cannot be read as JSON ({reason})") from None
+
+
+def read_yaml(path: Path, error: type[Exception], most: int) -> object:
+    """What a YAML file holds, plain values alone; whatever cannot be read as such is raised as `error`, in a line."""
+    try:
+        return yaml.load(read_regular(path, most).decode("utf-8"), Loader=Plain)
+    except OSError as reason:
+        raise error(f"{path}: cannot be read ({reason.strerror or reason})") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as reason:
+        told = " ".join(str(reason).split())[:200]  # a tag such as !!bool finds whatever it finds in its text
+        raise error(f"{path}: cannot be read as YAML ({told})") from None
+
+
+class Plain(yaml.SafeLoader):
+    """Plain values without references, of which a few lines can hold more than any memory; 1e-4 is a number."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next value, which no reference stands for."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"*{self.peek_event().anchor} is a reference, which is not read")
+        return super().compose_node(parent, index)
+
+
+Plain.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"])

@@ -213,42 +213,6 @@ def test_what_lightning_notes_down_beside_the_weights_does_no_harm(
     assert convert(place / "good.ckpt", LDM).parts["denoiser"].name == "unconditional"
 
 
-SETTINGS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "a key is missing": (
-        lambda p: p["unet_config"]["params"].pop("channel_mult"),
-        "unet_config.params: has no channel_mult",
-    ),
-    "betas": (lambda p: p.update(linear_end=0.02), "no schedule has betas from 0.0015 to 0.02; known: .*ldm-celeba"),
-    "a condition": (lambda p: p.update(cond_stage_config={"target": "BERT"}), "cond_stage_config is not __is_uncond"),
-    "text attention": (lambda p: p["unet_config"]["params"].update(use_spatial_transformer=True), "use_spatial_transf"),
-    "half of biggan": (
-        lambda p: p["unet_config"]["params"].update(resblock_updown=True),
-        "without use_scale_shift_norm",
-    ),
-    "attention in the first stage": (
-        lambda p: p["first_stage_config"]["params"]["ddconfig"].update(attn_resolutions=[32]),
-        r"attn_resolutions is \[32\], supported: \[\]",
-    ),
-    "another first stage": (
-        lambda p: p["first_stage_config"].update(target="a.Identity"),
-        "the first stage is a Identity",
-    ),
-    "nonsense": (lambda p: p["unet_config"]["params"].update(channel_mult=3), "not the configuration of a latent diff"),
-    "prediction": (lambda p: p.update(parameterization="score"), "parameterization 'score' is not one of eps, x0, v"),
-}
-
-
-@pytest.mark.parametrize(("change", "why"), SETTINGS.values(), ids=SETTINGS)
-def test_a_configuration_that_no_part_here_has(
-    place: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], object], why: str
-) -> None:
-    config = yaml.safe_load(LDM.read_text())
-    change(config["model"]["params"])
-    (place / "odd.yaml").write_text(yaml.safe_dump(config))
-    line = complaint(capsys, place / "good.ckpt", "--config", place / "odd.yaml", "--out", place / "out")
-    assert re.match(f"midms: {place / 'odd.yaml'}: .*{why}", line), line
-
-
 def test_what_is_no_checkpoint_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.yaml").write_text("a: [")
     (tmp_path / "model.pth").write_bytes(b"x")

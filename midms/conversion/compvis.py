@@ -18,7 +18,7 @@ from midms.conversion.names import first_stage, matching, unet
 from midms.conversion.pickles import tensors
 from midms.conversion.sizes import Sizes, read_sizes
 from midms.conversion.source import Source
-from midms.diffusion.schedule import alpha_bar
+from midms.diffusion.schedule import Schedule, alpha_bar
 from midms.matching.features.midm import without_spectral_norm
 from midms.presets import Spec
 
@@ -142,11 +142,12 @@ def _precise(path: Path, names: list[str], half: bool) -> None:
         )
 
 
-def _same_schedule(path: Path, stored: Tensor | None, schedule: str, config: Path) -> None:
+def _same_schedule(path: Path, stored: Tensor | None, schedule: Schedule, config: Path) -> None:
     expected = alpha_bar(schedule)
     if stored is None or (stored.shape == expected.shape and torch.allclose(stored.double(), expected, 5e-3, 0)):
         return
-    raise CheckpointError(f"{path}: was trained with another schedule than the {schedule} of {config}")
+    told = schedule if isinstance(schedule, str) else "betas"
+    raise CheckpointError(f"{path}: was trained with another schedule than the {told} of {config}")
 
 
 def _sorted_out(names: list[str]) -> dict[str, list[str]]:
