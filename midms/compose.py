@@ -16,6 +16,7 @@ from torch import nn
 from midms.catalog import KINDS
 from midms.checkpoints import CheckpointError, load_state, load_weights
 from midms.conversion import Source, find
+from midms.domain import TELLING
 from midms.loop import POLICY, MatchingInterleavedDiffusion, Policy
 from midms.mistakes import Mistake
 from midms.presets import PRESETS, SHIPPED, Preset, Spec
@@ -65,6 +66,8 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
         with _noted(wrong, "weights"):
             source = find(weights)
             recipe = _sized(recipe, source) if source else recipe
+        if recipe.shipped:  # others than those that the preset speaks of
+            recipe = dataclasses.replace(recipe, domain=dataclasses.replace(recipe.domain.unmeasured(), size=None))
     if source:
         source = dataclasses.replace(source, state=functools.cache(source.state))
         for slot in source.parts.keys() - changes.keys():
@@ -112,7 +115,9 @@ def compose(
     if wrong:
         raise BuildError(call, wrong)
     made_by = {slot: spec for slot, spec in specs.items() if isinstance(spec, Spec)}
-    return MatchingInterleavedDiffusion(**parts, policy=policy, **loop, name=name, specs=made_by)
+    as_measured = all(made_by.get(slot) == recipe.slots.get(slot) for slot in TELLING)
+    domain = recipe.domain if as_measured else recipe.domain.unmeasured()
+    return MatchingInterleavedDiffusion(**parts, policy=policy, **loop, name=name, specs=made_by, domain=domain)
 
 
 @contextmanager

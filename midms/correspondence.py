@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from midms.pictures.frame import Frame
 from midms.protocols import Match
 from midms.types import cells
 
 
-def pixel_flow(
-    match: Match, shape: tuple[int, int], exemplar_shape: tuple[int, int], like: Tensor
-) -> Float[Tensor, "b 2 Y X"]:
-    """What to add to each pixel's (x, y) to find where in the exemplar a match takes it from.
+def pixel_flow(match: Match, frame: Frame, exemplars: Sequence[Frame], like: Tensor) -> Float[Tensor, "b 2 Y X"]:
+    """What to add to each pixel's (x, y) to find where in the exemplars, side by side, a match takes it from.
 
     Args:
-        match: rows are cells of the condition, columns cells of the exemplar.
-        shape: height and width of the condition in pixels.
-        exemplar_shape: height and width of the exemplar in pixels.
+        match: rows are cells of the condition's canvas, columns cells of the exemplars' canvases side by side.
+        frame: of the condition; the pixels are those of its picture.
+        exemplars: frames of the exemplars; their pictures are what lies side by side.
         like: gives device and dtype.
     """
-    place = match.apply(_centres(match.transpose().grid, exemplar_shape, like))
-    return enlarge(place - _centres(match.grid, shape, like), shape)
+    whole = max(one.canvas[0] for one in exemplars), sum(one.canvas[1] for one in exemplars)
+    place = match.apply(_uncovered(_centres(match.transpose().grid, whole, like), exemplars))
+    top, left = frame.corner
+    corner = like.new_tensor([left, top]).view(1, 2, 1, 1)
+    return frame.crop(enlarge(place - _centres(match.grid, frame.canvas, like) + corner, frame.canvas))
+
+
+def _uncovered(places: Float[Tensor, "1 2 h w"], frames: Sequence[Frame]) -> Float[Tensor, "1 2 h w"]:
+    """Places on canvases side by side, as places on their pictures side by side; what is off a picture, at its edge."""
+    x, y = places.split(1, 1)
+    across, down, canvas_left, picture_left = x, y, 0, 0
+    for frame in frames:
+        (top, left), (height, width) = frame.corner, frame.picture
+        here = x > canvas_left - 0.5
+        across = torch.where(here, (x - canvas_left - left).clamp(0, width - 1) + picture_left, across)
+        down = torch.where(here, (y - top).clamp(0, height - 1), down)
+        canvas_left, picture_left = canvas_left + frame.canvas[1], picture_left + width
+    return torch.cat([across, down], 1)
 
 
 def _centres(grid: tuple[int, int], shape: tuple[int, int], like: Tensor) -> Float[Tensor, "1 2 h w"]:

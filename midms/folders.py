@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from midms.pictures import PictureError, check_target, one_line, save
-from midms.translation import Translator, translate
+from midms.translation import Translation, Translator, translate
 
 
 @dataclass(frozen=True)
@@ -183,14 +183,21 @@ def _check_overlap(jobs: list[Job]) -> None:
         written.add(place)
 
 
-def perform(run: Translator, jobs: list[Job], seed: int, size: int | None) -> list[str]:
+def perform(
+    run: Translator,
+    jobs: list[Job],
+    seed: int,
+    size: int | None,
+    written: Callable[[Job, Translation], object] = lambda job, told: None,
+) -> list[str]:
     """Translate and save; a job that fails, for whatever reason, does not stop the others.
 
     Args:
         run: a composed method.
         jobs: from `plan`.
         seed: of the noise, the same for each.
-        size: pixels of the shorter side, by default the method's own.
+        size: as `translate` takes it, by default the method's own.
+        written: is told of each job whose result was saved.
 
     Returns:
         What went wrong, a line for each job that failed.
@@ -198,7 +205,7 @@ def perform(run: Translator, jobs: list[Job], seed: int, size: int | None) -> li
     failures = []
     for job in tqdm(jobs, "translating", disable=None if len(jobs) > 1 else True):
         try:
-            _perform(run, job, seed, size)
+            written(job, _perform(run, job, seed, size))
         except PictureError as error:
             failures.append(str(error))
         except Exception as error:
@@ -208,7 +215,7 @@ def perform(run: Translator, jobs: list[Job], seed: int, size: int | None) -> li
     return failures
 
 
-def _perform(run: Translator, job: Job, seed: int, size: int | None) -> None:
+def _perform(run: Translator, job: Job, seed: int, size: int | None) -> Translation:
     told = translate(
         run,
         job.condition,
@@ -225,3 +232,4 @@ def _perform(run: Translator, job: Job, seed: int, size: int | None) -> None:
         except OSError as error:
             raise PictureError(f"{path}: its folder cannot be made ({error.strerror or error})") from None
     save(pictures)
+    return told

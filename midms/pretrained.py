@@ -42,7 +42,8 @@ def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleave
     for slot in LEARNED:
         if slot in saved.specs.keys() - changes.keys():
             _check_sizes(slot, saved, folder)
-    run = compose(Preset(source=str(folder), slots=saved.specs, loop=saved.loop), saved.name, changes, call)
+    recipe = Preset(source=str(folder), slots=saved.specs, loop=saved.loop, domain=saved.domain)
+    run = compose(recipe, saved.name, changes, call)
     failed = []
     for slot, spec in saved.specs.items():
         if run.specs.get(slot) == spec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from midms.checkpoints import CheckpointError, cast, save_state
+from midms.domain import Domain
 from midms.files import whole
 from midms.presets import Spec
 
@@ -29,6 +31,7 @@ class Saved:
         weights: slots whose parts have weights.
         loop: settings of the loop.
         notes: what a user should know.
+        domain: what the weights were trained on.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Saved:
     weights: tuple[str, ...]
     loop: dict[str, Any]
     notes: tuple[str, ...]
+    domain: Domain
 
 
 def write(
@@ -46,6 +50,7 @@ def write(
     specs: Mapping[str, Spec],
     loop: Mapping[str, Any],
     notes: tuple[str, ...],
+    domain: Domain,
     dtype: torch.dtype | None,
 ) -> None:
     """Leave a folder that `read` understands.
@@ -57,12 +62,14 @@ def write(
         specs: slot to the part's name and arguments.
         loop: settings of the loop.
         notes: what a user should know.
+        domain: what the weights were trained on.
         dtype: in which weights are stored, by default as they are.
 
     Raises:
         CheckpointError: a part has no name to be made by again, or an argument cannot be written; nothing is written.
     """
     content: dict[str, Any] = {"name": name, "parts": {}, "loop": dict(loop), "notes": list(notes)}
+    content["domain"] = dataclasses.asdict(domain)
     wrong, states = [], {}
     for slot, part in parts.items():
         if part is None:
@@ -114,6 +121,7 @@ def read(folder: Path) -> Saved:
             weights=tuple(slot for slot, part in parts.items() if part["weights"]),
             loop=dict(tupled(content["loop"])),
             notes=tuple(map(str, content["notes"])),
+            domain=Domain(**content.get("domain", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG}: not as run.save_pretrained writes it ({error!r})") from None

@@ -13,10 +13,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from midms.correspondence import correspondences, enlarge, pixel_flow, telling_points
+from midms.domain import Domain
 from midms.matching.mosaic import side_by_side
 from midms.networks.precision import precise
-from midms.pictures import PictureError, native_size, to_pil
+from midms.pictures import PictureError, to_pil
 from midms.pictures.figure import Line, Sheet, colour_map
+from midms.pictures.frame import Frame, framed
 from midms.pictures.given import exemplars, mapped, masked
 from midms.protocols import AnnotationReader, Autoencoder, ConditionExtractor
 from midms.types import Draw, Moment
@@ -43,7 +45,11 @@ class Translator(Protocol):
 
     @property
     def size(self) -> int:
-        """The shorter side in pixels that suits its weights."""
+        """The side in pixels that is taken where none is asked for."""
+
+    @property
+    def domain(self) -> Domain:
+        """What its weights were trained on."""
 
     @property
     def trajectory(self) -> Callable[..., Iterator[Moment]]:
@@ -159,7 +165,9 @@ def translate(
         regions: for several exemplars a picture each, white where the drawing is to take from it.
         seed: of the noise; the same seed gives the same picture.
         generator: instead of a seed, where the noise comes from.
-        size: pixels of the shorter side; by default the method's own.
+        size: pixels of the shorter side; of the longer where the weights know square pictures alone, for then what is
+            not square is laid in a square whose rest repeats its edges, and taken out again; by default the method's
+            own.
 
     Raises:
         PictureError: a picture or the size cannot be used.
@@ -173,35 +181,48 @@ def translate(
     size = run.size if size is None else size
     if not 8 * stride <= size <= LARGEST:
         raise PictureError(f"size: expected {8 * stride} to {LARGEST} pixels, got {size}")
-    wanted, drawing = mapped(run.condition, condition, "condition", lambda shape: native_size(shape, size, stride))
-    shape = _shape(wanted)
-    pictures, offered = exemplars(run.condition, exemplar, exemplar_condition, size, stride)
-    masks = None if regions is None else masked(regions, shape, len(pictures))
+
+    def framing(shape: tuple[int, int]) -> Frame:
+        return framed(shape, size, stride, run.domain.square)
+
+    wanted, drawing, frame = mapped(run.condition, condition, "condition", framing)
+    pictures, offered, frames = exemplars(run.condition, exemplar, exemplar_condition, framing)
+    masks = None if regions is None else masked(regions, frame, len(pictures))
     like = precise(next((p for module in run.modules() for p in module.parameters()), wanted))
     given = [xs and [x.to(like) for x in xs] for xs in (pictures, offered, masks)]
+
+    def decode(latent: Tensor) -> Tensor:
+        return frame.crop(run.autoencoder.decode(latent))
+
     with torch.no_grad():
         moments = list(run.trajectory(wanted.to(like), given[0], given[1], generator, given[2]))
-        warp = to_pil(run.autoencoder.decode(moments[0].warp))
-    stages = Decoded([moment.step.x0 for moment in moments], run.autoencoder.decode)
-    last, shown = moments[-1], side_by_side(pictures, fill=1.0)
-    exemplar_shape = _shape(shown)
-    confidence = enlarge(last.trust.weight, shape)[0, 0].clamp(0, 1).float().cpu()
-    flow = pixel_flow(last.match, shape, exemplar_shape, last.warp)[0].float().cpu()
-    condition_map = wanted[0].float().cpu()
+        warp = to_pil(decode(moments[0].warp))
+    stages = Decoded([moment.step.x0 for moment in moments], decode)
+    last = moments[-1]
+    shown = side_by_side([one.crop(picture) for one, picture in zip(frames, pictures, strict=True)], fill=1.0)
+    confidence = frame.crop(enlarge(last.trust.weight, frame.canvas))[0, 0].clamp(0, 1).float().cpu()
+    flow = pixel_flow(last.match, frame, frames, last.warp)[0].float().cpu()
+    condition_map = frame.crop(wanted)[0].float().cpu()
     points = telling_points(confidence, condition_map, POINTS)
     return Translation(
         image=stages[-1],
         warp=warp,
         confidence=confidence,
         flow=flow,
-        correspondences=correspondences(points, flow, exemplar_shape),
+        correspondences=correspondences(points, flow, (shown.shape[-2], shown.shape[-1])),
         condition=to_pil(drawing),
         condition_map=condition_map,
         strokes=None if isinstance(run.condition, AnnotationReader) else to_pil(1 - 2 * condition_map[None, :1]),
         exemplar=to_pil(shown),
         stages=stages,
+        warnings=run.domain.warnings(min(frame.canvas), _middle(moments[0])),
     )
 
 
-def _shape(image: Float[Tensor, "b c Y X"]) -> tuple[int, int]:
-    return image.shape[-2], image.shape[-1]
+def _middle(first: Moment) -> float | None:
+    """The mean confidence of the first match in the middle half of the canvas; None where the match is another."""
+    if first.rematched:
+        return None
+    height, width = first.match.grid
+    rows, columns = (slice(side // 4, side - side // 4) for side in (height, width))
+    return float(first.trust.weight[..., rows, columns].mean())

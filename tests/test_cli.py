@@ -32,8 +32,9 @@ def size(path: Path) -> tuple[int, int]:
 
 
 def complaints(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Lines on stderr that are neither notes nor progress."""
-    return [line for line in capsys.readouterr().err.splitlines() if line and not line.startswith("midms: note:")]
+    """Lines on stderr that are neither notes, warnings nor progress."""
+    said = capsys.readouterr().err.splitlines()
+    return [line for line in said if line and not line.startswith(("midms: note:", "midms: warning:"))]
 
 
 @pytest.fixture
@@ -86,8 +87,21 @@ def test_translate_from_the_shell(folder: Path) -> None:
         folder / "new.png",
     )
     assert told.returncode == 0, told.stderr
-    assert told.stdout == f"written to {folder / 'new.png'}\n"
-    assert size(folder / "new.png") == (84, 64)
+    assert told.stdout == f"written to {folder / 'new.png'}, 64 x 48 pixels\n"
+    assert size(folder / "new.png") == (64, 48)
+
+
+def test_what_a_person_should_know_is_a_line_and_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert translate(folder, "--size", 96, out="new.png") == 0
+    told = capsys.readouterr()
+    (line,) = [line for line in told.err.splitlines() if line.startswith("midms: warning:")]
+    assert line.startswith("midms: warning: size 96: the weights were trained at 64 pixels") and "size 64 suits" in line
+    assert told.out == f"written to {folder / 'new.png'}, 96 x 72 pixels\n"
+    assert translate(folder, "--size", 96, condition="sketches", exemplar="photos", out="many") == 0
+    told = capsys.readouterr()
+    (line,) = [line for line in told.err.splitlines() if line.startswith("midms: warning:")]
+    assert line.startswith(f"midms: warning: {folder / 'many/a.png'} and 2 more: size 96")
+    assert told.out == f"3 of 3 written to {folder / 'many'}, 96 x 72 pixels, 3 with warnings\n"
 
 
 def test_a_mistake_from_the_shell_is_one_line(folder: Path) -> None:
@@ -124,7 +138,7 @@ def test_other_parts_a_figure_and_another_size(folder: Path, capsys: pytest.Capt
     parts = ("--matcher", "optimal-transport", "--confidence", "always", "--sampler", "ddpm")
     status = translate(folder, *parts, "--figure", folder / "figure.png", "--size", 96)
     assert status == 0, complaints(capsys)
-    assert size(folder / "out.png") == (128, 96)
+    assert size(folder / "out.png") == (96, 72)
     assert size(folder / "figure.png")[0] > 1000
 
 

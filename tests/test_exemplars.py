@@ -129,7 +129,7 @@ def test_several_exemplars_from_the_shell(folder: Path, capsys: pytest.CaptureFi
     regions = ["--region", folder / "top.png", "--region", folder / "bottom.png"]
     other = ["--exemplar", folder / "photos/b.jpg"]
     assert translate(folder, *other, *regions, "--style", 0.8, "--figure", folder / "figure.png") == 0
-    assert size(folder / "out.png") == (84, 64) and (folder / "figure.png").exists()
+    assert size(folder / "out.png") == (64, 48) and (folder / "figure.png").exists()
     assert translate(folder, *other, *regions, exemplar="photos", out="all") == 0
     assert sorted(path.name for path in (folder / "all").iterdir()) == ["a.png", "b.png", "c.png"]
     capsys.readouterr()

@@ -19,6 +19,7 @@ from midms.diffusion.samplers.ddim import DDIM
 from midms.loop import MatchingInterleavedDiffusion, Policy
 from midms.pictures import PictureError, read
 from midms.pictures.figure import Sheet, colour_map
+from midms.pictures.frame import Frame
 from midms.translation import Translation, translate
 from midms.types import Confidence, Context, Features, Level
 
@@ -256,7 +257,8 @@ def test_what_is_wrong_is_said_with_the_pictures_name(tmp_path: Path) -> None:
 def test_flow_between_grids_of_any_size(grid: tuple[int, int], other: tuple[int, int]) -> None:
     """A match that scales one grid onto another; the middle of a cell is half a pixel off the middle of its pixels."""
     shape, exemplar_shape = (grid[0] * 4, grid[1] * 4), (other[0] * 6, other[1] * 6)
-    flow = pixel_flow(Shifted(grid, other, 0), shape, exemplar_shape, torch.zeros(()))
+    frames = Frame(shape, shape), Frame(exemplar_shape, exemplar_shape)
+    flow = pixel_flow(Shifted(grid, other, 0), frames[0], frames[1:], torch.zeros(()))
     centres = torch.arange(grid[1]) * 4 + 1.5
     expected = torch.linspace(2.5, other[1] * 6 - 3.5, grid[1]) - centres
     middle = (flow[0, 0, 0, 1::4] + flow[0, 0, 0, 2::4]) / 2

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midms.cli.options import MISTAKE, SEEDS, Commands, command, complain, composed, composition, whole
+
+if TYPE_CHECKING:
+    from midms.folders import Job
+    from midms.translation import Translation
 
 SLOTS = ("matcher", "sampler", "confidence")
 """What one may exchange."""
@@ -76,11 +83,30 @@ def _translate(args: argparse.Namespace) -> int:
         for job in jobs:
             print(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}", flush=True)
     run = composed(args, **{slot: wish for slot in (*SLOTS, "style") if (wish := getattr(args, slot)) is not None})
-    failures = perform(run, jobs, args.seed, args.size)
+    sizes: set[tuple[int, int]] = set()
+    warned: dict[str, list[Path]] = {}
+
+    def written(job: Job, told: Translation) -> None:
+        sizes.add(told.image.size)
+        for warning in told.warnings:
+            warned.setdefault(warning, []).append(job.out)
+
+    failures = perform(run, jobs, args.seed, args.size, written)
     for failure in failures:
         complain(failure)
-    if len(jobs) > 1:
-        print(f"{len(jobs) - len(failures)} of {len(jobs)} written to {args.out}")
-    elif not failures:
-        print(f"written to {jobs[0].out}")
+    for warning, (first, *others) in warned.items():
+        where = f"{first}{f' and {len(others)} more' if others else ''}: " if len(jobs) > 1 else ""
+        print(f"midms: warning: {where}{warning}", file=sys.stderr)
+    if len(failures) < len(jobs):
+        count = f"{len(jobs) - len(failures)} of {len(jobs)} " if len(jobs) > 1 else ""
+        several = f", {len({*chain(*warned.values())})} with warnings" if len(jobs) > 1 and warned else ""
+        print(f"{count}written to {args.out}, {_extent(sizes)} pixels{several}")
+    elif len(jobs) > 1:
+        print(f"0 of {len(jobs)} written to {args.out}")
     return MISTAKE if failures else 0
+
+
+def _extent(sizes: set[tuple[int, int]]) -> str:
+    """Width and height of results, or those of the smallest and the largest."""
+    ends = sorted(sizes, key=lambda size: size[0] * size[1])
+    return " to ".join(f"{width} x {height}" for width, height in dict.fromkeys((ends[0], ends[-1])))

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.domain import TELLING, Domain
 from midms.loop.arguments import OneOrMore, describe, draws, exemplars
 from midms.loop.policy import Policy
 from midms.matching.mosaic import compare, side_by_side
@@ -58,6 +59,7 @@ class MatchingInterleavedDiffusion:
         size: the shorter side in pixels that the weights were trained for.
         name: of the preset it came from.
         notes: what a user should know, such as parts that have random weights.
+        domain: what the weights were trained on.
         specs: slot to the name and arguments that its part was made from, where it was.
 
     Raises:
@@ -76,6 +78,7 @@ class MatchingInterleavedDiffusion:
     size: int = 64
     name: str = ""
     notes: tuple[str, ...] = ()
+    domain: Domain = field(default_factory=Domain)
     specs: Mapping[str, Spec] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -177,6 +180,8 @@ class MatchingInterleavedDiffusion:
         """The same composition with other fields, those of the policy among them."""
         policy = fields.pop("policy", self.policy)
         changes = {name: fields.pop(name) for name in POLICY if name in fields}
+        if fields.keys() & set(TELLING):
+            fields.setdefault("domain", self.domain.unmeasured())
         fields.setdefault("specs", {slot: spec for slot, spec in self.specs.items() if slot not in fields})
         return dataclasses.replace(self, policy=dataclasses.replace(policy, **changes), **fields)
 
@@ -192,7 +197,7 @@ class MatchingInterleavedDiffusion:
         """
         parts = {slot: getattr(self, slot) for slot in PARTS}
         loop = dataclasses.asdict(self.policy) | {"size": self.size}
-        write(Path(folder), self.name, parts, self.specs, loop, self.notes, dtype)
+        write(Path(folder), self.name, parts, self.specs, loop, self.notes, self.domain, dtype)
 
     def to(self, *target: Any, **options: Any) -> MatchingInterleavedDiffusion:
         """Move every part that has weights, as `nn.Module.to`; returns itself."""

@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.pictures import PictureError, blaming, called, native_size, read, resize
+from midms.pictures import PictureError, blaming, called, read, resize
+from midms.pictures.frame import Frame
 from midms.protocols import AnnotationReader, ConditionExtractor
-from midms.types import Fit
+
+Framing = Callable[[tuple[int, int]], Frame]
+"""From a picture's height and width to the frame it is computed in."""
 
 
 def mapped(
-    extractor: ConditionExtractor, source: object, name: str, fit: Fit
-) -> tuple[Float[Tensor, "1 k y x"], Float[Tensor, "1 3 Y X"]]:
-    """The map of a condition of any kind, and a picture of it."""
+    extractor: ConditionExtractor, source: object, name: str, framing: Framing
+) -> tuple[Float[Tensor, "1 k y x"], Float[Tensor, "1 3 Y X"], Frame]:
+    """The map of a condition of any kind on its canvas, a picture of the condition, and the frame."""
     if isinstance(extractor, AnnotationReader):
+        frames: list[Frame] = []
+
+        def fit(shape: tuple[int, int]) -> tuple[int, int]:
+            frames.append(framing(shape))
+            return frames[-1].picture
+
         found = extractor.read(source, name, fit)
-        return found, extractor.picture(found)
+        return frames[-1].pad(found), extractor.picture(found), frames[-1]
     drawing = read(source, name)
+    frame = framing(_shape(drawing))
     with blaming(called(source, name)):
-        return extractor.drawing(drawing, fit(_shape(drawing))), drawing
+        return extractor.drawing(frame.pad(drawing), frame.canvas), drawing, frame
 
 
-def _exactly(wanted: tuple[int, int], name: str) -> Fit:
-    """To this size, if that does not distort."""
+def _exactly(wanted: Frame, name: str) -> Framing:
+    """This frame, if that does not distort."""
 
-    def fit(shape: tuple[int, int]) -> tuple[int, int]:
-        if not 0.9 < shape[0] * wanted[1] / (shape[1] * wanted[0]) < 1.1:
+    def framing(shape: tuple[int, int]) -> Frame:
+        height, width = wanted.picture
+        if not 0.9 < shape[0] * width / (shape[1] * height) < 1.1:
             raise PictureError(
-                f"{name}: is {shape[1]} x {shape[0]} pixels, expected the exemplar's proportions, "
-                f"{wanted[1]} : {wanted[0]}"
+                f"{name}: is {shape[1]} x {shape[0]} pixels, expected the exemplar's proportions, {width} : {height}"
             )
         return wanted
 
-    return fit
+    return framing
 
 
 def _shape(image: Float[Tensor, "b c Y X"]) -> tuple[int, int]:
@@ -42,16 +54,15 @@ def _shape(image: Float[Tensor, "b c Y X"]) -> tuple[int, int]:
 
 
 def exemplars(
-    extractor: ConditionExtractor, exemplar: object, condition: object | None, size: int, stride: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Pictures [1 3 Y X] and their maps [1 k Y X] of one exemplar, or of several in a list or tuple.
+    extractor: ConditionExtractor, exemplar: object, condition: object | None, framing: Framing
+) -> tuple[list[Tensor], list[Tensor], list[Frame]]:
+    """Canvases [1 3 Y X], their maps [1 k Y X] and frames, of one exemplar, or of several in a list or tuple.
 
     Args:
         extractor: makes the maps.
         exemplar: a `pictures.Picture`, or several.
         condition: what the extractor reads of the exemplar, or of each of several; by default the map is made from it.
-        size: pixels of the shorter side.
-        stride: that the sides become multiples of.
+        framing: from a picture's height and width to its frame.
 
     Raises:
         PictureError: something cannot be read, or there are not as many conditions as exemplars.
@@ -59,27 +70,29 @@ def exemplars(
     several = isinstance(exemplar, list | tuple)
     sources = _each("exemplar", exemplar if several else [exemplar])
     pictures = [read(source, name) for name, source in sources]
-    pictures = [resize(picture, native_size(_shape(picture), size, stride)) for picture in pictures]
+    frames = [framing(_shape(picture)) for picture in pictures]
+    pictures = [frame.pad(resize(picture, frame.picture)) for picture, frame in zip(pictures, frames, strict=True)]
     maps = []
     if condition is None:
         for (name, source), picture in zip(sources, pictures, strict=True):
             with blaming(called(source, name)):
                 maps.append(extractor.photo(picture))
-        return pictures, maps
+        return pictures, maps, frames
     sketches = _each("exemplar_condition", condition if several else [condition], len(pictures))
-    for (name, sketch), picture in zip(sketches, pictures, strict=True):
-        maps.append(mapped(extractor, sketch, name, _exactly(_shape(picture), name))[0])
-    return pictures, maps
+    for (name, sketch), frame in zip(sketches, frames, strict=True):
+        maps.append(mapped(extractor, sketch, name, _exactly(frame, name))[0])
+    return pictures, maps, frames
 
 
-def masked(regions: object, shape: tuple[int, int], count: int) -> list[Tensor]:
-    """Pictures of regions, one for each exemplar, as masks [1 1 Y X] in [0, 1]: white is 1.
+def masked(regions: object, frame: Frame, count: int) -> list[Tensor]:
+    """Pictures of regions, one for each exemplar, as masks [1 1 Y X] of the canvas, in [0, 1]: white is 1.
 
     Raises:
         PictureError: one cannot be read, or there are not as many as exemplars.
     """
     pictures = [read(region, name) for name, region in _each("region", regions, count)]
-    return [F.interpolate(picture, shape, mode="area").mean(1, keepdim=True) / 2 + 0.5 for picture in pictures]
+    grey = [F.interpolate(picture, frame.picture, mode="area").mean(1, keepdim=True) for picture in pictures]
+    return [frame.pad(one / 2 + 0.5) for one in grey]
 
 
 def _each(name: str, pictures: object, count: int | None = None) -> list[tuple[str, object]]:
