@@ -1,7 +1,8 @@
 """Pictures in and out: from whatever a person has to tensors in [-1, 1], and back to pictures and files."""
 
+from midms.pictures.decoding import opened
 from midms.pictures.problems import PictureError, blaming, called, check_shape, one_line
-from midms.pictures.reading import native_size, opened, read, resize
+from midms.pictures.reading import native_size, read, resize
 from midms.pictures.writing import check_target, save, to_pil
 
 __all__ = [

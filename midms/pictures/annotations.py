@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
-from midms.pictures import PictureError, called, check_shape, opened
-from midms.pictures.arrays import is_array, to_array
+from midms.pictures import PictureError, called, check_shape, one_line, opened
+from midms.pictures.arrays import excess, is_array, to_array
 from midms.schema import Schema, checked, read_json
 
 BODY_25 = (*range(8), *range(9, 19))
@@ -51,8 +51,7 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
     """
     name = called(source, name)
     if isinstance(source, str | os.PathLike):
-        with opened(Path(source)) as image:
-            return label_map(_indices(image, name), name)
+        return label_map(_indices(opened(Path(source)), name), name)
     if isinstance(source, Image.Image):
         return label_map(_indices(source, name), name)
     if not is_array(source):
@@ -63,19 +62,22 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
     if labels.ndim != 2 or labels.dtype.kind == "f":
         raise PictureError(f"{name}: expected whole numbers [height, width], got {labels.dtype} {list(labels.shape)}")
     check_shape(labels.shape[0], labels.shape[1], name)
-    return torch.from_numpy(labels.astype(np.int64))[None]
+    factor = excess(labels.shape[0], labels.shape[1])
+    return torch.from_numpy(labels[factor // 2 :: factor, factor // 2 :: factor].astype(np.int64))[None]
 
 
 def _indices(image: Image.Image, name: str) -> np.ndarray:
     try:
-        numbers = np.asarray(image)
+        factor = excess(image.height, image.width)
+        size = image.width // factor, image.height // factor
+        numbers = np.asarray(image.resize(size, Image.Resampling.NEAREST) if factor > 1 else image)
     except Exception as error:  # decoders of damaged files raise whatever they like
-        raise PictureError(f"{name}: damaged ({' '.join(str(error).split())})") from None
+        raise PictureError(f"{name}: damaged ({one_line(error)})") from None
     if image.mode == "RGB" and (numbers == numbers[..., :1]).all():
-        return numbers[..., 0].astype(np.int64)
+        return numbers[..., 0]
     if numbers.ndim != 2 or numbers.dtype.kind not in "uib":
         raise PictureError(f"{name}: is a picture of mode {image.mode}, expected one channel of whole numbers")
-    return numbers.astype(np.int64)
+    return numbers
 
 
 def grey_levels(picture: Float[Tensor, "b 3 Y X"]) -> Int[Tensor, "b Y X"]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 from torch import Tensor
 
 from midms.pictures.problems import PictureError, one_line
 
+LARGEST = 4096
+"""Most pixels a side; bigger pictures are reduced on reading."""
+STRIP = 2**21
+"""Pixels that are converted at a time."""
 OFFERS = ("__array__", "__array_interface__")
 """How other libraries' arrays and tables say that numpy can read them."""
 
@@ -52,3 +59,37 @@ def _native(source: object) -> np.ndarray:
     if array.dtype == object:
         array = array.astype(np.float64)
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def excess(height: int, width: int) -> int:
+    """By how much a picture must be reduced for its sides to be `LARGEST` at most."""
+    return math.ceil(max(height, width) / LARGEST)
+
+
+def in_strips(strip: Callable[[int, int], np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """A picture [Y X ...] in float32, made and reduced strip by strip, so that it never is in memory in full.
+
+    Args:
+        strip: from the first row and that after the last to these rows.
+        shape: height and width of the whole.
+    """
+    height, width = shape
+    factor = excess(height, width)
+    rows = factor * max(1, STRIP // (factor * width))
+    reduced: np.ndarray | None = None
+    for top in range(0, height, rows):
+        part = _reduced(strip(top, min(top + rows, height)), factor)
+        if reduced is None:
+            reduced = np.empty((math.ceil(height / factor), *part.shape[1:]), np.float32)
+        reduced[top // factor : top // factor + len(part)] = part
+    assert reduced is not None
+    return reduced
+
+
+def _reduced(array: np.ndarray, factor: int) -> np.ndarray:
+    """Means of squares, which are cut off at the borders."""
+    for axis in (0, 1) if factor > 1 else ():
+        starts = np.arange(0, array.shape[axis], factor)
+        counts = np.diff([*starts, array.shape[axis]]).reshape(-1, *[1] * (array.ndim - 1 - axis))
+        array = np.add.reduceat(array, starts, axis) / counts
+    return array

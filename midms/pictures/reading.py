@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,11 +12,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from midms.pictures.arrays import is_array, to_array
-from midms.pictures.problems import PictureError, called, check_shape, one_line
+from midms.pictures.arrays import in_strips, is_array, to_array
+from midms.pictures.decoding import opened, pixels
+from midms.pictures.problems import PictureError, called, check_shape
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor | Sequence[Any]
 """A path, a PIL image, an array [Y X] or [Y X 1..4] or what numpy reads as one, a tensor [Y X], [1..4 Y X] or
@@ -26,8 +26,6 @@ Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor 
 Integers span their type (8 or 16 bits); floats are in [0, 1], or in [-1, 1] if any is negative.
 """
 
-LARGEST = 4096
-"""Most pixels a side; bigger pictures are reduced on reading."""
 NEARLY_WHITE = 0.75
 """Mean lightness of the opaque part from which a mostly transparent picture is laid on black."""
 
@@ -35,6 +33,7 @@ NEARLY_WHITE = 0.75
 def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
     """The picture upright, in RGB, opaque, in [-1, 1]; of a moving one, the first frame.
 
+    Colours are taken as their profile means them and become sRGB; orientation is heeded, other notes are not.
     Transparent pictures are laid on white, or on black if most of the picture is transparent and the rest nearly
     white.
 
@@ -47,57 +46,14 @@ def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
     """
     name = called(picture, name)
     if isinstance(picture, str | os.PathLike):
-        with opened(Path(picture)) as image:
-            return _rgb(_array(image, name), name)
+        return _rgb(pixels(opened(Path(picture)), name), name)
     if isinstance(picture, Image.Image):
-        return _rgb(_array(picture, name), name)
+        return _rgb(pixels(picture, name), name)
     if isinstance(picture, Tensor):
         return _rgb(_channels_last(to_array(picture, name), name), name)
     if is_array(picture):
         return _rgb(to_array(picture, name), name)
     raise PictureError(f"{name}: expected a path, a PIL image, an array or a tensor, got {type(picture).__name__}")
-
-
-def opened(path: Path) -> Image.Image:
-    """A picture file whose header has been read.
-
-    Raises:
-        PictureError: there is none, it is no picture, or it is too large to be safe.
-    """
-    if not path.exists():
-        raise PictureError(f"{path}: no such file")
-    if not path.is_file():
-        raise PictureError(f"{path}: not a file, expected a picture")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(path)
-    except UnidentifiedImageError:
-        raise PictureError(f"{path}: not a picture of a known format") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise PictureError(f"{path}: has more than {limit} million pixels, which is refused as unsafe") from None
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be opened ({error.strerror or error})") from None
-
-
-def _array(image: Image.Image, name: str) -> np.ndarray:
-    """[Y X] of the modes with more than 8 bits, [Y X 3] or [Y X 4] of all others, upright."""
-    check_shape(image.height, image.width, name)
-    try:
-        upright = ImageOps.exif_transpose(image)
-        upright.load()
-    except Exception as error:  # decoders of damaged files raise whatever they like
-        raise PictureError(f"{name}: damaged picture ({one_line(error)})") from None
-    if upright.mode.startswith("I;16") or upright.mode == "F":
-        return np.asarray(upright)
-    if upright.mode == "I":
-        return np.asarray(upright).clip(0, 65535).astype(np.uint16)
-    try:
-        colours = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-    except ValueError:
-        raise PictureError(f"{name}: pictures of mode {upright.mode} are not supported, save it as RGB") from None
-    return np.asarray(colours.reduce(math.ceil(max(colours.size) / LARGEST)))
 
 
 def _channels_last(tensor: np.ndarray, name: str) -> np.ndarray:
@@ -112,37 +68,45 @@ def _rgb(array: np.ndarray, name: str) -> Float[Tensor, "1 3 Y X"]:
     if planes.ndim != 3 or planes.shape[-1] not in (1, 2, 3, 4):
         raise PictureError(f"{name}: expected 1 to 4 channels of height and width, got the shape {list(array.shape)}")
     check_shape(planes.shape[0], planes.shape[1], name)
-    unit = _unit(planes, name)
-    colour, alpha = (unit[..., :-1], unit[..., -1:]) if planes.shape[-1] in (2, 4) else (unit, None)
-    if alpha is not None:
-        colour = colour * alpha + _backdrop(colour, alpha) * (1 - alpha)
-    colour = np.array(np.broadcast_to(colour, (*colour.shape[:2], 3)))
-    return torch.from_numpy(colour).permute(2, 0, 1)[None] * 2 - 1
+    colour = _unit(planes, name)
+    if planes.shape[-1] in (2, 4):
+        colour, alpha = colour[..., :-1], colour[..., -1:]
+        colour = colour * alpha
+        colour += _backdrop(colour, alpha) * (1 - alpha)
+    colour = np.repeat(colour, 3 // colour.shape[-1], -1)
+    return torch.from_numpy(colour).permute(2, 0, 1)[None].mul_(2).sub_(1)
 
 
 def _unit(array: np.ndarray, name: str) -> np.ndarray:
-    """The array's values as float32 in [0, 1]."""
+    """The array's values as float32 in [0, 1], reduced to what is read of large pictures."""
+    unit = _scale(array, name)
+    return in_strips(lambda top, end: unit(array[top:end]), (array.shape[0], array.shape[1]))
+
+
+def _scale(array: np.ndarray, name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """How parts of the array become float32 in [0, 1]."""
     if array.dtype == bool:
-        return array.astype(np.float32)
+        return lambda part: part.astype(np.float32)
     if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
-        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+        return lambda part: part.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
     low, high = float(array.min()), float(array.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise PictureError(f"{name}: holds values that are not finite")
     if array.dtype.kind in "iu":
         if low < 0 or high > 255:
             raise PictureError(f"{name}: integers must be in 0..255, or uint16, got {low:.0f} to {high:.0f}")
-        return array.astype(np.float32) / np.float32(255)
+        return lambda part: part.astype(np.float32) / np.float32(255)
     if low < -1.1 or high > 1.1:
         raise PictureError(f"{name}: floats must be in [0, 1] or [-1, 1], got {low:.3g} to {high:.3g}")
-    values = array.astype(np.float32)
-    return ((values + 1) / 2 if low < 0 else values).clip(0, 1)
+    if low < 0:
+        return lambda part: ((part.astype(np.float32) + 1) / 2).clip(0, 1)
+    return lambda part: part.astype(np.float32).clip(0, 1)
 
 
-def _backdrop(colour: np.ndarray, alpha: np.ndarray) -> float:
-    """1 for white, 0 for black."""
+def _backdrop(visible_colour: np.ndarray, alpha: np.ndarray) -> float:
+    """1 for white, 0 for black; the colour is already multiplied by alpha."""
     visible = float(alpha.mean())
-    lightness = float((colour * alpha).mean()) / max(visible, 1e-6)
+    lightness = float(visible_colour.mean()) / max(visible, 1e-6)
     return 0.0 if visible < 0.5 and lightness > NEARLY_WHITE else 1.0
 
 
