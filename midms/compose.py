@@ -33,9 +33,15 @@ NOTHING = Preset(source="", slots={}, loop={"size": 64})
 
 
 class BuildError(Mistake, ValueError):
-    """Everything wrong with one `build`, found in one go."""
+    """Everything wrong with one `build`, found in one go.
+
+    Args:
+        call: how it was made.
+        wrong: each by itself, most after the name of the argument that is to blame.
+    """
 
     def __init__(self, call: str, wrong: Sequence[str]) -> None:
+        self.wrong = tuple(wrong)
         text = wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *wrong])
         super().__init__(f"{call}: {text}")
 
@@ -44,8 +50,9 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     """Compose a loop.
 
     A slot that is not given keeps the preset's part, arguments and weights. A slot given by name takes that part's own
-    defaults, given as a `Spec` the arguments in it; a ready object is used as it is. `refiner=None` leaves out the last
-    pass. The names of `midms.loop.policy.Policy`, such as `rematch`, and `size` change the loop.
+    defaults, given as a `Spec` the arguments in it; a ready object is used as it is. Slots are condition, features,
+    matcher, confidence, denoiser, sampler, autoencoder and refiner; `refiner=None` leaves out the last pass. The loop's
+    settings are those of `midms.loop.policy.Policy`, rematch, edit, look, guidance and style, and size.
 
     Args:
         preset: a name from `midms.presets`.
@@ -60,7 +67,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     """
     known = isinstance(preset, str) and preset in PRESETS
     recipe = PRESETS[preset] if known else NOTHING
-    wrong = [] if known else [unknown("preset", preset, PRESETS)]
+    wrong = [] if known else [unknown("preset", preset, PRESETS, "`midms list preset`")]
     source = None
     if weights is not None:
         with _noted(wrong, "weights"):
@@ -95,7 +102,8 @@ def compose(
         BuildError: all mistakes.
     """
     wrong = [*known]
-    wrong += [unknown("slot", name, [*SLOTS, *LOOP, "weights"]) for name in changes if name not in {*SLOTS, *LOOP}]
+    slots = [*SLOTS, *LOOP, "weights"]
+    wrong += [unknown("slot", name, slots, "help(midms.build)") for name in changes if name not in {*SLOTS, *LOOP}]
     specs: dict[str, Any] = {}
     for slot, wish in (recipe.slots | {slot: changes[slot] for slot in SLOTS if slot in changes}).items():
         with _noted(wrong, slot):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from midms.domain import Domain
+from midms.mistakes import Mistake
 
 SHIPPED = Path(__file__).parent / "weights"
 """Where the package keeps weights."""
@@ -32,6 +34,52 @@ class Spec:
         return f"Spec({', '.join([repr(self.name), *(f'{k}={v!r}' for k, v in self.arguments.items())])})"
 
 
+class SpecError(Mistake, ValueError):
+    """A value that is not written as values are; the message says how they are."""
+
+
+def parse(text: str) -> Any:
+    """A value as people type it; nothing is run.
+
+    A number, a tuple, True, False or None (or none) is itself, and `cycle(radius=0.1)` is `Spec("cycle", radius=0.1)`,
+    whose settings are such values, or parts again. Anything else is a name, and stays text.
+
+    Raises:
+        SpecError: settings are not written so.
+    """
+    name, bracket, settings = (piece.strip() for piece in text.partition("("))
+    try:
+        if name and bracket:
+            return _part(ast.parse(f"part({settings}", mode="eval").body, name)
+        return ast.literal_eval("None" if text.strip() == "none" else text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        if name and bracket:
+            raise SpecError(f"cannot read {text!r}, expected a name, or settings as in cycle(radius=0.1)") from None
+        return text.strip()
+
+
+def _part(call: ast.expr, name: str = "") -> Spec:
+    """The part that a call stands for.
+
+    Raises:
+        ValueError: it is no call with settings by name, each once.
+    """
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)) or call.args:
+        raise ValueError("no part")
+    settings = {word.arg: _value(word.value) for word in call.keywords if word.arg}
+    if len(settings) < len(call.keywords):
+        raise ValueError("a setting twice, or without a name")
+    return Spec(name or call.func.id, **settings)
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call):
+        return _part(node)
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(map(_value, node.elts))
+    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
+
+
 @dataclass(frozen=True)
 class Preset:
     """A composition.
@@ -50,7 +98,7 @@ class Preset:
     slots: dict[str, Spec]
     loop: dict[str, Any]
     weights: dict[str, str] = field(default_factory=dict)
-    obtain: str = "give build(..., weights=FOLDER)"
+    obtain: str = "give weights=FOLDER or --weights FOLDER"
     purpose: str = ""
     domain: Domain = field(default_factory=Domain)
 
@@ -99,7 +147,7 @@ def _released(data: str, purpose: str, trained_on: str, schedule: str, **parts: 
         purpose=purpose,
         domain=Domain(trained_on, size=256, square=True),
         weights={slot: f"{slot}.safetensors" for slot in ("features", "denoiser", "autoencoder")},
-        obtain="`midms convert MIDMs.pth --config LDM.yaml --out FOLDER`, then build(..., weights=FOLDER)",
+        obtain="`midms convert MIDMs.pth --config LDM.yaml --out FOLDER` makes some for --weights or weights=",
     )
 
 

@@ -166,6 +166,12 @@ class Registry:
             reason = f"{type(error).__name__}: {error}"
             raise BrokenPart(f"{self._called(name, row)} cannot be made: {reason}") from error
 
+    def made(self, part: Any) -> Any:
+        """The part that a name or a `Spec` of `midms.presets` stands for; any other object is a part already."""
+        if isinstance(part, str):
+            return self.create(part)
+        return self.create(part.name, **part.arguments) if hasattr(part, "arguments") else part
+
     def check(self, name: str, /, **arguments: Any) -> None:
         """Raise as `create` would for the arguments' names, constructing nothing."""
         factory = self[name]
@@ -209,11 +215,7 @@ class Registry:
         if member and prefix in self._families:
             return dataclasses.replace(self._families[prefix], member=member)
         if name not in self._rows:
-            known = [*self, *self.families()]
-            raise UnknownName(
-                f"{unknown(self.kind, name, known)} To add one: @register({self.kind!r}, {name!r}), "
-                f"or an entry point of the group {self.group!r}."
-            )
+            raise UnknownName(unknown(self.kind, name, [*self, *self.families()], f"`midms list {self.kind}`"))
         return self._rows[name]
 
     def _add(self, name: str, row: Row) -> None:
@@ -240,17 +242,26 @@ class Registry:
         return f"{self.kind} {name!r}{row.package and f' of the package {row.package}'}"
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """What to say of a name that nothing answers to."""
+def unknown(kind: str, name: str, known: Iterable[str], listing: str = "") -> str:
+    """What to say of a name that nothing answers to: the nearest, and what others there are.
+
+    Args:
+        kind: of thing, in words.
+        name: that was asked for.
+        known: all names.
+        listing: what shows them, where they are too many to name them all.
+    """
     names = list(known)
+    if listing:
+        return f"no {kind} is called {name!r}. {nearest(name, names, 0.0)} {listing} shows all {len(names)}."
     hint = nearest(name, names)
     return f"no {kind} is called {name!r}.{hint and ' ' + hint} Known: {', '.join(names)}."
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A question after the names that are nearly this one, or nothing."""
-    close = difflib.get_close_matches(str(name), list(known), n=2)
-    return f"Did you mean {' or '.join(map(repr, close))}?" if close else ""
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """A question after the three names that are nearest to this one, of those that are like it at all, or nothing."""
+    *first, last = [*map(repr, difflib.get_close_matches(str(name), list(known), 3, likeness))] or [""]
+    return f"Did you mean {', '.join(first)}{' or ' if first else ''}{last}?" if last else ""
 
 
 def signature(factory: Callable[..., Any]) -> str:

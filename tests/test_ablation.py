@@ -29,6 +29,7 @@ from midms.metrics.cost import Cost
 from midms.metrics.faces import conditions
 from midms.metrics.pictures import psnr
 from midms.pictures.figure import ticks
+from midms.presets import SpecError
 from midms.registry import BadArguments, UnknownName
 
 pytestmark = pytest.mark.filterwarnings("ignore:midm-faces")
@@ -228,7 +229,7 @@ def test_values_are_read_as_they_are_typed() -> None:
         ("size=64,96", VaryError, "size cannot be varied"),
         ("matcher=neares", UnknownName, "Did you mean 'nearest'"),
         ("matcher=correlation(temp=1)", BadArguments, "temperature"),
-        ("matcher=correlation(0.1)", VaryError, "cannot read"),
+        ("matcher=correlation(0.1)", SpecError, "cannot read"),
     ],
 )
 def test_what_cannot_be_varied_is_said(text: str, kind: type[Exception], message: str) -> None:

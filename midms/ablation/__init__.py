@@ -98,7 +98,7 @@ def ablate(
         LedgerError: the folder is in use, or its ledger is damaged.
     """
     if preset not in PRESETS:
-        raise UnknownName(unknown("preset", preset, PRESETS))
+        raise UnknownName(unknown("preset", preset, PRESETS, "`midms list preset`"))
     if split not in SPLITS:
         raise AblationError(unknown("split", split, SPLITS))
     if pairs < 1 or not all(vary.values()):

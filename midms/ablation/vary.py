@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from midms import presets
 from midms.ablation.identity import digest
 from midms.catalog import KINDS
 from midms.compose import POLICY
@@ -29,16 +29,18 @@ class VaryError(Mistake, ValueError):
 def parse(text: str) -> tuple[str, list[Any]]:
     """A slot and its values: "matcher=correlation(temperature=0.04),nearest", "rematch=(),(0,1)".
 
-    A value is a number, a tuple, True, False, None, the name of a part with or without arguments, or "preset" for what
-    the preset has.
+    A value is as `presets.parse` reads it, or "preset" for what the preset has.
 
     Raises:
-        VaryError: it is not written so, or there is no such slot or part.
+        VaryError: it is not written so, or there is no such slot.
+        SpecError: a value is not written as values are.
+        UnknownName: there is no such part.
+        BadArguments: a part does not take such settings.
     """
     slot, equals, values = text.partition("=")
     if not equals or not values:
-        raise VaryError(f"vary {text!r}: expected SLOT=VALUE,VALUE such as matcher=correlation,nearest")
-    found = [_value(slot, piece.strip()) for piece in _pieces(values)]
+        raise VaryError("expected SLOT=VALUE,VALUE such as matcher=correlation,nearest")
+    found = [presets.parse(piece) for piece in _pieces(values)]
     check({slot: found})
     return slot, found
 
@@ -50,22 +52,6 @@ def _pieces(values: str) -> list[str]:
         depth += (letter in "([{") - (letter in ")]}")
         cuts += [i] if letter == "," and depth == 0 else []
     return [values[a + 1 : b] for a, b in itertools.pairwise([*cuts, len(values)])]
-
-
-def _value(slot: str, text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        pass
-    name, _, arguments = text.partition("(")
-    if not arguments:
-        return name
-    try:
-        call = ast.parse(f"part({arguments}", mode="eval").body
-        assert isinstance(call, ast.Call) and not call.args
-        return Spec(name, **{str(word.arg): ast.literal_eval(word.value) for word in call.keywords})
-    except (ValueError, SyntaxError, AssertionError):
-        raise VaryError(f"vary {slot}: cannot read {text!r}, expected a part such as cycle(radius=0.1)") from None
 
 
 def check(vary: Vary) -> None:
@@ -80,7 +66,7 @@ def check(vary: Vary) -> None:
         if slot == "size":
             raise VaryError("size cannot be varied: faces are drawn at one size, that of --size or size=")
         if slot not in SLOTS and slot not in POLICY:
-            raise VaryError(unknown("slot", slot, [*SLOTS, *POLICY]))
+            raise VaryError(unknown("slot", slot, [*SLOTS, *POLICY], "`midms ablate --help`"))
         for value in values:
             if slot in SLOTS and value != OWN and isinstance(value, str | Spec):
                 spec = Spec(value) if isinstance(value, str) else value

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import midms
 from midms.cli import ablate, convert, demo, doctor, names, train, translate
-from midms.cli.options import Parser, complain, note
+from midms.cli.options import Parser, complain, load, note, told
 from midms.mistakes import Mistake
 
 __all__ = ["COMMANDS", "main", "parser"]
@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = note
+            for path in getattr(args, "plugin", []):
+                load(path)
             status: int = args.command(args)
         sys.stdout.flush()
         return status
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = traceback.extract_tb(end.__traceback__)[-1]
         return complain(f"{place.filename}, line {place.lineno}: a part ended the program ({end.code})")
     except (Mistake, OSError) as error:
-        return complain(str(error))
+        return complain(told(error, args))
 
 
 def parser() -> Parser:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from midms.cli.options import Commands, command, complain, composition, device, whole
+from midms.mistakes import Mistake
+from midms.registry import BadArguments
 
 FAILED = 1
 
@@ -21,6 +23,11 @@ def add(commands: Commands) -> None:
         "Writes a line a combination to DIR/runs.jsonl, then DIR/table.md, plot.png and sheet.png. Run again, it goes"
         " on where it was stopped. Leaves with 1 if a combination failed or none has figures;"
         " those that cannot be composed are listed.",
+        (
+            "--vary matcher=preset,nearest --vary confidence=preset,always --pairs 20 --out which",
+            '--vary "confidence=cycle(radius=0.1),cycle(radius=0.2)" --out radii',
+            '--vary "rematch=(),(0,),(0,1)" --preset midm-faces-paper --out rematch',
+        ),
     )
     one.add_argument(
         "--vary",
@@ -30,10 +37,10 @@ def add(commands: Commands) -> None:
         help="a slot or loop setting and its values: matcher=preset,nearest, confidence=cycle(radius=0.1),always,"
         " rematch=(),(0,1); of several slots, all combinations",
     )
-    one.add_argument("--pairs", type=whole(1), default=100, metavar="N", help="of faces (default 100)")
-    one.add_argument("--split", default="test", metavar="S", help="test, hard or validation (default test)")
+    one.add_argument("--pairs", type=whole(1), default=100, metavar="N", help="of faces (default %(default)s)")
+    one.add_argument("--split", default="test", metavar="S", help="test, hard or validation (default %(default)s)")
     one.add_argument("--size", type=whole(64, 256), metavar="N", help="pixels a side (default: the preset's)")
-    one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the noise (default 0)")
+    one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the noise (default %(default)s)")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="resumes if it was begun")
     composition(one, saved=False)
 
@@ -43,7 +50,11 @@ def _ablate(args: argparse.Namespace) -> int:
     from midms.ablation.vary import parse
 
     vary: dict[str, list[Any]] = {}
-    for slot, values in map(parse, args.vary):
+    for text in args.vary:
+        try:
+            slot, values = parse(text)
+        except Mistake as error:
+            raise BadArguments(f"--vary {text}: {error}") from None
         vary.setdefault(slot, []).extend(values)
     found = ablate(
         args.preset,

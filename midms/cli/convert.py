@@ -15,8 +15,12 @@ def add(commands: Commands) -> None:
         "convert",
         _convert,
         "make weights out of the released MIDMs', CompVis' or diffusers' checkpoint",
-        "The folder goes to build(..., weights=OUT), or to --weights of other commands. Everything that was left out is"
-        " named in its report.txt. Nothing in a checkpoint is run.",
+        "The folder goes to --weights of other commands, or to build(..., weights=OUT) in Python. Everything that was"
+        " left out is named in its report.txt. Nothing in a checkpoint is run.",
+        (
+            "MIDMs.pth --config LDM.yaml --out celeba",
+            "ldm-celebahq-256/ --out ldm",
+        ),
     )
     one.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth or .ckpt, or a folder of diffusers")
     one.add_argument("--config", type=Path, metavar="LDM.yaml", help="of the latent diffusion; a folder has its own")
@@ -41,5 +45,5 @@ def _convert(args: argparse.Namespace) -> int:
         print(f"{slot}: {part.name}")
     for reason, names in source.report.items():
         print(f"{reason}: {len(names):,}, such as {names[0]}" if names else reason)
-    print(f"written to {args.out}, for build(PRESET, weights={str(args.out)!r})")
+    print(f"written to {args.out}, for --weights {args.out}, or build(PRESET, weights={str(args.out)!r}) in Python")
     return 0

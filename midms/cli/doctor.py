@@ -9,7 +9,7 @@ from midms.cli.options import Commands, command
 
 def add(commands: Commands) -> None:
     """The command; it has no options."""
-    command(commands, "doctor", _doctor, "say what can run here, and why the rest cannot")
+    command(commands, "doctor", _doctor, "say what can run here, and why the rest cannot", examples=("",))
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -6,16 +6,30 @@ import argparse
 import inspect
 
 from midms.catalog import KINDS, available, registry
-from midms.cli.options import Commands, command
+from midms.cli.options import Commands, command, plugins
 from midms.presets import PRESETS, Preset
 from midms.registry import UnknownName, signature, unknown
 
 
 def add(commands: Commands) -> None:
     """Both commands and their options."""
-    names = command(commands, "list", _list, "list the parts and presets")
+    names = command(
+        commands,
+        "list",
+        _list,
+        "list the parts and presets",
+        examples=("", "preset", "matcher", "matcher --plugin mine.py"),
+    )
+    plugins(names)
     names.add_argument("kind", nargs="?", metavar="KIND", help=f"preset, {', '.join(KINDS)}; default: all")
-    detail = command(commands, "show", _show, "show what a part or preset is and takes")
+    detail = command(
+        commands,
+        "show",
+        _show,
+        "show what a part or preset is and takes",
+        examples=("midm-faces", "cycle", "diffusers:DEISMultistepScheduler"),
+    )
+    plugins(detail)
     detail.add_argument("name", metavar="NAME")
 
 
@@ -43,7 +57,7 @@ def _show(args: argparse.Namespace) -> int:
     kinds = [kind for kind in KINDS if args.name in registry(kind)]
     if args.name not in PRESETS and not kinds:
         known = [*PRESETS, *(name for kind in KINDS for name in available(kind))]
-        raise UnknownName(unknown("part or preset", args.name, known))
+        raise UnknownName(unknown("part or preset", args.name, known, "`midms list`"))
     texts = [_preset(args.name, PRESETS[args.name])] if args.name in PRESETS else []
     print("\n\n".join([*texts, *(_part(kind, args.name) for kind in kinds)]))
     return 0

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import re
+import shutil
 import sys
+import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from midms.catalog import KINDS
+from midms.presets import PRESETS, SpecError, parse
 from midms.registry import BadArguments
 
 if TYPE_CHECKING:
@@ -18,6 +25,10 @@ MISTAKE = 2
 """Exit status when the user can do something about it."""
 SEEDS = 2**63 - 1
 """The largest that PyTorch takes."""
+PARTS = {"condition": "condition-from"} | {slot: slot for slot in (*KINDS, "refiner") if slot != "condition"}
+"""Slot to the option that exchanges it; what `--condition` names is the drawing."""
+SETTINGS = ("rematch", "edit", "look", "guidance", "style")
+"""Of the loop's policy."""
 Commands = Any
 """What `argparse` calls the action of sub-commands; it has no public name."""
 
@@ -31,7 +42,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def command(
-    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], summary: str, more: str = ""
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    more: str = "",
+    examples: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
     """Add a command.
 
@@ -41,46 +57,140 @@ def command(
         run: from the options to the exit status.
         summary: for the list of commands, in lower case, without a full stop.
         more: that the command's own help says after it.
+        examples: what one may type after its name.
     """
     description = f"{summary[0].upper()}{summary[1:]}. {more}"
     added: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=description, allow_abbrev=False
+        name,
+        help=summary,
+        description=filled(description),
+        epilog="\n".join(["examples:", *(f"  midms {name} {example}".rstrip() for example in examples)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     added.set_defaults(command=run)
     return added
 
 
+def filled(text: str) -> str:
+    """In lines as wide as the terminal, but for what help keeps free."""
+    return textwrap.fill(text, shutil.get_terminal_size().columns - 4)
+
+
 def composition(added: argparse.ArgumentParser, saved: bool = True) -> None:
-    """The options that `composed` reads; `saved` is whether a composition may be one that was saved."""
+    """Preset, weights, device and plug-ins; `saved` is whether a composition may be one that was saved."""
     added.add_argument(
         "--preset",
         default="midm-faces",
         metavar="P",
-        help="see `midms list preset` (default midm-faces)"
-        + ("; or a folder that run.save_pretrained wrote" if saved else ""),
+        help="see `midms list preset`"
+        + ("; or a folder that save_pretrained wrote" if saved else "")
+        + " (default %(default)s)",
     )
     added.add_argument(
         "--weights",
         type=Path,
         metavar="DIR",
-        help="a folder as `midms train` or `midms convert` leaves it, one of diffusers, or its id on the hub",
+        help="a folder as `midms train` or `midms convert` leaves it, one of diffusers, or its id on the hub"
+        " (default: those that come with the preset)",
     )
-    added.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+    added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
+    plugins(added)
 
 
-def composed(args: argparse.Namespace, **changes: Any) -> MatchingInterleavedDiffusion:
+def plugins(added: argparse.ArgumentParser) -> None:
+    """The option for parts of one's own, which `main` reads before it runs a command."""
+    added.add_argument(
+        "--plugin",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="run this file, in which @midms.register(KIND, NAME) adds parts of your own; may be given several times",
+    )
+
+
+def parts(added: argparse.ArgumentParser) -> None:
+    """The options that change what the preset is composed of, each in `args` only where it was given."""
+    group = added.add_argument_group(
+        "parts and settings",
+        filled(
+            "PART is a name (`midms list`), or one with settings (`midms show NAME`) in parentheses and quotes:"
+            ' "cycle(radius=0.1)". What is not given is as the preset has it (`midms show PRESET`).'
+        ),
+    )
+    more = {
+        "condition": "what reads the condition: edges takes an ordinary photo where the preset wants a sketch",
+        "refiner": "sampler of a last pass of plain diffusion; none for no such pass",
+    }
+    for slot, option in PARTS.items():
+        shown = more.get(slot, f"another {slot}, see `midms list {slot}`")
+        group.add_argument(f"--{option}", type=typed, metavar="PART", default=argparse.SUPPRESS, help=shown)
+    for name, kind, metavar, shown in (
+        ("rematch", levels, "LEVELS", "levels after which the exemplar is matched again: 0,1 or none"),
+        ("edit", str, "EDIT", "what becomes of the prediction there: blend, replace, guide or context"),
+        ("look", str, "LOOK", "what is matched there: x0, the prediction, or latent, the noisy one"),
+        ("guidance", float, "G", "how far guide moves the prediction, as a share of its own size (default 0.1)"),
+        ("style", float, "S", "0 keeps to the sketch, 1 to the picture (default 0.5)"),
+    ):
+        group.add_argument(f"--{name}", type=kind, metavar=metavar, default=argparse.SUPPRESS, help=shown)
+
+
+def typed(text: str) -> Any:
+    """An argument type: a part by name, alone or with settings."""
+    try:
+        return parse(text)
+    except SpecError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def levels(text: str) -> Any:
+    """An argument type: one index of a level, or several."""
+    value = typed(text)
+    chosen = (value,) if isinstance(value, int) else () if value is None else value
+    if not isinstance(chosen, tuple) or not all(isinstance(level, int) for level in chosen):
+        raise argparse.ArgumentTypeError(f"expected levels such as 0,1 or none, got {text!r}")
+    return chosen
+
+
+def load(path: Path) -> None:
+    """Run a file with parts of somebody's own.
+
+    Raises:
+        BadArguments: it cannot be run to its end.
+    """
+    name = f"plugin {path.resolve()}"  # no module of anybody's is called so
+    found = importlib.util.spec_from_file_location(name, path)
+    if not path.is_file():
+        raise BadArguments(f"--plugin {path}: no such file")
+    if found is None or found.loader is None:
+        raise BadArguments(f"--plugin {path}: expected a file of Python, called *.py")
+    sys.modules[name] = module = importlib.util.module_from_spec(found)  # where dataclasses look for their module
+    try:
+        found.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # it may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        lines = [
+            f", line {frame.lineno}" for frame in extract_tb(error.__traceback__) if frame.filename == found.origin
+        ]
+        raise BadArguments(f"--plugin {path}{''.join(lines[-1:])}: {reason}") from error
+
+
+def composed(args: argparse.Namespace) -> MatchingInterleavedDiffusion:
     """Compose what the options say, with notes for the user as lines on stderr.
 
     Raises:
         BadArguments: weights are given for a composition that has its own, or there is no such device.
     """
+    options = {slot: option.replace("-", "_") for slot, option in PARTS.items()} | {name: name for name in SETTINGS}
+    changes = {name: getattr(args, option) for name, option in options.items() if hasattr(args, option)}
     from midms.compose import build
     from midms.pretrained import from_pretrained
     from midms.saved import CONFIG
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        if Path(args.preset, CONFIG).is_file():
+        if Path(args.preset, CONFIG).is_file() or (Path(args.preset).is_dir() and args.preset not in PRESETS):
             if args.weights is not None:
                 raise BadArguments(
                     f"--weights {args.weights}: not with --preset {args.preset}, which has its own weights"
@@ -128,6 +238,26 @@ def note(message: Warning | str, category: type[Warning], *where: Any, **more: A
         complain(f"note: {message}")
     else:
         print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
+
+
+def told(error: Exception, args: argparse.Namespace) -> str:
+    """What is wrong, by the names of options; of a call of `build`, all that is."""
+    if not (wrong := getattr(error, "wrong", ())):
+        return in_options(str(error), args)
+    texts = [piece for text in wrong for piece in (text[6:].split("; ") if text.startswith("loop: ") else [text])]
+    lines = [in_options(text, args) for text in texts]
+    lines = [line if line.startswith("--") else f"--preset {args.preset}: {line}" for line in lines]
+    return lines[0] if len(lines) == 1 else "; ".join(line.rstrip(".") for line in lines)
+
+
+def in_options(text: str, args: argparse.Namespace) -> str:
+    """A complaint that begins with the name of an argument, beginning with the option that it came from."""
+    found = re.match(r"no (?P<kind>\w+) is called|(?P<name>\w+)(?=: | must )", text)
+    name = found and (found["kind"] or found["name"])
+    option = PARTS.get(name or "", name)
+    if not found or not option or not hasattr(args, option.replace("-", "_")):
+        return text
+    return f"--{option}: {text}" if found["kind"] else f"--{option}{text[found.end() :]}"
 
 
 def complain(message: str, status: int = MISTAKE) -> int:

@@ -12,26 +12,55 @@ from midms.registry import BadArguments, unknown
 
 def add(commands: Commands) -> None:
     """The command and its options."""
-    added = command(commands, "train", _train, "train the faces model, one stage after the other")
+    added = command(
+        commands,
+        "train",
+        _train,
+        "train the faces model, one stage after the other",
+        "The stages are autoencoder, matching and diffusion, in this order, with one DIR. The first renders the faces,"
+        " and says beforehand how many, how long that takes and how much disk. A stage that was stopped goes on where"
+        " it was; it leaves with 3 if its minutes were not enough. DIR then goes to --weights of other commands.",
+        (
+            "faces --stage autoencoder --out runs/mine",
+            "faces --stage matching --out runs/mine --minutes 30",
+            "faces --stage diffusion --out runs/mine",
+            "faces --stage autoencoder --out runs/try --styles 64 --steps 100",
+        ),
+    )
     added.add_argument("what", choices=["faces"], help="what to train on")
     added.add_argument("--stage", choices=["autoencoder", "matching", "diffusion"], required=True, help="in this order")
     added.add_argument(
-        "--denoiser", choices=["bridge", "unconditional"], default="bridge", help="of the diffusion stage"
+        "--denoiser",
+        choices=["bridge", "unconditional"],
+        default="bridge",
+        help="of the diffusion stage (default %(default)s)",
     )
     added.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="weights, checkpoints, results.json; resumes"
     )
-    added.add_argument("--size", type=whole(64, 256), default=64, metavar="N", help="pixels a side (default 64)")
-    added.add_argument("--styles", type=whole(1), default=6000, metavar="N", help="faces to render (default 6000)")
-    added.add_argument("--geometries", type=whole(2), default=4, metavar="N", help="pictures of each (default 4)")
-    added.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+    added.add_argument(
+        "--size", type=whole(64, 256), default=64, metavar="N", help="pixels a side (default %(default)s)"
+    )
+    added.add_argument(
+        "--styles", type=whole(1), default=6000, metavar="N", help="faces to render (default %(default)s)"
+    )
+    added.add_argument(
+        "--geometries", type=whole(2), default=4, metavar="N", help="pictures of each (default %(default)s)"
+    )
+    added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
     added.add_argument("--steps", type=whole(1), metavar="N", help="default: the stage's own")
     added.add_argument("--minutes", type=float, metavar="M", help="stop after so long; run again to go on")
     added.add_argument(
-        "--terms", type=weights, default={}, metavar="JSON", help="weights of the matching stage's losses, by name"
+        "--terms",
+        type=weights,
+        default={},
+        metavar="JSON",
+        help="weights of the matching stage's losses, by name (default: its own)",
     )
     added.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of another run")
-    added.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N")
+    added.add_argument(
+        "--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of all that is drawn (default %(default)s)"
+    )
 
 
 def weights(text: str) -> dict[str, float]:

@@ -8,14 +8,22 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midms.cli.options import MISTAKE, SEEDS, Commands, command, complain, composed, composition, whole
+from midms.cli.options import (
+    MISTAKE,
+    SEEDS,
+    Commands,
+    command,
+    complain,
+    composed,
+    composition,
+    in_options,
+    parts,
+    whole,
+)
 
 if TYPE_CHECKING:
     from midms.folders import Job
     from midms.translation import Translation
-
-SLOTS = ("matcher", "sampler", "confidence")
-"""What one may exchange."""
 
 
 def add(commands: Commands) -> None:
@@ -28,6 +36,12 @@ def add(commands: Commands) -> None:
         "With folders, pictures are paired by name without suffix; if they share none, in the order of names, 2 before"
         " 10, and the pairs are printed first. One picture alone goes with each of the other side. OUT and FIG are then"
         " folders, in which results are called like the folder's picture that they came from.",
+        (
+            "--condition sketch.png --exemplar photo.jpg --out out.png --figure how.png",
+            "--condition sketches/ --exemplar photo.jpg --out results/",
+            "--condition photo.jpg --condition-from edges --exemplar other.jpg --out out.png",
+            '--condition sketch.png --exemplar photo.jpg --out out.png --confidence "cycle(radius=0.1)" --rematch 0,1',
+        ),
     )
     one.add_argument(
         "--condition",
@@ -65,13 +79,11 @@ def add(commands: Commands) -> None:
         "--figure", type=Path, metavar="FIG.png", help="also draw how it came about; a folder where --out is one"
     )
     composition(one)
-    one.add_argument("--style", type=float, metavar="S", help="0 keeps to the sketch, 1 to the picture (default 0.5)")
-    for slot in SLOTS:
-        one.add_argument(f"--{slot}", metavar=slot[0].upper(), help=f"another {slot}, see `midms list {slot}`")
-    one.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of the noise (default 0)")
+    one.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of the noise (default %(default)s)")
     one.add_argument(
         "--size", type=whole(8), metavar="N", help="pixels of the shorter side (default: the preset's own)"
     )
+    parts(one)
 
 
 def _translate(args: argparse.Namespace) -> int:
@@ -82,7 +94,7 @@ def _translate(args: argparse.Namespace) -> int:
         print("no names agree, so pairs are made in their order:")
         for job in jobs:
             print(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}", flush=True)
-    run = composed(args, **{slot: wish for slot in (*SLOTS, "style") if (wish := getattr(args, slot)) is not None})
+    run = composed(args)
     sizes: set[tuple[int, int]] = set()
     warned: dict[str, list[Path]] = {}
 
@@ -92,8 +104,8 @@ def _translate(args: argparse.Namespace) -> int:
             warned.setdefault(warning, []).append(job.out)
 
     failures = perform(run, jobs, args.seed, args.size, written)
-    for failure in failures:
-        complain(failure)
+    for failure in dict.fromkeys(failures):
+        complain(in_options(failure, args))
     for warning, (first, *others) in warned.items():
         where = f"{first}{f' and {len(others)} more' if others else ''}: " if len(jobs) > 1 else ""
         print(f"midms: warning: {where}{warning}", file=sys.stderr)

@@ -18,7 +18,7 @@ class Product(nn.Module):
     experts).
 
     Args:
-        of: confidences, or their names.
+        of: confidences, their names or `Spec`s.
 
     Raises:
         ValueError: there is none.
@@ -28,7 +28,7 @@ class Product(nn.Module):
         super().__init__()
         if not of or isinstance(of, str):
             raise ValueError(f"of must be a tuple of confidences, got {of!r}")
-        self.of = [CONFIDENCES.create(one) if isinstance(one, str) else one for one in of]
+        self.of = [CONFIDENCES.made(one) for one in of]
         self.trained = nn.ModuleList(one for one in self.of if isinstance(one, nn.Module))
 
     def forward(self, match: Match) -> Confidence:

@@ -30,7 +30,7 @@ def fetch(name: str) -> Path:
     except Exception as error:  # a network, a proxy or a server may raise anything
         raise CheckpointError(
             f"{name}: cannot be had from the hub ({_one_line(error)}); a local copy of its folder would do, "
-            "weights=FOLDER with unet/, vqvae/ or vae/, and scheduler/"
+            "with unet/, vqvae/ or vae/, and scheduler/ in it"
         ) from None
     return folder
 

@@ -119,8 +119,6 @@ def uphill(
         total = judge(start).weight.sum()
         (slope,) = torch.autograd.grad(total, start, allow_unused=True) if total.requires_grad else (None,)
     if slope is None:
-        raise NoGradient(
-            "guide: this confidence has no gradient; take a soft one: calibrated, or Spec('cycle', softness=0.02)"
-        )
+        raise NoGradient("guide: this confidence has no gradient; take a soft one: calibrated, or cycle(softness=0.02)")
     size, steepness = (x.square().mean((1, 2, 3), keepdim=True).sqrt() for x in (x0.detach(), slope))
     return torch.where(steepness > 0, share * size / steepness.clamp(min=torch.finfo(x0.dtype).tiny) * slope, 0)

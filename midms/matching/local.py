@@ -34,8 +34,8 @@ class Local:
     Args:
         radius: of the window, in cells of the exemplar.
         temperature: divides the correlation; the larger, the softer.
-        prior: a matcher, or its name, for the averaged features; or [b 2 h w], the (x, y) in the exemplar, in its
-            cells, where each cell of the condition is expected.
+        prior: a matcher, its name or a `Spec`, for the averaged features; or [b 2 h w], the (x, y) in the exemplar, in
+            its cells, where each cell of the condition is expected.
         coarse: cells a side that are averaged for the prior's match.
 
     Raises:
@@ -78,7 +78,7 @@ class Local:
             if self.prior.shape != wanted:
                 raise ValueError(f"prior is {tuple(self.prior.shape)}, expected {wanted}, an (x, y) for each cell")
             return self.prior.to(query.device)
-        prior = MATCHERS.create(self.prior) if isinstance(self.prior, str) else self.prior
+        prior = MATCHERS.made(self.prior)
         small, large = (_averaged(x, self.coarse) for x in (query, key))
         match = prior(small, large)
         place = match.apply(_cells(large).expand(len(large), -1, -1, -1))

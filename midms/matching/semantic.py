@@ -26,7 +26,7 @@ class Semantic:
     To choose where both pictures have reliable label maps. It also costs less: labels are products of their own.
 
     Args:
-        matcher: or its name; one that does not look at where cells lie.
+        matcher: or its name or a `Spec`; one that does not look at where cells lie.
 
     Raises:
         ValueError: it does.
@@ -58,7 +58,7 @@ class Semantic:
         return PartitionedMatch(query, key, tuple(there), tuple(back))
 
     def _inner(self) -> Matcher:
-        matcher: Matcher = MATCHERS.create(self.matcher) if isinstance(self.matcher, str) else self.matcher
+        matcher: Matcher = MATCHERS.made(self.matcher)
         return matcher
 
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from midms.matching import FEATURES
 from midms.matching.features.looks import resized
 from midms.matching.unit import unit
-from midms.protocols import FeatureExtractor
 from midms.types import Features
 
 
@@ -42,7 +41,7 @@ class FusionFeatures(nn.Module):
         weights = [1.0] * len(extractors) if weights is None else list(weights)
         if not extractors or len(weights) != len(extractors) or not all(weight > 0 for weight in weights):
             raise ValueError(f"weights: expected {len(extractors) or 'some'} positive numbers, got {weights}")
-        self.extractors = [_made(extractor) for extractor in extractors]
+        self.extractors = [FEATURES.made(extractor) for extractor in extractors]
         self.networks = nn.ModuleList(part for part in self.extractors if isinstance(part, nn.Module))
         self.shares = [(weight / sum(weights)) ** 0.5 for weight in weights]
         for fact in ("condition_channels", "latent_channels", "stride"):
@@ -77,12 +76,3 @@ class FusionFeatures(nn.Module):
         grid = maps[0].shape[-2], maps[0].shape[-1]
         onto = [unit(x if x.shape[-2:] == grid else resized(x, grid)) for x in maps]
         return torch.cat([share * x for share, x in zip(self.shares, onto, strict=True)], 1)
-
-
-def _made(extractor: Any) -> FeatureExtractor:
-    if isinstance(extractor, str):
-        extractor = FEATURES.create(extractor)
-    elif not hasattr(extractor, "iterate") and hasattr(extractor, "arguments"):
-        extractor = FEATURES.create(extractor.name, **extractor.arguments)
-    made: FeatureExtractor = extractor
-    return made

@@ -22,14 +22,14 @@ class LabelledFeatures(nn.Module):
     arXiv:1903.07291). A predicted x0 has the labels of the condition that it follows.
 
     Args:
-        features: an extractor, perhaps with weights, or a name: `LabelledFeatures(build("midm-faces").features)`.
+        features: an extractor, its name or a `Spec`; with weights: `LabelledFeatures(build("midm-faces").features)`.
     """
 
     labelled: ClassVar[bool] = True
 
     def __init__(self, features: FeatureExtractor | str = "pyramid") -> None:
         super().__init__()
-        self.features = FEATURES.create(features) if isinstance(features, str) else features
+        self.features = FEATURES.made(features)
         for fact in ("latent_channels", "condition_channels", "stride"):
             if hasattr(self.features, fact):
                 setattr(self, fact, getattr(self.features, fact))
