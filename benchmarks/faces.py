@@ -21,14 +21,14 @@ from tqdm import tqdm
 
 from benchmarks.results import machine, table, write_json
 from midms import build
-from midms.data.faces import Pairs, draw_pairs
+from midms.data.faces import Pairs, draw_pairs, generators
 from midms.loop import MatchingInterleavedDiffusion
 from midms.metrics.faces import conditions, matches, pictures
 from midms.metrics.perceptual import VGG16Distance
 from midms.metrics.pictures import auroc
 
-BATCH = 20
-Picture = Callable[[Pairs, int], dict[str, Any]]
+BATCH, SEED = 20, 0
+Picture = Callable[[Pairs, range], dict[str, Any]]
 
 
 def main() -> None:
@@ -65,12 +65,12 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
     paper = build("midm-faces-paper", **changes)
 
     def loop(run: MatchingInterleavedDiffusion, **fields: Any) -> Picture:
-        return lambda pairs, seed: translate(run.replace(**fields), pairs, seed)
+        return lambda pairs, indices: translate(run.replace(**fields), pairs, indices)
 
     return {
-        "exemplar copied": lambda pairs, seed: {"image": pairs.exemplar},
-        "autoencoder, of the exact answer": lambda pairs, seed: {"image": reconstruct(best, pairs)},
-        "first warp decoded": lambda pairs, seed: first_warp(best, pairs),
+        "exemplar copied": lambda pairs, indices: {"image": pairs.exemplar},
+        "autoencoder, of the exact answer": lambda pairs, indices: {"image": reconstruct(best, pairs)},
+        "first warp decoded": lambda pairs, indices: first_warp(best, pairs),
         "first warp, plain diffusion": loop(paper, rematch=(), edit="context"),
         "midm-faces": loop(best),
         "midm-faces, re-matching": loop(best, rematch=(0,)),
@@ -91,11 +91,9 @@ def first_warp(run: MatchingInterleavedDiffusion, pairs: Pairs) -> dict[str, Any
     return {"image": run.autoencoder.decode(moment.warp)}
 
 
-def translate(run: MatchingInterleavedDiffusion, pairs: Pairs, seed: int) -> dict[str, Any]:
+def translate(run: MatchingInterleavedDiffusion, pairs: Pairs, indices: range) -> dict[str, Any]:
     """The whole loop; the match and trust are those in force at its end."""
-    *_, moment = run.trajectory(
-        conditions(run.condition, pairs), pairs.exemplar, generator=torch.Generator().manual_seed(seed)
-    )
+    *_, moment = run.trajectory(conditions(run.condition, pairs), pairs.exemplar, generator=generators(SEED, indices))
     return {"image": run.autoencoder.decode(moment.step.x0), "match": moment.match, "trust": moment.trust.weight}
 
 
@@ -107,11 +105,12 @@ def measure(
     collected: dict[str, dict[str, list[Tensor]]] = {name: {} for name in rows}
     seconds = dict.fromkeys(rows, 0.0)
     for start in tqdm(range(0, count, BATCH), desc=split, unit_scale=BATCH, unit="pair"):
-        pairs = draw_pairs(split, range(start, min(start + BATCH, count)), size)
+        indices = range(start, min(start + BATCH, count))
+        pairs = draw_pairs(split, indices, size)
         distance = perceptual.to(pairs.answer, pairs.head)
         for name, row in rows.items():
             began = time.perf_counter()
-            output = row(pairs, start)
+            output = row(pairs, indices)
             seconds[name] += time.perf_counter() - began
             figures = pictures(output["image"], pairs)
             figures["perceptual"] = distance(output["image"])

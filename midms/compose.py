@@ -16,6 +16,7 @@ from torch import nn
 from midms.catalog import KINDS
 from midms.checkpoints import CheckpointError, load_state, load_weights
 from midms.conversion import Source, find
+from midms.defaults import defaults
 from midms.domain import TELLING
 from midms.loop import POLICY, MatchingInterleavedDiffusion, Policy
 from midms.mistakes import Mistake
@@ -46,6 +47,7 @@ class BuildError(Mistake, ValueError):
         super().__init__(f"{call}: {text}")
 
 
+@defaults()
 def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> MatchingInterleavedDiffusion:
     """Compose a loop.
 
@@ -86,6 +88,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     return run.replace(notes=notes)
 
 
+@defaults()
 def compose(
     recipe: Preset, name: str, changes: Mapping[str, Any], call: str, known: Sequence[str] = ()
 ) -> MatchingInterleavedDiffusion:

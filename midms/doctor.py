@@ -74,7 +74,7 @@ def _operands(operation: str, device: torch.device) -> list[torch.Tensor]:
     shapes: list[tuple[int, ...]] = [(1, 64, 256), (1, 64, 256), (1, 64, 4)]
     if operation in ("check", "prepare"):
         shapes = [(1, 2, 8, 8)] * (2 if operation == "check" else 1)
-    return [torch.zeros(shape, device=device) for shape in shapes]
+    return [torch.zeros(shape, dtype=torch.float32, device=device) for shape in shapes]
 
 
 def _precisions(name: str, operation: str, operands: list[torch.Tensor]) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 from midms.catalog import KINDS, create
 from midms.checkpoints import CheckpointError, check_sizes, load_state, outline, read_shapes, read_weights
 from midms.compose import LOOP, BuildError, compose
+from midms.defaults import defaults
 from midms.loop import MatchingInterleavedDiffusion
 from midms.presets import Preset
 from midms.registry import unknown
@@ -21,6 +22,7 @@ LEARNED = ("features", "confidence", "denoiser", "autoencoder")
 """Slots whose parts may have weights, and are the kinds of their names."""
 
 
+@defaults()
 def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleavedDiffusion:
     """The composition that was saved, with the same numbers in the same precision. Nothing is unpickled.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from midms.defaults import defaults
 from midms.mistakes import Mistake
 from midms.plugins import installed
 
@@ -145,7 +146,7 @@ class Registry:
         return part
 
     def create(self, name: str, /, **arguments: Any) -> Any:
-        """Construct a part; its signature is checked before anything runs.
+        """Construct a part, under PyTorch's own defaults; its signature is checked before anything runs.
 
         Raises:
             UnknownName: nothing is called so.
@@ -155,7 +156,8 @@ class Registry:
         self.check(name, **arguments)
         row, factory = self._find(name), self[name]
         try:
-            return factory(**arguments)
+            with defaults():
+                return factory(**arguments)
         except TypeError as error:
             raise BadArguments(f"{self.kind} {name!r}: {error}. Signature: {name}{signature(factory)}") from error
         except (Mistake, ValueError, KeyboardInterrupt):

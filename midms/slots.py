@@ -121,7 +121,7 @@ def unanswered(matcher: Matcher, confidence: ConfidenceEstimator, policy: Policy
 
     Whatever else a part raises the run will tell: it may want other features, or another device.
     """
-    query, key = torch.eye(16).view(1, 16, 2, 8), torch.eye(16).view(1, 16, 4, 4)
+    query, key = (torch.eye(16, dtype=torch.float32, device="cpu").view(1, 16, *grid) for grid in ((2, 8), (4, 4)))
     try:
         match = matcher(query, key)
         if objection := _unlike(match, Match) or _misplaced(match, query, key):

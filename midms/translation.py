@@ -21,7 +21,7 @@ from midms.pictures.figure import Line, Sheet, colour_map
 from midms.pictures.frame import Frame, framed
 from midms.pictures.given import exemplars, mapped, masked
 from midms.protocols import AnnotationReader, Autoencoder, ConditionExtractor
-from midms.types import Draw, Moment
+from midms.types import Moment, Noise
 
 LARGEST = 1024
 """Pixels of the shorter side beyond which nothing was ever tried."""
@@ -135,7 +135,7 @@ class Translation:
 
     def lines(self) -> list[Line]:
         """The correspondences as shares of the width and height of condition and exemplar."""
-        extent = torch.tensor([*self.image.size, *self.exemplar.size])
+        extent = self.correspondences.new_tensor([*self.image.size, *self.exemplar.size])
         return [((x, y), (u, v)) for x, y, u, v in ((self.correspondences + 0.5) / extent).tolist()]
 
 
@@ -147,7 +147,7 @@ def translate(
     exemplar_condition: object | None = None,
     regions: Sequence[object] | None = None,
     seed: int | None = None,
-    generator: torch.Generator | Draw | None = None,
+    generator: Noise = None,
     size: int | None = None,
 ) -> Translation:
     """Give the exemplar the geometry of the condition.
@@ -164,7 +164,7 @@ def translate(
             where that can be.
         regions: for several exemplars a picture each, white where the drawing is to take from it.
         seed: of the noise; the same seed gives the same picture.
-        generator: instead of a seed, where the noise comes from.
+        generator: instead of a seed, where the noise comes from, see `midms.types.Noise`.
         size: pixels of the shorter side; of the longer where the weights know square pictures alone, for then what is
             not square is laid in a square whose rest repeats its edges, and taken out again; by default the method's
             own.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Draw = Callable[[tuple[int, ...]], Tensor]
 """Asked for each Gaussian draw in order: shape in, standard normals out."""
+Noise = torch.Generator | Sequence[torch.Generator] | Draw | None
+"""A generator for a batch, or one for each of its pictures; a draw of one's own; None for PyTorch's generator."""
 Fit = Callable[[tuple[int, int]], tuple[int, int]]
 """From a picture's height and width to those it should be brought to."""
 

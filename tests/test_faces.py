@@ -41,7 +41,7 @@ def test_every_size_shows_the_same_face(size):
 
 @pytest.mark.parametrize("size", [32, 300])
 def test_other_sizes_are_refused(size):
-    with pytest.raises(ValueError, match=f"64 to 256 pixels, got {size}"):
+    with pytest.raises(ValueError, match=f"size must be a whole number from 64 to 256, got {size}"):
         faces([0], [0], size)
 
 

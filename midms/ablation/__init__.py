@@ -17,12 +17,16 @@ from midms.ablation.identity import fingerprint
 from midms.ablation.report import listed, table, write
 from midms.ablation.run import Setting, perform
 from midms.conversion import find
-from midms.data.faces import SPLITS
+from midms.data.faces import SIZES, SPLITS
+from midms.limits import SEEDS, whole
 from midms.mistakes import Mistake
 from midms.presets import PRESETS
 from midms.registry import UnknownName, unknown
 
 __all__ = ["Ablation", "AblationError", "ablate"]
+
+PAIRS = 10_000
+"""The most pairs that are measured: what all their pixels were trusted stays in memory."""
 
 
 class AblationError(Mistake, ValueError):
@@ -91,6 +95,7 @@ def ablate(
 
     Raises:
         AblationError: there is nothing to measure, or on nothing.
+        OutOfLimits: pairs, size or seed is no such number.
         VaryError: a slot does not exist.
         UnknownName: a preset or part does not exist.
         BadArguments: a part does not take its arguments.
@@ -101,8 +106,12 @@ def ablate(
         raise UnknownName(unknown("preset", preset, PRESETS, "`midms list preset`"))
     if split not in SPLITS:
         raise AblationError(unknown("split", split, SPLITS))
-    if pairs < 1 or not all(vary.values()):
-        raise AblationError(f"expected at least one pair and one value a slot, got {pairs} pairs of {dict(vary)}")
+    whole(1, PAIRS, pairs=pairs)
+    whole(0, SEEDS, seed=seed)
+    if size is not None:
+        whole(*SIZES, size=size)
+    if not vary or not all(vary.values()):
+        raise AblationError(f"vary must have a slot, and a value for each, got {dict(vary)}")
     if weights is not None:
         find(weights)
     size = int(PRESETS[preset].loop["size"]) if size is None else size

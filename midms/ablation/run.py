@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from midms.ablation.identity import digest, package
 from midms.ablation.ledger import Ledger
 from midms.ablation.vary import OWN, Vary, check, combinations, spelled
 from midms.compose import BuildError, build
-from midms.data.faces import Pairs, draw_pairs
+from midms.data.faces import Pairs, draw_pairs, generators
 from midms.files import whole
 from midms.loop import MatchingInterleavedDiffusion
 from midms.metrics.cost import Cost
@@ -29,6 +30,8 @@ from midms.pictures import to_pil
 from midms.training.trainer import machine
 
 BATCH = 20
+KEPT = 8
+"""Batches that stay rendered from one combination to the next; of more, each is rendered anew."""
 EACH = ("PSNR", "first PSNR", "first PCK@0.05")
 """Figures that are kept pair by pair."""
 ALWAYS = ("PSNR", "SSIM", "first PSNR")
@@ -63,11 +66,13 @@ class Setting:
         """What was given, by name, for records and identities."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
-    def batches(self) -> Iterator[tuple[int, Pairs]]:
-        """The first pair's number, and the pairs."""
-        for start in range(0, self.pairs, BATCH):
-            indices = range(start, min(start + BATCH, self.pairs))
-            yield start, draw_pairs(self.split, indices, self.size, self.device)
+    def batches(self) -> list[range]:
+        """The numbers of the pairs, so many at once."""
+        return [range(start, min(start + BATCH, self.pairs)) for start in range(0, self.pairs, BATCH)]
+
+    def draw(self, indices: range) -> Pairs:
+        """The pairs of these numbers."""
+        return draw_pairs(self.split, indices, self.size, self.device)
 
 
 def perform(
@@ -89,14 +94,13 @@ def perform(
         wanted = {identity(setting, combination): combination for combination in combinations(vary)}
         known = {record["id"]: record for record in ledger.read()}
         missing = [name for name in wanted if "error" in known.get(name, {"error": ""})]
-        drawn = tqdm(setting.batches(), "faces", -(-setting.pairs // BATCH), unit="batch", disable=quiet, leave=False)
-        batches = list(drawn) if missing else []
-        with tqdm(total=len(missing) * len(batches), unit="batch", disable=quiet) as bar:
+        draw = functools.lru_cache(KEPT)(setting.draw)
+        with tqdm(total=len(missing) * len(setting.batches()), unit="batch", disable=quiet) as bar:
             for name in missing:
                 combination = wanted[name]
                 bar.set_description(" ".join(spelled(value) for value in combination.values()))
                 began, strip = time.monotonic(), out / "pictures" / f"{name}.png"
-                record = measured(setting, combination, weights, batches, strip, bar.update)
+                record = measured(setting, combination, weights, draw, strip, bar.update)
                 ledger.add({"id": name} | record | {"seconds": round(time.monotonic() - began, 2)})
         known = {record["id"]: record for record in ledger.read()}
     return [known[name] for name in wanted]
@@ -111,7 +115,7 @@ def measured(
     setting: Setting,
     combination: dict[str, Any],
     weights: str | Path | None,
-    batches: Sequence[tuple[int, Pairs]],
+    draw: Callable[[range], Pairs],
     strip: Path,
     advance: Callable[[int], Any],
 ) -> dict[str, Any]:
@@ -128,11 +132,11 @@ def measured(
             warnings.simplefilter("ignore")
             run = build(setting.preset, weights, **{s: value for s, value in combination.items() if value != OWN})
     except BuildError as error:
-        advance(len(batches))
+        advance(len(setting.batches()))
         return record | {"refused": str(error).partition(": ")[2]}
     record |= {"notes": list(run.notes)} if run.notes else {}
     try:
-        return record | figures(run.to(setting.device), setting, batches, strip, advance)
+        return record | figures(run.to(setting.device), setting, draw, strip, advance)
     except Exception as error:  # whatever a part raises, the others are still to be measured
         place = traceback.extract_tb(error.__traceback__)[-1]
         return record | {"error": f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"}
@@ -142,25 +146,25 @@ def measured(
 def figures(
     run: MatchingInterleavedDiffusion,
     setting: Setting,
-    batches: Sequence[tuple[int, Pairs]],
+    draw: Callable[[range], Pairs],
     strip: Path,
     advance: Callable[[int], Any],
 ) -> dict[str, Any]:
     """Means over pairs, the figures of each pair, time and memory; some results are left in a strip of pictures."""
-    _, one = next(replace(setting, pairs=1).batches())
+    one = setting.draw(range(1))
     for _ in run.trajectory(conditions(run.condition, one), one.exemplar):  # what is loaded once is no run's cost
         pass
     cost = Cost(setting.device)
     collected: dict[str, list[Tensor]] = {}
     shown: list[Image.Image] = []
-    for start, pairs in batches:
-        generator = torch.Generator().manual_seed(setting.seed + start)
+    for indices in setting.batches():
+        pairs = draw(indices)
         drawn = conditions(run.condition, pairs)
         with cost.measured():
-            moments = list(run.trajectory(drawn, pairs.exemplar, generator=generator))
+            moments = list(run.trajectory(drawn, pairs.exemplar, generator=generators(setting.seed, indices)))
             image = run.autoencoder.decode(moments[-1].step.x0)
         found = pictures(image, pairs) | matches(moments[-1].match, moments[-1].trust.weight, pairs)
-        first = next(run.replace(rematch=()).trajectory(drawn, pairs.exemplar, generator=generator))
+        first = next(run.replace(rematch=()).trajectory(drawn, pairs.exemplar))
         found["first PSNR"] = pictures(run.autoencoder.decode(first.warp), pairs)["PSNR"]
         found["first PCK@0.05"] = matches(first.match, first.trust.weight, pairs)["PCK@0.05"]
         for name, values in found.items():

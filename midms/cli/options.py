@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 MISTAKE = 2
 """Exit status when the user can do something about it."""
-SEEDS = 2**63 - 1
-"""The largest that PyTorch takes."""
 PARTS = {"condition": "condition-from"} | {slot: slot for slot in (*KINDS, "refiner") if slot != "condition"}
 """Slot to the option that exchanges it; what `--condition` names is the drawing."""
 SETTINGS = ("rematch", "edit", "look", "guidance", "style")

@@ -6,7 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from midms.cli.options import SEEDS, Commands, command, device, whole
+from midms.cli.options import Commands, command, device, whole
+from midms.limits import SEEDS
 from midms.registry import BadArguments, unknown
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from midms.cli.options import (
     MISTAKE,
-    SEEDS,
     Commands,
     command,
     complain,
@@ -20,6 +19,7 @@ from midms.cli.options import (
     parts,
     whole,
 )
+from midms.limits import SEEDS
 
 if TYPE_CHECKING:
     from midms.folders import Job

@@ -101,7 +101,7 @@ class DeepFashionPose:
         limbs = torch.stack([_limb(joints[:, a], joints[:, b], x, y) for a, b in LIMBS], 1)
         if not bool(limbs.flatten(1).any(1).all()):
             raise ValueError("has no limb: no two joints that belong together were found")
-        canvas = torch.zeros(len(joints), 3, *size, device=joints.device)
+        canvas = torch.zeros(len(joints), 3, *size, dtype=torch.float32, device=joints.device)
         for i, colour in enumerate(COLOURS):
             canvas = torch.where(_disc(joints[:, i], x, y)[:, None], _column(colour, canvas), canvas)
         for i, limb in enumerate(limbs.unbind(1)):

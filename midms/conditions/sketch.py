@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.conditions.strokes import distance_transform, edges, line_map, max_filter, resize_area
+from midms.networks.precision import exact
 
 COARSE = 48
 """Cells a side on which the paper is fitted."""
@@ -114,6 +115,7 @@ def thin(ink: Float[Tensor, "b 1 Y X"]) -> Float[Tensor, "b 1 Y X"]:
     return torch.where(torch.where(filled, depth <= 2 * unit, middle), ink, 0)
 
 
+@exact
 def contrast_with_paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 1 Y X"]:
     """How much each pixel differs from the paper, in the colour that differs most."""
     surface = paper(picture)
@@ -125,6 +127,7 @@ def contrast_with_paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 1
     return torch.cat(strips, -2)
 
 
+@exact
 def paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 3 1 6"]:
     """The picture's paper without its strokes: a quadratic surface for each colour, fitted to the least absolute error.
 

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from midms.defaults import defaults
+
 REACH = 10 / 64
 """How far from a stroke the distance still grows, as a share of the longer side."""
 APART = 16
@@ -57,7 +59,7 @@ def each_plane(
 
 def city_block(mask: Bool[Tensor, "b n Y X"]) -> Float[Tensor, "b n Y X"]:
     """City-block distance in pixels to the nearest True pixel; where a plane has none, a million everywhere."""
-    distance = torch.where(mask, 0.0, 1e6)
+    distance = (~mask).float() * 1e6
     for dim in (-2, -1):
         ramp = torch.arange(mask.shape[dim], device=mask.device, dtype=distance.dtype)
         ramp = ramp.view(-1, 1) if dim == -2 else ramp
@@ -67,6 +69,7 @@ def city_block(mask: Bool[Tensor, "b n Y X"]) -> Float[Tensor, "b n Y X"]:
     return distance
 
 
+@defaults()
 def edges(image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 1 Y X"]:
     """Colour edges in [0, 1]: Sobel magnitude of the blurred picture, the strongest of red, green, blue and grey.
 

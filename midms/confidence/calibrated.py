@@ -28,8 +28,8 @@ class Calibrated(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.tensor([-0.75, 2.0, -2.0, -0.25, -0.25]))
-        self.bias = nn.Parameter(torch.tensor(-2.0))
+        self.weight = nn.Parameter(torch.tensor([-0.75, 2.0, -2.0, -0.25, -0.25], dtype=torch.float32))
+        self.bias = nn.Parameter(torch.tensor(-2.0, dtype=torch.float32))
 
     def forward(self, match: Match) -> Confidence:
         """Trust in each cell of the condition."""

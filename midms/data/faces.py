@@ -23,12 +23,28 @@ from midms.data.portraits.hand import STEADY, UNSTEADY, sketch
 from midms.data.portraits.paint import paint
 from midms.data.portraits.parameters import Geometry, Style
 from midms.data.portraits.surface import HEAD, ID, PARTS, pixels
+from midms.defaults import defaults
+from midms.limits import whole
 
-__all__ = ["HEAD", "ID", "PARTS", "SPLITS", "Faces", "Pairs", "draw_pairs", "exact_flow", "render", "turns"]
+__all__ = [
+    "HEAD",
+    "ID",
+    "PARTS",
+    "SPLITS",
+    "Faces",
+    "Pairs",
+    "draw_pairs",
+    "exact_flow",
+    "generators",
+    "render",
+    "turns",
+]
 
 SPLITS = {"train": 0, "validation": 10_000_000, "test": 20_000_000, "hard": 30_000_000}
 """First seed of each split; ten million seeds each."""
 SPLIT_LENGTH = 10_000_000
+SIZES = (64, 256)
+"""Pixels a side that portraits can have."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,7 @@ class Pairs:
         return Pairs(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
+@defaults()
 def render(geometry: Geometry, style: Style, size: int) -> Faces:
     """Render portraits at 64 to 256 pixels, smoothed from twice the size.
 
@@ -92,10 +109,9 @@ def render(geometry: Geometry, style: Style, size: int) -> Faces:
         size: pixels a side.
 
     Raises:
-        ValueError: the size is not in 64..256, or geometry and style differ in number.
+        ValueError: the size is not in `SIZES`, or geometry and style differ in number.
     """
-    if not 64 <= size <= 256:
-        raise ValueError(f"size must be 64 to 256 pixels, got {size}")
+    whole(*SIZES, size=size)
     if len(geometry.yaw) != len(style.seeds):
         raise ValueError(f"geometry describes {len(geometry.yaw)} faces, style {len(style.seeds)}")
     fine, fine_parts = paint(geometry, style, 2 * size)
@@ -168,6 +184,7 @@ def exact_flow(
     return place, shows & facing
 
 
+@defaults()
 def turns(split: str, indices: Sequence[int]) -> Float[Tensor, " b"]:
     """How far the two heads of each pair of a split are turned apart: the difference of their yaws, in degrees."""
     source, target = _geometries(split, indices)
@@ -182,6 +199,7 @@ def _geometries(split: str, indices: Sequence[int]) -> tuple[Geometry, Geometry]
     return source, target
 
 
+@defaults()
 def draw_pairs(split: str, indices: Sequence[int], size: int, device: torch.device | str = "cpu") -> Pairs:
     """Pairs of a split: pair i has exemplar (geometry 2i, style i) and answer (geometry 2i + 1, style i).
 
@@ -214,3 +232,13 @@ def draw_pairs(split: str, indices: Sequence[int], size: int, device: torch.devi
         for parts, i in zip(answer.fine_parts, indices, strict=True)
     ]
     return Pairs(torch.cat(strokes), exemplar.image, answer.image, answer.parts, exemplar.parts, place, visible)
+
+
+def generators(seed: int, indices: Sequence[int]) -> list[torch.Generator]:
+    """One for the noise of each pair, which follows from the seed and the pair's number alone.
+
+    Args:
+        seed: of the noise.
+        indices: the pairs' numbers.
+    """
+    return [torch.Generator().manual_seed((seed * 1_000_003 + i) % 2**63) for i in indices]

@@ -91,7 +91,9 @@ def run(network: Any, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"])
 def everywhere(x: Float[Tensor, "b c h w"], level: Level) -> tuple[Real[Tensor, " b"], Tensor, Tensor]:
     """A level's timestep, signal and noise for each sample of a batch."""
     column = x.new_ones(len(x), 1, 1, 1)
-    return torch.full((len(x),), level.timestep, device=x.device), level.signal * column, level.noise * column
+    kind = torch.int64 if isinstance(level.timestep, int) else torch.float32
+    timestep = torch.full((len(x),), level.timestep, dtype=kind, device=x.device)
+    return timestep, level.signal * column, level.noise * column
 
 
 def clean(

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.defaults import defaults
 from midms.types import Level
 
 TIMESTEPS = 1000
@@ -25,6 +26,7 @@ SIGMAS = (0.002, 80.0)
 
 
 @functools.cache
+@defaults()
 def alpha_bar(schedule: Schedule) -> Float[Tensor, " t"]:
     """Cumulative alphas in float64.
 
@@ -90,6 +92,7 @@ def falling(timesteps: tuple[int, ...]) -> tuple[int, ...]:
     return timesteps
 
 
+@defaults()
 def karras(schedule: str, count: int, first: int = TIMESTEPS - 1, last: int = 0) -> tuple[int, ...]:
     """Timesteps of a schedule whose noise levels are spaced as in Karras et al. 2022 (arXiv:2206.00364, eq. 5).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.networks.precision import precise
-from midms.types import Draw
+from midms.types import Draw, Noise
 
 LARGEST = 10.0
 """A picture or map that goes beyond counts to 255, though it should lie within 1 but for some overshoot."""
@@ -105,32 +105,42 @@ def check(name: str, value: Tensor, channels: int, stride: int, like: Tensor) ->
         raise ValueError(f"{name} reaches {value.abs().amax():.3g}, expected numbers within 1")
 
 
-def draws(generator: torch.Generator | Callable[[tuple[int, ...]], Tensor] | None, like: Tensor) -> Draw:
+def draws(generator: Noise, like: Tensor) -> Draw:
     """A source of standard normals.
 
-    A generator of another device draws there, so that a seed gives the same picture everywhere.
+    A generator draws on its own device, and always in float32: a seed gives the same picture everywhere and in every
+    precision.
 
     Args:
-        generator: or a callable from shape to draw, or None for PyTorch's own.
-        like: has the type and device that draws should have.
+        generator: where the noise comes from.
+        like: has the batch, type and device that draws should have.
 
     Raises:
-        ValueError: it is none of these; or, when asked, the callable gives another shape.
+        ValueError: it is none of what `Noise` names, or there is not one generator for each picture; or, when asked,
+            the callable gives another shape.
     """
 
+    def normals(shape: tuple[int, ...], source: torch.Generator | None) -> Tensor:
+        device = like.device if source is None else source.device
+        return torch.randn(shape, generator=source, device=device, dtype=torch.float32).to(like)
+
     def draw(shape: tuple[int, ...]) -> Tensor:
-        if callable(generator):
+        if generator is None or isinstance(generator, torch.Generator):
+            noise = normals(shape, generator)
+        elif callable(generator):
             noise = generator(shape)
         else:
-            device = like.device if generator is None else generator.device
-            noise = torch.randn(shape, generator=generator, device=device, dtype=like.dtype)
+            noise = torch.cat([normals((1, *shape[1:]), one) for one in generator])
         if not isinstance(noise, Tensor) or noise.shape != shape:
             given = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
             raise ValueError(f"generator gave {given} when asked for {shape}")
         return noise.to(like)
 
-    if not (generator is None or callable(generator) or isinstance(generator, torch.Generator)):
-        raise ValueError(f"generator must be a torch.Generator or a callable, got {generator!r}")
+    several = isinstance(generator, list | tuple) and all(isinstance(one, torch.Generator) for one in generator)
+    if not (several or generator is None or callable(generator) or isinstance(generator, torch.Generator)):
+        raise ValueError(f"generator must be a torch.Generator, a list of them or a callable, got {generator!r}")
+    if isinstance(generator, list | tuple) and len(generator) != len(like):
+        raise ValueError(f"generator has {len(generator)}, expected one for each of {len(like)} pictures")
     return draw
 
 

@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.defaults import defaults
 from midms.domain import TELLING, Domain
 from midms.loop.arguments import OneOrMore, describe, draws, exemplars
-from midms.loop.policy import Policy
+from midms.loop.policy import Policy, outside
 from midms.matching.mosaic import compare, side_by_side
 from midms.networks.precision import precise
 from midms.presets import Spec
@@ -32,7 +33,7 @@ from midms.protocols import (
 from midms.saved import write
 from midms.slots import impossible
 from midms.translation import Translation, translate
-from midms.types import Confidence, Context, Draw, Level, Moment, Step
+from midms.types import Confidence, Context, Level, Moment, Noise, Step
 
 PARTS = ("condition", "features", "matcher", "confidence", "denoiser", "sampler", "autoencoder", "refiner")
 POLICY = tuple(setting.name for setting in dataclasses.fields(Policy))
@@ -92,7 +93,7 @@ class MatchingInterleavedDiffusion:
         condition: Float[Tensor, "b k Y X"],
         exemplar: OneOrMore,
         exemplar_condition: OneOrMore | None = None,
-        generator: torch.Generator | Draw | None = None,
+        generator: Noise = None,
         regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
     ) -> Float[Tensor, "b 3 Y X"]:
         """Translate: the condition's structure in the exemplar's appearance.
@@ -102,8 +103,9 @@ class MatchingInterleavedDiffusion:
             exemplar: picture [b 3 Y2 X2] in [-1, 1], of the same or another size; or several in a list, of which each
                 cell takes from the one whose match is trusted most.
             exemplar_condition: the exemplar's own map [b k Y2 X2], or a list; made from it where not given.
-            generator: for the noise, or a callable from shape to draw, asked for each draw in order: the loop's start
-                (and its steps, where the sampler draws), the last pass's start, then its steps.
+            generator: for the noise; or a list of one for each picture, which is then what it is alone; or a callable
+                from shape to draw, asked for each draw in order: the loop's start (and its steps, where the sampler
+                draws), the last pass's start, then its steps.
             regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
 
         Returns:
@@ -120,7 +122,7 @@ class MatchingInterleavedDiffusion:
         condition: Float[Tensor, "b k Y X"],
         exemplar: OneOrMore,
         exemplar_condition: OneOrMore | None = None,
-        generator: torch.Generator | Draw | None = None,
+        generator: Noise = None,
         regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
     ) -> Iterator[Moment]:
         """The moments of the loop, one a level, then those of the last pass; gradients flow. Arguments as in a call.
@@ -147,6 +149,10 @@ class MatchingInterleavedDiffusion:
         def matched_again(x: Tensor) -> tuple[Match, Tensor, Confidence]:
             return matched(self.features.iterate(x, wanted), [features.again for features in offered])
 
+        def judge(x0: Tensor) -> Confidence:
+            query, keys = self.features.iterate(x0, outside(wanted)), outside([one.again for one in offered])
+            return self.policy.dialled(compare(self.matcher, self.confidence, query, keys, outside(regions))[1])
+
         def denoise(x: Tensor, level: Level) -> Tensor:
             return self.denoiser(x, level, Context(warp, condition, self.policy.dialled(trust).weight))
 
@@ -160,7 +166,7 @@ class MatchingInterleavedDiffusion:
             again = level.index in self.policy.rematch
             if again:
                 match, warp, trust = matched_again(step.x0 if self.policy.look == "x0" else x)
-                step = self.policy.edited(step, warp, trust, lambda x0: matched_again(x0)[2])
+                step = self.policy.edited(step, warp, trust, judge)
             yield Moment(step, match, warp, trust, again)
 
         if self.refiner is None or step is None:
@@ -199,6 +205,7 @@ class MatchingInterleavedDiffusion:
         loop = dataclasses.asdict(self.policy) | {"size": self.size}
         write(Path(folder), self.name, parts, self.specs, loop, self.notes, self.domain, dtype)
 
+    @defaults()
     def to(self, *target: Any, **options: Any) -> MatchingInterleavedDiffusion:
         """Move every part that has weights, as `nn.Module.to`; returns itself."""
         for module in self.modules():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
@@ -99,6 +99,17 @@ def _number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def outside(value: Any) -> Any:
+    """Tensors, and records and lists of them, as they are outside of inference mode: they can be differentiated."""
+    if isinstance(value, Tensor):
+        return value.clone() if value.is_inference() else value
+    if isinstance(value, list | tuple):
+        return type(value)(map(outside, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, **{one.name: outside(getattr(value, one.name)) for one in fields(value)})
+    return value
+
+
 def uphill(
     x0: Float[Tensor, "b c h w"], judge: Callable[[Float[Tensor, "b c h w"]], Confidence], share: float
 ) -> Float[Tensor, "b c h w"]:
@@ -112,11 +123,20 @@ def uphill(
         share: how far to go.
 
     Raises:
-        NoGradient: the trust does not depend on x0 smoothly, as that of a mask.
+        NoGradient: the trust does not depend on x0 smoothly, as that of a mask; or something that it depends on was
+            made in inference mode and cannot be differentiated through.
     """
-    with torch.enable_grad():
-        start = x0.detach().requires_grad_()
-        total = judge(start).weight.sum()
+    with torch.inference_mode(False), torch.enable_grad():
+        start = outside(x0.detach()).requires_grad_()
+        try:
+            total = judge(start).weight.sum()
+        except RuntimeError as error:
+            if "nference tensor" not in str(error):
+                raise
+            raise NoGradient(
+                "guide: features, matcher or confidence hold tensors that were made under torch.inference_mode() and "
+                "have no gradients; make them outside of it"
+            ) from error
         (slope,) = torch.autograd.grad(total, start, allow_unused=True) if total.requires_grad else (None,)
     if slope is None:
         raise NoGradient("guide: this confidence has no gradient; take a soft one: calibrated, or cycle(softness=0.02)")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from midms.matching.dense import DenseMatch, cosines
 from midms.matching.unit import unit
+from midms.networks.precision import exact
 
 DENSE_LIMIT = 1 << 25
 """Entries of the correlation: 64 x 64 cells twice over are half of it."""
@@ -65,10 +66,11 @@ class CostAggregation:
         consensus = self._aggregate(volume) + self._aggregate(volume.permute(0, 3, 4, 1, 2)).permute(0, 3, 4, 1, 2)
         return DenseMatch(query, key, mutual(consensus.flatten(3).flatten(1, 2) / 2) / self.temperature)
 
+    @exact
     def _aggregate(self, volume: Float[Tensor, "b h w H W"]) -> Float[Tensor, "b h w H W"]:
         b, h, w, rows, columns = volume.shape
         counted = torch.cat([volume, torch.ones_like(volume[:1])])
-        side = self.slack + 1.0 - torch.arange(-self.slack, self.slack + 1).abs().to(volume)
+        side = self.slack + 1.0 - torch.arange(-self.slack, self.slack + 1, device=volume.device).abs().to(volume)
         slackened = F.conv2d(
             counted.reshape(-1, 1, rows, columns), torch.outer(side, side)[None, None], padding=self.slack
         )

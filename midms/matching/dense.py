@@ -10,6 +10,7 @@ from torch import Tensor
 
 from midms.matching.kernels import Nearest
 from midms.matching.match import FactoredMatch, on_grid, tokens, untokens
+from midms.networks.precision import exact
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class DenseMatch:
             ValueError: the values are not on the exemplar's grid.
         """
         flat = on_grid(values, self.key).to(self.logits.dtype)
-        return untokens((self.logits.softmax(-1) @ flat).to(values.dtype), self.grid)
+        return untokens(product(self.logits.softmax(-1), flat).to(values.dtype), self.grid)
 
     def transpose(self) -> DenseMatch:
         """The same coupling read from exemplar to condition."""
@@ -84,4 +85,10 @@ def cosines(query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"], limi
             f"{q.shape[1] * k.shape[1]:,} entries, more than {limit:,}: too large for a dense matcher"
         )
     precise = torch.promote_types(q.dtype, torch.float32)
-    return q.to(precise) @ k.to(precise).mT
+    return product(q.to(precise), k.to(precise).mT)
+
+
+@exact
+def product(a: Float[Tensor, "b n k"], b: Float[Tensor, "b k m"]) -> Float[Tensor, "b n m"]:
+    """a @ b."""
+    return a @ b

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.networks.precision import exact
 from midms.protocols import ConfidenceEstimator, Match, Matcher
 from midms.types import Confidence
 
@@ -79,6 +80,7 @@ class MosaicBack:
         return side_by_side([match.transpose().similarity() for match in self.forth.matches])
 
 
+@exact
 def compare(
     matcher: Matcher,
     confidence: ConfidenceEstimator,

@@ -15,6 +15,7 @@ from midms.matching.kernels import top_k
 from midms.matching.match import tokens
 from midms.matching.sparse import SparseMatch, link
 from midms.matching.unit import unit
+from midms.networks.precision import exact
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class PatchMatch:
         return torch.stack([best.div(width, rounding_mode="floor"), best % width], -1)
 
 
+@exact
 def _products(q: Float[Tensor, "n d"], k: Float[Tensor, "m d"], columns: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
     """<q_i, k_j> of each row's columns, so many rows at once that what is gathered stays small."""
     rows, k = max(1, ENTRIES // (columns.shape[1] * q.shape[1])), k.contiguous()

@@ -3,15 +3,19 @@
 The loop works in float32 at least, whatever it is given: levels and the sampler's steps, matching, where a scale of 200
 magnifies rounding, and confidence. A network is given what the loop has, rounds it to the precision of its weights, and
 answers in the precision that it was given. So `run.to(torch.bfloat16)` changes what networks compute with, and nothing
-else.
+else. Nor does `torch.autocast`, which networks follow: what is `exact` ignores it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+P, R = ParamSpec("P"), TypeVar("R")
 
 
 def precise(x: Tensor) -> Tensor:
@@ -29,3 +33,15 @@ def within(network: nn.Module, x: Tensor) -> Tensor:
     """What a network gives, computed in the precision of its weights, in that of `x`."""
     answer: Tensor = network(rounded(x, network))
     return answer.to(x.dtype)
+
+
+def exact(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose products keep the precision of its tensors: inside it there is no autocast."""
+
+    @functools.wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+        with torch.autocast(next(tensors).device.type, enabled=False):
+            return function(*args, **kwargs)
+
+    return inner

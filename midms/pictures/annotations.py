@@ -111,7 +111,7 @@ def part_masks(prefix: Path, parts: Sequence[str]) -> Bool[Tensor, "1 n Y X"]:
     for part, mask in found.items():
         if set(mask.unique().tolist()) - {0, int(mask.max())} or int(mask.max()) not in (0, 1, 255):
             raise PictureError(f"{start}{part}.png: holds other numbers than 0 and 255, expected a mask")
-    nowhere = torch.zeros(1, *sizes.pop(), dtype=torch.long)
+    nowhere = torch.zeros(1, *sizes.pop(), dtype=torch.long, device="cpu")
     return torch.stack([found.get(part, nowhere) for part in parts], 1) > 0
 
 

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from midms.catalog import create
 from midms.checkpoints import CheckpointError, load_weights, read_weights, save_weights
+from midms.defaults import defaults
 from midms.diffusion.autoencoders.patchified import Patchified
 from midms.files import whole
 from midms.presets import PRESETS
@@ -52,6 +53,7 @@ def part(slot: str, preset: str = "midm-faces") -> Any:
     return create(slot, spec.name, **spec.arguments)
 
 
+@defaults()
 def main(args: Namespace) -> int:
     """Run one stage; returns the exit status (3 if it stopped early and can be resumed)."""
     torch.manual_seed(args.seed)

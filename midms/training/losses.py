@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -22,7 +21,7 @@ def exact_places(match: FactoredMatch, size: int) -> Float[Tensor, "b 2 y x"]:
     columns, rows = match.key.shape[-1], match.key.shape[-2]
     here, there = cells(h, w, match.query), cells(rows, columns, match.query)
     flow = match.apply(there.expand(len(match.query), -1, -1, -1)) - here
-    scale = torch.tensor([2 / columns, 2 / rows], device=flow.device).view(1, 2, 1, 1)
+    scale = flow.new_tensor([2 / columns, 2 / rows]).view(1, 2, 1, 1)
     flow = F.interpolate(flow * scale, size=(size * h // w, size), mode="bilinear", align_corners=False)
     height, width = flow.shape[-2:]
     pixel = (cells(height, width, flow) + 0.5) / flow.new_tensor([width, height]).view(1, 2, 1, 1)

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import nn
 from torch.func import functional_call
 
+from midms.defaults import defaults
 from midms.networks.lean import load
 from midms.networks.precision import precise, rounded
 
@@ -64,5 +65,6 @@ class VQ(nn.Module):
         """
         seen, quantiser = precise(latent), self.network.quantize
         codebook = {"embedding.weight": quantiser.embedding.weight.to(seen.dtype)}
-        codes, *_ = functional_call(quantiser, codebook, seen)
+        with defaults():
+            codes, *_ = functional_call(quantiser, codebook, seen)
         return self.network.decode(rounded(codes, self.network), force_not_quantize=True).sample.to(latent.dtype)

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
+from midms.defaults import defaults
 from midms.diffusion.samplers.steps import explained, latent
 from midms.diffusion.schedule import TIMESTEPS, Schedule, alpha_bar, falling
 from midms.registry import UnknownName, unknown
@@ -67,8 +69,9 @@ class Scheduler:
     """A scheduler of diffusers (github.com/huggingface/diffusers) as a sampler.
 
     A step hands the scheduler the eps and the x that a step's x0 and eps stand for, so that it, too, sees x0 as it was
-    edited. Its state is copied from step to step and none is kept. Schedulers in units of x / signal are converted to a
-    latent of unit power; where a scheduler asks twice a level, as Heun's does, both times are levels here.
+    edited. What it draws is asked of the loop's draw. Its state is copied from step to step and none is kept.
+    Schedulers in units of x / signal are converted to a latent of unit power; where a scheduler asks twice a level, as
+    Heun's does, both times are levels here.
 
     Args:
         kind: the class.
@@ -126,18 +129,22 @@ class Scheduler:
         level: Level,
         previous: Step | None,
     ) -> Step:
-        """x0, the eps that explains x with it, and the scheduler as it was before this level."""
-        state = self._start if previous is None else self._stepped(previous, torch.Generator())[1]
-        return explained(x, denoise(x, level), level, (state,))
+        """x0, the eps that explains x with it, the scheduler as it was before this level, and room for its draws."""
+        state = self._start if previous is None else self._stepped(previous, _again(previous.past[1]))[1]
+        return explained(x, denoise(x, level), level, (state, []))
 
     def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
-        """Where the scheduler goes; if it draws, from a generator that is seeded by one draw."""
-        generator = torch.Generator()
-        if "generator" in inspect.signature(self.kind.step).parameters:
-            generator.manual_seed(seed(draw))
-        return self._stepped(step, generator)[0]
+        """Where the scheduler goes."""
+        drawn = step.past[1]
+        drawn.clear()
 
-    def _stepped(self, step: Step, generator: torch.Generator) -> tuple[Tensor, Any]:
+        def kept(shape: tuple[int, ...]) -> Tensor:
+            drawn.append(draw(shape))
+            return drawn[-1]
+
+        return self._stepped(step, kept)[0]
+
+    def _stepped(self, step: Step, draw: Draw) -> tuple[Tensor, Any]:
         """x at the next level, and the scheduler after the step."""
         state, index = copy.copy(step.past[0]), step.level.index
         for name, value in vars(state).items():
@@ -145,8 +152,8 @@ class Scheduler:
                 setattr(state, name, list(value) if isinstance(value, list) else value.clone())
         state.is_scale_input_called = True  # some warn if `scale_model_input` was not called
         output = step.eps if hasattr(state, "add_noise") else step.eps - step.x0
-        random = {"generator": generator} if "generator" in inspect.signature(self.kind.step).parameters else {}
-        x = state.step(output, state.timesteps[index], self._scales[index] * latent(step), **random).prev_sample
+        with defaults(), _Drawing(draw):
+            x = state.step(output, state.timesteps[index], self._scales[index] * latent(step)).prev_sample
         following = self._scales[index + 1] if index + 1 < len(self._scales) else 1.0
         return (x / following).to(step.x0), state
 
@@ -181,10 +188,10 @@ class Scheduler:
 
     def _sound(self) -> bool:
         """Whether noise falls, and x0 being 1 everywhere, x is distributed at every level as the level says."""
-        numbers, one = torch.Generator().manual_seed(0), torch.ones(1, 1, 64, 64)
+        numbers, one = torch.Generator().manual_seed(0), torch.ones(1, 1, 64, 64, dtype=torch.float32)
 
         def draw(shape: tuple[int, ...]) -> Tensor:
-            return torch.randn(shape, generator=numbers)
+            return torch.randn(shape, generator=numbers, dtype=torch.float32)
 
         x, step = self.noise(one, draw), None
         for level in self.levels:
@@ -198,9 +205,23 @@ class Scheduler:
         return True
 
 
-def seed(draw: Draw) -> int:
-    """A whole number from a draw."""
-    return int(draw((1,)).double().item() * 2**40) % 2**63
+class _Drawing(TorchFunctionMode):
+    """While this is entered, `torch.randn` gives what a draw gives."""
+
+    def __init__(self, draw: Draw) -> None:
+        super().__init__()
+        self.draw = draw
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is not torch.randn:
+            return function(*args, **(kwargs or {}))
+        return self.draw(tuple(args[0])).to(dtype=kwargs["dtype"], device=kwargs["device"])
+
+
+def _again(drawn: list[Tensor]) -> Draw:
+    """The same draws once more; zeros where there was none."""
+    left = iter(drawn)
+    return lambda shape: next(left, torch.zeros(shape))
 
 
 def _coefficients(scheduler: Any, timestep: Tensor) -> tuple[float, float]:

@@ -104,7 +104,7 @@ class DiffusionFeatures(nn.Module):
         numbers = torch.Generator().manual_seed(0)  # the same noise for whatever is compared
         try:
             for _ in range(self.draws):
-                eps = torch.randn(1, *padded.shape[1:], generator=numbers).to(padded)
+                eps = torch.randn(1, *padded.shape[1:], generator=numbers, dtype=torch.float32, device="cpu").to(padded)
                 noised = (1 - self.noise**2) ** 0.5 * padded + self.noise * eps
                 self.network(rounded(noised, self.network), self.timestep)
         finally:

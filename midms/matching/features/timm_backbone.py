@@ -71,8 +71,10 @@ class TimmFeatures(nn.Module):
         fixed = timm.get_pretrained_cfg_value(backbone, "fixed_input_size")
         self.size = habits["input_size"][-2:] if fixed else None
         self.channel = get_channel_dim(getattr(network, "output_fmt", "NCHW"))
-        self.register_buffer("mean", torch.tensor(habits["mean"]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(habits["std"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer(
+            "mean", torch.tensor(habits["mean"], dtype=torch.float32).view(1, 3, 1, 1), persistent=False
+        )
+        self.register_buffer("std", torch.tensor(habits["std"], dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> TimmFeatures:
