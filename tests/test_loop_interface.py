@@ -84,7 +84,10 @@ BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]]
         lambda g: {"exemplar": [g["exemplar"]], "regions": [g["condition"][:, :1] / 0]},
         r"regions\[0\] holds numbers that are not finite",
     ),
-    "an integer": (lambda g: {"generator": 3}, "generator must be a torch.Generator, a list of them or a callable, got 3"),
+    "an integer": (
+        lambda g: {"generator": 3},
+        "generator must be a torch.Generator, a list of them or a callable, got 3",
+    ),
     "draws": (
         lambda g: {"generator": lambda shape: torch.zeros(1)},
         r"generator gave \(1,\) when asked for \(2, 5, 4, 6\)",
