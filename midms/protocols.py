@@ -2,6 +2,10 @@
 
 The loop hands out float32, or float64 where that was given; a part whose weights may be in half precision rounds what
 it gets (`midms.networks.precision`) and answers as precisely as it was asked.
+
+Every part gives the same for the same, takes each picture of a batch as if it were alone, any grid, square or not, and
+leaves its arguments as they were. Pictures, latents and condition maps that it is handed are finite; features need not
+be. `midms.testing` has these laws and those of each kind below, as tests to inherit.
 """
 
 from __future__ import annotations
@@ -60,6 +64,10 @@ class TwoWay(Match, Protocol):
 class Matcher(Protocol):
     """Knows nothing of diffusion or images.
 
+    Rows of a match sum to one and are not negative, and `transpose` reads the same matrix. Features that are zero, NaN
+    or infinite are like nothing, and neither they nor their gradients make a result that is not finite. Values keep
+    their precision, in half precision too, where the match is nearly that of the same features in float64.
+
     May declare `spatial = True`, that it looks at where cells lie, and `labelled = True`, that it takes the last
     feature for a label; `build` wants the features to say the same of labels.
     """
@@ -70,7 +78,12 @@ class Matcher(Protocol):
 
 @runtime_checkable
 class ConfidenceEstimator(Protocol):
-    """Knows nothing of how the match was made."""
+    """Knows nothing of how the match was made.
+
+    The weight is in [0, 1] for each of the condition's cells, whatever the features were, in the precision of the
+    match's similarity; a picture matched to itself is trusted; gradients, where there are any, are finite. The verbs of
+    `Match` are enough, or `Unanswered` is raised.
+    """
 
     def __call__(self, match: Match) -> Confidence:
         """Trust in each cell of the condition."""
@@ -78,7 +91,10 @@ class ConfidenceEstimator(Protocol):
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Features of the three domains that the paper compares: condition, exemplar, predicted x0."""
+    """Features of the three domains that the paper compares: condition, exemplar, predicted x0.
+
+    Unit vectors, on the grid of the latent, or shorter where a picture says nothing; gradients are finite.
+    """
 
     def condition(self, condition: Float[Tensor, "b k Y X"]) -> Features:
         """Features of the condition map."""
@@ -100,11 +116,16 @@ class Denoiser(Protocol):
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A diffusion sampler cut at x0. Knows nothing of the edits made there. Keeps no state."""
+    """A diffusion sampler cut at x0. Knows nothing of the edits made there. Keeps no state.
+
+    A network that knows x0 gives it back whatever is drawn; an x0 that was edited is carried on as if the network had
+    said so. x = signal * x0 + noise * eps at every level. Everything random comes from `draw`, which may be more or
+    less precise than the latent; the latent keeps its precision.
+    """
 
     @property
     def levels(self) -> Sequence[Level]:
-        """From the noisiest to the cleanest."""
+        """From the noisiest to the cleanest, numbered from 0: the signal rises, noise and timestep fall."""
 
     def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
         """Start: bring a clean latent to the first level with a fresh draw."""
@@ -139,7 +160,10 @@ class Autoencoder(Protocol):
 
 @runtime_checkable
 class ConditionExtractor(Protocol):
-    """Pictures to condition maps in [0, 1]."""
+    """Pictures to condition maps in [0, 1].
+
+    A picture that shows nothing has such a map too, or is refused by a ValueError that says so.
+    """
 
     @property
     def channels(self) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
@@ -20,7 +18,8 @@ from midms.matching import MATCHERS
 from midms.matching.correlation import Correlation
 from midms.matching.match import tokens, untokens
 from midms.matching.optimal_transport import OptimalTransport
-from midms.protocols import Match, Matcher, Unanswered
+from midms.protocols import Matcher
+from midms.testing.confidences import Bare
 from midms.types import cells
 
 HARD = ("nearest", "mutual-nearest")
@@ -57,43 +56,11 @@ def features(seed: int, h: int = 16, w: int = 16, batch: int = 2, channels: int 
     return F.normalize(x, dim=1)
 
 
-@dataclass(frozen=True)
-class Bare:
-    """A match with the protocol's verbs and nothing else."""
-
-    inside: Match
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return self.inside.grid
-
-    def apply(self, values: Tensor) -> Tensor:
-        assert len(values) == 2, "only a whole batch"
-        return self.inside.apply(values)
-
-    def transpose(self) -> Bare:
-        return Bare(self.inside.transpose())
-
-    def similarity(self) -> Tensor:
-        return self.inside.similarity()
-
-
 @every_pair
 def test_trust_is_a_share(matcher: str, confidence: str) -> None:
     weight = trust(matcher, confidence, features(0, 12, 10), features(1, 9, 14))
     assert weight.shape == (2, 1, 12, 10)
     assert torch.all((weight >= 0) & (weight <= 1))
-
-
-@pytest.mark.parametrize("confidence", list(CONFIDENCES))
-def test_a_match_of_somebody_else_is_read_or_refused(confidence: str) -> None:
-    """The protocol's verbs are enough for some; the others say what they miss."""
-    match = Bare(Correlation()(features(0, 12, 10), features(1, 9, 14)))
-    if confidence in ("always", "calibrated", "cycle", "cycle-released"):
-        assert CONFIDENCES.create(confidence)(match).weight.shape == (2, 1, 12, 10)
-    else:
-        with pytest.raises(Unanswered, match="Bare does not tell its"):
-            CONFIDENCES.create(confidence)(match)
 
 
 @every_pair

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from midms.matching import FEATURES
 from midms.matching.features.midm import MidmFeatures, Spade
 from midms.matching.features.pyramid import PyramidFeatures
 from midms.matching.features.timm_backbone import TimmFeatures
-from midms.protocols import FeatureExtractor
+from midms.testing import FeatureLaws
 from midms.types import Features
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -55,42 +56,15 @@ def scene(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return condition, latent, own, torch.randn(2, 5, 5, 9, generator=generator)
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_features_are_unit_vectors_on_the_grids_of_condition_and_exemplar(name: str) -> None:
-    model = made(name)
-    assert isinstance(model, FeatureExtractor)
-    condition, latent, own, x0 = scene()
-    wanted, offered = model.condition(condition), model.exemplar(latent, own)
-    again = model.iterate(x0, wanted)
-    assert wanted.first.shape[-2:] == again.shape[-2:] == (5, 9)
-    assert offered.first.shape[-2:] == offered.again.shape[-2:] == (6, 7)
-    assert wanted.first.shape[1] == offered.first.shape[1] and again.shape[1] == offered.again.shape[1]
-    for features in (wanted.first, offered.first, offered.again, again):
-        torch.testing.assert_close(features.norm(dim=1), torch.ones_like(features[:, 0]), rtol=1e-4, atol=1e-4)
+for name in SIZES:
+    laws = {"make": functools.cache(functools.partial(made, name))}
+    globals()[f"Test_{name}"] = type(f"Test_{name}", (FeatureLaws,), laws)
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_a_picture_has_the_same_features_in_any_batch(name: str) -> None:
-    model = made(name)
-    condition, latent, own, x0 = scene()
-    wanted, offered = model.condition(condition), model.exemplar(latent, own)
-    alone, offered_alone = model.condition(condition[1:]), model.exemplar(latent[1:], own[1:])
-    again, again_alone = model.iterate(x0, wanted), model.iterate(x0[1:], alone)
-    both = (wanted.first, wanted.again, offered.first, offered.again, again)
-    single = (alone.first, alone.again, offered_alone.first, offered_alone.again, again_alone)
-    for a, b in zip(both, single, strict=True):
-        torch.testing.assert_close(a[1:], b, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_a_blank_condition_gives_finite_features(name: str, value: float) -> None:
-    model = made(name)
-    condition, latent, own, x0 = (torch.full_like(x, value) for x in scene())
-    wanted, offered = model.condition(condition), model.exemplar(latent, own)
-    for features in (wanted.first, offered.first, offered.again, model.iterate(x0, wanted)):
-        assert torch.isfinite(features).all()
-        assert (features.norm(dim=1) < 1 + 1e-4).all()
+class TestLabelled(FeatureLaws):
+    make = functools.cache(functools.partial(FEATURES.create, "labelled"))
+    latent_channels = 8
+    labels = 1
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -1,4 +1,4 @@
-"""A matcher in a package of its own: every cell takes from the one that is most like it.
+"""Parts in a package of their own: a matcher, by which every cell takes from the one most like it, and a condition.
 
 Nothing of midms is imported. A match is anything with `grid`, `apply`, `transpose` and `similarity`, as
 `midms/protocols.py` has them.
@@ -62,3 +62,18 @@ def _unit(x: Tensor) -> Tensor:
     precise = x.to(torch.promote_types(x.dtype, torch.float32))
     precise = torch.where(precise.isfinite().all(1, keepdim=True), precise, 0)
     return torch.nn.functional.normalize(precise, dim=1)
+
+
+@dataclass(frozen=True)
+class Shades:
+    """A condition of one channel: how dark a picture is."""
+
+    channels: int = 1
+
+    def drawing(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
+        """The map [b 1 y x] of a picture [b 3 Y X] in [-1, 1], brought to a size."""
+        return torch.nn.functional.interpolate(self.photo(picture), size, mode="area")
+
+    def photo(self, image: Tensor) -> Tensor:
+        """The map [b 1 Y X] of a photo [b 3 Y X] in [-1, 1]."""
+        return (0.5 - image.mean(1, keepdim=True) / 2).clamp(0, 1)

@@ -1,10 +1,10 @@
-"""The laws that midms holds its own matchers to, and the matcher in a composition."""
+"""The laws that midms holds its own parts to, and the matcher in a composition."""
 
 import torch
-from midms_nearest import Nearest
+from midms_nearest import Nearest, Shades
 
-from midms import build
-from midms.testing import MatcherLaws
+from midms import build, create
+from midms.testing import ConditionLaws, MatcherLaws
 
 
 class TestNearest(MatcherLaws):
@@ -12,7 +12,12 @@ class TestNearest(MatcherLaws):
     steady = 0.9  # one cell is chosen of many: a rounding may choose another
 
 
+class TestShades(ConditionLaws):
+    make = Shades
+
+
 def test_it_is_found_by_name() -> None:
+    assert isinstance(create("condition", "shades"), Shades)
     assert isinstance(build("midm-faces", matcher="greedy", confidence="cycle").matcher, Nearest)
 
 

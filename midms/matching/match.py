@@ -88,7 +88,8 @@ class FactoredMatch:
 
     def cycle(self, radius: float) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
         """How far from itself each cell comes back, in widths, and 1 where that is under the radius, else 0."""
-        there, here = (cells(x.shape[-2], x.shape[-1], x) for x in (self.key, self.query))
+        precise = torch.promote_types(self.query.dtype, torch.float32)  # places are no matter of half precision
+        there, here = (cells(x.shape[-2], x.shape[-1], x[:0].to(precise)) for x in (self.key, self.query))
         return check(*self.both(there, here), radius, self.via)
 
     def transpose(self) -> FactoredMatch:

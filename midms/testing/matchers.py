@@ -1,12 +1,4 @@
-"""Laws for parts of other packages: inherit a class in a test file, say what is tested, and run pytest.
-
-    from midms.testing import MatcherLaws
-
-    class TestMine(MatcherLaws):
-        make = Mine
-
-Our own parts are held to the same laws. Needs pytest.
-"""
+"""Laws of matchers."""
 
 from __future__ import annotations
 
@@ -19,15 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.protocols import Match, Matcher
+from midms.testing.laws import Laws, features
 from midms.types import cells
-
-
-def features(
-    seed: int, batch: int = 2, channels: int = 32, h: int = 6, w: int = 8, dtype: torch.dtype = torch.float64
-) -> Float[Tensor, "b d h w"]:
-    """Random unit vectors, the same for the same seed."""
-    x = torch.randn(batch, channels, h, w, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return F.normalize(x, dim=1).to(dtype)
 
 
 def rows(match: Match) -> Float[Tensor, "b n m"]:
@@ -46,25 +31,16 @@ def untokens(x: Float[Tensor, "b n c"], grid: tuple[int, int]) -> Float[Tensor, 
     return x.mT.unflatten(-1, grid)
 
 
-class MatcherLaws:
+class MatcherLaws(Laws):
     """What holds of every matcher. Inherit it, and give `make`.
 
     Attributes:
         make: a class or function that makes the matcher, without arguments.
-        exceptions: names of laws that the matcher does not claim to obey, such as those on shuffled cells if it looks
-            at where cells lie.
         steady: share of cells whose match half precision must leave; lower for matchers that choose one cell of many.
     """
 
     make: Callable[[], Matcher]
-    exceptions: frozenset[str] = frozenset()
     steady: float = 0.999
-
-    @pytest.fixture(autouse=True)
-    def claimed(self, request: pytest.FixtureRequest) -> None:
-        """Laws that are not claimed are skipped."""
-        if request.node.originalname in self.exceptions:
-            pytest.skip(f"{type(self).__name__} does not claim {request.node.originalname}")
 
     @pytest.fixture
     def matcher(self) -> Matcher:
@@ -151,3 +127,17 @@ class MatcherLaws:
         # unit vectors are rounded to half precision once, which a scale of 200 magnifies
         near = (match.apply(values).double() - exact).abs().amax(1) < (0.02 if dtype == torch.float16 else 0.2)
         assert near.float().mean() > self.steady
+
+    def test_pictures_of_a_batch_do_not_mix(self, matcher: Matcher) -> None:
+        """Each picture is matched as if it were alone."""
+        query, key, values = features(0), features(1, h=5, w=4), features(2, channels=3, h=5, w=4)
+        alone = matcher(query[1:], key[1:]).apply(values[1:])
+        torch.testing.assert_close(matcher(query, key).apply(values)[1:], alone)
+
+    def test_the_same_is_matched_alike(self, matcher: Matcher) -> None:
+        """Nothing is drawn at random or remembered, and features are left as they were."""
+        query, key, values = features(0), features(1), features(2, channels=3)
+        first = matcher(query, key).apply(values)
+        matcher(features(3), features(4)).apply(values)
+        assert torch.equal(matcher(query, key).apply(values), first)
+        assert torch.equal(query, features(0)) and torch.equal(key, features(1))

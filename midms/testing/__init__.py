@@ -1,0 +1,21 @@
+"""Laws for parts of other packages: inherit a class in a test file, say what is tested, and run pytest.
+
+    from midms.testing import ConfidenceLaws, MatcherLaws
+
+    class TestMine(MatcherLaws):
+        make = Mine
+
+    class TestMyTrust(ConfidenceLaws):
+        make = MyTrust
+
+Our own parts are held to the same laws. Needs pytest.
+"""
+
+from midms.testing.conditions import ConditionLaws
+from midms.testing.confidences import ConfidenceLaws
+from midms.testing.features import FeatureLaws
+from midms.testing.laws import features
+from midms.testing.matchers import MatcherLaws, rows
+from midms.testing.samplers import SamplerLaws
+
+__all__ = ["ConditionLaws", "ConfidenceLaws", "FeatureLaws", "MatcherLaws", "SamplerLaws", "features", "rows"]

@@ -1,0 +1,90 @@
+"""Laws of conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.protocols import ConditionExtractor
+from midms.testing.laws import Laws
+
+
+def strokes(height: int, width: int) -> Float[Tensor, "2 3 y x"]:
+    """Two drawings, black on white in [-1, 1]: a frame, and a slanted line."""
+    pictures = torch.ones(2, 3, height, width)
+    pictures[0, :, height // 4 : height // 4 + 2, width // 4 : -width // 4] = -1
+    pictures[0, :, height // 4 : -height // 4, width // 3 : width // 3 + 2] = -1
+    for y in range(height):
+        pictures[1, :, y, y * (width - 2) // height : y * (width - 2) // height + 2] = -1
+    return pictures
+
+
+class ConditionLaws(Laws):
+    """What holds of every condition, of pictures that are finite. Inherit it, and give `make`.
+
+    Attributes:
+        make: a class or function that makes the condition, without arguments.
+        example: a function that makes two pictures in [-1, 1] of a height and width that show what a person would hand
+            in; by default strokes on paper.
+    """
+
+    make: Callable[[], ConditionExtractor]
+    example: Callable[[int, int], Float[Tensor, "2 3 y x"]] = strokes
+
+    @pytest.fixture
+    def condition(self) -> ConditionExtractor:
+        """The condition under test."""
+        return type(self).make()
+
+    def maps(self, condition: ConditionExtractor, pictures: Float[Tensor, "b 3 Y X"]) -> list[Tensor]:
+        """The maps of pictures handed in, brought to 24 x 40, and of photos, as far as they are taken."""
+        found = [condition.drawing(pictures, (24, 40))]
+        if "test_the_map_of_a_photo_lies_on_it" not in self.exceptions:
+            found.append(condition.photo(pictures))
+        return found
+
+    def test_the_map_of_a_drawing_has_the_size_asked_for(self, condition: ConditionExtractor) -> None:
+        """And is in [0, 1], and shows something."""
+        found = condition.drawing(type(self).example(48, 64), (24, 40))
+        assert found.shape == (2, condition.channels, 24, 40)
+        assert torch.all((found >= 0) & (found <= 1)) and found.std() > 0
+
+    def test_the_map_of_a_photo_lies_on_it(self, condition: ConditionExtractor) -> None:
+        """It has the photo's size, is in [0, 1], and shows something."""
+        found = condition.photo(type(self).example(48, 64))
+        assert found.shape == (2, condition.channels, 48, 64)
+        assert torch.all((found >= 0) & (found <= 1)) and found.std() > 0
+
+    @pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
+    def test_pictures_that_show_nothing_do_no_harm(self, condition: ConditionExtractor, value: float) -> None:
+        """They have a map in [0, 1], or are refused by a ValueError."""
+        try:
+            found = self.maps(condition, torch.full((1, 3, 48, 64), value))
+        except ValueError:
+            return
+        assert all(torch.all((one >= 0) & (one <= 1)) for one in found)
+
+    def test_pictures_of_a_batch_do_not_mix(self, condition: ConditionExtractor) -> None:
+        """Each has the map that it has alone."""
+        pictures = type(self).example(48, 64)
+        for both, alone in zip(self.maps(condition, pictures), self.maps(condition, pictures[1:]), strict=True):
+            torch.testing.assert_close(both[1:], alone, rtol=1e-4, atol=1e-4)
+
+    def test_the_same_picture_has_the_same_map(self, condition: ConditionExtractor) -> None:
+        """Nothing is drawn at random or remembered, and pictures are left as they were."""
+        pictures = type(self).example(48, 64)
+        first = self.maps(condition, pictures)
+        self.maps(condition, pictures.flip(-1))
+        for one, again in zip(first, self.maps(condition, pictures), strict=True):
+            assert torch.equal(one, again)
+        assert torch.equal(pictures, type(self).example(48, 64))
+
+    def test_double_precision_gives_the_same_map(self, condition: ConditionExtractor) -> None:
+        """But for rounding, which may move an edge here and there."""
+        pictures = type(self).example(48, 64)
+        for one, precise in zip(self.maps(condition, pictures), self.maps(condition, pictures.double()), strict=True):
+            assert (one - precise).abs().mean() < 0.01

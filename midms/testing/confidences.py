@@ -1,0 +1,112 @@
+"""Laws of confidences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.matching.correlation import Correlation
+from midms.protocols import ConfidenceEstimator, Match, Matcher, Unanswered
+from midms.testing.laws import Laws, features
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A match with the protocol's verbs and nothing else."""
+
+    inside: Match
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the rows."""
+        return self.inside.grid
+
+    def apply(self, values: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c h w"]:
+        """Carried values of the whole batch."""
+        assert len(values) == 2, "a match need not take one set of values for a whole batch"
+        return self.inside.apply(values)
+
+    def transpose(self) -> Bare:
+        """The other direction."""
+        return Bare(self.inside.transpose())
+
+    def similarity(self) -> Float[Tensor, "b 1 h w"]:
+        """The mean cosine."""
+        return self.inside.similarity()
+
+
+class ConfidenceLaws(Laws):
+    """What holds of every confidence. Inherit it, and give `make`.
+
+    Attributes:
+        make: a class or function that makes the confidence, without arguments.
+        matcher: a class or function that makes the matcher whose matches it reads, if it needs one of a kind.
+    """
+
+    make: Callable[[], ConfidenceEstimator]
+    matcher: Callable[[], Matcher] = Correlation
+
+    @pytest.fixture
+    def confidence(self) -> ConfidenceEstimator:
+        """The confidence under test."""
+        return type(self).make()
+
+    def match(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> Match:
+        """A match of the matcher whose matches the confidence reads."""
+        return type(self).matcher()(query, key)
+
+    def test_trust_is_a_share_of_each_cell(self, confidence: ConfidenceEstimator) -> None:
+        """A number in [0, 1] for each cell of the condition, whatever the exemplar's grid."""
+        weight = confidence(self.match(features(0), features(1, h=5, w=4))).weight
+        assert weight.shape == (2, 1, 6, 8)
+        assert torch.all((weight >= 0) & (weight <= 1))
+
+    def test_a_picture_trusts_itself(self, confidence: ConfidenceEstimator) -> None:
+        """What is matched to itself is trusted."""
+        assert confidence(self.match(features(0), features(0))).weight.mean() > 0.9
+
+    @pytest.mark.parametrize("flaw", [0.0, 1.0, torch.nan, torch.inf])
+    def test_features_that_say_nothing_do_no_harm(self, confidence: ConfidenceEstimator, flaw: float) -> None:
+        """Trust is a share, and its gradients, if it has any, are finite whatever features hold."""
+        query = torch.full((2, 32, 6, 8), flaw).requires_grad_()
+        key = features(1, h=5, w=4, dtype=torch.float32).requires_grad_()
+        weight = confidence(self.match(query, key)).weight
+        assert torch.all((weight >= 0) & (weight <= 1))
+        if weight.requires_grad:
+            gradients = torch.autograd.grad(weight.sum(), (query, key), allow_unused=True)
+            assert all(one is None or one.isfinite().all() for one in gradients)
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_half_precision_features(self, confidence: ConfidenceEstimator, dtype: torch.dtype) -> None:
+        """Of features in half precision trust is in single precision, as similarity is."""
+        match = self.match(features(0).to(dtype), features(1).to(dtype))
+        weight = confidence(match).weight
+        assert weight.dtype == match.similarity().dtype == torch.float32
+        assert torch.all((weight >= 0) & (weight <= 1))
+
+    def test_pictures_of_a_batch_do_not_mix(self, confidence: ConfidenceEstimator) -> None:
+        """Each match is judged as if it were alone."""
+        query, key = (torch.cat([features(i, batch=1), features(0, batch=1)]) for i in (1, 2))
+        alone = confidence(self.match(query[1:], key[1:])).weight
+        torch.testing.assert_close(confidence(self.match(query, key)).weight[1:], alone)
+
+    def test_the_same_is_judged_alike(self, confidence: ConfidenceEstimator) -> None:
+        """Nothing is drawn at random or remembered."""
+        match = self.match(features(0), features(1))
+        first = confidence(match).weight
+        confidence(self.match(features(2), features(2)))
+        assert torch.equal(confidence(match).weight, first)
+
+    def test_a_match_of_another_kind_is_read_or_refused(self, confidence: ConfidenceEstimator) -> None:
+        """The protocol's verbs are enough and give the same, or `Unanswered` says what is missing."""
+        match = self.match(features(0), features(1))
+        try:
+            weight = confidence(Bare(match)).weight
+        except Unanswered:
+            return
+        torch.testing.assert_close(weight, confidence(match).weight)

@@ -1,0 +1,42 @@
+"""What the laws of all kinds of parts share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Laws:
+    """Laws of a kind of part.
+
+    Attributes:
+        make: a class or function that makes the part, without arguments.
+        exceptions: names of laws that the part does not claim to obey.
+    """
+
+    make: Callable[[], Any]
+    exceptions: frozenset[str] = frozenset()
+
+    @pytest.fixture(autouse=True)
+    def claimed(self, request: pytest.FixtureRequest) -> None:
+        """Laws that are not claimed are skipped."""
+        if request.node.originalname in self.exceptions:
+            pytest.skip(f"{type(self).__name__} does not claim {request.node.originalname}")
+
+
+def features(
+    seed: int, batch: int = 2, channels: int = 32, h: int = 6, w: int = 8, dtype: torch.dtype = torch.float64
+) -> Float[Tensor, "b d h w"]:
+    """Random unit vectors, the same for the same seed."""
+    return F.normalize(normals(seed, batch, channels, h, w), dim=1).to(dtype)
+
+
+def normals(seed: int, *shape: int) -> Tensor:
+    """Standard normals in double precision, the same for the same seed."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

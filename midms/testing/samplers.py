@@ -1,0 +1,133 @@
+"""Laws of samplers."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.protocols import Sampler
+from midms.testing.laws import Laws, normals
+from midms.types import Draw, Level, Step
+
+
+def clean(dtype: torch.dtype = torch.float64) -> Float[Tensor, "b c h w"]:
+    """A latent."""
+    return normals(0, 2, 5, 3, 7).to(dtype)
+
+
+def draws(seed: int) -> Draw:
+    """Draws from a generator of their own."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda shape: torch.randn(shape, generator=generator)
+
+
+def shrunk(x: Tensor, level: Level) -> Tensor:
+    """Any function will do as a network: it looks at x, at the neighbours and at the level."""
+    return (0.8 * level.signal * x + 0.1 * x.roll(1, -1)) / (1 + level.noise)
+
+
+def walk(
+    sampler: Sampler, denoise: Callable[[Tensor, Level], Tensor], x0: Float[Tensor, "b c h w"], seed: int = 1
+) -> list[tuple[Tensor, Step]]:
+    """x and the half step at each level, from x0 noised."""
+    draw, step, seen = draws(seed), None, []
+    x = sampler.noise(x0, draw)
+    for level in sampler.levels:
+        x = x if step is None else sampler.advance(step, level, draw)
+        step = sampler.predict(denoise, x, level, step)
+        seen.append((x, step))
+    return seen
+
+
+class SamplerLaws(Laws):
+    """What holds of every sampler. Inherit it, and give `make`.
+
+    Attributes:
+        make: a class or function that makes the sampler with two levels or more, without arguments.
+    """
+
+    make: Callable[[], Sampler]
+
+    @pytest.fixture
+    def sampler(self) -> Sampler:
+        """The sampler under test."""
+        return type(self).make()
+
+    def test_levels_go_from_noise_to_the_picture(self, sampler: Sampler) -> None:
+        """They are numbered from 0; the signal rises, the noise falls and does not end before the last."""
+        levels = sampler.levels
+        assert len(levels) > 1 and [level.index for level in levels] == [*range(len(levels))]
+        assert all(math.isfinite(value) for level in levels for value in dataclasses.astuple(level))
+        for here, there in itertools.pairwise(levels):
+            assert 0 <= here.signal < there.signal <= 1 and here.noise > there.noise > 0
+            assert here.timestep > there.timestep
+
+    def test_it_starts_at_the_first_level_or_before(self, sampler: Sampler) -> None:
+        """`noise` adds a draw to what is left of x0, in the first level's proportion or a noisier one."""
+        x0, drawn, first = clean(), draws(3)((2, 5, 3, 7)).double(), sampler.levels[0]
+        signal = sampler.noise(torch.ones_like(x0), torch.zeros).mean().item()
+        noise = sampler.noise(torch.zeros_like(x0), torch.ones).mean().item()
+        torch.testing.assert_close(sampler.noise(x0, lambda shape: drawn), signal * x0 + noise * drawn)
+        assert noise > 0 and signal * first.noise <= first.signal * noise + 1e-6
+
+    def test_a_network_that_knows_x0_gives_it_back(self, sampler: Sampler) -> None:
+        """Whatever is drawn on the way."""
+        x0 = clean()
+        for _, step in walk(sampler, lambda x, level: x0, x0):
+            torch.testing.assert_close(step.x0, x0, rtol=1e-6, atol=1e-6)
+
+    def test_a_step_explains_x(self, sampler: Sampler) -> None:
+        """x = signal * x0 + noise * eps at every level."""
+        for x, step in walk(sampler, shrunk, clean()):
+            torch.testing.assert_close(step.level.signal * step.x0 + step.level.noise * step.eps, x)
+
+    def test_an_edit_of_x0_is_carried_on(self, sampler: Sampler) -> None:
+        """A first step whose x0 was edited goes where it would have gone had the network said so, x moving with it."""
+        here, there = sampler.levels[:2]
+        step = walk(sampler, shrunk, clean())[0][1]
+        edited = dataclasses.replace(step, x0=step.x0 + normals(4, 2, 5, 3, 7))
+        x = here.signal * edited.x0 + here.noise * edited.eps
+        said = sampler.predict(lambda x, level: edited.x0, x, here, None)
+        found, expected = (sampler.advance(one, there, draws(5)) for one in (edited, said))
+        torch.testing.assert_close(found, expected)
+        assert not torch.allclose(found, sampler.advance(step, there, draws(5)))
+
+    def test_every_draw_is_asked_for(self, sampler: Sampler) -> None:
+        """The same draws give the same walk, whatever was sampled between; torch's own generator is left alone."""
+        before, x0 = torch.get_rng_state(), clean()
+        first = walk(sampler, shrunk, x0)
+        walk(sampler, shrunk, -x0, seed=2)
+        for (x, step), (other, again) in zip(first, walk(sampler, shrunk, x0), strict=True):
+            assert torch.equal(x, other) and torch.equal(step.x0, again.x0)
+        assert torch.equal(before, torch.get_rng_state()) and torch.equal(x0, clean())
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_precision_and_shape_are_kept(self, sampler: Sampler, dtype: torch.dtype) -> None:
+        """Whatever the draws come in."""
+        for x, step in walk(sampler, shrunk, clean(dtype)):
+            assert x.shape == step.x0.shape == step.eps.shape == (2, 5, 3, 7)
+            assert x.dtype == step.x0.dtype == step.eps.dtype == dtype
+
+    def test_latents_of_a_batch_do_not_mix(self, sampler: Sampler) -> None:
+        """With the same draws each latent goes its way as if it were alone."""
+        x0 = clean().float()
+        both, alone = ([step.x0 for _, step in _still(sampler, one)] for one in (x0, x0[1:]))
+        for one, other in zip(both, alone, strict=True):
+            torch.testing.assert_close(one[1:], other)
+
+
+def _still(sampler: Sampler, x0: Float[Tensor, "b c h w"]) -> list[tuple[Tensor, Step]]:
+    """A walk whose draws are all ones."""
+    step, x, seen = None, sampler.noise(x0, torch.ones), []
+    for level in sampler.levels:
+        x = x if step is None else sampler.advance(step, level, torch.ones)
+        step = sampler.predict(lambda x, level: level.signal * x, x, level, step)
+        seen.append((x, step))
+    return seen
