@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol, overload, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
-from midms.correspondence import correspondences, enlarge, pixel_flow, telling_points
+from midms.correspondence import Origins, correspondences, enlarge, origins, taken, telling_points
 from midms.domain import Domain
 from midms.matching.mosaic import side_by_side
 from midms.networks.precision import precise
@@ -94,12 +94,14 @@ class Translation:
         warp: the exemplar under the first level's match, decoded.
         confidence: in the last match, at each pixel of the result, in [0, 1].
         flow: (x, y) to add to a pixel of the result to find the pixel of the exemplar that the last match takes.
+        source: from which exemplar the last match takes each pixel of the result, from 0.
         correspondences: (x, y) in the result and (x, y) in the exemplar of the most telling points, in pixels.
         condition: the drawing as it was read, or a picture of the annotation.
         condition_map: what the method was given of it, in [0, 1], at each pixel of the result.
         strokes: the map's strokes, dark on light; None where the condition is an annotation, which `condition` shows.
         exemplar: at the size at which it was matched; several side by side.
         stages: the predicted picture at each level, decoded when it is asked for.
+        frames: sizes of the condition, and of each exemplar, as they were handed in and as they were matched.
         warnings: what a person should know before trusting the result, a line each.
     """
 
@@ -107,13 +109,26 @@ class Translation:
     warp: Image.Image
     confidence: Float[Tensor, "Y X"]
     flow: Float[Tensor, "2 Y X"]
+    source: Int[Tensor, "Y X"]
     correspondences: Float[Tensor, "n 4"]
     condition: Image.Image
     condition_map: Float[Tensor, "k Y X"]
     strokes: Image.Image | None
     exemplar: Image.Image
     stages: Sequence[Image.Image]
+    frames: tuple[Frame, ...]
     warnings: tuple[str, ...] = ()
+
+    def origins(self, points: Int[Tensor, "n 2"] | None = None) -> Origins:
+        """Where points come from, in the pixels of the pictures as they were handed in.
+
+        Args:
+            points: (x, y) of pixels of the result; by default those of `correspondences`.
+        """
+        pairs = self.correspondences
+        if points is not None:
+            pairs = correspondences(points, self.flow, (self.exemplar.height, self.exemplar.width))
+        return origins(pairs, self.source, self.frames[0], self.frames[1:])
 
     def panels(self) -> dict[str, Image.Image]:
         """The pictures of a figure by their titles."""
@@ -201,7 +216,8 @@ def translate(
     last = moments[-1]
     shown = side_by_side([one.crop(picture) for one, picture in zip(frames, pictures, strict=True)], fill=1.0)
     confidence = frame.crop(enlarge(last.trust.weight, frame.canvas))[0, 0].clamp(0, 1).float().cpu()
-    flow = pixel_flow(last.match, frame, frames, last.warp)[0].float().cpu()
+    source, flow = (x[0].cpu() for x in taken(last.match, frame, frames, last.warp))
+    flow = flow.float()
     condition_map = frame.crop(wanted)[0].float().cpu()
     points = telling_points(confidence, condition_map, POINTS)
     return Translation(
@@ -209,12 +225,14 @@ def translate(
         warp=warp,
         confidence=confidence,
         flow=flow,
+        source=source,
         correspondences=correspondences(points, flow, (shown.shape[-2], shown.shape[-1])),
         condition=to_pil(drawing),
         condition_map=condition_map,
         strokes=None if isinstance(run.condition, AnnotationReader) else to_pil(1 - 2 * condition_map[None, :1]),
         exemplar=to_pil(shown),
         stages=stages,
+        frames=(frame, *frames),
         warnings=run.domain.warnings(min(frame.canvas), _middle(moments[0])),
     )
 

@@ -108,6 +108,58 @@ def test_pictures_of_several_exemplars() -> None:
         inner = slice(rows.start + 4, rows.stop - 4)
         torch.testing.assert_close(told.flow[0, inner, :32], one.flow[0, inner, :32] + offset, rtol=0, atol=1e-3)
     assert told.figure().size[0] > alone[0].figure().size[0]
+    assert told.source.tolist() == [[0] * 64] * 32 + [[1] * 64] * 32 and not alone[0].source.any()
+    points = torch.tensor([[10, 10], [30, 20], [20, 40], [12, 55]])
+    found, expected = told.origins(points), [one.origins(points) for one in alone]
+    assert found.source.tolist() == [0, 0, 1, 1]
+    torch.testing.assert_close(found.exemplar[:2], expected[0].exemplar[:2], rtol=0, atol=1e-3)
+    torch.testing.assert_close(found.exemplar[2:], expected[1].exemplar[2:], rtol=0, atol=1e-3)
+
+
+def test_no_pixel_is_taken_from_between_two_exemplars() -> None:
+    run, numbers = build("midm-faces"), torch.Generator().manual_seed(0)
+    exemplars = [torch.rand(3, side, 64, generator=numbers) for side in (64, 96, 64)]
+    regions = [torch.rand(3, 8, 8, generator=numbers).round().repeat_interleave(8, 1).repeat_interleave(8, 2)] * 2
+    told = run.translate(drawing(64, 64), exemplars, regions=[*regions, 1 - regions[0]], seed=0)
+    widths = torch.tensor([frame.picture[1] for frame in told.frames[1:]])
+    start = (widths.cumsum(0) - widths)[told.source]
+    x = torch.arange(told.source.shape[1]) + told.flow[0]
+    assert set(told.source.unique().tolist()) > {2}
+    assert ((x > start - 1) & (x < start + widths[told.source])).all()
+
+
+@pytest.mark.parametrize("own", [(64, 64), (128, 192), (333, 250)])
+def test_origins_are_pixels_of_the_pictures_as_they_came(own: tuple[int, int]) -> None:
+    """Whatever the size at which they were matched: the middle of a pixel is half a pixel from its edge."""
+    sketch, exemplar = drawing(own[1], own[0]), photo(own[0], own[1])
+    told = Shifting().translate(sketch, exemplar, seed=0)
+    (height, width), (tall, wide) = (tuple(reversed(x.size)) for x in (told.image, told.exemplar))
+    points = torch.tensor([[1, 2], [20, 30], [40, 17]])
+    found = told.origins(points)
+    expected = (points + 0.5) * torch.tensor([own[1] / width, own[0] / height]) - 0.5
+    torch.testing.assert_close(found.condition, expected)
+    x, y = points.T
+    there = points + told.flow[:, y, x].T
+    inside = there.clamp(min=0).minimum(torch.tensor([wide - 1.0, tall - 1.0]))
+    expected = (inside + 0.5) * torch.tensor([own[0] / wide, own[1] / tall]) - 0.5
+    torch.testing.assert_close(found.exemplar, expected, rtol=1e-4, atol=1e-3)
+    assert len(told.origins().source) == len(told.correspondences) > 0
+    torch.testing.assert_close(told.origins().condition, told.origins(told.correspondences[:, :2].long()).condition)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("given", [("a.png", "b.png"), (Path("a.png"), photo(64, 64)), (np.zeros((64, 64, 3)), None)])
+def test_pictures_of_people_are_for_translate(given: tuple[object, object]) -> None:
+    with pytest.raises(
+        ValueError, match=r"^condition is a \w+, expected a tensor \[b, 2, height, width\]; .*translate"
+    ):
+        Run()(*given)  # type: ignore[arg-type]
+    condition, exemplar = pictures()
+    for one, which in (("b.png", "exemplar"), ([exemplar, "b.png"], r"exemplar\[1\]"), (photo(64, 64), "exemplar")):
+        with pytest.raises(ValueError, match=rf"^{which} is a \w+, expected a tensor"):
+            Run()(condition, one)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^regions\[0\] is a str"):
+        Run()(condition, exemplar, regions=["b.png"])  # type: ignore[list-item]
 
 
 def test_what_is_wrong_with_several_is_said() -> None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from midms.conditions.sketch import Sketch
-from midms.correspondence import correspondences, pixel_flow, telling_points
+from midms.correspondence import correspondences, taken, telling_points
 from midms.diffusion.samplers.ddim import DDIM
 from midms.loop import MatchingInterleavedDiffusion, Policy
 from midms.pictures import PictureError, read
@@ -258,7 +258,7 @@ def test_flow_between_grids_of_any_size(grid: tuple[int, int], other: tuple[int,
     """A match that scales one grid onto another; the middle of a cell is half a pixel off the middle of its pixels."""
     shape, exemplar_shape = (grid[0] * 4, grid[1] * 4), (other[0] * 6, other[1] * 6)
     frames = Frame(shape, shape), Frame(exemplar_shape, exemplar_shape)
-    flow = pixel_flow(Shifted(grid, other, 0), frames[0], frames[1:], torch.zeros(()))
+    _, flow = taken(Shifted(grid, other, 0), frames[0], frames[1:], torch.zeros(()))
     centres = torch.arange(grid[1]) * 4 + 1.5
     expected = torch.linspace(2.5, other[1] * 6 - 3.5, grid[1]) - centres
     middle = (flow[0, 0, 0, 1::4] + flow[0, 0, 0, 2::4]) / 2

@@ -45,7 +45,7 @@ def exemplars(
     if not pictures or len(maps) != len(pictures):
         raise ValueError(f"exemplar_condition has {len(maps)} maps, expected one for each of {len(pictures)} exemplars")
     for i, (picture, drawn) in enumerate(zip(pictures, maps, strict=True)):
-        which = "" if isinstance(exemplar, Tensor) else f"[{i}]"
+        which = f"[{i}]" if isinstance(exemplar, list | tuple) else ""
         check(f"exemplar{which}", picture, 3, stride, condition)
         if drawn is not None:
             check(f"exemplar_condition{which}", drawn, channels, stride, condition)
@@ -71,7 +71,7 @@ def exemplars(
 
 
 def _list(one_or_more: OneOrMore) -> list[Any]:
-    return [one_or_more] if isinstance(one_or_more, Tensor) else list(one_or_more)
+    return list(one_or_more) if isinstance(one_or_more, list | tuple) else [one_or_more]
 
 
 def check(name: str, value: Tensor, channels: int, stride: int, like: Tensor) -> None:
@@ -87,6 +87,11 @@ def check(name: str, value: Tensor, channels: int, stride: int, like: Tensor) ->
     Raises:
         ValueError: it cannot.
     """
+    if not isinstance(value, Tensor):
+        raise ValueError(
+            f"{name} is a {type(value).__name__}, expected a tensor [b, {channels}, height, width]; "
+            "for paths, PIL pictures and arrays there is run.translate(condition, exemplar)"
+        )
     if value.ndim != 4 or value.shape[1] != channels or not value.is_floating_point():
         raise ValueError(
             f"{name} is {value.dtype} {tuple(value.shape)}, expected floats [b, {channels}, height, width]"

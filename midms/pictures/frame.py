@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -18,10 +18,18 @@ class Frame:
     Attributes:
         picture: what a person handed in.
         canvas: what is computed; the same, unless the picture is not of the shape that the weights know.
+        own: the picture's own, before it was brought to `picture`; by default the same.
     """
 
     picture: tuple[int, int]
     canvas: tuple[int, int]
+    own: tuple[int, int] | None = field(default=None, compare=False)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """How many of the picture's own pixels one pixel is wide and high."""
+        height, width = self.own or self.picture
+        return width / self.picture[1], height / self.picture[0]
 
     @property
     def corner(self) -> tuple[int, int]:
@@ -57,7 +65,7 @@ def framed(shape: tuple[int, int], size: int, multiple: int, square: bool) -> Fr
     """
     native = native_size(shape, size, multiple)
     if not square or native[0] == native[1]:
-        return Frame(native, native)
+        return Frame(native, native, shape)
     side, _ = native_size((1, 1), size, multiple)
     height, width = (max(1, round(length * side / max(shape))) for length in shape)
-    return Frame((height, width), (side, side))
+    return Frame((height, width), (side, side), shape)
