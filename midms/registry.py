@@ -254,10 +254,9 @@ def unknown(kind: str, name: str, known: Iterable[str], listing: str = "") -> st
         listing: what shows them, where they are too many to name them all.
     """
     names = list(known)
-    if listing:
-        return f"no {kind} is called {name!r}. {nearest(name, names, 0.0)} {listing} shows all {len(names)}."
-    hint = nearest(name, names)
-    return f"no {kind} is called {name!r}.{hint and ' ' + hint} Known: {', '.join(names)}."
+    hint = nearest(name, names, 0.0 if listing else 0.6)
+    others = f"{listing} shows all {len(names)}" if listing else f"Known: {', '.join(names)}"
+    return f"no {kind} is called {name!r}.{hint and ' ' + hint} {others}."
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str:

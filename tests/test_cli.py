@@ -253,6 +253,20 @@ def test_list_names_every_part_and_preset(capsys: pytest.CaptureFixture[str]) ->
     assert complaints(capsys)[0].startswith("midms: no kind of part is called 'macher'. Did you mean 'matcher'?")
 
 
+def test_presets_say_what_they_are_for_their_size_and_whether_weights_come(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "preset"]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert set(rows) == set(PRESETS)
+    for name, preset in PRESETS.items():
+        come = "weights come with it" if preset.shipped else "weights do not come with it"
+        assert rows[name] == f"{preset.loop['size']} pixels, {come}; {preset.purpose}"
+        assert cli.main(["show", name]) == 0
+        told = capsys.readouterr().out
+        assert preset.purpose in told and f"trained on  {preset.domain.trained_on}" in told
+        assert ("weights     come with it" in told) == preset.shipped == ("midms convert" not in told)
+        assert f"size        {preset.loop['size']} pixels" in told
+
+
 def test_show_gives_signature_and_docstring(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["show", "correlation"]) == 0
     told = capsys.readouterr().out

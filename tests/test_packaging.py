@@ -8,19 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-import warnings
 import zipfile
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from PIL import Image
 
 import midms
-from midms import build
-from midms.demo import demo
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "midms").rglob("*.py"))
@@ -87,9 +81,10 @@ def test_no_file_is_long() -> None:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the package is built from, for building leaves traces."""
     copy = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, copy)
-    shutil.copytree(ROOT / "midms", copy / "midms", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("midms", "tests"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
 
@@ -107,6 +102,23 @@ def test_a_wheel_holds_every_module_and_the_weights(source: Path, tmp_path: Path
     assert not any(name.startswith(("tests", "benchmarks")) for name in held)
 
 
+def test_an_sdist_is_all_that_a_wheel_needs_and_no_more(source: Path, tmp_path: Path) -> None:
+    """Tests are for a checkout: they need benchmarks, examples and documents beside them."""
+    build = "from setuptools.build_meta import build_sdist; import sys; build_sdist(sys.argv[1])"
+    run("-c", build, tmp_path, cwd=source)
+    (archive,) = tmp_path.glob("midms-*.tar.gz")
+    shutil.unpack_archive(archive, tmp_path)
+    unpacked = tmp_path / archive.name.removesuffix(".tar.gz")
+    wanted = {path.relative_to(source) for path in (source / "midms").rglob("*") if path.is_file()}
+    held = {path.relative_to(unpacked) for path in unpacked.rglob("*") if path.is_file()}
+    assert wanted <= held and {path.parts[0] for path in held - wanted} == {
+        *("LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "midms.egg-info", "pyproject.toml", "setup.cfg")
+    }
+    run(*PIP, "wheel", *OFFLINE, "--wheel-dir", tmp_path, unpacked)
+    (wheel,) = tmp_path.glob("midms-*.whl")
+    assert {path.as_posix() for path in wanted} <= set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_a_package_of_somebody_else_adds_a_matcher(tmp_path: Path) -> None:
     """The template is installed, listed, built, ablated, and held to our laws."""
     shutil.copytree(ROOT / "examples" / "plugin", tmp_path / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
@@ -120,20 +132,3 @@ def test_a_package_of_somebody_else_adds_a_matcher(tmp_path: Path) -> None:
     (tmp_path / "plugin" / "pyproject.toml").unlink()
     told = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "plugin", **there)
     assert re.search(r"^\d\d passed", told.stdout, re.MULTILINE)
-
-
-@pytest.mark.usefixtures("registries")
-def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    demo(build("midm-faces"), Path("out/demo"), faces=1, seed=0)
-    names: dict[str, Any] = {}
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 2
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # notes on weights
-        for block in blocks:
-            exec(compile(block, "README.md", "exec"), names)
-    assert isinstance(names["image"], torch.Tensor) and names["image"].shape == (4, 3, 64, 64)
-    with Image.open("out.png") as image:
-        assert image.size == (64, 64)
-    assert Path("how.png").exists()

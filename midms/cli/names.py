@@ -47,10 +47,17 @@ def _list(args: argparse.Namespace) -> int:
 
 def _summaries(kind: str) -> dict[str, str]:
     if kind == "preset":
-        return {name: preset.source for name, preset in PRESETS.items()}
+        return {name: f"{_frame(preset)}; {preset.purpose}" for name, preset in PRESETS.items()}
     if kind not in KINDS:
         raise UnknownName(unknown("kind of part", kind, ["preset", *KINDS]))
     return {name: registry(kind).summary(name) for name in available(kind)} | registry(kind).families()
+
+
+def _frame(preset: Preset) -> str:
+    """The pictures' size, and whether weights come with the preset."""
+    return (
+        f"{preset.loop['size']} pixels, {'weights come with it' if preset.shipped else 'weights do not come with it'}"
+    )
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -64,10 +71,15 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _preset(name: str, preset: Preset) -> str:
-    lines = [f"{name}: preset", preset.source, ""]
+    lines = [f"{name}: preset", preset.purpose, preset.source, ""]
+    lines.append(f"  {'trained on':<12}{preset.domain.trained_on}")
+    lines.append(f"  {'weights':<12}{'come with it' if preset.shipped else f'do not come with it: {preset.obtain}'}")
     for slot, spec in preset.slots.items():
         lines.append(f"  {slot:<12}{spec.name}({', '.join(f'{k}={v!r}' for k, v in spec.arguments.items())})")
-    lines += [f"  {key:<12}{value}" for key, value in preset.loop.items()]
+    lines += [
+        f"  {key:<12}{f'{value} pixels of the shorter side' if key == 'size' else value}"
+        for key, value in preset.loop.items()
+    ]
     return "\n".join(lines)
 
 
