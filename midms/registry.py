@@ -16,6 +16,7 @@ from typing import Any
 from midms.defaults import defaults
 from midms.mistakes import Mistake
 from midms.plugins import installed
+from midms.signatures import mistyped, parameters, signature
 
 NAME = re.compile(r"\w[\w.+-]*")
 """What a part can be called: where names are written, other characters mean something, as in `cycle(radius=0.1)`."""
@@ -175,9 +176,9 @@ class Registry:
         return self.create(part.name, **part.arguments) if hasattr(part, "arguments") else part
 
     def check(self, name: str, /, **arguments: Any) -> None:
-        """Raise as `create` would for the arguments' names, constructing nothing."""
+        """Raise as `create` would for the arguments' names and types, constructing nothing."""
         factory = self[name]
-        expected = _signature(factory)
+        expected = parameters(factory)
         try:
             expected.bind(**arguments)
         except TypeError as error:
@@ -186,6 +187,8 @@ class Registry:
             raise BadArguments(
                 f"{self.kind} {name!r}: {error}.{''.join(hints)} Signature: {name}{signature(factory)}"
             ) from None
+        if wrong := mistyped(expected, arguments):
+            raise BadArguments(f"{self.kind} {name!r}: {'; '.join(wrong)}. Signature: {name}{signature(factory)}")
 
     def summary(self, name: str) -> str:
         """The line that says what it is.
@@ -263,29 +266,6 @@ def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """A question after the three names that are nearest to this one, of those that are like it at all, or nothing."""
     *first, last = [*map(repr, difflib.get_close_matches(str(name), list(known), 3, likeness))] or [""]
     return f"Did you mean {', '.join(first)}{' or ' if first else ''}{last}?" if last else ""
-
-
-def signature(factory: Callable[..., Any]) -> str:
-    """What it takes, as one would write it: annotations without quotes."""
-    parameters = _signature(factory).parameters.values()
-    bare = [
-        p.replace(annotation=_Bare(p.annotation) if isinstance(p.annotation, str) else p.annotation) for p in parameters
-    ]
-    return str(inspect.Signature(bare))
-
-
-def _signature(factory: Callable[..., Any]) -> inspect.Signature:
-    """What it takes; anything by name, if it does not tell."""
-    try:
-        return inspect.signature(factory)
-    except (ValueError, TypeError):
-        return inspect.signature(lambda **arguments: None)
-
-
-class _Bare(str):
-    """A string that is shown without quotes."""
-
-    __repr__ = str.__str__
 
 
 def first_line(part: Any) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import midms
-from midms import available, create, register
+from midms import Spec, available, build, create, register
 from midms.catalog import KINDS, registry
 from midms.matching.correlation import Correlation
+from midms.mistakes import Mistake
 from midms.protocols import ConfidenceEstimator, Matcher
 from midms.registry import BadArguments, BrokenPart, Registry, UnknownName
 
@@ -105,6 +108,64 @@ def test_wrong_arguments_get_the_signature() -> None:
     assert "Signature: correlation(temperature: float = 0.005, floor: float | None = None" in message
     with pytest.raises(BadArguments, match="missing a required argument: 'timesteps'"):
         create("sampler", "ddim", eta=1.0)
+
+
+WRONG: dict[object, tuple[object, ...]] = {
+    int: (1.5, "1", True, [1], {}, 1j),
+    float: ("x", True, (0.1,), {"a": 1}, 1j, b"1"),
+    str: (3, b"auto", ["auto"], ("auto",)),
+    bool: (1, "yes", [True], 0.0),
+    tuple[int, ...]: (3, "ab", ("a",), (1, None), [1.5], {1: 2}, ((1,),)),
+    tuple[int, int]: ((1,), (1, 2, 3), ("a", "b"), 4, "ab"),
+    tuple[int, int, int]: ((1, 2), 3, "abc", (1, 2, None)),
+    tuple[bool, ...]: ((1, 0), True, "tf"),
+    tuple[str, ...]: ("relu", (1,), 3),
+    float | None: ("x", True, (0.1,)),
+    int | None: (1.5, "1", True),
+}
+"""Values that are none of a type: of one that accepts None as well, of a tuple of the wrong length."""
+
+
+NEEDED: dict[str, dict[str, object]] = {"sampler": {"timesteps": (500,)}, "network": {"network": abs}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_arguments_of_other_types_are_refused_by_name(kind: str) -> None:
+    tried = 0
+    for name in [*KINDS[kind], *(["diffusers:DDIMScheduler"] if kind == "sampler" else [])]:
+        for key, parameter in inspect.signature(KINDS[kind][name], eval_str=True).parameters.items():
+            for value in WRONG.get(parameter.annotation, ()):
+                with pytest.raises(BadArguments) as caught:
+                    KINDS[kind].check(name, **NEEDED.get(kind, {}) | NEEDED.get(name, {}) | {key: value})
+                message = str(caught.value)
+                assert message.startswith(f"{kind} {name!r}: {key}: expected "), message
+                assert f"got {value!r}" in message and "\n" not in message
+                tried += 1
+    assert tried > 3
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_numbers_and_sequences_of_any_kind_are_taken() -> None:
+    assert create("confidence", "cycle", radius=1).radius == 1
+    assert create("confidence", "cycle", radius=np.float32(0.5)).radius == 0.5
+    assert create("sampler", "ddim", timesteps=[500, np.int64(3)]).levels[1].timestep == 3
+    assert create("sampler", "ddim", timesteps=range(900, 0, -300)).levels[0].timestep == 900
+    assert create("matcher", "correlation", floor=None, temperature=np.array(0.5)).temperature == 0.5
+
+
+def test_types_that_cannot_be_known_are_the_parts_own_business() -> None:
+    def made(size: Nowhere = 1, colour="red", *, weights: dict[str, int] | None = None) -> tuple:  # type: ignore
+        return size, colour, weights
+
+    rows = Registry("colour", "tests.no-such-group")
+    rows.register("mine")(made)
+    assert rows.create("mine", size="x", colour=3, weights=[]) == ("x", 3, [])
+
+
+@pytest.mark.parametrize("radius", ["x", None, [0.1]])
+def test_a_composition_names_the_argument(radius: object) -> None:
+    with pytest.raises(Mistake, match="confidence 'cycle': radius: expected float, got"):
+        build("midm-faces", confidence=Spec("cycle", radius=radius))
 
 
 @pytest.mark.usefixtures("registries")

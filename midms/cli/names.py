@@ -8,7 +8,8 @@ import inspect
 from midms.catalog import KINDS, available, registry
 from midms.cli.options import Commands, command, plugins
 from midms.presets import PRESETS, Preset
-from midms.registry import UnknownName, signature, unknown
+from midms.registry import UnknownName, unknown
+from midms.signatures import signature
 
 
 def add(commands: Commands) -> None:

@@ -1,0 +1,85 @@
+"""What a class or function takes, and whether it is given that. Standard library only."""
+
+from __future__ import annotations
+
+import inspect
+import reprlib
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, Literal, Union, get_args, get_origin
+
+
+def parameters(factory: Callable[..., Any]) -> inspect.Signature:
+    """What it takes, with types where they can be had; anything by name, if it does not tell."""
+    for evaluated in (True, False):
+        try:
+            return inspect.signature(factory, eval_str=evaluated)
+        except Exception:  # a name in an annotation may mean anything, or nothing
+            continue
+    return inspect.signature(lambda **arguments: None)
+
+
+def signature(factory: Callable[..., Any]) -> str:
+    """What it takes, as one would write it: annotations without quotes."""
+    try:
+        found = inspect.signature(factory)
+    except (ValueError, TypeError):
+        found = parameters(factory)
+    bare = [
+        p.replace(annotation=_Bare(p.annotation) if isinstance(p.annotation, str) else p.annotation)
+        for p in found.parameters.values()
+    ]
+    return str(inspect.Signature(bare))
+
+
+def mistyped(expected: inspect.Signature, arguments: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the types of arguments, a line each: of numbers, texts, Booleans, None and tuples of them.
+
+    Of any other type it is the part's own business what it takes.
+    """
+    return [*_mistyped(expected, arguments)]
+
+
+def _mistyped(expected: inspect.Signature, arguments: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in arguments.items():
+        hint = expected.parameters[name].annotation if name in expected.parameters else Any
+        if not _fits(value, hint):
+            yield f"{name}: expected {_shown(hint)}, got {reprlib.repr(value)}"
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, one) for one in inside)
+    if origin is Literal:
+        return value in inside
+    if hint in (int, float):
+        if isinstance(value, bool):
+            return False
+        return isinstance(value, Integral if hint is int else Real) or getattr(value, "ndim", None) == 0
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    if hint in (None, types.NoneType):
+        return value is None
+    if origin is tuple:
+        return not isinstance(value, str | bytes | Mapping | Real | None) and _all_fit(value, inside)
+    return True
+
+
+def _all_fit(values: Any, inside: tuple[Any, ...]) -> bool:
+    if not isinstance(values, Sequence):
+        return hasattr(values, "__iter__")
+    if inside[-1] is Ellipsis:
+        return all(_fits(value, inside[0]) for value in values)
+    return len(values) == len(inside) and all(map(_fits, values, inside))
+
+
+def _shown(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
+
+
+class _Bare(str):
+    """A string that is shown without quotes."""
+
+    __repr__ = str.__str__
