@@ -185,3 +185,11 @@ class AnnotationReader(Protocol):
 
     def picture(self, condition: Float[Tensor, "b k Y X"]) -> Float[Tensor, "b 3 Y X"]:
         """A map as a picture in [-1, 1], to look at."""
+
+
+@runtime_checkable
+class SheetReader(Protocol):
+    """A condition extractor for drawings that may be photographed: on a desk, at an angle, on ruled paper."""
+
+    def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"]:
+        """The drawing alone, in its own proportions; `drawing` reads it after that."""

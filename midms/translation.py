@@ -96,7 +96,7 @@ class Translation:
         flow: (x, y) to add to a pixel of the result to find the pixel of the exemplar that the last match takes.
         source: from which exemplar the last match takes each pixel of the result, from 0.
         correspondences: (x, y) in the result and (x, y) in the exemplar of the most telling points, in pixels.
-        condition: the drawing as it was read, or a picture of the annotation.
+        condition: the drawing as it was read, of a photo the sheet alone; or a picture of the annotation.
         condition_map: what the method was given of it, in [0, 1], at each pixel of the result.
         strokes: the map's strokes, dark on light; None where the condition is an annotation, which `condition` shows.
         exemplar: at the size at which it was matched; several side by side.
@@ -167,7 +167,7 @@ def translate(
 ) -> Translation:
     """Give the exemplar the geometry of the condition.
 
-    The result has the condition's aspect ratio; the exemplar keeps its own.
+    The result has the condition's aspect ratio, of a photo of a drawing the sheet's; the exemplar keeps its own.
 
     Args:
         run: a composed method, as `build` gives it.

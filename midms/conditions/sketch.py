@@ -10,19 +10,15 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.conditions.paper import contrast_with_paper
+from midms.conditions.ruled import without_ruling
+from midms.conditions.sheet import straightened
 from midms.conditions.strokes import distance_transform, edges, line_map, max_filter, resize_area
-from midms.networks.precision import exact
 
-COARSE = 48
-"""Cells a side on which the paper is fitted."""
-ROUNDS = 8
-"""Reweightings of the paper fit."""
 BOOST = 1.6
 """Makes up for what averaging takes from a stroke narrower than a cell."""
 FILL = 6
 """Half the width, in 128ths of the picture, from which a stroke is a filled area."""
-STRIP = 64
-"""Rows of a picture that are compared with the paper at once, to stay within the processor's cache."""
 FAINT = 0.12
 """Least contrast, of a range of 2, that counts as a stroke."""
 
@@ -34,15 +30,24 @@ class Sketch:
     Attributes:
         threshold: ink from which a drawing's distance is measured.
         photo_threshold: strength of a photo's edge from which distance is measured.
+        paper: whether, of a photo of a drawing, the sheet is cut out and its ruled lines are taken away.
     """
 
     threshold: float = 0.2
     photo_threshold: float = 0.35
+    paper: bool = True
 
     @property
     def channels(self) -> int:
         """Strokes and distance."""
         return 2
+
+    def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"]:
+        """The sheet of paper in a photo of a drawing, as seen from above, without its ruled lines.
+
+        A drawing without a desk around it and without ruled lines is given back as it is.
+        """
+        return without_ruling(straightened(picture)) if self.paper else picture
 
     def drawing(self, picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tensor, "b 2 y x"]:
         """The map of a drawing in any colours, light on dark or dark on light, pen or brush, on uneven paper.
@@ -113,54 +118,6 @@ def thin(ink: Float[Tensor, "b 1 Y X"]) -> Float[Tensor, "b 1 Y X"]:
     middle = depth >= max_filter(depth, 2 * unit).sub_(unit)
     filled = distance_transform(depth >= deep, deep + unit) < 1
     return torch.where(torch.where(filled, depth <= 2 * unit, middle), ink, 0)
-
-
-@exact
-def contrast_with_paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 1 Y X"]:
-    """How much each pixel differs from the paper, in the colour that differs most."""
-    surface = paper(picture)
-    y, x = (_steps(side, picture) for side in picture.shape[-2:])
-    strips = []
-    for strip, at in zip(picture.split(STRIP, -2), y.split(STRIP), strict=True):
-        fitted = (surface @ _quadratic(at, x)).view(strip.shape).clamp_(-1, 1)
-        strips.append((strip - fitted).abs_().amax(1, keepdim=True))
-    return torch.cat(strips, -2)
-
-
-@exact
-def paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 3 1 6"]:
-    """The picture's paper without its strokes: a quadratic surface for each colour, fitted to the least absolute error.
-
-    Iteratively reweighted least squares on a coarse copy; the border counts as much as the rest, for strokes seldom
-    reach it.
-    """
-    height, width = picture.shape[-2:]
-    coarse = resize_area(picture, (min(COARSE, height), min(COARSE, width)))
-    h, w = coarse.shape[-2:]
-    basis = _quadratic(_steps(h, coarse), _steps(w, coarse))
-    border = torch.zeros_like(coarse[:1, :1])
-    band_y, band_x = max(1, h // 12), max(1, w // 12)
-    border[..., :band_y, :] = border[..., -band_y:, :] = border[..., :band_x] = border[..., -band_x:] = 1
-    prior = (border / border.mean() + 1).flatten(2)
-    values = coarse.flatten(2)
-    weight = prior.expand_as(values)
-    for _ in range(ROUNDS):
-        weighted = weight[:, :, None] * basis
-        normal = weighted @ basis.T + 1e-6 * torch.eye(len(basis), device=basis.device, dtype=basis.dtype)
-        solution = torch.linalg.solve(normal, weighted @ values[..., None])
-        fitted = (solution.mT @ basis)[:, :, 0]
-        weight = prior / (values - fitted).abs().clamp(min=0.02)
-    return solution.mT
-
-
-def _steps(count: int, like: Tensor) -> Float[Tensor, "n"]:
-    return torch.linspace(-1, 1, count, device=like.device, dtype=like.dtype)
-
-
-def _quadratic(y: Float[Tensor, "h"], x: Float[Tensor, "w"]) -> Float[Tensor, "6 cells"]:
-    """1, x, y, x^2, xy and y^2 at each cell."""
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    return torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y]).flatten(1)
 
 
 def _shrink(planes: Float[Tensor, "b 1 Y X"], size: tuple[int, int]) -> Float[Tensor, "b 1 y x"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from midms.pictures import PictureError, blaming, called, read, resize
 from midms.pictures.frame import Frame
-from midms.protocols import AnnotationReader, ConditionExtractor
+from midms.protocols import AnnotationReader, ConditionExtractor, SheetReader
 
 Framing = Callable[[tuple[int, int]], Frame]
 """From a picture's height and width to the frame it is computed in."""
@@ -19,7 +19,7 @@ Framing = Callable[[tuple[int, int]], Frame]
 def mapped(
     extractor: ConditionExtractor, source: object, name: str, framing: Framing
 ) -> tuple[Float[Tensor, "1 k y x"], Float[Tensor, "1 3 Y X"], Frame]:
-    """The map of a condition of any kind on its canvas, a picture of the condition, and the frame."""
+    """The map of a condition of any kind on its canvas, a picture of what was read, and the frame."""
     if isinstance(extractor, AnnotationReader):
         frames: list[Frame] = []
 
@@ -30,6 +30,8 @@ def mapped(
         found = extractor.read(source, name, fit)
         return frames[-1].pad(found), extractor.picture(found), frames[-1]
     drawing = read(source, name)
+    if isinstance(extractor, SheetReader):
+        drawing = extractor.sheet(drawing)
     frame = framing(_shape(drawing))
     with blaming(called(source, name)):
         return extractor.drawing(frame.pad(drawing), frame.canvas), drawing, frame

@@ -1,0 +1,237 @@
+"""Ruled and squared paper: its lines are told by their even spacing, and taken out from between the strokes."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from midms.conditions.paper import contrast_with_paper
+from midms.conditions.strokes import resize_area
+
+Line = tuple[float, float]
+"""rho and theta: x cos(theta) + y sin(theta) = rho, in pixels."""
+Track = Float[np.ndarray, "n 2"]
+"""Points (x, y) along a line as it was drawn."""
+
+WORK = 1024
+"""Pixels of the longer side at which lines are looked for."""
+AROUND = 41
+"""Pixels a side from which the colour of the paper below a line is taken."""
+WIDEST = 7
+"""Pixels across the widest ruled line."""
+FAINTEST = 0.03
+"""Contrast, of a range of 2, of the faintest line with what lies beside it."""
+TURN = math.radians(0.5)
+"""Step between the directions that are tried."""
+ALIKE = math.radians(6)
+"""Greatest turn between lines of one ruling, which perspective spreads."""
+COVERED, WHOLE = 0.6, 0.9
+"""Share of its length on which a line of a ruling, and a margin, is seen."""
+FEWEST = 6
+"""Lines of a ruling, at least."""
+UNEVEN = 0.15
+"""Greatest departure from even spacing, in units of it."""
+DARKER = 1.5
+"""How much more contrast than a ruled line a stroke across it has, at which it is told by that alone."""
+MOST = 400
+"""Lines that are looked at, those with most pixels first."""
+TRACE = 0.1
+"""Share of a ruled line's contrast that is taken for it."""
+PIECE = 32
+"""Pixels of a line over which its course is followed."""
+
+
+def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"]:
+    """A drawing without the lines from edge to edge that are evenly spaced; itself, if it has none.
+
+    Strokes across them stay, as do single lines and whatever ends within the picture. A margin goes with its ruling.
+
+    Args:
+        drawing: in [-1, 1]; where it has such lines, it is brought to `WORK` pixels.
+    """
+    import cv2
+
+    share = min(1.0, WORK / max(drawing.shape[-2:]))
+    small = (
+        drawing
+        if share == 1
+        else resize_area(drawing, (round(share * drawing.shape[-2]), round(share * drawing.shape[-1])))
+    )
+    contrast = contrast_with_paper(small)[0, 0].cpu().numpy()
+    rulings = ruled(contrast)
+    if not rulings:
+        return drawing
+    bands = [_band(contrast, lines) for lines in rulings]
+    covered = np.any([band.weak & ~band.crossed for band in bands], 0) | (np.sum([band.weak for band in bands], 0) > 1)
+    strokes = np.any([band.strong for band in bands], 0)
+    pixels = small[0].permute(1, 2, 0).cpu().contiguous().numpy()
+    bare = (~covered & ~strokes).astype(np.float32)
+    window = (AROUND, AROUND)
+    weight = cv2.blur(bare, window)[..., None]
+    paper = cv2.blur(pixels * bare[..., None], window) / np.maximum(weight, 1e-6)
+    filled = np.where(covered[..., None] & (weight > 1e-3), paper, pixels)
+    return torch.from_numpy(filled).permute(2, 0, 1)[None].contiguous().to(drawing)
+
+
+def ruled(plane: Float[np.ndarray, "Y X"]) -> list[list[Line]]:
+    """The lines of a ruling, of a second one across it, and of a margin, as far as there are any."""
+    import cv2
+
+    if min(plane.shape) < 2 * FEWEST * WIDEST:
+        return []
+    window = np.ones((WIDEST + 2, WIDEST + 2), np.uint8)
+    ridge = cv2.morphologyEx(plane, cv2.MORPH_TOPHAT, window)
+    mask = ridge > max(FAINTEST, 3 * float(np.median(ridge)))
+    least = int(COVERED / 2 * min(plane.shape))
+    voted = cv2.HoughLinesWithAccumulator(mask.astype(np.uint8), 1, TURN, least)
+    if voted is None or len(voted) < FEWEST:
+        return []
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    lines = [(float(rho), float(theta)) for rho, theta, _ in voted.reshape(-1, 3)[:MOST]]
+    seen = [(line, share) for line in lines if (share := _seen(line, near)) >= COVERED]
+    found: list[list[Line]] = []
+    while len(found) < 2:
+        family = _family(seen, plane.shape)
+        even = _even(family, plane.shape)
+        if len(even) < FEWEST:
+            break
+        found.append(even)
+        seen = [(line, share) for line, share in seen if _turn(line, even[0]) > 3 * ALIKE]
+    if len(found) == 1:
+        margin = _family([one for one in seen if one[1] >= WHOLE], plane.shape)
+        found += [margin] if 0 < len(margin) < 3 else []
+    return found
+
+
+def _turn(one: Line, other: Line) -> float:
+    """The angle between two lines."""
+    turn = abs(one[1] - other[1]) % math.pi
+    return min(turn, math.pi - turn)
+
+
+def _points(line: Line, shape: tuple[int, ...]) -> Track:
+    """(x, y) on a line, a pixel apart, within the picture."""
+    (rho, theta), (height, width) = line, shape
+    along = np.arange(-math.hypot(height, width), math.hypot(height, width))
+    x, y = rho * math.cos(theta) - along * math.sin(theta), rho * math.sin(theta) + along * math.cos(theta)
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return np.stack([x, y], 1)[inside].astype(np.float32)
+
+
+def _seen(line: Line, mask: Bool[np.ndarray, "Y X"]) -> float:
+    """Share of a line's length that is drawn, of the whole or of the parts near its ends, whichever is less."""
+    points = _points(line, mask.shape)
+    if len(points) < min(mask.shape) / 2:
+        return 0.0
+    x, y = points.round().astype(int).T
+    drawn = mask[y, x]
+    skip, end = len(drawn) // 50, len(drawn) // 8
+    return float(min(drawn.mean(), drawn[skip:end].mean(), drawn[-end:-skip].mean()))
+
+
+def _family(seen: list[tuple[Line, float]], shape: tuple[int, ...]) -> list[Line]:
+    """The lines of the direction that most have, the best seen of each place, in order."""
+    if not seen:
+        return []
+    first = max((line for line, _ in seen), key=lambda line: sum(_turn(line, other) < ALIKE for other, _ in seen))
+    alike = sorted(((line, share) for line, share in seen if _turn(line, first) < ALIKE), key=lambda one: -one[1])
+    kept: dict[float, Line] = {}
+    for line, _ in alike:
+        place = _place(line, first, shape)
+        if all(abs(place - other) >= WIDEST for other in kept):
+            kept[place] = line
+    return [kept[place] for place in sorted(kept)]
+
+
+def _place(line: Line, first: Line, shape: tuple[int, ...]) -> float:
+    """How far from the middle of the picture a line passes, across the first one's direction."""
+    middle, across = (shape[1] / 2, shape[0] / 2), (math.cos(first[1]), math.sin(first[1]))
+    normal = math.cos(line[1]), math.sin(line[1])
+    return (line[0] - np.dot(middle, normal)) / np.dot(across, normal)
+
+
+def _even(lines: list[Line], shape: tuple[int, ...]) -> list[Line]:
+    """Those whose distance from a neighbour is that of the lines around, or twice or three times it."""
+    if len(lines) < FEWEST:
+        return []
+    places = np.array([_place(line, lines[0], shape) for line in lines])
+    gaps = np.diff(places)
+    around = [np.median(gaps[max(0, i - 4) : i + 5]) for i in range(len(gaps))]
+    times = (gaps / around).round()
+    even = (np.abs(gaps / around - times) < UNEVEN) & (times >= 1) & (times <= 3)
+    if even.mean() < COVERED or places[-1] - places[0] < min(shape) / 2:
+        return []
+    kept = [i for i in range(len(lines)) if even[max(0, i - 1) : i + 1].any()]
+    steps = np.array([times[a:b].sum() for a, b in pairwise([0, *kept])]).cumsum()
+    return _between([lines[i] for i in kept], steps)
+
+
+def _between(lines: list[Line], steps: Float[np.ndarray, "n"]) -> list[Line]:
+    """The lines of a ruling and those that are missing between and beyond them.
+
+    Args:
+        lines: in order.
+        steps: how many spacings each is from the first.
+    """
+    rho, theta = np.array(lines).T
+    turned = np.round((theta - theta[0]) / math.pi)
+    rho, theta = np.where(turned, -rho, rho), theta - turned * math.pi
+    beyond = len(lines) // 3
+    missing = np.setdiff1d(np.arange(steps[0] - beyond, steps[-1] + beyond + 1), steps)
+    more = (np.polyval(np.polyfit(steps, values, 2), missing).tolist() for values in (rho, theta))
+    return lines + list(zip(*more, strict=True))
+
+
+class _Band(NamedTuple):
+    """What lies along the lines of a ruling.
+
+    Attributes:
+        weak: on a line, with no more contrast than that.
+        crossed: what is longer across the lines than they are wide.
+        strong: anywhere, with more contrast than a line.
+    """
+
+    weak: Bool[np.ndarray, "Y X"]
+    crossed: Bool[np.ndarray, "Y X"]
+    strong: Bool[np.ndarray, "Y X"]
+
+
+def _band(plane: Float[np.ndarray, "Y X"], lines: list[Line]) -> _Band:
+    import cv2
+
+    broad = cv2.morphologyEx(plane, cv2.MORPH_OPEN, np.ones((4 * WIDEST + 1, 4 * WIDEST + 1), np.uint8))
+    narrow = plane - broad
+    tracks = [_followed(line, narrow) for line in lines if len(_points(line, plane.shape)) > 1]
+    usual = float(np.median([level for _, level in tracks]))
+    limit = np.zeros(plane.shape, np.float32)
+    for track, level in tracks:
+        cv2.polylines(limit, [track.round().astype(np.int32)], False, DARKER * min(level, DARKER * usual), WIDEST)
+    reach = WIDEST + 1
+    across = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
+    dx, dy = round(reach * math.cos(lines[0][1])), round(reach * math.sin(lines[0][1]))
+    cv2.line(across, (reach - dx, reach - dy), (reach + dx, reach + dy), 1)
+    crossed = cv2.morphologyEx(narrow, cv2.MORPH_OPEN, across) > narrow / 2
+    return _Band((narrow > TRACE * usual) & (narrow < limit), crossed, plane > DARKER * usual)
+
+
+def _followed(line: Line, plane: Float[np.ndarray, "Y X"]) -> tuple[Track, float]:
+    """The course of a line that is not quite straight, and the contrast that it has where it is strongest."""
+    import cv2
+
+    points, normal = _points(line, plane.shape), np.array([math.cos(line[1]), math.sin(line[1])])
+    offsets = np.arange(-WIDEST, WIDEST + 1)
+    places = (points[None] + offsets[:, None, None] * normal).astype(np.float32)
+    strip = cv2.remap(plane, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    pieces = np.array_split(np.arange(len(points)), max(1, len(points) // PIECE))
+    profiles = np.array([np.median(strip[:, piece], 1) for piece in pieces])
+    best = offsets[profiles.argmax(1)]
+    smooth = np.array([np.median(best[max(0, i - 2) : i + 3]) for i in range(len(best))])
+    shift = np.interp(np.arange(len(points)), [piece.mean() for piece in pieces], smooth)
+    peaks = [np.percentile(strip[:, piece], 90, axis=1).max() for piece in pieces]
+    return points + shift[:, None] * normal, float(np.median(peaks))
