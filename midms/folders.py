@@ -13,8 +13,12 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from midms.pictures import PictureError, check_target, one_line, save
+from midms.pictures import PictureError, check_target, native_size, one_line, read, save
+from midms.protocols import AnnotationReader, ConditionExtractor
 from midms.translation import Translation, Translator, translate
+
+SIDE = 256
+"""Pixels of the shorter side at which annotations are tried."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,25 @@ def _check_overlap(jobs: list[Job]) -> None:
         if place in written:
             raise PictureError(f"{target}: is both the result and the figure")
         written.add(place)
+
+
+def examine(job: Job, reader: ConditionExtractor | None) -> None:
+    """Read the files of a job, so that what cannot be read is told before a model is loaded.
+
+    Args:
+        job: from `plan`.
+        reader: of conditions; without one they are not read.
+
+    Raises:
+        PictureError: one cannot be read.
+    """
+    for path in (*job.exemplars, *job.regions):
+        read(path)
+    for path in (job.condition, *job.exemplar_conditions) if reader is not None else ():
+        if isinstance(reader, AnnotationReader):
+            reader.read(path, str(path), lambda shape: native_size(shape, SIDE, 8))
+        else:
+            read(path)
 
 
 def perform(

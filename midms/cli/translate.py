@@ -6,8 +6,9 @@ import argparse
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from midms.catalog import KINDS
 from midms.cli.options import (
     MISTAKE,
     Commands,
@@ -20,6 +21,7 @@ from midms.cli.options import (
     whole,
 )
 from midms.limits import SEEDS
+from midms.presets import PRESETS, Spec
 
 if TYPE_CHECKING:
     from midms.folders import Job
@@ -87,13 +89,15 @@ def add(commands: Commands) -> None:
 
 
 def _translate(args: argparse.Namespace) -> int:
-    from midms.folders import perform, plan
+    from midms.folders import examine, perform, plan
 
     jobs = plan(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region)
     if not all(job.alike for job in jobs):
         print("no names agree, so pairs are made in their order:")
         for job in jobs:
             print(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}", flush=True)
+    if len(jobs) == 1:
+        examine(jobs[0], _reader(args))
     run = composed(args)
     sizes: set[tuple[int, int]] = set()
     warned: dict[str, list[Path]] = {}
@@ -116,6 +120,16 @@ def _translate(args: argparse.Namespace) -> int:
     elif len(jobs) > 1:
         print(f"0 of {len(jobs)} written to {args.out}")
     return MISTAKE if failures else 0
+
+
+def _reader(args: argparse.Namespace) -> Any:
+    """What reads the condition, where that is known before the rest is composed."""
+    wish = getattr(args, "condition_from", PRESETS[args.preset].slots["condition"] if args.preset in PRESETS else None)
+    spec = Spec(wish) if isinstance(wish, str) else wish
+    try:
+        return None if spec is None else KINDS["condition"].create(spec.name, **spec.arguments)
+    except Exception:  # which composing tells better
+        return None
 
 
 def _extent(sizes: set[tuple[int, int]]) -> str:

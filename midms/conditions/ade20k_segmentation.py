@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from midms.pictures import blaming, called
-from midms.pictures.annotations import grey_levels, label_map
+from midms.pictures.annotations import grey_levels, label_map, nearest
 from midms.types import Fit
 
 CLASSES = 150
@@ -42,7 +42,7 @@ class ADE20KSegmentation:
         Raises:
             ValueError: it has colours, or grey levels that are no labels.
         """
-        return self.map(_nearest(grey_levels(picture), size))
+        return self.map(nearest(grey_levels(picture), size))
 
     def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 151 Y X"]:
         """Refused: a photo does not tell its labels.
@@ -60,7 +60,7 @@ class ADE20KSegmentation:
         """
         labels = label_map(source, name)
         with blaming(called(source, name)):
-            return self.map(_nearest(labels, fit((labels.shape[-2], labels.shape[-1]))))
+            return self.map(nearest(labels, fit((labels.shape[-2], labels.shape[-1]))))
 
     def map(self, labels: Integer[Tensor, "b Y X"]) -> Float[Tensor, "b 151 Y X"]:
         """1 in the channel of each pixel's label, 0 in the others.
@@ -87,7 +87,3 @@ class ADE20KSegmentation:
         ]
         table = condition.new_tensor([*colours, (0, 0, 0)]) * 2 - 1
         return table[condition.argmax(1)].movedim(-1, 1)
-
-
-def _nearest(labels: Int[Tensor, "b Y X"], size: tuple[int, int]) -> Int[Tensor, "b y x"]:
-    return F.interpolate(labels[:, None].float(), size, mode="nearest-exact")[:, 0].long()

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from midms.conditions.canny import canny
 from midms.conditions.strokes import city_block, resize_area
 from midms.pictures import blaming, called, read
-from midms.pictures.annotations import grey_levels, label_map, part_masks
+from midms.pictures.annotations import grey_levels, label_map, nearest, part_masks
 from midms.types import Fit
 
 PARTS = (
@@ -52,7 +51,7 @@ class CelebaHQEdge:
         Raises:
             ValueError: it has colours, or grey levels that are no labels, or shows no part.
         """
-        return self.map(_nearest(from_labels(grey_levels(picture)), size), None)
+        return self.map(nearest(from_labels(grey_levels(picture)), size), None)
 
     def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 15 Y X"]:
         """Refused: a photo does not tell its parts.
@@ -86,7 +85,7 @@ class CelebaHQEdge:
             parts = None
         with blaming(called(annotation, name)):
             parts = from_labels(label_map(annotation, name)) if parts is None else parts
-            parts = _nearest(parts, fit((parts.shape[-2], parts.shape[-1])))
+            parts = nearest(parts, fit((parts.shape[-2], parts.shape[-1])))
             found = self.map(parts, None)
         if photo is not None:
             with blaming(called(photo, name)):
@@ -170,7 +169,3 @@ def background_edges(photo: Float[Tensor, "b 3 Y X"]) -> Bool[Tensor, "b 1 Y X"]
     if not bool(edges.flatten(1).any(1).all()):
         raise ValueError("photo has no edges: it is one even colour")
     return edges
-
-
-def _nearest(masks: Bool[Tensor, "b n Y X"], size: tuple[int, int]) -> Bool[Tensor, "b n y x"]:
-    return F.interpolate(masks.float(), size, mode="nearest-exact") > 0.5

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image
 from torch import Tensor
 
@@ -102,17 +103,32 @@ def part_masks(prefix: Path, parts: Sequence[str]) -> Bool[Tensor, "1 n Y X"]:
         PictureError: there is no mask, a file is none, their sizes differ, or a folder has masks of several pictures.
     """
     start = _start(prefix, parts) if prefix.is_dir() else str(prefix)
-    found = {part: label_map(path) for part in parts if (path := Path(f"{start}{part}.png")).exists()}
+    found = {part: _mask(path) for part in parts if (path := Path(f"{start}{part}.png")).exists()}
     if not found:
         raise PictureError(f"{start}: no masks, expected files such as {Path(start).name}{parts[0]}.png")
     sizes = {tuple(mask.shape[1:]) for mask in found.values()}
     if len(sizes) > 1:
         raise PictureError(f"{start}: masks of {', '.join(map(str, sorted(sizes)))} pixels, expected one size")
-    for part, mask in found.items():
-        if set(mask.unique().tolist()) - {0, int(mask.max())} or int(mask.max()) not in (0, 1, 255):
-            raise PictureError(f"{start}{part}.png: holds other numbers than 0 and 255, expected a mask")
-    nowhere = torch.zeros(1, *sizes.pop(), dtype=torch.long, device="cpu")
-    return torch.stack([found.get(part, nowhere) for part in parts], 1) > 0
+    nowhere = torch.zeros(1, *sizes.pop(), dtype=torch.bool, device="cpu")
+    return torch.stack([found.get(part, nowhere) for part in parts], 1)
+
+
+def _mask(path: Path) -> Bool[Tensor, "1 Y X"]:
+    labels = label_map(path)
+    inside = labels > 0
+    if int(labels.max()) not in (0, 1, 255) or bool((labels[inside] != labels.max()).any()):
+        raise PictureError(f"{path}: holds other numbers than 0 and 255, expected a mask")
+    return inside
+
+
+def nearest(planes: Shaped[Tensor, "*b Y X"], size: tuple[int, int]) -> Shaped[Tensor, "*b y x"]:
+    """Labels or masks brought to `size` (height, width) without mixing any."""
+
+    def taken(side: int, wanted: int) -> Tensor:
+        cells = torch.arange(side, dtype=torch.float32, device=planes.device)
+        return F.interpolate(cells[None, None], wanted, mode="nearest-exact")[0, 0].long()
+
+    return planes[..., taken(planes.shape[-2], size[0])[:, None], taken(planes.shape[-1], size[1])]
 
 
 def _start(folder: Path, parts: Sequence[str]) -> str:

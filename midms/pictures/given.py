@@ -71,9 +71,8 @@ def exemplars(
     """
     several = isinstance(exemplar, list | tuple)
     sources = _each("exemplar", exemplar if several else [exemplar])
-    pictures = [read(source, name) for name, source in sources]
-    frames = [framing(_shape(picture)) for picture in pictures]
-    pictures = [frame.pad(resize(picture, frame.picture)) for picture, frame in zip(pictures, frames, strict=True)]
+    framed = [_framed(read(source, name), framing) for name, source in sources]
+    pictures, frames = [picture for picture, _ in framed], [frame for _, frame in framed]
     maps = []
     if condition is None:
         for (name, source), picture in zip(sources, pictures, strict=True):
@@ -86,13 +85,18 @@ def exemplars(
     return pictures, maps, frames
 
 
+def _framed(picture: Float[Tensor, "1 3 Y X"], framing: Framing) -> tuple[Float[Tensor, "1 3 y x"], Frame]:
+    frame = framing(_shape(picture))
+    return frame.pad(resize(picture, frame.picture)), frame
+
+
 def masked(regions: object, frame: Frame, count: int) -> list[Tensor]:
     """Pictures of regions, one for each exemplar, as masks [1 1 Y X] of the canvas, in [0, 1]: white is 1.
 
     Raises:
         PictureError: one cannot be read, or there are not as many as exemplars.
     """
-    pictures = [read(region, name) for name, region in _each("region", regions, count)]
+    pictures = (read(region, name) for name, region in _each("region", regions, count))
     grey = [F.interpolate(picture, frame.picture, mode="area").mean(1, keepdim=True) for picture in pictures]
     return [frame.pad(one / 2 + 0.5) for one in grey]
 
