@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image
+from pydantic import Field
 from torch import Tensor
 
 from midms.pictures import PictureError, called, check_shape, one_line, opened
@@ -24,17 +25,20 @@ JOINTS = 18
 KEYPOINTS = 4 * 2**20
 """Bytes of the largest file of keypoints that is read; a person has about a thousand."""
 
+PEOPLE = 1000
+"""Most people that are read of a file."""
+
 
 class _Person(Schema, extra="ignore"):
-    """What is used of a person in OpenPose's JSON."""
+    """What is used of a person in OpenPose's JSON, which has at most 137 joints."""
 
-    pose_keypoints_2d: list[float]
+    pose_keypoints_2d: list[float] = Field(max_length=411)
 
 
 class _Pose(Schema, extra="ignore"):
     """What is used of OpenPose's JSON."""
 
-    people: list[_Person]
+    people: list[_Person] = Field(max_length=PEOPLE)
     canvas_height: int | None = None
     canvas_width: int | None = None
 
