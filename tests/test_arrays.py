@@ -11,6 +11,7 @@ import torch
 
 from midms.pictures import PictureError, read
 from midms.pictures.annotations import keypoints, label_map
+from midms.pictures.frame import Frame
 from midms.pictures.given import masked
 
 
@@ -70,6 +71,7 @@ TENSORS: dict[str, Callable[[torch.Tensor], object]] = {
     "made for inference": torch.inference_mode()(lambda tensor: tensor + 0),
 }
 PICTURE = np.random.default_rng(0).integers(0, 256, (12, 16, 3))
+FRAME = Frame((6, 8), (8, 8))
 LABELS = np.random.default_rng(1).integers(0, 5, (12, 16))
 JOINTS = np.random.default_rng(2).integers(0, 60, (18, 2)) / 4.0
 
@@ -86,7 +88,7 @@ def test_an_array_is_its_numbers_however_they_are_held(held: str) -> None:
     if held != "objects of the standard library":
         for numbers in (LABELS, LABELS.astype(np.uint8), LABELS.astype(np.uint16)):
             assert torch.equal(label_map(hold(numbers)), torch.from_numpy(LABELS)[None])
-        assert torch.equal(masked([hold(PICTURE)], (6, 8), 1)[0], masked([PICTURE], (6, 8), 1)[0])
+        assert torch.equal(masked([hold(PICTURE)], FRAME, 1)[0], masked([PICTURE], FRAME, 1)[0])
 
 
 @pytest.mark.parametrize("held", TENSORS)

@@ -194,7 +194,7 @@ def _triples(person: _Person, name: str) -> np.ndarray:
 def _joints(numbers: np.ndarray, name: str) -> Float[Tensor, "18 2"]:
     if numbers.shape not in ((JOINTS, 2), (JOINTS, 3)):
         raise PictureError(f"{name}: expected {JOINTS} joints of x and y, got the shape {list(numbers.shape)}")
-    joints = torch.from_numpy(numbers[:, :2].astype(np.float32))
+    joints = torch.from_numpy(numbers[:, :2].astype(np.float64)).float()
     if numbers.shape[1] == 3:
         joints[torch.from_numpy(numbers[:, 2] <= 0)] = math.nan
     if bool(joints.isnan().all()):
