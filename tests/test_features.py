@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from rule import singular, weight
 from safetensors import safe_open
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from midms import Spec
 from midms.matching import FEATURES
@@ -37,6 +38,30 @@ SIZES: dict[str, dict[str, Any]] = {
     "fusion": {"extractors": (Spec("timm", backbone="test_resnet.r160_in1k"), Spec("diffusion", latent_channels=5))},
 }
 TRAINED = ["midm", "pyramid"]
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers that an operation gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+        results = operation(*given, **(named or {}))
+        for result in results if isinstance(results, tuple | list) else [results]:
+            self.numbers = max(self.numbers, result.numel() if isinstance(result, Tensor) else 0)
+        return results
+
+
+def test_attention_on_a_large_grid_has_no_matrix_of_all_pairs() -> None:
+    """Twice the side is four times the memory, not sixteen."""
+    model, sizes = made("pyramid"), []
+    for side in (32, 64):
+        with torch.no_grad(), Largest() as largest:
+            model.exemplar(torch.randn(1, 5, side, side), torch.zeros(1, 2, 4 * side, 4 * side))
+        sizes.append(largest.numbers)
+    assert sizes[1] <= 4 * sizes[0] and sizes[1] < (32 * 32) ** 2
 
 
 def made(name: str) -> Any:

@@ -33,7 +33,8 @@ NEARLY_WHITE = 0.75
 def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
     """The picture upright, in RGB, opaque, in [-1, 1]; of a moving one, the first frame.
 
-    Colours are taken as their profile means them and become sRGB; orientation is heeded, other notes are not.
+    Colours are taken as their ICC profile means them and become sRGB; orientation is heeded. Other notes are not, such
+    as gAMA, cHRM and cICP of a PNG or the primaries of an AVIF without a profile.
     Transparent pictures are laid on white, or on black if most of the picture is transparent and the rest nearly
     white.
 
