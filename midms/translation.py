@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Protocol, overload, runtime_checkable
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from midms.correspondence import Origins, correspondences, enlarge, origins, taken, telling_points
 from midms.domain import Domain
+from midms.limits import SEEDS, whole
 from midms.matching.mosaic import side_by_side
 from midms.networks.precision import precise
 from midms.pictures import PictureError, to_pil
@@ -186,15 +187,16 @@ def translate(
 
     Raises:
         PictureError: a picture or the size cannot be used.
-        ValueError: seed and generator are both given.
+        ValueError: seed and generator are both given, or the seed is no whole number.
     """
     if seed is not None and generator is not None:
         raise ValueError("give either a seed or a generator, not both")
     if seed is not None:
-        generator = torch.Generator().manual_seed(operator.index(seed))
+        whole(-SEEDS, SEEDS, seed=seed)
+        generator = torch.Generator().manual_seed(int(seed))
     stride = run.autoencoder.stride
     size = run.size if size is None else size
-    if not 8 * stride <= size <= LARGEST:
+    if not isinstance(size, Integral) or not 8 * stride <= size <= LARGEST:
         raise PictureError(f"size: expected {8 * stride} to {LARGEST} pixels, got {size}")
 
     def framing(shape: tuple[int, int]) -> Frame:

@@ -121,9 +121,9 @@ def test_only_unbalanced_transport_tells_masses() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"reach": 0.0}, "reach must be positive or None, got 0.0"),
+        ({"reach": 0.0}, "reach must be positive, got 0.0"),
         ({"marginals": "even"}, "marginals must be 'uniform' or 'features', got 'even'"),
-        ({"annealing": 1.0}, "annealing must be between 0 and 1 or None, got 1.0"),
+        ({"annealing": 1.0}, "annealing must be a number above 0 to 0.99, got 1.0"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments: dict[str, float], message: str) -> None:

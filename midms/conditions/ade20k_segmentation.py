@@ -31,6 +31,10 @@ class ADE20KSegmentation:
 
     from_one: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.from_one, bool):
+            raise ValueError(f"from_one must be True or False, got {self.from_one!r}")
+
     @property
     def channels(self) -> int:
         """Classes and one for unknown."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from midms.conditions.strokes import city_block
+from midms.limits import whole
 from midms.pictures import blaming, called
 from midms.pictures.annotations import JOINTS, keypoints
 from midms.types import Fit
@@ -47,6 +49,12 @@ class DeepFashionPose:
     """
 
     canvas: tuple[int, int] = (256, 256)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.canvas, Sequence) or len(self.canvas) != 2:
+            raise ValueError(f"canvas must be a height and a width, got {self.canvas!r}")
+        for side in self.canvas:
+            whole(1, 2**14, canvas=side)
 
     @property
     def channels(self) -> int:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.conditions.strokes import edges, line_map, resize_area
+from midms.limits import number
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,9 @@ class Edges:
     """
 
     threshold: float = 0.35
+
+    def __post_init__(self) -> None:
+        number(0, 1, threshold=self.threshold)
 
     @property
     def channels(self) -> int:

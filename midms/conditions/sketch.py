@@ -14,6 +14,7 @@ from midms.conditions.paper import contrast_with_paper
 from midms.conditions.ruled import without_ruling
 from midms.conditions.sheet import straightened
 from midms.conditions.strokes import distance_transform, edges, line_map, max_filter, resize_area
+from midms.limits import number
 
 BOOST = 1.6
 """Makes up for what averaging takes from a stroke narrower than a cell."""
@@ -36,6 +37,11 @@ class Sketch:
     threshold: float = 0.2
     photo_threshold: float = 0.35
     paper: bool = True
+
+    def __post_init__(self) -> None:
+        number(0, 1, threshold=self.threshold, photo_threshold=self.photo_threshold)
+        if not isinstance(self.paper, bool):
+            raise ValueError(f"paper must be True or False, got {self.paper!r}")
 
     @property
     def channels(self) -> int:

@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.confidence.reading import check_softness
 from midms.flow import return_error
+from midms.limits import LARGE, number
 from midms.protocols import Match, TwoWay
 from midms.types import Confidence, cells
 
@@ -30,10 +32,8 @@ class Cycle:
     softness: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.radius > 0:
-            raise ValueError(f"radius must be positive, got {self.radius}")
-        if not self.softness >= 0:
-            raise ValueError(f"softness must not be negative, got {self.softness}")
+        number(0, LARGE, above=True, radius=self.radius)
+        check_softness(self.softness)
 
     def __call__(self, match: Match) -> Confidence:
         """Trust in each cell of the condition."""

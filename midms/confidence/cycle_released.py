@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.flow import sample
+from midms.limits import LARGE, number
 from midms.protocols import Match
 from midms.types import Confidence, cells
 
@@ -34,8 +35,7 @@ class CycleReleased:
     radius: float = 0.5
 
     def __post_init__(self) -> None:
-        if not self.radius > 0:
-            raise ValueError(f"radius must be positive, got {self.radius}")
+        number(0, LARGE, above=True, radius=self.radius)
 
     def __call__(self, match: Match) -> Confidence:
         """Trust in each cell of the condition, 0 or 1."""

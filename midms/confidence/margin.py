@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.confidence.reading import ask, check_softness, trust
+from midms.limits import number
 from midms.protocols import Match
 from midms.types import Confidence
 
@@ -36,8 +37,8 @@ class Margin:
     softness: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.apart > 0:
-            raise ValueError(f"apart must be positive, got {self.apart}")
+        number(-2, 2, threshold=self.threshold)
+        number(0, 256, above=True, apart=self.apart)
         check_softness(self.softness)
 
     def __call__(self, match: Match) -> Confidence:

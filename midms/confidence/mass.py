@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from midms.confidence.reading import ask, check_softness, trust
+from midms.limits import LARGE, number
 from midms.protocols import Match
 from midms.types import Confidence
 
@@ -28,8 +29,7 @@ class Mass:
     softness: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.threshold > 0:
-            raise ValueError(f"threshold must be positive, got {self.threshold}")
+        number(0, LARGE, above=True, threshold=self.threshold)
         check_softness(self.softness)
 
     def __call__(self, match: Match) -> Confidence:

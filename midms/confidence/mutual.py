@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.confidence.reading import ask, check_softness, trust
+from midms.limits import LARGE, number
 from midms.protocols import Match
 from midms.types import Confidence, cells
 
@@ -33,8 +34,7 @@ class Mutual:
     softness: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.radius >= 0:
-            raise ValueError(f"radius must not be negative, got {self.radius}")
+        number(0, LARGE, radius=self.radius)
         check_softness(self.softness)
 
     def __call__(self, match: Match) -> Confidence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from midms.confidence.reading import ask, check_softness, trust
+from midms.limits import number
 from midms.protocols import Match
 from midms.types import Confidence
 
@@ -29,8 +30,7 @@ class Peak:
     softness: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must be in [0, 1], got {self.threshold}")
+        number(0, 1, threshold=self.threshold)
         check_softness(self.softness)
 
     def __call__(self, match: Match) -> Confidence:

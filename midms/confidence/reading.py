@@ -7,6 +7,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.limits import LARGE, divisor, number
 from midms.protocols import Match, Unanswered
 from midms.types import Confidence
 
@@ -33,7 +34,8 @@ def check_softness(softness: float) -> None:
     """Refuse what no sigmoid can have.
 
     Raises:
-        ValueError: the softness is negative.
+        OutOfLimits: the softness is negative, or so near 0 that nothing can be divided by it.
     """
-    if not softness >= 0:
-        raise ValueError(f"softness must not be negative, got {softness}")
+    number(0, LARGE, softness=softness)
+    if softness:
+        divisor(softness=softness)

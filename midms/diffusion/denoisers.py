@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
+from midms import limits
 from midms.networks.lean import load
 from midms.networks.precision import rounded
 from midms.types import Context, Level
@@ -47,7 +48,10 @@ def unet(
     Raises:
         ValueError: the levels do not agree in number, or a width cannot be divided into groups or heads.
     """
-    if len(widths) != len(attention):
+    limits.channels(norm_groups=norm_groups, head_dim=head_dim, **({} if heads is None else {"heads": heads}))
+    limits.channels_of(None, widths=widths)
+    limits.whole(1, 16, layers=layers)
+    if not isinstance(attention, list | tuple) or len(widths) != len(attention):
         raise ValueError(f"attention must say yes or no for each of the {len(widths)} widths, got {attention}")
     attended = [*(width for width, attend in zip(widths, attention, strict=True) if attend), widths[-1]]
     divisors = [("norm_groups", norm_groups, widths), ("heads", heads or 1, attended)]
@@ -202,6 +206,7 @@ class Unconditional(nn.Module):
         biggan: bool = False,
     ) -> None:
         super().__init__()
+        limits.channels(channels=channels)
         self.channels, self.prediction = channels, predictable(prediction)
         self.network = unet(channels, channels, widths, attention, layers, head_dim, norm_groups, heads, biggan)
 
@@ -250,6 +255,8 @@ class Bridge(nn.Module):
         norm_groups: int = 16,
     ) -> None:
         super().__init__()
+        limits.channels(channels=channels, condition_channels=condition_channels)
+        limits.whole(1, 16, stride=stride)
         self.channels, self.condition_channels, self.stride = channels, condition_channels, stride
         inputs = 2 * channels + condition_channels * stride * stride + 1
         self.network = unet(inputs, channels, widths, attention, layers, head_dim, norm_groups)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import reprlib
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
@@ -12,9 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.defaults import defaults
+from midms.limits import LARGE, OutOfLimits, number, whole
 from midms.types import Level
 
 TIMESTEPS = 1000
+MOST = 10_000
+"""Levels of a sampler."""
 Schedule: TypeAlias = "str | tuple[float, ...]"
 """One of `SCHEDULES`, or the betas of a schedule that has no name here, one a timestep."""
 SCALED_LINEAR = {"scaled-linear": (0.00085, 0.012), "ldm-celeba": (0.0015, 0.0195), "ldm-church": (0.0015, 0.0155)}
@@ -49,7 +54,7 @@ def alpha_bar(schedule: Schedule) -> Float[Tensor, " t"]:
         if not schedule or not all(0 < beta <= 1 for beta in schedule):
             raise ValueError("a schedule's betas must be above 0 and at most 1, and at least one")
         betas = torch.tensor(schedule, dtype=torch.float64)
-    elif schedule in SCALED_LINEAR:
+    elif isinstance(schedule, str) and schedule in SCALED_LINEAR:
         first, last = SCALED_LINEAR[schedule]
         betas = torch.linspace(first**0.5, last**0.5, TIMESTEPS, dtype=torch.float64) ** 2
     else:
@@ -78,7 +83,9 @@ def levels(schedule: Schedule, timesteps: tuple[int, ...]) -> tuple[Level, ...]:
     Raises:
         ValueError: there is none, or they do not fall.
     """
-    return tuple(Level(i, t, *signal_and_noise(schedule, t)) for i, t in enumerate(falling(timesteps)))
+    for timestep in falling(timesteps):
+        whole(-int(LARGE), int(LARGE), timesteps=timestep)
+    return tuple(Level(i, t, *signal_and_noise(schedule, t)) for i, t in enumerate(timesteps))
 
 
 def falling(timesteps: tuple[int, ...]) -> tuple[int, ...]:
@@ -87,9 +94,13 @@ def falling(timesteps: tuple[int, ...]) -> tuple[int, ...]:
     Raises:
         ValueError: there is none, or they do not fall.
     """
+    if not isinstance(timesteps, Sequence) or isinstance(timesteps, str) or len(timesteps) > MOST:
+        raise OutOfLimits(f"timesteps must be a tuple of at most {MOST} numbers, got {reprlib.repr(timesteps)}")
+    for timestep in timesteps:
+        number(-LARGE, LARGE, timesteps=timestep)
     if not timesteps or any(a <= b for a, b in itertools.pairwise(timesteps)):
         raise ValueError(f"timesteps must fall from the noisiest to the cleanest, got {timesteps}")
-    return timesteps
+    return tuple(timesteps)
 
 
 @defaults()

@@ -18,6 +18,8 @@ from midms.types import Confidence, Step
 
 EDITS = ("blend", "replace", "guide", "context")
 LOOKS = ("x0", "latent")
+MOST = 1000
+"""Guidance, beyond which nothing is left of x0."""
 
 
 class NoGradient(Unanswered, ValueError):
@@ -58,6 +60,8 @@ class Policy:
                 wrong.append(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if not (_number(self.guidance) and 0 <= self.guidance < math.inf):
             wrong.append(f"guidance must be a finite number from 0 on, got {self.guidance!r}")
+        elif self.guidance > MOST:
+            wrong.append(f"guidance must be at most {MOST}, got {self.guidance!r}")
         if not (_number(self.style) and 0 <= self.style <= 1):
             wrong.append(f"style must be a number between 0 and 1, got {self.style!r}")
         if wrong:

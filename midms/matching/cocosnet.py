@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.limits import divisor, number, whole
 from midms.matching.dense import DenseMatch, cosines
 from midms.matching.match import FactoredMatch
 from midms.matching.unit import unit
@@ -50,12 +51,11 @@ class CoCosNet:
     via: str = "auto"
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
-        if self.patch < 1 or self.patch % 2 == 0:
+        divisor(temperature=self.temperature)
+        whole(1, 31, patch=self.patch)
+        if self.patch % 2 == 0:
             raise ValueError(f"patch must be odd and positive, got {self.patch}")
-        if not 0 <= self.losers <= 1:
-            raise ValueError(f"losers must be in [0, 1], got {self.losers}")
+        number(0, 1, losers=self.losers)
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> FactoredMatch | DenseMatch:
         """Match the condition's features to the exemplar's.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.limits import divisor, number
 from midms.matching.match import FactoredMatch
 from midms.matching.unit import unit
 
@@ -35,8 +36,9 @@ class Correlation:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        divisor(temperature=self.temperature)
+        if self.floor is not None:
+            number(-1, 1, floor=self.floor)
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> FactoredMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.limits import divisor, whole
 from midms.matching.dense import DenseMatch, cosines
 from midms.matching.unit import unit
 from midms.networks.precision import exact
@@ -49,10 +50,8 @@ class CostAggregation:
     slack: int = 1
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
-        if self.radius < 0 or self.slack < 0:
-            raise ValueError(f"radius and slack must not be negative, got {self.radius} and {self.slack}")
+        divisor(temperature=self.temperature)
+        whole(0, 16, radius=self.radius, slack=self.slack)
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> DenseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length.

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.flow import sample
+from midms.limits import divisor, whole
 from midms.matching import MATCHERS
 from midms.matching.sparse import SparseMatch, link
 from midms.matching.unit import unit
@@ -49,11 +50,9 @@ class Local:
     coarse: int = 2
 
     def __post_init__(self) -> None:
-        if self.radius < 0:
-            raise ValueError(f"radius must not be negative, got {self.radius}")
-        for name in ("temperature", "coarse"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        divisor(temperature=self.temperature)
+        whole(0, 64, radius=self.radius)
+        whole(1, 64, coarse=self.coarse)
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length.

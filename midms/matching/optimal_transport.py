@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.limits import LARGE, divisor, number, whole
 from midms.matching.kernels import logsumexp
 from midms.matching.match import FactoredMatch, tokens
 from midms.matching.unit import unit
@@ -58,16 +59,14 @@ class OptimalTransport:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if not self.epsilon > 0:
-            raise ValueError(f"epsilon must be positive, got {self.epsilon}")
-        if self.iterations < 1:
-            raise ValueError(f"iterations must be at least 1, got {self.iterations}")
-        if self.reach is not None and not self.reach > 0:
-            raise ValueError(f"reach must be positive or None, got {self.reach}")
+        divisor(epsilon=self.epsilon)
+        whole(1, 1000, iterations=self.iterations)
+        if self.reach is not None:
+            number(0, LARGE, above=True, reach=self.reach)
         if self.marginals not in ("uniform", "features"):
             raise ValueError(f"marginals must be 'uniform' or 'features', got {self.marginals!r}")
-        if self.annealing is not None and not 0 < self.annealing < 1:
-            raise ValueError(f"annealing must be between 0 and 1 or None, got {self.annealing}")
+        if self.annealing is not None:
+            number(0, 0.99, above=True, annealing=self.annealing)
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> FactoredMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""

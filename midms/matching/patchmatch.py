@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from midms.limits import divisor, whole
 from midms.matching.edges import ENTRIES
 from midms.matching.kernels import top_k
 from midms.matching.match import tokens
@@ -51,9 +52,9 @@ class PatchMatch:
     via: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("candidates", "iterations", "temperature", "coarsest"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        divisor(temperature=self.temperature)
+        whole(1, 1024, candidates=self.candidates, coarsest=self.coarsest)
+        whole(1, 64, iterations=self.iterations)
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""

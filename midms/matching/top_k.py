@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from midms.limits import divisor, whole
 from midms.matching.kernels import top_k
 from midms.matching.match import tokens
 from midms.matching.sparse import SparseMatch, link
@@ -43,9 +44,9 @@ class TopK:
     via: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("count", "block", "temperature"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        divisor(temperature=self.temperature)
+        whole(1, 4096, count=self.count)
+        whole(1, 256, block=self.block)
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""

@@ -68,7 +68,7 @@ class VGG(nn.Module):
         """
         known = [f"relu{name}" for name in self.names]
         if missing := [name for name in layers if name not in known]:
-            raise ValueError(f"VGG{self.depth} has no layer {', '.join(missing)}; it has {', '.join(known)}")
+            raise ValueError(f"layers: VGG{self.depth} has no layer {', '.join(missing)}; it has {', '.join(known)}")
         return known
 
     def forward(self, picture: Float[Tensor, "b 3 y x"], layers: Sequence[str]) -> list[Tensor]:

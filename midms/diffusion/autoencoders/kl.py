@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms import limits
 from midms.networks.lean import load
 from midms.networks.precision import rounded
 
@@ -36,10 +37,12 @@ class KL(nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
+        limits.channels(channels=channels, norm_groups=norm_groups)
+        limits.channels_of(None, widths=widths)
+        limits.whole(1, 16, layers=layers)
         if any(width % norm_groups for width in widths):
             raise ValueError(f"widths must be multiples of norm_groups={norm_groups}, got {widths}")
-        if not scale > 0:
-            raise ValueError(f"scale must be positive, got {scale}")
+        limits.number(0, limits.LARGE, above=True, scale=scale)
         self.channels, self.stride, self.scale = channels, 2 ** (len(widths) - 1), scale
         self.network = AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * len(widths),

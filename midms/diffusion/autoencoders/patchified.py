@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms import limits
 from midms.networks.layers import Residual
 from midms.networks.precision import within
 
@@ -30,6 +31,8 @@ class Patchified(nn.Module):
 
     def __init__(self, channels: int = 8, stride: int = 4, widths: tuple[int, int] = (64, 96)) -> None:
         super().__init__()
+        limits.channels(channels=channels)
+        limits.channels_of(2, 8, widths=widths)
         if stride not in (2, 4):
             raise ValueError(f"stride must be 2 or 4, got {stride}")
         self.channels, self.stride = channels, stride

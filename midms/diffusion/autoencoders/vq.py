@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import nn
 from torch.func import functional_call
 
+from midms import limits
 from midms.defaults import defaults
 from midms.networks.lean import load
 from midms.networks.precision import precise, rounded
@@ -39,6 +40,10 @@ class VQ(nn.Module):
         norm_groups: int = 32,
     ) -> None:
         super().__init__()
+        limits.channels(channels=channels, norm_groups=norm_groups)
+        limits.channels_of(None, widths=widths)
+        limits.whole(1, 16, layers=layers)
+        limits.whole(1, 2**20, codes=codes)
         if any(width % norm_groups for width in widths):
             raise ValueError(f"widths must be multiples of norm_groups={norm_groups}, got {widths}")
         self.channels, self.stride = channels, 2 ** (len(widths) - 1)

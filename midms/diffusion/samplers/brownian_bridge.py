@@ -10,6 +10,7 @@ from torch import Tensor
 
 from midms.diffusion.samplers.steps import explained
 from midms.diffusion.schedule import falling
+from midms.limits import number
 from midms.types import Draw, Level, Step
 
 
@@ -40,11 +41,9 @@ class BrownianBridge:
     levels: tuple[Level, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.spread >= 0:
-            raise ValueError(f"spread must not be negative, got {self.spread}")
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta must be between 0 and 1, got {self.eta}")
-        timesteps = falling(tuple(self.timesteps))
+        number(0, 100, spread=self.spread)
+        number(0, 1, eta=self.eta)
+        timesteps = falling(self.timesteps)
         if timesteps[-1] < 1:
             raise ValueError(f"timesteps of a bridge are above 0, got {timesteps}")
         times = [timestep / timesteps[0] for timestep in timesteps]

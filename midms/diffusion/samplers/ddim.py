@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.diffusion.schedule import Schedule, levels, signal_and_noise
+from midms.limits import LARGE, number, whole
 from midms.types import Draw, Level, Step
 
 
@@ -42,10 +43,10 @@ class DDIM:
     levels: tuple[Level, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta must be between 0 and 1, got {self.eta}")
-        object.__setattr__(self, "levels", levels(self.schedule, tuple(self.timesteps)))
+        number(0, 1, eta=self.eta)
+        object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
         if self.start is not None:
+            whole(0, int(LARGE), start=self.start)
             signal_and_noise(self.schedule, self.start)
 
     def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:

@@ -35,7 +35,7 @@ class Euler:
     levels: tuple[Level, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", levels(self.schedule, tuple(self.timesteps)))
+        object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
 
     def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the first level."""

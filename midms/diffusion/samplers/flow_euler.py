@@ -10,6 +10,7 @@ from torch import Tensor
 
 from midms.diffusion.samplers.steps import explained, noised
 from midms.diffusion.schedule import TIMESTEPS, falling
+from midms.limits import divisor
 from midms.types import Draw, Level, Step
 
 
@@ -35,9 +36,8 @@ class FlowEuler:
     levels: tuple[Level, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.shift > 0:
-            raise ValueError(f"shift must be positive, got {self.shift}")
-        timesteps = falling(tuple(self.timesteps))
+        divisor(shift=self.shift)
+        timesteps = falling(self.timesteps)
         if timesteps[0] > TIMESTEPS or timesteps[-1] < 1:
             raise ValueError(f"timesteps of a flow are 1 to {TIMESTEPS}, got {timesteps}")
         plain = [timestep / TIMESTEPS for timestep in timesteps]

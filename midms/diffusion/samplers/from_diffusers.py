@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from midms.defaults import defaults
 from midms.diffusion.samplers.steps import explained, latent
 from midms.diffusion.schedule import TIMESTEPS, Schedule, alpha_bar, falling
+from midms.limits import whole
 from midms.registry import UnknownName, unknown
 from midms.types import Draw, Level, Step
 
@@ -54,7 +55,7 @@ def named(scheduler: str) -> Callable[..., Scheduler]:
     def make(
         timesteps: tuple[int, ...] = (), schedule: Schedule = "cosine", steps: int | None = None, **options: Any
     ) -> Scheduler:
-        return Scheduler(kind, tuple(timesteps), schedule, steps, options)
+        return Scheduler(kind, timesteps, schedule, steps, options)
 
     first = [p for p in inspect.signature(make).parameters.values() if p.kind is not p.VAR_KEYWORD]
     known = [p for p in inspect.signature(kind).parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -96,6 +97,8 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         timesteps = falling(self.timesteps) if self.steps is None else ()
+        if self.steps is not None:
+            whole(1, TIMESTEPS, steps=self.steps)
         try:
             start = self._made(timesteps)
             native = [_coefficients(start, timestep) for timestep in start.timesteps]
@@ -113,7 +116,7 @@ class Scheduler:
         except LookupError as error:
             why = f"it fails on its own timesteps with {error!r}"
             raise ValueError(f"{self.kind.__name__} cannot be a sampler: {why}") from error
-        except (TypeError, AttributeError, ImportError, RuntimeError) as error:
+        except (TypeError, AttributeError, ImportError, RuntimeError, ArithmeticError, NotImplementedError) as error:
             raise ValueError(f"{self.kind.__name__} cannot be a sampler: {error}") from error
         if not sound:
             raise ValueError(f"{self.kind.__name__} cannot be a sampler: it takes something else than eps and x")

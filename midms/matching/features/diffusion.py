@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.limits import LARGE, STRIDE, channels, number, whole
 from midms.matching.features.looks import described, rendered, resized
 from midms.networks.precision import rounded
 from midms.types import Features
@@ -47,6 +49,11 @@ class DiffusionFeatures(nn.Module):
         draws: int = 4,
     ) -> None:
         super().__init__()
+        channels(latent_channels=latent_channels)
+        whole(1, STRIDE, stride=stride)
+        whole(1, 64, draws=draws)
+        number(0, LARGE, timestep=timestep)
+        number(0, 1, noise=noise)
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         if isinstance(network, str | Path):
@@ -64,7 +71,11 @@ class DiffusionFeatures(nn.Module):
             raise ValueError(f"network must be a UNet2DModel of diffusers or a folder of one, got {given}")
         if not 0 <= noise < 1:
             raise ValueError(f"noise must be at least 0 and below 1, got {noise}")
-        if not blocks or not all(0 <= block < len(network.up_blocks) for block in blocks):
+        if not isinstance(blocks, Sequence) or not blocks:
+            raise ValueError(f"blocks must be a tuple of whole numbers, got {blocks!r}")
+        for block in blocks:
+            whole(0, 64, blocks=block)
+        if not all(0 <= block < len(network.up_blocks) for block in blocks):
             raise ValueError(f"blocks must be out of 0 to {len(network.up_blocks) - 1}, got {blocks}")
         self.network, self.latent_channels, self.stride = network, int(network.config["in_channels"]), stride
         self.timestep, self.noise, self.blocks, self.draws = timestep, noise, tuple(blocks), draws

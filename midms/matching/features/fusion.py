@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.limits import LARGE, number
 from midms.matching import FEATURES
 from midms.matching.features.looks import resized
 from midms.matching.unit import unit
@@ -38,8 +39,13 @@ class FusionFeatures(nn.Module):
 
     def __init__(self, extractors: Sequence[Any] = ("pyramid", "timm"), weights: Sequence[float] | None = None) -> None:
         super().__init__()
+        for name, given in (("extractors", extractors), ("weights", () if weights is None else weights)):
+            if not isinstance(given, Sequence) or isinstance(given, str):
+                raise ValueError(f"{name} must be a tuple, got {given!r}")
         weights = [1.0] * len(extractors) if weights is None else list(weights)
-        if not extractors or len(weights) != len(extractors) or not all(weight > 0 for weight in weights):
+        for weight in weights:
+            number(0, LARGE, above=True, weights=weight)
+        if not extractors or len(weights) != len(extractors):
             raise ValueError(f"weights: expected {len(extractors) or 'some'} positive numbers, got {weights}")
         self.extractors = [FEATURES.made(extractor) for extractor in extractors]
         self.networks = nn.ModuleList(part for part in self.extractors if isinstance(part, nn.Module))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
+from midms.limits import STRIDE, channels, channels_of, whole
 from midms.matching.unit import unit
 from midms.networks.precision import rounded
 from midms.types import Features
@@ -140,6 +141,10 @@ class MidmFeatures(nn.Module):
         antialias: bool = False,
     ) -> None:
         super().__init__()
+        channels(condition_channels=condition_channels, latent_channels=latent_channels, width=width, hidden=hidden)
+        channels_of(3, widths=widths)
+        whole(1, STRIDE, stride=stride)
+        whole(0, 64, blocks=blocks)
         self.condition_channels, self.latent_channels, self.stride = condition_channels, latent_channels, stride
         self.antialias = antialias
         mixed = width + condition_channels

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.limits import channels, channels_of, whole
 from midms.matching.unit import unit
 from midms.networks.layers import Residual
 from midms.networks.precision import rounded
@@ -84,6 +85,9 @@ class PyramidFeatures(nn.Module):
         widths: tuple[int, int, int] = (48, 80, 96),
     ) -> None:
         super().__init__()
+        channels(condition_channels=condition_channels, latent_channels=latent_channels, width=width)
+        channels_of(3, 8, widths=widths)
+        whole(1, 16, stride=stride)
         self.condition_channels, self.latent_channels, self.stride = condition_channels, latent_channels, stride
         packed = condition_channels * stride * stride
         inputs = {"sketch": packed, "picture": latent_channels + packed, "estimate": latent_channels + packed}

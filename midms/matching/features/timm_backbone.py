@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 import timm
@@ -12,6 +13,7 @@ from timm.data import resolve_model_data_config
 from timm.layers import get_channel_dim
 from torch import Tensor, nn
 
+from midms.limits import STRIDE, whole
 from midms.matching.features.looks import described, rendered, resized
 from midms.networks.precision import rounded
 from midms.types import Features
@@ -54,8 +56,13 @@ class TimmFeatures(nn.Module):
         magnify: int = 2,
     ) -> None:
         super().__init__()
-        if not timm.is_model(backbone):
-            near = difflib.get_close_matches(backbone.split(".")[0], timm.list_models(), n=3)
+        whole(1, STRIDE, stride=stride, magnify=magnify)
+        if not isinstance(depths, Sequence) or not depths:
+            raise ValueError(f"depths must be a tuple of whole numbers, got {depths!r}")
+        for depth in depths:
+            whole(0, 16, depths=depth)
+        if not isinstance(backbone, str) or not timm.is_model(backbone):
+            near = difflib.get_close_matches(str(backbone).split(".")[0], timm.list_models(), n=3)
             raise ValueError(f"timm knows no backbone {backbone!r}. Near: {', '.join(near) or 'none'}.")
         self.stride, self.magnify = stride, magnify
         try:

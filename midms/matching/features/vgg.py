@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.limits import STRIDE, whole
 from midms.matching.features.looks import described, rendered, resized
 from midms.networks.precision import rounded
 from midms.networks.vgg import VGG, from_file, from_hed
@@ -41,6 +43,9 @@ class VggFeatures(nn.Module):
         magnify: int = 2,
     ) -> None:
         super().__init__()
+        whole(1, STRIDE, stride=stride, magnify=magnify)
+        if not isinstance(layers, Sequence) or not layers or not all(isinstance(layer, str) for layer in layers):
+            raise ValueError(f"layers must be a tuple of names, got {layers!r}")
         self.layers, self.stride, self.magnify = tuple(layers), stride, magnify
         self.trunk = VGG(16) if weights is None else from_hed() if weights == "hed" else from_file(Path(weights))
         self.trunk.check(self.layers)
