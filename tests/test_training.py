@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 
 from midms import build, cli
 from midms.checkpoints import CheckpointError
+from midms.training.album import open_album
 from midms.training.faces import autoencoder_stage
 from midms.training.trainer import Interrupted, fit
 
@@ -169,6 +171,20 @@ def test_terms_are_checked(tmp_path: Path, terms: str, message: str, capsys: pyt
     except SystemExit as leave:
         status = int(leave.code or 0)
     assert status == 2 and message in capsys.readouterr().err
+
+
+def test_what_is_rendered_is_told_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The disk to within a percent of what is written; the time from the first batch, in plain words."""
+    open_album(tmp_path, "train", styles=40, geometries=2, size=64)
+    told, _, progress = capsys.readouterr().err.partition("\n")
+    (path,) = tmp_path.iterdir()
+    found = re.fullmatch(
+        r"midms: note: rendering 80 faces of 64 x 64 pixels: about \d+ (seconds|minutes), (\d+) MB of disk, (.*)", told
+    )
+    assert found and found[3] == str(path) and abs(int(found[2]) - path.stat().st_size / 1e6) <= 0.5
+    assert "rendering train faces" in progress
+    open_album(tmp_path, "train", styles=40, geometries=2, size=64)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_damaged_album_is_refused(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from midms.files import whole
 
 STORED = ("image", "parts", "strokes", "edges")
 """What an album keeps on disk."""
+BATCH = 16
+"""Styles that are rendered at a time."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Album:
 
 
 def open_album(folder: Path, split: str, styles: int, geometries: int, size: int) -> Album:
-    """Read the album from `folder`, rendering it first if it is not there.
+    """Read the album from `folder`, rendering it first if it is not there, and saying beforehand what that takes.
 
     Args:
         folder: where albums are kept.
@@ -114,10 +118,13 @@ def open_album(folder: Path, split: str, styles: int, geometries: int, size: int
     first = faces.SPLITS[split]
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        pieces = [
-            _render(first, start, min(start + 16, styles), geometries, size)
+        began = time.perf_counter()
+        pieces = [_render(first, 0, min(BATCH, styles), geometries, size)]
+        _announce(path, pieces[0], styles * geometries, time.perf_counter() - began)
+        pieces += [
+            _render(first, start, min(start + BATCH, styles), geometries, size)
             for start in tqdm(
-                range(0, styles, 16), desc=f"rendering {split} faces", unit_scale=16 * geometries, unit="face"
+                range(BATCH, styles, BATCH), desc=f"rendering {split} faces", unit_scale=BATCH * geometries, unit="face"
             )
         ]
         stacked = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
@@ -125,6 +132,15 @@ def open_album(folder: Path, split: str, styles: int, geometries: int, size: int
             save_file(stacked, part)
     stored = read_weights(path)
     return Album(**{name: stored[name] for name in STORED}, first=first, geometries=geometries)
+
+
+def _announce(path: Path, piece: dict[str, Tensor], count: int, seconds: float) -> None:
+    """Say what will be rendered, how long that takes and how much disk, by the first piece and how long it took."""
+    done, size = len(piece["image"]), piece["image"].shape[-1]
+    seconds, megabytes = seconds * count / done, sum(x.nbytes for x in piece.values()) * count / done / 1e6
+    told = f"{seconds / 60:,.0f} minutes" if seconds > 90 else f"{max(seconds, 1):.0f} seconds"
+    what = f"{count:,} faces of {size} x {size} pixels: about {told}, {megabytes:,.0f} MB of disk, {path}"
+    print(f"midms: note: rendering {what}", file=sys.stderr, flush=True)
 
 
 def _render(first: int, start: int, stop: int, geometries: int, size: int) -> dict[str, Tensor]:
