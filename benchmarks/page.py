@@ -56,7 +56,7 @@ def page(results: dict[str, dict[str, Any]], losses: dict[str, Any]) -> str:
         f"{main['size']} pixels, inside the head of the answer. PCK: share of visible pixels matched to within "
         "that part of the width. AUROC: how often a right match is trusted more than a wrong one. The perceptual "
         f"distance is on features of {main['perceptual']}. The hard split has {HARDER}.",
-        "![sketch, exemplar, first warp, confidence, result, exact answer](faces.png)",
+        "![sketch, strokes as read, exemplar, first warp, result, confidence, exact answer](faces.png)",
         _origin(main),
         "## In short",
         *(_verdict(name, splits[name], results["always"]["splits"][name]) for name in splits),
