@@ -79,7 +79,7 @@ def assert_read(found: Tensor, strokes_apart: float = 0.07) -> None:
     """Alike the map of the page itself, without ruling."""
     plain = strokes(read(sheet().astype(np.uint8)))
     apart = (strokes(found) - plain).abs().mean((0, 2, 3))
-    assert apart[0] < strokes_apart and apart[1] < 0.15, apart
+    assert apart[0] < strokes_apart and apart[1] < 0.12, apart
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ DARKER = 1.5
 MOST = 400
 """Lines that are looked at, those with most pixels first."""
 TRACE = 0.1
-"""Share of a ruled line's contrast that is taken for it."""
+"""Share of that contrast below which there is nothing to take away."""
 PIECE = 32
 """Pixels of a line over which its course is followed."""
 
@@ -67,9 +66,14 @@ def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"
     rulings = ruled(contrast)
     if not rulings:
         return drawing
-    bands = [_band(contrast, lines) for lines in rulings]
-    covered = np.any([band.weak & ~band.crossed for band in bands], 0) | (np.sum([band.weak for band in bands], 0) > 1)
-    strokes = np.any([band.strong for band in bands], 0)
+    broad = cv2.morphologyEx(contrast, cv2.MORPH_OPEN, np.ones((4 * WIDEST + 1, 4 * WIDEST + 1), np.uint8))
+    narrow = contrast - broad
+    limits = np.stack([_limit(narrow, lines) for lines in rulings])
+    crossed = np.stack([_crossing(narrow, lines) for lines in rulings])
+    usual = min(np.median(limit[limit > 0]) for limit in limits)
+    meeting = ((limits > 0).sum(0) > 1) & (narrow < limits.sum(0))
+    covered = (((narrow < limits) & ~crossed).any(0) | meeting) & (narrow > TRACE * usual)
+    strokes = contrast > usual
     pixels = small[0].permute(1, 2, 0).cpu().contiguous().numpy()
     bare = (~covered & ~strokes).astype(np.float32)
     window = (AROUND, AROUND)
@@ -188,36 +192,28 @@ def _between(lines: list[Line], steps: Float[np.ndarray, "n"]) -> list[Line]:
     return lines + list(zip(*more, strict=True))
 
 
-class _Band(NamedTuple):
-    """What lies along the lines of a ruling.
-
-    Attributes:
-        weak: on a line, with no more contrast than that.
-        crossed: what is longer across the lines than they are wide.
-        strong: anywhere, with more contrast than a line.
-    """
-
-    weak: Bool[np.ndarray, "Y X"]
-    crossed: Bool[np.ndarray, "Y X"]
-    strong: Bool[np.ndarray, "Y X"]
-
-
-def _band(plane: Float[np.ndarray, "Y X"], lines: list[Line]) -> _Band:
+def _limit(narrow: Float[np.ndarray, "Y X"], lines: list[Line]) -> Float[np.ndarray, "Y X"]:
+    """Along the lines, the contrast beyond which something darker lies on them; 0 elsewhere."""
     import cv2
 
-    broad = cv2.morphologyEx(plane, cv2.MORPH_OPEN, np.ones((4 * WIDEST + 1, 4 * WIDEST + 1), np.uint8))
-    narrow = plane - broad
-    tracks = [_followed(line, narrow) for line in lines if len(_points(line, plane.shape)) > 1]
+    tracks = [_followed(line, narrow) for line in lines if len(_points(line, narrow.shape)) > 1]
     usual = float(np.median([level for _, level in tracks]))
-    limit = np.zeros(plane.shape, np.float32)
+    limit = np.zeros(narrow.shape, np.float32)
     for track, level in tracks:
         cv2.polylines(limit, [track.round().astype(np.int32)], False, DARKER * min(level, DARKER * usual), WIDEST)
+    return limit
+
+
+def _crossing(narrow: Float[np.ndarray, "Y X"], lines: list[Line]) -> Bool[np.ndarray, "Y X"]:
+    """What is longer across the lines than they are wide."""
+    import cv2
+
     reach = WIDEST + 1
     across = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
     dx, dy = round(reach * math.cos(lines[0][1])), round(reach * math.sin(lines[0][1]))
     cv2.line(across, (reach - dx, reach - dy), (reach + dx, reach + dy), 1)
-    crossed = cv2.morphologyEx(narrow, cv2.MORPH_OPEN, across) > narrow / 2
-    return _Band((narrow > TRACE * usual) & (narrow < limit), crossed, plane > DARKER * usual)
+    crossing: np.ndarray = cv2.morphologyEx(narrow, cv2.MORPH_OPEN, across) > narrow / 2
+    return crossing
 
 
 def _followed(line: Line, plane: Float[np.ndarray, "Y X"]) -> tuple[Track, float]:
