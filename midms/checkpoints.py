@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -84,6 +85,8 @@ def save_state(state: Mapping[str, Tensor], path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as part:
             save_file(state, part, metadata={"sha256": checksum(state)})
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written ({' '.join(str(error).split())})") from None
 
@@ -194,7 +197,7 @@ def outline(make: Callable[[], M], tensors: int, source: str) -> M:
     try:
         with torch.device("meta"):
             return make()
-    except Mistake:
+    except CheckpointError:
         raise
     except Exception as error:  # a part may raise anything when its settings are absurd
         told = " ".join(str(error).split())[:200]
@@ -216,8 +219,12 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no dictionary)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, sealed: bool = False) -> dict[str, Tensor]:
     """The tensors of a safetensors file; where the file has a checksum, as `save_weights` leaves it, it must hold.
+
+    Args:
+        path: of the file.
+        sealed: whether it must have one.
 
     Raises:
         CheckpointError: the file is missing, is not whole safetensors, or is not what was saved.
@@ -225,6 +232,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     with _opened(path) as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
         promised = (file.metadata() or {}).get("sha256")
+    if sealed and promised is None:
+        raise CheckpointError(f"{path}: has no checksum, so nobody knows whether it is what was written")
     if promised is not None and promised != checksum(state):
         raise CheckpointError(f"{path}: damaged or changed since it was saved, its checksum does not hold")
     return state

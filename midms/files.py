@@ -1,38 +1,60 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders that one process at a time writes to."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import errno
+import hashlib
 import os
+import platform
+import re
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from midms.mistakes import Mistake
+
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+LEFT = re.compile(rf"\.(\d+)-{HOST}\..*\.part")
+"""What a folder is called in which a process of this machine writes a file before it has its name."""
+LOCK = ".lock"
+
+
+class HeldError(Mistake, RuntimeError):
+    """A folder that another process writes to; the message says which."""
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; it becomes `path` at the end, or disappears if there was an error.
+    """A place on the same disk to write to; it becomes `path` at the end, or disappears if there was an error.
 
     Args:
         path: what is to be written; what it held before stays until the end. Of a link, what it leads to is written,
             and the link stays.
 
     Yields:
-        The name to write to, with the same suffix.
+        The place, with the same name.
 
     Raises:
         OSError: it cannot be written, or is a link that leads round to itself.
     """
     target = followed(path)
-    part = target.with_name(f".{target.stem}.{os.getpid()}.part{path.suffix}")
+    aside = Path(
+        tempfile.mkdtemp(".part", f".{os.getpid()}-{HOST}.", target.parent)
+    )  # libraries leave files of their own
     try:
+        part = aside / target.name
         part.touch()
         usual = part.stat().st_mode  # safetensors writes files that nobody else may read
         yield part
         part.chmod(usual)
         os.replace(part, target)
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def followed(path: Path) -> Path:
@@ -45,3 +67,76 @@ def followed(path: Path) -> Path:
     if target.is_symlink():
         raise OSError(errno.ELOOP, "a link that leads round to itself", str(path))
     return target
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Nobody else who asks writes to the folder meanwhile; what killed processes left half-written there is removed.
+
+    A file in the folder says who holds it. It is gone afterwards; of a killed process it stays and holds nothing.
+
+    Args:
+        folder: made if need be; if it was, and stays empty, it is gone afterwards too.
+
+    Raises:
+        HeldError: somebody holds it; the message says who.
+        OSError: the disk refuses.
+    """
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = _lock(folder)
+        try:
+            sweep(folder)
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+            os.close(descriptor)
+    finally:
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _lock(folder: Path) -> int:
+    """The descriptor of the folder's lock, held until it is closed."""
+    import fcntl  # where there is none, such as on Windows, pictures can still be written
+
+    while True:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", str(folder / LOCK))
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(folder / LOCK)):  # else its holder just removed it
+                    since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+                    with contextlib.suppress(OSError):  # on a full disk it is held without a name
+                        os.truncate(descriptor, 0)
+                        os.write(descriptor, f"process {os.getpid()} on {platform.node()} since {since}".encode())
+                    return descriptor
+        except BlockingIOError:
+            who = " ".join(os.read(descriptor, 200).decode(errors="replace").split()) or "another process"
+            os.close(descriptor)
+            raise HeldError(f"{folder}: is written to by {who}; wait for it, or take another folder") from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes of this machine that are no more were writing to files of a folder."""
+    for path in folder.iterdir():
+        if (left := LEFT.fullmatch(path.name)) and not _alive(int(left[1])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

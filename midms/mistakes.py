@@ -6,3 +6,7 @@ class Mistake(Exception):
 
     Errors inherit it beside the built-in kind that they are.
     """
+
+
+class NotFinite(Mistake, ArithmeticError):
+    """Infinite numbers, or NaN, where a picture is to be made of them; the message says which part gave them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,13 @@ from typing import Any
 from torch import nn
 
 from midms.catalog import KINDS, create
-from midms.checkpoints import CheckpointError, check_sizes, load_state, outline, read_shapes, read_weights
+from midms.checkpoints import CheckpointError, check_sizes, load_state, outline, read_shapes
 from midms.compose import LOOP, BuildError, compose
 from midms.defaults import defaults
 from midms.loop import MatchingInterleavedDiffusion
-from midms.presets import Preset
+from midms.presets import Preset, Spec
 from midms.registry import unknown
-from midms.saved import CONFIG, Saved, read, weights_file
+from midms.saved import CONFIG, Saved, read
 from midms.slots import SLOTS
 
 LEARNED = ("features", "confidence", "denoiser", "autoencoder")
@@ -32,7 +33,8 @@ def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleave
 
     Raises:
         CheckpointError: the folder or a file in it is missing, damaged or does not fit.
-        BuildError: a part is not installed here, or a change is not possible; all mistakes are listed.
+        BuildError: a part is not installed here, would reach out of the folder for files or to the network, or a change
+            is not possible; all mistakes are listed.
     """
     folder = Path(folder)
     saved = read(folder)
@@ -55,7 +57,7 @@ def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleave
                 failed.append(str(error))
     if failed:
         raise CheckpointError("; ".join(failed))
-    return run.replace(notes=saved.notes)
+    return run.replace(notes=tuple(saved.notes))
 
 
 def _check_sizes(slot: str, saved: Saved, folder: Path) -> None:
@@ -64,9 +66,9 @@ def _check_sizes(slot: str, saved: Saved, folder: Path) -> None:
     Raises:
         CheckpointError: it does not; or it has some and none were saved.
     """
-    path, spec = weights_file(folder, slot), saved.specs[slot]
+    path, spec = saved.path(folder, slot), saved.specs[slot]
     make = partial(create, slot, spec.name, **spec.arguments)
-    if slot in saved.weights:
+    if saved.parts[slot].weights:
         check_sizes(make, read_shapes(path), str(path))
     else:
         _check_noted(outline(make, 0, f"{folder / CONFIG}: the {slot}"), slot, saved, folder)
@@ -79,7 +81,7 @@ def _check_noted(part: Any, slot: str, saved: Saved, folder: Path) -> bool:
         CheckpointError: it has some and none were saved, or the other way round.
     """
     learned = isinstance(part, nn.Module) and bool(part.state_dict())
-    if learned != (slot in saved.weights):
+    if learned != saved.parts[slot].weights:
         states = "has weights, none are" if learned else "has no weights, some are"
         raise CheckpointError(f"{folder / CONFIG}: the {slot} {states} noted")
     return learned
@@ -92,8 +94,7 @@ def _fill(part: Any, slot: str, saved: Saved, folder: Path) -> None:
         CheckpointError: it has some and none were saved, or the other way round, or they cannot be used.
     """
     if _check_noted(part, slot, saved, folder):
-        path = weights_file(folder, slot)
-        load_state(part, read_weights(path), str(path), keep=True)
+        load_state(part, saved.state(folder, slot), str(saved.path(folder, slot)), keep=True)
 
 
 def _absent(saved: Saved, changes: dict[str, Any]) -> list[str]:
@@ -103,6 +104,21 @@ def _absent(saved: Saved, changes: dict[str, Any]) -> list[str]:
     wrong += [f"no {slot} is named" for slot in SLOTS if slot not in {*saved.specs, *changes, "refiner"}]
     for slot, spec in saved.specs.items():
         if slot in SLOTS and slot not in changes and spec.name not in KINDS[SLOTS[slot][0]]:
-            kind, module = SLOTS[slot][0], saved.modules[slot]
+            kind, module = SLOTS[slot][0], saved.parts[slot].module
             wrong.append(f"{slot}: the {kind} {spec.name!r} is not installed here; it was from the module {module}")
+        elif slot in SLOTS and slot not in changes:
+            wrong += _outside(slot, spec)
+    return wrong
+
+
+def _outside(slot: str, spec: Spec) -> list[str]:
+    """Arguments that would reach out of the folder: to the network, or to files elsewhere."""
+    taken = inspect.signature(KINDS[SLOTS[slot][0]][spec.name]).parameters
+    wrong = []
+    for name, value in spec.arguments.items():
+        kind = str(taken[name].annotation) if name in taken else ""
+        if name == "pretrained" and value is not False:
+            wrong.append(f"{slot}: {name}={value!r} would fetch weights, expected those of the folder")
+        elif (kind == "Any" or "Path" in kind) and isinstance(value, str) and Path(value).exists():
+            wrong.append(f"{slot}: {name}={value!r} is a file outside of the folder")
     return wrong

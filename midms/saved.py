@@ -5,42 +5,76 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import AfterValidator, Field
 from torch import nn
 
-from midms.checkpoints import CheckpointError, cast, save_state
+from midms import weights_folder
+from midms.checkpoints import CheckpointError, cast
 from midms.domain import Domain
-from midms.files import whole
 from midms.presets import Spec
+from midms.schema import Schema
+from midms.weights_folder import Name, Plain, Settings, Slot
 
 CONFIG = "composition.json"
 
 
-@dataclass(frozen=True)
-class Saved:
+def _domain(value: Any) -> Domain:
+    names = {field.name for field in dataclasses.fields(Domain)}
+    if not isinstance(value, dict) or value.keys() - names:
+        raise ValueError(f"expected some of {', '.join(sorted(names))}")
+    return Domain(**value)
+
+
+class Part(Schema):
+    """A part by name, as a configuration tells it.
+
+    Attributes:
+        name: as it is registered.
+        arguments: for its constructor.
+        module: the Python module that it was from.
+        weights: whether it has weights.
+    """
+
+    name: Name
+    arguments: dict[Name, Plain]
+    module: str
+    weights: bool
+
+    @property
+    def spec(self) -> Spec:
+        """The part to be made."""
+        return Spec(self.name, **self.arguments)
+
+
+class Saved(Settings):
     """A composition without its numbers.
 
     Attributes:
         name: of the preset it came from.
-        specs: slot to the part's name and arguments.
-        modules: slot to the Python module that the part was from.
-        weights: slots whose parts have weights.
+        parts: slot to part.
         loop: settings of the loop.
         notes: what a user should know.
         domain: what the weights were trained on.
     """
 
     name: str
-    specs: dict[str, Spec]
-    modules: dict[str, str]
-    weights: tuple[str, ...]
-    loop: dict[str, Any]
-    notes: tuple[str, ...]
-    domain: Domain
+    parts: dict[Slot, Part]
+    loop: dict[Name, Plain]
+    notes: list[str]
+    domain: Annotated[Any, AfterValidator(_domain)] = Field(default_factory=Domain)
+
+    @property
+    def specs(self) -> dict[str, Spec]:
+        """Slot to the part's name and arguments."""
+        return {slot: part.spec for slot, part in self.parts.items()}
+
+    def slots(self) -> list[str]:
+        """Slots whose parts have weights."""
+        return [slot for slot, part in self.parts.items() if part.weights]
 
 
 def write(
@@ -52,11 +86,12 @@ def write(
     notes: tuple[str, ...],
     domain: Domain,
     dtype: torch.dtype | None,
+    replace: bool = False,
 ) -> None:
-    """Leave a folder that `read` understands.
+    """Leave a folder that `read` understands; killed at any moment it is as it was or as it will be.
 
     Args:
-        folder: made if need be; its configuration comes last, so that half a folder is none.
+        folder: made if need be.
         name: of the preset.
         parts: slot to part, or None for none.
         specs: slot to the part's name and arguments.
@@ -64,9 +99,12 @@ def write(
         notes: what a user should know.
         domain: what the weights were trained on.
         dtype: in which weights are stored, by default as they are.
+        replace: whether the folder may hold something else, of which files of the same names are replaced.
 
     Raises:
-        CheckpointError: a part has no name to be made by again, or an argument cannot be written; nothing is written.
+        CheckpointError: a part has no name to be made by again, an argument cannot be written, a number is not finite,
+            or the folder holds something else; nothing is written.
+        HeldError: another process writes to it.
     """
     content: dict[str, Any] = {"name": name, "parts": {}, "loop": dict(loop), "notes": list(notes)}
     content["domain"] = dataclasses.asdict(domain)
@@ -95,12 +133,7 @@ def write(
         }
     if wrong:
         raise CheckpointError(f"{folder}: cannot be saved: {'; '.join(wrong)}")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).unlink(missing_ok=True)
-    for slot, state in states.items():
-        save_state(state, weights_file(folder, slot))
-    with whole(folder / CONFIG) as file:
-        file.write_text(json.dumps(content, indent=1) + "\n")
+    weights_folder.write(folder, CONFIG, Saved, content, states, replace=replace)
 
 
 def read(folder: Path) -> Saved:
@@ -111,52 +144,12 @@ def read(folder: Path) -> Saved:
     """
     if not (folder / CONFIG).is_file():
         raise CheckpointError(f"{folder}: has no {CONFIG}, expected a folder that run.save_pretrained wrote")
-    content = read_json(folder / CONFIG)
-    try:
-        parts = {str(slot): dict(part) for slot, part in content["parts"].items()}
-        return Saved(
-            name=str(content["name"]),
-            specs={slot: Spec(str(part["name"]), **tupled(part["arguments"])) for slot, part in parts.items()},
-            modules={slot: str(part["module"]) for slot, part in parts.items()},
-            weights=tuple(slot for slot, part in parts.items() if part["weights"]),
-            loop=dict(tupled(content["loop"])),
-            notes=tuple(map(str, content["notes"])),
-            domain=Domain(**content.get("domain", {})),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{folder / CONFIG}: not as run.save_pretrained writes it ({error!r})") from None
-
-
-def weights_file(folder: Path, slot: str) -> Path:
-    """Where the weights of a slot are."""
-    return folder / f"{slot}.safetensors"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A file with keys and values.
-
-    Raises:
-        CheckpointError: it cannot be read as such.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error})") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected keys and values")
-    return content
-
-
-def tupled(value: Any) -> Any:
-    """Lists as the tuples that they were."""
-    if isinstance(value, dict):
-        return {key: tupled(item) for key, item in value.items()}
-    return tuple(map(tupled, value)) if isinstance(value, list) else value
+    return weights_folder.read(folder, CONFIG, Saved)
 
 
 def _plain(value: Any) -> bool:
     """Whether a value can be written as JSON and read again."""
     try:
-        return bool(tupled(json.loads(json.dumps(value, allow_nan=False))) == value)
+        return bool(weights_folder.plain(json.loads(json.dumps(value, allow_nan=False))) == value)
     except (TypeError, ValueError, RecursionError):
         return False

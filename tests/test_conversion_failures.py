@@ -17,7 +17,7 @@ import yaml
 from checkpoints_of_others import LDM, compvis
 from torch import Tensor
 
-from midms import build, cli
+from midms import cli
 from midms.checkpoints import CheckpointError
 from midms.conversion import convert, find, source
 from midms.conversion.pickles import tensors
@@ -168,30 +168,6 @@ def test_a_conversion_that_fails_leaves_a_good_folder_as_it_is(
     assert folder_of(place).items() >= before.items() and set(folder_of(place)) - set(before) == {"refused.txt"}
     source.write(convert(place / "good.ckpt", LDM), place / "out")
     assert folder_of(place) == before
-
-
-def test_an_interrupted_conversion_leaves_nothing_that_loads(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = convert(place / "good.ckpt", LDM)
-    source.write(found, place / "out")
-    stale = source.SLOTS[2]
-    (place / "out" / f"{stale}.safetensors").write_bytes(b"of a conversion before")
-    saved, written = source.save_state, []
-
-    def interrupted(state: dict[str, Tensor], path: Path) -> None:
-        if written:
-            raise KeyboardInterrupt
-        written.append(path)
-        saved(state, path)
-
-    monkeypatch.setattr(source, "save_state", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        source.write(found, place / "out")
-    assert [*(place / "out").iterdir()] == written
-    with pytest.raises(CheckpointError, match="no such file of weights"):
-        build("midm-celeba", weights=place / "out")
-    monkeypatch.setattr(source, "save_state", saved)
-    source.write(found, place / "out")
-    assert not (place / "out" / f"{stale}.safetensors").exists(), "nothing stale stays"
 
 
 def test_half_precision_is_taken_when_asked_for(place: Path, state: dict[str, Tensor]) -> None:

@@ -18,9 +18,9 @@ from midms.conversion import source
 from midms.presets import Spec
 
 ABSURD: dict[str, Any] = {
-    "widths": [8, 8, 10**9],
-    "width": 10**12,
-    "latent_channels": 2**62,
+    "widths": [8, 8, 2**16],
+    "width": 2**16,
+    "latent_channels": 2**16,
     "condition_channels": -1,
 }
 SIZES = {"condition_channels": 2, "latent_channels": 8, "stride": 4, "width": 16, "widths": (8, 8, 16)}

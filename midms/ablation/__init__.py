@@ -100,7 +100,8 @@ def ablate(
         UnknownName: a preset or part does not exist.
         BadArguments: a part does not take its arguments.
         CheckpointError: there are no such weights.
-        LedgerError: the folder is in use, or its ledger is damaged.
+        LedgerError: the ledger is damaged, or the disk refuses.
+        HeldError: another process writes to the folder.
     """
     if preset not in PRESETS:
         raise UnknownName(unknown("preset", preset, PRESETS, "`midms list preset`"))

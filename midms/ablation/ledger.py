@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, Field
+
+from midms.files import held
 from midms.mistakes import Mistake
+from midms.schema import Schema, checked, read_regular
+
+LARGEST = 2**28
+"""Bytes of the largest ledger that is read."""
 
 
 class LedgerError(Mistake, RuntimeError):
     """A ledger that cannot be used; the message says why."""
+
+
+class Line(Schema):
+    """The record of a run, as far as it is read again."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=True)
+    id: str
+    run: dict[str, str]
+    figures: dict[str, float] = Field(default_factory=dict)
+    each: dict[str, list[float]] = Field(default_factory=dict)
+    refused: str = ""
+    error: str = ""
+    notes: list[str] = Field(default_factory=list)
 
 
 class Ledger:
@@ -35,40 +54,61 @@ class Ledger:
         """The whole lines.
 
         Raises:
-            LedgerError: a line is not JSON.
+            LedgerError: a line is not JSON, or not the record of a run.
         """
-        text = self.path.read_bytes() if self.path.exists() else b""
-        lines = []
+        text, lines = self._text(), []
         for number, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines(), 1):
+            where = f"{self.path}: line {number} is damaged; remove it to have the run done again"
             try:
-                lines.append(json.loads(line))
-            except ValueError:
-                raise LedgerError(
-                    f"{self.path}: line {number} is damaged; remove it to have the run done again"
-                ) from None
+                content = json.loads(line)
+            except (ValueError, RecursionError):
+                raise LedgerError(where) from None
+            checked(Line, content, where, LedgerError)
+            lines.append(content)
         return lines
+
+    def _text(self) -> bytes:
+        """What is in it.
+
+        Raises:
+            LedgerError: it is no regular file, or too large.
+        """
+        try:
+            return read_regular(self.path, LARGEST) if self.path.exists() else b""
+        except OSError as error:
+            raise LedgerError(f"{self.path}: cannot be read ({error.strerror or error})") from None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Nobody else adds to it meanwhile.
 
         Raises:
-            LedgerError: somebody does.
+            HeldError: somebody does; the message says who.
         """
-        with self.path.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LedgerError(f"{self.path}: another process is adding to it") from None
-            text = self.path.read_bytes()
-            os.truncate(self.path, text.rfind(b"\n") + 1)
+        with held(self.path.parent):
+            text = self._text()
+            if self.path.exists():
+                os.truncate(self.path, text.rfind(b"\n") + 1)
             yield
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """One more line, on disk when this returns."""
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        """One more line, on disk when this returns; what cannot be written whole is not there.
+
+        Raises:
+            LedgerError: the disk refuses.
+        """
+        line, descriptor = (
+            json.dumps(record).encode() + b"\n",
+            os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666),
+        )
+        before = os.fstat(descriptor).st_size
         try:
-            os.write(descriptor, json.dumps(record).encode() + b"\n")
+            left = memoryview(line)
+            while left:
+                left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
+        except OSError as error:
+            os.truncate(descriptor, before)
+            raise LedgerError(f"{self.path}: a run cannot be added ({error.strerror or error})") from None
         finally:
             os.close(descriptor)

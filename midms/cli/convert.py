@@ -26,17 +26,21 @@ def add(commands: Commands) -> None:
     one.add_argument("--config", type=Path, metavar="LDM.yaml", help="of the latent diffusion; a folder has its own")
     one.add_argument("--out", type=Path, required=True, metavar="OUT", help="the folder to write")
     one.add_argument("--trainable", action="store_true", help="keep the spectral norms of the matching network")
+    one.add_argument(
+        "--replace", action="store_true", help="write to OUT even if it holds something else; other files in it stay"
+    )
     one.add_argument("--half", action="store_true", help="take weights in half precision too")
 
 
 def _convert(args: argparse.Namespace) -> int:
     from midms.checkpoints import CheckpointError
     from midms.conversion import convert
-    from midms.conversion.source import write, write_refusal
+    from midms.conversion.source import check, write, write_refusal
 
+    check(args.out, args.replace)
     try:
         source = convert(args.checkpoint, args.config, args.trainable, args.half)
-        write(source, args.out)
+        write(source, args.out, args.replace)
     except CheckpointError as error:
         if error.details:
             raise CheckpointError(f"{error}; all of it is in {write_refusal(error.details, args.out)}") from None

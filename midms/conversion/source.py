@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
 import midms
+from midms import weights_folder
 from midms.catalog import create
-from midms.checkpoints import CheckpointError, check_sizes, read_shapes, read_weights, save_state
+from midms.checkpoints import cast, check_sizes, read_shapes
 from midms.diffusion.schedule import Schedule
-from midms.files import whole
 from midms.presets import Spec
-from midms.saved import read_json, tupled
+from midms.schema import Schema
+from midms.weights_folder import Name, Plain, Settings, write_text
 
 SLOTS = ("denoiser", "autoencoder", "features")
 """What weights may be for."""
@@ -42,44 +43,77 @@ class Source:
     report: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def write(source: Source, folder: Path) -> None:
+class Part(Schema):
+    """A part that weights belong to: one of those that weights are converted for."""
+
+    name: Literal["unconditional", "vq", "kl", "midm"]
+    arguments: dict[Name, Plain]
+
+
+class Config(Settings):
+    """What `config.json` says.
+
+    Attributes:
+        midms: the version that wrote it.
+        source: what was converted.
+        schedule: that the denoiser was trained with.
+        parts: slot to part.
+    """
+
+    midms: str
+    source: str
+    schedule: Plain
+    parts: dict[Literal["denoiser", "autoencoder", "features"], Part]
+
+    def slots(self) -> list[str]:
+        """Slots that there are weights for."""
+        return [*self.parts]
+
+
+def check(folder: Path, replace: bool) -> None:
+    """Find out before the work whether a folder may be written to.
+
+    Raises:
+        CheckpointError: it holds something that no conversion left, and `replace` is not set.
+    """
+    weights_folder.check(folder, CONFIG, Config, SLOTS, replace)
+
+
+def write(source: Source, folder: Path, replace: bool = False) -> None:
     """A folder that `build(preset, weights=folder)` takes: weights, what they belong to, and the report.
+
+    Killed at any moment, the folder is as it was or as it will be.
 
     Args:
         source: what to write.
-        folder: made if need be. What an earlier conversion left goes first and the configuration comes last, so that
-            half a folder is none.
+        folder: made if need be.
+        replace: whether the folder may hold something else, of which files of the same names are replaced.
+
+    Raises:
+        CheckpointError: it does, a number is not finite, or the disk refuses.
+        HeldError: another process writes to it.
     """
-    states = {slot: source.state(slot) for slot in source.parts}
-    for name in (CONFIG, REPORT, REFUSAL, *map(_weights, SLOTS)):
-        (folder / name).unlink(missing_ok=True)
-    for slot, state in states.items():
-        save_state(state, folder / _weights(slot))
-    _write_lines([line for reason, names in source.report.items() for line in (reason, *names)], folder / REPORT)
+    states = {slot: cast(source.state(slot), None, f"{source.name}, {slot}") for slot in source.parts}
     content = {
         "midms": midms.__version__,
         "source": source.name,
         "schedule": source.schedule,
         "parts": {slot: {"name": spec.name, "arguments": spec.arguments} for slot, spec in source.parts.items()},
     }
-    with whole(folder / CONFIG) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n")
+    lines = [line for reason, names in source.report.items() for line in (reason, *names)]
+    texts = {REPORT: _lines(lines), REFUSAL: ""}
+    weights_folder.write(folder, CONFIG, Config, content, states, texts, replace)
 
 
 def write_refusal(lines: Sequence[str], folder: Path) -> Path:
     """Why a conversion failed, a line each reason; the folder is made if need be, and what is in it stays."""
     folder.mkdir(parents=True, exist_ok=True)
-    return _write_lines(lines, folder / REFUSAL)
+    write_text(folder / REFUSAL, _lines(lines))
+    return folder / REFUSAL
 
 
-def _write_lines(lines: Sequence[str], path: Path) -> Path:
-    with whole(path) as part:
-        part.write_text("".join(f"{line}\n" for line in lines))
-    return path
-
-
-def _weights(slot: str) -> str:
-    return f"{slot}.safetensors"
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def read(folder: Path) -> Source:
@@ -88,18 +122,12 @@ def read(folder: Path) -> Source:
     Raises:
         CheckpointError: its configuration cannot be read or lacks something; later, its weights.
     """
-    content = read_json(folder / CONFIG)
-    try:
-        parts = {
-            slot: Spec(part["name"], **{name: tupled(value) for name, value in part["arguments"].items()})
-            for slot, part in content["parts"].items()
-        }
-        schedule = tupled(content["schedule"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder / CONFIG}: not as `midms convert` writes it ({error!r})") from None
-    return Source(str(folder), parts, schedule, lambda slot: _state(slot, parts[slot], folder / _weights(slot)))
+    config = weights_folder.read(folder, CONFIG, Config)
+    parts = {str(slot): Spec(part.name, **part.arguments) for slot, part in config.parts.items()}
 
+    def state(slot: str) -> dict[str, Tensor]:
+        path, spec = config.path(folder, slot), parts[slot]
+        check_sizes(lambda: create(slot, spec.name, **spec.arguments), read_shapes(path), str(path))
+        return config.state(folder, slot)
 
-def _state(slot: str, spec: Spec, path: Path) -> dict[str, Tensor]:
-    check_sizes(lambda: create(slot, spec.name, **spec.arguments), read_shapes(path), str(path))
-    return read_weights(path)
+    return Source(str(folder), parts, config.schedule, state)

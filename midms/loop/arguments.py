@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.mistakes import NotFinite
 from midms.networks.precision import precise
 from midms.types import Draw, Noise
 
@@ -147,6 +148,24 @@ def draws(generator: Noise, like: Tensor) -> Draw:
     if isinstance(generator, list | tuple) and len(generator) != len(like):
         raise ValueError(f"generator has {len(generator)}, expected one for each of {len(like)} pictures")
     return draw
+
+
+def finite(value: Float[Tensor, "b c h w"], part: Any, slot: str) -> Float[Tensor, "b c h w"]:
+    """What a part gave.
+
+    Args:
+        value: it.
+        part: that gave it.
+        slot: of the part.
+
+    Raises:
+        NotFinite: it holds numbers that are not finite.
+    """
+    if not (good := torch.isfinite(value)).all():
+        bad = f"{int((~good).sum()):,} of {value.numel():,} numbers from the {slot} ({type(part).__name__})"
+        more = "; half precision may be too narrow" if value.dtype == torch.float16 else ""
+        raise NotFinite(f"no picture: {bad} are not finite{more}")
+    return value
 
 
 def describe(part: Any) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from midms.defaults import defaults
 from midms.domain import TELLING, Domain
-from midms.loop.arguments import OneOrMore, describe, draws, exemplars
+from midms.loop.arguments import OneOrMore, describe, draws, exemplars, finite
 from midms.loop.policy import Policy, outside
 from midms.matching.mosaic import compare, side_by_side
 from midms.networks.precision import precise
@@ -113,9 +113,10 @@ class MatchingInterleavedDiffusion:
 
         Raises:
             ValueError: a shape, type or number is not as it should be; names the argument.
+            NotFinite: a part gives numbers that are not finite; names the slot.
         """
         (last,) = deque(self.trajectory(condition, exemplar, exemplar_condition, generator, regions), maxlen=1)
-        return self.autoencoder.decode(last.step.x0).to(condition.dtype)
+        return finite(self.autoencoder.decode(last.step.x0), self.autoencoder, "autoencoder").to(condition.dtype)
 
     def trajectory(
         self,
@@ -134,7 +135,7 @@ class MatchingInterleavedDiffusion:
         condition = precise(condition)
         draw = draws(generator, condition)
 
-        latents = [self.autoencoder.encode(picture) for picture in pictures]
+        latents = [finite(self.autoencoder.encode(picture), self.autoencoder, "autoencoder") for picture in pictures]
         wanted = self.features.condition(condition)
         offered = [
             self.features.exemplar(z, self.condition.photo(picture) if drawn is None else drawn)
@@ -144,7 +145,8 @@ class MatchingInterleavedDiffusion:
 
         def matched(query: Tensor, keys: list[Tensor]) -> tuple[Match, Tensor, Confidence]:
             match, trust = compare(self.matcher, self.confidence, query, keys, regions)
-            return match, match.apply(latent), trust
+            finite(trust.weight, self.confidence, "confidence")
+            return match, finite(match.apply(latent), self.matcher, "matcher"), trust
 
         def matched_again(x: Tensor) -> tuple[Match, Tensor, Confidence]:
             return matched(self.features.iterate(x, wanted), [features.again for features in offered])
@@ -154,7 +156,8 @@ class MatchingInterleavedDiffusion:
             return self.policy.dialled(compare(self.matcher, self.confidence, query, keys, outside(regions))[1])
 
         def denoise(x: Tensor, level: Level) -> Tensor:
-            return self.denoiser(x, level, Context(warp, condition, self.policy.dialled(trust).weight))
+            context = Context(warp, condition, self.policy.dialled(trust).weight)
+            return finite(self.denoiser(x, level, context), self.denoiser, "denoiser")
 
         match, warp, trust = matched(wanted.first, [features.first for features in offered])
         step: Step | None = None
@@ -167,6 +170,7 @@ class MatchingInterleavedDiffusion:
             if again:
                 match, warp, trust = matched_again(step.x0 if self.policy.look == "x0" else x)
                 step = self.policy.edited(step, warp, trust, judge)
+            finite(step.x0, self.policy if again else self.sampler, "policy" if again else "sampler")
             yield Moment(step, match, warp, trust, again)
 
         if self.refiner is None or step is None:
@@ -176,6 +180,7 @@ class MatchingInterleavedDiffusion:
             if step is not None:
                 x = self.refiner.advance(step, level, draw)
             step = self.refiner.predict(denoise, x, level, step)
+            finite(step.x0, self.refiner, "refiner")
             yield Moment(step, match, warp, trust, rematched=False, stage="refine")
 
     def translate(self, condition: Any, exemplar: Any, **options: Any) -> Translation:
@@ -191,19 +196,23 @@ class MatchingInterleavedDiffusion:
         fields.setdefault("specs", {slot: spec for slot, spec in self.specs.items() if slot not in fields})
         return dataclasses.replace(self, policy=dataclasses.replace(policy, **changes), **fields)
 
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None, replace: bool = False) -> None:
         """Write the composition to a folder, for `midms.from_pretrained`: settings to read, weights as safetensors.
 
         Args:
-            folder: made if need be.
+            folder: made if need be. A composition in it is replaced as one: killed at any moment, it is the old or the
+                new one.
             dtype: in which weights are stored; by default each as it is, and loading gives the same bits.
+            replace: whether the folder may hold something else, of which files of the same names are replaced.
 
         Raises:
-            CheckpointError: a part was given ready-made, or an argument of it cannot be written; all are named.
+            CheckpointError: a part was given ready-made, or an argument of it cannot be written; all are named. Or a
+                weight is not finite, the folder holds something else, or the disk refuses. Nothing is written.
+            HeldError: another process writes to the folder.
         """
         parts = {slot: getattr(self, slot) for slot in PARTS}
         loop = dataclasses.asdict(self.policy) | {"size": self.size}
-        write(Path(folder), self.name, parts, self.specs, loop, self.notes, self.domain, dtype)
+        write(Path(folder), self.name, parts, self.specs, loop, self.notes, self.domain, dtype, replace)
 
     @defaults()
     def to(self, *target: Any, **options: Any) -> MatchingInterleavedDiffusion:

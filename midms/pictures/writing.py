@@ -15,11 +15,18 @@ from jaxtyping import Float
 from PIL import Image
 
 from midms.files import followed, whole
+from midms.mistakes import NotFinite
 from midms.pictures.problems import PictureError, one_line
 
 
 def to_pil(image: Float[Tensor, "1 c Y X"]) -> Image.Image:
-    """An 8-bit picture of a tensor in [-1, 1], clipped; one channel gives a grey picture, three colour."""
+    """An 8-bit picture of a tensor in [-1, 1], clipped; one channel gives a grey picture, three colour.
+
+    Raises:
+        NotFinite: it holds numbers that are not finite.
+    """
+    if not torch.isfinite(image).all():
+        raise NotFinite(f"no picture: {int((~image.isfinite()).sum()):,} of {image.numel():,} numbers are not finite")
     bytes_ = ((image[0].detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray((bytes_[0] if len(bytes_) == 1 else bytes_.permute(1, 2, 0)).contiguous().numpy())
 

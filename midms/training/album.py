@@ -10,17 +10,15 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from midms.checkpoints import read_weights
+from midms.checkpoints import CheckpointError, read_weights, save_state
 from midms.conditions.sketch import Sketch
 from midms.data import faces
 from midms.data.faces import exact_flow, render
 from midms.data.portraits import parameters
 from midms.data.portraits.hand import STEADY, sketch
-from midms.files import whole
 
 STORED = ("image", "parts", "strokes", "edges")
 """What an album keeps on disk."""
@@ -128,9 +126,9 @@ def open_album(folder: Path, split: str, styles: int, geometries: int, size: int
             )
         ]
         stacked = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
-        with whole(path) as part:
-            save_file(stacked, part)
-    stored = read_weights(path)
+        save_state(stacked, path)
+    stored = read_weights(path, sealed=True)
+    _check(stored, path, first, styles, geometries, size)
     return Album(**{name: stored[name] for name in STORED}, first=first, geometries=geometries)
 
 
@@ -141,6 +139,30 @@ def _announce(path: Path, piece: dict[str, Tensor], count: int, seconds: float) 
     told = f"{seconds / 60:,.0f} minutes" if seconds > 90 else f"{max(seconds, 1):.0f} seconds"
     what = f"{count:,} faces of {size} x {size} pixels: about {told}, {megabytes:,.0f} MB of disk, {path}"
     print(f"midms: note: rendering {what}", file=sys.stderr, flush=True)
+
+
+def _check(stored: dict[str, Tensor], path: Path, first: int, styles: int, geometries: int, size: int) -> None:
+    """Find out whether an album is what would be rendered: its sizes, and its first style's pictures.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    n = styles * geometries
+    shapes = {"image": (n, 3, size, size), "parts": (n, size, size), "strokes": (n, 2, size, size)}
+    shapes["edges"] = shapes["strokes"]
+    wrong = [
+        f"{name} is {value.dtype} {tuple(value.shape)}" if (value := stored.get(name)) is not None else f"has no {name}"
+        for name, shape in shapes.items()
+        if name not in stored or stored[name].shape != shape or stored[name].dtype != torch.uint8
+    ]
+    if not wrong:
+        seeds = [first + i for i in range(geometries)]
+        drawn = render(parameters.geometry(seeds), parameters.style([first] * geometries), size)
+        image = ((drawn.image + 1) * 127.5).round()
+        if (image - stored["image"][:geometries].float()).abs().mean() > 1:
+            wrong = ["its pictures are others than are rendered now"]
+    if wrong:
+        raise CheckpointError(f"{path}: {'; '.join(wrong)}; remove it to have it rendered anew")
 
 
 def _render(first: int, start: int, stop: int, geometries: int, size: int) -> dict[str, Tensor]:

@@ -15,22 +15,33 @@ import itertools
 import json
 import shlex
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
+from pydantic import ConfigDict, Field, RootModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from midms.catalog import create
-from midms.checkpoints import CheckpointError, load_weights, read_weights, save_weights
+from midms.checkpoints import (
+    CheckpointError,
+    cast,
+    checksum,
+    finite,
+    load_weights,
+    read_weights,
+    save_state,
+    save_weights,
+)
 from midms.defaults import defaults
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.files import whole
+from midms.files import held
 from midms.presets import PRESETS
 from midms.protocols import ConfidenceEstimator, FeatureExtractor
+from midms.schema import Schema, checked, read_json
 from midms.training.album import STORED, Album, open_album
 from midms.training.stages import (
     TERMS,
@@ -44,6 +55,8 @@ from midms.training.stages import (
 from midms.training.trainer import Interrupted, Task, fit, write_json
 
 STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
+FILES = {"matching": ("features", "confidence")}
+"""What a stage leaves, where it is not called like the stage."""
 PRESET = {"bridge": "midm-faces", "unconditional": "midm-faces-paper"}
 
 
@@ -55,10 +68,23 @@ def part(slot: str, preset: str = "midm-faces") -> Any:
 
 @defaults()
 def main(args: Namespace) -> int:
-    """Run one stage; returns the exit status (3 if it stopped early and can be resumed)."""
+    """Run one stage; returns the exit status (3 if it stopped early and can be resumed).
+
+    Raises:
+        HeldError: another process trains in the same folder.
+        CheckpointError: the folder holds something else, or something damaged; or the disk refuses.
+        Diverged: numbers are not finite.
+    """
+    with held(Path(args.out)):
+        return _train(args)
+
+
+def _train(args: Namespace) -> int:
     torch.manual_seed(args.seed)
     out, device = Path(args.out), torch.device(args.device)
     name = args.denoiser if args.stage == "diffusion" else args.stage
+    files = FILES.get(name, (name,))
+    _check_out(out, files)
     if args.stage == "autoencoder":
         task: Task = autoencoder_stage(out, args.size, args.styles, args.geometries, device)
     elif args.stage == "matching":
@@ -128,11 +154,14 @@ def diffusion_stage(
 def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
     """The album's latents, kept on disk until the autoencoder changes."""
     digest = _digest(out / "autoencoder.safetensors")[:12]
-    path = out / "albums" / f"latents-{album.first}-{len(album)}-{digest}.safetensors"
+    pictures = checksum({"image": album.image})[:12]
+    path = out / "albums" / f"latents-{pictures}-{digest}.safetensors"
     if not path.exists():
-        with whole(path) as written:
-            save_file({"latents": encode(autoencoder, album)}, written)
-    return read_weights(path)["latents"]
+        save_state(cast({"latents": encode(autoencoder, album)}, None, str(path)), path)
+    found = read_weights(path, sealed=True).get("latents", album.image)
+    if found.dtype != torch.float16 or len(found) != len(album) or found.ndim != 4 or not finite(found):
+        raise CheckpointError(f"{path}: these are no latents of the album; remove it to have them made anew")
+    return found
 
 
 @torch.no_grad()
@@ -209,10 +238,41 @@ def _warm(network: nn.Module, name: str, start: Path) -> None:
         load_weights(module, start / f"{file}.safetensors")
 
 
+class Stage(Schema):
+    """The record of a stage, as far as it is read again."""
+
+    model_config = ConfigDict(extra="allow")
+    made: dict[str, str] = Field(default_factory=dict)
+
+
+class Record(RootModel[dict[str, Stage]]):
+    """What `results.json` holds: a record a stage."""
+
+
 def _record(folder: Path) -> dict[str, Any]:
+    """What a folder's stages recorded.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
     path = folder / "results.json"
-    record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return record
+    if not path.exists():
+        return {}
+    content = checked(Record, read_json(path, CheckpointError), str(path), CheckpointError)
+    return {name: stage.model_dump() for name, stage in content.root.items()}
+
+
+def _check_out(out: Path, files: Sequence[str]) -> None:
+    """Find out before the work whether a stage may write to a folder.
+
+    Raises:
+        CheckpointError: its record is damaged, or it holds a composition, or weights of these names that no stage made.
+    """
+    made = {file for stage in _record(out).values() for file in stage["made"]}
+    others = [name for name in ("composition.json", "config.json") if (out / name).exists()]
+    others += [name for file in files if (out / (name := f"{file}.safetensors")).exists() and name not in made]
+    if others:
+        raise CheckpointError(f"{out}: holds {', '.join(others)}, which no training left there; choose another --out")
 
 
 def _remember(path: Path, name: str, record: dict[str, object]) -> None:

@@ -15,13 +15,16 @@ from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from midms.checkpoints import CheckpointError
+from midms.checkpoints import CheckpointError, finite, load_state
 from midms.conversion.pickles import unpickled
 from midms.files import whole
+from midms.mistakes import Mistake
+from midms.schema import Schema, checked
 from midms.training.album import Album
 
 CHECKPOINT_EVERY = 60.0  # seconds
@@ -41,6 +44,24 @@ class Task(Protocol):
 
     def evaluate(self, network: Any) -> dict[str, float]:
         """Figures on held-out faces."""
+
+
+class Diverged(Mistake, FloatingPointError):
+    """Training whose numbers are not finite any more; the message says where."""
+
+
+class Checkpoint(Schema):
+    """What a checkpoint holds."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    step: int = Field(ge=0)
+    losses: list[dict[str, float]]
+    seconds: float = Field(ge=0)
+    settings: dict[str, Any]
+    network: dict[str, Tensor]
+    averaged: dict[str, Tensor]
+    optimiser: dict[str, Any]
 
 
 class Interrupted(Exception):
@@ -88,8 +109,14 @@ def fit(
     def save() -> None:
         state["seconds"] = before + time.monotonic() - started
         parts: dict[str, Any] = {"network": task.network, "averaged": averaged, "optimiser": optimiser}
-        with whole(path) as part:
-            torch.save({**state, **{name: module.state_dict() for name, module in parts.items()}}, part)
+        if not all(map(finite, averaged.state_dict().values())):
+            raise Diverged(f"{task.name}: weights are not finite at step {state['step']}; no checkpoint is left of it")
+        try:
+            with whole(path) as part:
+                torch.save({**state, **{name: module.state_dict() for name, module in parts.items()}}, part)
+        except (OSError, RuntimeError) as error:  # torch's own is a RuntimeError
+            reason = getattr(error, "strerror", None) or "is the disk full?"
+            raise CheckpointError(f"{path}: cannot be written ({reason}); what was there is there") from None
 
     bar = tqdm(total=steps, initial=state["step"], desc=task.name, unit="step", mininterval=2)
     try:
@@ -132,7 +159,7 @@ def _step(
         group["lr"] = task.learning_rate * min(1.0, (step + 1) / 100) * fall
     loss, terms = task.loss(torch.Generator().manual_seed(seed * 1_000_003 + step))
     if not torch.isfinite(loss):
-        raise FloatingPointError(f"{task.name}: the loss is {loss.item()} at step {step}")
+        raise Diverged(f"{task.name}: the loss is {loss.item()} at step {step}")
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(task.network.parameters(), 1.0)
@@ -144,20 +171,44 @@ def _step(
 def _resume(
     path: Path, settings: dict[str, Any], network: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    state = unpickled(path)
-    if not isinstance(state, dict) or not isinstance(state.get("settings"), dict):
-        raise CheckpointError(f"{path}: no checkpoint of a training run")
-    if state["settings"] != settings:
+    content = unpickled(path)
+    state = dict(checked(Checkpoint, content, str(path), CheckpointError))
+    try:
+        other = state["settings"] != settings
+    except (RuntimeError, TypeError):  # tensors are not compared so
+        other = True
+    if other:
         raise CheckpointError(f"{path}: {_differences(state['settings'], settings)}; choose another --out")
-    network.load_state_dict(state.pop("network"))
-    averaged.load_state_dict(state.pop("averaged"))
-    optimiser.load_state_dict(state.pop("optimiser"))
+    if state["step"] != len(state["losses"]) or state["step"] > settings["steps"]:
+        raise CheckpointError(f"{path}: has {len(state['losses'])} losses of {state['step']} steps")
+    for name, module in (("network", network), ("averaged", averaged)):
+        load_state(module, state.pop(name), f"{path}, {name}")
+    _resume_optimiser(optimiser, state.pop("optimiser"), f"{path}, optimiser")
     return state
+
+
+def _resume_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any], where: str) -> None:
+    """Give an optimiser its moments back.
+
+    Raises:
+        CheckpointError: they are no finite numbers of the parameters' shapes, or go with other settings.
+    """
+    own = optimiser.state_dict()["param_groups"]
+    try:
+        same = [{**group, "lr": 0} for group in own] == [{**group, "lr": 0} for group in state["param_groups"]]
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        moments = [(parameters[index], value) for index, values in state["state"].items() for value in values.values()]
+        fits = all(value.shape in ((), like.shape) and finite(value) for like, value in moments)
+        if not (same and fits):
+            raise ValueError("numbers that are not finite, or of another network or other settings")
+        optimiser.load_state_dict(state)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise CheckpointError(f"{where}: does not fit ({' '.join(str(error).split())[:200]})") from None
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Which settings a checkpoint was made with, where this run has others."""
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    names = [name for name in {**old, **new} if str(old.get(name)) != str(new.get(name))]
     return "; ".join(f"was made with {name} {old.get(name)}, this run has {new.get(name)}" for name in names)
 
 
