@@ -270,3 +270,13 @@ def test_a_composition_is_refused(case: str, tmp_path: Path) -> None:
     JSONS[case](tmp_path / "mine" / "composition.json")
     line = refused([*TRANSLATE, "--preset", "mine"], tmp_path)
     assert "mine" in line
+
+
+VALUES = ('"1"', "null", "[1]", "NaN", "1e999", "-1", "true", "1" + 400 * "0")
+TERMS = ["", "3", "[1]", "null", "{'domain': 1}", "{", "[" * 9999, *(f'{{"domain": {value}}}' for value in VALUES)]
+
+
+@pytest.mark.parametrize("terms", TERMS, ids=lambda terms: terms[:20])
+def test_terms_are_refused(terms: str, tmp_path: Path) -> None:
+    line = refused(["train", "faces", "--stage", "matching", "--out", "run", "--terms", terms], tmp_path)
+    assert "--terms" in line and len(line) < 300

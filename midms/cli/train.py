@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import reprlib
 from pathlib import Path
 
 from midms.cli.options import Commands, command, device, whole
@@ -68,9 +70,14 @@ def weights(text: str) -> dict[str, float]:
     """An argument type: numbers by name."""
     try:
         given = json.loads(text)
-        return {str(name): float(value) for name, value in given.items()}
-    except (ValueError, AttributeError, TypeError):
-        raise argparse.ArgumentTypeError(f'expected such as {{"domain": 1}}, got {text}') from None
+        found = {name: float(value) for name, value in given.items() if not isinstance(value, bool | str)}
+        if len(found) == len(given) and all(0 <= value < math.inf for value in found.values()):
+            return found
+    except (ValueError, AttributeError, TypeError, RecursionError, OverflowError):
+        pass
+    raise argparse.ArgumentTypeError(
+        f'expected weights from 0 by name, such as {{"domain": 1}}, got {reprlib.repr(text)}'
+    )
 
 
 def _train(args: argparse.Namespace) -> int:
