@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-TELLING = ("condition", "features", "matcher", "confidence", "autoencoder")
-"""Slots whose parts decide how far the first match is trusted."""
+TELLING = ("condition", "features", "autoencoder")
+"""Slots whose parts decide what features a picture has, by which it is judged."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Domain:
         trained_on: the pictures, in plain words.
         size: pixels of their shorter side.
         square: whether all of them were square.
-        least_confidence: in the middle of the first match, from which a pair is taken to be like them.
+        usual: folder of the shipped weights with which it was measured how they look, see `midms.familiarity`.
 
     Raises:
         ValueError: a field is not as it should be; all that are not are listed.
@@ -26,7 +28,7 @@ class Domain:
     trained_on: str = ""
     size: int | None = None
     square: bool = False
-    least_confidence: float | None = None
+    usual: str = ""
 
     def __post_init__(self) -> None:
         wrong = []
@@ -36,32 +38,28 @@ class Domain:
             wrong.append(f"size must be a whole number from 1 on, or None, got {self.size!r}")
         if type(self.square) is not bool:
             wrong.append(f"square must be True or False, got {self.square!r}")
-        if self.least_confidence is not None and not (
-            type(self.least_confidence) is float and 0 <= self.least_confidence <= 1
-        ):
-            wrong.append(f"least_confidence must be a number between 0 and 1, or None, got {self.least_confidence!r}")
+        if not (isinstance(self.usual, str) and re.fullmatch(r"[a-z0-9-]*", self.usual)):
+            wrong.append(f"usual must be the name of a folder of shipped weights, got {self.usual!r}")
         if wrong:
             raise ValueError("; ".join(wrong))
 
     def unmeasured(self) -> Domain:
         """The same, without what holds for the parts alone with which it was measured."""
-        return dataclasses.replace(self, least_confidence=None)
+        return dataclasses.replace(self, usual="")
 
-    def warnings(self, size: int, confidence: float | None) -> tuple[str, ...]:
+    def warnings(self, size: int, unusual: Sequence[str]) -> tuple[str, ...]:
         """What a person should know of a translation, a line each.
 
         Args:
             size: pixels of the shorter side of the canvas on which it was made.
-            confidence: in the middle of its first match, where that is known.
+            unusual: what was handed in that is unlike what the weights were trained on, such as "the drawing".
         """
         if self.size not in (None, size):
             return (
                 f"size {size}: the weights were trained at {self.size} pixels, and the further from that the worse the"
                 f" result; size {self.size} suits them",
             )
-        if self.least_confidence is None or confidence is None or confidence >= self.least_confidence:
+        if not unusual:
             return ()
-        return (
-            f"the result is probably worthless: the drawing or the picture is unlike what the weights were trained on,"
-            f" {self.trained_on} (confidence {confidence:.2f}, usually at least {self.least_confidence:.2f})",
-        )
+        what = f"{' and '.join(unusual)} {'is' if len(unusual) == 1 else 'are'}"
+        return (f"{what} unlike what the weights were trained on, {self.trained_on}: the result may be worthless",)

@@ -118,7 +118,7 @@ FACES_WEIGHTS = {
     "features": "faces-64/features.safetensors",
     "autoencoder": "faces-64/autoencoder.safetensors",
 }
-FACES_DOMAIN = Domain("computer-drawn portraits, each with one upright face that fills a square", size=64, square=True)
+FACES_DOMAIN = Domain("computer-drawn portraits, each with one upright face that fills a square", 64, True, "faces-64")
 
 RELEASED_GRID = range(1, 1000, 1000 // 16)
 """CompVis' DDIM of 16 steps has 17 timesteps: 1, 63, ..., 993; diffusers' has 16."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from midms.correspondence import Origins, correspondences, enlarge, origins, taken, telling_points
 from midms.domain import Domain
+from midms.familiarity import unusual
 from midms.limits import SEEDS, whole
 from midms.matching.mosaic import side_by_side
 from midms.networks.precision import precise
@@ -21,7 +22,7 @@ from midms.pictures import PictureError, to_pil
 from midms.pictures.figure import Line, Sheet, colour_map
 from midms.pictures.frame import Frame, framed
 from midms.pictures.given import exemplars, mapped, masked
-from midms.protocols import AnnotationReader, Autoencoder, ConditionExtractor
+from midms.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor
 from midms.types import Moment, Noise
 
 LARGEST = 1024
@@ -47,6 +48,10 @@ class Translator(Protocol):
     @property
     def size(self) -> int:
         """The side in pixels that is taken where none is asked for."""
+
+    @property
+    def features(self) -> FeatureExtractor:
+        """Of conditions and exemplars."""
 
     @property
     def domain(self) -> Domain:
@@ -206,14 +211,16 @@ def translate(
     pictures, offered, frames = exemplars(run.condition, exemplar, exemplar_condition, framing)
     masks = None if regions is None else masked(regions, frame, len(pictures))
     like = precise(next((p for module in run.modules() for p in module.parameters()), wanted))
-    given = [xs and [x.to(like) for x in xs] for xs in (pictures, offered, masks)]
+    canvases, maps = ([x.to(like) for x in xs] for xs in (pictures, offered))
+    cover = masks and [mask.to(like) for mask in masks]
 
     def decode(latent: Tensor) -> Tensor:
         return frame.crop(run.autoencoder.decode(latent))
 
     with torch.no_grad():
-        moments = list(run.trajectory(wanted.to(like), given[0], given[1], generator, given[2]))
+        moments = list(run.trajectory(wanted.to(like), canvases, maps, generator, cover))
         warp = to_pil(decode(moments[0].warp))
+        strange = unusual(run.domain.usual, run.features, run.autoencoder, wanted.to(like), canvases, maps)
     stages = Decoded([moment.step.x0 for moment in moments], decode)
     last = moments[-1]
     shown = side_by_side([one.crop(picture) for one, picture in zip(frames, pictures, strict=True)], fill=1.0)
@@ -235,14 +242,5 @@ def translate(
         exemplar=to_pil(shown),
         stages=stages,
         frames=(frame, *frames),
-        warnings=run.domain.warnings(min(frame.canvas), _middle(moments[0])),
+        warnings=run.domain.warnings(min(frame.canvas), strange),
     )
-
-
-def _middle(first: Moment) -> float | None:
-    """The mean confidence of the first match in the middle half of the canvas; None where the match is another."""
-    if first.rematched:
-        return None
-    height, width = first.match.grid
-    rows, columns = (slice(side // 4, side - side // 4) for side in (height, width))
-    return float(first.trust.weight[..., rows, columns].mean())

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.spatial.distance import mahalanobis
 from test_translation import SHIFT, Run, drawing, photo
 
+from benchmarks.domain import page
+from benchmarks.results import RESULTS
+from benchmarks.strangers import make
 from midms import build, from_pretrained
 from midms.data.faces import draw_pairs
 from midms.domain import Domain
+from midms.familiarity import Usual
 from midms.metrics.pictures import psnr
 from midms.pictures import read
 from midms.pictures.frame import Frame, framed
@@ -125,13 +131,74 @@ def test_presets_say_what_their_weights_know(tmp_path: Path) -> None:
     run.save_pretrained(tmp_path / "saved")
     assert from_pretrained(tmp_path / "saved").domain == run.domain
     own = build("midm-faces", weights=Path(__file__).parent.parent / "midms/weights/faces-64").domain
-    assert own.square and own.size is None and own.least_confidence is None, "other weights know something else"
+    assert own.square and own.size is None and own.usual == "", "other weights know something else"
 
 
 @pytest.mark.parametrize(
-    "field", [{"trained_on": 3}, {"trained_on": "a\nb"}, {"size": 0}, {"size": 1.5}, {"square": 1}]
+    "field",
+    [{"trained_on": 3}, {"trained_on": "a\nb"}, {"size": 0}, {"size": 1.5}, {"square": 1}, {"usual": "../mine"}],
 )
 def test_a_domain_is_checked(field: dict[str, object], unchecked: None) -> None:
     (name,) = field
     with pytest.raises(ValueError, match=f"^{name} must be"):
         Domain(**field)  # type: ignore[arg-type]
+
+
+def test_faces_like_those_trained_on_are_not_warned_of() -> None:
+    run, pairs = build("midm-faces"), draw_pairs("test", range(12), 64)
+    for sketch, exemplar in zip(pairs.sketch, pairs.exemplar, strict=True):
+        assert run.translate(1 - 2 * sketch, exemplar, seed=0).warnings == ()
+
+
+def strangers() -> dict[str, tuple[object, object, str]]:
+    """A drawing, a picture, and which of them is strange."""
+    pairs = draw_pairs("test", [20], 64)
+    drawing, face = 1 - 2 * pairs.sketch, pairs.exemplar
+    small = face[:, :, :1, :1].expand_as(face).clone()
+    small[..., 42:, 42:] = face[..., ::3, ::3]
+    return {
+        "a landscape's drawing": (make("landscape", 3)[0], face, "the drawing is"),
+        "a cat's drawing": (make("animal head", 1)[0], face, "the drawing is"),
+        "a drawing upside down": (drawing.flip(2), face, "the drawing is"),
+        "a landscape": (drawing, make("landscape", 3)[1], "the picture is"),
+        "a cat": (drawing, make("animal head", 1)[1], "the picture is"),
+        "a page of text": (drawing, make("text", 0)[1], "the picture is"),
+        "a face small and to the side": (drawing, small, "the picture is"),
+        "swapped": (face, drawing, "unlike"),
+        "nothing as it should be": (make("town", 0)[0], make("noise", 0)[1], "the drawing and the picture are"),
+        "one of several": (drawing, [face, make("insect", 0)[1]], "the picture is"),
+    }
+
+
+def test_outside_of_what_the_weights_know_a_line_says_so() -> None:
+    run = build("midm-faces")
+    for name, (condition, picture, said) in strangers().items():
+        (line,) = run.translate(condition, picture, seed=0).warnings
+        assert said in line and run.domain.trained_on in line and "\n" not in line, name
+
+
+def test_what_is_strange_is_told_with_other_parts_as_long_as_the_features_are_those_measured() -> None:
+    cat, face = make("animal head", 1)[0], draw_pairs("test", [20], 64).exemplar
+    run = build("midm-faces", matcher="nearest", confidence="always", sampler="ddpm")
+    assert len(run.translate(cat, face, seed=0).warnings) == 1
+    assert len(run.replace(style=0.0, rematch=(0,)).translate(cat, face, seed=0).warnings) == 1
+    other = run.replace(features=build("midm-faces").features)
+    assert other.domain.usual == "" and other.translate(cat, face, seed=0).warnings == ()
+
+
+def test_the_distance_is_that_of_mahalanobis() -> None:
+    generator = torch.Generator().manual_seed(0)
+    some = (
+        torch.randn(50, 5, generator=generator, dtype=torch.float64) @ torch.randn(5, 5, generator=generator).double()
+    )
+    precision = torch.linalg.inv(some.T.cov())
+    found = Usual(some.mean(0), precision, 1.0).distance(some)
+    expected = [mahalanobis(x, some.mean(0), precision) / 5**0.5 for x in some.numpy()]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_what_is_said_of_warnings_is_what_was_measured() -> None:
+    found = json.loads((RESULTS / "domain.json").read_text())
+    assert found["false alarms"]["test"] < 0.01 and found["misses, kept back"] < 0.1
+    assert all(key in found for key in ("date", "hardware", "versions", "command", "seed"))
+    assert (Path(__file__).parent.parent / "docs/domain.md").read_text() == page(found)
