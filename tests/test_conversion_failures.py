@@ -20,7 +20,7 @@ from torch import Tensor
 from midms import cli
 from midms.checkpoints import CheckpointError
 from midms.conversion import convert, find, source
-from midms.conversion.pickles import tensors
+from midms.conversion.weights import tensors
 
 
 @pytest.fixture(scope="module")

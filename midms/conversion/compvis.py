@@ -15,9 +15,9 @@ from midms.catalog import create
 from midms.checkpoints import CheckpointError
 from midms.conversion.fit import Ledger
 from midms.conversion.names import first_stage, matching, unet
-from midms.conversion.pickles import tensors
 from midms.conversion.sizes import Sizes, read_sizes
 from midms.conversion.source import Source
+from midms.conversion.weights import tensors
 from midms.diffusion.schedule import Schedule, alpha_bar
 from midms.matching.features.midm import without_spectral_norm
 from midms.presets import Spec

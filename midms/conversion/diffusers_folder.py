@@ -15,16 +15,15 @@ from torch import Tensor
 from midms.checkpoints import CheckpointError
 from midms.conversion.fit import Ledger
 from midms.conversion.names import diffusers
-from midms.conversion.pickles import tensors
 from midms.conversion.settings import Channels, Codes, Groups, Kinds, Layers, Noise, Scale, Widths, schedule_of, settled
 from midms.conversion.source import Source
+from midms.conversion.weights import tensors, weights_of
 from midms.diffusion.autoencoders.kl import AutoencoderKL
 from midms.diffusion.autoencoders.vq import VQModel
 from midms.diffusion.denoisers import UNet2DModel
 from midms.presets import Spec
 from midms.schema import BRIEF, Schema, read_json
 
-WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 STEPS = ("clip_sample", "set_alpha_to_one", "skip_prk_steps", "steps_offset", "timestep_spacing")
 """Settings of a scheduler's own steps, which a preset's sampler takes the place of."""
@@ -75,7 +74,7 @@ def _read(path: Path) -> tuple[Mapping[str, Any], str]:
 
 
 def _state(slot: str, spec: Spec, folder: Path) -> dict[str, Tensor]:
-    file = next((folder / name for name in WEIGHTS if (folder / name).is_file()), folder / WEIGHTS[0])
+    file = weights_of(folder)
     ledger = Ledger(str(file), tensors(file))
     state = ledger.take(spec, slot, partial(diffusers, present=ledger.tensors))
     ledger.check(str(folder / "config.json"), ledger.leftover())

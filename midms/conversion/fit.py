@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
 from midms.catalog import create
-from midms.checkpoints import FEW, CheckpointError
+from midms.checkpoints import FEW, FLOATS, CheckpointError, finite, outline
 from midms.conversion.names import Origin
 from midms.presets import Spec
 
@@ -48,8 +47,7 @@ class Ledger:
             origins: from the names inside the part's `network`, or the part's own, to where each is found.
             prefix: of all of them in the checkpoint.
         """
-        with torch.device("meta"):
-            part: nn.Module = create(kind, spec.name, **spec.arguments)
+        part: nn.Module = outline(lambda: create(kind, spec.name, **spec.arguments), len(self.tensors), self.name)
         wanted = part.state_dict()
         own = {name.removeprefix(WRAPPED): name for name in wanted}
         state = {}
@@ -75,10 +73,10 @@ class Ledger:
         if value.shape != like.shape:
             self.misshapen.append(f"{theirs} is {tuple(tensor.shape)}, for a parameter of {tuple(like.shape)}")
             return None
-        if tensor.is_floating_point() != like.is_floating_point():
+        if tensor.dtype not in (FLOATS if like.is_floating_point() else (like.dtype,)):
             self.misshapen.append(f"{theirs} is {tensor.dtype}, for a parameter of {like.dtype}")
             return None
-        if not torch.isfinite(value).all():
+        if not finite(value.to(like.dtype)):
             self.misshapen.append(f"{theirs} is not finite")
             return None
         return value

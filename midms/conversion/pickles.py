@@ -1,83 +1,136 @@
-"""Tensors out of other people's files. Nothing in a file is run."""
+"""What other people's pickles say. Nothing in them is run: whatever they ask for is noted by its name, and not made."""
 
 from __future__ import annotations
 
 import pickle
-import re
-import warnings
-import zipfile
+import pickletools
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import torch
-from torch import Tensor
+from midms.checkpoints import CheckpointError
 
-from midms.checkpoints import CheckpointError, read_weights
+STEPS = 600_000
+"""Steps of the longest pickle of others that is followed; four thousand tensors take a third of them."""
+LARGEST = 2**26
+"""Bytes of the largest pickle beside the numbers of tensors."""
 
-BOOKKEEPING = ("pytorch_lightning.", "lightning.")
-"""Packages whose classes Lightning mentions beside the weights; each becomes an empty stand-in."""
+
+RUNNERS = (
+    "commands",
+    "ctypes",
+    "importlib",
+    "nt",
+    "os",
+    "posix",
+    "pty",
+    "runpy",
+    "shutil",
+    "socket",
+    "subprocess",
+    "sys",
+)
+RUN = ("__import__", "breakpoint", "compile", "eval", "exec", "execfile", "input", "open")
+"""Modules, and builtins, that no note of a training asks for. They are not run either, but the file means harm."""
 
 
-def tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` file or a `.pth`, `.ckpt` or `.bin` of PyTorch, by name.
+class Asked(dict[Any, Any]):
+    """What a pickle asks to be made: by which name, of what, and what it puts in. It is a mapping, for many are.
 
-    Of a training checkpoint, those under `state_dict`. The tensors may be maps of the file.
+    Attributes:
+        name: what is asked for, such as "torch._utils._rebuild_tensor_v2".
+        args: what it would be called with.
+    """
+
+    name = ""
+    args: tuple[Any, ...] = ()
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, **_: Any) -> None:
+        self.args = args
+
+    def __call__(self, *_: Any, **__: Any) -> Asked:
+        """Nothing either."""
+        return Asked()
+
+    def __setstate__(self, state: Any) -> None:
+        """What an object would hold is not kept."""
+
+    def extend(self, items: Any) -> None:
+        """Nor what a list or a set would hold."""
+
+    append = add = extend
+
+
+class Unpickler(pickle.Unpickler):
+    """Plain data as it is, `Asked` for everything else.
+
+    Attributes:
+        storages: what the pickle says of the numbers that are outside it.
+        asked: what it has asked for, by name.
+    """
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        super().__init__(file, encoding="latin1")
+        self.storages: list[Any] = []
+        self.asked: dict[str, type[Asked]] = {}
+
+    def find_class(self, module: str, name: str) -> type[Asked]:
+        """A class without content, the same for the same name."""
+        asked = f"{module}.{name}"
+        if asked not in self.asked:
+            self.asked[asked] = type("Asked", (Asked,), {"name": asked})
+        return self.asked[asked]
+
+    def persistent_load(self, pid: Any) -> Any:
+        """What is said of a storage, as it is said; a class that came with its source is a class as any."""
+        if isinstance(pid, tuple) and pid[:1] == ("module",):
+            return pid[1]
+        self.storages.append(pid)
+        return pid
+
+
+def unpickled(file: BufferedIOBase, path: Path, steps: int = STEPS) -> tuple[Any, list[Any]]:
+    """What the next pickle of a file holds.
+
+    Args:
+        file: at the start of the pickle; afterwards at its end.
+        path: what errors call it.
+        steps: that it may have.
+
+    Returns:
+        Plain data and `Asked`, and what is said of the storages that it refers to.
 
     Raises:
-        CheckpointError: the file is missing, truncated, of no known kind, holds code or objects, or no tensors.
+        CheckpointError: it is no pickle, cut off, or too long.
     """
-    if path.suffix == ".safetensors":
-        return read_weights(path)
-    content = unpickled(path)
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected tensors by name")
-    odd = [f"{name} ({type(value).__name__})" for name, value in content.items() if not isinstance(value, Tensor)]
-    odd += [f"the name {name!r}" for name in content if not isinstance(name, str)]
-    if odd:
-        raise CheckpointError(f"{path}: expected tensors by name, got also {', '.join(odd[:3])}")
-    return content
-
-
-def unpickled(path: Path) -> Any:
-    """What a pickle of PyTorch holds, plain data and tensors alone.
-
-    Raises:
-        CheckpointError: the file is missing, truncated or damaged, or holds anything else.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file of weights")
-    zipped = zipfile.is_zipfile(path)
-    with path.open("rb") as file:
-        start = file.read(2)
-    if not zipped and start in (b"PK", b""):
-        raise CheckpointError(f"{path}: truncated, download it again")
-    if not zipped and start[:1] != pickle.PROTO:
-        raise CheckpointError(f"{path}: no checkpoint of PyTorch, it begins with {start!r}")
-    if zipped and (bad := _damaged(path)):
-        raise CheckpointError(f"{path}: damaged at {bad}, download it again")
+    start = file.tell()
     try:
-        globals_ = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
-        stand_ins: list[Any] = [(type("StandIn", (), {}), name) for name in globals_ if name.startswith(BOOKKEEPING)]
-        with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what it will refuse
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"it asks to run {named[1]}" if named else "what it holds is not plain tensors"
-        raise CheckpointError(f"{path}: not opened, {what}; only tensors are read") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
-        reason = str(error).strip().splitlines()
-        raise CheckpointError(
-            f"{path}: damaged or no checkpoint of PyTorch ({reason[0] if reason else error!r})"
-        ) from None
+        for step, (opcode, argument, at) in enumerate(pickletools.genops(file)):  # type: ignore[arg-type]
+            if step > steps or (at or 0) - start > LARGEST:
+                raise ValueError(f"more than {steps:,} steps or {LARGEST:,} bytes")
+            if "PUT" in opcode.name and isinstance(argument, int) and argument > steps:
+                raise ValueError(f"a note of number {argument:,}")  # for which memory would be taken
+        file.seek(start)
+        reader = Unpickler(file)
+        content = reader.load()
+    except Exception as error:  # whatever a pickle does wrong
+        damaged(path, error)
+    for name in reader.asked:
+        module, _, inside = name.partition(".")
+        if module in RUNNERS or (module in ("builtins", "__builtin__") and inside in RUN):
+            raise CheckpointError(f"{path}: not opened, it asks to run {name}; only tensors are read")
+    return content, reader.storages
 
 
-def _damaged(path: Path) -> str | None:
-    """The first member of a zip that is not what its checksum promises; PyTorch can be told to leave them all 0."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            return file.testzip() if any(member.CRC for member in file.infolist()) else None
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        return str(error)
+def damaged(path: Path, error: Exception) -> NoReturn:
+    """Raise a CheckpointError in a line."""
+    told = " ".join(str(error).split())[:160] or type(error).__name__
+    raise CheckpointError(f"{path}: damaged or no checkpoint of PyTorch ({told})") from None
+
+
+def called(value: Any) -> str:
+    """What a value is, as a user would call it."""
+    if isinstance(value, Asked):
+        return value.name or "an object"
+    return value.name if isinstance(value, type) and issubclass(value, Asked) else type(value).__name__

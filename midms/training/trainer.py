@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from midms.checkpoints import CheckpointError, finite, load_state
-from midms.conversion.pickles import unpickled
+from midms.conversion.torch_files import plain
 from midms.files import whole
 from midms.mistakes import Mistake
 from midms.schema import Schema, checked
@@ -171,7 +171,7 @@ def _step(
 def _resume(
     path: Path, settings: dict[str, Any], network: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    content = unpickled(path)
+    content = plain(path)
     state = dict(checked(Checkpoint, content, str(path), CheckpointError))
     try:
         other = state["settings"] != settings
