@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from midms.defaults import shapes_alone
 from midms.files import whole
 from midms.mistakes import Mistake
 
@@ -195,7 +196,7 @@ def outline(make: Callable[[], M], tensors: int, source: str) -> M:
         nn.modules.module.register_module_buffer_registration_hook,
     )]  # fmt: skip
     try:
-        with torch.device("meta"):
+        with shapes_alone():
             return make()
     except CheckpointError:
         raise

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
+
+_DEVICE = ContextVar("device", default="cpu")
 
 
 @contextlib.contextmanager
@@ -20,11 +23,22 @@ def defaults() -> Iterator[None]:
         if dtype != torch.float32:
             torch.set_default_dtype(torch.float32)
             stack.callback(torch.set_default_dtype, dtype)
-        if device.type != "cpu":
-            stack.enter_context(torch.device("cpu"))
+        if device.type != _DEVICE.get():
+            stack.enter_context(torch.device(_DEVICE.get()))
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
         for kind in {"cpu", device.type}:
             if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+@contextlib.contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Until the block is left, parts that are made have weights of their shapes that take no memory."""
+    token = _DEVICE.set("meta")
+    try:
+        with defaults():
+            yield
+    finally:
+        _DEVICE.reset(token)

@@ -37,7 +37,7 @@ def eat(arguments: list[str]) -> int:
 
 
 def devour(arguments: list[str]) -> int:
-    return clean(arguments) if bytearray(hostile.ROOM) else 0
+    return clean(arguments) if bytearray(2 * hostile.ROOM) else 0
 
 
 def raise_an_error(arguments: list[str]) -> int:

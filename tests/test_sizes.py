@@ -57,7 +57,7 @@ def test_sizes_that_the_weights_do_not_have_are_refused_without_memory(
 
 def test_layers_without_end_are_given_up() -> None:
     with pytest.raises(CheckpointError, match="x: has 10 tensors, its settings ask for many more"):
-        outline(lambda: create("denoiser", "unconditional", layers=10**6), 10, "x")
+        outline(lambda: nn.ModuleList(nn.Linear(1, 1) for _ in range(10**6)), 10, "x")
     part = outline(lambda: create("denoiser", "unconditional"), 200, "x")
     assert {value.device.type for value in part.state_dict().values()} == {"meta"}
     assert create("confidence", "calibrated").state_dict(), "and nothing stays behind"

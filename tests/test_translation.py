@@ -18,7 +18,6 @@ from midms.correspondence import correspondences, taken, telling_points
 from midms.diffusion.samplers.ddim import DDIM
 from midms.loop import MatchingInterleavedDiffusion, Policy
 from midms.pictures import PictureError, read
-from midms.pictures.figure import Sheet, colour_map
 from midms.pictures.frame import Frame
 from midms.translation import Translation, translate
 from midms.types import Confidence, Context, Features, Level
@@ -281,28 +280,3 @@ def test_correspondences_stay_inside_the_exemplar() -> None:
     points = torch.tensor([[1, 2], [9, 5]])
     flow = torch.tensor([3.0, -4.0]).view(2, 1, 1).expand(2, 8, 10)
     assert correspondences(points, flow, (7, 11)).tolist() == [[1, 2, 4, 0], [9, 5, 10, 1]]
-
-
-def test_a_figure_draws_the_lines_between_the_right_points() -> None:
-    grey = Image.new("RGB", (64, 64), (128, 128, 128))
-    sheet = Sheet([[grey, grey]], ("one", "two"), 128)
-    before = np.asarray(sheet.image).copy()
-    sheet.connect([((0.25, 0.5), (0.75, 0.5))], 0, (0, 1))
-    changed = (np.asarray(sheet.image) != before).any(-1)
-    rows, columns = np.nonzero(changed)
-    left, top, width, height = sheet.boxes[0, 0]
-    assert abs(rows.mean() - (top + height / 2)) < 1.5
-    assert abs(columns.min() - (left + width / 4)) < 7
-    assert abs(columns.max() - (sheet.boxes[0, 1][0] + width * 3 / 4)) < 7
-
-
-def test_a_sheet_says_when_a_row_is_short() -> None:
-    with pytest.raises(ValueError, match="expected 2 pictures a row, for one, two; got 1"):
-        Sheet([[Image.new("RGB", (8, 8))]], ("one", "two"), 64)
-
-
-def test_the_colour_map_goes_from_dark_to_bright() -> None:
-    colours = np.asarray(colour_map(torch.linspace(0, 1, 50)[None])).astype(float)[0]
-    luminance = colours @ [0.299, 0.587, 0.114]
-    assert (np.diff(luminance) > 0).all()
-    assert tuple(colours[0]) == (68, 1, 84) and tuple(colours[-1]) == (253, 231, 37)
