@@ -75,10 +75,10 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
         with _noted(wrong, "weights"):
             source = find(weights)
             recipe = _sized(recipe, source) if source else recipe
-    if wrong and known:  # what else is wrong would cost the memory of parts that nothing is there for
-        raise BuildError(f"build({preset!r})", wrong)
         if recipe.shipped:  # others than those that the preset speaks of
             recipe = dataclasses.replace(recipe, domain=dataclasses.replace(recipe.domain.unmeasured(), size=None))
+    if wrong and known:  # what else is wrong would cost the memory of parts that nothing is there for
+        raise BuildError(f"build({preset!r})", wrong)
     if source:
         source = dataclasses.replace(source, state=functools.cache(source.state))
         for slot in source.parts.keys() - changes.keys():

@@ -47,7 +47,7 @@ def whole(path: Path) -> Iterator[Path]:
         tempfile.mkdtemp(".part", f".{os.getpid()}-{HOST}.", target.parent)
     )  # libraries leave files of their own
     try:
-        part = aside / target.name
+        part = aside / path.name
         part.touch()
         usual = part.stat().st_mode  # safetensors writes files that nobody else may read
         yield part

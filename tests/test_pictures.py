@@ -63,6 +63,14 @@ def test_grey_pictures_of_all_depths(tmp_path: Path) -> None:
     assert_close(read(grey > 100), (torch.from_numpy(grey > 100).float() * 2 - 1).expand(1, 3, -1, -1))
 
 
+@pytest.mark.parametrize(("numbers", "white"), [([0, 100, 255], 255), ([0, 25700, 65535], 65535)])
+def test_grey_pictures_of_32_bits_are_the_arrays_of_their_numbers(numbers: list[int], white: int) -> None:
+    image = Image.fromarray(np.tile(np.array(numbers, np.int32), (8, 4)))
+    assert image.mode == "I"
+    expected = np.tile(np.array(numbers) / white, (8, 4))
+    np.testing.assert_allclose((read(image)[0, 0].numpy() + 1) / 2, expected, atol=1e-6)
+
+
 def test_palette_and_cmyk(tmp_path: Path) -> None:
     four = Image.fromarray(COLOUR).quantize(4)
     four.save(tmp_path / "palette.png")

@@ -92,6 +92,8 @@ def schedule_of(kind: Any, noise: Noise, where: str) -> Schedule:
         for name in SCHEDULES:
             if alpha_bar(name).shape == table.shape and torch.allclose(alpha_bar(name), table, 1e-4, 1e-7):
                 return name
+        if noise.rescale_betas_zero_snr:
+            table[-1] = 0  # Euler's schedulers have 2**-24 there, to divide by
         before = torch.cat([table.new_ones(1), table[:-1]])
         betas = tuple((1 - table / before).tolist())
         alpha_bar(betas)

@@ -113,7 +113,8 @@ def _loaded_without_notes(content: bytes, name: str, error: Exception) -> Image.
 def pixels(image: Image.Image, name: str) -> np.ndarray:
     """[Y X] or [Y X 2..4] as grey or RGB, with alpha last, at most `arrays.LARGEST` a side.
 
-    8 bits; of modes with more, floats in [0, 1] (those of mode F as they are).
+    8 bits; of modes with more, floats in [0, 1] (those of mode F as they are). Numbers of 32 bits count to 255, or to
+    65535 if any is greater.
 
     Raises:
         PictureError: its pixels cannot be had.
@@ -139,12 +140,13 @@ def _shallow(image: Image.Image) -> np.ndarray:
 
 def _deep(image: Image.Image) -> np.ndarray:
     curve = None if image.mode == "F" else grey_curve(_profile(image))
+    white = 255 if image.mode == "I" and image.getextrema()[1] <= 255 else 65535  # type: ignore[operator]
 
     def strip(top: int, end: int) -> np.ndarray:
         numbers = np.asarray(image.crop((0, top, image.width, end)))
         if image.mode == "F":
             return numbers
-        unit = numbers.clip(0, 65535).astype(np.float32) / np.float32(65535)
+        unit = numbers.clip(0, white).astype(np.float32) / np.float32(white)
         return unit if curve is None else np.interp(unit, np.linspace(0, 1, len(curve)), curve)
 
     return in_strips(strip, (image.height, image.width))
