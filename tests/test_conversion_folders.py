@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel, VQModel
+from huggingface_hub.utils import filter_repo_objects
+from safetensors.torch import load_file, save_file
 
 from midms import build, cli
 from midms.checkpoints import CheckpointError
@@ -92,21 +98,93 @@ def test_a_kl_of_diffusers_keeps_its_scaling_factor(diffusers_folder: tuple[Path
     assert source.state("autoencoder")
 
 
-@pytest.mark.filterwarnings("ignore:midm-celeba. random weights in features")
-def test_a_hub_id(diffusers_folder: tuple[Path, Any, Any], monkeypatch: pytest.MonkeyPatch, unchecked: None) -> None:
-    folder, unet, vq = diffusers_folder
+NAME = "diffusion_pytorch_model"
+
+
+def as_bin(folder: Path) -> None:
+    state = load_file(folder / f"{NAME}.safetensors")
+    (folder / f"{NAME}.safetensors").unlink()
+    torch.save(state, folder / f"{NAME}.bin")
+
+
+def in_shards(folder: Path, kind: str = "safetensors", variant: str = "", old: bool = False) -> None:
+    """Two files and their index, named as diffusers does or did."""
+    state = load_file(folder / f"{NAME}.safetensors")
+    (folder / f"{NAME}.safetensors").unlink()
+    place = f"-0000%d-of-00002{variant}" if old else f"{variant}-0000%d-of-00002"
+    where = {name: f"{NAME}{place % (1 + i % 2)}.{kind}" for i, name in enumerate(state)}
+    for file in set(where.values()):
+        part = {name: value for name, value in state.items() if where[name] == file}
+        save_file(part, folder / file) if kind == "safetensors" else torch.save(part, folder / file)
+    (folder / f"{NAME}.{kind}.index{variant}.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
+
+
+def as_variant(folder: Path, kind: str = "safetensors") -> None:
+    (folder / f"{NAME}.safetensors").rename(folder / f"{NAME}.fp16.safetensors")
+    if kind == "bin":
+        state = load_file(folder / f"{NAME}.fp16.safetensors")
+        (folder / f"{NAME}.fp16.safetensors").unlink()
+        torch.save(state, folder / f"{NAME}.fp16.bin")
+
+
+def beside_others(folder: Path) -> None:
+    """Files that are not needed where there are safetensors in full."""
+    for file in (f"{NAME}.bin", f"{NAME}.fp16.safetensors", f"{NAME}.non_ema.bin", "model.onnx", "flax_model.msgpack"):
+        (folder / file).write_bytes(b"not for us")
+
+
+ON_THE_HUB: dict[str, tuple[Callable[[Path], None], int]] = {
+    "in full": (beside_others, 1),
+    "in shards": (in_shards, 1),
+    "pickles": (as_bin, 2),
+    "pickles in shards": (partial(in_shards, kind="bin"), 2),
+    "half precision": (as_variant, 3),
+    "half precision in shards": (partial(in_shards, variant=".fp16"), 3),
+    "half precision in shards, older names": (partial(in_shards, variant=".fp16", old=True), 3),
+    "half precision in pickles": (partial(as_variant, kind="bin"), 4),
+}
+
+
+@pytest.mark.parametrize(("laid_out", "rounds"), ON_THE_HUB.values(), ids=ON_THE_HUB)
+def test_a_hub_id_fetches_what_its_weights_are_in(
+    laid_out: Callable[[Path], None],
+    rounds: int,
+    diffusers_folder: tuple[Path, Any, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stand-in for the hub takes from a folder what the patterns allow, as the hub's own client does."""
+    hub, unet, vq = diffusers_folder
+    cache = tmp_path_factory.mktemp("cache")
     asked = []
 
     def download(name: str, allow_patterns: list[str]) -> str:
-        asked.append((name, allow_patterns))
-        return str(folder)
+        asked.append(name)
+        files = [str(file.relative_to(hub)) for file in hub.rglob("*") if file.is_file()]
+        for file in filter_repo_objects(files, allow_patterns=allow_patterns):
+            (cache / file).parent.mkdir(exist_ok=True)
+            shutil.copy(hub / file, cache / file)
+        return str(cache)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    torch.save(unet.state_dict(), folder / "unet" / "diffusion_pytorch_model.bin")
+    laid_out(hub / "unet")
+    (hub / "text_encoder").mkdir()
+    (hub / "text_encoder" / f"{NAME}.safetensors").write_bytes(b"not for us")
+    source = find("CompVis/ldm-celebahq-256")
+    assert source is not None and asked == rounds * ["CompVis/ldm-celebahq-256"]
+    for slot, network in (("denoiser", unet), ("autoencoder", vq)):
+        state = source.state(slot)
+        assert all(torch.equal(state[f"network.{name}"], value) for name, value in network.state_dict().items())
+    assert not [file for file in cache.rglob("*") if file.is_file() and file.read_bytes() == b"not for us"]
+
+
+@pytest.mark.filterwarnings("ignore:midm-celeba. random weights in features")
+def test_a_hub_id_is_built(
+    diffusers_folder: tuple[Path, Any, Any], monkeypatch: pytest.MonkeyPatch, unchecked: None
+) -> None:
+    folder, unet, vq = diffusers_folder
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, allow_patterns: str(folder))
     same(build("midm-celeba", weights="CompVis/ldm-celebahq-256"), unet, vq)
-    assert [name for name, _ in asked] == 2 * ["CompVis/ldm-celebahq-256"]
-    assert asked[1][1] == ["unet/diffusion_pytorch_model.bin"], "the second call fetches what has no safetensors"
 
 
 def test_a_hub_that_cannot_be_reached_says_which_folder_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +194,7 @@ def test_a_hub_that_cannot_be_reached_says_which_folder_would_do(monkeypatch: py
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     expected = (
         r"CompVis/ldm-celebahq-256: cannot be had from the hub \(no route to host, (however long ){30}one waits\.\); "
-        r"a local copy of its folder would do, weights=FOLDER with unet/, vqvae/ or vae/, and scheduler/"
+        r"a local copy of its folder would do, with unet/, vqvae/ or vae/, and scheduler/ in it"
     )
     with pytest.raises(CheckpointError, match=expected):
         find("CompVis/ldm-celebahq-256")

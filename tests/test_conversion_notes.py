@@ -106,6 +106,16 @@ def test_nothing_of_the_notes_is_imported_or_made(tmp_path: Path, monkeypatch: p
     assert same(tensors(tmp_path / "x.ckpt")) and "surprise" not in sys.modules
 
 
+def test_a_mistake_of_our_own_is_not_told_as_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: Any) -> None:
+        raise AssertionError("ours")
+
+    torch.save(STATE, tmp_path / "x.pth")
+    monkeypatch.setattr("midms.conversion.pickles.Unpickler.persistent_load", mistaken)
+    with pytest.raises(AssertionError, match="ours"):
+        tensors(tmp_path / "x.pth")
+
+
 WHERE_WEIGHTS_SHOULD_BE: dict[str, tuple[Any, str]] = {
     "an object": ({"state_dict": {"a": argparse.Namespace()}}, r"tensors by name, got also a \(argparse.Namespace\)"),
     "a whole network": (nn.Linear(2, 2), "holds a torch.nn.modules.linear.Linear, expected tensors by name"),

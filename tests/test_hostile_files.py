@@ -93,6 +93,7 @@ ANYTHING: dict[str, Callable[[Path], object]] = {
     "zeros": said(bytes(4096)),
     "noise": said(bytes(i * 7919 % 256 for i in range(4096))),
     "a picture": lambda path: Image.new("RGB", (8, 8)).save(path, "png"),
+    "a zip on two disks": said(b"PK\x06\x07" + struct.pack("<LQL", 0, 0, 2) + b"PK\x05\x06" + bytes(18)),
     "a page of the web": said("<!DOCTYPE html><html><body>Sign in</body></html>"),
     "a pointer of Git LFS": said("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"),
     "UTF-16": said("a: 1\n".encode("utf-16")),

@@ -141,6 +141,15 @@ def test_moving_and_describing() -> None:
     assert changed.policy.rematch == () and changed.denoiser is run.denoiser and run.policy.rematch == (1,)
 
 
+def test_of_many_numbers_a_description_shows_the_ends() -> None:
+    betas = tuple((10 + i) / 10_000 for i in range(400))
+    text = repr(Run(sampler=DDIM((300, 200, 100), betas), refiner=DDIM(tuple(range(399, 0, -3)), betas)))
+    sampler, refiner = (line for line in text.splitlines() if "DDIM" in line)
+    shown = "(0.001, ..., 0.0409: 400 numbers)"
+    assert sampler == f"  sampler     DDIM(timesteps=(300, 200, 100), schedule={shown}, eta=0.0, start=None)"
+    assert refiner == f"  refiner     DDIM(timesteps=(399, ..., 3: 133 numbers), schedule={shown}, eta=0.0, start=None)"
+
+
 def test_parts_need_not_know_of_us() -> None:
     """Objects that inherit nothing and import nothing of ours, lambdas among them."""
 

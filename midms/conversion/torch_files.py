@@ -1,7 +1,7 @@
-"""Files of `torch.save`: a pickle that says what tensors there are, and their numbers beside it, mapped and not copied.
+"""Reads files of `torch.save` without running anything in them; tensors are maps of the file, not copies.
 
-Both kinds: the zip of PyTorch since 1.6, and the pickles one after another of before. Whatever a file says of sizes is
-held against the bytes that are there.
+There are two formats: since PyTorch 1.6 a zip with a pickle and the numbers of each storage, before it several pickles
+one after another and then the numbers. Sizes that a file declares are checked against the bytes that are there.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from midms.checkpoints import CheckpointError
-from midms.conversion.pickles import LARGEST, STEPS, Asked, called, damaged, unpickled
+from midms.conversion.pickles import DAMAGE, LARGEST, Asked, called, damaged, unpickled
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-"""What a file of PyTorch before 1.6 begins with."""
+"""The first two pickles of a file of PyTorch before 1.6."""
 PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
 TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor", *PARAMETERS)
-"""What asks for a tensor."""
+"""The functions by which a pickle makes a tensor."""
 TYPES = {
     "torch.DoubleStorage": torch.float64,
     "torch.FloatStorage": torch.float32,
@@ -40,11 +40,11 @@ TYPES = {
     "torch.ComplexDoubleStorage": torch.complex128,
 }
 Storage = Callable[[str, torch.dtype, int], Tensor]
-"""From a key, a type and a count to so many numbers."""
+"""From a storage's key, a type and a count to its numbers [count]."""
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether a pickle asks for a tensor there."""
+    """Whether a value out of a pickle stands for a tensor."""
     return isinstance(value, Asked) and value.name in TENSORS
 
 
@@ -55,44 +55,49 @@ def plain(path: Path) -> Any:
         CheckpointError: the file is missing, truncated or damaged, or holds anything else.
     """
     zipped = _checked(path)
-    if zipped:
-        with zipfile.ZipFile(path) as archive:
-            if bad := archive.testzip():
-                raise CheckpointError(f"{path}: damaged at {bad}")
     try:
+        if zipped:
+            with zipfile.ZipFile(path) as archive:
+                if bad := archive.testzip():
+                    raise CheckpointError(f"{path}: damaged at {bad}")
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # a damaged file makes its readers raise anything
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged file makes torch's reader raise anything
         damaged(path, error)
 
 
-def read(path: Path, steps: int = STEPS) -> tuple[Any, Callable[[Asked], Tensor]]:
+def read(path: Path) -> tuple[Any, Callable[[Asked], Tensor]]:
     """What a file of `torch.save` holds.
 
     Args:
         path: of the file.
-        steps: that its pickle may have.
 
     Returns:
-        Plain data and `Asked`; and from what asks for a tensor (`is_tensor`) to the tensor.
+        Plain data and `Asked`; and a function from an `Asked` that stands for a tensor (`is_tensor`) to the tensor.
 
     Raises:
-        CheckpointError: the file is missing, truncated, damaged, or no such file; later, a tensor is not as it is said.
+        CheckpointError: the file is missing, truncated, damaged, or of another kind; from the function, a tensor does
+            not fit the numbers that are there.
     """
     zipped = _checked(path)
     try:
-        content, storage = (_zip if zipped else _pickles)(path, steps)
+        content, storage = (_zip if zipped else _pickles)(path)
     except CheckpointError:
         raise
-    except Exception as error:  # a damaged file makes its readers raise anything
+    except DAMAGE as error:
         damaged(path, error)
     return content, lambda asked: _tensor(asked, storage, path)
 
 
 def _checked(path: Path) -> bool:
-    """Whether a file that may be one of PyTorch is a zip."""
+    """Whether a file is a zip; it is checked to begin as a file of PyTorch does."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file of weights")
-    zipped = zipfile.is_zipfile(path)
+    try:
+        zipped = zipfile.is_zipfile(path)
+    except zipfile.BadZipFile as error:
+        damaged(path, error)
     with path.open("rb") as file:
         start = file.read(2)
     if not zipped and start in (b"PK", b""):
@@ -102,7 +107,7 @@ def _checked(path: Path) -> bool:
     return zipped
 
 
-def _zip(path: Path, steps: int) -> tuple[Any, Storage]:
+def _zip(path: Path) -> tuple[Any, Storage]:
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         members = {member.filename: member for member in archive.infolist()}
         roots = [
@@ -129,20 +134,20 @@ def _zip(path: Path, steps: int) -> tuple[Any, Storage]:
 
         if f"{root}byteorder" in places and content_of(f"{root}byteorder") != b"little":
             raise ValueError("its numbers have their bytes the other way round")
-        content, _ = unpickled(io.BytesIO(content_of(f"{root}data.pkl")), path, steps)
+        content, _ = unpickled(io.BytesIO(content_of(f"{root}data.pkl")), path)
     inside = f"{root}data/"
     places = {name.removeprefix(inside): place for name, place in places.items() if name.startswith(inside)}
     return content, _mapped(path, places)
 
 
-def _pickles(path: Path, steps: int) -> tuple[Any, Storage]:
+def _pickles(path: Path) -> tuple[Any, Storage]:
     with path.open("rb") as file:
         magic, version, system = (unpickled(file, path)[0] for _ in range(3))
         if (magic, version) != (MAGIC, PROTOCOL) or not isinstance(system, dict):
             raise ValueError("a pickle of another kind")
         if system.get("little_endian") is not True:
             raise ValueError("its numbers have their bytes the other way round")
-        content, storages = unpickled(file, path, steps)
+        content, storages = unpickled(file, path)
         types = {pid[2]: TYPES[called(pid[1])] for pid in storages}
         keys, _ = unpickled(file, path)
         places = {}
@@ -154,7 +159,7 @@ def _pickles(path: Path, steps: int) -> tuple[Any, Storage]:
 
 
 def _mapped(path: Path, places: dict[str, tuple[int, int]]) -> Storage:
-    """Numbers at places of a file, each a start and a count of bytes; what is changed of them is not written."""
+    """Storages at places of a file, each a start and a count of bytes; a change of the tensors is not written to it."""
     size = path.stat().st_size
     content = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
 
@@ -169,7 +174,7 @@ def _mapped(path: Path, places: dict[str, tuple[int, int]]) -> Storage:
 
 
 def _tensor(asked: Asked, storage: Storage, path: Path) -> Tensor:
-    """The tensor that a pickle asks for."""
+    """The tensor that an `Asked` stands for."""
     try:
         if asked.name in PARAMETERS:
             asked = asked.args[0]
@@ -187,5 +192,5 @@ def _tensor(asked: Asked, storage: Storage, path: Path) -> Tensor:
         numbers = storage(key, TYPES[called(kind)], count)
         start = numbers.storage_offset() + offset
         return numbers.as_strided(shape, strides, start) if math.prod(shape) else numbers.new_empty(shape)
-    except Exception as error:  # whatever a pickle may say in place of sizes
+    except DAMAGE as error:
         damaged(path, error)

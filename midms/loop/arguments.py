@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -15,6 +16,8 @@ from midms.types import Draw, Noise
 
 LARGEST = 10.0
 """A picture or map that goes beyond counts to 255, though it should lie within 1 but for some overshoot."""
+MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
+"""A tuple of 32 numbers or more, as repr shows it."""
 OneOrMore: TypeAlias = Tensor | Sequence[Tensor]
 """A batch of pictures or maps [b c Y X], or one such batch for each of several exemplars."""
 
@@ -169,8 +172,8 @@ def finite(value: Float[Tensor, "b c h w"], part: Any, slot: str) -> Float[Tenso
 
 
 def describe(part: Any) -> str:
-    """One line on a part: its repr, or how large it is if it has weights."""
+    """One line on a part: its repr, of many numbers the ends; or how large it is if it has weights."""
     if not isinstance(part, nn.Module):
-        return repr(part)
+        return MANY.sub(lambda many: f"({many[1]}, ..., {many[2]}: {many[0].count(',') + 1:,} numbers)", repr(part))
     count = sum(parameter.numel() for parameter in part.parameters())
     return f"{type(part).__name__} ({count:,} parameters)"
