@@ -200,7 +200,10 @@ def test_a_broken_file_gives_one_line(
         ("--look up --style 3", "midms: --look must be one of x0, latent, got 'up'; --style must be a number between"),
         ("--size 8", "midms: --size: expected 32 to 1024 pixels, got 8"),
         ("--matcher x --sampler y", "midms: --matcher: no matcher is called 'x'. Did you mean "),
-        ("--condition-from celebahq-edge", "midms: --preset midm-faces: parts disagree on condition channels"),
+        (
+            '--features "pyramid(condition_channels=3)"',
+            "midms: --preset midm-faces: parts disagree on condition channels",
+        ),
     ],
 )
 def test_mistakes_are_told_by_the_names_of_options(

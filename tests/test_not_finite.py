@@ -92,14 +92,14 @@ def test_the_last_pass_is_watched_too(unchecked: None) -> None:
 def test_the_command_line_says_so_and_writes_nothing(
     registries: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    @register("matcher", "none")
+    @register("matcher", "void")
     class Nothing(Correlation):
         def __call__(self, query: Tensor, key: Tensor) -> Any:
             return Ruined(super().__call__(query, key), float("nan"))
 
     Image.effect_noise((80, 80), 99).convert("RGB").save(tmp_path / "a.png")
     picture, out = str(tmp_path / "a.png"), tmp_path / "out.png"
-    options = ["--condition", picture, "--exemplar", picture, "--out", str(out), "--matcher", "none"]
+    options = ["--condition", picture, "--exemplar", picture, "--out", str(out), "--matcher", "void"]
     assert cli.main(["translate", *options]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "not finite" in line]
     assert "from the matcher (Nothing)" in line and not out.exists()

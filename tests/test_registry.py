@@ -150,7 +150,7 @@ def test_numbers_and_sequences_of_any_kind_are_taken() -> None:
     assert create("confidence", "cycle", radius=np.float32(0.5)).radius == 0.5
     assert create("sampler", "ddim", timesteps=[500, np.int64(3)]).levels[1].timestep == 3
     assert create("sampler", "ddim", timesteps=range(900, 0, -300)).levels[0].timestep == 900
-    assert create("matcher", "correlation", floor=None, temperature=np.array(0.5)).temperature == 0.5
+    assert create("matcher", "correlation", floor=None, temperature=np.float32(0.5)).temperature == 0.5
 
 
 def test_types_that_cannot_be_known_are_the_parts_own_business() -> None:

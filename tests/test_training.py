@@ -160,8 +160,8 @@ def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        ("{bad", "expected such as"),
-        ("[1]", "expected such as"),
+        ("{bad", "expected weights from 0 by name, such as"),
+        ("[1]", "expected weights from 0 by name, such as"),
         ('{"domian": 1}', "no term is called 'domian'. Did you mean 'domain'"),
     ],
 )

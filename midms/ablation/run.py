@@ -156,7 +156,7 @@ def figures(
         pass
     cost = Cost(setting.device)
     collected: dict[str, list[Tensor]] = {}
-    shown: list[Image.Image] = []
+    shown: list[Tensor] = []
     for indices in setting.batches():
         pairs = draw(indices)
         drawn = conditions(run.condition, pairs)
@@ -169,7 +169,7 @@ def figures(
         found["first PCK@0.05"] = matches(first.match, first.trust.weight, pairs)["PCK@0.05"]
         for name, values in found.items():
             collected.setdefault(name, []).append(values.cpu())
-        shown += [to_pil(one[None]) for one in image[: SHOWN - len(shown)]]
+        shown += image[: SHOWN - len(shown)].split(1)
         advance(1)
     whole_set = {name: torch.cat(values) for name, values in collected.items()}
     trust, right = whole_set.pop("_trust"), whole_set.pop("_right")
@@ -177,7 +177,7 @@ def figures(
         bad = int((~values.isfinite()).sum())
         if bad == len(values) or (bad and name in ALWAYS):
             raise ArithmeticError(f"{name} is not finite in {bad} of {len(values)} pairs")
-    save_strip(shown, strip)
+    save_strip([to_pil(one) for one in shown], strip)
     return {
         "figures": {name: values.nanmean().item() for name, values in whole_set.items()}
         | {"AUROC": auroc(trust, right.bool())}
