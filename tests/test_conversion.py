@@ -204,6 +204,15 @@ def test_scales_of_latents(state: dict[str, Tensor], tmp_path: Path) -> None:
         torch.testing.assert_close(scaled.decode(scaled.encode(image)), plain.decode(plain.encode(image)))
 
 
+def test_averages_and_buffers_are_left_out_by_what_they_are(state: dict[str, Tensor], tmp_path: Path) -> None:
+    averages = {"model_ema.decay": torch.tensor(0.9), "first_stage_model.model_ema.conv": torch.zeros(3)}
+    buffers = {"logvar": torch.zeros(1000), "lvlb_weights": torch.zeros(1000)}
+    torch.save({"state_dict": state | averages | buffers}, tmp_path / "x.ckpt")
+    report = convert(tmp_path / "x.ckpt", LDM).report
+    assert {*averages} <= {*report["running averages of the weights, left out"]}
+    assert {*buffers} <= {*report["the posterior's buffers, left out"]} and "unexpected, left out" not in report
+
+
 @torch.no_grad()
 def test_spectral_norms_are_divided_out_or_kept_to_train_on(state: dict[str, Tensor], tmp_path: Path) -> None:
     sizes = {"condition_channels": 6, "latent_channels": 3, "width": 8, "widths": (4, 8, 8), "hidden": 4}
@@ -245,7 +254,8 @@ def test_churches_agree_with_compvis(tmp_path: Path) -> None:
     own = {name: torch.from_numpy(array) for name, array in fill("church", shapes).items()}
     torch.save({"state_dict": own | {"scale_factor": torch.tensor(0.25)}}, tmp_path / "model.ckpt")
     source = convert(tmp_path / "model.ckpt", GOLDEN / "church.yaml")
-    assert set(source.report) == {"latents are scaled by 0.25", "the latents' scale, left out"}
+    told = {"latents are scaled by 0.25", "the latents' scale, left out", "weights are those under state_dict"}
+    assert set(source.report) == told
     made: dict[str, Any] = {}
     for slot, spec in source.parts.items():
         made[slot] = create(slot, spec.name, **spec.arguments).eval()

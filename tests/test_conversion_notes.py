@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from midms.checkpoints import CheckpointError
 from midms.conversion import convert
-from midms.conversion.weights import tensors
+from midms.conversion.weights import read, tensors
 
 STATE = {"conv.weight": torch.randn(4, 3, 3, 3), "conv.bias": torch.randn(8)[2:6], "turned": torch.randn(3, 2).t()}
 
@@ -145,12 +145,14 @@ WRAPPERS: dict[str, Any] = {
     "compiled, then parallel": {"state_dict": prefixed("module._orig_mod.")},
     "parallel, then compiled": {"model": prefixed("_orig_mod.module.")},
     "sharded in training": prefixed("_fsdp_wrapped_module."),
+    "wrapped by Lightning": {"state_dict": prefixed("_forward_module.")},
     "one layer compiled": {name.replace("conv.", "conv._orig_mod."): value for name, value in STATE.items()},
     "some names only": STATE | {"module.conv.bias": STATE["conv.bias"]} | {"conv.bias": None},
     "a model": {"model": STATE, "optimizer": {"state": {0: {"step": 3}}}},
     "a model's state": {"model_state_dict": STATE, "epoch": torch.tensor(3)},
     "a state in a model": {"model": {"state_dict": STATE}, "lr": 0.1},
     "a module": {"module": STATE},
+    "a generator": {"netG": STATE, "netD": {"a": torch.ones(1)}, "g_ema": STATE},
     "averages alone": {"ema": STATE, "step": 3},
     "a model and its averages": {"ema": {name: value + 1 for name, value in STATE.items()}, "model": STATE},
     "parameters": {name: nn.Parameter(value) for name, value in STATE.items()},
@@ -162,6 +164,31 @@ WRAPPERS["some names only"].pop("conv.bias")
 def test_wrappers_around_the_weights_are_taken_off(content: Any, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "x.pth")
     assert same(tensors(tmp_path / "x.pth"))
+
+
+@pytest.mark.parametrize(
+    ("content", "report"),
+    [
+        (STATE, {}),
+        ({"state_dict": STATE, "optimizer_states": [{"state": {}}]}, {"weights are those under state_dict": []}),
+        (
+            {"ema": STATE, "model": STATE},
+            {
+                "weights are those under model": [],
+                "other weights or running averages beside them, left out": ["ema"],
+            },
+        ),
+        ({"model_ema": STATE, "step": 3}, {"weights are those under model_ema, running averages": []}),
+        (
+            {"model": {"state_dict": STATE}, "params": {"lr": 0.1}},
+            {"weights are those under model": [], "weights are those under state_dict": []},
+        ),
+    ],
+)
+def test_the_report_says_which_weights_were_taken(content: Any, report: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "x.pth")
+    found, said = read(tmp_path / "x.pth")
+    assert same(found) and said == report
 
 
 def test_prefixes_in_safetensors_too_and_never_two_for_one(tmp_path: Path) -> None:

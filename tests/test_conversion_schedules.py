@@ -104,6 +104,14 @@ def test_a_setting_of_a_scheduler_is_used_or_of_its_own_steps_or_refused(kind: s
     assert set(refused) >= LEVELLED
 
 
+@pytest.mark.parametrize("timesteps", ["timesteps", "num_train_timesteps"])
+def test_a_scheduler_as_the_first_versions_of_diffusers_wrote_it(timesteps: str, tmp_path: Path) -> None:
+    folder_of(tmp_path, "VQModel", BASE["VQModel"])
+    older = {"timestep_values": None, "tensor_format": "pt", "trained_betas": None, timesteps: 1000}
+    write_scheduler(tmp_path, _diffusers_version="0.1.2", clip_sample=False, **older)
+    assert convert(tmp_path).schedule == "ldm-celeba"
+
+
 def test_a_level_outside_a_schedule_or_without_signal_is_refused() -> None:
     with pytest.raises(ValueError, match="timesteps are 0 to 199, got 200"):
         DDIM((200,), tuple(DDIMScheduler(num_train_timesteps=200).betas.tolist()))

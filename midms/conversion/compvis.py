@@ -17,7 +17,7 @@ from midms.conversion.fit import Ledger
 from midms.conversion.names import first_stage, matching, unet
 from midms.conversion.sizes import Sizes, read_sizes
 from midms.conversion.source import Source
-from midms.conversion.weights import tensors
+from midms.conversion.weights import read
 from midms.diffusion.schedule import Schedule, alpha_bar
 from midms.matching.features.midm import without_spectral_norm
 from midms.presets import Spec
@@ -27,9 +27,9 @@ RELEASED = "diff_model."
 LEFT_OUT = {
     r"(copied_)?diffusion_sampler\.": "a sampler's buffers and second names for the same weights",
     r"copied_diff_model\.": "a copy that the released code never uses",
-    r"(diff_model\.)?model_ema\.": "running averages of the weights",
+    r"(diff_model\.)?(first_stage_model\.)?model_ema\.": "running averages of the weights",
     r"(diff_model\.)?(betas|(sqrt_|log_)?(one_minus_)?(recip_|recipm1_)?alphas_cumprod\w*)$": "the schedule's buffers",
-    r"(diff_model\.)?(posterior_\w+|logvar)$": "the posterior's buffers",
+    r"(diff_model\.)?(posterior_\w+|logvar|lvlb_weights)$": "the posterior's buffers",
     r"(diff_model\.)?first_stage_model\.loss\.": "the losses of the first stage",
     r"(diff_model\.)?scale_factor$": "the latents' scale",
 }
@@ -51,7 +51,8 @@ def convert(path: Path, config: Path, trainable: bool = False, half: bool = Fals
     Raises:
         CheckpointError: a file cannot be read, or something is missing or does not fit; the message says what.
     """
-    sizes, found = read_sizes(config), tensors(path)
+    sizes = read_sizes(config)
+    found, taken = read(path)
     released = any(name.startswith(RELEASED) for name in found)
     prefix = RELEASED if released else ""
     ledger = Ledger(str(path), found)
@@ -73,9 +74,9 @@ def convert(path: Path, config: Path, trainable: bool = False, half: bool = Fals
     _same_schedule(path, found.get(f"{prefix}alphas_cumprod"), sizes.schedule, config)
     if released and not trainable:
         parts["features"], states["features"] = _folded(parts["features"], states["features"])
-    report: dict[str, list[str]] = {note: [] for note in notes} | {
-        f"{why}, left out": names for why, names in groups.items() if why
-    }
+    report: dict[str, list[str]] = (
+        {note: [] for note in notes} | taken | {f"{why}, left out": names for why, names in groups.items() if why}
+    )
     if "" in groups:
         report["unexpected, left out"] = groups[""]
     return Source(str(path), parts, sizes.schedule, states.__getitem__, report)

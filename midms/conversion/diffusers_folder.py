@@ -25,7 +25,10 @@ from midms.presets import Spec
 from midms.schema import BRIEF, Schema, read_json
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-STEPS = ("clip_sample", "set_alpha_to_one", "skip_prk_steps", "steps_offset", "timestep_spacing")
+STEPS = (
+    *("clip_sample", "set_alpha_to_one", "skip_prk_steps", "steps_offset", "timestep_spacing"),
+    *("predict_x0", "tensor_format", "timestep_values"),
+)
 """Settings of a scheduler's own steps, which a preset's sampler takes the place of."""
 
 OLDER = {"timesteps": "num_train_timesteps"}

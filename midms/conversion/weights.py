@@ -15,12 +15,13 @@ from midms.conversion import torch_files
 from midms.conversion.pickles import called
 from midms.schema import BRIEF, Schema, checked, read_json
 
-INSIDE = (
-    *("state_dict", "model_state_dict", "model", "module", "network", "net", "generator", "params", "weights"),
-    *("ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema_model", "ema"),
+TRAINED = (
+    *("state_dict", "model_state_dict", "model", "module", "network", "net", "generator", "netG", "net_G", "G"),
+    *("params", "weights"),
 )
-"""Where checkpoints of training have the weights: those that were trained first, then running averages of them."""
-WRAPPED = re.compile(r"(?:(?<=^)|(?<=\.))(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+AVERAGED = ("ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema_model", "ema", "G_ema", "g_ema")
+"""Where checkpoints of training have the weights: those that were trained go before running averages of them."""
+WRAPPED = re.compile(r"(?:(?<=^)|(?<=\.))(?:module|_orig_mod|_forward_module|_(?:fsdp|checkpoint)_wrapped_module)\.")
 """What `DataParallel`, `torch.compile` and others put into names."""
 INDEX = re.compile(r".+\.index(\.\w+)?\.json")
 VARIANT = re.compile(r"diffusion_pytorch_model\.(\w+)\.(safetensors|bin)")
@@ -56,47 +57,62 @@ def weights_of(folder: Path) -> Path:
 
 
 def tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` file, a `.pth`, `.ckpt` or `.bin` of PyTorch, or the index of several, by name.
+    """The tensors that `read` finds, without the report."""
+    return read(path)[0]
 
-    Of a checkpoint of training, those that were trained; names without what wrappers put into them. The tensors may be
-    maps of the file. Nothing in a file is run.
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
+    """The tensors of a `.safetensors` file, a `.pth`, `.ckpt` or `.bin` of PyTorch, or the index of several.
+
+    Nothing in a file is run.
+
+    Returns:
+        The tensors by name, without what wrappers put into names; they may be maps of the file. And a report: of a
+        checkpoint of training, which weights were taken and which were left out.
 
     Raises:
         CheckpointError: a file is missing, truncated, damaged, of no known kind, or holds no tensors by name.
     """
-    found = _sharded(path) if INDEX.fullmatch(path.name) else _whole(path)
+    found, report = (_sharded(path), {}) if INDEX.fullmatch(path.name) else _whole(path)
     plain: dict[str, Tensor] = {}
     for name, value in found.items():
         if (bare := WRAPPED.sub("", name)) in plain:
             raise CheckpointError(f"{path}: has {bare} more than once, as {name} too")
         plain[bare] = value
-    return plain
+    return plain, report
 
 
-def _whole(path: Path) -> dict[str, Tensor]:
+def _whole(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
     if path.suffix == ".safetensors":
-        return read_weights(path)
+        return read_weights(path), {}
     content, tensor = torch_files.read(path)
-    content = _inside(content)
+    content, report = _inside(content)
     if not isinstance(content, dict) or not content or torch_files.is_tensor(content):
         raise CheckpointError(f"{path}: holds a {called(content)}, expected tensors by name")
     odd = [f"{name} ({called(value)})" for name, value in content.items() if not torch_files.is_tensor(value)]
     odd += [f"the name {name!r}" for name in content if not isinstance(name, str)]
     if odd:
         raise CheckpointError(f"{path}: expected tensors by name, got also {', '.join(odd[:3])}")
-    return {name: tensor(value) for name, value in content.items()}
+    return {name: tensor(value) for name, value in content.items()}, report
 
 
-def _inside(content: Any) -> Any:
-    """What holds the weights in a checkpoint of training, or the content itself."""
-    for _ in range(len(INSIDE)):
+def _inside(content: Any) -> tuple[Any, dict[str, list[str]]]:
+    """What holds the weights in a checkpoint of training, or the content itself; and the report."""
+    report: dict[str, list[str]] = {}
+    for _ in range(len(TRAINED + AVERAGED)):
         if not isinstance(content, Mapping):
             break
-        found = [content[name] for name in INSIDE if isinstance(content.get(name), Mapping) and content[name]]
+        inner = {name: content.get(name) for name in (*TRAINED, *AVERAGED)}
+        found = {name: value for name, value in inner.items() if isinstance(value, Mapping) and value}
         if not found:
             break
-        content = next((inner for inner in found if any(map(torch_files.is_tensor, inner.values()))), found[0])
-    return content
+        filled = [name for name, value in found.items() if any(map(torch_files.is_tensor, value.values()))]
+        taken = (filled or [*found])[0]
+        report[f"weights are those under {taken}" + ", running averages" * (taken in AVERAGED)] = []
+        if others := [name for name in found if name != taken and (name in filled or name in AVERAGED)]:
+            report["other weights or running averages beside them, left out"] = others
+        content = found[taken]
+    return content, report
 
 
 def _sharded(path: Path) -> dict[str, Tensor]:
@@ -104,7 +120,7 @@ def _sharded(path: Path) -> dict[str, Tensor]:
     for name in index.values():
         if Path(name).name != name or Path(name).suffix not in (".safetensors", ".bin"):
             raise CheckpointError(f"{path}: weight_map has {BRIEF.repr(name)}, expected weights in the same folder")
-    shards = {name: _whole(path.parent / name) for name in sorted(set(index.values()))}
+    shards = {name: _whole(path.parent / name)[0] for name in sorted(set(index.values()))}
     missing = [f"{name} in {file}" for name, file in index.items() if name not in shards[file]]
     if missing:
         raise CheckpointError(f"{path}: there is no {', no '.join(missing[:3])}", missing)
