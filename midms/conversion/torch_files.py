@@ -49,7 +49,9 @@ def is_tensor(value: Any) -> bool:
 
 
 def plain(path: Path) -> Any:
-    """What a file of `torch.save` of ours holds, plain data and tensors alone.
+    """What a checkpoint of our own training holds, plain data and tensors alone.
+
+    PyTorch reads it, with `weights_only`: the losses of a long training are more instructions than `read` takes.
 
     Raises:
         CheckpointError: the file is missing, truncated or damaged, or holds anything else.
