@@ -19,7 +19,7 @@ from midms.conversion import Source, find
 from midms.defaults import defaults
 from midms.domain import TELLING
 from midms.loop import POLICY, MatchingInterleavedDiffusion, Policy
-from midms.mistakes import Mistake
+from midms.mistakes import Mistake, brief
 from midms.presets import PRESETS, SHIPPED, Preset, Spec
 from midms.registry import unknown
 from midms.slots import SLOTS, disagreements, impossible, misfit, unanswered
@@ -31,6 +31,8 @@ TRAINED_FOR = ("timesteps", "schedule")
 """A sampler's arguments that the denoiser was trained for: another sampler keeps the preset's unless it is told."""
 NOTHING = Preset(source="", slots={}, loop={"size": 64})
 """What the rest of a call is checked against where its preset does not exist: by itself."""
+MANY = 20
+"""Mistakes that are named before the rest is counted."""
 
 
 class BuildError(Mistake, ValueError):
@@ -42,8 +44,9 @@ class BuildError(Mistake, ValueError):
     """
 
     def __init__(self, call: str, wrong: Sequence[str]) -> None:
-        self.wrong = tuple(wrong)
-        text = wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *wrong])
+        more = [f"and {len(wrong) - MANY:,} more"] if len(wrong) > MANY else []
+        self.wrong = (*map(brief, wrong[:MANY]), *more)
+        text = self.wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *self.wrong])
         super().__init__(f"{call}: {text}")
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from midms import weights_folder
 from midms.checkpoints import CheckpointError, cast
 from midms.domain import Domain
+from midms.mistakes import brief
 from midms.presets import Spec
 from midms.schema import Schema
 from midms.weights_folder import Name, Plain, Settings, Slot
@@ -132,7 +133,7 @@ def write(
             "weights": slot in states,
         }
     if wrong:
-        raise CheckpointError(f"{folder}: cannot be saved: {'; '.join(wrong)}")
+        raise CheckpointError(f"{folder}: cannot be saved: {'; '.join(map(brief, wrong))}")
     weights_folder.write(folder, CONFIG, Saved, content, states, replace=replace)
 
 

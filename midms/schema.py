@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from midms.mistakes import brief
+
 FEW = 3
 """Complaints that a line has before it counts the rest."""
 LARGEST = 16 * 2**20
@@ -45,7 +47,7 @@ def checked(model: type[M], content: object, where: str, error: type[Exception])
         found = wrong.errors(include_url=False, include_context=False)
         lines = [_line(entry["loc"], entry["type"], entry["msg"], entry["input"]) for entry in found]
         more = f" and {len(lines) - FEW:,} more" if len(lines) > FEW else ""
-        raise error(f"{where}: {'; '.join(lines[:FEW])}{more}") from None
+        raise error(f"{where}: {'; '.join(map(brief, lines[:FEW]))}{more}") from None
 
 
 def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:

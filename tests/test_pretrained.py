@@ -222,6 +222,45 @@ def test_damage_is_said_in_a_line(saved: Path, damage: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+PLACES = [
+    *(("sampler", "timesteps"), ("matcher", "epsilon"), ("loop", "edit"), ("loop", "size"), ("domain", "size")),
+    *(("", "parts"), ("", "loop"), ("", "checksums")),
+]
+LONG: dict[str, Any] = {
+    "list": [1] * 4000,
+    "text": "x" * 4000,
+    "key": {"y" * 4000: 1},
+    "keys": dict.fromkeys(map(str, range(4000)), 1),
+}
+
+
+@pytest.mark.parametrize("value", LONG)
+def test_of_long_values_the_ends_are_said(unchecked: None, saved: Path, value: str) -> None:
+    config = saved / "composition.json"
+    content = json.loads(config.read_text())
+    content["domain"] = {"size": None}
+    homes = {slot: part["arguments"] for slot, part in content["parts"].items()} | {
+        "": content,
+        "loop": content["loop"],
+    }
+    homes["domain"] = content["domain"]
+    said = []
+    for home, key in PLACES:
+        before = homes[home].get(key)
+        homes[home][key] = LONG[value]
+        config.write_text(json.dumps(content))
+        homes[home][key] = before
+        with pytest.raises((CheckpointError, BuildError)) as caught:
+            midms.from_pretrained(saved)
+        said.append(str(caught.value))
+    assert max(map(len, said)) < 3000
+    if value == "list":
+        assert (
+            "timesteps must fall from the noisiest to the cleanest, got (1, 1, 1" in said[0]
+            and said[0][-6:] == " 1, 1)"
+        )
+
+
 def test_the_folder_is_not_weights_for_a_preset(whole: Path) -> None:
     with pytest.raises(
         BuildError, match=r"weights: \S+: is a whole composition; midms.from_pretrained\('\S+'\), or --pre"
