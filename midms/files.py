@@ -127,7 +127,7 @@ def _lock(folder: Path) -> int:
 
 def sweep(folder: Path) -> None:
     """Remove what processes of this machine that are no more were writing to files of a folder."""
-    for path in folder.iterdir():
+    for path in folder.glob(".*.part"):
         if (left := LEFT.fullmatch(path.name)) and not _alive(int(left[1])):
             shutil.rmtree(path, ignore_errors=True)
 

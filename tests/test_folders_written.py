@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 import midms
-from midms import Spec, build, cli, create, files, saved, weights_folder
+from midms import Spec, build, cli, create, saved, weights_folder
 from midms.checkpoints import CheckpointError, checksum, save_weights
 from midms.conversion import source
-from midms.files import HeldError, held, whole
+from midms.files import HeldError, held
 from midms.loop import MatchingInterleavedDiffusion
 
-STEPS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "os.chmod")
-"""What changes a disk, as Python's audit events call it; files that are opened to be written to come with them."""
-GROWS = ("os.rename", "os.mkdir", "os.link")
-"""What a full disk refuses of it."""
+STEPS = ("os.rename", "os.remove", "os.link")
+"""What changes what a reader of the folder finds, as Python's audit events call it."""
+GROWS = ("os.rename", "os.link")
+"""What a full disk refuses of it, beside files that are opened to be written to."""
 FOLDERS = ("composition", "conversion")
 
 
@@ -55,13 +55,17 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def runs() -> list[MatchingInterleavedDiffusion]:
-    """Two compositions of the same parts, one of which has no refiner."""
-    sizes = {"condition_channels": 2, "latent_channels": 8, "stride": 4, "width": 16, "widths": (8, 8, 16)}
+    """Two compositions of the same small parts."""
+    parts = {
+        "features": Spec("pyramid", condition_channels=2, latent_channels=8, stride=4, width=16, widths=(8, 8, 16)),
+        "denoiser": Spec("unconditional", channels=8, widths=(16,), attention=(False,), head_dim=8),
+        "autoencoder": Spec("patchified", widths=(8, 8)),
+    }
     made = []
     for seed in (0, 1):
         torch.manual_seed(seed)
         with pytest.warns(UserWarning, match="weights as constructed"):
-            made.append(build("midm-faces-paper", features=Spec("pyramid", **sizes), rematch=(seed,)))
+            made.append(build("midm-faces-paper", rematch=(seed,), **parts))
     return made
 
 
@@ -93,8 +97,8 @@ def stopped(action: Callable[[], object], at: int, stop: Callable[[], object]) -
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         written = event == "open" and isinstance(arguments[2], int) and arguments[2] & 3
-        changes = written or event in (GROWS if stop is full else STEPS)
-        if changes and threading.get_ident() == alone:
+        stops = event in STEPS if stop is not full else written or event in GROWS
+        if stops and threading.get_ident() == alone:
             left[0] -= 1
             if left[0] == 0:
                 stop()
@@ -132,14 +136,12 @@ def test_a_folder_is_old_or_new_wherever_its_writer_stops(
         status = stopped(lambda: new(folder), at, full if end == "full" else lambda: os._exit(9))  # noqa: B023
         assert status in (0, 9 if end == "killed" else 2), at
         seen.append(known[content(folder)])
-        if end == "killed" or not status:
-            new(folder)
-        else:
+        if end == "full":
             assert not [path for path in folder.iterdir() if path.name.startswith(".")], "nothing half-written stays"
-            new(folder)
+        new(folder)
         assert {path.name for path in folder.iterdir()} == wanted and known[content(folder)] == "new"
         shutil.rmtree(folder)
-    assert at > 15 and {*seen} == {"old", "new"} and seen[-1] == "new"
+    assert at > 7 and {*seen} == {"old", "new"} and seen[-1] == "new"
     assert end == "full" or seen == sorted(seen, reverse=True), "the old one until it is the new one"
 
 
@@ -155,7 +157,7 @@ def test_a_folder_written_first_is_there_or_not(
             content(folder)
         writes[kind][1](folder)
         assert len(content(folder)) >= 64
-    assert at > 15
+    assert at > 5
 
 
 def test_a_part_that_is_no_more_takes_its_file_along(runs: list[MatchingInterleavedDiffusion], tmp_path: Path) -> None:
@@ -252,35 +254,6 @@ def test_one_writer_a_folder_and_the_second_is_told_who(
             writes[kind][0](tmp_path / "run")
         assert not (tmp_path / "run").exists()
         writes[kind][0](tmp_path / kind)
-
-
-def test_a_lock_of_a_killed_process_holds_nothing(tmp_path: Path) -> None:
-    def hold() -> None:
-        with held(tmp_path), whole(tmp_path / "big") as part:
-            part.write_bytes(b"half")
-            os._exit(9)
-
-    if not (child := os.fork()):
-        hold()
-    os.waitpid(child, 0)
-    assert len(os.listdir(tmp_path)) == 2
-    with whole(tmp_path / "mine"), held(tmp_path):
-        mine = [name for name in os.listdir(tmp_path) if name.endswith(".part")]
-        assert len(mine) == 1 and str(os.getpid()) in mine[0], "what a living process writes stays"
-    assert os.listdir(tmp_path) == ["mine"]
-
-
-@pytest.mark.parametrize("bait", ["link", "pipe", "folder"])
-def test_a_lock_that_is_no_file_is_refused(tmp_path: Path, bait: str) -> None:
-    (tmp_path / "precious").write_text("precious")
-    (tmp_path / "run").mkdir()
-    lock = tmp_path / "run" / files.LOCK
-    {"link": lambda: lock.symlink_to(tmp_path / "precious"), "pipe": lambda: os.mkfifo(lock), "folder": lock.mkdir}[
-        bait
-    ]()  # type: ignore[operator]
-    with pytest.raises(OSError), held(tmp_path / "run"):
-        pytest.fail("it was held")
-    assert (tmp_path / "precious").read_text() == "precious"
 
 
 def test_convert_refuses_before_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

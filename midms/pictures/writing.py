@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 
-from midms.files import followed, whole
+from midms.files import followed, sweep, whole
 from midms.mistakes import NotFinite
 from midms.pictures.problems import PictureError, one_line
 
@@ -66,13 +66,15 @@ def _holds_colour(kind: str | None) -> bool:
 
 
 def save(pictures: Mapping[Path, Image.Image]) -> None:
-    """Write pictures under their paths, each whole, all or none.
+    """Write pictures under their paths, each whole, all or none; what killed processes left there is removed.
 
     Raises:
         PictureError: see `check_target`; or the disk refuses.
     """
     for path in pictures:
         check_target(path)
+    for folder in {followed(path).parent for path in pictures}:
+        sweep(folder)
     with ExitStack() as written:
         for path, picture in pictures.items():
             try:
