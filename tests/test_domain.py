@@ -92,11 +92,11 @@ def test_regions_lie_on_the_drawing_that_is_not_square() -> None:
     assert (x[:28] <= 65).all() and (x[36:] >= 62).all()
 
 
-@pytest.mark.parametrize(("shape", "least"), [((96, 64), 21), ((64, 96), 20)])
+@pytest.mark.parametrize(("shape", "least"), [((96, 64), 21.5), ((64, 96), 21)])
 def test_a_face_survives_a_drawing_that_is_not_square(shape: tuple[int, int], least: float) -> None:
-    """The middle of a drawing whose answer is known; without a square around it, it was 16 dB."""
+    """The middle of a drawing whose answer is known; without a square around it, it was 20.0 and 19.3 dB."""
     pairs = draw_pairs("validation", range(3000, 3004), 64)
-    more = [(96 - side) // 6 * 2 for side in shape]  # what is cut off, of 128
+    more = [(96 - side) // 3 * 2 for side in shape]  # what is cut off, of 128
     down, across = (slice(k, 128 - k) for k in more)
     found = []
     for sketch, exemplar, answer, head in zip(pairs.sketch, pairs.exemplar, pairs.answer, pairs.head, strict=True):

@@ -112,6 +112,17 @@ def test_results_have_no_profile(tmp_path: Path) -> None:
             assert not image.info.get("icc_profile")
 
 
+def test_a_phones_photo_of_108_megapixels_is_read_at_a_fraction(tmp_path: Path) -> None:
+    photo = Image.new("L", (12000, 9000), 40)
+    photo.paste(220, (0, 0, 6000, 9000))
+    photo.save(tmp_path / "photo.jpg")
+    found = bytes_of(read(tmp_path / "photo.jpg"))
+    assert 1500 <= found.shape[1] < 6000 and abs(found.shape[1] / found.shape[0] - 4 / 3) < 0.01
+    middle = found.shape[1] // 2
+    assert_near(found[:, : middle - 8], np.full_like(found[:, : middle - 8], 220), 1)
+    assert_near(found[:, middle + 8 :], np.full_like(found[:, middle + 8 :], 40), 1)
+
+
 STRANGE: dict[str, bytes] = {
     "a resolution in words": exif_of([(0x0112, 3, 1, short(6)), (0x011A, 2, 4, b"hi!\0")]),
     "a broken width": exif_of([(0x0100, 11, 1, struct.pack("<f", 7.5)), (0x0112, 3, 1, short(6))]),
