@@ -8,6 +8,7 @@ import pickle
 import re
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 
 from midms import build, cli
 from midms.checkpoints import CheckpointError
+from midms.training import faces
 from midms.training.album import open_album
 from midms.training.faces import autoencoder_stage
 from midms.training.trainer import Interrupted, fit
@@ -155,6 +157,37 @@ def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path, capsys: 
         assert train(tmp_path, stage) == 2
         assert refused(capsys).endswith("no such file of weights; run `midms train faces --stage autoencoder` first")
     assert not list(tmp_path.iterdir())
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_stage_killed_before_its_record_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights are there, nothing says of which run they are; the same command finishes it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(faces, "_remember", Mock(side_effect=Killed))
+        with pytest.raises(Killed):
+            train(tmp_path, "autoencoder", steps=1)
+    before = load_file(tmp_path / "autoencoder.safetensors")
+    assert not (tmp_path / "results.json").exists()
+    assert train(tmp_path, "autoencoder", steps=1) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["autoencoder"]["made"]
+    after = load_file(tmp_path / "autoencoder.safetensors")
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("damaged", ["weights", "record"])
+def test_what_is_started_from_is_read_before_anything_is_rendered(
+    damaged: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, out = tmp_path / "start", tmp_path / "out"
+    start.mkdir()
+    for name in ("autoencoder.safetensors", "results.json"):
+        shutil.copy(trained / name, start)
+    (start / {"weights": "autoencoder.safetensors", "record": "results.json"}[damaged]).write_bytes(b"{")
+    assert train(out, "autoencoder", "--start", start, steps=1) == 2
+    assert str(start) in refused(capsys) and not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,10 @@ def _train(args: Namespace) -> int:
     out, device = Path(args.out), torch.device(args.device)
     name = args.denoiser if args.stage == "diffusion" else args.stage
     files = FILES.get(name, (name,))
-    _check_out(out, files)
+    _check_out(out, name, files)
+    before = _record(Path(args.start)).get(name) if args.start else None
+    for file in files if args.start else ():
+        read_weights(Path(args.start) / f"{file}.safetensors")  # before anything is rendered
     if args.stage == "autoencoder":
         task: Task = autoencoder_stage(out, args.size, args.styles, args.geometries, device)
     elif args.stage == "matching":
@@ -105,7 +108,7 @@ def _train(args: Namespace) -> int:
         save_weights(module, path)
     outcome["made"] = {path.name: _digest(path) for path, _ in products}
     if args.start:
-        outcome["start"] = _record(Path(args.start)).get(name)
+        outcome["start"] = before
     _remember(out / "results.json", name, {"command": _command(args), **outcome})
     print(json.dumps(outcome["held out"]))
     return 0
@@ -262,15 +265,17 @@ def _record(folder: Path) -> dict[str, Any]:
     return {name: stage.model_dump() for name, stage in content.root.items()}
 
 
-def _check_out(out: Path, files: Sequence[str]) -> None:
-    """Find out before the work whether a stage may write to a folder.
+def _check_out(out: Path, name: str, files: Sequence[str]) -> None:
+    """Find out before the work whether a stage may write to a folder; what it may have been stopped at is its own.
 
     Raises:
         CheckpointError: its record is damaged, or it holds a composition, or weights of these names that no stage made.
     """
     made = {file for stage in _record(out).values() for file in stage["made"]}
     others = [name for name in ("composition.json", "config.json") if (out / name).exists()]
-    others += [name for file in files if (out / (name := f"{file}.safetensors")).exists() and name not in made]
+    if not (out / f"{name}.checkpoint").exists():
+        weights = [f"{file}.safetensors" for file in files]
+        others += [file for file in weights if (out / file).exists() and file not in made]
     if others:
         raise CheckpointError(f"{out}: holds {', '.join(others)}, which no training left there; choose another --out")
 
