@@ -63,8 +63,10 @@ def cast(state: Mapping[str, Tensor], dtype: torch.dtype | None, name: str) -> d
         name: what errors call the whole.
 
     Raises:
-        CheckpointError: a number is not finite, or is too large for the type.
+        CheckpointError: a number is not finite, or is too large for the type, which is one that weights may have.
     """
+    if dtype not in (None, *FLOATS):
+        raise CheckpointError(f"{name}: not saved, dtype is {dtype!r}, expected {', '.join(map(str, FLOATS))}")
     stored = {}
     for key, value in state.items():
         value = value.detach().cpu()
@@ -131,11 +133,17 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, keep
         taken[name] = state[name] if keep else state[name].to(own[name].dtype)
         if not finite(taken[name]):
             wrong.append(f"{name} is not finite" + (f" in {own[name].dtype}" if finite(state[name]) else ""))
+    if keep and len(kinds := _precisions(taken)) > 1 == len(_precisions(own)):
+        wrong.append(f"weights are {' and '.join(kinds)}, expected one precision")
     refuse(wrong, source, type(module).__name__)
     if keep:
         for name, value in module.state_dict(keep_vars=True).items():
             value.data = value.data.to(taken[name].dtype)
     module.load_state_dict(taken)
+
+
+def _precisions(state: Mapping[str, Tensor]) -> list[str]:
+    return sorted({str(value.dtype) for value in state.values() if value.is_floating_point()})
 
 
 def unlike(own: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> list[str]:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
 
+from midms.networks.precision import exact
 from midms.protocols import Autoencoder, FeatureExtractor
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -73,6 +74,7 @@ def picture_summary(
     }
 
 
+@exact
 def unusual(
     name: str,
     features: FeatureExtractor,
@@ -102,6 +104,6 @@ def unusual(
         aspect
         for summary in found
         for aspect, values in summary.items()
-        if (known[aspect].distance(values.float().cpu()) > known[aspect].most).any()
+        if not (known[aspect].distance(values.float().cpu()) <= known[aspect].most).all()
     ]
     return tuple(dict.fromkeys(ASPECTS[aspect] for aspect in far))

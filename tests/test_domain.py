@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy.spatial.distance import mahalanobis
 from test_translation import SHIFT, Run, drawing, photo
 
@@ -202,3 +202,14 @@ def test_what_is_said_of_warnings_is_what_was_measured() -> None:
     assert found["false alarms"]["test"] < 0.01 and found["misses, kept back"] < 0.1
     assert all(key in found for key in ("date", "hardware", "versions", "command", "seed"))
     assert (Path(__file__).parent.parent / "docs/domain.md").read_text() == page(found)
+
+
+def test_a_hosts_autocast_hides_no_warning() -> None:
+    run = build("midm-faces")
+    picture = Image.linear_gradient("L").convert("RGB")
+    circle = Image.new("RGB", (128, 128), "white")
+    ImageDraw.Draw(circle).ellipse((20, 20, 100, 100), outline="black", width=4)
+    expected = run.translate(circle, picture, seed=0).warnings
+    with torch.autocast("cpu", torch.float16):
+        assert run.translate(circle, picture, seed=0).warnings == expected
+    assert len(expected) == 1 and "the drawing and the picture are unlike" in expected[0]
