@@ -125,25 +125,28 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, keep
     """
     own = module.state_dict()
     wrong, taken = unlike(own, {name: value.shape for name, value in state.items()}), {}
+    precisions: dict[torch.dtype, set[torch.dtype]] = {}
     for name in own.keys() & state.keys():
+        if state[name].shape != own[name].shape:  # what it would take to look into it is not known
+            continue
+        if state[name].layout != torch.strided:
+            wrong.append(f"{name} is {state[name].layout}, expected {torch.strided}")
+            continue
         real = own[name].is_floating_point()
         if state[name].dtype not in (FLOATS if real else (own[name].dtype,)):
             wrong.append(f"{name} is {state[name].dtype}, expected {'real numbers' if real else own[name].dtype}")
             continue
+        precisions.setdefault(own[name].dtype, set()).add(state[name].dtype)
         taken[name] = state[name] if keep else state[name].to(own[name].dtype)
         if not finite(taken[name]):
             wrong.append(f"{name} is not finite" + (f" in {own[name].dtype}" if finite(state[name]) else ""))
-    if keep and len(kinds := _precisions(taken)) > 1 == len(_precisions(own)):
-        wrong.append(f"weights are {' and '.join(kinds)}, expected one precision")
+    if keep and (mixed := [kinds for kinds in precisions.values() if len(kinds) > 1]):
+        wrong.append(f"weights are {' and '.join(sorted(map(str, mixed[0])))}, expected one precision")
     refuse(wrong, source, type(module).__name__)
     if keep:
         for name, value in module.state_dict(keep_vars=True).items():
             value.data = value.data.to(taken[name].dtype)
     module.load_state_dict(taken)
-
-
-def _precisions(state: Mapping[str, Tensor]) -> list[str]:
-    return sorted({str(value.dtype) for value in state.values() if value.is_floating_point()})
 
 
 def unlike(own: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> list[str]:

@@ -66,10 +66,12 @@ class Settings(Schema):
     Attributes:
         files: where weights are while they take the place of others, by slot.
         checksums: of the weights, by slot.
+        past: slots whose weights were the former ones', and are being removed.
     """
 
     files: dict[Slot, Annotated[str, StringConstraints(pattern=f"^{NEW.pattern}$")]] = Field(default_factory=dict)
     checksums: dict[Slot, str] = Field(default_factory=dict)
+    past: list[Slot] = Field(default_factory=list)
 
     def slots(self) -> Iterable[str]:
         """Slots that there are weights for."""
@@ -136,7 +138,8 @@ def check(folder: Path, config: str, model: type[Settings], writes: Iterable[str
     others = {name for name in there - {*ALLOWED} if not NEW.fullmatch(name)}
     if config in there:
         try:
-            known = {config, *map(_usual, read(folder, config, model).slots())}
+            found = read(folder, config, model)
+            known = {config, *map(_usual, [*found.slots(), *found.past])}
         except CheckpointError as error:
             raise CheckpointError(f"{error}; {OTHERWISE}") from None
         others = others & {_usual(slot) for slot in writes} - known
@@ -194,7 +197,8 @@ def _write(
     for slot, state in states.items():
         save_state(state, folder / files[slot])
     last = {**content, "checksums": {slot: checksum(state) for slot, state in states.items()}}
-    _write_json(folder / config, last | {"files": files})  # from here on it is the new folder
+    past = sorted({*before.slots(), *before.past} - states.keys()) if before else []
+    _write_json(folder / config, last | {"files": files, "past": past})  # from here on it is the new folder
     for slot, name in files.items():
         usual = folder / _usual(slot)
         usual.unlink(missing_ok=True)
@@ -204,9 +208,9 @@ def _write(
             shutil.copyfile(folder / name, usual)
     for name, text in texts.items():
         write_text(folder / name, text)
-    _write_json(folder / config, last)
-    for slot in {*before.slots()} - states.keys() if before else ():
+    for slot in past:
         (folder / _usual(slot)).unlink(missing_ok=True)
+    _write_json(folder / config, last)
 
 
 def write_text(path: Path, text: str) -> None:

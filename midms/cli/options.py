@@ -157,10 +157,10 @@ def load(path: Path) -> None:
     Raises:
         BadArguments: it cannot be run to its end.
     """
-    name = f"plugin {path.resolve()}"  # no module of anybody's is called so
-    found = importlib.util.spec_from_file_location(name, path)
     if not path.is_file():
         raise BadArguments(f"--plugin {path}: no such file")
+    name = f"plugin {path.resolve()}"  # no module of anybody's is called so
+    found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise BadArguments(f"--plugin {path}: expected a file of Python, called *.py")
     sys.modules[name] = module = importlib.util.module_from_spec(found)  # where dataclasses look for their module

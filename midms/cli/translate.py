@@ -83,7 +83,10 @@ def add(commands: Commands) -> None:
     composition(one)
     one.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of the noise (default %(default)s)")
     one.add_argument(
-        "--size", type=whole(8), metavar="N", help="pixels of the shorter side (default: the preset's own)"
+        "--size",
+        type=whole(8),
+        metavar="N",
+        help="pixels of the shorter side, of the longer with weights for squares (default: the preset's own)",
     )
     parts(one)
 

@@ -46,6 +46,10 @@ class Task(Protocol):
         """Figures on held-out faces."""
 
 
+MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+"""What the optimiser knows of a parameter."""
+
+
 class Diverged(Mistake, FloatingPointError):
     """Training whose numbers are not finite any more; the message says where."""
 
@@ -181,29 +185,48 @@ def _resume(
         raise CheckpointError(f"{path}: {_differences(state['settings'], settings)}; choose another --out")
     if state["step"] != len(state["losses"]) or state["step"] > settings["steps"]:
         raise CheckpointError(f"{path}: has {len(state['losses'])} losses of {state['step']} steps")
+    if any(not loss or loss.keys() != state["losses"][0].keys() for loss in state["losses"]):
+        raise CheckpointError(f"{path}: losses must have the same names at every step")
     for name, module in (("network", network), ("averaged", averaged)):
         load_state(module, state.pop(name), f"{path}, {name}")
-    _resume_optimiser(optimiser, state.pop("optimiser"), f"{path}, optimiser")
+    _resume_optimiser(optimiser, state.pop("optimiser"), f"{path}, optimiser", state["step"])
     return state
 
 
-def _resume_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any], where: str) -> None:
+def _resume_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any], where: str, steps: int) -> None:
     """Give an optimiser its moments back.
 
     Raises:
-        CheckpointError: they are no finite numbers of the parameters' shapes, or go with other settings.
+        CheckpointError: they are no finite numbers of the parameters' shapes, or go with other settings or steps.
     """
     own = optimiser.state_dict()["param_groups"]
     try:
         same = [{**group, "lr": 0} for group in own] == [{**group, "lr": 0} for group in state["param_groups"]]
         parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-        moments = [(parameters[index], value) for index, values in state["state"].items() for value in values.values()]
-        fits = all(value.shape in ((), like.shape) and finite(value) for like, value in moments)
-        if not (same and fits):
+        state["state"] = {
+            index: {name: _moment(name, value, parameters[index], steps) for name, value in values.items()}
+            for index, values in state["state"].items()
+        }
+        complete = all(values.keys() == MOMENTS for values in state["state"].values())
+        if not (same and complete and bool(state["state"]) == (steps > 0)):
             raise ValueError("numbers that are not finite, or of another network or other settings")
         optimiser.load_state_dict(state)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         raise CheckpointError(f"{where}: does not fit ({' '.join(str(error).split())[:200]})") from None
+
+
+def _moment(name: str, value: Tensor, parameter: Tensor, steps: int) -> Tensor:
+    """One of a parameter's moments, in memory of its own.
+
+    Raises:
+        ValueError: it cannot be one after so many steps.
+    """
+    shape = () if name == "step" else parameter.shape
+    if value.shape != shape or value.layout != torch.strided or not finite(value):
+        raise ValueError("numbers that are not finite, or of another network")
+    if (name == "step" and not 0 < value <= steps) or (name == "exp_avg_sq" and (value < 0).any()):
+        raise ValueError(f"{name} cannot be so after {steps} steps")
+    return value.clone()
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
