@@ -112,6 +112,17 @@ def test_a_sheet_far_away_and_one_that_the_photo_cuts() -> None:
     assert below.shape[-1] < 500 and strokes(below)[0, 0, :3].max() < 0.2
 
 
+@pytest.mark.parametrize("side", ["left", "right", "below"])
+def test_a_strip_of_desk_on_one_side_is_cut_off(side: str) -> None:
+    whole = photographed(sheet(), "wood", 2, 4, share=1)
+    box = {"left": (0, 80, 640, 820), "right": (80, 80, 720, 820), "below": (80, 80, 640, 900)}[side]
+    part = read(whole.crop(box))
+    found = Sketch().sheet(part)
+    assert found is not part
+    ends = {"left": strokes(found)[..., 0, :, :3], "right": strokes(found)[..., 0, :, -3:]}
+    assert ends.get(side, strokes(found)[..., 0, -3:, :]).mean() < 0.05 < strokes(part)[:, 0].mean()
+
+
 @pytest.mark.parametrize("ruled", ["lines", "lines margin", "squared"])
 @pytest.mark.parametrize("turn", [0, 3])
 def test_ruled_lines_go_and_strokes_stay_without_a_desk(ruled: str, turn: float) -> None:

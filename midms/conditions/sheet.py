@@ -29,6 +29,10 @@ SHARP = 0.55
 """Share of the change over `FAR` pixels that an outline has over `NEAR`."""
 SURE = 0.9
 """Share of the outline that must have it, and of the surroundings that must not look like the sheet."""
+STRIP = 0.3
+"""Share of the photo that the desk has at most, where it shows on one side alone."""
+GRAIN = 0.5
+"""Share of a photo's neighbouring pixels that differ at least; a drawing made on a screen is even."""
 NARROWEST = 3
 """Greatest ratio of a sheet's sides."""
 FOCAL = 0.8
@@ -69,12 +73,14 @@ def outline(photo: Float[Tensor, "1 3 Y X"]) -> Float[np.ndarray, "4 2"] | None:
     size = max(8, round(width * scale)), max(8, round(height * scale))
     pixels = ((photo[0].permute(1, 2, 0).cpu().numpy() + 1) * 127.5).round().astype(np.uint8)
     small = cv2.GaussianBlur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (3, 3), 0)
+    fewest = 1 if (pixels[:, 1:] != pixels[:, :-1]).any(2).mean() > GRAIN else 2
     found = []
     for plain in _unruled(small):
         strokes = cv2.absdiff(small, plain).max(2)
-        found += [
-            (_evidence(corners, plain), corners) for corners in _quadrilaterals(plain) if _holds(corners, strokes)
-        ]
+        for one in _quadrilaterals(plain):
+            if _holds(one, strokes):
+                strip = cv2.contourArea(one) > (1 - STRIP) * plain[..., 0].size
+                found.append((_evidence(one, plain, fewest if strip else 2), one))
     evidence, corners = max(found, key=lambda one: one[0], default=(0.0, None))
     if corners is None or evidence < SURE:
         return None
@@ -130,11 +136,11 @@ def _holds(corners: np.ndarray, strokes: np.ndarray) -> bool:
     return 2 * int((strong & outside).sum()) < int((strong & (inside > 0)).sum())
 
 
-def _evidence(corners: np.ndarray, plain: np.ndarray) -> float:
+def _evidence(corners: np.ndarray, plain: np.ndarray, fewest: int) -> float:
     """Of the side where it is least, the share of the outline and its surroundings whose colour is not the sheet's.
 
-    A slow change is a shadow. Sides along the photo's border say nothing; with fewer than two others no sheet is known
-    for sure.
+    A slow change is a shadow. Sides along the photo's border say nothing; with fewer than `fewest` others no sheet is
+    known for sure.
     """
     limit = (plain.shape[1] - 1, plain.shape[0] - 1)
     shares = []
@@ -151,7 +157,7 @@ def _evidence(corners: np.ndarray, plain: np.ndarray) -> float:
         slope = np.abs(_colours(plain, beyond[1]) - _colours(plain, places - FAR * outwards)).max(1)
         sharp = change[0] > np.maximum(CONTRAST, SHARP * slope)
         shares.append(min(sharp[shown[0]].mean(), (change > CONTRAST)[shown].mean()))
-    return float(min(shares)) if len(shares) > 1 else 0.0
+    return float(min(shares)) if len(shares) >= fewest else 0.0
 
 
 def _colours(plain: np.ndarray, places: np.ndarray) -> np.ndarray:
