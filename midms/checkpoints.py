@@ -63,10 +63,10 @@ def cast(state: Mapping[str, Tensor], dtype: torch.dtype | None, name: str) -> d
         name: what errors call the whole.
 
     Raises:
-        CheckpointError: a number is not finite, or is too large for the type, which is one that weights may have.
+        CheckpointError: weights cannot have that type, or a number is not finite, or is too large for it.
     """
-    if dtype not in (None, *FLOATS):
-        raise CheckpointError(f"{name}: not saved, dtype is {dtype!r}, expected {', '.join(map(str, FLOATS))}")
+    if dtype is not None and dtype not in FLOATS:
+        raise CheckpointError(f"{name}: dtype: expected one of {', '.join(map(str, FLOATS))}, got {dtype!r}")
     stored = {}
     for key, value in state.items():
         value = value.detach().cpu()

@@ -38,6 +38,7 @@ class Usual:
     precision: Float[Tensor, "d d"]
     most: float
 
+    @exact
     def distance(self, summary: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Of each summary to the mean, in standard deviations: the root mean square over the Gaussian's axes."""
         off = summary.to(self.mean) - self.mean

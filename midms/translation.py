@@ -19,6 +19,7 @@ from midms.limits import SEEDS, whole
 from midms.matching.mosaic import side_by_side
 from midms.networks.precision import precise
 from midms.pictures import PictureError, to_pil
+from midms.pictures.arrays import is_array, to_array
 from midms.pictures.figure import Line, Sheet, colour_map
 from midms.pictures.frame import Frame, framed
 from midms.pictures.given import exemplars, mapped, masked
@@ -125,16 +126,31 @@ class Translation:
     frames: tuple[Frame, ...]
     warnings: tuple[str, ...] = ()
 
-    def origins(self, points: Int[Tensor, "n 2"] | None = None) -> Origins:
+    def origins(self, points: object | None = None) -> Origins:
         """Where points come from, in the pixels of the pictures as they were handed in.
 
         Args:
-            points: (x, y) of pixels of the result; by default those of `correspondences`.
+            points: (x, y) of pixels of the result [n 2], in any array, rounded to whole ones; by default those of
+                `correspondences`.
+
+        Raises:
+            PictureError: they are no such points, or one lies outside the result.
         """
         pairs = self.correspondences
         if points is not None:
-            pairs = correspondences(points, self.flow, (self.exemplar.height, self.exemplar.width))
+            pairs = correspondences(self._pixels(points), self.flow, (self.exemplar.height, self.exemplar.width))
         return origins(pairs, self.source, self.frames[0], self.frames[1:])
+
+    def _pixels(self, points: object) -> Int[Tensor, "n 2"]:
+        if not is_array(points):
+            raise PictureError(f"points: expected an array of (x, y), got {type(points).__name__}")
+        pixels = torch.tensor(to_array(points, "points"), dtype=torch.float64, device="cpu").round()
+        if pixels.ndim != 2 or pixels.shape[1] != 2:
+            raise PictureError(f"points: expected (x, y) of each, got the shape {list(pixels.shape)}")
+        outside = ~((pixels >= 0) & (pixels < pixels.new_tensor(self.image.size))).all(1)
+        if outside.any():
+            raise PictureError(f"points: {pixels[outside][0].tolist()} is outside of {self.image.size} (width, height)")
+        return pixels.long()
 
     def panels(self) -> dict[str, Image.Image]:
         """The pictures of a figure by their titles."""

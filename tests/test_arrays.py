@@ -116,6 +116,11 @@ def test_what_is_masked_or_missing() -> None:
     expected[3] = torch.nan
     for joints in (np.ma.masked_array(JOINTS, gone), np.where(gone, None, JOINTS.astype(object))):
         assert torch.equal(keypoints(joints)[0].nan_to_num(-1), expected.nan_to_num(-1))
+    unsure = np.column_stack([JOINTS[:, :2], np.where(gone[:, 0], np.nan, 1)])
+    assert torch.equal(keypoints(unsure)[0].nan_to_num(-1), expected[:, :2].nan_to_num(-1))
+    for far in (np.inf, 1e300):
+        with pytest.raises(PictureError, match="mine: holds joints that are infinitely far away"):
+            keypoints(np.where(gone[:, :2], far, JOINTS[:, :2]), "mine")
     hole = np.ma.masked_equal(PICTURE, PICTURE[0, 0, 0])
     with pytest.raises(PictureError, match="photo: holds values that are not finite"):
         read(hole, "photo")

@@ -143,6 +143,11 @@ def test_origins_are_pixels_of_the_pictures_as_they_came(own: tuple[int, int]) -
     inside = there.clamp(min=0).minimum(torch.tensor([wide - 1.0, tall - 1.0]))
     expected = (inside + 0.5) * torch.tensor([own[0] / wide, own[1] / tall]) - 0.5
     torch.testing.assert_close(found.exemplar, expected, rtol=1e-4, atol=1e-3)
+    for held in (points.tolist(), points.numpy().astype(np.uint8), points + 0.4):
+        assert torch.equal(told.origins(held).exemplar, found.exemplar)
+    for wrong in ([[-1, 0]], [[0, height]], [[width, 0]], [[torch.nan, 0.0]], [1, 2], [[1, 2, 3]], {"x": 1}):
+        with pytest.raises(PictureError, match=r"^points: "):
+            told.origins(wrong)
     assert len(told.origins().source) == len(told.correspondences) > 0
     torch.testing.assert_close(told.origins().condition, told.origins(told.correspondences[:, :2].long()).condition)
 

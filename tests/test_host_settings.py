@@ -21,6 +21,7 @@ from midms.catalog import KINDS
 from midms.conditions.celebahq_edge import LABELS
 from midms.confidence import CONFIDENCES
 from midms.data.faces import draw_pairs
+from midms.familiarity import usual
 from midms.loop import MatchingInterleavedDiffusion
 from midms.loop.policy import NoGradient
 from midms.matching import MATCHERS
@@ -166,6 +167,16 @@ def test_the_host_changes_nothing(law: Callable[[], dict[str, Tensor]], host: st
         found = law()
     assert expected.keys() - found.keys() <= {"vq, picture"}
     assert not [name for name, value in found.items() if not same(value, expected[name])]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_how_usual_something_is_under_autocast(dtype: torch.dtype) -> None:
+    """Far enough away for half precision to overflow."""
+    known = usual("faces-64")["drawing"]
+    summary = known.mean + torch.randn(4, len(known.mean), generator=torch.Generator().manual_seed(0)) / 10
+    expected = known.distance(summary)
+    with torch.autocast("cpu", dtype):
+        assert torch.equal(known.distance(summary), expected) and bool((expected > known.most).all())
 
 
 def pixels(image: Image.Image) -> Tensor:

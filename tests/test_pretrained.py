@@ -98,6 +98,9 @@ def test_precision_is_kept_unless_another_is_asked_for(whole: Path, tmp_path: Pa
     assert next(kept.features.parameters()).dtype == torch.bfloat16
     assert all(p.requires_grad for module in kept.modules() for p in module.parameters())
     run.save_pretrained(tmp_path / "full", dtype=torch.float32)
+    for wrong in (torch.int8, torch.float8_e4m3fn, torch.complex64):
+        with pytest.raises(CheckpointError, match=r"dtype: expected one of torch.float16, .*, got "):
+            run.save_pretrained(tmp_path / "full", dtype=wrong)
     assert {value.dtype for value in weights(midms.from_pretrained(tmp_path / "full")).values()} == {torch.float32}
 
 

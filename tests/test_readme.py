@@ -17,6 +17,7 @@ from PIL import Image
 from midms import build, cli
 from midms.demo import demo
 from midms.presets import PRESETS
+from midms.testing import MatcherLaws
 
 ROOT = Path(__file__).parent.parent
 OUTPUTS = ("--out", "--figure")
@@ -89,6 +90,9 @@ def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         warnings.simplefilter("ignore", UserWarning)  # notes on weights
         for block in blocks("python"):
             exec(compile(block, "README.md", "exec"), names)
+    laws, matcher = MatcherLaws(), names["Sharp"]()
+    laws.test_similarity_is_the_expected_cosine(matcher)
+    laws.test_features_that_say_nothing_do_no_harm(matcher, "one nan cell", "both")
     assert isinstance(names["image"], torch.Tensor) and names["image"].shape == (4, 3, 64, 64)
     with Image.open("out.png") as image:
         assert image.size == (64, 64)

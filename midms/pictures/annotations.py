@@ -196,7 +196,9 @@ def _joints(numbers: np.ndarray, name: str) -> Float[Tensor, "18 2"]:
         raise PictureError(f"{name}: expected {JOINTS} joints of x and y, got the shape {list(numbers.shape)}")
     joints = torch.from_numpy(numbers[:, :2].astype(np.float64)).float()
     if numbers.shape[1] == 3:
-        joints[torch.from_numpy(numbers[:, 2] <= 0)] = math.nan
+        joints[torch.from_numpy(~(numbers[:, 2] > 0))] = math.nan
     if bool(joints.isnan().all()):
         raise PictureError(f"{name}: no joint was found")
+    if bool(joints.isinf().any()):
+        raise PictureError(f"{name}: holds joints that are infinitely far away")
     return joints
