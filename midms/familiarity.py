@@ -81,8 +81,8 @@ def unusual(
     features: FeatureExtractor,
     autoencoder: Autoencoder,
     condition: Float[Tensor, "b k Y X"],
-    pictures: Sequence[Float[Tensor, "b 3 Y2 X2"]],
-    conditions: Sequence[Float[Tensor, "b k Y2 X2"]],
+    pictures: Sequence[Float[Tensor, "b 3 _ _"]],
+    conditions: Sequence[Float[Tensor, "b k _ _"]],
 ) -> tuple[str, ...]:
     """What of a translation's input the weights do not know: "the drawing", "the picture", both, or nothing.
 

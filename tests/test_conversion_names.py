@@ -44,7 +44,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def converted(state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(compvis, "tensors", lambda path: state)
+    monkeypatch.setattr(compvis, "read", lambda path: (state, {}))
     return compvis.convert(Path("midms.pth"), LDM, trainable=True)
 
 
