@@ -23,16 +23,18 @@ def labels(height: int, width: int) -> Tensor:
     return grey / 127.5 - 1
 
 
-NO_PHOTO = frozenset({"test_the_map_of_a_photo_lies_on_it"})
-NOT_FROM_PICTURES = frozenset(name for name in vars(ConditionLaws) if name.startswith("test_"))
+NO_PHOTO = {"test_the_map_of_a_photo_lies_on_it": "a photo has no labels"}
+NOT_FROM_PICTURES = {name: "it reads keypoints alone" for name in vars(ConditionLaws) if name.startswith("test_")}
 CONDITIONS: dict[str, dict[str, Any]] = {
     "ade20k-segmentation": {"example": labels, "exceptions": NO_PHOTO},
     "celebahq-edge": {"example": labels, "exceptions": NO_PHOTO},
     "deepfashion-pose": {"exceptions": NOT_FROM_PICTURES},
 }
 UNLIKE = {
-    "brownian-bridge": frozenset({"test_it_starts_at_the_first_level_or_before", "test_an_edit_of_x0_is_carried_on"}),
-    "unipc": frozenset({"test_a_step_explains_x"}),  # its steps explain the x that they have corrected
+    "brownian-bridge": {
+        "test_it_starts_at_the_first_level_or_before": "it starts at the warp itself, without noise",
+    },
+    "unipc": {"test_a_step_explains_x": "its steps explain the x that they have corrected"},
 }
 
 for name in KINDS["confidence"]:
@@ -42,7 +44,7 @@ for name in KINDS["confidence"]:
 for name in SAMPLERS:
     times = {"steps": 4} if ":" in name else {"timesteps": (801, 500, 311, 120)}
     made = {"make": functools.partial(KINDS["sampler"].create, name, **times)}
-    made["exceptions"] = UNLIKE.get(name, frozenset())
+    made["exceptions"] = UNLIKE.get(name, {})
     globals()[f"Test_sampler_{name}"] = type(f"Test_sampler_{name}", (SamplerLaws,), made)
 for name in KINDS["condition"]:
     made = {"make": functools.partial(KINDS["condition"].create, name), **CONDITIONS.get(name, {})}

@@ -154,7 +154,7 @@ def test_numbers_and_sequences_of_any_kind_are_taken() -> None:
 
 
 def test_types_that_cannot_be_known_are_the_parts_own_business() -> None:
-    def made(size: Nowhere = 1, colour="red", *, weights: dict[str, int] | None = None) -> tuple:  # type: ignore
+    def made(size: Nowhere = 1, colour="red", *, weights: dict[str, int] | None = None) -> tuple:  # type: ignore  # Nowhere is no name, on purpose
         return size, colour, weights
 
     rows = Registry("colour", "tests.no-such-group")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,17 +18,17 @@ class Laws:
 
     Attributes:
         make: a class or function that makes the part, without arguments.
-        exceptions: names of laws that the part does not claim to obey.
+        exceptions: laws that the part does not obey, by name, each with the reason, which the skipped test shows.
     """
 
     make: Callable[[], Any]
-    exceptions: frozenset[str] = frozenset()
+    exceptions: Mapping[str, str] = MappingProxyType({})
 
     @pytest.fixture(autouse=True)
     def claimed(self, request: pytest.FixtureRequest) -> None:
-        """Laws that are not claimed are skipped."""
-        if request.node.originalname in self.exceptions:
-            pytest.skip(f"{type(self).__name__} does not claim {request.node.originalname}")
+        """Laws that the part does not obey are skipped, with the reason."""
+        if reason := self.exceptions.get(request.node.originalname):
+            pytest.skip(f"{type(self).__name__}: {reason}")
 
 
 def features(
