@@ -16,7 +16,7 @@ from benchmarks.gpu_cases import HALF, Case, flex, one_way
 from benchmarks.measure import Inputs, inputs
 from benchmarks.peers import SCALE, Outcome, ours, released_path, with_coordinates
 from midms.matching.correlation import Correlation
-from midms.matching.kernels import couple_both
+from midms.matching.kernels import Precision, couple_both
 from midms.matching.match import tokens
 from midms.matching.unit import unit
 
@@ -117,7 +117,7 @@ def _as_released(x: Inputs) -> tuple[Tensor, Tensor]:
     return torch.cat([latent, labels], 1), released.warp_back(correlation, latent, key_grid)
 
 
-def _by_midms(precision: str) -> Warps:
+def _by_midms(precision: Precision) -> Warps:
     def warps(x: Inputs) -> tuple[Tensor, Tensor]:
         match = Correlation(released.TEMPERATURE, 0.0, "triton", precision)(x.q, x.k)
         carried = match.apply(x.values)

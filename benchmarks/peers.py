@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks import released_match as released
 from benchmarks.measure import Inputs
 from midms.matching.correlation import Correlation
-from midms.matching.kernels import check
+from midms.matching.kernels import Precision, Via, check
 from midms.matching.match import tokens
 from midms.matching.unit import unit
 from midms.types import cells
@@ -59,7 +59,7 @@ def released_path(x: Inputs) -> Outcome:
     return Outcome(torch.cat([carried_latent, carried_labels], 1), _in_cells(forward), _in_cells(backward), mask)
 
 
-def ours(via: str, precision: str = "auto") -> Callable[[Inputs], Outcome]:
+def ours(via: Via, precision: Precision = "auto") -> Callable[[Inputs], Outcome]:
     """`FactoredMatch.both`: the values and the coordinates forth, the coordinates back, in one pass."""
 
     def run(x: Inputs) -> Outcome:

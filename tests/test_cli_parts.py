@@ -200,6 +200,13 @@ def test_a_broken_file_gives_one_line(
         ("--look up --style 3", "midms: --look must be one of x0, latent, got 'up'; --style must be a number between"),
         ("--size 8", "midms: --size: expected 32 to 1024 pixels, got 8"),
         ("--matcher x --sampler y", "midms: --matcher: no matcher is called 'x'. Did you mean "),
+        ("--matcher \"dual-softmax(via='x')\"", "midms: --matcher: matcher 'dual-softmax': via: expected "),
+        ("--matcher 'local(prior=0.5)'", "midms: --matcher: matcher 'local': prior: expected matcher as"),
+        ("--confidence 'product(of=(1,2))'", "midms: --confidence: confidence 'product': of: expected "),
+        (
+            '--features "fusion(extractors=(1,2))"',
+            "midms: --features: features 'fusion': extractors: expected features as",
+        ),
         (
             '--features "pyramid(condition_channels=3)"',
             "midms: --preset midm-faces: parts disagree on condition channels",
@@ -207,7 +214,7 @@ def test_a_broken_file_gives_one_line(
     ],
 )
 def test_mistakes_are_told_by_the_names_of_options(
-    pair: Path, options: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pair: Path, options: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
 ) -> None:
     assert translate(pair, tmp_path / "out.png", *shlex.split(options)) == 2
     line = complaint(capsys)

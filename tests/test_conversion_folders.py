@@ -211,3 +211,12 @@ def test_a_folder_that_does_not_say_enough(diffusers_folder: tuple[Path, Any, An
     file.write_text(file.read_text().replace('"freq_shift": 0', '"freq_shift": 1'))
     with pytest.raises(CheckpointError, match="freq_shift is 1, supported: 0"):
         convert(folder)
+
+
+def test_a_tensor_that_the_networks_lack_is_not_dropped(diffusers_folder: tuple[Path, Any, Any]) -> None:
+    """As of a network for classes whose configuration lost that it is one."""
+    for place, slot in (("unet", "denoiser"), ("vqvae", "autoencoder")):
+        file = diffusers_folder[0] / place / "diffusion_pytorch_model.safetensors"
+        save_file({**load_file(file), "class_embedding.weight": torch.randn(5, 8)}, file)
+        with pytest.raises(CheckpointError, match=r"unexpected class_embedding\.weight"):
+            convert(diffusers_folder[0]).state(slot)

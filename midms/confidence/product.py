@@ -28,7 +28,7 @@ class Product(nn.Module):
         super().__init__()
         if not of or isinstance(of, str):
             raise ValueError(f"of must be a tuple of confidences, got {of!r}")
-        self.of = [CONFIDENCES.made(one) for one in of]
+        self.of = [CONFIDENCES.made(one, "of") for one in of]
         self.trained = nn.ModuleList(one for one in self.of if isinstance(one, nn.Module))
 
     def forward(self, match: Match) -> Confidence:

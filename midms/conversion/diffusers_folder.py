@@ -80,6 +80,7 @@ def _state(slot: str, spec: Spec, folder: Path) -> dict[str, Tensor]:
     file = weights_of(folder)
     ledger = Ledger(str(file), tensors(file))
     state = ledger.take(spec, slot, partial(diffusers, present=ledger.tensors))
+    ledger.networks.add("")  # there is nothing else in such a file
     ledger.check(str(folder / "config.json"), ledger.leftover())
     return state
 

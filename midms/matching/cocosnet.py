@@ -12,6 +12,7 @@ from torch import Tensor
 
 from midms.limits import divisor, number, whole
 from midms.matching.dense import DenseMatch, cosines
+from midms.matching.kernels import Via
 from midms.matching.match import FactoredMatch
 from midms.matching.unit import unit
 
@@ -48,7 +49,7 @@ class CoCosNet:
     temperature: float = 0.01
     patch: int = 3
     losers: float = 1.0
-    via: str = "auto"
+    via: Via = "auto"
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.limits import divisor, number
+from midms.matching.kernels import Precision, Via
 from midms.matching.match import FactoredMatch
 from midms.matching.unit import unit
 
@@ -32,8 +33,8 @@ class Correlation:
 
     temperature: float = 0.005
     floor: float | None = None
-    via: str = "auto"
-    precision: str = "auto"
+    via: Via = "auto"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.limits import divisor
-from midms.matching.kernels import logsumexp_both
+from midms.matching.kernels import Precision, Via, logsumexp_both
 from midms.matching.match import FactoredMatch, tokens
 from midms.matching.unit import unit
 
@@ -36,8 +36,8 @@ class DualSoftmax:
     """
 
     temperature: float = 0.1
-    via: str = "auto"
-    precision: str = "auto"
+    via: Via = "auto"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)

@@ -53,6 +53,8 @@ class Local:
         divisor(temperature=self.temperature)
         whole(0, 64, radius=self.radius)
         whole(1, 64, coarse=self.coarse)
+        if not isinstance(self.prior, Tensor):
+            MATCHERS.made(self.prior, "prior")
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length.
@@ -77,7 +79,7 @@ class Local:
             if self.prior.shape != wanted:
                 raise ValueError(f"prior is {tuple(self.prior.shape)}, expected {wanted}, an (x, y) for each cell")
             return self.prior.to(query.device)
-        prior = MATCHERS.made(self.prior)
+        prior = MATCHERS.made(self.prior, "prior")
         small, large = (_averaged(x, self.coarse) for x in (query, key))
         match = prior(small, large)
         place = match.apply(_cells(large).expand(len(large), -1, -1, -1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.matching.kernels import top_k
+from midms.matching.kernels import Via, top_k
 from midms.matching.match import tokens
 from midms.matching.sparse import SparseMatch, link
 from midms.matching.unit import unit
@@ -28,7 +28,7 @@ class Nearest:
         via: which implementation searches, see `kernels.couple`.
     """
 
-    via: str = "auto"
+    via: Via = "auto"
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""

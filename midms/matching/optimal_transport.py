@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.limits import LARGE, divisor, number, whole
-from midms.matching.kernels import logsumexp
+from midms.matching.kernels import Precision, Via, logsumexp
 from midms.matching.match import FactoredMatch, tokens
 from midms.matching.unit import unit
 
@@ -55,8 +55,8 @@ class OptimalTransport:
     reach: float | None = None
     marginals: str = "uniform"
     annealing: float | None = None
-    via: str = "auto"
-    precision: str = "auto"
+    via: Via = "auto"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         divisor(epsilon=self.epsilon)
@@ -123,8 +123,8 @@ def unbalanced(
     reach: float = 0.25,
     marginals: str = "uniform",
     annealing: float | None = 0.5,
-    via: str = "auto",
-    precision: str = "auto",
+    via: Via = "auto",
+    precision: Precision = "auto",
 ) -> OptimalTransport:
     """`OptimalTransport` with a reach: what has no counterpart is not sent (UNITE, Zhan et al. 2021, arXiv:2106.10482).
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.limits import divisor, whole
 from midms.matching.edges import ENTRIES
-from midms.matching.kernels import top_k
+from midms.matching.kernels import Via, top_k
 from midms.matching.match import tokens
 from midms.matching.sparse import SparseMatch, link
 from midms.matching.unit import unit
@@ -49,7 +49,7 @@ class PatchMatch:
     iterations: int = 2
     temperature: float = 0.01
     coarsest: int = 32
-    via: str = "auto"
+    via: Via = "auto"
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)

@@ -58,7 +58,7 @@ class Semantic:
         return PartitionedMatch(query, key, tuple(there), tuple(back))
 
     def _inner(self) -> Matcher:
-        matcher: Matcher = MATCHERS.made(self.matcher)
+        matcher: Matcher = MATCHERS.made(self.matcher, "matcher")
         return matcher
 
 

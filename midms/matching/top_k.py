@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from midms.limits import divisor, whole
-from midms.matching.kernels import top_k
+from midms.matching.kernels import Via, top_k
 from midms.matching.match import tokens
 from midms.matching.sparse import SparseMatch, link
 from midms.matching.unit import unit
@@ -41,7 +41,7 @@ class TopK:
     count: int = 3
     block: int = 4
     temperature: float = 0.01
-    via: str = "auto"
+    via: Via = "auto"
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)

@@ -47,7 +47,7 @@ class FusionFeatures(nn.Module):
             number(0, LARGE, above=True, weights=weight)
         if not extractors or len(weights) != len(extractors):
             raise ValueError(f"weights: expected {len(extractors) or 'some'} positive numbers, got {weights}")
-        self.extractors = [FEATURES.made(extractor) for extractor in extractors]
+        self.extractors = [FEATURES.made(extractor, "extractors") for extractor in extractors]
         self.networks = nn.ModuleList(part for part in self.extractors if isinstance(part, nn.Module))
         self.shares = [(weight / sum(weights)) ** 0.5 for weight in weights]
         for fact in ("condition_channels", "latent_channels", "stride"):

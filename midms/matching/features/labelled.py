@@ -29,7 +29,7 @@ class LabelledFeatures(nn.Module):
 
     def __init__(self, features: FeatureExtractor | str = "pyramid") -> None:
         super().__init__()
-        self.features = FEATURES.made(features)
+        self.features = FEATURES.made(features, "features")
         for fact in ("latent_channels", "condition_channels", "stride"):
             if hasattr(self.features, fact):
                 setattr(self, fact, getattr(self.features, fact))

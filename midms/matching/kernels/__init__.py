@@ -1,6 +1,6 @@
 """The match as a few operations, each with several implementations. Importing this imports no Triton."""
 
-from midms.matching.kernels.dispatch import IMPLEMENTATIONS, PRECISIONS, NoImplementation, explain
+from midms.matching.kernels.dispatch import IMPLEMENTATIONS, PRECISIONS, NoImplementation, Precision, Via, explain
 from midms.matching.kernels.operations import (
     check,
     couple,
@@ -21,6 +21,8 @@ __all__ = [
     "Carried",
     "Nearest",
     "NoImplementation",
+    "Precision",
+    "Via",
     "check",
     "couple",
     "couple_both",

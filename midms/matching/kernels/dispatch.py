@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from midms.matching.kernels import chunked, on_triton, reference
+from midms.mistakes import Mistake
 
 IMPLEMENTATIONS: dict[str, ModuleType] = {"triton": on_triton, "chunked": chunked, "reference": reference}
 """In order of preference.
@@ -18,11 +19,14 @@ A module has any of `reference`'s operations, under the same names and with the 
 must import on every machine: that Triton is missing is an objection.
 """
 
-PRECISIONS = ("auto", "ieee", "fp16x3", "fp16x2k", "tf32", "fp16", "bf16")
+Via = Literal["auto", "triton", "chunked", "reference"]
+"""What may be asked for: one of them, or the first without objection."""
+Precision = Literal["auto", "ieee", "fp16x3", "fp16x2k", "tf32", "fp16", "bf16"]
 """Of the products of features; "auto" is what the implementation thinks best for the device."""
+PRECISIONS = get_args(Precision)
 
 
-class NoImplementation(RuntimeError):
+class NoImplementation(Mistake, RuntimeError):
     """The implementation asked for cannot run on these inputs; the message says why."""
 
 
