@@ -77,8 +77,9 @@ def _preset(name: str, preset: Preset) -> str:
     lines.append(f"  {'weights':<12}{'come with it' if preset.shipped else f'do not come with it: {preset.obtain}'}")
     for slot, spec in preset.slots.items():
         lines.append(f"  {slot:<12}{spec.name}({', '.join(f'{k}={v!r}' for k, v in spec.arguments.items())})")
+    side = "longer" if preset.domain.square else "shorter"
     lines += [
-        f"  {key:<12}{f'{value} pixels of the shorter side' if key == 'size' else value}"
+        f"  {key:<12}{f'{value} pixels of the {side} side' if key == 'size' else value}"
         for key, value in preset.loop.items()
     ]
     return "\n".join(lines)
