@@ -15,7 +15,8 @@ import torch
 from benchmarks.matching_losses import EXACT, NONE
 from midms.checkpoints import save_weights
 from midms.compose import SHIPPED
-from midms.training.faces import matching_stage
+from midms.training.faces import albums, fresh, known_parts, stage
+from midms.training.progress import Progress
 from midms.training.trainer import fit
 
 WEAK = NONE | {"domain": 1.0, "cycle": 1.0, "reconstruction": 1.0}
@@ -42,9 +43,11 @@ def trained(name: str, root: Path = ROOT) -> Path:
         shutil.copy(shipped / "autoencoder.safetensors", root)
         terms, steps = VARIANTS[name]
         torch.manual_seed(SEED)
-        task = matching_stage(root, SIZE, STYLES, 4, torch.device("cpu"), terms)
-        fit(task, steps, out, SEED)
-        save_weights(task.network.features.eval(), out / "features.safetensors")
+        device = torch.device("cpu")
+        known, network = known_parts("matching", root, device), fresh("matching", device)
+        task = stage("matching", network, known, albums(root, SIZE, STYLES, 4), root, device, terms)
+        fit(task, Progress(out / "matching.checkpoint", network, {"steps": steps, "seed": SEED}))
+        save_weights(network.features.eval(), out / "features.safetensors")
     return out
 
 

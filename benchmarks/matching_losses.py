@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from benchmarks.results import RESULTS, machine, table, write_json
-from midms.training.faces import matching_stage
+from midms.training.faces import albums, fresh, known_parts, stage
+from midms.training.progress import Progress
 from midms.training.trainer import fit
 
 EXACT = {"exact": 1.0, "distance": 5.0, "visibility": 0.5}
@@ -39,10 +40,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "matching_losses.json")
     args = parser.parse_args()
     rows: dict[str, dict[str, Any]] = {}
+    device = torch.device(args.device)
     for name, terms in VARIANTS.items():
         torch.manual_seed(args.seed)
-        task = matching_stage(args.run, args.size, args.styles, 4, torch.device(args.device), terms)
-        _, record = fit(task, args.steps, args.run / "losses" / name.replace(" ", "-"), args.seed)
+        known, network = known_parts("matching", args.run, device), fresh("matching", device)
+        out = args.run / "losses" / name.replace(" ", "-")
+        progress = Progress(out / "matching.checkpoint", network, {"steps": args.steps, "seed": args.seed})
+        pictures = albums(args.run, args.size, args.styles, 4)
+        task = stage("matching", network, known, pictures, args.run, device, terms)
+        _, record = fit(task, progress)
         rows[name] = {figure: value for figure, value in record["held out"].items() if figure.startswith("first")}
         rows[name]["minutes"] = record["minutes"]
         write_json(

@@ -23,6 +23,9 @@ LEFT = re.compile(rf"\.(\d+)-{HOST}\..*\.part")
 """What a folder is called in which a process of this machine writes a file before it has its name."""
 LOCK = ".lock"
 
+LARGEST = 16 * 2**20
+"""Bytes of the largest file of settings or records that is read."""
+
 
 class HeldError(Mistake, RuntimeError):
     """A folder that another process writes to; the message says which."""
@@ -55,6 +58,48 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(part, target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def read_regular(path: Path, most: int = LARGEST) -> bytes:
+    """The bytes of a regular file; a pipe, a device or a folder is never opened.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: there is none, it is of another kind, larger, or cannot be read; `strerror` says which.
+    """
+    size = _regular(path)
+    if size > most:
+        raise OSError(0, f"has {size:,} bytes, expected at most {most:,}", str(path))
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(0, f"has more than {most:,} bytes", str(path))
+    return content
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a regular file's bytes.
+
+    Raises:
+        OSError: there is none, it is of another kind, or cannot be read; `strerror` says which.
+    """
+    _regular(path)
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def _regular(path: Path) -> int:
+    """The size of a regular file."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "not a regular file", str(path))
+    return found.st_size
 
 
 def followed(path: Path) -> Path:

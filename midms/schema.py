@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-import stat
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from midms.files import LARGEST, read_regular
 from midms.mistakes import brief
 
 FEW = 3
 """Complaints that a line has before it counts the rest."""
-LARGEST = 16 * 2**20
-"""Bytes of the largest file of settings or records that is read."""
 BRIEF = reprlib.Repr()
 """Shows a value in a few words, however much it holds."""
 BRIEF.maxlevel, BRIEF.maxlist, BRIEF.maxtuple, BRIEF.maxdict, BRIEF.maxstring, BRIEF.maxother = 2, 3, 3, 3, 60, 60
@@ -58,28 +56,6 @@ def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) 
         return message.removeprefix("Value error, ")
     said = message[0].lower() + message[1:]
     return f"{name}: {said}, got {BRIEF.repr(value)}" if name else f"{said}, got {BRIEF.repr(value)}"
-
-
-def read_regular(path: Path, most: int = LARGEST) -> bytes:
-    """The bytes of a regular file; a pipe, a device or a folder is never opened.
-
-    Args:
-        path: of the file.
-        most: bytes that it may have.
-
-    Raises:
-        OSError: there is none, it is of another kind, larger, or cannot be read; `strerror` says which.
-    """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(0, "not a regular file", str(path))
-    if found.st_size > most:
-        raise OSError(0, f"has {found.st_size:,} bytes, expected at most {most:,}", str(path))
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(0, f"has more than {most:,} bytes", str(path))
-    return content
 
 
 def read_json(path: Path, error: type[Exception], most: int = LARGEST) -> object:

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from midms import Spec, build, cli
-from midms.training.trainer import CheckpointError, Diverged, _resume
+from midms.checkpoints import CheckpointError
+from midms.training.progress import Diverged, Progress
 
 SMALL = {"condition_channels": 2, "latent_channels": 8, "stride": 4, "width": 16, "widths": (8, 8, 16)}
 
@@ -170,18 +171,23 @@ def test_numbers_that_are_no_weights_are_refused(
     assert name in refused(folder, capsys)
 
 
-def resumable(step: int = 1) -> tuple[Any, torch.nn.Module, torch.optim.Optimizer]:
+def resumable(path: Path) -> tuple[dict[str, Any], torch.nn.Module]:
+    """What the checkpoint of a network after a step holds, and the network."""
     torch.manual_seed(0)
     network = torch.nn.Linear(2, 2)
-    optimiser = torch.optim.AdamW(network.parameters(), 0.1)
+    progress = Progress(path, network, {"steps": 3})
     network(torch.ones(2)).sum().backward()
-    optimiser.step()
-    content = {"step": step, "losses": [{"loss": 1.0}], "seconds": 1.0, "settings": {"steps": 3}}
-    states = {name: part.state_dict() for name, part in (("network", network), ("averaged", network))}
-    return content | states | {"optimiser": optimiser.state_dict()}, network, optimiser
+    progress.optimiser.step()
+    progress.step, progress.losses = 1, [{"loss": 1.0}]
+    progress.save()
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    return content, network
 
 
 NAN = torch.full((2, 2), float("nan"))
+ENDLESS: list[Any] = [1]
+for _ in range(60):
+    ENDLESS = [ENDLESS, ENDLESS]
 DAMAGE: dict[str, tuple[list[Any], Any]] = {
     "step: text": (["step"], "1"),
     "step: negative": (["step"], -1),
@@ -197,6 +203,7 @@ DAMAGE: dict[str, tuple[list[Any], Any]] = {
     "seconds: infinite": (["seconds"], float("inf")),
     "settings: list": (["settings"], []),
     "settings: tensor": (["settings", "steps"], torch.ones(2)),
+    "settings: endless": (["settings", "steps"], ENDLESS),
     "settings: other": (["settings", "steps"], 4),
     "network: list": (["network"], []),
     "network: NaN": (["network", "weight"], NAN),
@@ -204,7 +211,7 @@ DAMAGE: dict[str, tuple[list[Any], Any]] = {
     "network: shape": (["network", "weight"], torch.ones(3, 2)),
     "network: whole numbers": (["network", "weight"], torch.ones(2, 2, dtype=torch.int64)),
     "network: more": (["network", "x"], torch.ones(1)),
-    "averaged: NaN": (["averaged", "weight"], NAN),
+    "averaged: NaN": (["averaged", "module.weight"], NAN),
     "averaged: empty": (["averaged"], {}),
     "optimiser: empty": (["optimiser"], {}),
     "optimiser: NaN": (["optimiser", "state", 0, "exp_avg"], NAN),
@@ -212,9 +219,12 @@ DAMAGE: dict[str, tuple[list[Any], Any]] = {
     "optimiser: parameters": (["optimiser", "state", 7], {"exp_avg": torch.ones(1)}),
     "optimiser: no moments": (["optimiser", "state"], {}),
     "optimiser: one is missing": (["optimiser", "state", 0], {"step": torch.tensor(1.0), "exp_avg": torch.ones(2, 2)}),
+    "optimiser: one parameter's are missing": (["optimiser", "state", 1], None),
     "optimiser: step": (["optimiser", "state", 0, "step"], torch.tensor(-1.0)),
     "optimiser: scalar": (["optimiser", "state", 0, "exp_avg"], torch.tensor(0.0)),
     "network: expanded": (["network", "weight"], torch.zeros(1).expand(2**40)),
+    "network: without numbers": (["network", "weight"], torch.ones(2, 2, device="meta")),
+    "network: nested": (["network", "weight"], torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged)),
     "network: sparse": (["network", "weight"], torch.eye(2).to_sparse()),
     "optimiser: settings": (["optimiser", "param_groups", 0, "weight_decay"], -5.0),
     "unknown": (["x"], 1),
@@ -223,7 +233,7 @@ DAMAGE: dict[str, tuple[list[Any], Any]] = {
 
 @pytest.mark.parametrize("change", DAMAGE)
 def test_checkpoints_of_training_are_refused(tmp_path: Path, change: str) -> None:
-    content, network, optimiser = resumable()
+    content, network = resumable(tmp_path / "net.checkpoint")
     before: dict[str, Tensor] = {name: value.clone() for name, value in network.state_dict().items()}
     keys, value = DAMAGE[change]
     place: Any = content
@@ -231,15 +241,16 @@ def test_checkpoints_of_training_are_refused(tmp_path: Path, change: str) -> Non
         place[key] = dict(place[key]) if isinstance(place[key], dict) else place[key]
         place = place[key]
     place[keys[-1]] = value
+    if value is None:
+        del place[keys[-1]]
     torch.save(content, tmp_path / "net.checkpoint")
     with pytest.raises(CheckpointError, match=r"net\.checkpoint") as caught:
-        _resume(tmp_path / "net.checkpoint", {"steps": 3}, network, network, optimiser)
+        Progress(tmp_path / "net.checkpoint", network, {"steps": 3})
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
     assert change.startswith("optimiser") or all(torch.equal(before[n], v) for n, v in network.state_dict().items())
 
 
 def test_a_whole_checkpoint_is_resumed(tmp_path: Path) -> None:
-    content, network, optimiser = resumable()
-    torch.save(content, tmp_path / "net.checkpoint")
-    assert _resume(tmp_path / "net.checkpoint", {"steps": 3}, network, network, optimiser)["step"] == 1
+    _, network = resumable(tmp_path / "net.checkpoint")
+    assert Progress(tmp_path / "net.checkpoint", network, {"steps": 3}).step == 1
     assert issubclass(Diverged, FloatingPointError)

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from midms.schema import Schema, checked, read_json, read_regular
+from midms.files import read_regular
+from midms.schema import Schema, checked, read_json
 
 
 class Sizes(Schema):

@@ -18,9 +18,10 @@ from midms import build, cli
 from midms.checkpoints import CheckpointError
 from midms.training import faces
 from midms.training.album import open_album
-from midms.training.faces import autoencoder_stage
+from midms.training.progress import Progress
 from midms.training.trainer import Interrupted, fit
 
+CPU = torch.device("cpu")
 SMALL = ("--styles", "24", "--geometries", "2", "--seed", "5")
 
 
@@ -110,7 +111,7 @@ def test_a_checkpoint_of_other_settings_is_refused(trained: Path, capsys: pytest
     assert "made with steps 2, this run has 9" in line
     assert (trained / "autoencoder.checkpoint").read_bytes() == before
     with pytest.raises(CheckpointError, match="made with seed 5, this run has 6; was made with size 64, this"):
-        fit(autoencoder_stage(trained, 64, 24, 2, torch.device("cpu")), 2, trained, seed=6)
+        Progress(trained / "autoencoder.checkpoint", faces.fresh("autoencoder", CPU), {"steps": 2, "seed": 6})
 
 
 def test_a_checkpoint_on_other_weights_or_terms_is_refused(
@@ -230,7 +231,9 @@ def test_a_damaged_album_is_refused(trained: Path, tmp_path: Path, capsys: pytes
 
 def test_a_key_press_leaves_a_checkpoint(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "albums").symlink_to(trained / "albums")
-    task = autoencoder_stage(tmp_path, 64, 24, 2, torch.device("cpu"))
+    network = faces.fresh("autoencoder", CPU)
+    task = faces.stage("autoencoder", network, {}, faces.albums(tmp_path, 64, 24, 2), tmp_path, CPU, {})
+    progress = Progress(tmp_path / "autoencoder.checkpoint", network, {"steps": 9, "seed": 0})
     calls, loss = iter(range(3)), task.loss
 
     def pressed(generator: torch.Generator) -> object:
@@ -240,5 +243,5 @@ def test_a_key_press_leaves_a_checkpoint(trained: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(type(task), "loss", lambda _, generator: pressed(generator))
     with pytest.raises(Interrupted, match="step 2 of 9; run again"):
-        fit(task, 9, tmp_path, seed=0)
+        fit(task, progress)
     assert len(losses(tmp_path / "autoencoder.checkpoint")) == 2

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from midms import files
 from midms.catalog import KINDS
 from midms.registry import BrokenPart, UnknownName
 
@@ -39,10 +40,10 @@ def package() -> str:
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(file for file in folder.rglob("*") if file.suffix in endings):
-        digest.update(f"{file.relative_to(folder)} ".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    found = hashlib.sha256()
+    for file in sorted(file for file in folder.rglob("*") if file.suffix in endings and file.is_file()):
+        found.update(f"{file.relative_to(folder)} {files.digest(file)}".encode())
+    return found.hexdigest()[:16]
 
 
 def digest(value: Any) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from midms.files import held
+from midms.files import held, read_regular
 from midms.mistakes import Mistake
-from midms.schema import Schema, checked, read_regular
+from midms.schema import Schema, checked
 
 LARGEST = 2**28
 """Bytes of the largest ledger that is read."""

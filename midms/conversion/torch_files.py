@@ -56,13 +56,12 @@ def plain(path: Path) -> Any:
     Raises:
         CheckpointError: the file is missing, truncated or damaged, or holds anything else.
     """
-    zipped = _checked(path)
+    if not _checked(path):
+        raise CheckpointError(f"{path}: no checkpoint of training, it is no zip")
     try:
-        if zipped:
-            with zipfile.ZipFile(path) as archive:
-                if bad := archive.testzip():
-                    raise CheckpointError(f"{path}: damaged at {bad}")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with zipfile.ZipFile(path) as archive:
+            _stored(archive, path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except CheckpointError:
         raise
     except Exception as error:  # a damaged file makes torch's reader raise anything
@@ -109,21 +108,27 @@ def _checked(path: Path) -> bool:
     return zipped
 
 
+def _stored(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The members of a zip, which are not compressed, are all there, and have the checksums that it says."""
+    members = {member.filename: member for member in archive.infolist()}
+    if any(member.compress_type or member.file_size != member.compress_size for member in members.values()):
+        raise ValueError("a zip that is compressed")
+    if sum(member.file_size for member in members.values()) > path.stat().st_size:
+        raise ValueError("a zip that says it holds more than it has")
+    if any(member.CRC for member in members.values()) and (bad := archive.testzip()):
+        raise CheckpointError(f"{path}: damaged at {bad}, download it again")
+    return members
+
+
 def _zip(path: Path) -> tuple[Any, Storage]:
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-        members = {member.filename: member for member in archive.infolist()}
+        members = _stored(archive, path)
         roots = [
             name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl") and name.count("/") == 1
         ]
         if len(roots) != 1:
             raise ValueError("a zip without a data.pkl")
-        if any(member.compress_type or member.file_size != member.compress_size for member in members.values()):
-            raise ValueError("a zip that is compressed")
-        if sum(member.file_size for member in members.values()) > path.stat().st_size:
-            raise ValueError("a zip that says it holds more than it has")
         root = roots[0]
-        if any(member.CRC for member in members.values()) and (bad := archive.testzip()):
-            raise CheckpointError(f"{path}: damaged at {bad}, download it again")
         places = {}
         for name, member in members.items():
             file.seek(member.header_offset + 26)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
+from midms.files import read_regular
 from midms.pictures.arrays import excess, in_strips
 from midms.pictures.bare import JPEG, ORIENTATION, bare, orientation_of, profile
 from midms.pictures.colours import grey_curve, in_srgb
 from midms.pictures.problems import PictureError, check_shape, one_line
-from midms.schema import read_regular
 
 FILE = 2**28
 """Bytes of the largest file that is read."""

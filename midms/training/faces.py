@@ -10,12 +10,11 @@ Every stage adds its record to `results.json`.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import shlex
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +37,12 @@ from midms.checkpoints import (
 )
 from midms.defaults import defaults
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.files import held
+from midms.files import digest, held
 from midms.presets import PRESETS
 from midms.protocols import ConfidenceEstimator, FeatureExtractor
 from midms.schema import Schema, checked, read_json
 from midms.training.album import STORED, Album, open_album
+from midms.training.progress import Progress
 from midms.training.stages import (
     TERMS,
     AutoencoderStage,
@@ -58,6 +58,11 @@ STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "uncondition
 FILES = {"matching": ("features", "confidence")}
 """What a stage leaves, where it is not called like the stage."""
 PRESET = {"bridge": "midm-faces", "unconditional": "midm-faces-paper"}
+
+
+NEEDS = {"autoencoder": (), "matching": ("autoencoder",)}
+"""Parts trained before that a stage needs; another stage needs ALL."""
+ALL = ("autoencoder", "features", "confidence")
 
 
 def part(slot: str, preset: str = "midm-faces") -> Any:
@@ -86,18 +91,16 @@ def _train(args: Namespace) -> int:
     files = FILES.get(name, (name,))
     _check_out(out, name, files)
     before = _record(Path(args.start)).get(name) if args.start else None
-    for file in files if args.start else ():
-        read_weights(Path(args.start) / f"{file}.safetensors")  # before anything is rendered
-    if args.stage == "autoencoder":
-        task: Task = autoencoder_stage(out, args.size, args.styles, args.geometries, device)
-    elif args.stage == "matching":
-        task = matching_stage(out, args.size, args.styles, args.geometries, device, TERMS | args.terms)
-    else:
-        task = diffusion_stage(out, args.size, args.styles, args.geometries, device, args.denoiser)
+    known, network = known_parts(name, out, device), fresh(name, device)
     if args.start:
-        _warm(task.network, name, Path(args.start))
+        for file, module in _products(name, network):
+            load_weights(module, Path(args.start) / f"{file}.safetensors")
+    settings = {"steps": args.steps or STEPS[name], "seed": args.seed, **_inputs(args, name)}
+    progress = Progress(out / f"{name}.checkpoint", network, settings)
+    pictures = albums(out, args.size, args.styles, args.geometries)
+    task = stage(name, network, known, pictures, out, device, TERMS | args.terms)
     try:
-        network, outcome = fit(task, args.steps or STEPS[name], out, args.seed, args.minutes, _inputs(args, name))
+        network, outcome = fit(task, progress, args.minutes)
     except Interrupted as stop:
         print(stop)
         return 3
@@ -106,7 +109,7 @@ def _train(args: Namespace) -> int:
     products = [(out / f"{file}.safetensors", module) for file, module in _products(name, network)]
     for path, module in products:
         save_weights(module, path)
-    outcome["made"] = {path.name: _digest(path) for path, _ in products}
+    outcome["made"] = {path.name: digest(path) for path, _ in products}
     if args.start:
         outcome["start"] = before
     _remember(out / "results.json", name, {"command": _command(args), **outcome})
@@ -120,45 +123,64 @@ def albums(out: Path, size: int, styles: int, geometries: int) -> tuple[Album, A
     return open_album(folder, "train", styles, geometries, size), open_album(folder, "validation", 128, 2, size)
 
 
-def autoencoder_stage(out: Path, size: int, styles: int, geometries: int, device: torch.device) -> AutoencoderStage:
-    """A fresh autoencoder on rendered portraits."""
-    network = part("autoencoder").to(device).to(memory_format=torch.channels_last)
-    return AutoencoderStage(network, *albums(out, size, styles, geometries), device)
+def known_parts(name: str, out: Path, device: torch.device) -> dict[str, Any]:
+    """The parts that stages before have trained and this one needs, by slot.
+
+    Raises:
+        CheckpointError: the weights of one are missing or damaged.
+    """
+    slots = NEEDS.get(name, ALL)
+    return {slot: _load(part(slot), out / f"{slot}.safetensors", device) for slot in slots}
 
 
-def matching_stage(
-    out: Path, size: int, styles: int, geometries: int, device: torch.device, terms: dict[str, float]
-) -> MatchingStage:
-    """Fresh features and confidence on the latents of the run's autoencoder; `terms` are weights of the losses."""
-    autoencoder = _load(part("autoencoder"), out / "autoencoder.safetensors", device)
-    album, held_out = albums(out, size, styles, geometries)
-    network = MatchingNetwork(part("features"), part("confidence")).to(device).to(memory_format=torch.channels_last)
-    known, other = (latents(out, autoencoder, a) for a in (album, held_out))
-    return MatchingStage(
-        network, album, held_out, known, other, device, dict.fromkeys(TERMS, 0.0) | terms, part("matcher")
-    )
+def fresh(name: str, device: torch.device) -> Any:
+    """The network that a stage trains, its weights drawn by PyTorch's own generator."""
+    if name == "matching":
+        network: nn.Module = MatchingNetwork(part("features"), part("confidence"))
+    else:
+        network = part("denoiser", PRESET[name]) if name in PRESET else part(name)
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def diffusion_stage(
-    out: Path, size: int, styles: int, geometries: int, device: torch.device, denoiser: str
-) -> DiffusionStage:
-    """A fresh denoiser on the run's latents and first warps."""
-    autoencoder, features, confidence = (
-        _load(part(name), out / f"{name}.safetensors", device) for name in ("autoencoder", "features", "confidence")
-    )
-    album, _ = albums(out, size, styles, geometries)
-    known, preset = latents(out, autoencoder, album), PRESET[denoiser]
-    warped = warp_all(features, confidence, album, known, device) if denoiser == "bridge" else None
-    network = part("denoiser", preset).to(device).to(memory_format=torch.channels_last)
-    weights, schedule = importance(autoencoder, known), part("sampler", preset).schedule
-    return DiffusionStage(network, album, known, warped, weights, device, schedule, name=denoiser)
+def stage(
+    name: str,
+    network: Any,
+    known: Mapping[str, Any],
+    pictures: tuple[Album, Album],
+    out: Path,
+    device: torch.device,
+    terms: dict[str, float],
+) -> Task:
+    """What a stage trains.
+
+    Args:
+        name: a stage's, or a denoiser's.
+        network: as `fresh` gives it.
+        known: as `known_parts` gives it.
+        pictures: what is trained on and what is held out.
+        out: folder of the run, in which latents are kept.
+        device: where to compute.
+        terms: weights of the matching stage's losses, by name; others are zero.
+    """
+    album, held_out = pictures
+    if name == "autoencoder":
+        return AutoencoderStage(network, album, held_out, device)
+    autoencoder = known["autoencoder"]
+    latent = latents(out, autoencoder, album)
+    if name == "matching":
+        other = latents(out, autoencoder, held_out)
+        weights = dict.fromkeys(TERMS, 0.0) | terms
+        return MatchingStage(network, album, held_out, latent, other, device, weights, part("matcher"))
+    warped = warp_all(known["features"], known["confidence"], album, latent, device) if name == "bridge" else None
+    shown, schedule = importance(autoencoder, latent), part("sampler", PRESET[name]).schedule
+    return DiffusionStage(network, album, latent, warped, shown, device, schedule, name=name)
 
 
 def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
     """The album's latents, kept on disk until the autoencoder changes."""
-    digest = _digest(out / "autoencoder.safetensors")[:12]
+    key = digest(out / "autoencoder.safetensors")[:12]
     pictures = checksum({"image": album.image})[:12]
-    path = out / "albums" / f"latents-{pictures}-{digest}.safetensors"
+    path = out / "albums" / f"latents-{pictures}-{key}.safetensors"
     if not path.exists():
         save_state(cast({"latents": encode(autoencoder, album)}, None, str(path)), path)
     found = read_weights(path, sealed=True).get("latents", album.image)
@@ -202,13 +224,12 @@ def _load(module: nn.Module, path: Path, device: torch.device) -> Any:
 
 def _inputs(args: Namespace, name: str) -> dict[str, Any]:
     """What a run follows from beside steps and seed."""
-    needs = {"autoencoder": (), "matching": ("autoencoder",)}.get(name, ("autoencoder", "features", "confidence"))
-    files = [Path(args.out) / f"{file}.safetensors" for file in needs]
+    files = [Path(args.out) / f"{slot}.safetensors" for slot in NEEDS.get(name, ALL)]
     if args.start:
-        files += sorted(Path(args.start).glob("*.safetensors"))
+        files += sorted(path for path in Path(args.start).glob("*.safetensors") if path.is_file())
     inputs = {"size": args.size, "styles": args.styles, "geometries": args.geometries}
     terms = {"terms": TERMS | args.terms} if name == "matching" else {}
-    return inputs | terms | {"weights": {str(path): _digest(path) for path in files}}
+    return inputs | terms | {"weights": {str(path): digest(path) for path in files}}
 
 
 def _command(args: Namespace) -> str:
@@ -216,10 +237,6 @@ def _command(args: Namespace) -> str:
     given = {name: value for name, value in vars(args).items() if name not in ("what", "command", "minutes") and value}
     words = [(f"--{name}", json.dumps(v) if isinstance(v, dict) else str(v)) for name, v in given.items()]
     return shlex.join(["midms", "train", "faces", *itertools.chain.from_iterable(words)])
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _products(name: str, network: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -234,11 +251,6 @@ def _standardise(network: Patchified, album: Album) -> None:
     some = dataclasses.replace(album, **{name: getattr(album, name)[:2048] for name in STORED})
     known = encode(network, some).float()
     network.standardise(known.mean((0, 2, 3)), known.std((0, 2, 3)))
-
-
-def _warm(network: nn.Module, name: str, start: Path) -> None:
-    for file, module in _products(name, network):
-        load_weights(module, start / f"{file}.safetensors")
 
 
 class Stage(Schema):
