@@ -128,6 +128,45 @@ def test_what_is_masked_or_missing() -> None:
         label_map(np.ma.masked_equal(LABELS, 3), "labels")
 
 
+POSE = np.column_stack([JOINTS, np.ones(18)])
+NUMBERED: dict[str, object] = {
+    "an array": POSE.ravel(),
+    "triples": POSE.astype(np.float32),
+    "a tensor": torch.from_numpy(POSE.ravel()),
+    "of half precision": torch.from_numpy(POSE).bfloat16().double(),
+    "numbers of float32": list(POSE.ravel().astype(np.float32)),
+    "numbers of int64": list((4 * POSE).ravel().astype(np.int64)),
+    "numbers of tensors": list(torch.from_numpy(POSE.ravel())),
+    "a big-endian array": POSE.ravel().astype(">f4"),
+}
+
+
+@pytest.mark.parametrize("held", NUMBERED)
+def test_numbers_of_a_dictionary_of_keypoints(held: str) -> None:
+    pose = {"people": [{"pose_keypoints_2d": NUMBERED[held]}], "canvas_height": np.int64(90), "canvas_width": 80}
+    joints, canvas = keypoints(pose)
+    expected = torch.tensor([float(x) for x in np.ravel(NUMBERED[held])]).view(18, 3)[:, :2]
+    assert canvas == (90, 80) and torch.equal(joints, expected)
+
+
+def test_what_a_dictionary_of_keypoints_may_not_hold() -> None:
+    for held in (np.full(54, "a"), [np.str_("a")] * 54, np.zeros(54, complex), np.ones(54, bool)[None].astype(str)):
+        with pytest.raises(PictureError, match=r"^mine: .*pose_keypoints_2d.*number") as caught:
+            keypoints({"people": [{"pose_keypoints_2d": held}]}, "mine")
+        assert "\n" not in str(caught.value)
+
+
+def test_no_label_wraps_around() -> None:
+    labels = LABELS.astype(np.uint64)
+    assert torch.equal(label_map(labels), torch.from_numpy(LABELS)[None])
+    labels[3, 4] = 2**63 - 1
+    assert label_map(labels)[0, 3, 4] == 2**63 - 1
+    for held in (labels, torch.from_numpy(labels)):
+        held[3, 4] = 2**64 - 1
+        with pytest.raises(PictureError, match=rf"mine: holds the label {2**64 - 1}, expected at most {2**63 - 1}"):
+            label_map(held, "mine")
+
+
 NO_NUMBERS = {
     "ragged": [[1, 2], [3]],
     "words": [["a"] * 8] * 8,

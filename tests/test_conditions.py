@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from picture_files import written
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from scipy.ndimage import distance_transform_cdt
 from standins import Run
@@ -23,6 +24,7 @@ from midms.conditions.strokes import city_block
 from midms.folders import plan
 from midms.matching.features.midm import MidmFeatures
 from midms.pictures import PictureError
+from midms.pictures.annotations import label_map
 from midms.protocols import AnnotationReader, ConditionExtractor
 
 NUMBERS = load_file(Path(__file__).parent / "golden" / "conditions.safetensors")
@@ -114,6 +116,20 @@ def test_a_face_from_a_label_map(tmp_path: Path) -> None:
     assert torch.equal(found, CelebaHQEdge().drawing((labels / 127.5 - 1).expand(1, 3, 80, 80), (80, 80))[0])
     whole = PARTS.index("skin"), PARTS.index("nose")
     assert torch.equal(levels(found)[[1 + i for i in whole]], NUMBERS["face/map"][[1 + i for i in whole]])
+
+
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_a_label_map_is_turned_upright_as_a_picture_is(orientation: int, tmp_path: Path) -> None:
+    labels, exif = Image.fromarray(np.random.default_rng(0).integers(0, 19, (12, 20), np.uint8)), Image.Exif()
+    exif[0x0112] = orientation
+    turned = ImageOps.exif_transpose(Image.open(written(labels, exif=exif)))
+    expected = torch.from_numpy(np.array(turned)).long()[None]
+    for mode, kind in (("L", "png"), ("P", "png"), ("RGB", "png"), ("L", "tiff")):
+        path = tmp_path / f"{mode}.{kind}"
+        labels.convert(mode).save(path, exif=exif)
+        assert torch.equal(label_map(path), expected)
+        with Image.open(path) as image:
+            assert torch.equal(label_map(image), expected)
 
 
 @pytest.mark.parametrize(("mode", "size"), [("L", (12, 20)), ("P", (12, 20)), ("RGB", (5, 9)), ("I;16", (24, 31))])

@@ -104,6 +104,34 @@ def test_broken_notes_of_a_jpeg_are_left_out(note: str, tmp_path: Path) -> None:
     assert_near(read_bytes(content[:2] + JPEG_NOTES[note] + content[2:], tmp_path), expected, 0)
 
 
+@pytest.mark.parametrize(("mode", "length"), [("L", 1), ("1", 0), ("RGB", 5), ("RGB", 0)])
+def test_a_transparent_colour_that_is_cut_off_is_left_out(mode: str, length: int, tmp_path: Path) -> None:
+    plain = Image.fromarray(COLOUR).convert(mode)
+    found = read_bytes(png_with(plain, chunk(b"tRNS", bytes(length))), tmp_path)
+    assert_near(found, np.asarray(plain.convert("RGB")), 0)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_cut_off_is_read_where_its_pixels_are_whole_and_nowhere_else(
+    mode: str, progressive: bool, tmp_path: Path
+) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)).convert(mode)
+    content = written(noise, "jpg", quality=80, progressive=progressive).getvalue()
+    expected = read_bytes(content, tmp_path)
+    for cut in (1, 2):
+        assert_near(read_bytes(content[:-cut], tmp_path), expected, 0)
+        note = JPEG_NOTES["a short JFIF note"]
+        assert_near(read_bytes(content[:2] + note + content[2:-cut], tmp_path), expected, 0)
+    for end in range(content.index(b"\xff\xda"), len(content) - 2):
+        try:
+            assert_near(read_bytes(content[:end], tmp_path), expected, 0)
+        except PictureError as error:
+            assert "damaged picture" in str(error)
+        else:
+            assert len(content) - end < 5, "bits that fill the last byte"
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_broken_notes_of_a_tiff_are_left_out(order: str, tmp_path: Path) -> None:
     pixels = np.arange(16 * 24, dtype=np.uint8)

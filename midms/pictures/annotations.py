@@ -6,22 +6,26 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from midms.pictures import PictureError, called, check_shape, one_line, opened
 from midms.pictures.arrays import excess, is_array, to_array
+from midms.pictures.decoding import upright
 from midms.schema import Schema, checked, read_json
 
 BODY_25 = (*range(8), *range(9, 19))
 """OpenPose's 18 joints among those of its BODY_25 model, which has a hip centre and feet besides."""
 JOINTS = 18
+LARGEST = np.iinfo(np.int64).max
+"""Label that can be held."""
 KEYPOINTS = 4 * 2**20
 """Bytes of the largest file of keypoints that is read; a person has about a thousand."""
 
@@ -29,18 +33,31 @@ PEOPLE = 1000
 """Most people that are read of a file."""
 
 
+def _plain(value: object) -> object:
+    """Numbers of numpy's or in arrays, as Python's own in lists; the rest as it is."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if not is_array(value) or isinstance(value, tuple):
+        return value
+    numbers = to_array(value, "pose_keypoints_2d").ravel().tolist()
+    return numbers if np.ndim(value) else numbers[0]  # type: ignore[arg-type]
+
+
+PLAIN = BeforeValidator(_plain)
+
+
 class _Person(Schema, extra="ignore"):
     """What is used of a person in OpenPose's JSON, which has at most 137 joints."""
 
-    pose_keypoints_2d: list[float] = Field(max_length=411)
+    pose_keypoints_2d: Annotated[list[float], PLAIN] = Field(max_length=411)
 
 
 class _Pose(Schema, extra="ignore"):
     """What is used of OpenPose's JSON."""
 
     people: list[_Person] = Field(max_length=PEOPLE)
-    canvas_height: int | None = None
-    canvas_width: int | None = None
+    canvas_height: Annotated[int | None, PLAIN] = None
+    canvas_width: Annotated[int | None, PLAIN] = None
 
 
 def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
@@ -67,22 +84,25 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
     if labels.ndim != 2 or labels.dtype.kind == "f":
         raise PictureError(f"{name}: expected whole numbers [height, width], got {labels.dtype} {list(labels.shape)}")
     check_shape(labels.shape[0], labels.shape[1], name)
+    if labels.dtype == np.uint64 and int(labels.max()) > LARGEST:
+        raise PictureError(f"{name}: holds the label {int(labels.max())}, expected at most {LARGEST}")
     factor = excess(labels.shape[0], labels.shape[1])
     return torch.from_numpy(labels[factor // 2 :: factor, factor // 2 :: factor].astype(np.int64))[None]
 
 
 def _indices(image: Image.Image, name: str) -> np.ndarray:
     try:
+        image.load()
         factor = excess(image.height, image.width)
         size = image.width // factor, image.height // factor
         numbers = np.asarray(image.resize(size, Image.Resampling.NEAREST) if factor > 1 else image)
     except Exception as error:  # decoders of damaged files raise whatever they like
         raise PictureError(f"{name}: damaged ({one_line(error)})") from None
     if image.mode == "RGB" and (numbers == numbers[..., :1]).all():
-        return numbers[..., 0]
+        numbers = numbers[..., 0]
     if numbers.ndim != 2 or numbers.dtype.kind not in "uib":
         raise PictureError(f"{name}: is a picture of mode {image.mode}, expected one channel of whole numbers")
-    return numbers
+    return upright(numbers, image)
 
 
 def grey_levels(picture: Float[Tensor, "b 3 Y X"]) -> Int[Tensor, "b Y X"]:
@@ -156,7 +176,7 @@ def keypoints(source: object, name: str = "keypoints") -> tuple[Float[Tensor, "1
     Args:
         source: a path to OpenPose's JSON (18 or 25 joints; of several people the one with most joints), the same as a
             dictionary, or an array, tensor or list [18, 2] or [18, 3], with NaN or a confidence of 0 where there is
-            none.
+            none. A dictionary's numbers may be numpy's, and its lists arrays.
         name: what errors call a source without a path.
 
     Raises:

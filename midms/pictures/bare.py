@@ -6,6 +6,10 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+END = b"\xff\xd9"
+"""Of a JPEG."""
+FILL = 4096
+"""Bytes that no group of blocks of a JPEG needs: ten, of 64 numbers of at most 27 bits."""
 PNG, JPEG, TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", (b"II*\0", b"MM\0*")
 NOTE = 2**20
 """Bytes of a note, decompressed, that Pillow reads."""
@@ -28,6 +32,8 @@ PIXELS = {
 PIXELS |= {*range(512, 522), 530, 531, 532}
 """Tags without which a TIFF's pixels cannot be read (TIFF 6.0)."""
 ORIENTATION, COLOURS = 274, 34675
+KEYS = {0: 2, 2: 6}
+"""Bytes of the colour that a PNG's tRNS chunk makes transparent, for grey and for RGB."""
 NUMBERS = {1: "B", 3: "H", 4: "I"}
 """Types of EXIF that are whole numbers."""
 
@@ -42,7 +48,8 @@ def bare(content: bytes) -> bytes | None:
         None for a format whose notes cannot be left out.
     """
     if content.startswith(PNG):
-        return PNG + b"".join(chunk for kind, chunk in _chunks(content) if _kept(kind, chunk))
+        key = KEYS.get(content[25], 0) if len(content) > 25 else 0
+        return PNG + b"".join(chunk for kind, chunk in _chunks(content) if _kept(kind, chunk, key))
     if content.startswith(JPEG):
         return JPEG + b"".join(_segments(content))
     if content.startswith(TIFF):
@@ -50,6 +57,27 @@ def bare(content: bytes) -> bytes | None:
     if content[4:8] == b"ftyp":
         return content.replace(b"Exif", b"none")  # of an item that is of no kind nothing is read
     return None
+
+
+def completed(content: bytes) -> tuple[bytes, ...]:
+    """The file as it may have been before it was cut off; its pixels are whole if all of these show the same.
+
+    A JPEG without its mark of the end gets it, after nothing and after bits that become pixels if any are missing. One
+    whose last passes over the pixels are missing altogether is not completed.
+    """
+    if not content.startswith(JPEG) or content.endswith(END):
+        return (content,)
+    *heads, scans = _segments(content)
+    passes = [scan[2:] for scan in scans.split(b"\xff\xda")[1:]]
+    fine: set[tuple[int, int]] = set()
+    for passed in passes:
+        last = 1 + 2 * passed[0]
+        if not passed[last + 2] & 15:  # to the last bit
+            fine |= {(one, order) for one in passed[1:last:2] for order in range(passed[last], passed[last + 1] + 1)}
+    planes = next(head[9] for head in heads if head[1] in range(0xC0, 0xC4))
+    if len(fine) < 64 * planes:
+        return (content,)
+    return tuple(content.removesuffix(END[:1]) + FILL * bits + END for bits in (b"", b"\x55", b"\xaa"))
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -61,9 +89,11 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         start += length + 12
 
 
-def _kept(kind: bytes, chunk: bytes) -> bool:
-    if kind[:1].isupper() or kind == b"tRNS":
+def _kept(kind: bytes, chunk: bytes, key: int) -> bool:
+    if kind[:1].isupper():
         return True
+    if kind == b"tRNS":
+        return len(chunk) >= key + 12
     whole = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
     return whole and (kind == b"eXIf" or (kind == b"iCCP" and 0 < len(_inflated(chunk)) < NOTE))
 

@@ -13,7 +13,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from midms.files import read_regular
 from midms.pictures.arrays import excess, in_strips
-from midms.pictures.bare import JPEG, ORIENTATION, bare, orientation_of, profile
+from midms.pictures.bare import JPEG, ORIENTATION, bare, completed, orientation_of, profile
 from midms.pictures.colours import grey_curve, in_srgb
 from midms.pictures.problems import PictureError, check_shape, one_line
 
@@ -99,10 +99,11 @@ def _check_size(image: Image.Image, name: str) -> None:
 def _loaded_without_notes(content: bytes, name: str, error: Exception) -> Image.Image:
     try:
         rest = bare(content)
-        image = None if rest is None else _loaded(rest, name)
+        images = [] if rest is None else [_loaded(whole, name) for whole in completed(rest)]
     except Exception:  # the pixels are at fault
-        image = None
-    if image is not None:
+        images = []
+    if images and all(image == images[0] for image in images):
+        image = images[0]
         image.info.setdefault("icc_profile", profile(content))
         return image
     if isinstance(error, UnidentifiedImageError):
@@ -124,7 +125,7 @@ def pixels(image: Image.Image, name: str) -> np.ndarray:
         with _unheard():
             image.load()
             deep = image.mode[0] in "IF"
-            return _upright(_deep(image) if deep else _shallow(image), image)
+            return upright(_deep(image) if deep else _shallow(image), image)
     except Exception as error:  # decoders raise whatever they like
         reason = f"damaged picture, or one of a mode ({image.mode}) that is not supported"
         raise PictureError(f"{name}: {reason} ({one_line(error)})") from None
@@ -157,8 +158,8 @@ def _profile(image: Image.Image) -> bytes | None:
     return found if isinstance(found, bytes) else None
 
 
-def _upright(numbers: np.ndarray, image: Image.Image) -> np.ndarray:
-    """As the camera was held, if the picture says so in a way that can be understood."""
+def upright(numbers: np.ndarray, image: Image.Image) -> np.ndarray:
+    """A picture's pixels as the camera was held, if the picture says so in a way that can be understood."""
     try:
         exif = None if image.format == "AVIF" else image.info.get("exif")  # for AVIF has a note of its own
         orientation = orientation_of(exif) if isinstance(exif, bytes) else image.getexif().get(ORIENTATION)
