@@ -108,7 +108,7 @@ class Translation:
         strokes: the map's strokes, dark on light; None where the condition is an annotation, which `condition` shows.
         exemplar: at the size at which it was matched; several side by side.
         stages: the predicted picture at each level, decoded when it is asked for.
-        frames: sizes of the condition, and of each exemplar, as they were handed in and as they were matched.
+        frames: of the condition, and of each exemplar: their sizes as they were matched, and the way back.
         warnings: what a person should know before trusting the result, a line each.
     """
 
@@ -223,7 +223,7 @@ def translate(
     def framing(shape: tuple[int, int]) -> Frame:
         return framed(shape, size, stride, run.domain.square)
 
-    wanted, drawing, frame = mapped(run.condition, condition, "condition", framing)
+    wanted, drawing, frame, doubts = mapped(run.condition, condition, "condition", framing)
     pictures, offered, frames = exemplars(run.condition, exemplar, exemplar_condition, framing)
     masks = None if regions is None else masked(regions, frame, len(pictures))
     like = precise(next((p for module in run.modules() for p in module.parameters()), wanted))
@@ -258,5 +258,5 @@ def translate(
         exemplar=to_pil(shown),
         stages=stages,
         frames=(frame, *frames),
-        warnings=run.domain.warnings(min(frame.canvas), strange),
+        warnings=(*doubts, *run.domain.warnings(min(frame.canvas), strange)),
     )
