@@ -41,6 +41,14 @@ DARKER = 1.5
 """How much more contrast than a ruled line a stroke across it has, at which it is told by that alone."""
 MOST = 400
 """Lines that are looked at, those with most pixels first."""
+DRAWN, PEN = 75, 99
+"""Percentiles of a ruled drawing's contrast: above the first there are lines, at the second it is the pen's."""
+REPEATED = 0.35
+"""Autocorrelation from which rows or columns are those of a ruling; of drawings it is 0.25 at most."""
+SLOW = 20
+"""Pixels to either side over which a slow change is taken."""
+LEFT = "evenly spaced lines of the paper may be left in the drawing: see the strokes as read"
+"""What is said where not all of a ruling could be taken away."""
 TRACE = 0.1
 """Share of that contrast below which there is nothing to take away."""
 PIECE = 32
@@ -65,15 +73,15 @@ def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Page:
     )
     contrast = contrast_with_paper(small)[0, 0].cpu().numpy()
     rulings = ruled(contrast)
-    if not rulings:
+    if not rulings and not regular(contrast):
         return Page(drawing, scaling(1, 1))
     broad = cv2.morphologyEx(contrast, cv2.MORPH_OPEN, np.ones((4 * WIDEST + 1, 4 * WIDEST + 1), np.uint8))
     narrow = contrast - broad
-    limits = np.stack([_limit(narrow, lines) for lines in rulings])
-    crossed = np.stack([_crossing(narrow, lines) for lines in rulings])
-    usual = min(np.median(limit[limit > 0]) for limit in limits)
-    meeting = ((limits > 0).sum(0) > 1) & (narrow < limits.sum(0))
-    covered = (((narrow < limits) & ~crossed).any(0) | meeting) & (narrow > TRACE * usual)
+    covered, usual, darkest = _along(rulings, narrow) if rulings else (np.zeros(narrow.shape, bool), FAINTEST, 0.0)
+    lightest = max(darkest, _lightest(narrow))
+    if np.percentile(narrow, PEN) > lightest:
+        pen = cv2.dilate((contrast > lightest).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        covered = ~pen & (narrow > TRACE * usual)
     strokes = contrast > usual
     pixels = small[0].permute(1, 2, 0).cpu().contiguous().numpy()
     bare = (~covered & ~strokes).astype(np.float32)
@@ -82,7 +90,60 @@ def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Page:
     paper = cv2.blur(pixels * bare[..., None], window) / np.maximum(weight, 1e-6)
     filled = np.where(covered[..., None] & (weight > 1e-3), paper, pixels)
     home = scaling(drawing.shape[-1] / small.shape[-1], drawing.shape[-2] / small.shape[-2])
-    return Page(torch.from_numpy(filled).permute(2, 0, 1)[None].contiguous().to(drawing), home)
+    bare = torch.from_numpy(filled).permute(2, 0, 1)[None].contiguous().to(drawing)
+    left = regular(contrast_with_paper(bare)[0, 0].cpu().numpy())
+    return Page(bare, home, (LEFT,) if left else ())
+
+
+def regular(plane: Float[np.ndarray, "Y X"]) -> bool:
+    """Whether rows or columns repeat themselves evenly, in the middle as at both ends: ruling along the borders.
+
+    Told by the autocorrelation of their means, which needs no line to be seen.
+    """
+    level = np.minimum(plane, 0.5)
+    for across in (level, level.T):
+        length, width = across.shape
+        if length < 8 * FEWEST or width < 8 * FEWEST:
+            continue
+        parts = [
+            *np.array_split(across, 4, 1),
+            across[:, width // 50 : width // 14],
+            across[:, -width // 14 : -width // 50],
+        ]
+        *inner, first, last = (_repeats(part.mean(1)) for part in parts)
+        even = np.minimum(np.median(inner, 0), np.minimum(first, last))
+        peaks = (even[1:-1] >= even[:-2]) & (even[1:-1] >= even[2:]) & (even[1:-1] > REPEATED)
+        if peaks[3:].any():
+            return True
+    return False
+
+
+def _repeats(profile: Float[np.ndarray, "n"]) -> Float[np.ndarray, "m"]:
+    """Autocorrelation of a profile without its slow changes, at shifts of up to an eighth of it."""
+    around = np.convolve(np.pad(profile, SLOW, "edge"), np.ones(2 * SLOW + 1) / (2 * SLOW + 1), "valid")
+    quick = profile - around
+    both = np.correlate(quick, quick, "full")[len(quick) - 1 :]
+    repeats: np.ndarray = both[: len(quick) // 8] / max(float(both[0]), 1e-9)
+    return repeats
+
+
+def _along(rulings: list[list[Line]], narrow: Float[np.ndarray, "Y X"]) -> tuple[Bool[np.ndarray, "Y X"], float, float]:
+    """What of the picture lies on lines, their usual contrast, and that beyond which nothing is a line."""
+    limits = np.stack([_limit(narrow, lines) for lines in rulings])
+    crossed = np.stack([_crossing(narrow, lines) for lines in rulings])
+    usual = float(min(np.median(limit[limit > 0]) for limit in limits))
+    meeting = ((limits > 0).sum(0) > 1) & (narrow < limits.sum(0))
+    covered = (((narrow < limits) & ~crossed).any(0) | meeting) & (narrow > TRACE * usual)
+    return covered, usual, float(limits.max())
+
+
+def _lightest(narrow: Float[np.ndarray, "Y X"]) -> float:
+    """The contrast that best divides what is drawn into lighter and darker: ruling and pen, if one is darker (Otsu)."""
+    import cv2
+
+    drawn = narrow[narrow > np.percentile(narrow, DRAWN)]
+    level, _ = cv2.threshold((drawn * 127.5).clip(0, 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)
+    return float(level) / 127.5
 
 
 def ruled(plane: Float[np.ndarray, "Y X"]) -> list[list[Line]]:

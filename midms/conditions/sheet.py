@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.conditions.paper import contrast_with_paper
+from midms.conditions.strokes import resize_area
 from midms.types import Page, scaling
 
 WORK = 320
@@ -35,6 +37,16 @@ STRIP = 0.3
 """Share of the photo that the desk has at most, where it shows on one side alone."""
 GRAIN = 0.5
 """Share of a photo's neighbouring pixels that differ at least; a drawing made on a screen is even."""
+PHOTO = 0.2
+"""The same from which a drawing that does not look like paper may be a photo of more than its sheet."""
+CELLS, UNLIKE, PATCHY = 48, 0.15, 0.4
+"""Cells a side, contrast of one that is not paper, of a range of 2, and share of them beyond which a sheet is doubtful:
+of drawings 0.1 to 0.2 are not paper, of photos with surroundings or a hard shadow 0.5 to 0.9."""
+MIXED = (
+    "what is around the sheet of paper, or a shadow on it, may be read as strokes: crop the photo to the drawing, "
+    "see the strokes as read"
+)
+"""What is said of such a photo."""
 NARROWEST = 3
 """Greatest ratio of a sheet's sides."""
 FOCAL = 0.8
@@ -53,10 +65,10 @@ def straightened(photo: Float[Tensor, "1 3 Y X"]) -> Page:
 
     corners = outline(photo)
     if corners is None:
-        return Page(photo, scaling(1, 1))
+        return Page(photo, scaling(1, 1), _doubts(photo, photo))
     height, width = _extent(corners, (photo.shape[-2], photo.shape[-1]))
     if max(height, width) > NARROWEST * min(height, width):
-        return Page(photo, scaling(1, 1))
+        return Page(photo, scaling(1, 1), _doubts(photo, photo))
     inset = INSET * min(height, width)
     across, down = width + inset, height + inset
     target = np.array([(-inset, -inset), (across, -inset), (across, down), (-inset, down)], np.float32)
@@ -64,7 +76,18 @@ def straightened(photo: Float[Tensor, "1 3 Y X"]) -> Page:
     pixels = photo[0].permute(1, 2, 0).cpu().contiguous().numpy()
     found = cv2.warpPerspective(pixels, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     sheet = torch.from_numpy(found).permute(2, 0, 1)[None].contiguous().to(photo)
-    return Page(sheet, torch.from_numpy(np.linalg.inv(turn)))
+    return Page(sheet, torch.from_numpy(np.linalg.inv(turn)), _doubts(photo, sheet))
+
+
+def _doubts(photo: Float[Tensor, "1 3 Y X"], sheet: Float[Tensor, "1 3 y x"]) -> tuple[str, ...]:
+    """What is said of a photo whose sheet does not look like paper for the most part."""
+    coarse = contrast_with_paper(resize_area(sheet, (CELLS, CELLS)))
+    return (MIXED,) if _grain(photo) > PHOTO and float((coarse > UNLIKE).float().mean()) > PATCHY else ()
+
+
+def _grain(photo: Float[Tensor, "1 3 Y X"]) -> float:
+    """Share of neighbouring pixels that differ, at 8 bits."""
+    return float((photo.diff(dim=-1).abs().amax(1) > 1 / 255).float().mean())
 
 
 def outline(photo: Float[Tensor, "1 3 Y X"]) -> Float[np.ndarray, "4 2"] | None:
@@ -76,7 +99,7 @@ def outline(photo: Float[Tensor, "1 3 Y X"]) -> Float[np.ndarray, "4 2"] | None:
     size = max(8, round(width * scale)), max(8, round(height * scale))
     pixels = ((photo[0].permute(1, 2, 0).cpu().numpy() + 1) * 127.5).round().astype(np.uint8)
     small = cv2.GaussianBlur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (3, 3), 0)
-    fewest = 1 if (pixels[:, 1:] != pixels[:, :-1]).any(2).mean() > GRAIN else 2
+    fewest = 1 if _grain(photo) > GRAIN else 2
     found = []
     for plain in _unruled(small):
         strokes = cv2.absdiff(small, plain).max(2)
@@ -158,9 +181,15 @@ def _evidence(corners: np.ndarray, plain: np.ndarray, fewest: int) -> float:
         inside = _colours(plain, places - NEAR * outwards)
         change = np.abs(_colours(plain, beyond) - inside).max(2)
         slope = np.abs(_colours(plain, beyond[1]) - _colours(plain, places - FAR * outwards)).max(1)
-        sharp = change[0] > np.maximum(CONTRAST, SHARP * slope)
+        sharp = (change[0] > CONTRAST) & (_around(change[0]) > SHARP * _around(slope))
         shares.append(min(sharp[shown[0]].mean(), (change > CONTRAST)[shown].mean()))
     return float(min(shares)) if len(shares) >= fewest else 0.0
+
+
+def _around(values: np.ndarray) -> np.ndarray:
+    """Means over a third of a side, for what lies around the sheet may be patterned."""
+    ones = np.ones(17)
+    return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
 
 
 def _colours(plain: np.ndarray, places: np.ndarray) -> np.ndarray:
