@@ -45,6 +45,8 @@ DRAWN, PEN = 75, 99
 """Percentiles of a ruled drawing's contrast: above the first there are lines, at the second it is the pen's."""
 REPEATED = 0.35
 """Autocorrelation from which rows or columns are those of a ruling; of drawings it is 0.25 at most."""
+SMALLEST = 256
+"""Pixels a side from which a strip along the border shows enough of it."""
 SLOW = 20
 """Pixels to either side over which a slow change is taken."""
 LEFT = "evenly spaced lines of the paper may be left in the drawing: see the strokes as read"
@@ -103,7 +105,7 @@ def regular(plane: Float[np.ndarray, "Y X"]) -> bool:
     level = np.minimum(plane, 0.5)
     for across in (level, level.T):
         length, width = across.shape
-        if length < 8 * FEWEST or width < 8 * FEWEST:
+        if min(length, width) < SMALLEST:
             continue
         parts = [
             *np.array_split(across, 4, 1),
@@ -112,8 +114,8 @@ def regular(plane: Float[np.ndarray, "Y X"]) -> bool:
         ]
         *inner, first, last = (_repeats(part.mean(1)) for part in parts)
         even = np.minimum(np.median(inner, 0), np.minimum(first, last))
-        peaks = (even[1:-1] >= even[:-2]) & (even[1:-1] >= even[2:]) & (even[1:-1] > REPEATED)
-        if peaks[3:].any():
+        peaks = np.flatnonzero((even[1:-1] >= even[:-2]) & (even[1:-1] >= even[2:]) & (even[1:-1] > REPEATED)) + 1
+        if any(even[2 * peak - 1 : 2 * peak + 2].max(initial=0) > REPEATED for peak in peaks if peak > 3):
             return True
     return False
 
