@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Protocol, overload, runtime_checkable
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from midms.correspondence import Origins, correspondences, enlarge, origins, taken, telling_points
 from midms.domain import Domain
 from midms.familiarity import unusual
-from midms.limits import SEEDS, whole
+from midms.limits import SEEDS, side, whole
 from midms.matching.mosaic import side_by_side
 from midms.networks.precision import precise
 from midms.pictures import PictureError, to_pil
@@ -26,8 +25,6 @@ from midms.pictures.given import exemplars, mapped, masked
 from midms.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor
 from midms.types import Moment, Noise
 
-LARGEST = 1024
-"""Pixels of the shorter side beyond which nothing was ever tried."""
 POINTS = 12
 """Correspondences that a figure shows."""
 SIDE = 256
@@ -203,8 +200,8 @@ def translate(
         seed: of the noise; the same seed gives the same picture.
         generator: instead of a seed, where the noise comes from, see `midms.types.Noise`.
         size: pixels of the shorter side; of the longer where the weights know square pictures alone, for then what is
-            not square is laid in a square whose rest repeats its edges, and taken out again; by default the method's
-            own.
+            not square is laid in a square whose rest repeats its edges, and taken out again; a multiple of the
+            autoencoder's stride; by default the method's own.
 
     Raises:
         PictureError: a picture or the size cannot be used.
@@ -217,8 +214,8 @@ def translate(
         generator = torch.Generator().manual_seed(int(seed))
     stride = run.autoencoder.stride
     size = run.size if size is None else size
-    if not isinstance(size, Integral) or not 8 * stride <= size <= LARGEST:
-        raise PictureError(f"size: expected {8 * stride} to {LARGEST} pixels, got {size}")
+    if wrong := side(stride, size):
+        raise PictureError(f"size: {wrong}")
 
     def framing(shape: tuple[int, int]) -> Frame:
         return framed(shape, size, stride, run.domain.square)

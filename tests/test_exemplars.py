@@ -207,6 +207,6 @@ def test_several_exemplars_from_the_shell(folder: Path, capsys: pytest.CaptureFi
     assert sorted(path.name for path in (folder / "all").iterdir()) == ["a.png", "b.png", "c.png"]
     capsys.readouterr()
     assert translate(folder, *other, *regions[:2]) == 2
-    assert "got 1 regions, expected one for each of 2 exemplars" in capsys.readouterr().err
+    assert "midms: --region: got 1, expected one for each of 2 exemplars" in capsys.readouterr().err
     assert translate(folder, "--style", 3) == 2
     assert "style must be a number between 0 and 1, got 3.0" in capsys.readouterr().err

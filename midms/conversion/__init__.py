@@ -17,8 +17,8 @@ def convert(path: Path, config: Path | None = None, trainable: bool = False, hal
 
     Args:
         path: a `.pth` or `.ckpt`, or a folder with `unet/`, `vqvae/` or `vae/`, and `scheduler/`.
-        config: the YAML of the latent diffusion; a folder has its own.
-        trainable: keep the matching network's spectral norms, to train on.
+        config: the YAML of the latent diffusion; a folder has its own, and takes none.
+        trainable: keep the matching network's spectral norms, to train on; a folder has no such network.
         half: take weights in half precision too.
 
     Raises:
@@ -27,6 +27,9 @@ def convert(path: Path, config: Path | None = None, trainable: bool = False, hal
     if path.is_dir():
         if not diffusers_folder.is_folder(path):
             raise CheckpointError(f"{path}: is no folder of diffusers, it has no unet/config.json")
+        if config is not None or trainable:
+            given = "trainable" if config is None else "config"
+            raise CheckpointError(f"{given}: changes nothing of a folder of diffusers, as {path} is")
         return diffusers_folder.convert(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file or folder")

@@ -98,7 +98,7 @@ def exemplars(
         return pictures, maps, frames
     sketches = _each("exemplar_condition", condition if several else [condition], len(pictures))
     for (name, sketch), frame in zip(sketches, frames, strict=True):
-        maps.append(mapped(extractor, sketch, name, _exactly(frame, name)).map)
+        maps.append(mapped(extractor, sketch, name, _exactly(frame, called(sketch, name))).map)
     return pictures, maps, frames
 
 
