@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from midms.checkpoints import CheckpointError
@@ -52,9 +53,9 @@ def find(weights: str | Path) -> Source | None:
         raise CheckpointError(
             f"{path}: is a file; `midms convert {path} --config LDM.yaml --out FOLDER` makes a folder of it"
         )
-    if (path / source.CONFIG).is_file():
+    if os.path.lexists(path / source.CONFIG):
         return source.read(path)
-    if (path / COMPOSITION).is_file():
+    if os.path.lexists(path / COMPOSITION):
         raise CheckpointError(
             f"{path}: is a whole composition; midms.from_pretrained({str(path)!r}), or --preset {path}"
         )
