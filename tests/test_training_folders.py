@@ -43,7 +43,7 @@ ALBUM: dict[str, tuple[Callable[[Path], object], str]] = {
     "inverted": (changed(lambda s: s | {"image": 255 - s["image"]}), "has no checksum"),
     "inverted, with a checksum": (
         lambda path: save_state((s := load_file(path)) | {"image": 255 - s["image"]}, path),
-        "its pictures are others than are rendered now",
+        "image are others than are rendered now",
     ),
     "32 pixels, with a checksum": (
         lambda path: save_state({name: x[..., ::2, ::2].contiguous() for name, x in load_file(path).items()}, path),
