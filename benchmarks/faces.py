@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 from benchmarks.results import machine, table, write_json
 from midms import build
-from midms.data.faces import Pairs, draw_pairs, generators
+from midms.data.portraits.pairs import Pairs, draw_pairs, generators
+from midms.evaluation.metrics.faces import conditions, matches, pictures
+from midms.evaluation.metrics.perceptual import VGG16Distance
+from midms.evaluation.metrics.pictures import auroc
 from midms.loop import MatchingInterleavedDiffusion
-from midms.metrics.faces import conditions, matches, pictures
-from midms.metrics.perceptual import VGG16Distance
-from midms.metrics.pictures import auroc
 
 BATCH, SEED = 20, 0
 Picture = Callable[[Pairs, range], dict[str, Any]]

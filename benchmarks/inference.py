@@ -30,10 +30,10 @@ from torch import Tensor
 from benchmarks.results import RESULTS, machine, write_json
 from midms import build
 from midms.confidence.always import Always
+from midms.core.types import Context, Features
+from midms.features.midm import without_spectral_norm
 from midms.loop import MatchingInterleavedDiffusion
-from midms.matching.features.midm import without_spectral_norm
 from midms.networks.winograd import use_winograd
-from midms.types import Context, Features
 
 VARIANTS = ("as released", "midms", "midms, Winograd", "midms, bfloat16")
 SLOTS = ("features", "denoiser", "autoencoder")

@@ -8,7 +8,7 @@ import jaxtyping
 import pytest
 import torch
 
-from midms.catalog import KINDS
+from midms.compose.catalog import KINDS
 
 if not torch.cuda.is_available():  # so that Triton's own functions can be interpreted by those tests that ask for it
     with pytest.MonkeyPatch.context() as patch:

@@ -14,8 +14,8 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from midms.catalog import KINDS
-from midms.presets import PRESETS, SpecError, parse
+from midms.compose.catalog import KINDS
+from midms.compose.presets import PRESETS, SpecError, parse
 from midms.registry import BadArguments
 
 if TYPE_CHECKING:
@@ -182,9 +182,9 @@ def composed(args: argparse.Namespace) -> MatchingInterleavedDiffusion:
     """
     options = {slot: option.replace("-", "_") for slot, option in PARTS.items()} | {name: name for name in SETTINGS}
     changes = {name: getattr(args, option) for name, option in options.items() if hasattr(args, option)}
-    from midms.compose import build
-    from midms.pretrained import from_pretrained
-    from midms.saved import CONFIG
+    from midms.checkpoints.composition import CONFIG
+    from midms.compose.build import build
+    from midms.pipeline.pretrained import from_pretrained
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")

@@ -9,7 +9,7 @@ import reprlib
 from pathlib import Path
 
 from midms.cli.options import Commands, command, device, whole
-from midms.limits import SEEDS
+from midms.core.limits import SEEDS
 from midms.registry import BadArguments, unknown
 
 

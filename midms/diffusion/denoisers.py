@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
-from midms import limits
+from midms.core import limits
+from midms.core.types import Context, Level
 from midms.networks.lean import load
 from midms.networks.precision import rounded
-from midms.types import Context, Level
 
 UNet2DModel = load("diffusers.models.unets.unet_2d", "UNet2DModel")
 Attention = load("diffusers.models.attention_processor", "Attention")
@@ -146,7 +146,7 @@ class Network(nn.Module):
             or something with such a tensor as `sample`, as networks of diffusers do.
         prediction: what it was trained to predict, one of `PREDICTIONS`.
         conditional: whether it is called as `network(x, timesteps, context)`, with the warp, the condition and the
-            trust (`midms.types.Context`).
+            trust (`midms.core.types.Context`).
 
     Raises:
         ValueError: the network cannot be called, or the prediction is none of these.

@@ -1,6 +1,6 @@
 """The loop that interleaves matching and denoising, and the policy it follows."""
 
-from midms.loop.interleaving import POLICY, MatchingInterleavedDiffusion
+from midms.loop.interleave import POLICY, MatchingInterleavedDiffusion
 from midms.loop.policy import Policy
 
 __all__ = ["POLICY", "MatchingInterleavedDiffusion", "Policy"]

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.protocols import Unanswered
-from midms.types import Confidence, Step
+from midms.core.protocols import Unanswered
+from midms.core.types import Confidence, Step
 
 EDITS = ("blend", "replace", "guide", "context")
 LOOKS = ("x0", "latent")

@@ -24,8 +24,7 @@ from pydantic import ConfigDict, Field, RootModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from midms.catalog import create
-from midms.checkpoints import (
+from midms.checkpoints.tensors import (
     CheckpointError,
     cast,
     checksum,
@@ -35,12 +34,13 @@ from midms.checkpoints import (
     save_state,
     save_weights,
 )
-from midms.defaults import defaults
+from midms.compose.catalog import create
+from midms.compose.presets import PRESETS
+from midms.core.defaults import defaults
+from midms.core.files import digest, held
+from midms.core.protocols import ConfidenceEstimator, FeatureExtractor
+from midms.core.schema import Schema, checked, read_json
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.files import digest, held
-from midms.presets import PRESETS
-from midms.protocols import ConfidenceEstimator, FeatureExtractor
-from midms.schema import Schema, checked, read_json
 from midms.training.album import STORED, Album, open_album
 from midms.training.progress import Progress
 from midms.training.stages import (

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from midms.files import whole
+from midms.core.files import whole
 from midms.training.album import Album
 from midms.training.progress import Diverged, Progress
 
