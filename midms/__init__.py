@@ -6,10 +6,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from midms.compose.build import build
     from midms.compose.catalog import available, create, register
     from midms.compose.presets import Spec
     from midms.evaluation.ablation import ablate
+    from midms.pipeline.build import build
     from midms.pipeline.pretrained import from_pretrained
 
 __all__ = ["Spec", "ablate", "available", "build", "create", "from_pretrained", "register"]
@@ -19,7 +19,7 @@ _HOME = {
     "Spec": "midms.compose.presets",
     "ablate": "midms.evaluation.ablation",
     "available": "midms.compose.catalog",
-    "build": "midms.compose.build",
+    "build": "midms.pipeline.build",
     "create": "midms.compose.catalog",
     "from_pretrained": "midms.pipeline.pretrained",
     "register": "midms.compose.catalog",

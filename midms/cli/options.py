@@ -19,7 +19,7 @@ from midms.compose.presets import PRESETS, SpecError, parse
 from midms.registry import BadArguments
 
 if TYPE_CHECKING:
-    from midms.loop import MatchingInterleavedDiffusion
+    from midms.pipeline.pipeline import Pipeline
 
 MISTAKE = 2
 """Exit status when the user can do something about it."""
@@ -174,7 +174,7 @@ def load(path: Path) -> None:
         raise BadArguments(f"--plugin {path}{''.join(lines[-1:])}: {reason}") from error
 
 
-def composed(args: argparse.Namespace) -> MatchingInterleavedDiffusion:
+def composed(args: argparse.Namespace) -> Pipeline:
     """Compose what the options say, with notes for the user as lines on stderr.
 
     Raises:
@@ -183,7 +183,7 @@ def composed(args: argparse.Namespace) -> MatchingInterleavedDiffusion:
     options = {slot: option.replace("-", "_") for slot, option in PARTS.items()} | {name: name for name in SETTINGS}
     changes = {name: getattr(args, option) for name, option in options.items() if hasattr(args, option)}
     from midms.checkpoints.composition import CONFIG
-    from midms.compose.build import build
+    from midms.pipeline.build import build
     from midms.pipeline.pretrained import from_pretrained
 
     with warnings.catch_warnings(record=True) as notes:

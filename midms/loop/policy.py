@@ -100,6 +100,10 @@ class Policy:
         return dataclasses.replace(step, x0=self.dialled(trust).blend(warp, step.x0) if self.edit == "blend" else warp)
 
 
+POLICY = tuple(setting.name for setting in fields(Policy))
+"""Settings of the policy, which `Pipeline.replace` and `build` take beside the pipeline's own."""
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 

@@ -11,12 +11,13 @@ from torch import nn
 
 from midms.checkpoints.composition import CONFIG, Saved, read
 from midms.checkpoints.tensors import CheckpointError, check_sizes, load_state, outline, read_shapes
-from midms.compose.build import LOOP, BuildError, compose
 from midms.compose.catalog import KINDS, create
+from midms.compose.compose import LOOP, BuildError, compose
 from midms.compose.presets import Preset, Spec
 from midms.compose.slots import SLOTS
 from midms.core.defaults import defaults
-from midms.loop import MatchingInterleavedDiffusion
+from midms.pipeline.build import wrapped
+from midms.pipeline.pipeline import Pipeline
 from midms.registry import unknown
 
 LEARNED = ("features", "confidence", "denoiser", "autoencoder")
@@ -24,7 +25,7 @@ LEARNED = ("features", "confidence", "denoiser", "autoencoder")
 
 
 @defaults()
-def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleavedDiffusion:
+def from_pretrained(folder: str | Path, /, **changes: Any) -> Pipeline:
     """The composition that was saved, with the same numbers in the same precision. Nothing is unpickled.
 
     Args:
@@ -47,17 +48,17 @@ def from_pretrained(folder: str | Path, /, **changes: Any) -> MatchingInterleave
         if slot in saved.specs.keys() - changes.keys():
             _check_sizes(slot, saved, folder)
     recipe = Preset(source=str(folder), slots=saved.specs, loop=saved.loop, domain=saved.domain)
-    run = compose(recipe, saved.name, changes, call)
+    composition = compose(recipe, saved.name, changes, call)
     failed = []
     for slot, spec in saved.specs.items():
-        if run.specs.get(slot) == spec:
+        if composition.specs.get(slot) == spec:
             try:
-                _fill(getattr(run, slot), slot, saved, folder)
+                _fill(getattr(composition.parts, slot), slot, saved, folder)
             except CheckpointError as error:
                 failed.append(str(error))
     if failed:
         raise CheckpointError("; ".join(failed))
-    return run.replace(notes=tuple(saved.notes))
+    return wrapped(composition, tuple(saved.notes))
 
 
 def _check_sizes(slot: str, saved: Saved, folder: Path) -> None:

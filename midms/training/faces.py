@@ -39,6 +39,7 @@ from midms.compose.presets import PRESETS
 from midms.core.defaults import defaults
 from midms.core.files import digest, held
 from midms.core.protocols import ConfidenceEstimator, FeatureExtractor
+from midms.core.results import write_json
 from midms.core.schema import Schema, checked, read_json
 from midms.diffusion.autoencoders.patchified import Patchified
 from midms.training.album import STORED, Album, open_album
@@ -52,7 +53,7 @@ from midms.training.stages import (
     encode,
     importance,
 )
-from midms.training.trainer import Interrupted, Task, fit, write_json
+from midms.training.trainer import Interrupted, Task, fit
 
 STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
 FILES = {"matching": ("features", "confidence")}

@@ -23,7 +23,7 @@ from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import source
 from midms.checkpoints.tensors import CheckpointError, checksum, save_weights
 from midms.core.files import HeldError, held
-from midms.loop import MatchingInterleavedDiffusion
+from midms.pipeline.pipeline import Pipeline
 
 STEPS = ("os.rename", "os.remove", "os.link")
 """What changes what a reader of the folder finds, as Python's audit events call it."""
@@ -56,7 +56,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs() -> list[MatchingInterleavedDiffusion]:
+def runs() -> list[Pipeline]:
     """Two compositions of the same small parts."""
     parts = {
         "features": Spec("pyramid", condition_channels=2, latent_channels=8, stride=4, width=16, widths=(8, 8, 16)),
@@ -72,7 +72,7 @@ def runs() -> list[MatchingInterleavedDiffusion]:
 
 
 @pytest.fixture
-def writes(runs: list[MatchingInterleavedDiffusion]) -> dict[str, list[Callable[[Path], None]]]:
+def writes(runs: list[Pipeline]) -> dict[str, list[Callable[[Path], None]]]:
     """How the old and the new folder of each kind are written."""
     return {
         "composition": [run.save_pretrained for run in runs],
@@ -162,7 +162,7 @@ def test_a_folder_written_first_is_there_or_not(
     assert at > 5
 
 
-def test_a_part_that_is_no_more_takes_its_file_along(runs: list[MatchingInterleavedDiffusion], tmp_path: Path) -> None:
+def test_a_part_that_is_no_more_takes_its_file_along(runs: list[Pipeline], tmp_path: Path) -> None:
     with pytest.warns(UserWarning):
         other = build(
             "midm-faces",
@@ -185,7 +185,7 @@ STRANGERS: dict[str, list[str]] = {
 @pytest.mark.parametrize("kind", FOLDERS)
 @pytest.mark.parametrize("names", STRANGERS.values(), ids=STRANGERS)
 def test_what_is_of_another_kind_is_replaced_only_when_told_so(
-    runs: list[MatchingInterleavedDiffusion], tmp_path: Path, kind: str, names: list[str]
+    runs: list[Pipeline], tmp_path: Path, kind: str, names: list[str]
 ) -> None:
     for name in names:
         (tmp_path / name).write_text('{"mine": 1}')
@@ -216,9 +216,7 @@ def test_the_two_kinds_do_not_take_each_others_folders(
         assert content(tmp_path / kind) == before
 
 
-def test_weights_beside_a_composition_that_are_not_its_own_stay(
-    runs: list[MatchingInterleavedDiffusion], tmp_path: Path
-) -> None:
+def test_weights_beside_a_composition_that_are_not_its_own_stay(runs: list[Pipeline], tmp_path: Path) -> None:
     runs[0].save_pretrained(tmp_path)
     (tmp_path / "confidence.safetensors").write_bytes(b"mine")
     with pytest.warns(UserWarning):
@@ -230,7 +228,7 @@ def test_weights_beside_a_composition_that_are_not_its_own_stay(
         other.save_pretrained(tmp_path)
 
 
-def test_hidden_files_and_a_readme_are_no_reason(runs: list[MatchingInterleavedDiffusion], tmp_path: Path) -> None:
+def test_hidden_files_and_a_readme_are_no_reason(runs: list[Pipeline], tmp_path: Path) -> None:
     (tmp_path / ".gitattributes").touch()
     (tmp_path / "README.md").touch()
     runs[0].save_pretrained(tmp_path)

@@ -19,10 +19,10 @@ from midms import Spec, build, register
 from midms.checkpoints.tensors import CheckpointError, checksum
 from midms.cli import parser
 from midms.cli.options import composed
-from midms.compose.build import BuildError
 from midms.compose.catalog import KINDS
-from midms.loop import MatchingInterleavedDiffusion
+from midms.compose.compose import BuildError
 from midms.matching.matchers.correlation import Correlation
+from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
 
 SMALL: dict[str, Any] = {
@@ -33,14 +33,14 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def made() -> MatchingInterleavedDiffusion:
+def made() -> Pipeline:
     torch.manual_seed(0)
     with pytest.warns(UserWarning, match="weights as constructed"):
         return build("midm-faces-paper", **SMALL, matcher=Spec("optimal-transport", epsilon=0.05), rematch=(1,))
 
 
 @pytest.fixture(scope="module")
-def whole(made: MatchingInterleavedDiffusion, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(made: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.save_pretrained(folder := tmp_path_factory.mktemp("saved") / "run")
     return folder
 
@@ -50,7 +50,7 @@ def saved(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "run"))
 
 
-def weights(run: MatchingInterleavedDiffusion) -> dict[str, Tensor]:
+def weights(run: Pipeline) -> dict[str, Tensor]:
     return {f"{i}.{key}": value for i, part in enumerate(run.modules()) for key, value in part.state_dict().items()}
 
 
@@ -59,11 +59,11 @@ def pictures(seed: int = 0) -> tuple[Tensor, Tensor]:
     return torch.rand(1, 2, 32, 32, generator=numbers), torch.rand(1, 3, 32, 32, generator=numbers) * 2 - 1
 
 
-def picture(run: MatchingInterleavedDiffusion) -> Tensor:
+def picture(run: Pipeline) -> Tensor:
     return run(*pictures(), generator=torch.Generator().manual_seed(1))
 
 
-def test_it_comes_back_to_the_bit(made: MatchingInterleavedDiffusion, whole: Path) -> None:
+def test_it_comes_back_to_the_bit(made: Pipeline, whole: Path) -> None:
     again = midms.from_pretrained(whole)
     assert checksum(weights(again)) == checksum(weights(made))
     assert torch.equal(picture(again), picture(made))
@@ -116,7 +116,7 @@ def test_the_command_line_takes_the_folder(whole: Path) -> None:
     assert repr(composed(parser().parse_args(options))) == repr(midms.from_pretrained(whole))
 
 
-def test_ready_objects_are_named(made: MatchingInterleavedDiffusion, tmp_path: Path) -> None:
+def test_ready_objects_are_named(made: Pipeline, tmp_path: Path) -> None:
     run = made.replace(matcher=Correlation(), confidence=Alike())
     with pytest.raises(CheckpointError, match=r"matcher is a ready Correlation.*; confidence is a ready Alike"):
         run.save_pretrained(tmp_path / "run")

@@ -18,8 +18,8 @@ from midms import build, cli
 from midms.confidence.cycle_released import twice_forward
 from midms.core.protocols import Match
 from midms.core.types import Draw, Moment, cells
-from midms.loop import MatchingInterleavedDiffusion
 from midms.matching.matches.factored import FactoredMatch
+from midms.pipeline.pipeline import Pipeline
 
 DRAWS = ("q_ref", "q_final", *(f"eta_{i:02}" for i in range(19)))
 """The released draws that matter, in the order in which they are asked for."""
@@ -66,7 +66,7 @@ def converted(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[G
     return expected, folder / "out"
 
 
-def watched(run: MatchingInterleavedDiffusion) -> dict[str, list[Any]]:
+def watched(run: Pipeline) -> dict[str, list[Any]]:
     """What modules of a run will have given."""
     seen: dict[str, list[Any]] = {}
 

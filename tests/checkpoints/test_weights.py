@@ -15,8 +15,7 @@ from torch import nn
 
 from midms import Spec, build
 from midms.checkpoints.tensors import CheckpointError, load_weights, save_weights
-from midms.compose import build as compose
-from midms.compose.presets import PRESETS
+from midms.compose.presets import PRESETS, SHIPPED
 
 
 def network(width: int = 3) -> nn.Module:
@@ -143,7 +142,7 @@ def test_what_is_wrong_is_refused_by_name_in_one_line(
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Weights of `midm-faces` under the preset's file names; and none shipped."""
-    monkeypatch.setattr(compose, "SHIPPED", tmp_path / "nothing")
+    monkeypatch.setattr("midms.pipeline.build.SHIPPED", tmp_path / "nothing")
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -194,4 +193,4 @@ def test_every_file_that_fails_is_named(folder: Path) -> None:
 @pytest.mark.parametrize("preset", ["midm-faces", "midm-faces-paper"])
 def test_shipped_weights_fit_and_are_small(preset: str) -> None:
     assert build(preset).notes == ()  # a warning would be an error
-    assert sum(path.stat().st_size for path in compose.SHIPPED.rglob("*") if path.is_file()) < 15e6
+    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 15e6

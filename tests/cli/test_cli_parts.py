@@ -17,7 +17,7 @@ from midms.cli.options import PARTS, SETTINGS
 from midms.compose.catalog import KINDS
 from midms.compose.presets import SpecError, parse
 from midms.compose.slots import SLOTS
-from midms.loop.interleave import POLICY
+from midms.loop import POLICY
 from midms.pipeline.demo import demo
 
 PLUGIN = '''

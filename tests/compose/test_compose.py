@@ -13,16 +13,17 @@ from standins import CHANNELS, Alike, Looking, Maps, Mixed, Pooled, pictures
 from torch import Tensor, nn
 
 from midms import Spec, build, register
-from midms.compose.build import BuildError
+from midms.compose.compose import BuildError
 from midms.compose.presets import PRESETS, Preset
 from midms.confidence.cycle import Cycle
 from midms.core.protocols import Match
 from midms.core.types import Confidence, Context, Level
 from midms.diffusion.solvers.ddim import DDIM
 from midms.diffusion.solvers.ddpm import DDPM
-from midms.loop import MatchingInterleavedDiffusion, Policy
+from midms.loop import Policy
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
+from midms.pipeline.pipeline import Pipeline
 
 
 class Scaled(Looking):
@@ -215,7 +216,7 @@ def test_presets_of_the_house_compose(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # while no weights are shipped
         run = build(name)
-    assert isinstance(run, MatchingInterleavedDiffusion)
+    assert isinstance(run, Pipeline)
     weightful = {slot for slot in preset.slots if isinstance(getattr(run, slot), nn.Module)}
     assert weightful == set(preset.weights), "every part with weights has a file"
 

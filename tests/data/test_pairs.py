@@ -10,22 +10,22 @@ from test_confidence import composes
 from torch import Tensor
 
 from midms import available, build, register
-from midms.compose.build import BuildError
+from midms.compose.compose import BuildError
 from midms.confidence import CONFIDENCES
 from midms.features.labelled import LabelledFeatures
-from midms.loop import MatchingInterleavedDiffusion
 from midms.matching import MATCHERS
 from midms.matching.matches.factored import FactoredMatch
+from midms.pipeline.pipeline import Pipeline
 
 PAIRS = [(m, c) for m in MATCHERS for c in CONFIDENCES]
 
 
 @cache
-def faces() -> MatchingInterleavedDiffusion:
+def faces() -> Pipeline:
     return build("midm-faces")
 
 
-def composed(matcher: str, confidence: str) -> MatchingInterleavedDiffusion:
+def composed(matcher: str, confidence: str) -> Pipeline:
     run = faces()
     features = LabelledFeatures(run.features) if matcher == "semantic" else run.features
     parts = {"features": features, "denoiser": run.denoiser, "autoencoder": run.autoencoder}

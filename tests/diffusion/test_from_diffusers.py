@@ -11,7 +11,7 @@ from test_samplers import betas, denoise, network, normals, trajectory
 from torch import Tensor
 
 from midms import Spec, available, build, cli
-from midms.compose.build import BuildError
+from midms.compose.compose import BuildError
 from midms.diffusion import SAMPLERS
 from midms.diffusion.solvers.dpmpp_2m import DPMPP2M
 from midms.registry import BadArguments, UnknownName

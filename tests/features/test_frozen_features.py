@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import vgg16, vgg19
 
 from midms import Spec, build
-from midms.compose.build import BuildError
+from midms.compose.compose import BuildError
 from midms.features.diffusion import DiffusionFeatures
 from midms.features.fusion import FusionFeatures
 from midms.features.pyramid import PyramidFeatures

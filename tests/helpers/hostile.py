@@ -42,7 +42,7 @@ ROOM = 2 * MEMORY
 """Bytes of address space that it can get at all."""
 LOADED = (
     "midms.evaluation.ablation",
-    "midms.compose.build",
+    "midms.pipeline.build",
     "midms.checkpoints.convert.source",
     "midms.pipeline.demo",
     "midms.pipeline.batch",

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from midms.core.protocols import Match
 from midms.core.types import Confidence, Context, Features, Level
 from midms.diffusion.solvers.ddim import DDIM
-from midms.loop import MatchingInterleavedDiffusion
 from midms.matching.matchers.correlation import Correlation
+from midms.pipeline.pipeline import Pipeline
 
 CHANNELS, STRIDE = 5, 4
 
@@ -101,7 +101,7 @@ class Looking(nn.Module):
 
 
 @dataclass(frozen=True, repr=False)
-class Run(MatchingInterleavedDiffusion):
+class Run(Pipeline):
     """The loop with the parts above."""
 
     condition: Maps = field(default_factory=Maps)

@@ -20,7 +20,7 @@ from midms import Spec, build, cli
 from midms.compose.presets import PRESETS
 from midms.core.types import Context, Level, Moment
 from midms.diffusion.denoisers import PREDICTIONS, Network
-from midms.loop import MatchingInterleavedDiffusion
+from midms.pipeline.pipeline import Pipeline
 
 HALVES = (torch.float16, torch.bfloat16)
 MEASURED = {
@@ -61,14 +61,14 @@ def small(preset: str) -> dict[str, Spec]:
 
 
 @functools.cache
-def made(preset: str) -> MatchingInterleavedDiffusion:
+def made(preset: str) -> Pipeline:
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of weights as constructed
         return build(preset, **(small(preset) if preset in RELEASED else {}))
 
 
-def given(run: MatchingInterleavedDiffusion, batch: int = 1, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+def given(run: Pipeline, batch: int = 1, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
     """A condition, an exemplar of another size, and its condition: smooth, as pictures are."""
     numbers, maps = torch.Generator().manual_seed(3), run.condition.channels
 
@@ -80,7 +80,7 @@ def given(run: MatchingInterleavedDiffusion, batch: int = 1, dtype: torch.dtype 
 
 
 @torch.no_grad()
-def picture(run: MatchingInterleavedDiffusion, pictures: tuple[Tensor, ...]) -> Tensor:
+def picture(run: Pipeline, pictures: tuple[Tensor, ...]) -> Tensor:
     numbers = torch.Generator().manual_seed(1)
     return run(*pictures, generator=lambda shape: torch.randn(shape, generator=numbers))
 

@@ -23,10 +23,10 @@ from midms.confidence import CONFIDENCES
 from midms.core.protocols import AnnotationReader, Unanswered
 from midms.core.types import Context, Features, Level
 from midms.data.portraits.pairs import draw_pairs
-from midms.loop import MatchingInterleavedDiffusion
 from midms.loop.policy import NoGradient
 from midms.matching import MATCHERS
 from midms.pipeline.out_of_domain import usual
+from midms.pipeline.pipeline import Pipeline
 from midms.testing import features
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning", "ignore:.*weights as const:UserWarning")
@@ -188,7 +188,7 @@ def same(a: Tensor, b: Tensor) -> bool:
     return alike and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
-def guided(run: MatchingInterleavedDiffusion) -> Tensor:
+def guided(run: Pipeline) -> Tensor:
     """Along the gradient of a confidence, of two exemplars, one of them in a region."""
     region = torch.zeros(1, 1, 32, 48, device="cpu")
     region[..., :24] = 1

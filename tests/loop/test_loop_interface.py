@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from midms.confidence.calibrated import Calibrated
 from midms.core.types import Confidence, Features
 from midms.diffusion.solvers.ddim import DDIM
-from midms.loop import MatchingInterleavedDiffusion, Policy
+from midms.loop import Policy
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
+from midms.pipeline.pipeline import Pipeline
 
 
 def good() -> dict[str, Tensor]:
@@ -164,7 +165,7 @@ def test_parts_need_not_know_of_us() -> None:
         noise, predict, advance = (getattr(DDIM((500, 250)), name) for name in ("noise", "predict", "advance"))
 
     part = Everything()
-    run = MatchingInterleavedDiffusion(
+    run = Pipeline(
         condition=part,
         features=part,
         matcher=Correlation(),

@@ -18,8 +18,9 @@ from midms.core.types import Confidence, Context, Features, Level
 from midms.diffusion.solvers.ddim import DDIM
 from midms.images import PictureError, read
 from midms.images.frame import Frame
-from midms.loop import MatchingInterleavedDiffusion, Policy
+from midms.loop import Policy
 from midms.pipeline.correspondence import correspondences, taken, telling_points
+from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.translation import Translation, translate
 
 SHIFT = 2
@@ -96,7 +97,7 @@ class Warped(nn.Module):
 
 
 @dataclass(frozen=True)
-class Run(MatchingInterleavedDiffusion):
+class Run(Pipeline):
     """The loop with the parts above."""
 
     condition: Sketch = field(default_factory=Sketch)

@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from midms.compose.build import BuildError, build
+from midms.compose.compose import BuildError
 from midms.core.files import whole
+from midms.core.results import machine
 from midms.data.portraits.pairs import Pairs, draw_pairs, generators
 from midms.evaluation.ablation.identity import digest, package
 from midms.evaluation.ablation.ledger import Ledger
@@ -26,8 +27,8 @@ from midms.evaluation.metrics.cost import Cost
 from midms.evaluation.metrics.faces import conditions, matches, pictures
 from midms.evaluation.metrics.pictures import auroc
 from midms.images import to_pil
-from midms.loop import MatchingInterleavedDiffusion
-from midms.training.trainer import machine
+from midms.pipeline.build import build
+from midms.pipeline.pipeline import Pipeline
 
 BATCH = 20
 KEPT = 8
@@ -144,7 +145,7 @@ def measured(
 
 @torch.no_grad()
 def figures(
-    run: MatchingInterleavedDiffusion,
+    run: Pipeline,
     setting: Setting,
     draw: Callable[[range], Pairs],
     strip: Path,

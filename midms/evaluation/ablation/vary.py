@@ -9,12 +9,12 @@ from typing import Any
 from torch import nn
 
 from midms.compose import presets
-from midms.compose.build import POLICY
 from midms.compose.catalog import KINDS
 from midms.compose.presets import Spec
 from midms.compose.slots import SLOTS
 from midms.core.errors import MidmsError
 from midms.evaluation.ablation.identity import digest
+from midms.loop import POLICY
 from midms.registry import unknown
 
 OWN = "preset"
