@@ -197,10 +197,11 @@ class Registry:
             expected.bind(**arguments)
         except TypeError as error:
             known = expected.parameters
-            hints = [f" {hint}" for key in arguments if key not in known and (hint := nearest(key, known))]
-            raise BadArguments(
-                f"{self.kind} {name!r}: {error}.{''.join(hints)} Signature: {name}{signature(factory)}"
-            ) from None
+            strange = [
+                f"has no setting {key!r}. {nearest(key, known)}".strip() for key in arguments if key not in known
+            ]
+            told = " ".join(strange) or f"{error}."
+            raise BadArguments(f"{self.kind} {name!r}: {told} Signature: {name}{signature(factory)}") from None
         if wrong := mistyped(expected, arguments):
             raise BadArguments(f"{self.kind} {name!r}: {'; '.join(wrong)}. Signature: {name}{signature(factory)}")
 

@@ -144,7 +144,7 @@ def read(folder: Path) -> Saved:
         CheckpointError: it is missing, or not as `write` leaves it.
     """
     if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"{folder}: has no {CONFIG}, expected a folder that run.save_pretrained wrote")
+        raise CheckpointError(f"{folder}: has no {CONFIG}, expected a saved composition")
     return weights_folder.read(folder, CONFIG, Saved)
 
 

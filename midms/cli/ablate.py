@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from midms.cli.options import Commands, command, complain, composition, device, whole
+from midms.cli.options import Commands, command, complain, composition, device
+from midms.cli.values import whole
 from midms.core.errors import MidmsError
 from midms.registry import BadArguments
 

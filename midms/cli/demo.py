@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from midms.cli.options import Commands, command, composed, composition, parts, whole
+from midms.cli.options import Commands, command, composed, composition, parts
+from midms.cli.values import whole
 from midms.core.limits import SEEDS
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from midms.conditions.paper import contrast_with_paper
 from midms.conditions.strokes import resize_area
+from midms.core.types import Page, scaling
 
 Line = tuple[float, float]
 """rho and theta: x cos(theta) + y sin(theta) = rho, in pixels."""
@@ -46,7 +47,7 @@ PIECE = 32
 """Pixels of a line over which its course is followed."""
 
 
-def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"]:
+def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Page:
     """A drawing without the lines from edge to edge that are evenly spaced; itself, if it has none.
 
     Strokes across them stay, as do single lines and whatever ends within the picture. A margin goes with its ruling.
@@ -65,7 +66,7 @@ def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"
     contrast = contrast_with_paper(small)[0, 0].cpu().numpy()
     rulings = ruled(contrast)
     if not rulings:
-        return drawing
+        return Page(drawing, scaling(1, 1))
     broad = cv2.morphologyEx(contrast, cv2.MORPH_OPEN, np.ones((4 * WIDEST + 1, 4 * WIDEST + 1), np.uint8))
     narrow = contrast - broad
     limits = np.stack([_limit(narrow, lines) for lines in rulings])
@@ -80,7 +81,8 @@ def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"
     weight = cv2.blur(bare, window)[..., None]
     paper = cv2.blur(pixels * bare[..., None], window) / np.maximum(weight, 1e-6)
     filled = np.where(covered[..., None] & (weight > 1e-3), paper, pixels)
-    return torch.from_numpy(filled).permute(2, 0, 1)[None].contiguous().to(drawing)
+    home = scaling(drawing.shape[-1] / small.shape[-1], drawing.shape[-2] / small.shape[-2])
+    return Page(torch.from_numpy(filled).permute(2, 0, 1)[None].contiguous().to(drawing), home)
 
 
 def ruled(plane: Float[np.ndarray, "Y X"]) -> list[list[Line]]:

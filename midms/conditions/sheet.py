@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.types import Page, scaling
+
 WORK = 320
 """Pixels of the longer side at which a sheet is looked for."""
 STROKE = 1 / 36
@@ -41,7 +43,7 @@ INSET = 0.012
 """Share of a side that is cut off, where the outline casts its shadow."""
 
 
-def straightened(photo: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"]:
+def straightened(photo: Float[Tensor, "1 3 Y X"]) -> Page:
     """The sheet alone, as seen from above, in its own proportions; the photo itself where no sheet is clearly there.
 
     Args:
@@ -51,17 +53,18 @@ def straightened(photo: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"]:
 
     corners = outline(photo)
     if corners is None:
-        return photo
+        return Page(photo, scaling(1, 1))
     height, width = _extent(corners, (photo.shape[-2], photo.shape[-1]))
     if max(height, width) > NARROWEST * min(height, width):
-        return photo
+        return Page(photo, scaling(1, 1))
     inset = INSET * min(height, width)
     across, down = width + inset, height + inset
     target = np.array([(-inset, -inset), (across, -inset), (across, down), (-inset, down)], np.float32)
     turn = cv2.getPerspectiveTransform(corners, target)
     pixels = photo[0].permute(1, 2, 0).cpu().contiguous().numpy()
     found = cv2.warpPerspective(pixels, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return torch.from_numpy(found).permute(2, 0, 1)[None].contiguous().to(photo)
+    sheet = torch.from_numpy(found).permute(2, 0, 1)[None].contiguous().to(photo)
+    return Page(sheet, torch.from_numpy(np.linalg.inv(turn)))
 
 
 def outline(photo: Float[Tensor, "1 3 Y X"]) -> Float[np.ndarray, "4 2"] | None:

@@ -15,6 +15,7 @@ from midms.conditions.ruled import without_ruling
 from midms.conditions.sheet import straightened
 from midms.conditions.strokes import distance_transform, edges, line_map, max_filter, resize_area
 from midms.core.limits import number
+from midms.core.types import Page, scaling
 
 BOOST = 1.6
 """Makes up for what averaging takes from a stroke narrower than a cell."""
@@ -48,12 +49,16 @@ class Sketch:
         """Strokes and distance."""
         return 2
 
-    def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"]:
+    def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
         """The sheet of paper in a photo of a drawing, as seen from above, without its ruled lines.
 
         A drawing without a desk around it and without ruled lines is given back as it is.
         """
-        return without_ruling(straightened(picture)) if self.paper else picture
+        if not self.paper:
+            return Page(picture, scaling(1, 1))
+        cut = straightened(picture)
+        bare = without_ruling(cut.picture)
+        return Page(bare.picture, cut.home @ bare.home, cut.warnings + bare.warnings)
 
     def drawing(self, picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tensor, "b 2 y x"]:
         """The map of a drawing in any colours, light on dark or dark on light, pen or brush, on uneven paper.

@@ -11,6 +11,8 @@ SEEDS = 2**63 - 1
 """The largest seed."""
 LARGE = 1e6
 """A number that is as good as infinite for anything here."""
+CELLS, LARGEST = 8, 1024
+"""The fewest cells of a latent's shorter side, and the most pixels of a picture's: nothing else was ever tried."""
 WIDTH, STRIDE = 2048, 64
 """The most channels of a layer, and the most pixels that a cell has along a side."""
 
@@ -59,6 +61,23 @@ def number(least: float, most: float, above: bool = False, **given: object) -> N
         elif least == 0 and not enough:
             expected = "be positive" if above else "not be negative"
         raise OutOfLimits(f"{name} must {expected}, got {value!r}")
+
+
+def side(stride: int, size: object) -> str:
+    """What is wrong with the pixels of a shorter side, or "".
+
+    Args:
+        stride: pixels a cell along a side.
+        size: what came.
+    """
+    least = CELLS * stride
+    if isinstance(size, bool) or not isinstance(size, Integral) or not least <= int(size) <= LARGEST:
+        return f"expected {least} to {LARGEST} pixels, got {reprlib.repr(size)}"
+    if over := int(size) % stride:
+        lower = int(size) - over
+        near = " or ".join(str(one) for one in (lower, lower + stride) if least <= one <= LARGEST)
+        return f"expected a multiple of {stride} pixels, {near}, got {size}"
+    return ""
 
 
 def divisor(**given: object) -> None:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.errors import MidmsError
-from midms.core.types import Confidence, Context, Draw, Features, Fit, Level, Step
+from midms.core.types import Confidence, Context, Draw, Features, Fit, Level, Page, Step
 
 
 class Unanswered(MidmsError, TypeError):
@@ -191,5 +191,5 @@ class AnnotationReader(Protocol):
 class SheetReader(Protocol):
     """A condition extractor for drawings that may be photographed: on a desk, at an angle, on ruled paper."""
 
-    def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Float[Tensor, "1 3 y x"]:
+    def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
         """The drawing alone, in its own proportions; `drawing` reads it after that."""

@@ -22,6 +22,27 @@ Fit = Callable[[tuple[int, int]], tuple[int, int]]
 
 
 @dataclass(frozen=True)
+class Page:
+    """A drawing taken out of a picture of it.
+
+    Attributes:
+        picture: the drawing, in [-1, 1].
+        home: homography from its (x, y, 1), pixels counted from 0, to those of the picture that it was taken from.
+        warnings: what may have been read wrongly, a line each.
+    """
+
+    picture: Float[Tensor, "1 3 y x"]
+    home: Float[Tensor, "3 3"]
+    warnings: tuple[str, ...] = ()
+
+
+def scaling(across: float, down: float) -> Float[Tensor, "3 3"]:
+    """The homography from the pixels of a picture to those of one so many times as wide and high."""
+    rows = [[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]]
+    return torch.tensor(rows, dtype=torch.float64, device="cpu")
+
+
+@dataclass(frozen=True)
 class Features:
     """What a feature extractor knows of one picture or condition.
 

@@ -29,6 +29,8 @@ PROGRAMS = ("EPS",)
 """Formats that another program would have to run."""
 KEPT = ("L", "LA", "RGB", "RGBA", "CMYK")
 """Modes of 8 bits whose channels can be averaged as they are."""
+DRAFTED = "midms drafted"
+"""Where a picture that was opened tells by how much it was reduced in decoding."""
 TURNED = {
     2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
     5: (True, 1, 1), 6: (True, 1, -1), 7: (True, -1, -1), 8: (True, -1, 1),
@@ -80,7 +82,9 @@ def _loaded(content: bytes, name: str) -> Image.Image:
         raise PictureError(f"{name}: has too many pixels to be read safely ({one_line(error)})") from None
     _check_size(image, name)
     factor = excess(image.height, image.width)
+    width = image.width
     image.draft(None, (image.width // factor, image.height // factor))
+    image.info[DRAFTED] = round(width / image.width)
     image.load()
     _check_size(image, name)  # some formats know only now
     return image
@@ -156,6 +160,11 @@ def _deep(image: Image.Image) -> np.ndarray:
 def _profile(image: Image.Image) -> bytes | None:
     found = image.info.get("icc_profile")
     return found if isinstance(found, bytes) else None
+
+
+def reduction(image: Image.Image) -> int:
+    """How many pixels of its file, or else of its own, one of a picture's `pixels` is wide and high."""
+    return int(image.info.get(DRAFTED, 1)) * excess(image.height, image.width)
 
 
 def upright(numbers: np.ndarray, image: Image.Image) -> np.ndarray:

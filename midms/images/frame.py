@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.types import scaling
 from midms.images.reading import native_size
 
 
@@ -16,20 +18,23 @@ class Frame:
     """Height and width in pixels of a canvas and of the picture in its middle.
 
     Attributes:
-        picture: what a person handed in.
+        picture: what a person handed in, as it is matched.
         canvas: what is computed; the same, unless the picture is not of the shape that the weights know.
-        own: the picture's own, before it was brought to `picture`; by default the same.
+        home: homography from the picture's pixels to those of what a person handed in.
     """
 
     picture: tuple[int, int]
     canvas: tuple[int, int]
-    own: tuple[int, int] | None = field(default=None, compare=False)
+    home: Float[Tensor, "3 3"] = field(default_factory=lambda: scaling(1, 1), compare=False)
 
-    @property
-    def scale(self) -> tuple[float, float]:
-        """How many of the picture's own pixels one pixel is wide and high."""
-        height, width = self.own or self.picture
-        return width / self.picture[1], height / self.picture[0]
+    def within(self, home: Float[Tensor, "3 3"]) -> Frame:
+        """The frame where what was framed is itself taken from a picture, from whose pixels to which is given."""
+        return replace(self, home=home @ self.home)
+
+    def origins(self, places: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
+        """Where places (x, y) in the picture are in what a person handed in."""
+        ahead = torch.cat([places, torch.ones_like(places[:, :1])], 1).double() @ self.home.T
+        return (ahead[:, :2] / ahead[:, 2:]).to(places)
 
     @property
     def corner(self) -> tuple[int, int]:
@@ -64,8 +69,9 @@ def framed(shape: tuple[int, int], size: int, multiple: int, square: bool) -> Fr
         square: whether the canvas must be square; then it is the picture's longer side that has its length.
     """
     native = native_size(shape, size, multiple)
-    if not square or native[0] == native[1]:
-        return Frame(native, native, shape)
-    side, _ = native_size((1, 1), size, multiple)
-    height, width = (max(1, round(length * side / max(shape))) for length in shape)
-    return Frame((height, width), (side, side), shape)
+    canvas = native
+    if square and native[0] != native[1]:
+        canvas = native_size((1, 1), size, multiple)
+        share = canvas[0] / max(shape)
+        native = max(1, round(shape[0] * share)), max(1, round(shape[1] * share))
+    return Frame(native, canvas, scaling(shape[1] / native[1], shape[0] / native[0]))

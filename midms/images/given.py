@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.protocols import AnnotationReader, ConditionExtractor, SheetReader
+from midms.core.types import Page, scaling
 from midms.images import PictureError, blaming, called, read, resize
 from midms.images.frame import Frame
+from midms.images.reading import read_reduced
 
 Framing = Callable[[tuple[int, int]], Frame]
 """From a picture's height and width to the frame it is computed in."""
 
 
-def mapped(
-    extractor: ConditionExtractor, source: object, name: str, framing: Framing
-) -> tuple[Float[Tensor, "1 k y x"], Float[Tensor, "1 3 Y X"], Frame]:
-    """The map of a condition of any kind on its canvas, a picture of what was read, and the frame."""
+class Given(NamedTuple):
+    """A condition of any kind.
+
+    Attributes:
+        map: on its canvas.
+        picture: of what was read.
+        frame: the canvas and the picture in it.
+        warnings: what may have been read wrongly, a line each.
+    """
+
+    map: Float[Tensor, "1 k y x"]
+    picture: Float[Tensor, "1 3 Y X"]
+    frame: Frame
+    warnings: tuple[str, ...] = ()
+
+
+def mapped(extractor: ConditionExtractor, source: object, name: str, framing: Framing) -> Given:
+    """What a person handed in as a condition, read and brought to the size at which it is matched."""
     if isinstance(extractor, AnnotationReader):
         frames: list[Frame] = []
 
@@ -28,13 +45,13 @@ def mapped(
             return frames[-1].picture
 
         found = extractor.read(source, name, fit)
-        return frames[-1].pad(found), extractor.picture(found), frames[-1]
-    drawing = read(source, name)
-    if isinstance(extractor, SheetReader):
-        drawing = extractor.sheet(drawing)
-    frame = framing(_shape(drawing))
+        return Given(frames[-1].pad(found), extractor.picture(found), frames[-1])
+    picture, factor = read_reduced(source, name)
+    page = extractor.sheet(picture) if isinstance(extractor, SheetReader) else Page(picture, scaling(1, 1))
+    frame = framing(_shape(page.picture)).within(scaling(factor, factor) @ page.home)
     with blaming(called(source, name)):
-        return extractor.drawing(frame.pad(drawing), frame.canvas), drawing, frame
+        found = extractor.drawing(frame.pad(page.picture), frame.canvas)
+    return Given(found, page.picture, frame, page.warnings)
 
 
 def _exactly(wanted: Frame, name: str) -> Framing:
@@ -71,7 +88,7 @@ def exemplars(
     """
     several = isinstance(exemplar, list | tuple)
     sources = _each("exemplar", exemplar if several else [exemplar])
-    framed = [_framed(read(source, name), framing) for name, source in sources]
+    framed = [_framed(*read_reduced(source, name), framing) for name, source in sources]
     pictures, frames = [picture for picture, _ in framed], [frame for _, frame in framed]
     maps = []
     if condition is None:
@@ -81,12 +98,12 @@ def exemplars(
         return pictures, maps, frames
     sketches = _each("exemplar_condition", condition if several else [condition], len(pictures))
     for (name, sketch), frame in zip(sketches, frames, strict=True):
-        maps.append(mapped(extractor, sketch, name, _exactly(frame, name))[0])
+        maps.append(mapped(extractor, sketch, name, _exactly(frame, called(sketch, name))).map)
     return pictures, maps, frames
 
 
-def _framed(picture: Float[Tensor, "1 3 Y X"], framing: Framing) -> tuple[Float[Tensor, "1 3 y x"], Frame]:
-    frame = framing(_shape(picture))
+def _framed(picture: Float[Tensor, "1 3 Y X"], factor: int, framing: Framing) -> tuple[Float[Tensor, "1 3 y x"], Frame]:
+    frame = framing(_shape(picture)).within(scaling(factor, factor))
     return frame.pad(resize(picture, frame.picture)), frame
 
 

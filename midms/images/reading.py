@@ -15,8 +15,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from midms.images.arrays import in_strips, is_array, to_array
-from midms.images.decoding import opened, pixels
+from midms.images.arrays import excess, in_strips, is_array, to_array
+from midms.images.decoding import opened, pixels, reduction
 from midms.images.errors import PictureError, called, check_shape
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor | Sequence[Any]
@@ -45,15 +45,20 @@ def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
     Raises:
         PictureError: it is missing, damaged, too small, too narrow, not finite, or no picture at all.
     """
+    return read_reduced(picture, name)[0]
+
+
+def read_reduced(picture: object, name: str) -> tuple[Float[Tensor, "1 3 Y X"], int]:
+    """What `read` gives, and how many of the picture's own pixels one of it is wide and high."""
     name = called(picture, name)
     if isinstance(picture, str | os.PathLike):
-        return _rgb(pixels(opened(Path(picture)), name), name)
+        picture = opened(Path(picture))
     if isinstance(picture, Image.Image):
-        return _rgb(pixels(picture, name), name)
-    if isinstance(picture, Tensor):
-        return _rgb(_channels_last(to_array(picture, name), name), name)
+        return _rgb(pixels(picture, name), name), reduction(picture)
     if is_array(picture):
-        return _rgb(to_array(picture, name), name)
+        array = to_array(picture, name)
+        array = _channels_last(array, name) if isinstance(picture, Tensor) else array
+        return _rgb(array, name), excess(*array.shape[:2])
     raise PictureError(f"{name}: expected a path, a PIL image, an array or a tensor, got {type(picture).__name__}")
 
 

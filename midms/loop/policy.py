@@ -31,7 +31,7 @@ class Policy:
     """How matching and diffusion interleave.
 
     Attributes:
-        rematch: indices of the levels at which to match again.
+        rematch: indices of the levels at which to match again, each once.
         edit: what becomes of the predicted x0 at these. "blend": it is overwritten by the new warp as far as that is
             trusted (MIDMs, arXiv:2209.11047, sec. 3.4); "replace": wholly; "guide": it is moved towards a match that is
             trusted more, along the gradient of the confidence through matcher and features; "context": it is left, the
@@ -56,6 +56,8 @@ class Policy:
         wrong = []
         if not isinstance(self.rematch, tuple) or not all(type(index) is int for index in self.rematch):
             wrong.append(f"rematch must be a tuple of levels, got {self.rematch!r}")
+        elif len(set(self.rematch)) < len(self.rematch):
+            wrong.append(f"rematch must be different levels, got {self.rematch!r}")
         for name, known in (("edit", EDITS), ("look", LOOKS)):
             if getattr(self, name) not in known:
                 wrong.append(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")

@@ -70,7 +70,7 @@ def plan(
         if path is not None and not path.exists():
             raise PictureError(f"{path}: no such file or folder")
     if regions and len(regions) != len(exemplars):
-        raise PictureError(f"got {len(regions)} regions, expected one for each of {len(exemplars)} exemplars")
+        raise PictureError(f"region: got {len(regions)}, expected one for each of {len(exemplars)} exemplars")
     told = _told(exemplar_condition)
     if not any(path.is_dir() for path in (condition, *exemplars)):
         jobs = [Job(condition, tuple(exemplars), out, figure, told(exemplars), tuple(regions))]

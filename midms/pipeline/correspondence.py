@@ -17,10 +17,11 @@ from midms.loop.multi_exemplar import MultiExemplarMatch
 
 
 class Origins(NamedTuple):
-    """Points of a result in the pictures as they were handed in: upright, and of 4096 pixels a side at most.
+    """Points of a result in the pictures as they were handed in, upright.
 
     Attributes:
-        condition: (x, y) in the condition's own pixels.
+        condition: (x, y) in the condition's own pixels, of a photo of a drawing the photo's; of label maps and masks
+            beyond `pictures.arrays.LARGEST` pixels a side in the pixels that are read of them.
         source: the number of the exemplar that each point is taken from, from 0.
         exemplar: (x, y) in that exemplar's own pixels.
     """
@@ -81,8 +82,9 @@ def origins(
     places = pairs[:, 2:] - torch.stack([beside[numbers], torch.zeros_like(beside[numbers])], 1)
     inside = pairs.new_tensor([[width - 1, height - 1] for height, width in (one.picture for one in exemplars)])
     places = places.clamp(min=0).minimum(inside[numbers])
-    scales = pairs.new_tensor([one.scale for one in exemplars])[numbers]
-    return Origins((pairs[:, :2] + 0.5) * pairs.new_tensor(frame.scale) - 0.5, numbers, (places + 0.5) * scales - 0.5)
+    for number, exemplar in enumerate(exemplars):
+        places[numbers == number] = exemplar.origins(places[numbers == number])
+    return Origins(frame.origins(pairs[:, :2]), numbers, places)
 
 
 def _centres(grid: tuple[int, int], shape: tuple[int, int], like: Tensor) -> Float[Tensor, "1 2 h w"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Protocol, overload, runtime_checkable
 
 import torch
@@ -13,21 +12,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from midms.core.domain import Domain
-from midms.core.limits import SEEDS, whole
-from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor
-from midms.core.types import Moment, Noise
-from midms.images import PictureError, to_pil
-from midms.images.arrays import is_array, to_array
-from midms.images.figure import Line, Sheet, colour_map
-from midms.images.frame import Frame, framed
-from midms.images.given import exemplars, mapped, masked
+from midms.core.limits import SEEDS, side, whole
 from midms.loop.multi_exemplar import side_by_side
 from midms.networks.precision import precise
 from midms.pipeline.correspondence import Origins, correspondences, enlarge, origins, taken, telling_points
 from midms.pipeline.out_of_domain import unusual
 
-LARGEST = 1024
-"""Pixels of the shorter side beyond which nothing was ever tried."""
 POINTS = 12
 """Correspondences that a figure shows."""
 SIDE = 256
@@ -108,7 +98,7 @@ class Translation:
         strokes: the map's strokes, dark on light; None where the condition is an annotation, which `condition` shows.
         exemplar: at the size at which it was matched; several side by side.
         stages: the predicted picture at each level, decoded when it is asked for.
-        frames: sizes of the condition, and of each exemplar, as they were handed in and as they were matched.
+        frames: of the condition, and of each exemplar: their sizes as they were matched, and the way back.
         warnings: what a person should know before trusting the result, a line each.
     """
 
@@ -203,8 +193,8 @@ def translate(
         seed: of the noise; the same seed gives the same picture.
         generator: instead of a seed, where the noise comes from, see `midms.core.types.Noise`.
         size: pixels of the shorter side; of the longer where the weights know square pictures alone, for then what is
-            not square is laid in a square whose rest repeats its edges, and taken out again; by default the method's
-            own.
+            not square is laid in a square whose rest repeats its edges, and taken out again; a multiple of the
+            autoencoder's stride; by default the method's own.
 
     Raises:
         PictureError: a picture or the size cannot be used.
@@ -217,13 +207,13 @@ def translate(
         generator = torch.Generator().manual_seed(int(seed))
     stride = run.autoencoder.stride
     size = run.size if size is None else size
-    if not isinstance(size, Integral) or not 8 * stride <= size <= LARGEST:
-        raise PictureError(f"size: expected {8 * stride} to {LARGEST} pixels, got {size}")
+    if wrong := side(stride, size):
+        raise PictureError(f"size: {wrong}")
 
     def framing(shape: tuple[int, int]) -> Frame:
         return framed(shape, size, stride, run.domain.square)
 
-    wanted, drawing, frame = mapped(run.condition, condition, "condition", framing)
+    wanted, drawing, frame, doubts = mapped(run.condition, condition, "condition", framing)
     pictures, offered, frames = exemplars(run.condition, exemplar, exemplar_condition, framing)
     masks = None if regions is None else masked(regions, frame, len(pictures))
     like = precise(next((p for module in run.modules() for p in module.parameters()), wanted))
@@ -258,5 +248,5 @@ def translate(
         exemplar=to_pil(shown),
         stages=stages,
         frames=(frame, *frames),
-        warnings=run.domain.warnings(min(frame.canvas), strange),
+        warnings=(*doubts, *run.domain.warnings(min(frame.canvas), strange)),
     )

@@ -69,6 +69,9 @@ def test_a_folder_of_diffusers(diffusers_folder: tuple[Path, Any, Any], unchecke
     same(build("midm-celeba", weights=folder), unet, vq)
     assert cli.main(["convert", str(folder), "--out", str(folder / "out")]) == 0
     same(build("midm-celeba", weights=folder / "out"), unet, vq)
+    for name, value in (("config", folder / "ldm.yaml"), ("trainable", True)):
+        with pytest.raises(CheckpointError, match=f"^{name}: changes nothing of a folder of diffusers, as "):
+            convert(folder, **{name: value})
 
 
 @pytest.mark.filterwarnings("ignore:midm-celeba. random weights in features")

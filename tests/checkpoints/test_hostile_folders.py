@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -231,19 +232,22 @@ DAMAGE: dict[str, tuple[list[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("change", DAMAGE)
-def test_checkpoints_of_training_are_refused(tmp_path: Path, change: str) -> None:
-    content, network = resumable(tmp_path / "net.checkpoint")
-    before: dict[str, Tensor] = {name: value.clone() for name, value in network.state_dict().items()}
-    keys, value = DAMAGE[change]
-    place: Any = content
+def put(content: dict[str, Any], keys: list[Any], value: Any) -> dict[str, Any]:
+    """Nested mappings and lists with another value at a place, or without it if the value is None."""
+    changed = place = copy.deepcopy(content)
     for key in keys[:-1]:
-        place[key] = dict(place[key]) if isinstance(place[key], dict) else place[key]
         place = place[key]
     place[keys[-1]] = value
     if value is None:
         del place[keys[-1]]
-    torch.save(content, tmp_path / "net.checkpoint")
+    return changed
+
+
+@pytest.mark.parametrize("change", DAMAGE)
+def test_checkpoints_of_training_are_refused(tmp_path: Path, change: str) -> None:
+    content, network = resumable(tmp_path / "net.checkpoint")
+    before: dict[str, Tensor] = {name: value.clone() for name, value in network.state_dict().items()}
+    torch.save(put(content, *DAMAGE[change]), tmp_path / "net.checkpoint")
     with pytest.raises(CheckpointError, match=r"net\.checkpoint") as caught:
         Progress(tmp_path / "net.checkpoint", network, {"steps": 3})
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import complaint, run, translate
 from PIL import Image
 
 from midms import Spec, available, build, cli
 from midms.cli.options import PARTS, SETTINGS
-from midms.compose.catalog import KINDS
 from midms.compose.presets import SpecError, parse
 from midms.compose.slots import SLOTS
 from midms.loop import POLICY
-from midms.pipeline.demo import demo
 
 PLUGIN = '''
 from dataclasses import dataclass
@@ -37,32 +35,6 @@ class Mine:
     def __call__(self, query, key):
         return FactoredMatch(query, key, scale=self.scale)
 '''
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drawing and a picture that the model knows."""
-    folder = tmp_path_factory.mktemp("demo")
-    demo(build("midm-faces"), folder, faces=1, seed=0)
-    return folder / "pair-00"
-
-
-def run(*words: object) -> int:
-    """The exit status, also that of a usage error."""
-    try:
-        return cli.main([*map(str, words)])
-    except SystemExit as leave:
-        assert isinstance(leave.code, int)
-        return leave.code
-
-
-def translate(pair: Path, out: Path, *more: object, condition: str = "condition.png") -> int:
-    return run("translate", "--condition", pair / condition, "--exemplar", pair / "exemplar.png", "--out", out, *more)
-
-
-def complaint(capsys: pytest.CaptureFixture[str]) -> str:
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line and ": note: " not in line]
-    return line
 
 
 @pytest.mark.parametrize(
@@ -179,73 +151,6 @@ def test_a_broken_file_gives_one_line(
     assert run("list", "--plugin", tmp_path / name) == 2
     line = complaint(capsys)
     assert line.startswith(f"midms: --plugin {tmp_path / name}") and re.search(message, line), line
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            "--matcher optimal-transprt",
-            "midms: --matcher: no matcher is called 'optimal-transprt'. Did you mean 'optimal-transport',"
-            " 'unbalanced-transport' or 'mutual-nearest'? `midms list matcher` shows all 12.",
-        ),
-        ("--condition-from edgs", "midms: --condition-from: no condition is called 'edgs'. Did you mean 'edges', "),
-        ("--preset midm-face", "midms: --preset: no preset is called 'midm-face'. Did you mean 'midm-faces', "),
-        ("--confidence 'cycle(raduis=1)'", "midms: --confidence: confidence 'cycle': "),
-        ("--confidence 'cycle(0.1)'", "midms translate: argument --confidence: cannot read 'cycle(0.1)', expected "),
-        ("--confidence 'cycle(radius=-1)'", "midms: --confidence: radius must be positive, got -1"),
-        ("--rematch 5", "midms: --rematch must be levels out of [0, 1], got (5,)"),
-        ("--rematch x", "midms translate: argument --rematch: expected levels such as 0,1 or none, got 'x'"),
-        ("--edit blnd", "midms: --edit must be one of blend, replace, guide, context, got 'blnd'"),
-        ("--look up --style 3", "midms: --look must be one of x0, latent, got 'up'; --style must be a number between"),
-        ("--size 8", "midms: --size: expected 32 to 1024 pixels, got 8"),
-        ("--matcher x --sampler y", "midms: --matcher: no matcher is called 'x'. Did you mean "),
-        ("--matcher \"dual-softmax(via='x')\"", "midms: --matcher: matcher 'dual-softmax': via: expected "),
-        ("--matcher 'local(prior=0.5)'", "midms: --matcher: matcher 'local': prior: expected matcher as"),
-        ("--confidence 'product(of=(1,2))'", "midms: --confidence: confidence 'product': of: expected "),
-        (
-            '--features "fusion(extractors=(1,2))"',
-            "midms: --features: features 'fusion': extractors: expected features as",
-        ),
-        (
-            '--features "pyramid(condition_channels=3)"',
-            "midms: --preset midm-faces: parts disagree on condition channels",
-        ),
-    ],
-)
-def test_mistakes_are_told_by_the_names_of_options(
-    pair: Path, options: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
-) -> None:
-    assert translate(pair, tmp_path / "out.png", *shlex.split(options)) == 2
-    line = complaint(capsys)
-    assert line.startswith(message) and "build(" not in line and "@register" not in line
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("show cycel", "no part or preset is called 'cycel'. Did you mean 'cycle', 'cycle-released' or "),
-        ("ablate --out w --vary matcher=neares", "--vary matcher=neares: no matcher is called 'neares'. Did you mean "),
-        ("ablate --out w --vary macher=nearest", "--vary macher=nearest: no slot is called 'macher'. Did you mean "),
-        (
-            "ablate --out w --vary 'matcher=local(8)'",
-            "--vary matcher=local(8): cannot read 'local(8)', expected a name",
-        ),
-        ("ablate --out w --vary matcher", "--vary matcher: expected SLOT=VALUE,VALUE such as matcher=correlation"),
-        ("ablate --out w --vary matcher=nearest --preset mid", "--preset: no preset is called 'mid'. Did you mean "),
-        ("ablate --out w --vary matcher=nearest --split tes", "--split: no split is called 'tes'. Did you mean 'test'"),
-        ("demo --out w --confidence cycel", "--confidence: no confidence is called 'cycel'. Did you mean 'cycle', "),
-    ],
-)
-def test_every_command_names_its_options_and_no_catalogue(
-    words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run(*shlex.split(words)) == 2
-    line = complaint(capsys)
-    assert line.startswith(f"midms: {message}") and len(line) < 250, line
-    assert os.listdir(tmp_path) == []
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

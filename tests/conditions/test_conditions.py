@@ -125,11 +125,10 @@ def test_a_label_map_is_turned_upright_as_a_picture_is(orientation: int, tmp_pat
     turned = ImageOps.exif_transpose(Image.open(written(labels, exif=exif)))
     expected = torch.from_numpy(np.array(turned)).long()[None]
     for mode, kind in (("L", "png"), ("P", "png"), ("RGB", "png"), ("L", "tiff")):
-        path = tmp_path / f"{mode}.{kind}"
-        labels.convert(mode).save(path, exif=exif)
-        assert torch.equal(label_map(path), expected)
-        with Image.open(path) as image:
-            assert torch.equal(label_map(image), expected)
+        file = written(labels.convert(mode), kind, exif=exif)
+        (tmp_path / "labels").write_bytes(file.getvalue())
+        assert torch.equal(label_map(tmp_path / "labels"), expected)
+        assert torch.equal(label_map(Image.open(file)), expected)
 
 
 @pytest.mark.parametrize(("mode", "size"), [("L", (12, 20)), ("P", (12, 20)), ("RGB", (5, 9)), ("I;16", (24, 31))])

@@ -49,19 +49,29 @@ def desk(kind: str, height: int, width: int) -> np.ndarray:
     return np.array(colour, np.float32) + 22 * grain[..., None]
 
 
-def photographed(page: np.ndarray, kind: str, turn: float, tilt: float, share: float = 0.72) -> Image.Image:
-    """A page on a desk, turned and seen at an angle (degrees), in slanting light, with grain, as a JPEG has it."""
-    height, width = 900, 720
+SEEN = (900, 720)
+"""Height and width of the test's photos."""
+
+
+def seen_at(shape: tuple[int, ...], turn: float, tilt: float, share: float) -> np.ndarray:
+    """The homography from a page's pixels to those of the photo, of a page turned and seen at an angle (degrees)."""
+    height, width = SEEN
     focal = 0.9 * height
-    long, wide = page.shape[0] * share / 2, page.shape[1] * share / 2
+    long, wide = shape[0] * share / 2, shape[1] * share / 2
     (sin, cos), (far, near) = ((np.sin(a), np.cos(a)) for a in np.deg2rad((turn, tilt)))
     corners = np.array([(-wide, -long), (wide, -long), (wide, long), (-wide, long)]) @ np.array(
         [(cos, sin), (-sin, cos)]
     )
     depth = focal - corners[:, 1] * far
     seen = np.stack([corners[:, 0], corners[:, 1] * near], 1) * (focal / depth)[:, None] + (width / 2, height / 2)
-    own = np.array([(0, 0), (page.shape[1], 0), (page.shape[1], page.shape[0]), (0, page.shape[0])], np.float32)
-    turned = cv2.getPerspectiveTransform(own, seen.astype(np.float32))
+    own = np.array([(0, 0), (shape[1], 0), (shape[1], shape[0]), (0, shape[0])], np.float32)
+    found: np.ndarray = cv2.getPerspectiveTransform(own, seen.astype(np.float32))
+    return found
+
+
+def photographed(page: np.ndarray, kind: str, turn: float, tilt: float, share: float = 0.72) -> Image.Image:
+    """A page on a desk, in slanting light, with grain, as a JPEG has it."""
+    (height, width), turned = SEEN, seen_at(page.shape, turn, tilt, share)
     lies = cv2.warpPerspective(np.ones(page.shape[:2], np.float32), turned, (width, height))[..., None]
     picture = desk(kind, height, width) * (1 - lies) + cv2.warpPerspective(page, turned, (width, height)) * lies
     picture *= np.linspace(1, 0.75, width)[:, None]
@@ -69,6 +79,10 @@ def photographed(page: np.ndarray, kind: str, turn: float, tilt: float, share: f
     kept, written = cv2.imencode(".jpg", picture.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])
     assert kept
     return Image.fromarray(cv2.imdecode(written, cv2.IMREAD_COLOR))
+
+
+def taken_out(picture: Tensor) -> Tensor:
+    return Sketch().sheet(picture).picture
 
 
 def strokes(picture: Tensor) -> Tensor:
@@ -98,17 +112,17 @@ def assert_read(found: Tensor, strokes_apart: float = 0.07) -> None:
 def test_a_photo_of_a_drawing_is_read_as_the_drawing(
     kind: str, turn: float, tilt: float, page: dict[str, object]
 ) -> None:
-    found = Sketch().sheet(read(photographed(sheet(**page), kind, turn, tilt)))
+    found = taken_out(read(photographed(sheet(**page), kind, turn, tilt)))
     assert found.shape[-2] / found.shape[-1] == pytest.approx(ASPECT, rel=0.03)
     assert_read(found)
 
 
 def test_a_sheet_far_away_and_one_that_the_photo_cuts() -> None:
-    small = Sketch().sheet(read(photographed(sheet(), "dark", 15, 5, share=0.45)))
+    small = taken_out(read(photographed(sheet(), "dark", 15, 5, share=0.45)))
     assert small.shape[-2] / small.shape[-1] == pytest.approx(ASPECT, rel=0.05)
     assert_read(small, 0.08)
     whole = photographed(sheet(), "wood", 4, 0)
-    below = Sketch().sheet(read(whole.crop((0, 0, 720, 700))))
+    below = taken_out(read(whole.crop((0, 0, 720, 700))))
     assert below.shape[-1] < 500 and strokes(below)[0, 0, :3].max() < 0.2
 
 
@@ -117,7 +131,7 @@ def test_a_strip_of_desk_on_one_side_is_cut_off(side: str) -> None:
     whole = photographed(sheet(), "wood", 2, 4, share=1)
     box = {"left": (0, 80, 640, 820), "right": (80, 80, 720, 820), "below": (80, 80, 640, 900)}[side]
     part = read(whole.crop(box))
-    found = Sketch().sheet(part)
+    found = taken_out(part)
     assert found is not part
     ends = {"left": strokes(found)[..., 0, :, :3], "right": strokes(found)[..., 0, :, -3:]}
     assert ends.get(side, strokes(found)[..., 0, -3:, :]).mean() < 0.05 < strokes(part)[:, 0].mean()
@@ -129,7 +143,7 @@ def test_ruled_lines_go_and_strokes_stay_without_a_desk(ruled: str, turn: float)
     page = Image.fromarray(sheet(ruled=ruled).astype(np.uint8)).rotate(turn, Image.Resampling.BICUBIC)
     page = page.crop((40, 50, 600, 750))
     plain = Image.fromarray(sheet().astype(np.uint8)).rotate(turn, Image.Resampling.BICUBIC).crop((40, 50, 600, 750))
-    ruled_map, bare, wanted = (strokes(picture) for picture in (read(page), Sketch().sheet(read(page)), read(plain)))
+    ruled_map, bare, wanted = (strokes(picture) for picture in (read(page), taken_out(read(page)), read(plain)))
     assert (bare - wanted)[:, 0].abs().mean() < 0.02 < 0.1 < (ruled_map - wanted)[:, 0].abs().mean()
 
 
@@ -164,14 +178,14 @@ def drawn(what: str) -> Image.Image:
 )
 def test_a_whole_page_is_left_as_it_is(what: str) -> None:
     picture = read(drawn(what))
-    assert Sketch().sheet(picture) is picture
+    assert taken_out(picture) is picture
 
 
 @pytest.mark.parametrize(("paper", "pen"), [("black", "white"), ((200, 190, 160), (140, 130, 110)), ("blue", "red")])
 @pytest.mark.parametrize("side", [24, 256, 1400])
 def test_plain_drawings_of_any_size_and_colour_are_left_as_they_are(side: int, paper: object, pen: object) -> None:
     picture = read(face(side, max(1, side // 80), paper, pen, filled=True))
-    assert Sketch().sheet(picture) is picture
+    assert taken_out(picture) is picture
 
 
 def test_the_result_has_the_sheets_proportions_and_shows_it() -> None:
@@ -186,6 +200,28 @@ def test_the_result_has_the_sheets_proportions_and_shows_it() -> None:
     assert (whole.condition_map - told.condition_map)[0].abs().mean() > 0.05
 
 
+def test_points_of_the_sheet_are_points_of_the_photo() -> None:
+    """A dot on the page is where the homography of the photo has it, whatever is done to the page in between."""
+    page = sheet(ruled="lines").astype(np.uint8)
+    dots = np.array([(60, 60), (590, 70), (300, 90), (80, 730), (560, 740)])
+    for dot in dots.tolist():
+        cv2.circle(page, dot, 11, (0, 120, 0), -1)
+    taken = photographed(page.astype(np.float32), "wood", -14, 22)
+    there = cv2.perspectiveTransform(dots[None].astype(np.float64), seen_at(page.shape, -14, 22, 0.72))[0]
+    told = translate(Run(), taken, photo(64, 64))
+    drawing = np.asarray(told.condition).astype(int)
+    green = (drawing[..., 1] > drawing[..., 0] + 40) & (drawing[..., 1] > drawing[..., 2] + 40)
+    _, _, sizes, centres = cv2.connectedComponentsWithStats(green.astype(np.uint8))
+    found = torch.from_numpy(centres[1:][sizes[1:, cv2.CC_STAT_AREA] > 30])
+    assert len(found) == 5
+    scale = torch.tensor([told.image.width / told.condition.width, told.image.height / told.condition.height])
+    home = told.frames[0].origins((found + 0.5) * scale - 0.5).numpy()
+    apart = np.linalg.norm(home[:, None] - there, axis=2)
+    assert apart.min(0).max() < 1.5 and apart.min(1).max() < 1.5, "pixels of the photo"
+    pixel = torch.tensor([[3, 4]])
+    torch.testing.assert_close(told.origins(pixel).condition, told.frames[0].origins(pixel.float()))
+
+
 def test_the_sheet_of_an_exemplars_condition_is_found_too() -> None:
     taken = photographed(sheet(), "wood", 8, 10)
     told = translate(Run(), taken, photo(160, 200), exemplar_condition=taken)
@@ -194,4 +230,4 @@ def test_the_sheet_of_an_exemplars_condition_is_found_too() -> None:
 
 def test_a_picture_of_even_noise_is_left_as_it_is() -> None:
     noise = torch.rand(1, 3, 300, 400, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    assert Sketch().sheet(noise) is noise
+    assert taken_out(noise) is noise

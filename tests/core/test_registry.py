@@ -104,7 +104,7 @@ def test_wrong_arguments_get_the_signature() -> None:
     with pytest.raises(BadArguments) as caught:
         create("matcher", "correlation", temprature=1)
     message = str(caught.value)
-    assert "unexpected keyword argument 'temprature'. Did you mean 'temperature'?" in message
+    assert "has no setting 'temprature'. Did you mean 'temperature'?" in message
     assert "Signature: correlation(temperature: float = 0.005, floor: float | None = None" in message
     with pytest.raises(BadArguments, match="missing a required argument: 'timesteps'"):
         create("sampler", "ddim", eta=1.0)

@@ -19,8 +19,11 @@ from torch import Tensor
 from midms import build
 from midms.compose.catalog import available
 from midms.confidence.always import Always
+from midms.core.types import scaling
 from midms.diffusion.solvers.ddim import DDIM
 from midms.images import PictureError
+from midms.images.frame import Frame
+from midms.images.reading import read_reduced
 from midms.loop import Policy
 from midms.loop.multi_exemplar import compare, side_by_side
 from midms.matching import MATCHERS
@@ -128,7 +131,7 @@ def test_no_pixel_is_taken_from_between_two_exemplars() -> None:
     assert ((x > start - 1) & (x < start + widths[told.source])).all()
 
 
-@pytest.mark.parametrize("own", [(64, 64), (128, 192), (333, 250)])
+@pytest.mark.parametrize("own", [(64, 64), (128, 192), (333, 250), (4200, 4100)])
 def test_origins_are_pixels_of_the_pictures_as_they_came(own: tuple[int, int]) -> None:
     """Whatever the size at which they were matched: the middle of a pixel is half a pixel from its edge."""
     sketch, exemplar = drawing(own[1], own[0]), photo(own[0], own[1])
@@ -150,6 +153,19 @@ def test_origins_are_pixels_of_the_pictures_as_they_came(own: tuple[int, int]) -
             told.origins(wrong)
     assert len(told.origins().source) == len(told.correspondences) > 0
     torch.testing.assert_close(told.origins().condition, told.origins(told.correspondences[:, :2].long()).condition)
+
+
+@pytest.mark.parametrize(("width", "height", "kind"), [(4099, 1030, "png"), (8404, 2104, "jpg"), (12300, 3080, "jpg")])
+def test_a_file_that_is_reduced_in_reading_says_by_how_much(width: int, height: int, kind: str, tmp_path: Path) -> None:
+    """A bright square is where it is in the file."""
+    image = Image.new("L", (width, height))
+    square = np.array([width * 2 // 3, height // 3]) // 16 * 16
+    image.paste(255, (*square.tolist(), *(square + 96).tolist()))
+    image.save(tmp_path / f"wide.{kind}")
+    found, factor = read_reduced(tmp_path / f"wide.{kind}", "wide")
+    rows, columns = (found[0, 0] > 0).nonzero().double().mean(0).tolist()
+    home = Frame((1, 1), (1, 1)).within(scaling(factor, factor)).origins(torch.tensor([[columns, rows]]))[0]
+    assert factor > 1 and abs(home.numpy() - (square + 47.5)).max() < 1
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -191,6 +207,6 @@ def test_several_exemplars_from_the_shell(folder: Path, capsys: pytest.CaptureFi
     assert sorted(path.name for path in (folder / "all").iterdir()) == ["a.png", "b.png", "c.png"]
     capsys.readouterr()
     assert translate(folder, *other, *regions[:2]) == 2
-    assert "got 1 regions, expected one for each of 2 exemplars" in capsys.readouterr().err
+    assert "midms: --region: got 1, expected one for each of 2 exemplars" in capsys.readouterr().err
     assert translate(folder, "--style", 3) == 2
     assert "style must be a number between 0 and 1, got 3.0" in capsys.readouterr().err

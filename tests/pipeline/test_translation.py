@@ -216,6 +216,9 @@ def test_another_size() -> None:
     for size in (8, 100_000):
         with pytest.raises(ValueError, match=f"size: expected 32 to 1024 pixels, got {size}"):
             translate(Run(), drawing(300, 400), photo(500, 250), size=size)
+    for size, near in ((65, "64 or 68"), (34, "32 or 36"), (1022, "1020 or 1024")):
+        with pytest.raises(ValueError, match=f"size: expected a multiple of 4 pixels, {near}, got {size}"):
+            translate(Run(), drawing(300, 400), photo(500, 250), size=size)
 
 
 def test_a_condition_for_the_exemplar_may_be_given() -> None:

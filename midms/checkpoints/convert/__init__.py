@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from midms.checkpoints.composition import CONFIG as COMPOSITION
@@ -17,8 +18,8 @@ def convert(path: Path, config: Path | None = None, trainable: bool = False, hal
 
     Args:
         path: a `.pth` or `.ckpt`, or a folder with `unet/`, `vqvae/` or `vae/`, and `scheduler/`.
-        config: the YAML of the latent diffusion; a folder has its own.
-        trainable: keep the matching network's spectral norms, to train on.
+        config: the YAML of the latent diffusion; a folder has its own, and takes none.
+        trainable: keep the matching network's spectral norms, to train on; a folder has no such network.
         half: take weights in half precision too.
 
     Raises:
@@ -27,6 +28,9 @@ def convert(path: Path, config: Path | None = None, trainable: bool = False, hal
     if path.is_dir():
         if not diffusers_folder.is_folder(path):
             raise CheckpointError(f"{path}: is no folder of diffusers, it has no unet/config.json")
+        if config is not None or trainable:
+            given = "trainable" if config is None else "config"
+            raise CheckpointError(f"{given}: changes nothing of a folder of diffusers, as {path} is")
         return diffusers_folder.convert(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file or folder")
@@ -49,9 +53,9 @@ def find(weights: str | Path) -> Source | None:
         raise CheckpointError(
             f"{path}: is a file; `midms convert {path} --config LDM.yaml --out FOLDER` makes a folder of it"
         )
-    if (path / source.CONFIG).is_file():
+    if os.path.lexists(path / source.CONFIG):
         return source.read(path)
-    if (path / COMPOSITION).is_file():
+    if os.path.lexists(path / COMPOSITION):
         raise CheckpointError(
             f"{path}: is a whole composition; midms.from_pretrained({str(path)!r}), or --preset {path}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -48,7 +49,7 @@ OLDER = {"timesteps": "num_train_timesteps"}
 
 def is_folder(path: Path) -> bool:
     """Whether a folder is one of diffusers, as far as its files' names tell."""
-    return (path / "unet" / "config.json").is_file()
+    return os.path.lexists(path / "unet" / "config.json")
 
 
 def convert(path: Path) -> Source:

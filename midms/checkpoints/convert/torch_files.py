@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,9 @@ def plain(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             _stored(archive, path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tensors that are no weights, which is found later
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except CheckpointError:
         raise
     except Exception as error:  # a damaged file makes torch's reader raise anything

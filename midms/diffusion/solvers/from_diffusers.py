@@ -50,7 +50,7 @@ def named(scheduler: str) -> Callable[..., Scheduler]:
     if kind is None:
         listed = {name for name in dir(schedulers) if name.endswith("Scheduler")}
         names = sorted(name for name in listed if hasattr(schedulers, name))  # it lists some that it has no more
-        raise UnknownName(unknown("scheduler of diffusers", scheduler, names, "dir(diffusers.schedulers)"))
+        raise UnknownName(unknown("scheduler of diffusers", scheduler, names, "diffusers' documentation"))
 
     def make(
         timesteps: tuple[int, ...] = (), schedule: Schedule = "cosine", steps: int | None = None, **options: Any

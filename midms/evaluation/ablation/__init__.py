@@ -100,7 +100,8 @@ def ablate(
         UnknownName: a preset or part does not exist.
         BadArguments: a part does not take its arguments.
         CheckpointError: there are no such weights.
-        LedgerError: the ledger is damaged, or the disk refuses.
+        LedgerError: the ledger is damaged, or the disk refuses a line.
+        PictureError: the disk refuses a picture.
         HeldError: another process writes to the folder.
     """
     if preset not in PRESETS:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from midms.core.errors import MidmsError
 from midms.core.files import held, read_regular
 from midms.core.schema import Schema, checked
 
-LARGEST = 2**28
+LARGEST = 2**25
 """Bytes of the largest ledger that is read."""
+MANY = 2**17
+"""Lists and mappings in the largest ledger that is read; a run has nine."""
+BEGINS = b'{"id": "'
+"""How a line begins."""
+ALWAYS, COST = ("PSNR", "SSIM", "first PSNR"), ("ms a pair", "peak MB")
+"""Figures that every pair has, and what a run costs."""
+SOMETIMES = ("PCK@0.05", "EPE px", "AUROC")
+"""Figures that need cells that both pictures show; without any they are NaN."""
+MOST = 1e9
+"""How far a figure may be from zero."""
 
 
 class LedgerError(MidmsError, RuntimeError):
@@ -24,7 +36,7 @@ class LedgerError(MidmsError, RuntimeError):
 
 
 class Line(Schema):
-    """The record of a run, as far as it is read again."""
+    """The record of a run, as far as it is read again: it has figures, or was refused, or failed."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=True)
     id: str
@@ -34,6 +46,18 @@ class Line(Schema):
     refused: str = ""
     error: str = ""
     notes: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _outcome(self) -> Line:
+        if len(self.model_fields_set & {"figures", "refused", "error"}) != 1:
+            raise ValueError("expected figures, or why it was refused, or its error")
+        found = {name: self.figures.get(name) for name in (*ALWAYS, *COST, *SOMETIMES)}
+        known = {name for name, value in found.items() if value is not None and abs(value) <= MOST}
+        known |= {name for name in SOMETIMES if isinstance(value := found[name], float) and math.isnan(value)}
+        if "figures" in self.model_fields_set and (wrong := found.keys() - known):
+            told = ", ".join(f"{name} {found[name]}" for name in sorted(wrong))
+            raise ValueError(f"figures: expected numbers within {MOST:,.0f}, got {told}")
+        return self
 
 
 class Ledger:
@@ -48,17 +72,21 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
 
     def read(self) -> list[dict[str, Any]]:
         """The whole lines.
 
         Raises:
-            LedgerError: a line is not JSON, or not the record of a run.
+            LedgerError: it is no regular file or has too much in it, a line is not the record of a run, or what follows
+                the last is not the beginning of one.
         """
         text, lines = self._text(), []
-        for number, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines(), 1):
+        for number, line in enumerate(io.BytesIO(text), 1):
             where = f"{self.path}: line {number} is damaged; remove it to have the run done again"
+            if not line.endswith(b"\n"):
+                if not BEGINS.startswith(line[: len(BEGINS)]):
+                    raise LedgerError(where)
+                break
             try:
                 content = json.loads(line)
             except (ValueError, RecursionError):
@@ -68,28 +96,32 @@ class Ledger:
         return lines
 
     def _text(self) -> bytes:
-        """What is in it.
-
-        Raises:
-            LedgerError: it is no regular file, or too large.
-        """
         try:
-            return read_regular(self.path, LARGEST) if self.path.exists() else b""
+            text = read_regular(self.path, LARGEST)
+        except FileNotFoundError:
+            return b""
         except OSError as error:
             raise LedgerError(f"{self.path}: cannot be read ({error.strerror or error})") from None
+        if (count := text.count(b"[") + text.count(b"{")) > MANY:
+            raise LedgerError(f"{self.path}: has {count:,} lists and mappings, expected at most {MANY:,}")
+        return text
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Iterator[list[dict[str, Any]]]:
         """Nobody else adds to it meanwhile.
 
+        Yields:
+            The lines that are there; what a killed process left of one is cut off.
+
         Raises:
-            HeldError: somebody does; the message says who.
+            HeldError: somebody adds to it; the message says who.
+            LedgerError: see `read`.
         """
         with held(self.path.parent):
-            text = self._text()
+            lines = self.read()
             if self.path.exists():
-                os.truncate(self.path, text.rfind(b"\n") + 1)
-            yield
+                os.truncate(self.path, self._text().rfind(b"\n") + 1)
+            yield lines
 
     def add(self, record: Mapping[str, Any]) -> None:
         """One more line, on disk when this returns; what cannot be written whole is not there.

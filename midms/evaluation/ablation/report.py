@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from midms.core.files import whole
-from midms.data.portraits.pairs import draw_pairs
+from midms.core.files import read_regular, whole
+from midms.data.portraits.pairs import SIZES, draw_pairs
 from midms.evaluation.ablation.run import SHOWN, Setting
 from midms.images import save, to_pil
 from midms.images.figure import Sheet, note, scatter
@@ -77,12 +77,21 @@ def sheet(setting: Setting, records: Sequence[Mapping[str, Any]], pictures: Path
     ]
     count = len(rows[0]) - 1
     for place, record in enumerate(ranked(records), 1):
-        ones = [note("lost", SIDE)] * count
-        with contextlib.suppress(FileNotFoundError), Image.open(pictures / f"{record['id']}.png") as strip:
-            side = strip.height
-            ones = [strip.crop((i * side, 0, (i + 1) * side, side)) for i in range(count)]
+        ones = _strip(pictures / f"{record['id']}.png", count) or [note("lost", SIDE)] * count
         rows.append([note("\n".join([f"{place}.", *record["run"].values()]), SIDE), *ones])
     return Sheet(rows, ["", *(f"pair {i}" for i in range(count))], SIDE).image
+
+
+def _strip(path: Path, count: int) -> list[Image.Image]:
+    """The results that `run.save_strip` put side by side; none if the file is lost, damaged or another."""
+    try:
+        strip = Image.open(io.BytesIO(read_regular(path)), formats=["PNG"])
+        side = strip.height
+        if side > SIZES[1] or strip.width != count * side:
+            return []
+        return [strip.crop((i * side, 0, (i + 1) * side, side)) for i in range(count)]
+    except Exception:  # decoders raise whatever they like
+        return []
 
 
 def write(setting: Setting, records: Sequence[Mapping[str, Any]], out: Path) -> None:

@@ -17,26 +17,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.compose.compose import BuildError
-from midms.core.files import whole
-from midms.core.results import machine
 from midms.data.portraits.pairs import Pairs, draw_pairs, generators
 from midms.evaluation.ablation.identity import digest, package
-from midms.evaluation.ablation.ledger import Ledger
+from midms.evaluation.ablation.ledger import ALWAYS, Ledger, LedgerError
 from midms.evaluation.ablation.vary import OWN, Vary, check, combinations, spelled
 from midms.evaluation.metrics.cost import Cost
 from midms.evaluation.metrics.faces import conditions, matches, pictures
 from midms.evaluation.metrics.pictures import auroc
-from midms.images import to_pil
+from midms.images import save, to_pil
 from midms.pipeline.build import build
 from midms.pipeline.pipeline import Pipeline
+from midms.training.trainer import machine
 
 BATCH = 20
 KEPT = 8
 """Batches that stay rendered from one combination to the next; of more, each is rendered anew."""
 EACH = ("PSNR", "first PSNR", "first PCK@0.05")
 """Figures that are kept pair by pair."""
-ALWAYS = ("PSNR", "SSIM", "first PSNR")
-"""Figures that every pair has; others need cells that both pictures show."""
 SHOWN = 6
 """Pairs that the contact sheet shows."""
 
@@ -87,21 +84,30 @@ def perform(
         weights: as of `build`.
         out: folder of `runs.jsonl` and the pictures.
         progress: whether to show a bar.
+
+    Raises:
+        HeldError: another process writes to the folder.
+        LedgerError: the ledger is damaged, or the disk refuses a line.
+        PictureError: the disk refuses a picture.
     """
     check(vary)
     quiet = None if progress else True
     ledger = Ledger(out / "runs.jsonl")
-    with ledger.held():
+    with ledger.held() as lines:
         wanted = {identity(setting, combination): combination for combination in combinations(vary)}
-        known = {record["id"]: record for record in ledger.read()}
+        known = {record["id"]: record for record in lines}
+        if odd := [name for name in wanted if name in known and known[name]["run"].keys() != wanted[name].keys()]:
+            raise LedgerError(f"{ledger.path}: {odd[0]} is another run; remove its line to have the run done again")
         missing = [name for name in wanted if "error" in known.get(name, {"error": ""})]
         draw = functools.lru_cache(KEPT)(setting.draw)
         with tqdm(total=len(missing) * len(setting.batches()), unit="batch", disable=quiet) as bar:
             for name in missing:
                 combination = wanted[name]
                 bar.set_description(" ".join(spelled(value) for value in combination.values()))
-                began, strip = time.monotonic(), out / "pictures" / f"{name}.png"
-                record = measured(setting, combination, weights, draw, strip, bar.update)
+                began = time.monotonic()
+                record, shown = measured(setting, combination, weights, draw, bar.update)
+                if shown:
+                    save_strip(shown, out / "pictures" / f"{name}.png")
                 ledger.add({"id": name} | record | {"seconds": round(time.monotonic() - began, 2)})
         known = {record["id"]: record for record in ledger.read()}
     return [known[name] for name in wanted]
@@ -117,10 +123,9 @@ def measured(
     combination: dict[str, Any],
     weights: str | Path | None,
     draw: Callable[[range], Pairs],
-    strip: Path,
     advance: Callable[[int], Any],
-) -> dict[str, Any]:
-    """The record of one run; what goes wrong is recorded.
+) -> tuple[dict[str, Any], list[Image.Image]]:
+    """The record of one run and some of its results; what goes wrong is recorded.
 
     A combination that `build` refuses, because its parts do not go together, has "refused"; one that fails has "error".
     What a user should know, such as that weights are not trained, is under "notes".
@@ -134,13 +139,14 @@ def measured(
             run = build(setting.preset, weights, **{s: value for s, value in combination.items() if value != OWN})
     except BuildError as error:
         advance(len(setting.batches()))
-        return record | {"refused": str(error).partition(": ")[2]}
+        return record | {"refused": str(error).partition(": ")[2]}, []
     record |= {"notes": list(run.notes)} if run.notes else {}
     try:
-        return record | figures(run.to(setting.device), setting, draw, strip, advance)
+        found, shown = figures(run.to(setting.device), setting, draw, advance)
     except Exception as error:  # whatever a part raises, the others are still to be measured
         place = traceback.extract_tb(error.__traceback__)[-1]
-        return record | {"error": f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"}
+        return record | {"error": f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"}, []
+    return record | found, shown
 
 
 @torch.no_grad()
@@ -148,10 +154,9 @@ def figures(
     run: Pipeline,
     setting: Setting,
     draw: Callable[[range], Pairs],
-    strip: Path,
     advance: Callable[[int], Any],
-) -> dict[str, Any]:
-    """Means over pairs, the figures of each pair, time and memory; some results are left in a strip of pictures."""
+) -> tuple[dict[str, Any], list[Image.Image]]:
+    """Means over pairs, the figures of each pair, time and memory; and the results of the first pairs."""
     one = setting.draw(range(1))
     for _ in run.trajectory(conditions(run.condition, one), one.exemplar):  # what is loaded once is no run's cost
         pass
@@ -178,20 +183,23 @@ def figures(
         bad = int((~values.isfinite()).sum())
         if bad == len(values) or (bad and name in ALWAYS):
             raise ArithmeticError(f"{name} is not finite in {bad} of {len(values)} pairs")
-    save_strip([to_pil(one) for one in shown], strip)
+    results = [to_pil(one) for one in shown]
     return {
         "figures": {name: values.nanmean().item() for name, values in whole_set.items()}
         | {"AUROC": auroc(trust, right.bool())}
         | {"ms a pair": 1000 * cost.seconds / setting.pairs, "peak MB": cost.megabytes},
         "each": {name: [round(value, 4) for value in whole_set[name].tolist()] for name in EACH},
-    }
+    }, results
 
 
 def save_strip(images: Sequence[Image.Image], path: Path) -> None:
-    """Pictures side by side, written whole."""
+    """Pictures side by side, written whole.
+
+    Raises:
+        PictureError: the disk refuses.
+    """
     strip = Image.new("RGB", (sum(image.width for image in images), images[0].height))
     for i, image in enumerate(images):
         strip.paste(image, (sum(one.width for one in images[:i]), 0))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as part:
-        strip.save(part)
+    save({path: strip})

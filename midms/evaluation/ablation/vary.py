@@ -64,7 +64,7 @@ def check(vary: Vary) -> None:
     """
     for slot, values in vary.items():
         if slot == "size":
-            raise VaryError("size cannot be varied: faces are drawn at one size, that of --size or size=")
+            raise VaryError("size cannot be varied: faces are drawn at one size")
         if slot not in SLOTS and slot not in POLICY:
             raise VaryError(unknown("slot", slot, [*SLOTS, *POLICY], "`midms ablate --help`"))
         for value in values:
