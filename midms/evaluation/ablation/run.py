@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.compose.compose import BuildError
+from midms.core.results import machine
 from midms.data.portraits.pairs import Pairs, draw_pairs, generators
 from midms.evaluation.ablation.identity import digest, package
 from midms.evaluation.ablation.ledger import ALWAYS, Ledger, LedgerError
@@ -27,7 +28,6 @@ from midms.evaluation.metrics.pictures import auroc
 from midms.images import save, to_pil
 from midms.pipeline.build import build
 from midms.pipeline.pipeline import Pipeline
-from midms.training.trainer import machine
 
 BATCH = 20
 KEPT = 8
