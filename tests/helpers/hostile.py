@@ -123,7 +123,8 @@ def _server() -> subprocess.Popen[str]:
     """The loaded process, started when it is first needed and ended with the tests."""
     import midms
 
-    paths = [str(Path(midms.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    tests = [path for path in sys.path if Path(path).is_relative_to(Path(__file__).parents[1])]
+    paths = [str(Path(midms.__file__).parents[1]), *tests, *filter(None, [os.environ.get("PYTHONPATH")])]
     surroundings = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     server = subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=surroundings, text=True
