@@ -54,6 +54,14 @@ def test_the_first_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Path("how.png").exists()
 
 
+def test_where_a_checkpoint_comes_from_and_how_long_the_tests_take_is_told() -> None:
+    words = " ".join(README.split())
+    assert "MIDMs.pth" in {word for line in commands() for word in line}
+    (where,) = re.findall(r"Their `(\S+\.pth)` and its `config.yaml` are not ours .*? README of \[(\S+)\]", words)
+    assert where == ("midms_celebA_finetuned.pth", "KU-CVLAB/MIDMs")
+    assert re.search(r"`make test` installs and runs the tests, which takes about \w+ minutes on two cores\.", words)
+
+
 def test_git_ignores_what_the_commands_write(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_bytes((ROOT / ".gitignore").read_bytes())
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)

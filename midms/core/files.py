@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import errno
 import hashlib
+import math
 import os
 import platform
 import re
@@ -70,9 +71,7 @@ def read_regular(path: Path, most: int = LARGEST) -> bytes:
     Raises:
         OSError: there is none, it is of another kind, larger, or cannot be read; `strerror` says which.
     """
-    size = _regular(path)
-    if size > most:
-        raise OSError(0, f"has {size:,} bytes, expected at most {most:,}", str(path))
+    check_regular(path, most)
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -86,7 +85,7 @@ def digest(path: Path) -> str:
     Raises:
         OSError: there is none, it is of another kind, or cannot be read; `strerror` says which.
     """
-    _regular(path)
+    check_regular(path, math.inf)
     found = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(2**20):
@@ -94,12 +93,21 @@ def digest(path: Path) -> str:
     return found.hexdigest()
 
 
-def _regular(path: Path) -> int:
-    """The size of a regular file."""
+def check_regular(path: Path, most: float = LARGEST) -> None:
+    """Find out before it is opened whether a path leads to a regular file.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: there is none, it is of another kind, or larger; `strerror` says which.
+    """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise OSError(0, "not a regular file", str(path))
-    return found.st_size
+    if found.st_size > most:
+        raise OSError(0, f"has {found.st_size:,} bytes, expected at most {most:,}", str(path))
 
 
 def followed(path: Path) -> Path:

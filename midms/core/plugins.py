@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
+from midms.core.files import check_regular
+
 OURS = "midms."
 """What the names of our groups begin with."""
+METADATA = ("METADATA", "PKG-INFO")
+"""Files that may have a package's name."""
 TARGET = re.compile(r"([\w.]+)\s*:\s*([\w.]+)\s*(\[.*\])?")
 """module:attribute, and extras that are of no use here."""
 
@@ -44,7 +48,7 @@ def installed() -> tuple[tuple[Plugin, ...], tuple[str, ...]]:
     plugins, faults = [], []
     for one in distributions():
         try:
-            if OURS in (one.read_text("entry_points.txt") or ""):
+            if OURS in _text(one, "entry_points.txt"):
                 found.setdefault(re.sub(r"[-_.]+", "-", _name(one)).lower(), one)  # the first on the path is imported
         except Exception as error:  # whatever a damaged package, or the importer that found it, raises
             faults.append(f"plug-in of {_name(one)}: its entry points cannot be read ({error})")
@@ -66,7 +70,7 @@ def _entries(package: Distribution) -> Iterator[Plugin | str]:
     )
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     try:
-        parser.read_string(package.read_text("entry_points.txt") or "")
+        parser.read_string(_text(package, "entry_points.txt"))
     except configparser.Error as error:
         yield f"its entry points cannot be read ({' '.join(str(error).split())})"
         return
@@ -78,9 +82,28 @@ def _entries(package: Distribution) -> Iterator[Plugin | str]:
                 yield Plugin(group, name, f"{match[1]}:{match[2]}", _name(package))
 
 
+def _text(package: Distribution, file: str) -> str:
+    """What a file of a package's metadata says; nothing if there is none."""
+    _check(package, file)
+    return package.read_text(file) or ""
+
+
+def _check(package: Distribution, file: str) -> None:
+    """Find out before it is opened whether a file of a package's metadata has an end.
+
+    Raises:
+        OSError: it is no regular file, or too large.
+    """
+    folder = getattr(package, "_path", None)  # of a package in a folder; other importers have their own ways
+    if isinstance(folder, Path) and (folder / file).exists():
+        check_regular(folder / file)
+
+
 def _name(package: Distribution) -> str:
     """What a package calls itself, or its folder if that cannot be read."""
     try:
+        for file in METADATA:
+            _check(package, file)
         if name := " ".join(package.metadata["Name"].split()):
             return name
     except Exception:  # see `installed`

@@ -9,7 +9,6 @@ Every stage adds its record to `results.json`.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import shlex
@@ -42,7 +41,7 @@ from midms.core.protocols import ConfidenceEstimator, FeatureExtractor
 from midms.core.results import write_json
 from midms.core.schema import Schema, checked, read_json
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.training.album import STORED, Album, open_album
+from midms.training.album import SAMPLED, Album, open_album
 from midms.training.progress import Progress
 from midms.training.stages import (
     TERMS,
@@ -185,9 +184,17 @@ def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "
     if not path.exists():
         save_state(cast({"latents": encode(autoencoder, album)}, None, str(path)), path)
     found = read_weights(path, sealed=True).get("latents", album.image)
-    if found.dtype != torch.float16 or len(found) != len(album) or found.ndim != 4 or not finite(found):
+    plausible = found.dtype == torch.float16 and len(found) == len(album) and found.ndim == 4 and finite(found)
+    if not (plausible and _encoded(found, autoencoder, album)):
         raise CheckpointError(f"{path}: these are no latents of the album; remove it to have them made anew")
     return found
+
+
+def _encoded(latents: Float[Tensor, "n c h w"], autoencoder: Patchified, album: Album) -> bool:
+    """Whether some latents, spread over the album, are what the autoencoder makes of its pictures."""
+    some = torch.arange(0, len(album), -(-len(album) // SAMPLED))
+    made, here = encode(autoencoder, album.some(some)).float(), latents[some].float()
+    return made.shape == here.shape and bool((made - here).abs().mean() < 0.05 * made.std())
 
 
 @torch.no_grad()
@@ -249,8 +256,7 @@ def _products(name: str, network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def _standardise(network: Patchified, album: Album) -> None:
     """The autoencoder's latents, by what it makes of the album."""
-    some = dataclasses.replace(album, **{name: getattr(album, name)[:2048] for name in STORED})
-    known = encode(network, some).float()
+    known = encode(network, album.some(slice(2048))).float()
     network.standardise(known.mean((0, 2, 3)), known.std((0, 2, 3)))
 
 

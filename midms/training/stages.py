@@ -44,7 +44,7 @@ def differences(x: Float[Tensor, "b c y x"]) -> tuple[Tensor, Tensor]:
 def encode(autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
     """Latents of the whole album, in half precision."""
     device = next(autoencoder.parameters()).device
-    pieces = tqdm(torch.arange(len(album)).split(64), desc="encoding", unit_scale=64)
+    pieces = tqdm(torch.arange(len(album)).split(64), desc="encoding", unit_scale=64, delay=1)
     return torch.cat([autoencoder.encode(album.images(i).to(device)).half().cpu() for i in pieces])
 
 

@@ -77,8 +77,8 @@ def fit(task: Task, progress: Progress, minutes: float | None = None) -> tuple[n
     except KeyboardInterrupt:
         raise Interrupted(f"{task.name}: interrupted at step {progress.step} of {steps}; run again to go on") from None
     finally:
-        progress.save()
         bar.close()
+        progress.save()
     network = progress.averaged.module.eval()
     record = {
         **progress.settings,

@@ -95,6 +95,22 @@ def test_notes_beside_the_weights_are_passed_over(
     assert same(tensors(tmp_path / "x.ckpt"))
 
 
+@pytest.mark.parametrize("options", FORMATS.values(), ids=FORMATS)
+def test_notes_between_the_weights_are_passed_over(tmp_path: Path, options: dict[str, Any]) -> None:
+    """A flat file: tensors, what was noted of them, more tensors; a tensor of another kind is no note."""
+    first, *others = STATE.items()
+    between = {"epoch": 3, "name": "run 1", "lr": 0.1, "args": argparse.Namespace(lr=0.1), "nothing": None, 7: [1]}
+    torch.save(dict([first, *between.items(), *others]), tmp_path / "x.pth", **options)
+    found, report = read(tmp_path / "x.pth")
+    assert same(found) and report == {"notes beside the weights, passed over": [str(name) for name in between]}
+    torch.save(STATE | {"a": torch.eye(3).to_sparse()}, tmp_path / "x.pth", **options)
+    with pytest.raises(CheckpointError, match=r"got also a \(torch._utils._rebuild_sparse_tensor\)"):
+        read(tmp_path / "x.pth")
+    torch.save(STATE | {7: torch.eye(3)}, tmp_path / "x.pth", **options)
+    with pytest.raises(CheckpointError, match="got also the name 7"):
+        read(tmp_path / "x.pth")
+
+
 def test_nothing_of_the_notes_is_imported_or_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "surprise.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))

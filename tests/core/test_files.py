@@ -42,19 +42,26 @@ def test_a_lock_that_is_no_file_is_refused(tmp_path: Path, bait: str) -> None:
     assert (tmp_path / "precious").read_text() == "precious"
 
 
-@pytest.mark.parametrize("command", ["translate", "demo"])
+COMMANDS = {
+    "translate": ["--condition", "a.png", "--exemplar", "a.png", "--out", "out/b.png"],
+    "demo": ["--faces", "1", "--out", "out"],
+    "ablate": ["--vary", "matcher=preset", "--pairs", "1", "--out", "."],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_part_files_of_killed_runs_are_removed_by_the_next(tmp_path: Path, command: str) -> None:
-    (tmp_path / "out").mkdir()
+    out = tmp_path / ("pictures" if command == "ablate" else "out")
+    out.mkdir()
     if not (child := os.fork()):
-        with whole(tmp_path / "out" / "a.png") as part:
+        with whole(out / "a.png") as part:
             part.write_bytes(b"half")
             os._exit(9)
     os.waitpid(child, 0)
-    assert len(os.listdir(tmp_path / "out")) == 1
-    with whole(tmp_path / "out" / "mine"):
+    assert len(os.listdir(out)) == 1
+    with whole(out / "mine"):
         Image.effect_noise((64, 64), 99).convert("RGB").save(tmp_path / "a.png")
-        pictures = ["--condition", "a.png", "--exemplar", "a.png", "--out", "out/b.png"]
-        done = outcome([command, *(pictures if command == "translate" else ["--faces", "1", "--out", "out"])], tmp_path)
+        done = outcome([command, *COMMANDS[command]], tmp_path)
         assert done.status == 0, done
-        left = [name for name in os.listdir(tmp_path / "out") if name.endswith(".part")]
+        left = [name for name in os.listdir(out) if name.endswith(".part")]
         assert len(left) == 1 and str(os.getpid()) in left[0], "what a living process writes stays"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
+from bad_files import sparse
 from hostile import Outcome, outcome, refused
 
 from midms import cli
@@ -91,6 +93,28 @@ def test_metadata_that_cannot_be_read_spoils_nothing(metadata: bytes | None, tmp
     install(tmp_path, "other", "[console_scripts]\nx = y:z\n", metadata)
     said = run(tmp_path, "list", "matcher")
     assert any(re.fullmatch(" +good +from the package nameless", line) for line in said.out) and not said.err
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "two gigabytes"])
+@pytest.mark.parametrize("file", ["METADATA", "PKG-INFO", "entry_points.txt"])
+def test_what_is_no_file_in_a_package_is_not_opened(file: str, kind: str, tmp_path: Path) -> None:
+    install(tmp_path, "nameless", GOOD, None if file == "PKG-INFO" else METADATA)
+    path = tmp_path / "nameless-1.0.dist-info" / file
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        sparse(path, 2**31)
+    said = run(tmp_path, "list", "matcher")
+    found = any(re.fullmatch(" +good +from the package nameless", line) for line in said.out)
+    reason = "has 2,147,483,648 bytes, expected at most" if kind == "two gigabytes" else "not a regular file"
+    if file == "entry_points.txt":
+        (note,) = said.err
+        assert not found and "plug-in of nameless: its entry points cannot be read" in note and reason in note
+    else:
+        assert found and not said.err
 
 
 def test_damaged_entry_points_of_others_are_not_our_affair(tmp_path: Path) -> None:

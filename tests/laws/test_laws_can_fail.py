@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
 from midms.core.types import Confidence, Features
@@ -17,6 +17,7 @@ from midms.diffusion.solvers.ddim import DDIM
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import FactoredMatch
 from midms.testing import ConditionLaws, ConfidenceLaws, FeatureLaws, MatcherLaws, SamplerLaws
+from midms.testing.laws import Laws
 
 
 class Spoilt:
@@ -161,3 +162,15 @@ def test_the_law_passes_what_obeys_it_and_nothing_else(laws: type, name: str) ->
     law(good, *arguments)
     with pytest.raises(AssertionError):
         law(broken[name], *arguments)
+
+
+@pytest.mark.parametrize("spoil", [lambda: torch.eye(2, device="cpu"), lambda: torch.eye(2)[: int(torch.rand(1) > 2)]])
+def test_a_part_that_needs_numbers_to_be_made_breaks_the_law(spoil: Callable[[], Tensor]) -> None:
+    class Weighted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(spoil())
+
+    law = type("Weighing", (Laws,), {"make": Weighted})().test_a_part_with_weights_is_made_of_shapes_alone
+    with pytest.raises((AssertionError, RuntimeError)):
+        law()

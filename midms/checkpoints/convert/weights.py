@@ -23,6 +23,8 @@ AVERAGED = ("ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema_
 """Where checkpoints of training have the weights: those that were trained go before running averages of them."""
 WRAPPED = re.compile(r"(?:(?<=^)|(?<=\.))(?:module|_orig_mod|_forward_module|_(?:fsdp|checkpoint)_wrapped_module)\.")
 """What `DataParallel`, `torch.compile` and others put into names."""
+REBUILT = re.compile(r"torch\._utils\._rebuild_")
+"""Tensors of kinds that are not read, such as sparse ones: those are no notes."""
 INDEX = re.compile(r".+\.index(\.\w+)?\.json")
 VARIANT = re.compile(r"diffusion_pytorch_model\.(\w+)\.(safetensors|bin)")
 KINDS = ("safetensors", "safetensors.index.json", "bin", "bin.index.json")
@@ -89,11 +91,15 @@ def _whole(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
     content, report = _inside(content)
     if not isinstance(content, dict) or not content or torch_files.is_tensor(content):
         raise CheckpointError(f"{path}: holds a {called(content)}, expected tensors by name")
-    odd = [f"{name} ({called(value)})" for name, value in content.items() if not torch_files.is_tensor(value)]
-    odd += [f"the name {name!r}" for name in content if not isinstance(name, str)]
+    weights = {name: value for name, value in content.items() if torch_files.is_tensor(value)}
+    notes = {name: value for name, value in content.items() if name not in weights}
+    odd = [f"{name} ({called(value)})" for name, value in notes.items() if not weights or REBUILT.match(called(value))]
+    odd += [f"the name {name!r}" for name in weights if not isinstance(name, str)]
     if odd:
         raise CheckpointError(f"{path}: expected tensors by name, got also {', '.join(odd[:3])}")
-    return {name: tensor(value) for name, value in content.items()}, report
+    if notes:
+        report["notes beside the weights, passed over"] = [str(name) for name in notes]
+    return {name: tensor(value) for name, value in weights.items()}, report
 
 
 def _inside(content: Any) -> tuple[Any, dict[str, list[str]]]:
