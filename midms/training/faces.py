@@ -23,16 +23,7 @@ from pydantic import ConfigDict, Field, RootModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from midms.checkpoints.tensors import (
-    CheckpointError,
-    cast,
-    checksum,
-    finite,
-    load_weights,
-    read_weights,
-    save_state,
-    save_weights,
-)
+from midms.checkpoints.tensors import CheckpointError, load_weights, save_weights
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.core.defaults import defaults
@@ -41,7 +32,7 @@ from midms.core.protocols import ConfidenceEstimator, FeatureExtractor
 from midms.core.results import write_json
 from midms.core.schema import Schema, checked, read_json
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.training.album import SAMPLED, Album, open_album
+from midms.training.album import Album, open_album
 from midms.training.progress import Progress
 from midms.training.stages import (
     TERMS,
@@ -51,6 +42,7 @@ from midms.training.stages import (
     MatchingStage,
     encode,
     importance,
+    latents,
 )
 from midms.training.trainer import Interrupted, Task, fit
 
@@ -174,27 +166,6 @@ def stage(
     warped = warp_all(known["features"], known["confidence"], album, latent, device) if name == "bridge" else None
     shown, schedule = importance(autoencoder, latent), part("sampler", PRESET[name]).schedule
     return DiffusionStage(network, album, latent, warped, shown, device, schedule, name=name)
-
-
-def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
-    """The album's latents, kept on disk until the autoencoder changes."""
-    key = digest(out / "autoencoder.safetensors")[:12]
-    pictures = checksum({"image": album.image})[:12]
-    path = out / "albums" / f"latents-{pictures}-{key}.safetensors"
-    if not path.exists():
-        save_state(cast({"latents": encode(autoencoder, album)}, None, str(path)), path)
-    found = read_weights(path, sealed=True).get("latents", album.image)
-    plausible = found.dtype == torch.float16 and len(found) == len(album) and found.ndim == 4 and finite(found)
-    if not (plausible and _encoded(found, autoencoder, album)):
-        raise CheckpointError(f"{path}: these are no latents of the album; remove it to have them made anew")
-    return found
-
-
-def _encoded(latents: Float[Tensor, "n c h w"], autoencoder: Patchified, album: Album) -> bool:
-    """Whether some latents, spread over the album, are what the autoencoder makes of its pictures."""
-    some = torch.arange(0, len(album), -(-len(album) // SAMPLED))
-    made, here = encode(autoencoder, album.some(some)).float(), latents[some].float()
-    return made.shape == here.shape and bool((made - here).abs().mean() < 0.05 * made.std())
 
 
 @torch.no_grad()

@@ -14,7 +14,8 @@ from torch import Tensor
 from midms.checkpoints.tensors import CheckpointError, save_state, save_weights
 from midms.core.files import whole
 from midms.training.album import Album, open_album
-from midms.training.faces import fresh, latents
+from midms.training.faces import fresh
+from midms.training.stages import latents
 
 STYLES, GEOMETRIES, SIZE = 20, 2, 64
 State = dict[str, Tensor]

@@ -118,9 +118,9 @@ class Ledger:
             LedgerError: see `read`.
         """
         with held(self.path.parent):
-            lines = self.read()
-            if self.path.exists():
-                os.truncate(self.path, self._text().rfind(b"\n") + 1)
+            lines, text = self.read(), self._text()
+            if not text.endswith(b"\n") and text:
+                os.truncate(self.path, text.rfind(b"\n") + 1)
             yield lines
 
     def add(self, record: Mapping[str, Any]) -> None:
