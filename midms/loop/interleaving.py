@@ -142,6 +142,7 @@ class MatchingInterleavedDiffusion:
             for z, picture, drawn in zip(latents, pictures, maps, strict=True)
         ]
         latent = side_by_side(latents)
+        least = getattr(self.denoiser, "least_trust", 0.0)
 
         def matched(query: Tensor, keys: list[Tensor]) -> tuple[Match, Tensor, Confidence]:
             match, trust = compare(self.matcher, self.confidence, query, keys, regions)
@@ -156,7 +157,7 @@ class MatchingInterleavedDiffusion:
             return self.policy.dialled(compare(self.matcher, self.confidence, query, keys, outside(regions))[1])
 
         def denoise(x: Tensor, level: Level) -> Tensor:
-            context = Context(warp, condition, self.policy.dialled(trust).weight)
+            context = Context(warp, condition, self.policy.dialled(trust, least).weight)
             return finite(self.denoiser(x, level, context), self.denoiser, "denoiser")
 
         match, warp, trust = matched(wanted.first, [features.first for features in offered])
