@@ -138,7 +138,7 @@ def parts(added: argparse.ArgumentParser) -> None:
         ("edit", str, "EDIT", "what becomes of the prediction there: blend, replace, guide or context"),
         ("look", str, "LOOK", "what is matched there: x0, the prediction, or latent, the noisy one"),
         ("guidance", float, "G", "how far guide moves the prediction, as a share of its own size (default 0.1)"),
-        ("style", float, "S", "0 keeps to the sketch, 1 to the picture (default 0.5); pale rims below 0.25"),
+        ("style", float, "S", "0 keeps to the sketch, 1 to the picture (default 0.5)"),
     ):
         group.add_argument(f"--{name}", type=kind, metavar=metavar, default=argparse.SUPPRESS, help=shown)
 

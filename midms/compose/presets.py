@@ -114,6 +114,7 @@ FACES = {
     "matcher": Spec("correlation", temperature=0.04),
     "autoencoder": Spec("patchified", channels=8, stride=4, widths=(64, 96)),
 }
+FACES_BRIDGE = {"channels": 8, "condition_channels": 2, "stride": 4, "widths": (64, 96, 112), "head_dim": 16}
 FACES_WEIGHTS = {
     "features": "faces-64/features.safetensors",
     "autoencoder": "faces-64/autoencoder.safetensors",
@@ -185,7 +186,7 @@ PRESETS = {
         slots=FACES
         | {
             "confidence": Spec("calibrated"),
-            "denoiser": Spec("bridge", channels=8, condition_channels=2, stride=4, widths=(64, 96, 112), head_dim=16),
+            "denoiser": Spec("bridge", **FACES_BRIDGE, least_trust=0.7),
             "sampler": Spec("ddim", timesteps=(700, 350), schedule="cosine"),
         },
         loop={"rematch": (), "edit": "context", "size": 64},

@@ -108,7 +108,10 @@ class FeatureExtractor(Protocol):
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """Predicts x0, whatever the network inside was trained to predict."""
+    """Predicts x0, whatever the network inside was trained to predict.
+
+    May declare `least_trust`, the least mean trust in a warp that it knows: the dial goes no lower.
+    """
 
     def __call__(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
         """x0 of a noisy latent."""

@@ -60,6 +60,7 @@ def interleave(
         for z, picture, drawn in zip(latents, pictures, maps, strict=True)
     ]
     latent = side_by_side(latents)
+    least = getattr(parts.denoiser, "least_trust", 0.0)
 
     def matched(query: Tensor, keys: list[Tensor]) -> tuple[Match, Tensor, Confidence]:
         match, trust = compare(parts.matcher, parts.confidence, query, keys, regions)
@@ -74,7 +75,7 @@ def interleave(
         return policy.dialled(compare(parts.matcher, parts.confidence, query, keys, outside(regions))[1])
 
     def denoise(x: Tensor, level: Level) -> Tensor:
-        context = Context(warp, condition, policy.dialled(trust).weight)
+        context = Context(warp, condition, policy.dialled(trust, least).weight)
         return finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser")
 
     match, warp, trust = matched(wanted.first, [features.first for features in offered])

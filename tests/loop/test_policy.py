@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from standins import CHANNELS, Run, pictures
+import torch.nn.functional as F
+from standins import CHANNELS, Looking, Run, pictures
 from test_loop import Recorder, iter_draws
 from torch import Tensor
 
 from midms import build
 from midms.confidence.always import Always
 from midms.confidence.cycle import Cycle
-from midms.core.types import Confidence, Step
+from midms.core.types import Confidence, Context, Level, Step
+from midms.data.portraits.pairs import draw_pairs, generators
 from midms.diffusion.solvers.ddim import DDIM
+from midms.evaluation.metrics.faces import conditions
 from midms.loop.policy import EDITS, LOOKS, NoGradient, Policy
 
 ONE = DDIM((600,))
@@ -94,6 +97,48 @@ def test_the_dial_goes_from_structure_to_style() -> None:
         moment = only_moment(Run(sampler=ONE, policy=Policy((0,), style=style)))
         distance.append((moment.step.x0 - moment.warp).square().mean().item())
     assert distance == sorted(distance, reverse=True) and distance[-1] < 1e-20
+
+
+def test_the_dial_ends_at_the_least_trust_that_the_denoiser_knows() -> None:
+    """At 0 the mean is just that, where there is so much; half way, half way; what is edited is dialled in full."""
+    measured = torch.stack([torch.full((1, 4, 6), 0.2), torch.rand(1, 4, 6) / 2 + 0.5]).double()
+    weights = [Policy(style=style).dialled(Confidence(measured), 0.4).weight for style in (0, 0.25, 0.5, 0.75, 1)]
+    full = [Policy(style=style).dialled(Confidence(measured)).weight for style in (0.5, 0.75, 1)]
+    torch.testing.assert_close(weights[0][1].mean(), torch.tensor(0.4, dtype=torch.float64))
+    torch.testing.assert_close(weights[0][1] / measured[1], (weights[0][1] / measured[1]).mean().expand(1, 4, 6))
+    torch.testing.assert_close(weights[1], (weights[0] + measured) / 2)
+    torch.testing.assert_close(weights[0][0], measured[0])
+    assert all(map(torch.equal, weights[2:], full))
+
+    told: list[Tensor] = []
+
+    class Knowing(Looking):
+        least_trust = 0.4
+
+        def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
+            told.append(context.trust)
+            return super().forward(x, level, context)
+
+    run = Run(sampler=ONE, denoiser=Knowing(), confidence=Always(), policy=Policy((0,), style=0.0))
+    moment = only_moment(run)
+    torch.testing.assert_close(told[0], torch.full_like(told[0], 0.4))
+    plain = only_moment(run.replace(rematch=()))
+    assert torch.equal(moment.step.x0, plain.step.x0), "nothing is blended"
+
+
+def test_the_dials_lower_end_makes_no_halo() -> None:
+    """Error in a ring of three pixels around the head; with no least trust it is more than twice the usual one."""
+    run, pairs = build("midm-faces"), draw_pairs("test", range(6), 64)
+    head = pairs.head[:, None].float()
+    ring = F.max_pool2d(head, 9, 1, 4) > F.max_pool2d(head, 3, 1, 1)
+
+    def error(run: Any) -> float:
+        image = run(conditions(run.condition, pairs), pairs.exemplar, generator=generators(0, range(6)))
+        return (image - pairs.answer).abs().mean(1, keepdim=True)[ring].mean().item()
+
+    usual, lowest = error(run), error(run.replace(style=0.0))
+    run.denoiser.least_trust = 0.0
+    assert usual < lowest < 1.3 * usual and error(run.replace(style=0.0)) > 2 * usual
 
 
 @pytest.mark.parametrize(("edit", "look"), [*itertools.product(EDITS, LOOKS)])
