@@ -9,7 +9,7 @@ import jaxtyping
 import pytest
 import torch
 
-from midms.catalog import KINDS
+from midms.compose.catalog import KINDS
 
 if not torch.cuda.is_available():  # so that Triton's own functions can be interpreted by those tests that ask for it
     with pytest.MonkeyPatch.context() as patch:
@@ -48,7 +48,7 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A drawing and a picture that the model knows; beside their folder the model as a composition."""
     from midms import build  # here, for checks of shapes are installed after this file is read
-    from midms.demo import demo
+    from midms.pipeline.demo import demo
 
     folder = tmp_path_factory.mktemp("demo")
     run = build("midm-faces")

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from midms import build, cli
-from midms.demo import demo
-from midms.presets import PRESETS
+from midms.compose.presets import PRESETS
+from midms.pipeline.demo import demo
 from midms.testing import MatcherLaws
 
 ROOT = Path(__file__).parent.parent

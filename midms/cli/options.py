@@ -14,14 +14,15 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from midms.catalog import KINDS
 from midms.cli.values import last_pass, levels, part, weights
-from midms.mistakes import Mistake
-from midms.presets import PRESETS
+from midms.compose.catalog import KINDS
+from midms.compose.presets import PRESETS
+from midms.core.errors import MidmsError
 from midms.registry import BadArguments
 
 if TYPE_CHECKING:
-    from midms.loop import MatchingInterleavedDiffusion, Policy
+    from midms.loop import Policy
+from midms.pipeline.pipeline import Pipeline
 
 MISTAKE = 2
 """Exit status when the user can do something about it."""
@@ -137,7 +138,7 @@ def parts(added: argparse.ArgumentParser) -> None:
         ("edit", str, "EDIT", "what becomes of the prediction there: blend, replace, guide or context"),
         ("look", str, "LOOK", "what is matched there: x0, the prediction, or latent, the noisy one"),
         ("guidance", float, "G", "how far guide moves the prediction, as a share of its own size (default 0.1)"),
-        ("style", float, "S", "0 keeps to the sketch, 1 to the picture (default 0.5); pale rims below 0.25"),
+        ("style", float, "S", "0 keeps to the sketch, 1 to the picture (default 0.5)"),
     ):
         group.add_argument(f"--{name}", type=kind, metavar=metavar, default=argparse.SUPPRESS, help=shown)
 
@@ -165,7 +166,7 @@ def load(path: Path) -> None:
         raise BadArguments(f"--plugin {path}{''.join(lines[-1:])}: {reason}") from error
 
 
-def composed(args: argparse.Namespace) -> MatchingInterleavedDiffusion:
+def composed(args: argparse.Namespace) -> Pipeline:
     """Compose what the options say, with notes for the user as lines on stderr.
 
     Raises:
@@ -173,9 +174,9 @@ def composed(args: argparse.Namespace) -> MatchingInterleavedDiffusion:
     """
     options = {slot: option.replace("-", "_") for slot, option in PARTS.items()} | {name: name for name in SETTINGS}
     changes = {name: getattr(args, option) for name, option in options.items() if hasattr(args, option)}
-    from midms.compose import build
-    from midms.pretrained import from_pretrained
-    from midms.saved import CONFIG
+    from midms.checkpoints.composition import CONFIG
+    from midms.pipeline.build import build
+    from midms.pipeline.pretrained import from_pretrained
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
@@ -230,7 +231,7 @@ def note(message: Warning | str, category: type[Warning], *where: Any, **more: A
 
 def told(error: Exception, args: argparse.Namespace) -> str:
     """What is wrong, by the names of options; of a call of `build`, all that is."""
-    if isinstance(error, OSError) and not isinstance(error, Mistake) and error.filename and error.strerror:
+    if isinstance(error, OSError) and not isinstance(error, MidmsError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     if not (wrong := getattr(error, "wrong", ())):
         return in_options(str(error), args)

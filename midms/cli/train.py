@@ -10,7 +10,7 @@ from pathlib import Path
 
 from midms.cli.options import Commands, command, device
 from midms.cli.values import whole
-from midms.limits import SEEDS
+from midms.core.limits import SEEDS
 from midms.registry import BadArguments, unknown
 
 BRIDGE = "bridge"

@@ -8,24 +8,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midms.catalog import KINDS
-from midms.cli.options import (
-    MISTAKE,
-    Commands,
-    command,
-    complain,
-    composed,
-    composition,
-    in_options,
-    parts,
-)
+from midms.cli.options import MISTAKE, Commands, command, complain, composed, composition, in_options, parts
 from midms.cli.values import whole
-from midms.limits import SEEDS
-from midms.presets import PRESETS, Spec
+from midms.compose.catalog import KINDS
+from midms.compose.presets import PRESETS, Spec
+from midms.core.limits import SEEDS
 
 if TYPE_CHECKING:
-    from midms.folders import Job
-    from midms.translation import Translation
+    from midms.pipeline.batch import Job
+    from midms.pipeline.translation import Translation
 
 
 def add(commands: Commands) -> None:
@@ -92,7 +83,7 @@ def add(commands: Commands) -> None:
 
 
 def _translate(args: argparse.Namespace) -> int:
-    from midms.folders import examine, perform, plan
+    from midms.pipeline.batch import examine, perform, plan
 
     jobs = plan(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region)
     if not all(job.alike for job in jobs):

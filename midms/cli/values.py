@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from midms.presets import Spec, SpecError, parse
+from midms.compose.presets import Spec, SpecError, parse
 
 
 def weights(text: str) -> Path:
     """An argument type: a folder of weights, or an id on the hub."""
-    from midms.saved import CONFIG
+    from midms.checkpoints.composition import CONFIG
 
     if Path(text, CONFIG).is_file():
         raise argparse.ArgumentTypeError(f"{text} is a whole composition, which is a --preset, expected weights alone")

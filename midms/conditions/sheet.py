@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.types import Page, scaling
+from midms.core.types import Page, scaling
 
 WORK = 320
 """Pixels of the longer side at which a sheet is looked for."""

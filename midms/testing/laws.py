@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.defaults import shapes_alone
+from midms.core.defaults import shapes_alone
 
 
 class Laws:

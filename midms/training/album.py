@@ -14,13 +14,12 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from midms.checkpoints import CheckpointError, read_weights, save_state
+from midms.checkpoints.tensors import CheckpointError, read_weights, save_state
 from midms.conditions.sketch import Sketch
-from midms.data import faces
-from midms.data.faces import exact_flow, render
+from midms.core.files import sweep
+from midms.data.portraits import pairs as faces
 from midms.data.portraits import parameters
 from midms.data.portraits.hand import STEADY, sketch
-from midms.files import sweep
 
 STORED = ("image", "parts", "strokes", "edges")
 """What an album keeps on disk."""
@@ -122,7 +121,7 @@ def open_album(folder: Path, split: str, styles: int, geometries: int, size: int
 
     Args:
         folder: where albums are kept.
-        split: one of `midms.data.faces.SPLITS`.
+        split: one of `midms.data.portraits.pairs.SPLITS`.
         styles: how many styles.
         geometries: how many geometries each style is rendered in.
         size: pixels a side.

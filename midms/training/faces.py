@@ -23,18 +23,15 @@ from pydantic import ConfigDict, Field, RootModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from midms.catalog import create
-from midms.checkpoints import (
-    CheckpointError,
-    load_weights,
-    save_weights,
-)
-from midms.defaults import defaults
+from midms.checkpoints.tensors import CheckpointError, load_weights, save_weights
+from midms.compose.catalog import create
+from midms.compose.presets import PRESETS
+from midms.core.defaults import defaults
+from midms.core.files import digest, held
+from midms.core.protocols import ConfidenceEstimator, FeatureExtractor
+from midms.core.results import write_json
+from midms.core.schema import Schema, checked, read_json
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.files import digest, held
-from midms.presets import PRESETS
-from midms.protocols import ConfidenceEstimator, FeatureExtractor
-from midms.schema import Schema, checked, read_json
 from midms.training.album import Album, open_album
 from midms.training.progress import Progress
 from midms.training.stages import (
@@ -47,7 +44,7 @@ from midms.training.stages import (
     importance,
     latents,
 )
-from midms.training.trainer import Interrupted, Task, fit, write_json
+from midms.training.trainer import Interrupted, Task, fit
 
 STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
 FILES = {"matching": ("features", "confidence")}

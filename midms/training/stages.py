@@ -13,19 +13,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from midms.checkpoints import CheckpointError, cast, checksum, finite, read_weights, save_state
+from midms.checkpoints.tensors import CheckpointError, cast, checksum, finite, read_weights, save_state
 from midms.confidence.calibrated import Calibrated
-from midms.data.faces import HEAD
+from midms.core.files import digest
+from midms.core.types import Context, Features
+from midms.data.portraits.pairs import HEAD
 from midms.diffusion.autoencoders.patchified import Patchified
 from midms.diffusion.denoisers import Bridge
-from midms.diffusion.schedule import signal_and_noise
-from midms.files import digest
-from midms.matching.correlation import Correlation
-from midms.matching.features.pyramid import PyramidFeatures
-from midms.matching.match import FactoredMatch
+from midms.diffusion.levels import signal_and_noise
+from midms.features.pyramid import PyramidFeatures
+from midms.matching.matchers.correlation import Correlation
+from midms.matching.matches.factored import FactoredMatch
 from midms.training import losses
 from midms.training.album import SAMPLED, Album, Shot, pool
-from midms.types import Context, Features
 
 TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle": 0.0, "reconstruction": 0.0}
 """Weights of the matching losses. The last three are the paper's. See `benchmarks/matching_losses.py`."""
