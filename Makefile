@@ -14,7 +14,7 @@ CODE := midms benchmarks
 ARGS ?=
 
 # what the packages we depend on are used by; a Python of make lowest's own, such as OLDEST=/usr/bin/python3.10
-TOUCHING := $(patsubst %,tests/test_%.py,arrays autoencoders cli conditions_given conversion features folders from_diffusers \
+TOUCHING := $(patsubst %,tests/*/test_%.py,arrays autoencoders cli conditions_given conversion features folders from_diffusers \
 	picture_files picture_notes pictures pretrained registry schema sketch translation)
 LOWEST := $(VENV)/lowest
 OLDEST ?=

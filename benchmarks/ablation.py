@@ -24,8 +24,8 @@ from benchmarks.ablation_page import write
 from benchmarks.ablation_weights import VARIANTS, trained
 from benchmarks.results import RESULTS, machine, write_json
 from midms import Spec, ablate, available
-from midms.ablation.report import ranked
-from midms.data.faces import turns
+from midms.data.portraits.pairs import turns
+from midms.evaluation.ablation.report import ranked
 
 BOTH: dict[str, dict[str, Any]] = {"test split": {"split": "test"}, "hard split": {"split": "hard"}}
 TEST = {"test split": BOTH["test split"]}

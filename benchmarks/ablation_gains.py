@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from midms.pictures.figure import scatter
+from midms.images.figure import scatter
 
 Records = Sequence[Mapping[str, Any]]
 LOWEST = -0.5

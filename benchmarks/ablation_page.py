@@ -17,9 +17,9 @@ import torch
 from benchmarks import ablation_gains
 from benchmarks.ablation_gains import firsts, said
 from benchmarks.results import RESULTS
-from midms.ablation.report import called, plot, ranked, table
-from midms.files import whole
-from midms.pictures import save
+from midms.core.files import whole
+from midms.evaluation.ablation.report import called, plot, ranked, table
+from midms.images import save
 
 ROOT = Path(__file__).parent.parent
 LONGEST = 40

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.matching_losses import EXACT, NONE
-from midms.checkpoints import save_weights
-from midms.compose import SHIPPED
+from midms.checkpoints.tensors import save_weights
+from midms.compose.presets import SHIPPED
 from midms.training.faces import albums, fresh, known_parts, stage
 from midms.training.progress import Progress
 from midms.training.trainer import fit

@@ -20,12 +20,12 @@ from torch import Tensor
 from benchmarks.results import RESULTS, machine, table, write_json
 from midms.confidence.cycle import Cycle
 from midms.confidence.cycle_released import CycleReleased
-from midms.files import whole
-from midms.matching.correlation import Correlation
-from midms.pictures import save, to_pil
-from midms.pictures.figure import Sheet, colour_map, note
-from midms.protocols import Match
-from midms.types import cells
+from midms.core.files import whole
+from midms.core.protocols import Match
+from midms.core.types import cells
+from midms.images import save, to_pil
+from midms.images.figure import Sheet, colour_map, note
+from midms.matching.matchers.correlation import Correlation
 
 ROOT = Path(__file__).parent.parent
 SIDE, CHANNELS = 64, 64

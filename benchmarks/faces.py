@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 from benchmarks.results import machine, table, write_json
 from midms import build
-from midms.data.faces import Pairs, draw_pairs, generators
-from midms.loop import MatchingInterleavedDiffusion
-from midms.metrics.faces import conditions, matches, pictures
-from midms.metrics.perceptual import VGG16Distance
-from midms.metrics.pictures import auroc
+from midms.data.portraits.pairs import Pairs, draw_pairs, generators
+from midms.evaluation.metrics.faces import conditions, matches, pictures
+from midms.evaluation.metrics.perceptual import VGG16Distance
+from midms.evaluation.metrics.pictures import auroc
+from midms.pipeline.pipeline import Pipeline
 
 BATCH, SEED = 20, 0
 Picture = Callable[[Pairs, range], dict[str, Any]]
@@ -64,7 +64,7 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
     best = build("midm-faces", **changes)
     paper = build("midm-faces-paper", **changes)
 
-    def loop(run: MatchingInterleavedDiffusion, **fields: Any) -> Picture:
+    def loop(run: Pipeline, **fields: Any) -> Picture:
         return lambda pairs, indices: translate(run.replace(**fields), pairs, indices)
 
     return {
@@ -80,18 +80,18 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
     }
 
 
-def reconstruct(run: MatchingInterleavedDiffusion, pairs: Pairs) -> Tensor:
+def reconstruct(run: Pipeline, pairs: Pairs) -> Tensor:
     """The exact answer through the autoencoder: no result can be better."""
     return run.autoencoder.decode(run.autoencoder.encode(pairs.answer))
 
 
-def first_warp(run: MatchingInterleavedDiffusion, pairs: Pairs) -> dict[str, Any]:
+def first_warp(run: Pipeline, pairs: Pairs) -> dict[str, Any]:
     """The exemplar's latent under the first match, decoded."""
     moment = next(run.replace(rematch=()).trajectory(conditions(run.condition, pairs), pairs.exemplar))
     return {"image": run.autoencoder.decode(moment.warp)}
 
 
-def translate(run: MatchingInterleavedDiffusion, pairs: Pairs, indices: range) -> dict[str, Any]:
+def translate(run: Pipeline, pairs: Pairs, indices: range) -> dict[str, Any]:
     """The whole loop; the match and trust are those in force at its end."""
     *_, moment = run.trajectory(conditions(run.condition, pairs), pairs.exemplar, generator=generators(SEED, indices))
     return {"image": run.autoencoder.decode(moment.step.x0), "match": moment.match, "trust": moment.trust.weight}

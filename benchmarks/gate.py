@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from benchmarks.measure import Inputs
 from benchmarks.peers import SCALE
-from midms.types import cells
+from midms.core.types import cells
 
 SAMPLE, BLOCK = 256, 1024
 ALLOWED = {"value error": 2e-4, "flow error px": 0.02, "gradient error": 1e-3}

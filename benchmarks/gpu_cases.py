@@ -16,9 +16,9 @@ from benchmarks import released_match as released
 from benchmarks.gate import ALLOWED, value_error
 from benchmarks.measure import Inputs, inputs
 from benchmarks.peers import SCALE
+from midms.core.normalize import l2_normalize
 from midms.matching.kernels import couple
-from midms.matching.match import tokens
-from midms.matching.unit import unit
+from midms.matching.matches.factored import tokens
 
 HALF = {"value error": 1e-2, "flow error px": 2.0, "gradient error": 2e-2}
 """What half-precision features may cost: three times the worst of the study in float64."""
@@ -72,7 +72,7 @@ def carried(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
     """B1 (in half precision; its share of B2's rate is the target) and B3 (of float32 features)."""
     x = inputs("smooth", side, batch, width, device=device)
     size = f"{side} x {side}, batch {batch}"
-    whole = tuple(tokens(part) for part in (unit(x.q), unit(x.k), x.values))
+    whole = tuple(tokens(part) for part in (l2_normalize(x.q), l2_normalize(x.k), x.values))
     half = tuple(part.half().contiguous() for part in whole)
     cells, values = side**2, x.values.shape[1]
     flops = 2 * batch * cells**2 * (width + values)

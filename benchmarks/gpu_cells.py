@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks import released_match as released
 from benchmarks.gpu_cases import Case
 from benchmarks.measure import inputs
-from midms.flow import return_error
+from midms.core.flow import return_error
 from midms.matching.kernels import check, prepare
 
 RADIUS = 0.25

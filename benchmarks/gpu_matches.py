@@ -15,10 +15,10 @@ from benchmarks.gate import ALLOWED, carry, errors, largest
 from benchmarks.gpu_cases import HALF, Case, flex, one_way
 from benchmarks.measure import Inputs, inputs
 from benchmarks.peers import SCALE, Outcome, ours, released_path, with_coordinates
-from midms.matching.correlation import Correlation
+from midms.core.normalize import l2_normalize
 from midms.matching.kernels import Precision, couple_both
-from midms.matching.match import tokens
-from midms.matching.unit import unit
+from midms.matching.matchers.correlation import Correlation
+from midms.matching.matches.factored import tokens
 
 AUTOCAST = {name: 10 * bound for name, bound in HALF.items()}
 LATENT = 4
@@ -73,7 +73,7 @@ def trainings(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
 def directions(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
     """B7: both directions at once and one by one, alone and with their gradients; the first match is compared."""
     x = inputs("smooth", side, batch, width, device=device)
-    q, k = (tokens(unit(part)).detach().requires_grad_() for part in (x.q, x.k))
+    q, k = (tokens(l2_normalize(part)).detach().requires_grad_() for part in (x.q, x.k))
     v, u = (tokens(part).contiguous() for part in with_coordinates(x))
     generator = torch.Generator().manual_seed(1)
     operands = (q, k, v, u, *(torch.randn(part.shape, generator=generator).to(part) for part in (v, u)))
@@ -127,7 +127,7 @@ def _by_midms(precision: Precision) -> Warps:
 
 
 def _by_flex(x: Inputs) -> tuple[Tensor, Tensor]:
-    q, k, v = (tokens(part).half().contiguous() for part in (unit(x.q), unit(x.k), x.values))
+    q, k, v = (tokens(part).half().contiguous() for part in (l2_normalize(x.q), l2_normalize(x.k), x.values))
     carried = flex(q, k, v)
     returned = flex(k, q, carried[..., :LATENT])
     return carried.mT.unflatten(-1, x.q.shape[-2:]), returned.mT.unflatten(-1, x.k.shape[-2:])

@@ -14,9 +14,9 @@ from torch import Tensor
 from benchmarks.gate import BLOCK
 from benchmarks.gpu_cases import Case
 from benchmarks.measure import inputs
+from midms.core.normalize import l2_normalize
 from midms.matching.kernels import logsumexp_both, mutual_nearest
-from midms.matching.match import tokens
-from midms.matching.unit import unit
+from midms.matching.matches.factored import tokens
 
 EPSILON, ITERATIONS, REACH = 0.05, 50, 0.5
 Potentials = tuple[Tensor, Tensor]
@@ -69,7 +69,7 @@ def neighbours(side: int, batch: int, width: int, device: str) -> Iterator[Case]
 def features(side: int, width: int, device: str) -> tuple[Tensor, Tensor]:
     """Unit features, [1 n d]."""
     x = inputs("smooth", side, 1, width, device=device)
-    return tokens(unit(x.q)).contiguous(), tokens(unit(x.k)).contiguous()
+    return tokens(l2_normalize(x.q)).contiguous(), tokens(l2_normalize(x.k)).contiguous()
 
 
 def _marginal(q: Tensor, k: Tensor, reach: float | None, found: Potentials) -> dict[str, float]:

@@ -30,10 +30,10 @@ from torch import Tensor
 from benchmarks.results import RESULTS, machine, write_json
 from midms import build
 from midms.confidence.always import Always
-from midms.loop import MatchingInterleavedDiffusion
-from midms.matching.features.midm import without_spectral_norm
+from midms.core.types import Context, Features
+from midms.features.midm import without_spectral_norm
 from midms.networks.winograd import use_winograd
-from midms.types import Context, Features
+from midms.pipeline.pipeline import Pipeline
 
 VARIANTS = ("as released", "midms", "midms, Winograd", "midms, bfloat16")
 SLOTS = ("features", "denoiser", "autoencoder")
@@ -49,7 +49,7 @@ PARTS = {
 class Clock:
     """CPU seconds and calls of a composition's parts."""
 
-    def __init__(self, run: MatchingInterleavedDiffusion) -> None:
+    def __init__(self, run: Pipeline) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
         self.calls = dict.fromkeys(PARTS, 0)
         for name, (slot, methods) in PARTS.items():
@@ -73,7 +73,7 @@ class Clock:
         return timed
 
 
-def stir(run: MatchingInterleavedDiffusion, seed: int) -> None:
+def stir(run: Pipeline, seed: int) -> None:
     """Weights of unit gain, biases that are small, scales near one."""
     generator = torch.Generator().manual_seed(seed)
     for module in run.modules():
@@ -87,7 +87,7 @@ def stir(run: MatchingInterleavedDiffusion, seed: int) -> None:
                 value.data.copy_(0.05 * draw + (1 if name.endswith("weight") else 0))
 
 
-def inputs(run: MatchingInterleavedDiffusion, size: tuple[int, int], seed: int) -> dict[str, Tensor]:
+def inputs(run: Pipeline, size: tuple[int, int], seed: int) -> dict[str, Tensor]:
     """Smooth random maps and pictures."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -98,14 +98,14 @@ def inputs(run: MatchingInterleavedDiffusion, size: tuple[int, int], seed: int) 
     return maps | {name: 2 * smooth(3) - 1 for name in ("exemplar", "truth")}
 
 
-def translated(run: MatchingInterleavedDiffusion, given: dict[str, Tensor], seed: int) -> Tensor:
+def translated(run: Pipeline, given: dict[str, Tensor], seed: int) -> Tensor:
     """The picture, with nothing computed that it does not need."""
     generator = torch.Generator().manual_seed(seed)
     return run(given["condition"], given["exemplar"], given["exemplar_condition"], generator)
 
 
 @torch.no_grad()
-def translated_as_released(run: MatchingInterleavedDiffusion, given: dict[str, Tensor], seed: int) -> Tensor:
+def translated_as_released(run: Pipeline, given: dict[str, Tensor], seed: int) -> Tensor:
     """The same picture at the released cost: with the ground truth's stream, one more U-Net call and six more decodes.
 
     The condition's features are computed once for both streams and the check for the exemplar's alone, as there.
@@ -167,7 +167,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     return best | counts | {"peak GiB": peak, "parameters": parameters}
 
 
-def warm_up(run: MatchingInterleavedDiffusion, given: dict[str, Tensor]) -> None:
+def warm_up(run: Pipeline, given: dict[str, Tensor]) -> None:
     """Whatever happens when a part is used for the first time."""
     latent = run.autoencoder.encode(given["exemplar"])
     wanted = run.features.condition(given["condition"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import RESULTS
-from midms.files import whole
+from midms.core.files import whole
 
 DOCS = Path(__file__).parent.parent / "docs"
 OURS, BASE = "midms chunked", "released"

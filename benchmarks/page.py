@@ -18,9 +18,9 @@ from PIL import Image
 
 from benchmarks.results import RESULTS, table
 from midms import build
-from midms.demo import demo
-from midms.files import whole
-from midms.pictures import save
+from midms.core.files import whole
+from midms.images import save
+from midms.pipeline.demo import demo
 
 ROOT = Path(__file__).parent.parent
 BRIEF = ("PSNR", "SSIM", "perceptual", "better than first warp")

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from benchmarks import released_match as released
 from benchmarks.measure import Inputs
-from midms.matching.correlation import Correlation
+from midms.core.normalize import l2_normalize
+from midms.core.types import cells
 from midms.matching.kernels import Precision, Via, check
-from midms.matching.match import tokens
-from midms.matching.unit import unit
-from midms.types import cells
+from midms.matching.matchers.correlation import Correlation
+from midms.matching.matches.factored import tokens
 
 SCALE = 1 / released.TEMPERATURE
 RADIUS = 0.25
@@ -73,7 +73,7 @@ def ours(via: Via, precision: Precision = "auto") -> Callable[[Inputs], Outcome]
 
 def padded_sdpa(x: Inputs) -> Outcome:
     """Two calls of `scaled_dot_product_attention`, values padded to the features' width; it has no floor at 0."""
-    q, k = (tokens(unit(side)) for side in (x.q, x.k))
+    q, k = (tokens(l2_normalize(side)) for side in (x.q, x.k))
     values, start = with_coordinates(x)
     width = q.shape[-1]
     carried, backward = (
@@ -89,7 +89,7 @@ def keops(x: Inputs) -> Outcome:
     """Two online softmaxes of KeOps's lazy tensors."""
     from pykeops.torch import LazyTensor
 
-    q, k = (tokens(unit(side)).contiguous() for side in (x.q, x.k))
+    q, k = (tokens(l2_normalize(side)).contiguous() for side in (x.q, x.k))
     values, start = with_coordinates(x)
 
     def carry(a: Tensor, b: Tensor, v: Tensor) -> Tensor:

@@ -20,10 +20,10 @@ from torch import Tensor
 from benchmarks.measure import Inputs, inputs, versions
 from benchmarks.peers import SCALE, with_coordinates
 from benchmarks.results import RESULTS, command, machine, write_json
-from midms.flow import return_error
+from midms.core.flow import return_error
+from midms.core.normalize import l2_normalize
 from midms.matching.kernels import couple_both
-from midms.matching.match import tokens
-from midms.matching.unit import unit
+from midms.matching.matches.factored import tokens
 
 Round = Callable[[Tensor], Tensor]
 SETS = ("random", "smooth")
@@ -76,7 +76,7 @@ def table(side: int, width: int, seed: int, interpret: bool) -> list[dict[str, A
 
 def emulated(x: Inputs, precision: str) -> tuple[Tensor, Tensor]:
     """Values and coordinates forth, coordinates back, of rounded features; all else in float64."""
-    q, k = (tokens(unit(side)) for side in (x.q, x.k))
+    q, k = (tokens(l2_normalize(side)) for side in (x.q, x.k))
     logits = SCALE * products(q, k, precision).clamp(min=0)
     values, here = (tokens(side).double() for side in with_coordinates(x))
     return logits.softmax(-1) @ values, logits.mT.softmax(-1) @ here
@@ -108,7 +108,7 @@ def terms(x: Tensor, precision: str) -> list[Tensor]:
 
 def by_triton(x: Inputs, precision: str) -> tuple[Tensor, Tensor]:
     """The same by the kernels."""
-    q, k = (tokens(unit(side)) for side in (x.q, x.k))
+    q, k = (tokens(l2_normalize(side)) for side in (x.q, x.k))
     values, here = (tokens(side) for side in with_coordinates(x))
     rows, columns = couple_both(q, k, values, here, None, None, SCALE, 0.0, "triton", precision)
     return rows.values.double(), columns.values.double()

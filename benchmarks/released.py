@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import RESULTS, table
-from midms.files import whole
+from midms.core.files import whole
 
 ROOT = Path(__file__).parent.parent
 SPLIT = ("encode", "features", "matching", "U-Net", "decode")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from midms.training.trainer import machine, write_json
+from midms.core.results import machine, write_json
 
 __all__ = ["RESULTS", "command", "machine", "table", "write_json"]
 

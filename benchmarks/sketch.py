@@ -22,7 +22,7 @@ from benchmarks.results import RESULTS, command, machine, table, write_json
 from midms.conditions.celebahq_edge import background_edges
 from midms.conditions.sketch import Sketch
 from midms.conditions.strokes import resize_area
-from midms.data.faces import draw_pairs
+from midms.data.portraits.pairs import draw_pairs
 
 SIZES = ((256, 256), (512, 512), (1024, 1024), (2048, 2048), (256, 1024), (1024, 256), (512, 2048), (2048, 512))
 """Height and width in pixels, of the picture and of its map."""

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from benchmarks.measure import inputs
 from benchmarks.peers import SCALE
+from midms.core.normalize import l2_normalize
 from midms.matching.kernels import IMPLEMENTATIONS, couple, couple_both, logsumexp_both, mutual_nearest, top_k
 from midms.matching.kernels.dispatch import objections
-from midms.matching.match import tokens
-from midms.matching.unit import unit
+from midms.matching.matches.factored import tokens
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, str], object]] = {
@@ -31,7 +31,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, str], object]] = {
 def test_operation(benchmark: Any, operation: str, via: str) -> None:
     """A grid of 32 x 32 cells, 256 channels, 20 values."""
     x = inputs("smooth", 32, device=DEVICE)
-    q, k, v = tokens(unit(x.q)), tokens(unit(x.k)), tokens(x.values)
+    q, k, v = tokens(l2_normalize(x.q)), tokens(l2_normalize(x.k)), tokens(x.values)
     asked = "couple_both" if operation == "logsumexp_both" else operation
     if reasons := objections(via, asked, q, k, v):
         pytest.skip("; ".join(reasons))

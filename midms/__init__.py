@@ -6,23 +6,23 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from midms.ablation import ablate
-    from midms.catalog import available, create, register
-    from midms.compose import build
-    from midms.presets import Spec
-    from midms.pretrained import from_pretrained
+    from midms.compose.catalog import available, create, register
+    from midms.compose.presets import Spec
+    from midms.evaluation.ablation import ablate
+    from midms.pipeline.build import build
+    from midms.pipeline.pretrained import from_pretrained
 
 __all__ = ["Spec", "ablate", "available", "build", "create", "from_pretrained", "register"]
 __version__ = "0.1.0"
 
 _HOME = {
-    "Spec": "midms.presets",
-    "ablate": "midms.ablation",
-    "available": "midms.catalog",
-    "build": "midms.compose",
-    "create": "midms.catalog",
-    "from_pretrained": "midms.pretrained",
-    "register": "midms.catalog",
+    "Spec": "midms.compose.presets",
+    "ablate": "midms.evaluation.ablation",
+    "available": "midms.compose.catalog",
+    "build": "midms.pipeline.build",
+    "create": "midms.compose.catalog",
+    "from_pretrained": "midms.pipeline.pretrained",
+    "register": "midms.compose.catalog",
 }
 
 

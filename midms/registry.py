@@ -15,28 +15,28 @@ from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
-from midms.defaults import defaults
-from midms.mistakes import Mistake
-from midms.plugins import installed
-from midms.signatures import mistyped, parameters, signature
+from midms.core.defaults import defaults
+from midms.core.errors import MidmsError
+from midms.core.plugins import installed
+from midms.core.signatures import mistyped, parameters, signature
 
 NAME = re.compile(r"\w[\w.+-]*")
 """What a part can be called: where names are written, other characters mean something, as in `cycle(radius=0.1)`."""
 
 
-class UnknownName(Mistake, LookupError):
+class UnknownName(MidmsError, LookupError):
     """A name that nothing answers to; the message lists what would have worked."""
 
 
-class BadArguments(Mistake, TypeError):
+class BadArguments(MidmsError, TypeError):
     """A part that does not take these arguments; the message shows its signature."""
 
 
-class BrokenPart(Mistake, ImportError):
+class BrokenPart(MidmsError, ImportError):
     """A part that cannot be imported, or of a plug-in, cannot be made; the cause is chained."""
 
 
-class BadName(Mistake, ValueError):
+class BadName(MidmsError, ValueError):
     """A name that another part has, or that no part can have."""
 
 
@@ -163,7 +163,7 @@ class Registry:
                 return factory(**arguments)
         except TypeError as error:
             raise BadArguments(f"{self.kind} {name!r}: {error}. Signature: {name}{signature(factory)}") from error
-        except (Mistake, ValueError, KeyboardInterrupt):
+        except (MidmsError, ValueError, KeyboardInterrupt):
             raise
         except BaseException as error:
             if not row.package:
@@ -172,7 +172,7 @@ class Registry:
             raise BrokenPart(f"{self._called(name, row)} cannot be made: {reason}") from error
 
     def made(self, part: Any, argument: str) -> Any:
-        """The part that a name or a `Spec` of `midms.presets` stands for; any other object is a part already.
+        """The part that a name or a `Spec` of `midms.compose.presets` stands for; any other object is a part already.
 
         Args:
             part: a name, a `Spec`, or a part.
@@ -197,10 +197,11 @@ class Registry:
             expected.bind(**arguments)
         except TypeError as error:
             known = expected.parameters
-            hints = [f" {hint}" for key in arguments if key not in known and (hint := nearest(key, known))]
-            raise BadArguments(
-                f"{self.kind} {name!r}: {error}.{''.join(hints)} Signature: {name}{signature(factory)}"
-            ) from None
+            strange = [
+                f"has no setting {key!r}. {nearest(key, known)}".strip() for key in arguments if key not in known
+            ]
+            told = " ".join(strange) or f"{error}."
+            raise BadArguments(f"{self.kind} {name!r}: {told} Signature: {name}{signature(factory)}") from None
         if wrong := mistyped(expected, arguments):
             raise BadArguments(f"{self.kind} {name!r}: {'; '.join(wrong)}. Signature: {name}{signature(factory)}")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import jaxtyping
 import pytest
 import torch
 
-from midms.catalog import KINDS
+from midms.compose.catalog import KINDS
 
 if not torch.cuda.is_available():  # so that Triton's own functions can be interpreted by those tests that ask for it
     with pytest.MonkeyPatch.context() as patch:
@@ -41,3 +42,16 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawing and a picture that the model knows; beside their folder the model as a composition."""
+    from midms import build  # here, for checks of shapes are installed after this file is read
+    from midms.pipeline.demo import demo
+
+    folder = tmp_path_factory.mktemp("demo")
+    run = build("midm-faces")
+    demo(run, folder, faces=1, seed=0)
+    run.save_pretrained(folder / "saved")
+    return folder / "pair-00"

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from midms import build, cli
-from midms.demo import demo
-from midms.presets import PRESETS
+from midms.compose.presets import PRESETS
+from midms.pipeline.demo import demo
 from midms.testing import MatcherLaws
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +52,14 @@ def test_the_first_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with Image.open("out.png") as image:
         assert image.size == (64, 64)
     assert Path("how.png").exists()
+
+
+def test_where_a_checkpoint_comes_from_and_how_long_the_tests_take_is_told() -> None:
+    words = " ".join(README.split())
+    assert "MIDMs.pth" in {word for line in commands() for word in line}
+    (where,) = re.findall(r"Their `(\S+\.pth)` and its `config.yaml` are not ours .*? README of \[(\S+)\]", words)
+    assert where == ("midms_celebA_finetuned.pth", "KU-CVLAB/MIDMs")
+    assert re.search(r"`make test` installs and runs the tests, which takes about \w+ minutes on two cores\.", words)
 
 
 def test_git_ignores_what_the_commands_write(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Parts in a package of their own: a matcher, by which every cell takes from the one most like it, and a condition.
 
 Nothing of midms is imported. A match is anything with `grid`, `apply`, `transpose` and `similarity`, as
-`midms/protocols.py` has them.
+`midms/core/protocols.py` has them.
 """
 
 from __future__ import annotations

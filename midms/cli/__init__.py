@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import midms
 from midms.cli import ablate, convert, demo, doctor, names, train, translate
 from midms.cli.options import Parser, complain, load, note, told
-from midms.mistakes import Mistake
+from midms.core.errors import MidmsError
 
 __all__ = ["COMMANDS", "main", "parser"]
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         place = traceback.extract_tb(end.__traceback__)[-1]
         return complain(f"{place.filename}, line {place.lineno}: a part ended the program ({end.code})")
-    except (Mistake, OSError) as error:
+    except (MidmsError, OSError) as error:
         return complain(told(error, args))
 
 

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from midms.cli.options import Commands, command, complain, composition, device, whole
-from midms.mistakes import Mistake
+from midms.cli.options import Commands, command, complain, composition, device
+from midms.cli.values import whole
+from midms.core.errors import MidmsError
 from midms.registry import BadArguments
 
 FAILED = 1
@@ -46,14 +47,14 @@ def add(commands: Commands) -> None:
 
 
 def _ablate(args: argparse.Namespace) -> int:
-    from midms.ablation import ablate
-    from midms.ablation.vary import parse
+    from midms.evaluation.ablation import ablate
+    from midms.evaluation.ablation.vary import parse
 
     vary: dict[str, list[Any]] = {}
     for text in args.vary:
         try:
             slot, values = parse(text)
-        except Mistake as error:
+        except MidmsError as error:
             raise BadArguments(f"--vary {text}: {error}") from None
         vary.setdefault(slot, []).extend(values)
     found = ablate(

@@ -33,9 +33,9 @@ def add(commands: Commands) -> None:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    from midms.checkpoints import CheckpointError
-    from midms.conversion import convert
-    from midms.conversion.source import check, write, write_refusal
+    from midms.checkpoints.convert import convert
+    from midms.checkpoints.convert.source import check, write, write_refusal
+    from midms.checkpoints.tensors import CheckpointError
 
     check(args.out, args.replace)
     try:

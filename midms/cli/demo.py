@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from midms.cli.options import Commands, command, composed, composition, parts, whole
-from midms.limits import SEEDS
+from midms.cli.options import Commands, command, composed, composition, parts
+from midms.cli.values import whole
+from midms.core.limits import SEEDS
 
 
 def add(commands: Commands) -> None:
@@ -34,7 +35,7 @@ def add(commands: Commands) -> None:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from midms.demo import demo
+    from midms.pipeline.demo import demo
 
     sheet = demo(composed(args), args.out, args.faces, args.seed)
     print(f"written to {sheet}; next to it, the single pictures")

@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from midms.doctor import report
+    from midms.cli.environment import report
 
     print(report())
     return 0

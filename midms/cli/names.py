@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import inspect
 
-from midms.catalog import KINDS, available, registry
 from midms.cli.options import Commands, command, plugins
-from midms.presets import PRESETS, Preset
+from midms.compose.catalog import KINDS, available, registry
+from midms.compose.presets import PRESETS, Preset
+from midms.core.signatures import signature
 from midms.registry import UnknownName, unknown
-from midms.signatures import signature
 
 
 def add(commands: Commands) -> None:

@@ -14,12 +14,15 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from midms.catalog import KINDS
-from midms.presets import PRESETS, SpecError, parse
+from midms.cli.values import last_pass, levels, part, weights
+from midms.compose.catalog import KINDS
+from midms.compose.presets import PRESETS
+from midms.core.errors import MidmsError
 from midms.registry import BadArguments
 
 if TYPE_CHECKING:
-    from midms.loop import MatchingInterleavedDiffusion
+    from midms.loop import Policy
+from midms.pipeline.pipeline import Pipeline
 
 MISTAKE = 2
 """Exit status when the user can do something about it."""
@@ -87,7 +90,7 @@ def composition(added: argparse.ArgumentParser, saved: bool = True) -> None:
     )
     added.add_argument(
         "--weights",
-        type=Path,
+        type=weights,
         metavar="DIR",
         help="a folder as `midms train` or `midms convert` leaves it, one of diffusers, or its id on the hub"
         " (default: those that come with the preset)",
@@ -123,32 +126,21 @@ def parts(added: argparse.ArgumentParser) -> None:
     }
     for slot, option in PARTS.items():
         shown = more.get(slot, f"another {slot}, see `midms list {slot}`")
-        group.add_argument(f"--{option}", type=typed, metavar="PART", default=argparse.SUPPRESS, help=shown)
+        group.add_argument(
+            f"--{option}",
+            type=last_pass if slot == "refiner" else part,
+            metavar="PART",
+            default=argparse.SUPPRESS,
+            help=shown,
+        )
     for name, kind, metavar, shown in (
         ("rematch", levels, "LEVELS", "levels after which the exemplar is matched again: 0,1 or none"),
         ("edit", str, "EDIT", "what becomes of the prediction there: blend, replace, guide or context"),
         ("look", str, "LOOK", "what is matched there: x0, the prediction, or latent, the noisy one"),
         ("guidance", float, "G", "how far guide moves the prediction, as a share of its own size (default 0.1)"),
-        ("style", float, "S", "0 keeps to the sketch, 1 to the picture (default 0.5); pale rims below 0.25"),
+        ("style", float, "S", "0 keeps to the sketch, 1 to the picture (default 0.5)"),
     ):
         group.add_argument(f"--{name}", type=kind, metavar=metavar, default=argparse.SUPPRESS, help=shown)
-
-
-def typed(text: str) -> Any:
-    """An argument type: a part by name, alone or with settings."""
-    try:
-        return parse(text)
-    except SpecError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def levels(text: str) -> Any:
-    """An argument type: one index of a level, or several."""
-    value = typed(text)
-    chosen = (value,) if isinstance(value, int) else () if value is None else value
-    if not isinstance(chosen, tuple) or not all(isinstance(level, int) for level in chosen):
-        raise argparse.ArgumentTypeError(f"expected levels such as 0,1 or none, got {text!r}")
-    return chosen
 
 
 def load(path: Path) -> None:
@@ -174,7 +166,7 @@ def load(path: Path) -> None:
         raise BadArguments(f"--plugin {path}{''.join(lines[-1:])}: {reason}") from error
 
 
-def composed(args: argparse.Namespace) -> MatchingInterleavedDiffusion:
+def composed(args: argparse.Namespace) -> Pipeline:
     """Compose what the options say, with notes for the user as lines on stderr.
 
     Raises:
@@ -182,9 +174,9 @@ def composed(args: argparse.Namespace) -> MatchingInterleavedDiffusion:
     """
     options = {slot: option.replace("-", "_") for slot, option in PARTS.items()} | {name: name for name in SETTINGS}
     changes = {name: getattr(args, option) for name, option in options.items() if hasattr(args, option)}
-    from midms.compose import build
-    from midms.pretrained import from_pretrained
-    from midms.saved import CONFIG
+    from midms.checkpoints.composition import CONFIG
+    from midms.pipeline.build import build
+    from midms.pipeline.pretrained import from_pretrained
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
@@ -198,7 +190,20 @@ def composed(args: argparse.Namespace) -> MatchingInterleavedDiffusion:
             run = build(args.preset, weights=args.weights, **changes)
     for text in dict.fromkeys(str(one.message) for one in notes if one.category is UserWarning):
         complain(f"note: {text}")
+    if idle := _idle(args, run.policy):
+        raise BadArguments("; ".join(idle))
     return run.to(device(args.device))
+
+
+def _idle(args: argparse.Namespace, policy: Policy) -> list[str]:
+    """Settings that were given and change nothing, as the others are."""
+    again = [] if policy.rematch else ["--rematch"]
+    needed = {"edit": again, "look": again, "guidance": again + ([] if policy.edit == "guide" else ["--edit guide"])}
+    return [
+        f"--{name} {getattr(args, name)}: changes nothing without {' and '.join(others)}"
+        for name, others in needed.items()
+        if others and hasattr(args, name)
+    ]
 
 
 def device(name: str) -> str:
@@ -216,20 +221,6 @@ def device(name: str) -> str:
     return name
 
 
-def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """An argument type: a whole number within bounds."""
-
-    def whole(text: str) -> int:
-        value = int(text)
-        if value < least or (most is not None and value > most):
-            bounds = f"at least {least}" if most is None else f"{least} to {most}"
-            raise argparse.ArgumentTypeError(f"expected a whole number, {bounds}, got {value}")
-        return value
-
-    whole.__name__ = "whole number"
-    return whole
-
-
 def note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Show a warning as a line of ours, in the place of `warnings.showwarning`."""
     if category is UserWarning:
@@ -240,6 +231,8 @@ def note(message: Warning | str, category: type[Warning], *where: Any, **more: A
 
 def told(error: Exception, args: argparse.Namespace) -> str:
     """What is wrong, by the names of options; of a call of `build`, all that is."""
+    if isinstance(error, OSError) and not isinstance(error, MidmsError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     if not (wrong := getattr(error, "wrong", ())):
         return in_options(str(error), args)
     texts = [piece for text in wrong for piece in (text[6:].split("; ") if text.startswith("loop: ") else [text])]
@@ -252,7 +245,7 @@ def in_options(text: str, args: argparse.Namespace) -> str:
     """A complaint that begins with the name of an argument, beginning with the option that it came from."""
     found = re.match(r"no (?P<kind>\w+) is called|(?P<name>\w+)(?=: | must )", text)
     name = found and (found["kind"] or found["name"])
-    option = PARTS.get(name or "", name)
+    option = PARTS.get(name or "", (name or "").replace("_", "-"))
     if not found or not option or not hasattr(args, option.replace("-", "_")):
         return text
     return f"--{option}: {text}" if found["kind"] else f"--{option}{text[found.end() :]}"

@@ -8,9 +8,12 @@ import math
 import reprlib
 from pathlib import Path
 
-from midms.cli.options import Commands, command, device, whole
-from midms.limits import SEEDS
+from midms.cli.options import Commands, command, device
+from midms.cli.values import whole
+from midms.core.limits import SEEDS
 from midms.registry import BadArguments, unknown
+
+BRIDGE = "bridge"
 
 
 def add(commands: Commands) -> None:
@@ -34,8 +37,8 @@ def add(commands: Commands) -> None:
     added.add_argument("--stage", choices=["autoencoder", "matching", "diffusion"], required=True, help="in this order")
     added.add_argument(
         "--denoiser",
-        choices=["bridge", "unconditional"],
-        default="bridge",
+        choices=[BRIDGE, "unconditional"],
+        default=BRIDGE,
         help="of the diffusion stage (default %(default)s)",
     )
     added.add_argument(
@@ -81,6 +84,9 @@ def weights(text: str) -> dict[str, float]:
 
 
 def _train(args: argparse.Namespace) -> int:
+    for given, name, stage in ((args.terms, "terms", "matching"), (args.denoiser != BRIDGE, "denoiser", "diffusion")):
+        if given and args.stage != stage:
+            raise BadArguments(f"--{name}: changes nothing in --stage {args.stage}, expected --stage {stage}")
     from midms.training.faces import main as train
 
     device(args.device)

@@ -8,24 +8,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midms.catalog import KINDS
-from midms.cli.options import (
-    MISTAKE,
-    Commands,
-    command,
-    complain,
-    composed,
-    composition,
-    in_options,
-    parts,
-    whole,
-)
-from midms.limits import SEEDS
-from midms.presets import PRESETS, Spec
+from midms.cli.options import MISTAKE, Commands, command, complain, composed, composition, in_options, parts
+from midms.cli.values import whole
+from midms.compose.catalog import KINDS
+from midms.compose.presets import PRESETS, Spec
+from midms.core.limits import SEEDS
 
 if TYPE_CHECKING:
-    from midms.folders import Job
-    from midms.translation import Translation
+    from midms.pipeline.batch import Job
+    from midms.pipeline.translation import Translation
 
 
 def add(commands: Commands) -> None:
@@ -84,7 +75,7 @@ def add(commands: Commands) -> None:
     one.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of the noise (default %(default)s)")
     one.add_argument(
         "--size",
-        type=whole(8),
+        type=whole(),
         metavar="N",
         help="pixels of the shorter side, of the longer with weights for squares (default: the preset's own)",
     )
@@ -92,7 +83,7 @@ def add(commands: Commands) -> None:
 
 
 def _translate(args: argparse.Namespace) -> int:
-    from midms.folders import examine, perform, plan
+    from midms.pipeline.batch import examine, perform, plan
 
     jobs = plan(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region)
     if not all(job.alike for job in jobs):
@@ -113,9 +104,7 @@ def _translate(args: argparse.Namespace) -> int:
     failures = perform(run, jobs, args.seed, args.size, written)
     for failure in dict.fromkeys(failures):
         complain(in_options(failure, args))
-    for warning, (first, *others) in warned.items():
-        where = f"{first}{f' and {len(others)} more' if others else ''}: " if len(jobs) > 1 else ""
-        print(f"midms: warning: {where}{warning}", file=sys.stderr)
+    _warn(warned, len(jobs) - len(failures))
     if len(failures) < len(jobs):
         count = f"{len(jobs) - len(failures)} of {len(jobs)} " if len(jobs) > 1 else ""
         several = f", {len({*chain(*warned.values())})} with warnings" if len(jobs) > 1 and warned else ""
@@ -123,6 +112,16 @@ def _translate(args: argparse.Namespace) -> int:
     elif len(jobs) > 1:
         print(f"0 of {len(jobs)} written to {args.out}")
     return MISTAKE if failures else 0
+
+
+def _warn(warned: dict[str, list[Path]], count: int) -> None:
+    """A line for each warning, with the results that it is of where it is not of all."""
+    for warning, results in warned.items():
+        some = len(results) < count
+        where = f"{len(results)} of {count} results: " if some else f"all {count} results: " if count > 1 else ""
+        print(f"midms: warning: {where}{warning}{':' if some else ''}", file=sys.stderr)
+        for path in results if some else ():
+            print(f"  {path}", file=sys.stderr)
 
 
 def _reader(args: argparse.Namespace) -> Any:

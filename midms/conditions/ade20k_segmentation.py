@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from midms.pictures import blaming, called
-from midms.pictures.annotations import grey_levels, label_map, nearest
-from midms.types import Fit
+from midms.core.types import Fit
+from midms.images import blaming, called
+from midms.images.annotations import grey_levels, label_map, nearest
 
 CLASSES = 150
 UNKNOWN = 255

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from midms.conditions.canny import canny
 from midms.conditions.strokes import city_block, resize_area
-from midms.pictures import blaming, called, read
-from midms.pictures.annotations import grey_levels, label_map, nearest, part_masks
-from midms.types import Fit
+from midms.core.types import Fit
+from midms.images import blaming, called, read
+from midms.images.annotations import grey_levels, label_map, nearest, part_masks
 
 PARTS = (
     "skin", "l_brow", "r_brow", "l_eye", "r_eye", "l_ear", "r_ear", "nose", "u_lip", "mouth", "l_lip", "eye_g", "hair",

@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from midms.conditions.strokes import city_block
-from midms.limits import whole
-from midms.pictures import blaming, called
-from midms.pictures.annotations import JOINTS, keypoints
-from midms.types import Fit
+from midms.core.limits import whole
+from midms.core.types import Fit
+from midms.images import blaming, called
+from midms.images.annotations import JOINTS, keypoints
 
 LIMBS = (
     (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 0),

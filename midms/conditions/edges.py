@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.conditions.strokes import edges, line_map, resize_area
-from midms.limits import number
+from midms.core.limits import number
 
 
 @dataclass(frozen=True)

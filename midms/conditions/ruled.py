@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.conditions.paper import contrast_with_paper
 from midms.conditions.strokes import resize_area
-from midms.types import Page, scaling
+from midms.core.types import Page, scaling
 
 Line = tuple[float, float]
 """rho and theta: x cos(theta) + y sin(theta) = rho, in pixels."""

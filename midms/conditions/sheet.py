@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midms.conditions.paper import contrast_with_paper
 from midms.conditions.strokes import resize_area
-from midms.types import Page, scaling
+from midms.core.types import Page, scaling
 
 WORK = 320
 """Pixels of the longer side at which a sheet is looked for."""

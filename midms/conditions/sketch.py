@@ -14,8 +14,8 @@ from midms.conditions.paper import contrast_with_paper
 from midms.conditions.ruled import without_ruling
 from midms.conditions.sheet import straightened
 from midms.conditions.strokes import distance_transform, edges, line_map, max_filter, resize_area
-from midms.limits import number
-from midms.types import Page, scaling
+from midms.core.limits import number
+from midms.core.types import Page, scaling
 
 BOOST = 1.6
 """Makes up for what averaging takes from a stroke narrower than a cell."""

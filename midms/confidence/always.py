@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from midms.protocols import Match
-from midms.types import Confidence
+from midms.core.protocols import Match
+from midms.core.types import Confidence
 
 
 @dataclass(frozen=True)

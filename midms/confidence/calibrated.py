@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.confidence.cycle import both_ways
-from midms.flow import return_error
-from midms.protocols import Match
-from midms.types import Confidence, cells
+from midms.core.flow import return_error
+from midms.core.protocols import Match
+from midms.core.types import Confidence, cells
 
 NEGLIGIBLE = 1e-3
 USUAL = 0.05

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.confidence.reading import check_softness
-from midms.flow import return_error
-from midms.limits import LARGE, number
-from midms.protocols import Match, TwoWay
-from midms.types import Confidence, cells
+from midms.core.flow import return_error
+from midms.core.limits import LARGE, number
+from midms.core.protocols import Match, TwoWay
+from midms.core.types import Confidence, cells
 
 
 @dataclass(frozen=True)

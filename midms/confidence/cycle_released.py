@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.flow import sample
-from midms.limits import LARGE, number
-from midms.protocols import Match
-from midms.types import Confidence, cells
+from midms.core.flow import sample
+from midms.core.limits import LARGE, number
+from midms.core.protocols import Match
+from midms.core.types import Confidence, cells
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.confidence.reading import ask, check_softness, trust
-from midms.limits import LARGE, number
-from midms.protocols import Match
-from midms.types import Confidence, cells
+from midms.core.limits import LARGE, number
+from midms.core.protocols import Match
+from midms.core.types import Confidence, cells
 
 
 @dataclass(frozen=True)

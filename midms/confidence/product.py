@@ -7,8 +7,8 @@ import math
 from torch import nn
 
 from midms.confidence import CONFIDENCES
-from midms.protocols import ConfidenceEstimator, Match
-from midms.types import Confidence
+from midms.core.protocols import ConfidenceEstimator, Match
+from midms.core.types import Confidence
 
 
 class Product(nn.Module):

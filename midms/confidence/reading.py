@@ -7,9 +7,9 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.limits import LARGE, divisor, number
-from midms.protocols import Match, Unanswered
-from midms.types import Confidence
+from midms.core.limits import LARGE, divisor, number
+from midms.core.protocols import Match, Unanswered
+from midms.core.types import Confidence
 
 
 def ask(match: Match, question: str, *arguments: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from midms.confidence.reading import ask, check_softness, trust
-from midms.limits import number
-from midms.protocols import Match
-from midms.types import Confidence
+from midms.core.limits import number
+from midms.core.protocols import Match
+from midms.core.types import Confidence
 
 
 @dataclass(frozen=True)

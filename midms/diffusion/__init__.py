@@ -3,40 +3,38 @@
 from midms.registry import Registry
 
 SAMPLERS = Registry("sampler", "midms.samplers")
-SAMPLERS.row("ddim", "midms.diffusion.samplers.ddim:DDIM", "implicit models, deterministic or not (arXiv:2010.02502)")
-SAMPLERS.row("ddpm", "midms.diffusion.samplers.ddpm:DDPM", "ancestral sampling (arXiv:2006.11239)")
-SAMPLERS.row("plms", "midms.diffusion.samplers.plms:PLMS", "pseudo linear multistep, order 2 (arXiv:2202.09778)")
-SAMPLERS.row("euler", "midms.diffusion.samplers.euler:Euler", "Euler's method in noise, order 1 (arXiv:2206.00364)")
+SAMPLERS.row("ddim", "midms.diffusion.solvers.ddim:DDIM", "implicit models, deterministic or not (arXiv:2010.02502)")
+SAMPLERS.row("ddpm", "midms.diffusion.solvers.ddpm:DDPM", "ancestral sampling (arXiv:2006.11239)")
+SAMPLERS.row("plms", "midms.diffusion.solvers.plms:PLMS", "pseudo linear multistep, order 2 (arXiv:2202.09778)")
+SAMPLERS.row("euler", "midms.diffusion.solvers.euler:Euler", "Euler's method in noise, order 1 (arXiv:2206.00364)")
 SAMPLERS.row(
     "euler-ancestral",
-    "midms.diffusion.samplers.euler_ancestral:EulerAncestral",
+    "midms.diffusion.solvers.euler_ancestral:EulerAncestral",
     "an Euler step too far, then noise, order 1 (arXiv:2011.13456)",
 )
-SAMPLERS.row("heun", "midms.diffusion.samplers.heun:Heun", "EDM's, two calls a level, order 2 (arXiv:2206.00364)")
+SAMPLERS.row("heun", "midms.diffusion.solvers.heun:Heun", "EDM's, two calls a level, order 2 (arXiv:2206.00364)")
 SAMPLERS.row(
-    "dpmpp-2m", "midms.diffusion.samplers.dpmpp_2m:DPMPP2M", "DPM-Solver++, two levels, order 2 (arXiv:2211.01095)"
+    "dpmpp-2m", "midms.diffusion.solvers.dpmpp_2m:DPMPP2M", "DPM-Solver++, two levels, order 2 (arXiv:2211.01095)"
 )
 SAMPLERS.row(
     "dpmpp-2m-sde",
-    "midms.diffusion.samplers.dpmpp_2m_sde:DPMPP2MSDE",
+    "midms.diffusion.solvers.dpmpp_2m_sde:DPMPP2MSDE",
     "SDE-DPM-Solver++, two levels (arXiv:2211.01095)",
 )
-SAMPLERS.row("unipc", "midms.diffusion.samplers.unipc:UniPC", "predictor and corrector for one call (arXiv:2302.04867)")
+SAMPLERS.row("unipc", "midms.diffusion.solvers.unipc:UniPC", "predictor and corrector for one call (arXiv:2302.04867)")
 SAMPLERS.row(
-    "lcm", "midms.diffusion.samplers.lcm:LCM", "latent consistency models, for distilled networks (arXiv:2310.04378)"
+    "lcm", "midms.diffusion.solvers.lcm:LCM", "latent consistency models, for distilled networks (arXiv:2310.04378)"
 )
-SAMPLERS.row(
-    "flow-euler", "midms.diffusion.samplers.flow_euler:FlowEuler", "rectified flow, order 1 (arXiv:2209.03003)"
-)
+SAMPLERS.row("flow-euler", "midms.diffusion.solvers.flow_euler:FlowEuler", "rectified flow, order 1 (arXiv:2209.03003)")
 SAMPLERS.row(
     "brownian-bridge",
-    "midms.diffusion.samplers.brownian_bridge:BrownianBridge",
+    "midms.diffusion.solvers.brownian_bridge:BrownianBridge",
     "a bridge from the warp to the picture (BBDM, arXiv:2205.07680; EBDM, ECCV 2024)",
 )
 SAMPLERS.family(
     "diffusers",
     "<Scheduler>",
-    "midms.diffusion.samplers.from_diffusers:named",
+    "midms.diffusion.solvers.from_diffusers:named",
     "any scheduler of diffusers that goes from noise to x0, such as diffusers:DEISMultistepScheduler",
 )
 

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
-from midms import limits
+from midms.core import limits
+from midms.core.types import Context, Level
 from midms.networks.lean import load
 from midms.networks.precision import rounded
-from midms.types import Context, Level
 
 UNet2DModel = load("diffusers.models.unets.unet_2d", "UNet2DModel")
 Attention = load("diffusers.models.attention_processor", "Attention")
@@ -146,7 +146,7 @@ class Network(nn.Module):
             or something with such a tensor as `sample`, as networks of diffusers do.
         prediction: what it was trained to predict, one of `PREDICTIONS`.
         conditional: whether it is called as `network(x, timesteps, context)`, with the warp, the condition and the
-            trust (`midms.types.Context`).
+            trust (`midms.core.types.Context`).
 
     Raises:
         ValueError: the network cannot be called, or the prediction is none of these.
@@ -241,6 +241,7 @@ class Bridge(nn.Module):
         layers: residual blocks a level.
         head_dim: width of an attention head.
         norm_groups: groups of the normalisation.
+        least_trust: the least mean trust in a warp that it was trained with, in [0, 1]; less it is not told.
     """
 
     def __init__(
@@ -253,11 +254,14 @@ class Bridge(nn.Module):
         layers: int = 1,
         head_dim: int = 32,
         norm_groups: int = 16,
+        least_trust: float = 0.0,
     ) -> None:
         super().__init__()
         limits.channels(channels=channels, condition_channels=condition_channels)
         limits.whole(1, 16, stride=stride)
+        limits.number(0, 1, least_trust=least_trust)
         self.channels, self.condition_channels, self.stride = channels, condition_channels, stride
+        self.least_trust = least_trust
         inputs = 2 * channels + condition_channels * stride * stride + 1
         self.network = unet(inputs, channels, widths, attention, layers, head_dim, norm_groups)
         nn.init.zeros_(self.network.conv_out.weight)

@@ -1,6 +1,7 @@
-"""The loop that interleaves matching and denoising, and the policy it follows."""
+"""The method: a loop over a record of parts that interleaves matching and denoising, and the policy it follows."""
 
-from midms.loop.interleaving import POLICY, MatchingInterleavedDiffusion
-from midms.loop.policy import Policy
+from midms.loop.interleave import interleave
+from midms.loop.parts import PARTS, Parts
+from midms.loop.policy import POLICY, Policy
 
-__all__ = ["POLICY", "MatchingInterleavedDiffusion", "Policy"]
+__all__ = ["PARTS", "POLICY", "Parts", "Policy", "interleave"]

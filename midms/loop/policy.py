@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.protocols import Unanswered
-from midms.types import Confidence, Step
+from midms.core.protocols import Unanswered
+from midms.core.types import Confidence, Step
 
 EDITS = ("blend", "replace", "guide", "context")
 LOOKS = ("x0", "latent")
@@ -31,7 +31,7 @@ class Policy:
     """How matching and diffusion interleave.
 
     Attributes:
-        rematch: indices of the levels at which to match again.
+        rematch: indices of the levels at which to match again, each once.
         edit: what becomes of the predicted x0 at these. "blend": it is overwritten by the new warp as far as that is
             trusted (MIDMs, arXiv:2209.11047, sec. 3.4); "replace": wholly; "guide": it is moved towards a match that is
             trusted more, along the gradient of the confidence through matcher and features; "context": it is left, the
@@ -39,8 +39,8 @@ class Policy:
         look: what is matched to the exemplar: the predicted "x0", as in the paper, or the noisy "latent" itself.
         guidance: how far "guide" moves x0, as a share of its own size.
         style: from structure to style. 0.5 leaves the trust as it was estimated; towards 1 the exemplar is believed
-            everywhere, towards 0 nowhere, and the denoiser draws from the condition what it does not believe. None
-            of our networks was trained with as little trust as below 0.25: heads get pale rims (docs/domain.md).
+            everywhere, towards 0 nowhere, and the denoiser draws from the condition what it does not believe. A
+            denoiser is told no less than the `least_trust` that it was trained with, if it declares one.
 
     Raises:
         ValueError: a field is not as it should be; all that are not are listed.
@@ -56,6 +56,8 @@ class Policy:
         wrong = []
         if not isinstance(self.rematch, tuple) or not all(type(index) is int for index in self.rematch):
             wrong.append(f"rematch must be a tuple of levels, got {self.rematch!r}")
+        elif len(set(self.rematch)) < len(self.rematch):
+            wrong.append(f"rematch must be different levels, got {self.rematch!r}")
         for name, known in (("edit", EDITS), ("look", LOOKS)):
             if getattr(self, name) not in known:
                 wrong.append(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
@@ -68,10 +70,19 @@ class Policy:
         if wrong:
             raise ValueError("; ".join(wrong))
 
-    def dialled(self, trust: Confidence) -> Confidence:
-        """The trust as far as the dial lets it count."""
-        if self.style <= 0.5:
-            return trust if self.style == 0.5 else Confidence(2 * self.style * trust.weight)
+    def dialled(self, trust: Confidence, least: float = 0.0) -> Confidence:
+        """The trust as far as the dial lets it count.
+
+        Args:
+            trust: as it was estimated.
+            least: the mean over the picture that the dial's lower end gives, where the trust has as much.
+        """
+        if self.style < 0.5:
+            mean = trust.weight.mean((1, 2, 3), keepdim=True)
+            lowest = least / mean.clamp(min=least) if least else 0.0
+            return Confidence((lowest + 2 * self.style * (1 - lowest)) * trust.weight)
+        if self.style == 0.5:
+            return trust
         return Confidence(trust.weight + (2 * self.style - 1) * (1 - trust.weight))
 
     def edited(
@@ -98,6 +109,10 @@ class Policy:
             move = uphill(step.x0, lambda x0: self.dialled(judge(x0)), self.guidance)
             return dataclasses.replace(step, x0=step.x0 + move)
         return dataclasses.replace(step, x0=self.dialled(trust).blend(warp, step.x0) if self.edit == "blend" else warp)
+
+
+POLICY = tuple(setting.name for setting in fields(Policy))
+"""Settings of the policy, which `Pipeline.replace` and `build` take beside the pipeline's own."""
 
 
 def _number(value: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from midms.mistakes import Mistake
+from midms.core.errors import MidmsError
 from midms.networks.lean import load, unheard
 from midms.registry import unknown
 
@@ -24,7 +24,7 @@ PROCESSORS = {"sdpa": "AttnProcessor2_0", "xformers": "XFormersAttnProcessor", "
 start with, that of xformers, or products and a softmax with the whole matrix in memory."""
 
 
-class Unavailable(Mistake, RuntimeError):
+class Unavailable(MidmsError, RuntimeError):
     """An option that cannot be had here; the message says why."""
 
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from midms.mistakes import Mistake
+from midms.core.errors import MidmsError
 
 CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """How many in each of the five blocks."""
@@ -24,7 +24,7 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class TrunkError(Mistake, ValueError):
+class TrunkError(MidmsError, ValueError):
     """Weights that cannot be used; the message says why."""
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.protocols import ConditionExtractor
+from midms.core.protocols import ConditionExtractor
 from midms.testing.laws import Laws
 
 

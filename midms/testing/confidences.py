@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.matching.correlation import Correlation
-from midms.protocols import ConfidenceEstimator, Match, Matcher, Unanswered
+from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered
+from midms.matching.matchers.correlation import Correlation
 from midms.testing.laws import Laws, features
 
 

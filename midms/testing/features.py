@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from midms.protocols import FeatureExtractor
+from midms.core.protocols import FeatureExtractor
 from midms.testing.laws import Laws, normals
 
 

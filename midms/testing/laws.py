@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+
+from midms.core.defaults import shapes_alone
 
 
 class Laws:
@@ -29,6 +32,16 @@ class Laws:
         """Laws that the part does not obey are skipped, with the reason."""
         if reason := self.exceptions.get(request.node.originalname):
             pytest.skip(f"{type(self).__name__}: {reason}")
+
+    def test_a_part_with_weights_is_made_of_shapes_alone(self) -> None:
+        """On the meta device, as `build` makes it to compare it with the weights of a folder."""
+        make = inspect.unwrap(type(self).make)  # what is remembered is made anew
+        whole = make()
+        if isinstance(whole, nn.Module) and whole.state_dict():
+            with shapes_alone():
+                outline = make().state_dict()
+            assert {value.device.type for value in outline.values()} == {"meta"}
+            assert {k: v.shape for k, v in outline.items()} == {k: v.shape for k, v in whole.state_dict().items()}
 
 
 def features(

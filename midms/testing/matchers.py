@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.protocols import Match, Matcher
+from midms.core.protocols import Match, Matcher
+from midms.core.types import cells
 from midms.testing.laws import Laws, features
-from midms.types import cells
 
 
 def rows(match: Match) -> Float[Tensor, "b n m"]:

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.protocols import Sampler
+from midms.core.protocols import Sampler
+from midms.core.types import Draw, Level, Step
 from midms.testing.laws import Laws, normals
-from midms.types import Draw, Level, Step
 
 
 def clean(dtype: torch.dtype = torch.float64) -> Float[Tensor, "b c h w"]:

@@ -9,7 +9,6 @@ Every stage adds its record to `results.json`.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import shlex
@@ -24,24 +23,16 @@ from pydantic import ConfigDict, Field, RootModel
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from midms.catalog import create
-from midms.checkpoints import (
-    CheckpointError,
-    cast,
-    checksum,
-    finite,
-    load_weights,
-    read_weights,
-    save_state,
-    save_weights,
-)
-from midms.defaults import defaults
+from midms.checkpoints.tensors import CheckpointError, load_weights, save_weights
+from midms.compose.catalog import create
+from midms.compose.presets import PRESETS
+from midms.core.defaults import defaults
+from midms.core.files import digest, held
+from midms.core.protocols import ConfidenceEstimator, FeatureExtractor
+from midms.core.results import write_json
+from midms.core.schema import Schema, checked, read_json
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.files import digest, held
-from midms.presets import PRESETS
-from midms.protocols import ConfidenceEstimator, FeatureExtractor
-from midms.schema import Schema, checked, read_json
-from midms.training.album import STORED, Album, open_album
+from midms.training.album import Album, open_album
 from midms.training.progress import Progress
 from midms.training.stages import (
     TERMS,
@@ -51,8 +42,9 @@ from midms.training.stages import (
     MatchingStage,
     encode,
     importance,
+    latents,
 )
-from midms.training.trainer import Interrupted, Task, fit, write_json
+from midms.training.trainer import Interrupted, Task, fit
 
 STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
 FILES = {"matching": ("features", "confidence")}
@@ -176,19 +168,6 @@ def stage(
     return DiffusionStage(network, album, latent, warped, shown, device, schedule, name=name)
 
 
-def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
-    """The album's latents, kept on disk until the autoencoder changes."""
-    key = digest(out / "autoencoder.safetensors")[:12]
-    pictures = checksum({"image": album.image})[:12]
-    path = out / "albums" / f"latents-{pictures}-{key}.safetensors"
-    if not path.exists():
-        save_state(cast({"latents": encode(autoencoder, album)}, None, str(path)), path)
-    found = read_weights(path, sealed=True).get("latents", album.image)
-    if found.dtype != torch.float16 or len(found) != len(album) or found.ndim != 4 or not finite(found):
-        raise CheckpointError(f"{path}: these are no latents of the album; remove it to have them made anew")
-    return found
-
-
 @torch.no_grad()
 def warp_all(
     features: FeatureExtractor,
@@ -248,8 +227,7 @@ def _products(name: str, network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def _standardise(network: Patchified, album: Album) -> None:
     """The autoencoder's latents, by what it makes of the album."""
-    some = dataclasses.replace(album, **{name: getattr(album, name)[:2048] for name in STORED})
-    known = encode(network, some).float()
+    known = encode(network, album.some(slice(2048))).float()
     network.standardise(known.mean((0, 2, 3)), known.std((0, 2, 3)))
 
 

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.matching.match import FactoredMatch
-from midms.types import cells
+from midms.core.types import cells
+from midms.matching.matches.factored import FactoredMatch
 
 
 def sample(values: Float[Tensor, "b c h w"], place: Float[Tensor, "b 2 y x"]) -> Float[Tensor, "b c y x"]:

@@ -14,17 +14,17 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from midms.checkpoints import CheckpointError, finite, load_state
-from midms.conversion.torch_files import plain
-from midms.files import whole
-from midms.mistakes import Mistake, brief
-from midms.schema import Schema, checked
+from midms.checkpoints.convert.torch_files import plain
+from midms.checkpoints.tensors import CheckpointError, finite, load_state
+from midms.core.errors import MidmsError, brief
+from midms.core.files import whole
+from midms.core.schema import Schema, checked
 
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 """What the optimiser knows of a parameter."""
 
 
-class Diverged(Mistake, FloatingPointError):
+class Diverged(MidmsError, FloatingPointError):
     """Training whose numbers are not finite any more; the message says where."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,17 +13,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from midms.checkpoints.tensors import CheckpointError, cast, checksum, finite, read_weights, save_state
 from midms.confidence.calibrated import Calibrated
-from midms.data.faces import HEAD
+from midms.core.files import digest
+from midms.core.types import Context, Features
+from midms.data.portraits.pairs import HEAD
 from midms.diffusion.autoencoders.patchified import Patchified
 from midms.diffusion.denoisers import Bridge
-from midms.diffusion.schedule import signal_and_noise
-from midms.matching.correlation import Correlation
-from midms.matching.features.pyramid import PyramidFeatures
-from midms.matching.match import FactoredMatch
+from midms.diffusion.levels import signal_and_noise
+from midms.features.pyramid import PyramidFeatures
+from midms.matching.matchers.correlation import Correlation
+from midms.matching.matches.factored import FactoredMatch
 from midms.training import losses
-from midms.training.album import Album, Shot, pool
-from midms.types import Context, Features
+from midms.training.album import SAMPLED, Album, Shot, pool
 
 TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle": 0.0, "reconstruction": 0.0}
 """Weights of the matching losses. The last three are the paper's. See `benchmarks/matching_losses.py`."""
@@ -44,8 +47,29 @@ def differences(x: Float[Tensor, "b c y x"]) -> tuple[Tensor, Tensor]:
 def encode(autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
     """Latents of the whole album, in half precision."""
     device = next(autoencoder.parameters()).device
-    pieces = tqdm(torch.arange(len(album)).split(64), desc="encoding", unit_scale=64)
+    pieces = tqdm(torch.arange(len(album)).split(64), desc="encoding", unit_scale=64, delay=1)
     return torch.cat([autoencoder.encode(album.images(i).to(device)).half().cpu() for i in pieces])
+
+
+def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
+    """The album's latents, kept on disk until the autoencoder changes."""
+    key = digest(out / "autoencoder.safetensors")[:12]
+    pictures = checksum({"image": album.image})[:12]
+    path = out / "albums" / f"latents-{pictures}-{key}.safetensors"
+    if not path.exists():
+        save_state(cast({"latents": encode(autoencoder, album)}, None, str(path)), path)
+    found = read_weights(path, sealed=True).get("latents", album.image)
+    plausible = found.dtype == torch.float16 and len(found) == len(album) and found.ndim == 4 and finite(found)
+    if not (plausible and _encoded(found, autoencoder, album)):
+        raise CheckpointError(f"{path}: these are no latents of the album; remove it to have them made anew")
+    return found
+
+
+def _encoded(latents: Float[Tensor, "n c h w"], autoencoder: Patchified, album: Album) -> bool:
+    """Whether some latents, spread over the album, are what the autoencoder makes of its pictures."""
+    some = torch.arange(0, len(album), -(-len(album) // SAMPLED))
+    made, here = encode(autoencoder, album.some(some)).float(), latents[some].float()
+    return made.shape == here.shape and bool((made - here).abs().mean() < 0.05 * made.std())
 
 
 @torch.no_grad()

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import math
-import os
-import platform
 import time
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from midms.files import whole
+from midms.core.results import machine
 from midms.training.album import Album
 from midms.training.progress import Diverged, Progress
 
@@ -83,8 +77,8 @@ def fit(task: Task, progress: Progress, minutes: float | None = None) -> tuple[n
     except KeyboardInterrupt:
         raise Interrupted(f"{task.name}: interrupted at step {progress.step} of {steps}; run again to go on") from None
     finally:
-        progress.save()
         bar.close()
+        progress.save()
     network = progress.averaged.module.eval()
     record = {
         **progress.settings,
@@ -116,23 +110,3 @@ def _step(task: Task, progress: Progress, steps: int) -> dict[str, float]:
 def _recent(losses: list[dict[str, float]], count: int = 50) -> dict[str, float]:
     last = losses[-count:]
     return {name: sum(step[name] for step in last) / len(last) for name in last[0]} if last else {}
-
-
-def machine() -> dict[str, Any]:
-    """Versions, hardware and date, for results files."""
-    return {
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("torch", "diffusers", "numpy")}
-        | {"python": platform.python_version()},
-        "hardware": torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else f"{platform.machine()} CPU, {os.cpu_count()} cores",
-        "threads": torch.get_num_threads(),
-    }
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all; the folder is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n")

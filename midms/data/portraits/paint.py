@@ -10,17 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from midms.data.portraits.parameters import Geometry, Style, rgb, uniforms
-from midms.data.portraits.surface import (
-    HALF_WIDTH,
-    ID,
-    OPEN,
-    SIDES,
-    lip_heights,
-    pixels,
-    smooth,
-    surface,
-    to_head,
-)
+from midms.data.portraits.surface import HALF_WIDTH, ID, OPEN, SIDES, lip_heights, pixels, smooth, surface, to_head
 
 Map = Float[Tensor, "#b #y #x"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms import limits
+from midms.core import limits
 from midms.networks.lean import load
 from midms.networks.precision import rounded
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms import limits
+from midms.core import limits
 from midms.networks.layers import Residual
 from midms.networks.precision import within
 

@@ -6,8 +6,8 @@ from jaxtyping import Float
 from torch import nn
 from torch.func import functional_call
 
-from midms import limits
-from midms.defaults import defaults
+from midms.core import limits
+from midms.core.defaults import defaults
 from midms.networks.lean import load
 from midms.networks.precision import precise, rounded
 

@@ -1,7 +1,7 @@
 """The match as a few operations, each with several implementations. Importing this imports no Triton."""
 
 from midms.matching.kernels.dispatch import IMPLEMENTATIONS, PRECISIONS, NoImplementation, Precision, Via, explain
-from midms.matching.kernels.operations import (
+from midms.matching.kernels.ops import (
     check,
     couple,
     couple_both,

@@ -9,8 +9,10 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from midms.matching.kernels import chunked, on_triton, reference
-from midms.mistakes import Mistake
+from midms.core.errors import MidmsError
+from midms.matching.kernels import reference
+from midms.matching.kernels.chunked import implementation as chunked
+from midms.matching.kernels.triton import implementation as on_triton
 
 IMPLEMENTATIONS: dict[str, ModuleType] = {"triton": on_triton, "chunked": chunked, "reference": reference}
 """In order of preference.
@@ -26,7 +28,7 @@ Precision = Literal["auto", "ieee", "fp16x3", "fp16x2k", "tf32", "fp16", "bf16"]
 PRECISIONS = get_args(Precision)
 
 
-class NoImplementation(Mistake, RuntimeError):
+class NoImplementation(MidmsError, RuntimeError):
     """The implementation asked for cannot run on these inputs; the message says why."""
 
 

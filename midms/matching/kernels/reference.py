@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms import flow
+from midms.core import flow
 from midms.matching.kernels.records import Carried, Nearest
 
 DENSE_ENTRIES = 1 << 28

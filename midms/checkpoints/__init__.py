@@ -1,0 +1,1 @@
+"""Weights: one folder format, safetensors, and conversion from the formats of others."""

@@ -1,0 +1,253 @@
+"""Folders of diffusers: `unet/`, `vqvae/` or `vae/`, `scheduler/`, each with a configuration and its weights."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from midms.checkpoints.convert.fit import Ledger
+from midms.checkpoints.convert.names import diffusers
+from midms.checkpoints.convert.settings import (
+    Channels,
+    Codes,
+    Groups,
+    Kinds,
+    Layers,
+    Noise,
+    Scale,
+    Widths,
+    schedule_of,
+    settled,
+)
+from midms.checkpoints.convert.source import Source
+from midms.checkpoints.convert.weights import tensors, weights_of
+from midms.checkpoints.tensors import CheckpointError
+from midms.compose.presets import Spec
+from midms.core.schema import BRIEF, Schema, read_json
+from midms.diffusion.autoencoders.kl import AutoencoderKL
+from midms.diffusion.autoencoders.vq import VQModel
+from midms.diffusion.denoisers import UNet2DModel
+
+PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+STEPS = (
+    *("clip_sample", "set_alpha_to_one", "skip_prk_steps", "steps_offset", "timestep_spacing"),
+    *("predict_x0", "tensor_format", "timestep_values"),
+)
+"""Settings of a scheduler's own steps, which a preset's sampler takes the place of."""
+
+OLDER = {"timesteps": "num_train_timesteps"}
+"""What settings of a scheduler were called in diffusers' first versions."""
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is one of diffusers, as far as its files' names tell."""
+    return os.path.lexists(path / "unet" / "config.json")
+
+
+def convert(path: Path) -> Source:
+    """The denoiser and the autoencoder of a latent diffusion.
+
+    The latents of a VQ are not scaled, whatever its configuration says or leaves to diffusers' default: CompVis trained
+    them so (huggingface/diffusers issue 6725). Those of a KL are scaled by its `scaling_factor`.
+
+    Raises:
+        CheckpointError: a file is missing or cannot be read, or something does not fit; later, its weights.
+    """
+    place = next((folder for folder in ("vqvae", "vae") if (path / folder).is_dir()), None)
+    if place is None:
+        raise CheckpointError(f"{path}: has neither vqvae/ nor vae/")
+    folders = {"denoiser": path / "unet", "autoencoder": path / place}
+    scheduler, where = _read(path / "scheduler" / "scheduler_config.json")
+    kind = _kind(scheduler, where)
+    scheduler = {OLDER.get(key, key): value for key, value in scheduler.items()}
+    noise = settled(Scheduler, scheduler, kind, STEPS, where)
+    parts = {
+        "denoiser": _denoiser(path / "unet" / "config.json", PREDICTIONS[noise.prediction_type]),
+        "autoencoder": _autoencoder(path / place / "config.json"),
+    }
+    steps = [f"{key} {BRIEF.repr(scheduler[key])}" for key in STEPS if key in scheduler]
+    report = {"of the scheduler's own steps, which the sampler of a preset takes the place of": steps} if steps else {}
+    return Source(
+        str(path), parts, schedule_of(kind, noise, where), lambda slot: _state(slot, parts[slot], folders[slot]), report
+    )
+
+
+def _read(path: Path) -> tuple[Mapping[str, Any], str]:
+    """The settings in a file, and what errors call it."""
+    content = read_json(path, CheckpointError)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected settings by name")
+    return content, str(path)
+
+
+def _state(slot: str, spec: Spec, folder: Path) -> dict[str, Tensor]:
+    file = weights_of(folder)
+    ledger = Ledger(str(file), tensors(file))
+    state = ledger.take(spec, slot, partial(diffusers, present=ledger.tensors))
+    ledger.networks.add("")  # there is nothing else in such a file
+    ledger.check(str(folder / "config.json"), ledger.leftover())
+    return state
+
+
+class Scheduler(Noise):
+    """What is used of a scheduler's settings."""
+
+    prediction_type: Literal["epsilon", "v_prediction", "sample"]
+
+
+class Grid(Schema):
+    """What is used of the settings of all networks."""
+
+    in_channels: Channels
+    out_channels: Channels
+    down_block_types: Kinds
+    up_block_types: Kinds
+    block_out_channels: Widths
+    layers_per_block: Layers
+    norm_num_groups: Groups
+
+    @model_validator(mode="after")
+    def _fits(self) -> Grid:
+        for key in ("down_block_types", "up_block_types"):
+            if len(getattr(self, key)) != len(self.block_out_channels):
+                raise ValueError(f"{key} and block_out_channels must be as many, got {self._told(key)}")
+        if any(width % self.norm_num_groups for width in self.block_out_channels):
+            told = self._told("norm_num_groups")
+            raise ValueError(f"block_out_channels must be multiples of norm_num_groups, got {told}")
+        return self
+
+    def _told(self, key: str) -> str:
+        return f"{BRIEF.repr(getattr(self, key))} and {list(self.block_out_channels)}"
+
+
+class UNet(Grid):
+    """What is used of a U-Net's settings."""
+
+    down_block_types: Annotated[tuple[Literal["DownBlock2D", "AttnDownBlock2D"], ...], Field(strict=False)]
+    attention_head_dim: Channels | None
+    attn_norm_num_groups: int | None
+    time_embedding_dim: int | None
+
+    @model_validator(mode="after")
+    def _mirrored(self) -> UNet:
+        widths = self.block_out_channels
+        up = tuple(kind.replace("Down", "Up") for kind in reversed(self.down_block_types))
+        if self.up_block_types != up:
+            raise ValueError(
+                f"up_block_types is {BRIEF.repr(self.up_block_types)}, expected {up}, as down_block_types has it"
+            )
+        if self.out_channels != self.in_channels:
+            raise ValueError(f"out_channels is {self.out_channels}, expected those of in_channels, {self.in_channels}")
+        attended = [width for width, attends in zip(widths, self.attends, strict=True) if attends] + [widths[-1]]
+        if self.attention_head_dim and any(width % self.attention_head_dim for width in attended):
+            raise ValueError(
+                f"attention_head_dim is {self.attention_head_dim}, expected a divisor of the widths that attend"
+            )
+        if self.attn_norm_num_groups not in (None, self.norm_num_groups):
+            raise ValueError(f"attn_norm_num_groups is {self.attn_norm_num_groups}, expected norm_num_groups or none")
+        if self.time_embedding_dim not in (None, 4 * widths[0]):
+            raise ValueError(f"time_embedding_dim is {self.time_embedding_dim}, supported: {4 * widths[0]}")
+        return self
+
+    @property
+    def attends(self) -> tuple[bool, ...]:
+        """Whether each level has attention."""
+        return tuple(kind == "AttnDownBlock2D" for kind in self.down_block_types)
+
+
+class Stage(Grid):
+    """What is used of an autoencoder's settings."""
+
+    in_channels: Literal[3]
+    out_channels: Literal[3]
+    down_block_types: Annotated[tuple[Literal["DownEncoderBlock2D"], ...], Field(strict=False)]
+    up_block_types: Annotated[tuple[Literal["UpDecoderBlock2D"], ...], Field(strict=False)]
+    latent_channels: Channels
+
+
+class KL(Stage):
+    """What is used of an AutoencoderKL's settings."""
+
+    scaling_factor: Scale
+
+
+class VQ(Stage):
+    """What is used of a VQModel's settings. Its latents are not scaled: diffusers' default is not meant."""
+
+    num_vq_embeddings: Codes
+    vq_embed_dim: int | None
+    scaling_factor: float
+
+    @model_validator(mode="after")
+    def _codes(self) -> VQ:
+        if self.vq_embed_dim not in (None, self.latent_channels):
+            raise ValueError(f"vq_embed_dim is {self.vq_embed_dim}, supported: {self.latent_channels}, the latent's")
+        usual = inspect.signature(VQModel).parameters["scaling_factor"].default
+        if self.scaling_factor not in (1, usual):
+            raise ValueError(f"scaling_factor is {self.scaling_factor}, supported: 1 and {usual}, which stands for it")
+        return self
+
+
+def _denoiser(path: Path, prediction: str) -> Spec:
+    content, where = _read(path)
+    _named(content, where, "UNet2DModel")
+    said = settled(UNet, content, UNet2DModel, ("sample_size", "dropout", "num_train_timesteps"), where)
+    arguments: dict[str, Any] = {
+        "channels": said.in_channels,
+        "widths": said.block_out_channels,
+        "attention": said.attends,
+        "layers": said.layers_per_block,
+        "norm_groups": said.norm_num_groups,
+    }
+    arguments |= {"heads": 1} if said.attention_head_dim is None else {"head_dim": said.attention_head_dim}
+    return Spec("unconditional", **arguments, **({} if prediction == "eps" else {"prediction": prediction}))
+
+
+def _autoencoder(path: Path) -> Spec:
+    content, where = _read(path)
+    kind = _named(content, where, "VQModel", "AutoencoderKL")
+    unused = ("sample_size", "force_upcast")
+    said: KL | VQ = (
+        settled(KL, content, AutoencoderKL, unused, where)
+        if kind == "AutoencoderKL"
+        else settled(VQ, content, VQModel, unused, where)
+    )
+    arguments: dict[str, Any] = {
+        "channels": said.latent_channels,
+        "widths": said.block_out_channels,
+        "layers": said.layers_per_block,
+        "norm_groups": said.norm_num_groups,
+    }
+    if isinstance(said, KL):
+        return Spec("kl", **arguments, scale=said.scaling_factor)
+    return Spec("vq", **arguments, codes=said.num_vq_embeddings)
+
+
+def _named(content: Mapping[str, Any], where: str, *kinds: str) -> str:
+    """The class that settings are for, the first of these if they do not say."""
+    found = content.get("_class_name", kinds[0])
+    if found not in kinds:
+        raise CheckpointError(f"{where}: is for {BRIEF.repr(found)}, supported: {', '.join(kinds)}")
+    return str(found)
+
+
+def _kind(scheduler: Mapping[str, Any], where: str) -> Any:
+    """The class of a scheduler, if it is one that has betas."""
+    name = scheduler.get("_class_name", "DDIMScheduler")
+    kind = None
+    if isinstance(name, str) and name.endswith("Scheduler") and name.isidentifier():
+        try:
+            kind = getattr(importlib.import_module("diffusers.schedulers"), name, None)
+        except (ImportError, RuntimeError):  # one that wants what is not installed
+            kind = None
+    if kind is None or "beta_schedule" not in inspect.signature(kind).parameters:
+        raise CheckpointError(f"{where}: is for {BRIEF.repr(name)}, which is no scheduler of diffusers with betas")
+    return kind

@@ -1,0 +1,53 @@
+"""Folders of diffusers on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from midms.checkpoints.tensors import CheckpointError
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+FOLDERS = ("unet", "vqvae", "vae")
+CONFIGS = [*(f"{part}/config.json" for part in FOLDERS), "scheduler/scheduler_config.json"]
+NAME = "diffusion_pytorch_model"
+WEIGHTS = tuple(
+    (f"{NAME}{variant}.{kind}", f"{NAME}.{kind}.index{variant}.json", f"{NAME}-*.{kind}")
+    for variant in ("", ".*")
+    for kind in ("safetensors", "bin")
+)
+"""Names of a file of weights, of an index of several, and of those, in the order in which they are asked for."""
+
+
+def fetch(name: str) -> Path:
+    """The folder that a hub id stands for, from the cache or the hub: configurations, and weights of one kind a part.
+
+    Raises:
+        CheckpointError: it cannot be had; the message says which local folder would do.
+    """
+    from huggingface_hub import snapshot_download
+
+    lacking: tuple[str, ...] = FOLDERS
+    try:
+        for names in WEIGHTS:
+            patterns = [f"{part}/{pattern}" for part in lacking for pattern in names]
+            folder = Path(snapshot_download(name, allow_patterns=[*CONFIGS, *patterns]))
+            whole, index, _ = names
+            lacking = tuple(
+                part
+                for part in lacking
+                if (folder / part).is_dir() and not [*(folder / part).glob(whole), *(folder / part).glob(index)]
+            )
+            if not lacking:
+                break
+    except Exception as error:  # a network, a proxy or a server may raise anything
+        raise CheckpointError(
+            f"{name}: cannot be had from the hub ({_one_line(error)}); a local copy of its folder would do, "
+            "with unet/, vqvae/ or vae/, and scheduler/ in it"
+        ) from None
+    return folder
+
+
+def _one_line(error: Exception) -> str:
+    """The first sentence."""
+    return re.split(r"(?<=[.!?]) ", " ".join(str(error).split()))[0] or type(error).__name__

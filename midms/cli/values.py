@@ -1,0 +1,64 @@
+"""Argument types: what people type, as values."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from midms.compose.presets import Spec, SpecError, parse
+
+
+def weights(text: str) -> Path:
+    """An argument type: a folder of weights, or an id on the hub."""
+    from midms.checkpoints.composition import CONFIG
+
+    if Path(text, CONFIG).is_file():
+        raise argparse.ArgumentTypeError(f"{text} is a whole composition, which is a --preset, expected weights alone")
+    return Path(text)
+
+
+def typed(text: str) -> Any:
+    """A value as people type it."""
+    try:
+        return parse(text)
+    except SpecError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def part(text: str) -> Any:
+    """An argument type: a part's name, alone or with settings."""
+    if isinstance(value := typed(text), str | Spec):
+        return value
+    raise argparse.ArgumentTypeError(f"expected a name, or settings as in cycle(radius=0.1), got {text!r}")
+
+
+def last_pass(text: str) -> Any:
+    """An argument type: a part, or none."""
+    return None if typed(text) is None else part(text)
+
+
+def levels(text: str) -> Any:
+    """An argument type: one index of a level, or several."""
+    value = typed(text)
+    chosen = (value,) if isinstance(value, int) else () if value is None else value
+    if not isinstance(chosen, tuple) or not all(isinstance(level, int) for level in chosen):
+        raise argparse.ArgumentTypeError(f"expected levels such as 0,1 or none, got {text!r}")
+    return chosen
+
+
+def whole(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+    """An argument type: a whole number within bounds."""
+
+    def whole(text: str) -> int:
+        value = int(text)
+        if least is None:
+            return value
+        if value < least or (most is not None and value > most):
+            bounds = f"at least {least}" if most is None else f"{least} to {most}"
+            raise argparse.ArgumentTypeError(f"expected a whole number, {bounds}, got {value}")
+        return value
+
+    whole.__name__ = "whole number"
+    return whole

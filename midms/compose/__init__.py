@@ -1,0 +1,1 @@
+"""From registry keys to parts that fit: specs, presets, slots and their checks."""

@@ -1,0 +1,139 @@
+"""From a recipe and changes to parts that fit each other; all that is wrong is told at once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from midms.compose.catalog import KINDS
+from midms.compose.presets import Preset, Spec
+from midms.compose.slots import SLOTS, disagreements, impossible, misfit, unanswered
+from midms.core.defaults import defaults
+from midms.core.domain import TELLING, Domain
+from midms.core.errors import MidmsError, brief
+from midms.loop import POLICY, Parts, Policy
+from midms.registry import unknown
+
+LOOP = (*POLICY, "size")
+TRAINED_FOR = ("timesteps", "schedule")
+"""A sampler's arguments that the denoiser was trained for: another sampler keeps the preset's unless it is told."""
+NOTHING = Preset(source="", slots={}, loop={"size": 64})
+"""What the rest of a call is checked against where its preset does not exist: by itself."""
+MANY = 20
+"""Mistakes that are named before the rest is counted."""
+
+
+class BuildError(MidmsError, ValueError):
+    """Everything wrong with one `build`, found in one go.
+
+    Args:
+        call: how it was made.
+        wrong: each by itself, most after the name of the argument that is to blame.
+    """
+
+    def __init__(self, call: str, wrong: Sequence[str]) -> None:
+        more = [f"and {len(wrong) - MANY:,} more"] if len(wrong) > MANY else []
+        self.wrong = (*map(brief, wrong[:MANY]), *more)
+        text = self.wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *self.wrong])
+        super().__init__(f"{call}: {text}")
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What `compose` gives.
+
+    Attributes:
+        parts: the parts, their weights as constructed.
+        policy: how they are interleaved.
+        size: the shorter side in pixels that the weights were trained for.
+        name: of the preset.
+        domain: what the weights were trained on.
+        specs: slot to the name and arguments that its part was made from, where it was.
+    """
+
+    parts: Parts
+    policy: Policy
+    size: int
+    name: str
+    domain: Domain
+    specs: Mapping[str, Spec]
+
+
+@defaults()
+def compose(recipe: Preset, name: str, changes: Mapping[str, Any], call: str, known: Sequence[str] = ()) -> Composition:
+    """The parts and settings that a recipe and changes amount to, weights as constructed.
+
+    Args:
+        recipe: every slot.
+        name: of the preset.
+        changes: slots and loop settings.
+        call: how mistakes are made, for the complaint.
+        known: mistakes that are known already.
+
+    Raises:
+        BuildError: all mistakes.
+    """
+    wrong = [*known]
+    slots = [*SLOTS, *LOOP, "weights"]
+    wrong += [unknown("slot", name, slots, "help(midms.build)") for name in changes if name not in {*SLOTS, *LOOP}]
+    specs: dict[str, Any] = {}
+    for slot, wish in (recipe.slots | {slot: changes[slot] for slot in SLOTS if slot in changes}).items():
+        with noted(wrong, slot):
+            specs[slot] = _specified(slot, wish, recipe)
+    parts: dict[str, Any] = {}
+    for slot, spec in specs.items():
+        with noted(wrong, slot):
+            parts[slot] = _make(slot, spec)
+    wrong += disagreements(parts)
+    loop, policy = recipe.loop | {key: changes[key] for key in LOOP if key in changes}, Policy()
+    settings = {key: loop.pop(key) for key in POLICY if key in loop}
+    with noted(wrong, "loop"):
+        policy = Policy(**settings)
+    if {"matcher", "confidence"} <= parts.keys():
+        wrong += unanswered(parts["matcher"], parts["confidence"], policy)
+    wrong += [f"loop: {mistake}" for mistake in impossible(parts, policy.rematch, loop["size"])]
+    if wrong:
+        raise BuildError(call, wrong)
+    made_by = {slot: spec for slot, spec in specs.items() if isinstance(spec, Spec)}
+    as_measured = all(made_by.get(slot) == recipe.slots.get(slot) for slot in TELLING)
+    domain = recipe.domain if as_measured else recipe.domain.unmeasured()
+    return Composition(Parts(**parts), policy, loop["size"], name, domain, made_by)
+
+
+@contextmanager
+def noted(wrong: list[str], slot: str) -> Iterator[None]:
+    """Mistakes go on the list."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, ImportError, RuntimeError, OSError) as error:
+        wrong.append(f"{slot}: {error}")
+
+
+def _specified(slot: str, wish: Any, recipe: Preset) -> Any:
+    """A name or Spec as the Spec it amounts to, checked against the part's signature; else the ready object it was."""
+    wish = Spec(wish) if isinstance(wish, str) else wish
+    if not isinstance(wish, Spec):
+        return wish
+    registry = KINDS[SLOTS[slot][0]]
+    taken = inspect.signature(registry[wish.name]).parameters
+    given = recipe.slots[slot].arguments if registry.kind == "sampler" and slot in recipe.slots else {}
+    arguments = {name: given[name] for name in TRAINED_FOR if name in given and name in taken} | wish.arguments
+    registry.check(wish.name, **arguments)
+    return Spec(wish.name, **arguments)
+
+
+def _make(slot: str, wish: Any) -> Any:
+    """The part for a slot.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    part = KINDS[SLOTS[slot][0]].create(wish.name, **wish.arguments) if isinstance(wish, Spec) else wish
+    if objection := misfit(slot, part):
+        raise ValueError(objection)
+    return part.eval() if isinstance(wish, Spec) and isinstance(part, nn.Module) else part

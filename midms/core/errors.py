@@ -1,0 +1,21 @@
+"""What tells a user's mistake from a bug. Standard library only."""
+
+LONG = 600
+"""Letters of a complaint that are shown."""
+
+
+class MidmsError(Exception):
+    """Something that whoever called can put right; the message says what. The command line shows it as one line.
+
+    Errors inherit it beside the built-in kind that they are.
+    """
+
+
+class NotFinite(MidmsError, ArithmeticError):
+    """Infinite numbers, or NaN, where a picture is to be made of them; the message says which part gave them."""
+
+
+def brief(complaint: str) -> str:
+    """A complaint about one thing; of a long one, such as about a list of thousands of numbers, the two ends."""
+    half = LONG // 2
+    return complaint if len(complaint) <= LONG else f"{complaint[:half]} ... {complaint[-half:]}"

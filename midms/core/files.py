@@ -1,0 +1,195 @@
+"""Files that are written whole or not at all, and folders that one process at a time writes to."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import hashlib
+import math
+import os
+import platform
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from midms.core.errors import MidmsError
+
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+LEFT = re.compile(rf"\.(\d+)-{HOST}\..*\.part")
+"""What a folder is called in which a process of this machine writes a file before it has its name."""
+LOCK = ".lock"
+
+LARGEST = 16 * 2**20
+"""Bytes of the largest file of settings or records that is read."""
+
+
+class HeldError(MidmsError, RuntimeError):
+    """A folder that another process writes to; the message says which."""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A place on the same disk to write to; it becomes `path` at the end, or disappears if there was an error.
+
+    Args:
+        path: what is to be written; what it held before stays until the end. Of a link, what it leads to is written,
+            and the link stays.
+
+    Yields:
+        The place, with the same name.
+
+    Raises:
+        OSError: it cannot be written, or is a link that leads round to itself.
+    """
+    target = followed(path)
+    aside = Path(
+        tempfile.mkdtemp(".part", f".{os.getpid()}-{HOST}.", target.parent)
+    )  # libraries leave files of their own
+    try:
+        part = aside / path.name
+        part.touch()
+        usual = part.stat().st_mode  # safetensors writes files that nobody else may read
+        yield part
+        part.chmod(usual)
+        os.replace(part, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def read_regular(path: Path, most: int = LARGEST) -> bytes:
+    """The bytes of a regular file; a pipe, a device or a folder is never opened.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: there is none, it is of another kind, larger, or cannot be read; `strerror` says which.
+    """
+    check_regular(path, most)
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(0, f"has more than {most:,} bytes", str(path))
+    return content
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a regular file's bytes.
+
+    Raises:
+        OSError: there is none, it is of another kind, or cannot be read; `strerror` says which.
+    """
+    check_regular(path, math.inf)
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def check_regular(path: Path, most: float = LARGEST) -> None:
+    """Find out before it is opened whether a path leads to a regular file.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: there is none, it is of another kind, or larger; `strerror` says which.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "not a regular file", str(path))
+    if found.st_size > most:
+        raise OSError(0, f"has {found.st_size:,} bytes, expected at most {most:,}", str(path))
+
+
+def followed(path: Path) -> Path:
+    """The path, or where it leads if it is a link; nothing need be there.
+
+    Raises:
+        OSError: links lead round to themselves.
+    """
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, "a link that leads round to itself", str(path))
+    return target
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Nobody else who asks writes to the folder meanwhile; what killed processes left half-written there is removed.
+
+    A file in the folder says who holds it. It is gone afterwards; of a killed process it stays and holds nothing.
+
+    Args:
+        folder: made if need be; if it was, and stays empty, it is gone afterwards too.
+
+    Raises:
+        HeldError: somebody holds it; the message says who.
+        OSError: the disk refuses.
+    """
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = _lock(folder)
+        try:
+            sweep(folder)
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+            os.close(descriptor)
+    finally:
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _lock(folder: Path) -> int:
+    """The descriptor of the folder's lock, held until it is closed."""
+    import fcntl  # where there is none, such as on Windows, pictures can still be written
+
+    while True:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", str(folder / LOCK))
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(folder / LOCK)):  # else its holder just removed it
+                    since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+                    with contextlib.suppress(OSError):  # on a full disk it is held without a name
+                        os.truncate(descriptor, 0)
+                        os.write(descriptor, f"process {os.getpid()} on {platform.node()} since {since}".encode())
+                    return descriptor
+        except BlockingIOError:
+            who = " ".join(os.read(descriptor, 200).decode(errors="replace").split()) or "another process"
+            os.close(descriptor)
+            raise HeldError(f"{folder}: is written to by {who}; wait for it, or take another folder") from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes of this machine that are no more were writing to files of a folder."""
+    for path in folder.glob(".*.part"):
+        if (left := LEFT.fullmatch(path.name)) and not _alive(int(left[1])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

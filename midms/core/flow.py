@@ -1,0 +1,35 @@
+"""Maps of places: for each cell of one grid an (x, y) in another, in cells."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.core.types import cells
+
+
+def sample(values: Float[Tensor, "b c H W"], place: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b c h w"]:
+    """Values bilinearly at (x, y) in cells; what lies outside takes the border's."""
+    sides = place.new_tensor([values.shape[-1], values.shape[-2]]).view(1, 2, 1, 1)
+    normalised = (2 * place + 1) / sides - 1
+    return F.grid_sample(values, normalised.permute(0, 2, 3, 1), "bilinear", "border", align_corners=False)
+
+
+def return_error(forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2 H W"]) -> Float[Tensor, "b 1 h w"]:
+    """How far from itself each cell comes back (MIDMs, arXiv:2209.11047, sec. 3.4; Sundaram et al. 2010).
+
+    The backward map is read where the forward map arrives; the released MIDMs reads the forward map there.
+
+    Args:
+        forward: where each cell of the first grid is matched to in the second.
+        backward: where each cell of the second is matched to in the first.
+
+    Returns:
+        Distances in widths: cells over the longer side of the first grid; infinite where the forward map is NaN.
+    """
+    h, w = forward.shape[-2:]
+    offset = sample(backward, forward) - cells(h, w, forward)
+    error = torch.linalg.vector_norm(offset, dim=1, keepdim=True) / max(h, w)
+    return error.masked_fill(forward.isnan().any(1, keepdim=True), torch.inf)

@@ -1,0 +1,198 @@
+"""What each kind of part must offer. Structural: nothing to inherit, nothing of ours to import.
+
+The loop hands out float32, or float64 where that was given; a part whose weights may be in half precision rounds what
+it gets (`midms.networks.precision`) and answers as precisely as it was asked.
+
+Every part gives the same for the same, takes each picture of a batch as if it were alone, any grid, square or not, and
+leaves its arguments as they were. Pictures, latents and condition maps that it is handed are finite; features need not
+be. `midms.testing` has these laws and those of each kind below, as tests to inherit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.core.errors import MidmsError
+from midms.core.types import Confidence, Context, Draw, Features, Fit, Level, Page, Step
+
+
+class Unanswered(MidmsError, TypeError):
+    """A match is asked what its kind cannot tell; the message says what, and why. `build` tries every pair for it."""
+
+
+@runtime_checkable
+class Match(Protocol):
+    """A soft coupling between the condition's cells (rows) and the exemplar's cells (columns).
+
+    The (h*w) x (H*W) matrix is nobody's business: whatever is linear in the coupling is `apply` of something. Some
+    matches tell more of each row (`FactoredMatch`: `argmax`, `peak`, `entropy`, `top`, `mass`); a confidence that asks
+    it of one that does not raises `Unanswered`.
+    """
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the rows."""
+
+    def apply(self, values: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c h w"]:
+        """Carry exemplar values onto the condition's grid: the expectation under each row, rows normalised."""
+
+    def transpose(self) -> Match:
+        """The same coupling read from exemplar to condition."""
+
+    def similarity(self) -> Float[Tensor, "b 1 h w"]:
+        """Expected cosine similarity of each row with what it is matched to, in [-1, 1]."""
+
+
+@runtime_checkable
+class TwoWay(Match, Protocol):
+    """A match that reads both its directions at the cost of one."""
+
+    def both(
+        self, values: Float[Tensor, "#b c H W"], back: Float[Tensor, "#b e h w"]
+    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b e H W"]]:
+        """`apply(values)` and `transpose().apply(back)`; a batch of one serves all."""
+
+    def cycle(self, radius: float) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+        """`flow.return_error` of its two flows, and 1 where it is under the radius, else 0."""
+
+
+@runtime_checkable
+class Matcher(Protocol):
+    """Knows nothing of diffusion or images.
+
+    Rows of a match sum to one and are not negative, and `transpose` reads the same matrix. Features that are zero, NaN
+    or infinite are like nothing, and neither they nor their gradients make a result that is not finite. Values keep
+    their precision, in half precision too, where the match is nearly that of the same features in float64.
+
+    May declare `spatial = True`, that it looks at where cells lie, and `labelled = True`, that it takes the last
+    feature for a label; `build` wants the features to say the same of labels.
+    """
+
+    def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> Match:
+        """Which cell of the exemplar (key) each cell of the condition (query) is like."""
+
+
+@runtime_checkable
+class ConfidenceEstimator(Protocol):
+    """Knows nothing of how the match was made.
+
+    The weight is in [0, 1] for each of the condition's cells, whatever the features were, in the precision of the
+    match's similarity; a picture matched to itself is trusted; gradients, where there are any, are finite. The verbs of
+    `Match` are enough, or `Unanswered` is raised.
+    """
+
+    def __call__(self, match: Match) -> Confidence:
+        """Trust in each cell of the condition."""
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Features of the three domains that the paper compares: condition, exemplar, predicted x0.
+
+    Unit vectors, on the grid of the latent, or shorter where a picture says nothing; gradients are finite.
+    """
+
+    def condition(self, condition: Float[Tensor, "b k Y X"]) -> Features:
+        """Features of the condition map."""
+
+    def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
+        """Features of the exemplar, given its latent and its own condition map."""
+
+    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
+        """Unit-norm features of a predicted x0, guided by the condition's; compared with `exemplar(...).again`."""
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """Predicts x0, whatever the network inside was trained to predict.
+
+    May declare `least_trust`, the least mean trust in a warp that it knows: the dial goes no lower.
+    """
+
+    def __call__(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
+        """x0 of a noisy latent."""
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A diffusion sampler cut at x0. Knows nothing of the edits made there. Keeps no state.
+
+    A network that knows x0 gives it back whatever is drawn; an x0 that was edited is carried on as if the network had
+    said so. x = signal * x0 + noise * eps at every level. Everything random comes from `draw`, which may be more or
+    less precise than the latent; the latent keeps its precision.
+    """
+
+    @property
+    def levels(self) -> Sequence[Level]:
+        """From the noisiest to the cleanest, numbered from 0: the signal rises, noise and timestep fall."""
+
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+        """Start: bring a clean latent to the first level with a fresh draw."""
+
+    def predict(
+        self,
+        denoise: Callable[[Tensor, Level], Tensor],
+        x: Float[Tensor, "b c h w"],
+        level: Level,
+        previous: Step | None,
+    ) -> Step:
+        """First half: x0, and the eps that goes with it."""
+
+    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+        """Second half: x at the next level."""
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """Pictures to latents and back. Any stride, any number of latent channels."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels a latent cell, along each side."""
+
+    def encode(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b c h w"]:
+        """Pictures in [-1, 1] to latents."""
+
+    def decode(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 Y X"]:
+        """Latents to pictures, about [-1, 1], not clipped."""
+
+
+@runtime_checkable
+class ConditionExtractor(Protocol):
+    """Pictures to condition maps in [0, 1].
+
+    A picture that shows nothing has such a map too, or is refused by a ValueError that says so.
+    """
+
+    @property
+    def channels(self) -> int:
+        """k, the channels of the map."""
+
+    def drawing(self, picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tensor, "b k y x"]:
+        """The condition that a person hands in, a picture in [-1, 1], as a map of `size` (height, width)."""
+
+    def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b k Y X"]:
+        """The same kind of map made from a photo in [-1, 1]; how an exemplar gets its condition."""
+
+
+@runtime_checkable
+class AnnotationReader(Protocol):
+    """A condition extractor that is told more than a picture shows: label maps, masks, keypoints."""
+
+    def read(self, source: object, name: str, fit: Fit) -> Float[Tensor, "1 k y x"]:
+        """The map of what a person hands in as `source`, of the size that `fit` makes of its own; errors say `name`."""
+
+    def picture(self, condition: Float[Tensor, "b k Y X"]) -> Float[Tensor, "b 3 Y X"]:
+        """A map as a picture in [-1, 1], to look at."""
+
+
+@runtime_checkable
+class SheetReader(Protocol):
+    """A condition extractor for drawings that may be photographed: on a desk, at an angle, on ruled paper."""
+
+    def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
+        """The drawing alone, in its own proportions; `drawing` reads it after that."""

@@ -1,0 +1,92 @@
+"""What a file says, checked where it comes in: read within bounds, described by a pydantic model, told in a line."""
+
+from __future__ import annotations
+
+import json
+import re
+import reprlib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from midms.core.errors import brief
+from midms.core.files import LARGEST, read_regular
+
+FEW = 3
+"""Complaints that a line has before it counts the rest."""
+BRIEF = reprlib.Repr()
+"""Shows a value in a few words, however much it holds."""
+BRIEF.maxlevel, BRIEF.maxlist, BRIEF.maxtuple, BRIEF.maxdict, BRIEF.maxstring, BRIEF.maxother = 2, 3, 3, 3, 60, 60
+
+
+class Schema(BaseModel):
+    """What a mapping in a file must hold: types are taken strictly, unknown keys are errors."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def checked(model: type[M], content: object, where: str, error: type[Exception]) -> M:
+    """The content as the model, or one error that names every field that is wrong, what came and what was expected.
+
+    Args:
+        model: what the content must be.
+        content: what came from JSON or YAML.
+        where: what errors call it, such as a path.
+        error: the kind to raise.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as wrong:
+        found = wrong.errors(include_url=False, include_context=False)
+        lines = [_line(entry["loc"], entry["type"], entry["msg"], entry["input"]) for entry in found]
+        more = f" and {len(lines) - FEW:,} more" if len(lines) > FEW else ""
+        raise error(f"{where}: {'; '.join(map(brief, lines[:FEW]))}{more}") from None
+
+
+def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
+    name = ".".join(map(str, place))
+    if kind == "missing":
+        return f"has no {name}"
+    if kind == "value_error":  # of a validator of ours, which says all itself
+        return message.removeprefix("Value error, ")
+    said = message[0].lower() + message[1:]
+    return f"{name}: {said}, got {BRIEF.repr(value)}" if name else f"{said}, got {BRIEF.repr(value)}"
+
+
+def read_json(path: Path, error: type[Exception], most: int = LARGEST) -> object:
+    """What a JSON file holds; whatever cannot be read as such is raised as `error`, in a line that names the file."""
+    try:
+        return json.loads(read_regular(path, most).decode("utf-8"))
+    except OSError as reason:
+        raise error(f"{path}: cannot be read ({reason.strerror or reason})") from None
+    except (ValueError, RecursionError) as reason:
+        raise error(f"{path}: cannot be read as JSON ({reason})") from None
+
+
+def read_yaml(path: Path, error: type[Exception], most: int) -> object:
+    """What a YAML file holds, plain values alone; whatever cannot be read as such is raised as `error`, in a line."""
+    try:
+        return yaml.load(read_regular(path, most).decode("utf-8"), Loader=Plain)
+    except OSError as reason:
+        raise error(f"{path}: cannot be read ({reason.strerror or reason})") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as reason:
+        told = " ".join(str(reason).split())[:200]  # a tag such as !!bool finds whatever it finds in its text
+        raise error(f"{path}: cannot be read as YAML ({told})") from None
+
+
+class Plain(yaml.SafeLoader):
+    """Plain values without references, of which a few lines can hold more than any memory; 1e-4 is a number."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next value, which no reference stands for."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"*{self.peek_event().anchor} is a reference, which is not read")
+        return super().compose_node(parent, index)
+
+
+Plain.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"])

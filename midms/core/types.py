@@ -1,0 +1,147 @@
+"""The records that travel between parts. Frozen, small, every shape declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from midms.core.protocols import Match
+
+Draw = Callable[[tuple[int, ...]], Tensor]
+"""Asked for each Gaussian draw in order: shape in, standard normals out."""
+Noise = torch.Generator | Sequence[torch.Generator] | Draw | None
+"""A generator for a batch, or one for each of its pictures; a draw of one's own; None for PyTorch's generator."""
+Fit = Callable[[tuple[int, int]], tuple[int, int]]
+"""From a picture's height and width to those it should be brought to."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A drawing taken out of a picture of it.
+
+    Attributes:
+        picture: the drawing, in [-1, 1].
+        home: homography from its (x, y, 1), pixels counted from 0, to those of the picture that it was taken from.
+        warnings: what may have been read wrongly, a line each.
+    """
+
+    picture: Float[Tensor, "1 3 y x"]
+    home: Float[Tensor, "3 3"]
+    warnings: tuple[str, ...] = ()
+
+
+def scaling(across: float, down: float) -> Float[Tensor, "3 3"]:
+    """The homography from the pixels of a picture to those of one so many times as wide and high."""
+    rows = [[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]]
+    return torch.tensor(rows, dtype=torch.float64, device="cpu")
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a feature extractor knows of one picture or condition.
+
+    Attributes:
+        first: unit-norm features that the first match compares.
+        again: what re-matching starts from: of a condition, whatever `iterate` is guided by; of an
+            exemplar, the unit-norm key that `iterate`'s features are compared with.
+    """
+
+    first: Float[Tensor, "b d h w"]
+    again: Float[Tensor, "b e h2 w2"]
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How far each warped cell is to be believed, in [0, 1]."""
+
+    weight: Float[Tensor, "b 1 h w"]
+
+    def blend(self, trusted: Float[Tensor, "b c h w"], fallback: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """`weight * trusted + (1 - weight) * fallback`."""
+        return self.weight * trusted + (1 - self.weight) * fallback
+
+
+@dataclass(frozen=True)
+class Level:
+    """One noise level: x = signal * x0 + noise * eps.
+
+    Attributes:
+        index: position in the sampler's list, 0 is the noisiest.
+        timestep: what the network is told.
+        signal: sqrt of the cumulative alpha; one minus sigma in a rectified flow.
+        noise: sqrt of one minus the cumulative alpha; sigma in a rectified flow.
+    """
+
+    index: int
+    timestep: float
+    signal: float
+    noise: float
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a conditional denoiser may look at beside the noisy latent.
+
+    Attributes:
+        warp: the exemplar's latent carried onto the condition's grid by the current match.
+        condition: the condition map at picture resolution, in [0, 1].
+        trust: confidence in the warp, in [0, 1].
+    """
+
+    warp: Float[Tensor, "b c h w"]
+    condition: Float[Tensor, "b k Y X"]
+    trust: Float[Tensor, "b 1 h w"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A diffusion step stopped half way: x0 is predicted, x at the next level is not yet formed.
+
+    Attributes:
+        level: at which it stopped.
+        x0: the prediction, which may be edited; x = signal * x0 + noise * eps moves with it.
+        eps: the rest of x, which an edit leaves.
+        past: what the sampler wants to know of the levels before, newest first; its own business.
+    """
+
+    level: Level
+    x0: Float[Tensor, "b c h w"]
+    eps: Float[Tensor, "b c h w"]
+    past: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the loop knew at one level, after any re-matching.
+
+    Attributes:
+        step: the half step, its x0 already as the policy edits it.
+        match: the match in force.
+        warp: the exemplar's latent under that match.
+        trust: the confidence in it as it was estimated, before the policy's dial.
+        rematched: whether the match was made at this level.
+        stage: "loop", or "refine" for the last pass.
+    """
+
+    step: Step
+    match: Match
+    warp: Float[Tensor, "b c h w"]
+    trust: Confidence
+    rematched: bool
+    stage: str = "loop"
+
+
+def cells(height: int, width: int, like: Tensor) -> Float[Tensor, "1 2 h w"]:
+    """(x, y) of every cell of a grid, counted in cells from 0, on `like`'s device and dtype."""
+    y, x = torch.meshgrid(
+        torch.arange(height, device=like.device, dtype=like.dtype),
+        torch.arange(width, device=like.device, dtype=like.dtype),
+        indexing="ij",
+    )
+    return torch.stack([x, y])[None]

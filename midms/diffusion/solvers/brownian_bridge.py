@@ -1,0 +1,75 @@
+"""A Brownian bridge from the warp to the picture, cut at x0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.core.limits import number
+from midms.core.types import Draw, Level, Step
+from midms.diffusion.levels import falling
+from midms.diffusion.solvers.steps import explained
+
+
+@dataclass(frozen=True)
+class BrownianBridge:
+    """BBDM (Li et al. 2023, arXiv:2205.07680, eq. 4 and 14), which EBDM (ECCV 2024) takes for exemplars. Order 1.
+
+    The walk starts at y, the warp as it is, and ends at x0:
+
+        x = (1 - m) x0 + m y + sqrt(delta) n,   m = timestep / first timestep,   delta = 2 spread (m - m^2)
+
+    so a step's eps, with which x = (1 - m) x0 + m eps, is y + sqrt(delta) / m n. y stays in `past`. For networks
+    trained on such a bridge, which mostly predict the difference x - x0.
+
+    Args:
+        timesteps: from the noisiest, where the bridge is pinned to y, to the cleanest, which is above 0.
+        spread: largest delta times 2; the paper's s.
+        eta: share of the randomness of the walk, 1 for the walk itself, 0 for none but the first draw.
+        levels: follows from the others: signal 1 - m, noise m.
+
+    Raises:
+        ValueError: timesteps do not fall or reach 0, the spread is negative, or eta is not in [0, 1].
+    """
+
+    timesteps: tuple[int, ...]
+    spread: float = 1.0
+    eta: float = 1.0
+    levels: tuple[Level, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        number(0, 100, spread=self.spread)
+        number(0, 1, eta=self.eta)
+        timesteps = falling(self.timesteps)
+        if timesteps[-1] < 1:
+            raise ValueError(f"timesteps of a bridge are above 0, got {timesteps}")
+        times = [timestep / timesteps[0] for timestep in timesteps]
+        levels = tuple(Level(i, t, 1 - m, m) for i, (t, m) in enumerate(zip(timesteps, times, strict=True)))
+        object.__setattr__(self, "levels", levels)
+
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+        """The warp itself: the bridge is pinned there."""
+        return x0
+
+    def predict(
+        self,
+        denoise: Callable[[Tensor, Level], Tensor],
+        x: Float[Tensor, "b c h w"],
+        level: Level,
+        previous: Step | None,
+    ) -> Step:
+        """x0, the eps that explains x with it, and y."""
+        return explained(x, denoise(x, level), level, previous.past if previous else (x,))
+
+    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+        """A draw at the next level given x, x0 and y."""
+        (y,) = step.past
+        here, there = (2 * self.spread * level.signal * level.noise for level in (step.level, to))
+        fresh = self.eta**2 if step.level.signal else 1.0  # where the bridge is pinned nothing was drawn yet
+        churn = there * fresh * (1 - to.noise * step.level.signal / (step.level.noise * to.signal))
+        kept = ((there - churn) / here) ** 0.5 * step.level.noise if here else 0.0
+        x = to.signal * step.x0 + to.noise * y + kept * (step.eps - y)
+        return x + churn**0.5 * draw(tuple(x.shape)).to(x) if churn else x

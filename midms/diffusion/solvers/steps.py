@@ -1,0 +1,68 @@
+"""What samplers share: a latent as signal * x0 + noise * eps, and the way from one level to the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.core.types import Draw, Level, Step
+
+
+def noised(x0: Float[Tensor, "b c h w"], level: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    """A clean latent brought to a level with a fresh draw."""
+    return level.signal * x0 + level.noise * draw(tuple(x0.shape)).to(x0)
+
+
+def explained(
+    x: Float[Tensor, "b c h w"], x0: Float[Tensor, "b c h w"], level: Level, past: tuple[Any, ...] = ()
+) -> Step:
+    """A step with the eps that, with this x0, explains x."""
+    return Step(level, x0, (x - level.signal * x0) / level.noise, past)
+
+
+def latent(step: Step) -> Float[Tensor, "b c h w"]:
+    """The x that a step's x0 and eps stand for: where x0 was edited, x moves with it."""
+    return step.level.signal * step.x0 + step.level.noise * step.eps
+
+
+def carried(
+    x: Float[Tensor, "b c h w"], x0: Float[Tensor, "b c h w"], here: Level, to: Level
+) -> Float[Tensor, "b c h w"]:
+    """x at the next level, were x0 the truth: the step of DDIM (arXiv:2010.02502, eq. 13).
+
+    It solves the probability-flow equation exactly where x0 is constant (arXiv:2211.01095, eq. 9); samplers of higher
+    order differ in the x0 that they take it to be.
+    """
+    return to.signal * x0 + to.noise / here.noise * (x - here.signal * x0)
+
+
+def drawn(
+    x: Float[Tensor, "b c h w"], x0: Float[Tensor, "b c h w"], here: Level, to: Level, draw: Draw
+) -> Float[Tensor, "b c h w"]:
+    """A draw of x at the next level from its distribution given x and x0 (arXiv:2006.11239, eq. 6-7)."""
+    ratio = to.noise * here.signal / (here.noise * to.signal)  # exp(-h), h the gain in `log_snr`
+    mean = to.signal * (1 - ratio**2) * x0 + to.noise / here.noise * ratio * x
+    return mean + to.noise * math.sqrt(1 - ratio**2) * draw(tuple(x.shape)).to(x)
+
+
+def log_snr(level: Level) -> float:
+    """Half the logarithm of the signal-to-noise ratio, the time in which multistep samplers extrapolate."""
+    return math.log(level.signal / level.noise)
+
+
+def extrapolated(step: Step, to: Level, levels: Sequence[Level]) -> Float[Tensor, "b c h w"]:
+    """x0 half a step ahead, on the line through this level's and the one's before (arXiv:2211.01095, alg. 2).
+
+    Args:
+        step: its `past` holds the x0 of the level before, or nothing: then x0 is as it is.
+        to: the next level.
+        levels: the sampler's.
+    """
+    if not step.past:
+        return step.x0
+    last = log_snr(step.level) - log_snr(levels[step.level.index - 1])
+    return step.x0 + (log_snr(to) - log_snr(step.level)) / (2 * last) * (step.x0 - step.past[0])

@@ -1,0 +1,123 @@
+"""Which part is best: every combination of some parts, measured on faces, where the exact answer is known.
+
+from midms import Spec, ablate
+
+found = ablate("midm-faces", {"matcher": ["preset", "nearest"], "confidence": ["cycle", "always"]}, out="runs/which")
+print(found.table())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from midms.checkpoints.convert import find
+from midms.compose.presets import PRESETS
+from midms.core.errors import MidmsError
+from midms.core.limits import SEEDS, whole
+from midms.data.portraits.pairs import SIZES, SPLITS
+from midms.evaluation.ablation.identity import fingerprint
+from midms.evaluation.ablation.report import listed, table, write
+from midms.evaluation.ablation.run import Setting, perform
+from midms.registry import UnknownName, unknown
+
+__all__ = ["Ablation", "AblationError", "ablate"]
+
+PAIRS = 10_000
+"""The most pairs that are measured: what all their pixels were trusted stays in memory."""
+
+
+class AblationError(MidmsError, ValueError):
+    """An ablation that cannot be made so; the message says why."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What an ablation found.
+
+    Attributes:
+        records: one a combination, in the order of the cross product: `run`, slot to value; `figures`, means over the
+            pairs; `each`, figures pair by pair; or `refused`, why it cannot be composed, or `error`, why it failed; and
+            `notes`, what to mind.
+        out: folder of the ledger, the table, the plot and the contact sheet.
+    """
+
+    records: tuple[Mapping[str, Any], ...]
+    out: Path
+
+    def table(self) -> str:
+        """A Markdown table, best first."""
+        return table(self.records)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """The combinations that failed, and why; not those that cannot be composed."""
+        return listed(self.records, "error")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The combinations of which there is something to know, such as weights that are not trained, and what."""
+        return listed(self.records, "notes")
+
+
+def ablate(
+    preset: str,
+    vary: Mapping[str, Sequence[Any]],
+    *,
+    out: str | Path,
+    pairs: int = 100,
+    split: str = "test",
+    size: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    weights: str | Path | None = None,
+    progress: bool = True,
+) -> Ablation:
+    """Measure the cross product of some parts on faces.
+
+    Runs are added to `out/runs.jsonl`, a line each; those that are there are not done again, whatever stopped the last
+    call. Combinations that failed are tried again.
+
+    Args:
+        preset: the composition of which parts are varied.
+        vary: slot, or setting of the loop such as `rematch`, to values as `build` takes them; "preset" is what the
+            preset has.
+        out: folder.
+        pairs: how many pairs of faces, from the split's first.
+        split: of `midms.data.portraits.pairs.SPLITS`.
+        size: pixels a side; by default the preset's.
+        seed: of the noise.
+        device: where to compute.
+        weights: as of `build`; others are another run.
+        progress: whether to show a bar.
+
+    Raises:
+        AblationError: there is nothing to measure, or on nothing.
+        OutOfLimits: pairs, size or seed is no such number.
+        VaryError: a slot does not exist.
+        UnknownName: a preset or part does not exist.
+        BadArguments: a part does not take its arguments.
+        CheckpointError: there are no such weights.
+        LedgerError: the ledger is damaged, or the disk refuses a line.
+        PictureError: the disk refuses a picture.
+        HeldError: another process writes to the folder.
+    """
+    if preset not in PRESETS:
+        raise UnknownName(unknown("preset", preset, PRESETS, "`midms list preset`"))
+    if split not in SPLITS:
+        raise AblationError(unknown("split", split, SPLITS))
+    whole(1, PAIRS, pairs=pairs)
+    whole(0, SEEDS, seed=seed)
+    if size is not None:
+        whole(*SIZES, size=size)
+    if not vary or not all(vary.values()):
+        raise AblationError(f"vary must have a slot, and a value for each, got {dict(vary)}")
+    if weights is not None:
+        find(weights)
+    size = int(PRESETS[preset].loop["size"]) if size is None else size
+    setting = Setting(preset, split, pairs, size, seed, str(device), fingerprint(weights))
+    records = perform(setting, vary, weights, Path(out), progress)
+    write(setting, records, Path(out))
+    return Ablation(tuple(records), Path(out))

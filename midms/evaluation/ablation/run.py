@@ -1,0 +1,205 @@
+"""The cross product of parts, each combination measured on faces, where the truth is known."""
+
+from __future__ import annotations
+
+import functools
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from midms.compose.compose import BuildError
+from midms.core.results import machine
+from midms.data.portraits.pairs import Pairs, draw_pairs, generators
+from midms.evaluation.ablation.identity import digest, package
+from midms.evaluation.ablation.ledger import ALWAYS, Ledger, LedgerError
+from midms.evaluation.ablation.vary import OWN, Vary, check, combinations, spelled
+from midms.evaluation.metrics.cost import Cost
+from midms.evaluation.metrics.faces import conditions, matches, pictures
+from midms.evaluation.metrics.pictures import auroc
+from midms.images import save, to_pil
+from midms.pipeline.build import build
+from midms.pipeline.pipeline import Pipeline
+
+BATCH = 20
+KEPT = 8
+"""Batches that stay rendered from one combination to the next; of more, each is rendered anew."""
+EACH = ("PSNR", "first PSNR", "first PCK@0.05")
+"""Figures that are kept pair by pair."""
+SHOWN = 6
+"""Pairs that the contact sheet shows."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all combinations of an ablation share.
+
+    Attributes:
+        preset: that is varied.
+        split: of the faces.
+        pairs: how many, from the first.
+        size: pixels a side.
+        seed: of the noise.
+        device: where it is computed.
+        weights: the fingerprint of those given instead of the shipped, or None.
+    """
+
+    preset: str
+    split: str
+    pairs: int
+    size: int
+    seed: int
+    device: str
+    weights: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What was given, by name, for records and identities."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def batches(self) -> list[range]:
+        """The numbers of the pairs, so many at once."""
+        return [range(start, min(start + BATCH, self.pairs)) for start in range(0, self.pairs, BATCH)]
+
+    def draw(self, indices: range) -> Pairs:
+        """The pairs of these numbers."""
+        return draw_pairs(self.split, indices, self.size, self.device)
+
+
+def perform(
+    setting: Setting, vary: Vary, weights: str | Path | None, out: Path, progress: bool
+) -> list[dict[str, Any]]:
+    """Measure every combination that the folder's ledger does not have, and return the records of all.
+
+    Args:
+        setting: what they share.
+        vary: slot or loop setting to its values.
+        weights: as of `build`.
+        out: folder of `runs.jsonl` and the pictures.
+        progress: whether to show a bar.
+
+    Raises:
+        HeldError: another process writes to the folder.
+        LedgerError: the ledger is damaged, or the disk refuses a line.
+        PictureError: the disk refuses a picture.
+    """
+    check(vary)
+    quiet = None if progress else True
+    ledger = Ledger(out / "runs.jsonl")
+    with ledger.held() as lines:
+        wanted = {identity(setting, combination): combination for combination in combinations(vary)}
+        known = {record["id"]: record for record in lines}
+        if odd := [name for name in wanted if name in known and known[name]["run"].keys() != wanted[name].keys()]:
+            raise LedgerError(f"{ledger.path}: {odd[0]} is another run; remove its line to have the run done again")
+        missing = [name for name in wanted if "error" in known.get(name, {"error": ""})]
+        draw = functools.lru_cache(KEPT)(setting.draw)
+        with tqdm(total=len(missing) * len(setting.batches()), unit="batch", disable=quiet) as bar:
+            for name in missing:
+                combination = wanted[name]
+                bar.set_description(" ".join(spelled(value) for value in combination.values()))
+                began = time.monotonic()
+                record, shown = measured(setting, combination, weights, draw, bar.update)
+                if shown:
+                    save_strip(shown, out / "pictures" / f"{name}.png")
+                ledger.add({"id": name} | record | {"seconds": round(time.monotonic() - began, 2)})
+        known = {record["id"]: record for record in ledger.read()}
+    return [known[name] for name in wanted]
+
+
+def identity(setting: Setting, combination: dict[str, Any]) -> str:
+    """A name for a run: the same setting and combination, of the same code, have the same."""
+    return digest([package(), setting.told(), dict(sorted(combination.items()))])
+
+
+def measured(
+    setting: Setting,
+    combination: dict[str, Any],
+    weights: str | Path | None,
+    draw: Callable[[range], Pairs],
+    advance: Callable[[int], Any],
+) -> tuple[dict[str, Any], list[Image.Image]]:
+    """The record of one run and some of its results; what goes wrong is recorded.
+
+    A combination that `build` refuses, because its parts do not go together, has "refused"; one that fails has "error".
+    What a user should know, such as that weights are not trained, is under "notes".
+    """
+    record: dict[str, Any] = {
+        "run": {slot: spelled(value) for slot, value in combination.items()}, **setting.told(), **machine(),
+    }  # fmt: skip
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            run = build(setting.preset, weights, **{s: value for s, value in combination.items() if value != OWN})
+    except BuildError as error:
+        advance(len(setting.batches()))
+        return record | {"refused": str(error).partition(": ")[2]}, []
+    record |= {"notes": list(run.notes)} if run.notes else {}
+    try:
+        found, shown = figures(run.to(setting.device), setting, draw, advance)
+    except Exception as error:  # whatever a part raises, the others are still to be measured
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return record | {"error": f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"}, []
+    return record | found, shown
+
+
+@torch.no_grad()
+def figures(
+    run: Pipeline,
+    setting: Setting,
+    draw: Callable[[range], Pairs],
+    advance: Callable[[int], Any],
+) -> tuple[dict[str, Any], list[Image.Image]]:
+    """Means over pairs, the figures of each pair, time and memory; and the results of the first pairs."""
+    one = setting.draw(range(1))
+    for _ in run.trajectory(conditions(run.condition, one), one.exemplar):  # what is loaded once is no run's cost
+        pass
+    cost = Cost(setting.device)
+    collected: dict[str, list[Tensor]] = {}
+    shown: list[Tensor] = []
+    for indices in setting.batches():
+        pairs = draw(indices)
+        drawn = conditions(run.condition, pairs)
+        with cost.measured():
+            moments = list(run.trajectory(drawn, pairs.exemplar, generator=generators(setting.seed, indices)))
+            image = run.autoencoder.decode(moments[-1].step.x0)
+        found = pictures(image, pairs) | matches(moments[-1].match, moments[-1].trust.weight, pairs)
+        first = next(run.replace(rematch=()).trajectory(drawn, pairs.exemplar))
+        found["first PSNR"] = pictures(run.autoencoder.decode(first.warp), pairs)["PSNR"]
+        found["first PCK@0.05"] = matches(first.match, first.trust.weight, pairs)["PCK@0.05"]
+        for name, values in found.items():
+            collected.setdefault(name, []).append(values.cpu())
+        shown += image[: SHOWN - len(shown)].split(1)
+        advance(1)
+    whole_set = {name: torch.cat(values) for name, values in collected.items()}
+    trust, right = whole_set.pop("_trust"), whole_set.pop("_right")
+    for name, values in whole_set.items():
+        bad = int((~values.isfinite()).sum())
+        if bad == len(values) or (bad and name in ALWAYS):
+            raise ArithmeticError(f"{name} is not finite in {bad} of {len(values)} pairs")
+    results = [to_pil(one) for one in shown]
+    return {
+        "figures": {name: values.nanmean().item() for name, values in whole_set.items()}
+        | {"AUROC": auroc(trust, right.bool())}
+        | {"ms a pair": 1000 * cost.seconds / setting.pairs, "peak MB": cost.megabytes},
+        "each": {name: [round(value, 4) for value in whole_set[name].tolist()] for name in EACH},
+    }, results
+
+
+def save_strip(images: Sequence[Image.Image], path: Path) -> None:
+    """Pictures side by side, written whole.
+
+    Raises:
+        PictureError: the disk refuses.
+    """
+    strip = Image.new("RGB", (sum(image.width for image in images), images[0].height))
+    for i, image in enumerate(images):
+        strip.paste(image, (sum(one.width for one in images[:i]), 0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save({path: strip})

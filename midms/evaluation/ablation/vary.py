@@ -1,0 +1,92 @@
+"""What an ablation varies: values written as people type them, and the combinations they give."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from midms.compose import presets
+from midms.compose.catalog import KINDS
+from midms.compose.presets import Spec
+from midms.compose.slots import SLOTS
+from midms.core.errors import MidmsError
+from midms.evaluation.ablation.identity import digest
+from midms.loop import POLICY
+from midms.registry import unknown
+
+OWN = "preset"
+"""The value that leaves a slot as the preset has it."""
+Vary = Mapping[str, Sequence[Any]]
+
+
+class VaryError(MidmsError, ValueError):
+    """Something that cannot be varied so; the message says what can."""
+
+
+def parse(text: str) -> tuple[str, list[Any]]:
+    """A slot and its values: "matcher=correlation(temperature=0.04),nearest", "rematch=(),(0,1)".
+
+    A value is as `presets.parse` reads it, or "preset" for what the preset has.
+
+    Raises:
+        VaryError: it is not written so, or there is no such slot.
+        SpecError: a value is not written as values are.
+        UnknownName: there is no such part.
+        BadArguments: a part does not take such settings.
+    """
+    slot, equals, values = text.partition("=")
+    if not equals or not values:
+        raise VaryError("expected SLOT=VALUE,VALUE such as matcher=correlation,nearest")
+    found = [presets.parse(piece) for piece in _pieces(values)]
+    check({slot: found})
+    return slot, found
+
+
+def _pieces(values: str) -> list[str]:
+    """What is between the commas that are in no bracket."""
+    depth, cuts = 0, [-1]
+    for i, letter in enumerate(values):
+        depth += (letter in "([{") - (letter in ")]}")
+        cuts += [i] if letter == "," and depth == 0 else []
+    return [values[a + 1 : b] for a, b in itertools.pairwise([*cuts, len(values)])]
+
+
+def check(vary: Vary) -> None:
+    """Find out whether everything named exists.
+
+    Raises:
+        VaryError: a slot does not.
+        UnknownName: a part does not.
+        BadArguments: a part does not take such arguments.
+    """
+    for slot, values in vary.items():
+        if slot == "size":
+            raise VaryError("size cannot be varied: faces are drawn at one size")
+        if slot not in SLOTS and slot not in POLICY:
+            raise VaryError(unknown("slot", slot, [*SLOTS, *POLICY], "`midms ablate --help`"))
+        for value in values:
+            if slot in SLOTS and value != OWN and isinstance(value, str | Spec):
+                spec = Spec(value) if isinstance(value, str) else value
+                registry = KINDS[SLOTS[slot][0]]
+                if spec.arguments:
+                    registry.check(spec.name, **spec.arguments)
+                else:
+                    registry[spec.name]
+
+
+def combinations(vary: Vary) -> list[dict[str, Any]]:
+    """The cross product: slot to value, one dictionary a combination."""
+    return [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
+
+
+def spelled(value: Any) -> str:
+    """A value as one would type it; an object that does not show what it is by its type and a digest."""
+    if isinstance(value, Spec):
+        inside = ", ".join(f"{name}={argument!r}" for name, argument in value.arguments.items())
+        return f"{value.name}({inside})" if inside else value.name
+    if isinstance(value, nn.Module) or " at 0x" in repr(value):
+        return f"{type(value).__name__}#{digest(value)[:6]}"
+    return value if isinstance(value, str) else repr(value)

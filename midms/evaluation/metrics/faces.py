@@ -1,0 +1,65 @@
+"""What is measured on faces, where the exact answer and the exact correspondence are known.
+
+Every figure is inside the head of the answer, hair included, pair by pair. A pixel's match is right if the exemplar
+shows its counterpart and the match is off by less than `RIGHT` widths.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.core.protocols import ConditionExtractor, Match
+from midms.core.types import cells
+from midms.data.portraits.pairs import PARTS, Pairs
+from midms.evaluation.metrics.pictures import masked_mean, psnr, ssim
+
+RIGHT = 0.05
+RADII = (0.025, 0.05, 0.1)
+
+
+def conditions(extractor: ConditionExtractor, pairs: Pairs) -> Tensor:
+    """The sketches as a person would hand them in, read by a condition extractor."""
+    height, width = pairs.answer.shape[-2:]
+    return extractor.drawing((1 - 2 * pairs.sketch).expand(-1, 3, -1, -1), (height, width))
+
+
+def pictures(image: Float[Tensor, "b 3 y x"], pairs: Pairs) -> dict[str, Float[Tensor, " b"]]:
+    """Distances to the exact answer: PSNR in dB, SSIM."""
+    return {"PSNR": psnr(image, pairs.answer, pairs.head), "SSIM": ssim(image, pairs.answer, pairs.head)}
+
+
+def matches(match: Match, trust: Tensor, pairs: Pairs) -> dict[str, Tensor]:
+    """The match against the exact correspondence, on visible pixels of the head.
+
+    Returns:
+        Means pair by pair; and under "_trust" and "_right", for all pixels of all heads, how far they are trusted and
+        whether they are right, for `auroc`.
+    """
+    size, head = pairs.answer.shape[-1], pairs.head
+    place = places(match, pairs)
+    off = (place - pairs.place).norm(dim=1) / 2  # widths
+    seen = head & pairs.visible
+    labels = F.one_hot(pairs.exemplar_parts, len(PARTS)).permute(0, 3, 1, 2).float()
+    h, w = match.grid
+    warped = match.apply(F.interpolate(labels, (h, w), mode="area"))
+    named = F.interpolate(warped, (size, size), mode="bilinear").argmax(1)
+    right = (off < RIGHT) & pairs.visible
+    fine = F.interpolate(trust, (size, size), mode="bilinear")[:, 0]
+    return {
+        "EPE px": masked_mean(off * size, seen),
+        **{f"PCK@{radius}": masked_mean((off < radius).float(), seen) for radius in RADII},
+        "part accuracy": masked_mean((named == pairs.parts).float(), seen),
+        "_trust": fine[head],
+        "_right": right[head].float(),
+    }
+
+
+def places(match: Match, pairs: Pairs) -> Tensor:
+    """Where each pixel of the answer is matched to, (x, y) in [-1, 1], bilinear between cells."""
+    h, w = match.grid
+    size = pairs.answer.shape[-1]
+    flow = match.apply(cells(h, w, pairs.answer).expand(len(pairs.answer), -1, -1, -1)) - cells(h, w, pairs.answer)
+    flow = F.interpolate(flow, (size, size), mode="bilinear") * (2 / w)
+    return flow + (cells(size, size, flow) + 0.5) / size * 2 - 1

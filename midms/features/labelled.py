@@ -1,0 +1,57 @@
+"""Other features, and what each cell is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from midms.core.protocols import FeatureExtractor
+from midms.core.types import Features
+from midms.features import FEATURES
+
+
+class LabelledFeatures(nn.Module):
+    """The features of another extractor with one channel more, the cell's label, for the matcher `semantic`.
+
+    The label is the channel of the condition map that is largest in the cell, as a whole number from 0: for maps with a
+    channel a class, as the segmentations of CoCosNet (Zhang et al. 2020, arXiv:2004.05571) and SPADE (Park et al. 2019,
+    arXiv:1903.07291). A predicted x0 has the labels of the condition that it follows.
+
+    Args:
+        features: an extractor, its name or a `Spec`; with weights: `LabelledFeatures(build("midm-faces").features)`.
+    """
+
+    labelled: ClassVar[bool] = True
+
+    def __init__(self, features: FeatureExtractor | str = "pyramid") -> None:
+        super().__init__()
+        self.features = FEATURES.made(features, "features")
+        for fact in ("latent_channels", "condition_channels", "stride"):
+            if hasattr(self.features, fact):
+                setattr(self, fact, getattr(self.features, fact))
+
+    def condition(self, condition: Float[Tensor, "b k Y X"]) -> Features:
+        """Features of the condition map."""
+        return self._labelled(self.features.condition(condition), condition)
+
+    def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
+        """Features of the exemplar, labelled by its own condition map."""
+        return self._labelled(self.features.exemplar(latent, condition), condition)
+
+    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
+        """Features of a predicted x0, labelled as the condition."""
+        told = Features(condition.first[:, :-1], condition.again[:, :-1])
+        found = self.features.iterate(x0, told)
+        return torch.cat([found, F.interpolate(condition.first[:, -1:], found.shape[-2:])], 1)
+
+    def _labelled(self, found: Features, condition: Float[Tensor, "b k Y X"]) -> Features:
+        return Features(*(torch.cat([x, _labels(condition, x)], 1) for x in (found.first, found.again)))
+
+
+def _labels(condition: Float[Tensor, "b k Y X"], like: Float[Tensor, "b d h w"]) -> Float[Tensor, "b 1 h w"]:
+    """The channel that is largest on the mean over each cell."""
+    return F.adaptive_avg_pool2d(condition, (like.shape[-2], like.shape[-1])).argmax(1, keepdim=True).to(like.dtype)

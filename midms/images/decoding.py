@@ -1,0 +1,178 @@
+"""Picture files and PIL images to arrays: in bounded memory, upright, in sRGB, whatever their notes say."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+
+from midms.core.files import read_regular
+from midms.images.arrays import excess, in_strips
+from midms.images.bare import JPEG, ORIENTATION, bare, completed, orientation_of, profile
+from midms.images.colours import grey_curve, in_srgb
+from midms.images.errors import PictureError, check_shape, one_line
+
+FILE = 2**28
+"""Bytes of the largest file that is read."""
+MEMORY = 2**30
+"""Bytes that decoding may take."""
+NEEDS = {"JPEG": 4, "WEBP": 16, "JPEG2000": 20, "AVIF": 12}
+"""Bytes that Pillow's decoders take a pixel, at most; a JPEG is read at a fraction of its size."""
+OTHERS = 8
+"""The same for other formats, and for a JPEG that is progressive."""
+PROGRAMS = ("EPS",)
+"""Formats that another program would have to run."""
+KEPT = ("L", "LA", "RGB", "RGBA", "CMYK")
+"""Modes of 8 bits whose channels can be averaged as they are."""
+DRAFTED = "midms drafted"
+"""Where a picture that was opened tells by how much it was reduced in decoding."""
+TURNED = {
+    2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
+    5: (True, 1, 1), 6: (True, 1, -1), 7: (True, -1, -1), 8: (True, -1, 1),
+}  # fmt: skip
+"""Of EXIF's orientations: whether rows are columns, then the directions of y and x."""
+
+
+def opened(path: Path) -> Image.Image:
+    """A picture file, with its pixels; of a JPEG beyond `arrays.LARGEST` pixels a side a half, a quarter, an eighth.
+
+    Notes beside the pixels that are broken are left out.
+
+    Raises:
+        PictureError: there is none, it is no picture, too large to be safe, too small, too narrow, or damaged.
+    """
+    name = str(path)
+    try:
+        content = read_regular(path, FILE)
+    except FileNotFoundError:
+        raise PictureError(f"{name}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{name}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+    with _unheard():
+        try:
+            return _loaded(content, name)
+        except PictureError:
+            raise
+        except Exception as error:  # decoders raise whatever they like
+            return _loaded_without_notes(content, name, error)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Without Pillow's warnings, which are of what is not used."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _loaded(content: bytes, name: str) -> Image.Image:
+    Image.init()
+    file = io.BytesIO(content)
+    try:
+        if content.startswith(JPEG):  # Pillow's bound on sizes is for what is read in full
+            image: Image.Image = JpegImagePlugin.JpegImageFile(file)
+        else:
+            image = Image.open(file, formats=[known for known in Image.ID if known not in PROGRAMS])
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"{name}: has too many pixels to be read safely ({one_line(error)})") from None
+    _check_size(image, name)
+    factor = excess(image.height, image.width)
+    width = image.width
+    image.draft(None, (image.width // factor, image.height // factor))
+    image.info[DRAFTED] = round(width / image.width)
+    image.load()
+    _check_size(image, name)  # some formats know only now
+    return image
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    check_shape(image.height, image.width, name)
+    need = OTHERS if image.info.get("progressive") else NEEDS.get(image.format or "", OTHERS)
+    if need * image.width * image.height > MEMORY:
+        raise PictureError(
+            f"{name}: has too many pixels to be read safely ({image.width} x {image.height}; "
+            f"expected at most {MEMORY / need / 1e6:.0f} million)"
+        )
+
+
+def _loaded_without_notes(content: bytes, name: str, error: Exception) -> Image.Image:
+    try:
+        rest = bare(content)
+        images = [] if rest is None else [_loaded(whole, name) for whole in completed(rest)]
+    except Exception:  # the pixels are at fault
+        images = []
+    if images and all(image == images[0] for image in images):
+        image = images[0]
+        image.info.setdefault("icc_profile", profile(content))
+        return image
+    if isinstance(error, UnidentifiedImageError):
+        raise PictureError(f"{name}: not a picture of a known format") from None
+    raise PictureError(f"{name}: damaged picture ({one_line(error)})") from None
+
+
+def pixels(image: Image.Image, name: str) -> np.ndarray:
+    """[Y X] or [Y X 2..4] as grey or RGB, with alpha last, at most `arrays.LARGEST` a side.
+
+    8 bits; of modes with more, floats in [0, 1] (those of mode F as they are). Numbers of 32 bits count to 255, or to
+    65535 if any is greater.
+
+    Raises:
+        PictureError: its pixels cannot be had.
+    """
+    check_shape(image.height, image.width, name)
+    try:
+        with _unheard():
+            image.load()
+            deep = image.mode[0] in "IF"
+            return upright(_deep(image) if deep else _shallow(image), image)
+    except Exception as error:  # decoders raise whatever they like
+        reason = f"damaged picture, or one of a mode ({image.mode}) that is not supported"
+        raise PictureError(f"{name}: {reason} ({one_line(error)})") from None
+
+
+def _shallow(image: Image.Image) -> np.ndarray:
+    transparent = image.has_transparency_data
+    if image.mode not in KEPT or transparent != image.mode.endswith("A"):
+        image = image.convert("L" if image.mode == "1" else "RGBA" if transparent else "RGB")
+    colours = in_srgb(image.reduce(excess(image.height, image.width)), _profile(image))
+    return np.asarray(colours.convert("RGB") if colours.mode == "CMYK" else colours)
+
+
+def _deep(image: Image.Image) -> np.ndarray:
+    curve = None if image.mode == "F" else grey_curve(_profile(image))
+    white = 255 if image.mode == "I" and image.getextrema()[1] <= 255 else 65535  # type: ignore[operator]
+
+    def strip(top: int, end: int) -> np.ndarray:
+        numbers = np.asarray(image.crop((0, top, image.width, end)))
+        if image.mode == "F":
+            return numbers
+        unit = numbers.clip(0, white).astype(np.float32) / np.float32(white)
+        return unit if curve is None else np.interp(unit, np.linspace(0, 1, len(curve)), curve)
+
+    return in_strips(strip, (image.height, image.width))
+
+
+def _profile(image: Image.Image) -> bytes | None:
+    found = image.info.get("icc_profile")
+    return found if isinstance(found, bytes) else None
+
+
+def reduction(image: Image.Image) -> int:
+    """How many pixels of its file, or else of its own, one of a picture's `pixels` is wide and high."""
+    return int(image.info.get(DRAFTED, 1)) * excess(image.height, image.width)
+
+
+def upright(numbers: np.ndarray, image: Image.Image) -> np.ndarray:
+    """A picture's pixels as the camera was held, if the picture says so in a way that can be understood."""
+    try:
+        exif = None if image.format == "AVIF" else image.info.get("exif")  # for AVIF has a note of its own
+        orientation = orientation_of(exif) if isinstance(exif, bytes) else image.getexif().get(ORIENTATION)
+    except Exception:  # as Pillow has it, whatever is broken in a note
+        return numbers
+    transposed, down, right = TURNED.get(orientation, (False, 1, 1)) if isinstance(orientation, int) else (False, 1, 1)
+    return (numbers.swapaxes(0, 1) if transposed else numbers)[::down, ::right]

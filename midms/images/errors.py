@@ -1,0 +1,57 @@
+"""How it is told that a picture cannot be used: in one line, with its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from midms.core.errors import MidmsError
+
+SMALLEST = 8
+"""Fewest pixels a side."""
+LONGEST = 4
+"""Greatest ratio of the longer to the shorter side."""
+
+
+class PictureError(MidmsError, ValueError):
+    """A picture cannot be read, made or written; the message is one line that names it and says why."""
+
+
+def called(picture: object, name: str) -> str:
+    """What errors call a picture: its path if it has one, else `name`."""
+    return os.fspath(picture) if isinstance(picture, str | os.PathLike) else name
+
+
+@contextmanager
+def blaming(name: str) -> Iterator[None]:
+    """Whatever is wrong with a picture is said with its name.
+
+    Raises:
+        PictureError: instead of any ValueError.
+    """
+    try:
+        yield
+    except PictureError:
+        raise
+    except ValueError as error:
+        raise PictureError(f"{name}: {error}") from None
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, or else its kind, without line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def check_shape(height: int, width: int, name: str) -> None:
+    """Refuse what is too small or too narrow to be matched.
+
+    Raises:
+        PictureError: a side is below `SMALLEST`, or one side is more than `LONGEST` times the other.
+    """
+    if min(height, width) < SMALLEST:
+        raise PictureError(f"{name}: is {width} x {height} pixels, expected at least {SMALLEST} x {SMALLEST}")
+    if max(height, width) > LONGEST * min(height, width):
+        raise PictureError(
+            f"{name}: is {width} x {height} pixels, expected the longer side at most {LONGEST} times the shorter"
+        )

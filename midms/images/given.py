@@ -1,0 +1,130 @@
+"""What people hand in, as the maps and pictures that the loop takes; what is wrong is said with the picture's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.core.protocols import AnnotationReader, ConditionExtractor, SheetReader
+from midms.core.types import Page, scaling
+from midms.images import PictureError, blaming, called, read, resize
+from midms.images.frame import Frame
+from midms.images.reading import read_reduced
+
+Framing = Callable[[tuple[int, int]], Frame]
+"""From a picture's height and width to the frame it is computed in."""
+
+
+class Given(NamedTuple):
+    """A condition of any kind.
+
+    Attributes:
+        map: on its canvas.
+        picture: of what was read.
+        frame: the canvas and the picture in it.
+        warnings: what may have been read wrongly, a line each.
+    """
+
+    map: Float[Tensor, "1 k y x"]
+    picture: Float[Tensor, "1 3 Y X"]
+    frame: Frame
+    warnings: tuple[str, ...] = ()
+
+
+def mapped(extractor: ConditionExtractor, source: object, name: str, framing: Framing) -> Given:
+    """What a person handed in as a condition, read and brought to the size at which it is matched."""
+    if isinstance(extractor, AnnotationReader):
+        frames: list[Frame] = []
+
+        def fit(shape: tuple[int, int]) -> tuple[int, int]:
+            frames.append(framing(shape))
+            return frames[-1].picture
+
+        found = extractor.read(source, name, fit)
+        return Given(frames[-1].pad(found), extractor.picture(found), frames[-1])
+    picture, factor = read_reduced(source, name)
+    page = extractor.sheet(picture) if isinstance(extractor, SheetReader) else Page(picture, scaling(1, 1))
+    frame = framing(_shape(page.picture)).within(scaling(factor, factor) @ page.home)
+    with blaming(called(source, name)):
+        found = extractor.drawing(frame.pad(page.picture), frame.canvas)
+    return Given(found, page.picture, frame, page.warnings)
+
+
+def _exactly(wanted: Frame, name: str) -> Framing:
+    """This frame, if that does not distort."""
+
+    def framing(shape: tuple[int, int]) -> Frame:
+        height, width = wanted.picture
+        if not 0.9 < shape[0] * width / (shape[1] * height) < 1.1:
+            raise PictureError(
+                f"{name}: is {shape[1]} x {shape[0]} pixels, expected the exemplar's proportions, {width} : {height}"
+            )
+        return wanted
+
+    return framing
+
+
+def _shape(image: Float[Tensor, "b c Y X"]) -> tuple[int, int]:
+    return image.shape[-2], image.shape[-1]
+
+
+def exemplars(
+    extractor: ConditionExtractor, exemplar: object, condition: object | None, framing: Framing
+) -> tuple[list[Tensor], list[Tensor], list[Frame]]:
+    """Canvases [1 3 Y X], their maps [1 k Y X] and frames, of one exemplar, or of several in a list or tuple.
+
+    Args:
+        extractor: makes the maps.
+        exemplar: a `pictures.Picture`, or several.
+        condition: what the extractor reads of the exemplar, or of each of several; by default the map is made from it.
+        framing: from a picture's height and width to its frame.
+
+    Raises:
+        PictureError: something cannot be read, or there are not as many conditions as exemplars.
+    """
+    several = isinstance(exemplar, list | tuple)
+    sources = _each("exemplar", exemplar if several else [exemplar])
+    framed = [_framed(*read_reduced(source, name), framing) for name, source in sources]
+    pictures, frames = [picture for picture, _ in framed], [frame for _, frame in framed]
+    maps = []
+    if condition is None:
+        for (name, source), picture in zip(sources, pictures, strict=True):
+            with blaming(called(source, name)):
+                maps.append(extractor.photo(picture))
+        return pictures, maps, frames
+    sketches = _each("exemplar_condition", condition if several else [condition], len(pictures))
+    for (name, sketch), frame in zip(sketches, frames, strict=True):
+        maps.append(mapped(extractor, sketch, name, _exactly(frame, called(sketch, name))).map)
+    return pictures, maps, frames
+
+
+def _framed(picture: Float[Tensor, "1 3 Y X"], factor: int, framing: Framing) -> tuple[Float[Tensor, "1 3 y x"], Frame]:
+    frame = framing(_shape(picture)).within(scaling(factor, factor))
+    return frame.pad(resize(picture, frame.picture)), frame
+
+
+def masked(regions: object, frame: Frame, count: int) -> list[Tensor]:
+    """Pictures of regions, one for each exemplar, as masks [1 1 Y X] of the canvas, in [0, 1]: white is 1.
+
+    Raises:
+        PictureError: one cannot be read, or there are not as many as exemplars.
+    """
+    pictures = (read(region, name) for name, region in _each("region", regions, count))
+    grey = [F.interpolate(picture, frame.picture, mode="area").mean(1, keepdim=True) for picture in pictures]
+    return [frame.pad(one / 2 + 0.5) for one in grey]
+
+
+def _each(name: str, pictures: object, count: int | None = None) -> list[tuple[str, object]]:
+    """Pictures with what errors call them.
+
+    Raises:
+        PictureError: there are not as many as there must be.
+    """
+    if not isinstance(pictures, list | tuple) or (count is not None and len(pictures) != count) or not pictures:
+        got = len(pictures) if isinstance(pictures, list | tuple) else "one"
+        raise PictureError(f"{name}: got {got}, expected {f'one for each of {count} exemplars' if count else 'some'}")
+    return [(name if len(pictures) == 1 else f"{name} {i}", picture) for i, picture in enumerate(pictures, 1)]

@@ -1,0 +1,130 @@
+"""Whatever a person calls a picture, to a tensor in [-1, 1]. Nothing else reads picture files."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from midms.images.arrays import excess, in_strips, is_array, to_array
+from midms.images.decoding import opened, pixels, reduction
+from midms.images.errors import PictureError, called, check_shape
+
+Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor | Sequence[Any]
+"""A path, a PIL image, an array [Y X] or [Y X 1..4] or what numpy reads as one, a tensor [Y X], [1..4 Y X] or
+[1 1..4 Y X]; see `arrays`.
+
+Integers span their type (8 or 16 bits); floats are in [0, 1], or in [-1, 1] if any is negative.
+"""
+
+NEARLY_WHITE = 0.75
+"""Mean lightness of the opaque part from which a mostly transparent picture is laid on black."""
+
+
+def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
+    """The picture upright, in RGB, opaque, in [-1, 1]; of a moving one, the first frame.
+
+    Colours are taken as their ICC profile means them and become sRGB; orientation is heeded. Other notes are not, such
+    as gAMA, cHRM and cICP of a PNG or the primaries of an AVIF without a profile.
+    Transparent pictures are laid on white, or on black if most of the picture is transparent and the rest nearly
+    white.
+
+    Args:
+        picture: a `Picture`; anything else is refused.
+        name: what errors call a picture that has no path.
+
+    Raises:
+        PictureError: it is missing, damaged, too small, too narrow, not finite, or no picture at all.
+    """
+    return read_reduced(picture, name)[0]
+
+
+def read_reduced(picture: object, name: str) -> tuple[Float[Tensor, "1 3 Y X"], int]:
+    """What `read` gives, and how many of the picture's own pixels one of it is wide and high."""
+    name = called(picture, name)
+    if isinstance(picture, str | os.PathLike):
+        picture = opened(Path(picture))
+    if isinstance(picture, Image.Image):
+        return _rgb(pixels(picture, name), name), reduction(picture)
+    if is_array(picture):
+        array = to_array(picture, name)
+        array = _channels_last(array, name) if isinstance(picture, Tensor) else array
+        return _rgb(array, name), excess(*array.shape[:2])
+    raise PictureError(f"{name}: expected a path, a PIL image, an array or a tensor, got {type(picture).__name__}")
+
+
+def _channels_last(tensor: np.ndarray, name: str) -> np.ndarray:
+    planes = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    if planes.ndim not in (2, 3):
+        raise PictureError(f"{name}: expected a tensor [Y X], [1..4 Y X] or [1 1..4 Y X], got {list(tensor.shape)}")
+    return planes if planes.ndim == 2 else np.moveaxis(planes, 0, -1)
+
+
+def _rgb(array: np.ndarray, name: str) -> Float[Tensor, "1 3 Y X"]:
+    planes = array[..., None] if array.ndim == 2 else array
+    if planes.ndim != 3 or planes.shape[-1] not in (1, 2, 3, 4):
+        raise PictureError(f"{name}: expected 1 to 4 channels of height and width, got the shape {list(array.shape)}")
+    check_shape(planes.shape[0], planes.shape[1], name)
+    colour = _unit(planes, name)
+    if planes.shape[-1] in (2, 4):
+        colour, alpha = colour[..., :-1], colour[..., -1:]
+        colour = colour * alpha
+        colour += _backdrop(colour, alpha) * (1 - alpha)
+    colour = np.repeat(colour, 3 // colour.shape[-1], -1)
+    return torch.from_numpy(colour).permute(2, 0, 1)[None].mul_(2).sub_(1)
+
+
+def _unit(array: np.ndarray, name: str) -> np.ndarray:
+    """The array's values as float32 in [0, 1], reduced to what is read of large pictures."""
+    unit = _scale(array, name)
+    return in_strips(lambda top, end: unit(array[top:end]), (array.shape[0], array.shape[1]))
+
+
+def _scale(array: np.ndarray, name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """How parts of the array become float32 in [0, 1]."""
+    if array.dtype == bool:
+        return lambda part: part.astype(np.float32)
+    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+        return lambda part: part.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+    low, high = float(array.min()), float(array.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise PictureError(f"{name}: holds values that are not finite")
+    if array.dtype.kind in "iu":
+        if low < 0 or high > 255:
+            raise PictureError(f"{name}: integers must be in 0..255, or uint16, got {low:.0f} to {high:.0f}")
+        return lambda part: part.astype(np.float32) / np.float32(255)
+    if low < -1.1 or high > 1.1:
+        raise PictureError(f"{name}: floats must be in [0, 1] or [-1, 1], got {low:.3g} to {high:.3g}")
+    if low < 0:
+        return lambda part: ((part.astype(np.float32) + 1) / 2).clip(0, 1)
+    return lambda part: part.astype(np.float32).clip(0, 1)
+
+
+def _backdrop(visible_colour: np.ndarray, alpha: np.ndarray) -> float:
+    """1 for white, 0 for black; the colour is already multiplied by alpha."""
+    visible = float(alpha.mean())
+    lightness = float(visible_colour.mean()) / max(visible, 1e-6)
+    return 0.0 if visible < 0.5 and lightness > NEARLY_WHITE else 1.0
+
+
+def native_size(shape: tuple[int, int], size: int, multiple: int) -> tuple[int, int]:
+    """Height and width in the proportions of `shape`, the shorter nearest `size`, both multiples of `multiple`."""
+    height, width = shape
+    scale = size / min(height, width) / multiple
+    return max(1, round(height * scale)) * multiple, max(1, round(width * scale)) * multiple
+
+
+def resize(image: Float[Tensor, "b c Y X"], size: tuple[int, int]) -> Float[Tensor, "b c y x"]:
+    """To `size` (height, width), averaging over the area of each new pixel."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return F.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)

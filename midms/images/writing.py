@@ -1,0 +1,83 @@
+"""Tensors in [-1, 1] to pictures, and pictures to files. Nothing else writes picture files."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+
+from midms.core.errors import NotFinite
+from midms.core.files import followed, sweep, whole
+from midms.images.errors import PictureError, one_line
+
+
+def to_pil(image: Float[Tensor, "1 c Y X"]) -> Image.Image:
+    """An 8-bit picture of a tensor in [-1, 1], clipped; one channel gives a grey picture, three colour.
+
+    Raises:
+        NotFinite: it holds numbers that are not finite.
+    """
+    if not torch.isfinite(image).all():
+        raise NotFinite(f"no picture: {int((~image.isfinite()).sum()):,} of {image.numel():,} numbers are not finite")
+    bytes_ = ((image[0].detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray((bytes_[0] if len(bytes_) == 1 else bytes_.permute(1, 2, 0)).contiguous().numpy())
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Find out before the work whether a picture can be saved under this path.
+
+    Raises:
+        PictureError: the suffix is of no known format, the folder does not exist, or the path is no regular file.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    try:
+        folder, found = followed(target).parent, target.stat().st_mode if target.exists() else stat.S_IFREG
+    except OSError as error:
+        raise PictureError(f"{target}: cannot be written ({error.strerror or error})") from None
+    if stat.S_ISDIR(found):
+        raise PictureError(f"{target}: is a folder, expected the name of a picture to write")
+    if not stat.S_ISREG(found):
+        raise PictureError(f"{target}: is no regular file, expected the name of a picture to write")
+    if not _holds_colour(Image.registered_extensions().get(suffix)):
+        raise PictureError(f"{target}: cannot write pictures named {suffix or 'without a suffix'}, use .png or .jpg")
+    if not folder.is_dir():
+        raise PictureError(f"{target}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK):
+        raise PictureError(f"{target}: the folder {folder} cannot be written to")
+
+
+@functools.cache
+def _holds_colour(kind: str | None) -> bool:
+    """Whether pictures in colour can be written in a format."""
+    try:
+        Image.new("RGB", (32, 32)).save(io.BytesIO(), kind or "")
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def save(pictures: Mapping[Path, Image.Image]) -> None:
+    """Write pictures under their paths, each whole, all or none; what killed processes left there is removed.
+
+    Raises:
+        PictureError: see `check_target`; or the disk refuses.
+    """
+    for path in pictures:
+        check_target(path)
+    for folder in {followed(path).parent for path in pictures}:
+        sweep(folder)
+    with ExitStack() as written:
+        for path, picture in pictures.items():
+            try:
+                picture.save(written.enter_context(whole(path)))
+            except Exception as error:  # encoders raise whatever they like
+                raise PictureError(f"{path}: cannot be written ({one_line(error)})") from None

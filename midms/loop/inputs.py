@@ -1,0 +1,179 @@
+"""What the loop is given: checked, told by name, in the one form that the loop works with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from midms.core.errors import NotFinite
+from midms.core.types import Draw, Noise
+from midms.networks.precision import precise
+
+LARGEST = 10.0
+"""A picture or map that goes beyond counts to 255, though it should lie within 1 but for some overshoot."""
+MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
+"""A tuple of 32 numbers or more, as repr shows it."""
+OneOrMore: TypeAlias = Tensor | Sequence[Tensor]
+"""A batch of pictures or maps [b c Y X], or one such batch for each of several exemplars."""
+
+
+def exemplars(
+    condition: Float[Tensor, "b k Y X"],
+    exemplar: OneOrMore,
+    exemplar_condition: OneOrMore | None,
+    regions: Sequence[Tensor] | None,
+    channels: int,
+    stride: int,
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """The exemplars and what was given of their conditions, in float32 at least, when all is as the loop can take it.
+
+    Args:
+        condition: map.
+        exemplar: a batch of pictures, or one for each of several exemplars.
+        exemplar_condition: as many maps, or None.
+        regions: a mask [b 1 Y X] in [0, 1] for each of several exemplars, or None.
+        channels: that maps must have.
+        stride: that sides must be divisible by.
+
+    Raises:
+        ValueError: something is not; names the argument.
+    """
+    check("condition", condition, channels, stride, condition)
+    pictures = _list(exemplar)
+    maps = [None] * len(pictures) if exemplar_condition is None else _list(exemplar_condition)
+    if not pictures or len(maps) != len(pictures):
+        raise ValueError(f"exemplar_condition has {len(maps)} maps, expected one for each of {len(pictures)} exemplars")
+    for i, (picture, drawn) in enumerate(zip(pictures, maps, strict=True)):
+        which = f"[{i}]" if isinstance(exemplar, list | tuple) else ""
+        check(f"exemplar{which}", picture, 3, stride, condition)
+        if drawn is not None:
+            check(f"exemplar_condition{which}", drawn, channels, stride, condition)
+            if drawn.shape[-2:] != picture.shape[-2:]:
+                raise ValueError(
+                    f"exemplar_condition{which} is {tuple(drawn.shape[-2:])} pixels, "
+                    f"expected the exemplar's {tuple(picture.shape[-2:])}"
+                )
+    if regions is not None and len(regions) != len(pictures):
+        raise ValueError(f"regions has {len(regions)} masks, expected one for each of {len(pictures)} exemplars")
+    for i, region in enumerate(regions or ()):
+        check(f"regions[{i}]", region, 1, 1, condition)
+        if region.shape[-2:] != condition.shape[-2:]:
+            raise ValueError(
+                f"regions[{i}] is {tuple(region.shape[-2:])} pixels, "
+                f"expected the condition's {tuple(condition.shape[-2:])}"
+            )
+        if not 0 <= region.amin() <= region.amax() <= 1:
+            raise ValueError(
+                f"regions[{i}] goes from {region.amin():.3g} to {region.amax():.3g}, expected numbers in [0, 1]"
+            )
+    return [precise(picture) for picture in pictures], [drawn if drawn is None else precise(drawn) for drawn in maps]
+
+
+def _list(one_or_more: OneOrMore) -> list[Any]:
+    return list(one_or_more) if isinstance(one_or_more, list | tuple) else [one_or_more]
+
+
+def check(name: str, value: Tensor, channels: int, stride: int, like: Tensor) -> None:
+    """Find out whether a tensor can be an argument of the loop.
+
+    Args:
+        name: of the argument.
+        value: a batch of pictures or maps.
+        channels: that it must have.
+        stride: that its sides must be divisible by.
+        like: has the batch size, type and device that it must have.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not isinstance(value, Tensor):
+        raise ValueError(
+            f"{name} is a {type(value).__name__}, expected a tensor [b, {channels}, height, width]; "
+            "for paths, PIL pictures and arrays there is run.translate(condition, exemplar)"
+        )
+    if value.ndim != 4 or value.shape[1] != channels or not value.is_floating_point():
+        raise ValueError(
+            f"{name} is {value.dtype} {tuple(value.shape)}, expected floats [b, {channels}, height, width]"
+        )
+    if any(side % stride or side < 2 * stride for side in value.shape[-2:]):
+        raise ValueError(
+            f"{name} is {tuple(value.shape[-2:])} pixels, expected multiples of {stride} from {2 * stride} on"
+        )
+    if len(value) != len(like) or len(value) == 0:
+        raise ValueError(f"{name} has a batch of {len(value)}, expected {len(like) or 'at least one'}")
+    if (value.dtype, value.device) != (like.dtype, like.device):
+        raise ValueError(f"{name} is {value.dtype} on {value.device}, the condition {like.dtype} on {like.device}")
+    if not torch.isfinite(value).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+    if value.abs().amax() > LARGEST:
+        raise ValueError(f"{name} reaches {value.abs().amax():.3g}, expected numbers within 1")
+
+
+def draws(generator: Noise, like: Tensor) -> Draw:
+    """A source of standard normals.
+
+    A generator draws on its own device, and always in float32: a seed gives the same picture everywhere and in every
+    precision.
+
+    Args:
+        generator: where the noise comes from.
+        like: has the batch, type and device that draws should have.
+
+    Raises:
+        ValueError: it is none of what `Noise` names, or there is not one generator for each picture; or, when asked,
+            the callable gives another shape.
+    """
+
+    def normals(shape: tuple[int, ...], source: torch.Generator | None) -> Tensor:
+        device = like.device if source is None else source.device
+        return torch.randn(shape, generator=source, device=device, dtype=torch.float32).to(like)
+
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        if generator is None or isinstance(generator, torch.Generator):
+            noise = normals(shape, generator)
+        elif callable(generator):
+            noise = generator(shape)
+        else:
+            noise = torch.cat([normals((1, *shape[1:]), one) for one in generator])
+        if not isinstance(noise, Tensor) or noise.shape != shape:
+            given = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
+            raise ValueError(f"generator gave {given} when asked for {shape}")
+        return noise.to(like)
+
+    several = isinstance(generator, list | tuple) and all(isinstance(one, torch.Generator) for one in generator)
+    if not (several or generator is None or callable(generator) or isinstance(generator, torch.Generator)):
+        raise ValueError(f"generator must be a torch.Generator, a list of them or a callable, got {generator!r}")
+    if isinstance(generator, list | tuple) and len(generator) != len(like):
+        raise ValueError(f"generator has {len(generator)}, expected one for each of {len(like)} pictures")
+    return draw
+
+
+def finite(value: Float[Tensor, "b c h w"], part: Any, slot: str) -> Float[Tensor, "b c h w"]:
+    """What a part gave.
+
+    Args:
+        value: it.
+        part: that gave it.
+        slot: of the part.
+
+    Raises:
+        NotFinite: it holds numbers that are not finite.
+    """
+    if not (good := torch.isfinite(value)).all():
+        bad = f"{int((~good).sum()):,} of {value.numel():,} numbers from the {slot} ({type(part).__name__})"
+        more = "; half precision may be too narrow" if value.dtype == torch.float16 else ""
+        raise NotFinite(f"no picture: {bad} are not finite{more}")
+    return value
+
+
+def describe(part: Any) -> str:
+    """One line on a part: its repr, of many numbers the ends; or how large it is if it has weights."""
+    if not isinstance(part, nn.Module):
+        return MANY.sub(lambda many: f"({many[1]}, ..., {many[2]}: {many[0].count(',') + 1:,} numbers)", repr(part))
+    count = sum(parameter.numel() for parameter in part.parameters())
+    return f"{type(part).__name__} ({count:,} parameters)"

@@ -1,0 +1,103 @@
+"""Matching-interleaved diffusion (Seo et al. 2023, arXiv:2209.11047): match, warp, denoise, match again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.core.protocols import Match
+from midms.core.types import Confidence, Context, Level, Moment, Noise, Step
+from midms.loop.inputs import OneOrMore, draws, exemplars, finite
+from midms.loop.multi_exemplar import compare, side_by_side
+from midms.loop.parts import Parts
+from midms.loop.policy import Policy, outside
+from midms.networks.precision import precise
+
+
+def interleave(
+    parts: Parts,
+    policy: Policy,
+    condition: Float[Tensor, "b k Y X"],
+    exemplar: OneOrMore,
+    exemplar_condition: OneOrMore | None = None,
+    generator: Noise = None,
+    regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
+) -> Iterator[Moment]:
+    """The moments of the loop, one a level, then those of the last pass; gradients flow.
+
+    Every denoising step is cut in half. Between predicting x0 and noising it again, the exemplar may be matched anew
+    to what x0 has become. All is in float32, or float64 where that was given: half precision is within networks, see
+    `midms.networks.precision`.
+
+    Args:
+        parts: the record of parts.
+        policy: when to match again, and what becomes of x0 then.
+        condition: map in [0, 1], sides divisible by the autoencoder's stride.
+        exemplar: picture [b 3 Y2 X2] in [-1, 1], of the same or another size; or several in a list, of which each
+            cell takes from the one whose match is trusted most.
+        exemplar_condition: the exemplar's own map [b k Y2 X2], or a list; made from it where not given.
+        generator: for the noise, see `midms.core.types.Noise`.
+        regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
+
+    Yields:
+        What the loop knew at each level, after any re-matching.
+
+    Raises:
+        ValueError: a shape, type or number is not as it should be; names the argument.
+        NotFinite: a part gives numbers that are not finite; names the slot.
+    """
+    channels, stride = parts.condition.channels, parts.autoencoder.stride
+    pictures, maps = exemplars(condition, exemplar, exemplar_condition, regions, channels, stride)
+    condition = precise(condition)
+    draw = draws(generator, condition)
+
+    latents = [finite(parts.autoencoder.encode(picture), parts.autoencoder, "autoencoder") for picture in pictures]
+    wanted = parts.features.condition(condition)
+    offered = [
+        parts.features.exemplar(z, parts.condition.photo(picture) if drawn is None else drawn)
+        for z, picture, drawn in zip(latents, pictures, maps, strict=True)
+    ]
+    latent = side_by_side(latents)
+    least = getattr(parts.denoiser, "least_trust", 0.0)
+
+    def matched(query: Tensor, keys: list[Tensor]) -> tuple[Match, Tensor, Confidence]:
+        match, trust = compare(parts.matcher, parts.confidence, query, keys, regions)
+        finite(trust.weight, parts.confidence, "confidence")
+        return match, finite(match.apply(latent), parts.matcher, "matcher"), trust
+
+    def matched_again(x: Tensor) -> tuple[Match, Tensor, Confidence]:
+        return matched(parts.features.iterate(x, wanted), [features.again for features in offered])
+
+    def judge(x0: Tensor) -> Confidence:
+        query, keys = parts.features.iterate(x0, outside(wanted)), outside([one.again for one in offered])
+        return policy.dialled(compare(parts.matcher, parts.confidence, query, keys, outside(regions))[1])
+
+    def denoise(x: Tensor, level: Level) -> Tensor:
+        context = Context(warp, condition, policy.dialled(trust, least).weight)
+        return finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser")
+
+    match, warp, trust = matched(wanted.first, [features.first for features in offered])
+    step: Step | None = None
+    x = parts.sampler.noise(warp, draw)
+    for level in parts.sampler.levels:
+        if step is not None:
+            x = parts.sampler.advance(step, level, draw)
+        step = parts.sampler.predict(denoise, x, level, step)
+        again = level.index in policy.rematch
+        if again:
+            match, warp, trust = matched_again(step.x0 if policy.look == "x0" else x)
+            step = policy.edited(step, warp, trust, judge)
+        finite(step.x0, policy if again else parts.sampler, "policy" if again else "sampler")
+        yield Moment(step, match, warp, trust, again)
+
+    if parts.refiner is None or step is None:
+        return
+    x, step = parts.refiner.noise(step.x0, draw), None
+    for level in parts.refiner.levels:
+        if step is not None:
+            x = parts.refiner.advance(step, level, draw)
+        step = parts.refiner.predict(denoise, x, level, step)
+        finite(step.x0, parts.refiner, "refiner")
+        yield Moment(step, match, warp, trust, rematched=False, stage="refine")

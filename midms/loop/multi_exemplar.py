@@ -1,0 +1,128 @@
+"""Several exemplars at once: each is matched, and each cell of the condition takes from one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.core.protocols import ConfidenceEstimator, Match, Matcher
+from midms.core.types import Confidence
+from midms.networks.precision import exact
+
+TIE = 1e-3
+"""What similarity counts beside trust: it decides where masks trust several exemplars alike."""
+
+
+@dataclass(frozen=True)
+class MultiExemplarMatch:
+    """Matches to several exemplars as one match to all of them laid side by side, top edges aligned.
+
+    Attributes:
+        matches: of the same condition to each exemplar.
+        shares: how far each cell takes from each exemplar; they sum to one.
+    """
+
+    matches: tuple[Match, ...]
+    shares: tuple[Float[Tensor, "b 1 h w"], ...]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the condition's cells."""
+        return self.matches[0].grid
+
+    def apply(self, values: Float[Tensor, "#b c H W"]) -> Float[Tensor, "b c h w"]:
+        """Carry values of all exemplars side by side, see `side_by_side`, onto the condition's grid."""
+        pieces = apart(values, [match.transpose().grid for match in self.matches])
+        return _total([s * m.apply(piece) for s, m, piece in zip(self.shares, self.matches, pieces, strict=True)])
+
+    def transpose(self) -> MosaicBack:
+        """The same coupling read from the exemplars to the condition."""
+        return MosaicBack(self)
+
+    def similarity(self) -> Float[Tensor, "b 1 h w"]:
+        """Expected cosine similarity of each cell with what it takes."""
+        return _total([s * match.similarity() for s, match in zip(self.shares, self.matches, strict=True)])
+
+
+@dataclass(frozen=True)
+class MosaicBack:
+    """A mosaic read from the exemplars, side by side, to the condition: each part of it sees what takes from it."""
+
+    forth: MultiExemplarMatch
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(H, W) of the exemplars side by side."""
+        grids = [match.transpose().grid for match in self.forth.matches]
+        return max(h for h, _ in grids), sum(w for _, w in grids)
+
+    def apply(self, values: Float[Tensor, "#b c h w"]) -> Float[Tensor, "b c H W"]:
+        """Carry values of the condition to the exemplars; zero where there is no exemplar."""
+        pieces = []
+        for share, match in zip(self.forth.shares, self.forth.matches, strict=True):
+            back = match.transpose()
+            taken = back.apply(share)
+            weighted = back.apply(share * values) / taken.clamp(min=torch.finfo(taken.dtype).tiny)
+            pieces.append(torch.where(taken > 0, weighted, back.apply(values.expand(len(share), -1, -1, -1))))
+        return side_by_side(pieces)
+
+    def transpose(self) -> MultiExemplarMatch:
+        """The mosaic itself."""
+        return self.forth
+
+    def similarity(self) -> Float[Tensor, "b 1 H W"]:
+        """Expected cosine similarity of each exemplar's cells with the condition."""
+        return side_by_side([match.transpose().similarity() for match in self.forth.matches])
+
+
+@exact
+def compare(
+    matcher: Matcher,
+    confidence: ConfidenceEstimator,
+    query: Float[Tensor, "b d h w"],
+    keys: Sequence[Tensor],
+    regions: Sequence[Tensor] | None,
+) -> tuple[Match, Confidence]:
+    """Match to every exemplar, and trust.
+
+    Args:
+        matcher: from features to a match.
+        confidence: from a match to trust in it.
+        query: features of the condition.
+        keys: features [b d H W] of each exemplar.
+        regions: masks [b 1 Y X] of the condition, one an exemplar: each cell takes from the exemplar that covers most
+            of it. Cells that none covers, and without regions all, take from the exemplar that is trusted most.
+    """
+    matches = [matcher(query, key) for key in keys]
+    trusts = [confidence(match).weight for match in matches]
+    if len(matches) == 1:
+        return matches[0], Confidence(trusts[0])
+    liking = torch.cat([t + TIE * m.similarity().to(t) for t, m in zip(trusts, matches, strict=True)], 1)
+    if regions is not None:
+        cover = torch.cat([F.interpolate(region.to(liking), liking.shape[-2:], mode="area") for region in regions], 1)
+        liking = torch.where(cover.amax(1, keepdim=True) > 0, cover, liking)
+    chosen = F.one_hot(liking.argmax(1), len(matches)).movedim(-1, 1).to(trusts[0])
+    shares = chosen.split(1, 1)
+    match = MultiExemplarMatch(tuple(matches), shares)
+    return match, Confidence(_total([s * t for s, t in zip(shares, trusts, strict=True)]))
+
+
+def side_by_side(pieces: Sequence[Tensor], fill: float = 0.0) -> Float[Tensor, "b c H W"]:
+    """Grids [b c h w] of any sizes from left to right, the lower ones filled up below."""
+    height = max(piece.shape[-2] for piece in pieces)
+    return torch.cat([F.pad(piece, (0, 0, 0, height - piece.shape[-2]), value=fill) for piece in pieces], -1)
+
+
+def apart(values: Float[Tensor, "b c H W"], grids: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """The inverse of `side_by_side`."""
+    pieces = values.split([width for _, width in grids], -1)
+    return [piece[..., :height, :] for piece, (height, _) in zip(pieces, grids, strict=True)]
+
+
+def _total(terms: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).sum(0)

@@ -1,1 +1,0 @@
-"""What cells are compared by. Each file is one extractor; importing this imports none of them."""

@@ -1,0 +1,1 @@
+"""The streaming coupling in plain torch."""

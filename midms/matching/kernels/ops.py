@@ -1,0 +1,268 @@
+"""The operations as callers see them: checked, with defaults, and whichever implementation suits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.matching.kernels.dispatch import run
+from midms.matching.kernels.records import STATISTICS, Carried, Nearest
+from midms.matching.kernels.reference import PARTS
+from midms.matching.kernels.validate import refuse, refuse_maps, told
+
+
+def couple(
+    q: Float[Tensor, "b n d"],
+    k: Float[Tensor, "b m d"],
+    v: Float[Tensor, "b m c"],
+    col_bias: Float[Tensor, "b m"] | None,
+    scale: float,
+    floor: float | None = None,
+    via: str = "auto",
+    precision: str = "auto",
+) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b n"]]:
+    """softmax_j(scale * max(<q_i, k_j>, floor) + col_bias_j) v_j, and the rows' logsumexp.
+
+    `reference.couple` says exactly what is computed. Autocast is ignored.
+
+    Args:
+        q: rows, finite, as `unit` makes them.
+        k: columns, likewise.
+        v: values of the columns.
+        col_bias: added to each column's logits; None for none. A column at -inf takes no part; where all are, the rows
+            get zeros and -inf as their logsumexp.
+        scale: one over the temperature.
+        floor: lowest inner product, or None.
+        via: an implementation's name, or "auto" for the first that has no objection.
+        precision: of the products of q and k, see `dispatch.PRECISIONS`.
+
+    Returns:
+        The values carried to the rows, in `v`'s precision, and the logsumexp, in float32 or better.
+
+    Raises:
+        ValueError: the operands do not fit together, the scale is not positive and finite, the floor not finite, or
+            there is no such precision.
+        NoImplementation: the one asked for is unknown or objects; it never falls back.
+    """
+    carried = statistics(q, k, v, col_bias, scale, floor, via, precision, also=())
+    return carried.values, carried.mass
+
+
+def statistics(
+    q: Float[Tensor, "b n d"],
+    k: Float[Tensor, "b m d"],
+    v: Float[Tensor, "b m c"] | None,
+    col_bias: Float[Tensor, "b m"] | None,
+    scale: float,
+    floor: float | None = None,
+    via: str = "auto",
+    precision: str = "auto",
+    also: Collection[str] = STATISTICS,
+) -> Carried:
+    """`couple`, and what else one pass can tell of each row. Where no column takes part, all is 0 but the mass.
+
+    Args:
+        q: rows.
+        k: columns.
+        v: values of the columns; None for none.
+        col_bias: as in `couple`.
+        scale: one over the temperature.
+        floor: lowest inner product, or None.
+        via: as in `couple`.
+        precision: as in `couple`.
+        also: which of `STATISTICS`.
+
+    Returns:
+        Values, mass and statistics; each but the argmax has gradients.
+    """
+    v, also = _none_of(k) if v is None else v, tuple(also)
+    refuse(also, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), col_bias=(col_bias, "b m"))
+    v, bias, barren = _taking_part(v, col_bias)
+    return _barren(run("couple", via, precision, (q, k, v), q, k, v, bias, scale, floor, also, precision), barren)
+
+
+def couple_both(
+    q: Float[Tensor, "b n d"],
+    k: Float[Tensor, "b m d"],
+    v: Float[Tensor, "b m c"] | None,
+    u: Float[Tensor, "b n e"] | None,
+    row_bias: Float[Tensor, "b n"] | None,
+    col_bias: Float[Tensor, "b m"] | None,
+    scale: float,
+    floor: float | None = None,
+    via: str = "auto",
+    precision: str = "auto",
+    also: Collection[str] = (),
+) -> tuple[Carried, Carried]:
+    """`statistics` of (q, k, v, col_bias) and of (k, q, u, row_bias), from one product of q and k.
+
+    Args:
+        q: rows.
+        k: columns.
+        v: values of the columns, carried to the rows; None for none.
+        u: values of the rows, carried to the columns; None for none.
+        row_bias: added to the logits that the columns read.
+        col_bias: added to the logits that the rows read.
+        scale: one over the temperature.
+        floor: lowest inner product, or None.
+        via: as in `couple`.
+        precision: as in `couple`.
+        also: which of `STATISTICS`.
+
+    Returns:
+        What the rows get, and what the columns get.
+    """
+    v, u, also = _none_of(k) if v is None else v, _none_of(q) if u is None else u, tuple(also)
+    biases = {"row_bias": (row_bias, "b n"), "col_bias": (col_bias, "b m")}
+    refuse(also, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), u=(u, "b n e"), **biases)
+    (v, columns, no_column), (u, rows, no_row) = _taking_part(v, col_bias), _taking_part(u, row_bias)
+    both = run("couple_both", via, precision, (q, k, v, u), q, k, v, u, rows, columns, scale, floor, also, precision)
+    return _barren(both[0], no_column), _barren(both[1], no_row)
+
+
+def logsumexp(
+    q: Float[Tensor, "b n d"],
+    k: Float[Tensor, "b m d"],
+    col_bias: Float[Tensor, "b m"] | None,
+    scale: float,
+    floor: float | None = None,
+    via: str = "auto",
+    precision: str = "auto",
+) -> Float[Tensor, "b n"]:
+    """The second result of `couple` alone."""
+    return statistics(q, k, None, col_bias, scale, floor, via, precision, also=()).mass
+
+
+def logsumexp_both(
+    q: Float[Tensor, "b n d"],
+    k: Float[Tensor, "b m d"],
+    row_bias: Float[Tensor, "b n"] | None,
+    col_bias: Float[Tensor, "b m"] | None,
+    scale: float,
+    floor: float | None = None,
+    via: str = "auto",
+    precision: str = "auto",
+) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b m"]]:
+    """The rows' logsumexp with col_bias and the columns' with row_bias: one step of symmetric Sinkhorn."""
+    rows, columns = couple_both(q, k, None, None, row_bias, col_bias, scale, floor, via, precision)
+    return rows.mass, columns.mass
+
+
+def top_k(
+    q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, via: str = "auto", precision: str = "auto"
+) -> Nearest:
+    """Each row's `count` columns of largest inner product, best first.
+
+    Args:
+        q: rows.
+        k: columns.
+        count: from 1 to the number of columns.
+        via: as in `couple`.
+        precision: of a first look; the result is exact to float32 whatever it is.
+
+    Returns:
+        [b n count] scores, without gradient, and columns.
+
+    Raises:
+        ValueError: the shapes do not fit together, or there are not so many columns.
+    """
+    refuse((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
+    if not 1 <= count <= k.shape[1]:
+        raise ValueError(f"count: expected 1 to {k.shape[1]}, the number of columns, got {count}")
+    nearest: Nearest = run("top_k", via, precision, (q, k), q, k, count, precision)
+    return nearest
+
+
+def mutual_nearest(
+    q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], via: str = "auto", precision: str = "auto"
+) -> Nearest:
+    """Each row's best column where the row is that column's best too, else -1; as exact as `top_k`.
+
+    Args:
+        q: rows.
+        k: columns.
+        via: as in `couple`.
+        precision: as in `top_k`.
+
+    Returns:
+        [b n] scores of each row's best column, without gradient, and that column or -1.
+    """
+    refuse((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
+    nearest: Nearest = run("mutual_nearest", via, precision, (q, k), q, k, precision)
+    return nearest
+
+
+def check(
+    forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2 H W"], radius: float, via: str = "auto"
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """How far from itself each cell comes back, and 1 where that is under the radius, else 0; see `flow.return_error`.
+
+    Args:
+        forward: (x, y), in cells, that each cell of the first grid is matched to in the second.
+        backward: the same from the second to the first.
+        radius: in widths of the first grid.
+        via: as in `couple`.
+
+    Returns:
+        Errors in widths, and the mask in their precision.
+
+    Raises:
+        ValueError: they are no maps of one batch, on one device.
+    """
+    refuse_maps(forward, backward)
+    error, mask = run("check", via, "auto", (forward, backward), forward, backward, radius)
+    return error, mask
+
+
+def prepare(
+    x: Float[Tensor, "b d h w"], centre: bool = False, precision: str = "ieee", eps: float = 1e-6, via: str = "auto"
+) -> tuple[Float[Tensor, "b n d"], ...]:
+    """Features as the products of a precision read them: centred on request, of unit length, cast and split.
+
+    Args:
+        x: features.
+        centre: subtract each cell's mean over the channels first, as MIDMs does.
+        precision: what they are cast to; those with "x" are split into two terms, see `reference.prepare`.
+        eps: a cell that is shorter, or holds a NaN or an infinity, becomes zero and gets no gradient.
+        via: as in `couple`.
+
+    Returns:
+        One tensor, or two that add up to the features times `reference.SPLIT_SCALE`.
+
+    Raises:
+        ValueError: there is no such precision, or they are no features.
+    """
+    if precision not in PARTS:
+        raise ValueError(f"precision: expected one of {', '.join(PARTS)}, got {precision!r}")
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(f"x: expected features [b d h w], got {told(x)}")
+    parts: tuple[Tensor, ...] = run("prepare", via, precision, (x,), x, centre, precision, eps)
+    return parts
+
+
+def _none_of(x: Tensor) -> Tensor:
+    return x.new_empty(*x.shape[:2], 0)
+
+
+def _taking_part(values: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Values that are 0 where the bias is -inf, the bias with 0 where a whole sample is, and which samples are."""
+    if bias is None:
+        return values, None, None
+    absent = bias == -torch.inf
+    barren = absent.all(1, keepdim=True)
+    return (
+        values.masked_fill(absent[..., None], 0),
+        bias.masked_fill(absent, -torch.inf).masked_fill(barren, 0),
+        barren,
+    )
+
+
+def _barren(carried: Carried, barren: Tensor | None) -> Carried:
+    if barren is None:
+        return carried
+    values, mass, *rest = carried
+    blank = [None if x is None else x.masked_fill(barren, 0) for x in rest]
+    return Carried(values.masked_fill(barren[..., None], 0), mass.masked_fill(barren, -torch.inf), *blank)  # type: ignore[arg-type]

@@ -1,0 +1,71 @@
+"""Any matcher, between cells of one label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from midms.core.protocols import Matcher
+from midms.matching import MATCHERS
+from midms.matching.matches.partitioned import Part, PartitionedMatch
+
+
+@dataclass(frozen=True)
+class Semantic:
+    """Another matcher, each label by itself: P_ij = 0 where label_i and label_j differ.
+
+    The last channel of the features is the cell's label, a whole number; the features `labelled` put it there. Sky is
+    matched to sky, as in the segmented style transfer of Luan et al. (2017, arXiv:1703.07511, sec. 3). The matcher sees
+    the cells of a label as one row, so balanced transport balances each label. A label that the other picture lacks is
+    matched to all of it, and the confidence `semantic` refuses it.
+
+    To choose where both pictures have reliable label maps. It also costs less: labels are products of their own.
+
+    Args:
+        matcher: or its name or a `Spec`; one that does not look at where cells lie.
+
+    Raises:
+        ValueError: it does.
+    """
+
+    labelled: ClassVar[bool] = True
+    matcher: Matcher | str = "correlation"
+
+    def __post_init__(self) -> None:
+        if getattr(self._inner(), "spatial", False):
+            raise ValueError(
+                f"matcher {self.matcher!r} looks at where cells lie, which the cells of a label do not tell"
+            )
+
+    def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> PartitionedMatch:
+        """Match the condition's features to the exemplar's, up to their last channel, which is the label."""
+        rows, columns = _labels(query), _labels(key)
+        query, key, inner = query[:, :-1], key[:, :-1], self._inner()
+        there, back = [], []
+        for sample in range(len(query)):
+            for label in torch.cat([rows[sample], columns[sample]]).unique():
+                here, counterpart = rows[sample] == label, columns[sample] == label
+                wanted, offered = bool(here.any()), bool(counterpart.any())
+                here, counterpart = (torch.nonzero(side if side.any() else ~side)[:, 0] for side in (here, counterpart))
+                match = inner(_pick(query, sample, here), _pick(key, sample, counterpart))
+                part = Part(sample, here, counterpart, match, wanted and offered)
+                there += [part] if wanted else []
+                back += [part.transpose()] if offered else []
+        return PartitionedMatch(query, key, tuple(there), tuple(back))
+
+    def _inner(self) -> Matcher:
+        matcher: Matcher = MATCHERS.made(self.matcher, "matcher")
+        return matcher
+
+
+def _labels(features: Float[Tensor, "b d h w"]) -> Int[Tensor, "b n"]:
+    return features[:, -1].flatten(1).float().nan_to_num(0, 0, 0).round().long()
+
+
+def _pick(x: Float[Tensor, "b d h w"], sample: int, cells: Int[Tensor, " n"]) -> Float[Tensor, "1 d 1 n"]:
+    """Some cells of a sample as one row."""
+    return x[sample].flatten(1)[None, :, None, cells]

@@ -1,0 +1,1 @@
+"""The kinds of match: a coupling between the cells of two grids."""

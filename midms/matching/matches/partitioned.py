@@ -1,0 +1,129 @@
+"""A coupling in parts, each between some rows and some columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from midms.core.protocols import Match, Unanswered
+from midms.matching.kernels import Nearest
+from midms.matching.matches.factored import on_grid, untokens
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sample's rows, and the columns that they are matched to.
+
+    Attributes:
+        sample: in the batch.
+        rows: cells of the condition.
+        columns: cells of the exemplar.
+        match: between them, each as a grid of height 1.
+        shared: whether rows and columns have one label; else they are those without and all others.
+    """
+
+    sample: int
+    rows: Int[Tensor, " n"]
+    columns: Int[Tensor, " m"]
+    match: Match
+    shared: bool
+
+    def transpose(self) -> Part:
+        """Read from exemplar to condition."""
+        return Part(self.sample, self.columns, self.rows, self.match.transpose(), self.shared)
+
+
+@dataclass(frozen=True)
+class PartitionedMatch:
+    """Rows in parts, and columns in parts; what is in no common part is not coupled.
+
+    Attributes:
+        query: features of the condition's cells.
+        key: features of the exemplar's cells.
+        parts: every row of every sample in one of them.
+        back: every column in one of them, read from exemplar to condition.
+    """
+
+    query: Float[Tensor, "b d h w"]
+    key: Float[Tensor, "b d H W"]
+    parts: tuple[Part, ...]
+    back: tuple[Part, ...]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the condition's cells."""
+        return self.query.shape[-2], self.query.shape[-1]
+
+    def apply(self, values: Float[Tensor, "#b c H W"]) -> Float[Tensor, "b c h w"]:
+        """The expectation of exemplar values under each row, in their own precision.
+
+        Raises:
+            ValueError: the values are not on the exemplar's grid.
+        """
+        flat = on_grid(values, self.key)
+        return self._gather([p.match.apply(flat[p.sample, p.columns].mT[None, :, None]) for p in self.parts])
+
+    def transpose(self) -> PartitionedMatch:
+        """The same coupling read from exemplar to condition."""
+        return PartitionedMatch(self.key, self.query, self.back, self.parts)
+
+    def similarity(self) -> Float[Tensor, "b 1 h w"]:
+        """Expected cosine similarity of each row with what it is matched to."""
+        return self._gather([part.match.similarity() for part in self.parts])
+
+    def agreement(self) -> Float[Tensor, "b 1 h w"]:
+        """1 where a row is matched to columns of its label, 0 where there are none."""
+        like = self.similarity()
+        return self._gather([like.new_full((1, 1, 1, len(part.rows)), float(part.shared)) for part in self.parts])
+
+    def argmax(self) -> Int[Tensor, "b 1 h w"]:
+        """Each row's most probable column, as its place in the exemplar's grid read row by row; -1 for none."""
+        found = self._ask("argmax")
+        whole = [p.columns[best.clamp(min=0)].where(best >= 0, -1) for p, best in zip(self.parts, found, strict=True)]
+        return self._gather(whole)
+
+    def peak(self) -> Float[Tensor, "b 1 h w"]:
+        """The probability of each row's best column."""
+        return self._gather(self._ask("peak"))
+
+    def entropy(self) -> Float[Tensor, "b 1 h w"]:
+        """Of each row, in nats."""
+        return self._gather(self._ask("entropy"))
+
+    def mass(self) -> Float[Tensor, "b 1 h w"]:
+        """The share that each row gives of what it had to give, see `FactoredMatch.mass`."""
+        return self._gather(self._ask("mass"))
+
+    def top(self, count: int) -> Nearest:
+        """The columns most like each row among those that it may be matched to, see `FactoredMatch.top`.
+
+        A row with fewer candidates gets its best again, at similarity -1.
+        """
+        scores, places = [], []
+        for part in self.parts:
+            (found,) = self._ask("top", min(count, len(part.columns)), of=(part,))
+            columns, lacking = part.columns[found.indices], [-1, count - found.indices.shape[1], -1, -1]
+            lowest = torch.full_like(found.scores[:, :1], -1)
+            places.append(torch.cat([columns, columns[:, :1].expand(lacking)], 1))
+            scores.append(torch.cat([found.scores, lowest.expand(lacking)], 1))
+        return Nearest(self._gather(scores), self._gather(places))
+
+    def _ask(self, question: str, *arguments: Any, of: tuple[Part, ...] | None = None) -> list[Any]:
+        """What each part's match says."""
+        parts = self.parts if of is None else of
+        for part in parts:
+            if not hasattr(part.match, question):
+                raise Unanswered(f"{type(part.match).__name__} does not tell its {question}")
+        return [getattr(part.match, question)(*arguments) for part in parts]
+
+    def _gather(self, results: list[Shaped[Tensor, "1 c 1 _"]]) -> Shaped[Tensor, "b c h w"]:
+        """Each part's result to where its rows are."""
+        h, w = self.grid
+        whole = results[0].new_zeros(len(self.query), h * w, results[0].shape[1])
+        for part, result in zip(self.parts, results, strict=True):
+            whole[part.sample, part.rows] = result[0, :, 0].mT
+        return untokens(whole, self.grid)

@@ -1,0 +1,1 @@
+"""What people hold: translate, correspondences, batches, demo."""

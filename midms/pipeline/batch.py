@@ -1,0 +1,258 @@
+"""`midms translate`: files and folders in, files and folders out."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from midms.core.protocols import AnnotationReader, ConditionExtractor
+from midms.images import PictureError, check_target, native_size, one_line, read, save
+from midms.pipeline.translation import Translation, Translator, translate
+
+SIDE = 256
+"""Pixels of the shorter side at which annotations are tried."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One translation: files to read and one or two to write.
+
+    Attributes:
+        condition: what is drawn.
+        exemplars: one, or several.
+        out: the result.
+        figure: how it came about.
+        exemplar_conditions: one for each exemplar, or none.
+        regions: one for each exemplar, or none.
+        alike: whether pictures that were paired have the same name; if not, it was the order that paired them.
+    """
+
+    condition: Path
+    exemplars: tuple[Path, ...]
+    out: Path
+    figure: Path | None = None
+    exemplar_conditions: tuple[Path, ...] = ()
+    regions: tuple[Path, ...] = ()
+    alike: bool = True
+
+
+def plan(
+    condition: Path,
+    exemplars: Sequence[Path],
+    out: Path,
+    figure: Path | None,
+    exemplar_condition: Path | None = None,
+    regions: Sequence[Path] = (),
+) -> list[Job]:
+    """The translations that two files or folders, or more where there are several exemplars, ask for.
+
+    Two files give one job. A folder and a file give one job for each picture of the folder. Folders are paired by
+    names without suffix; if they share none but hold equally many pictures, in the order of names. In names, numbers
+    count as numbers, and capitals, leading zeros and the way that Unicode spells a letter make no difference. With a
+    folder among the inputs, `out` and `figure` are folders, and a result is called like the picture of the folder it
+    came from, the condition's where that is one. Where `exemplar_condition` is a folder, each exemplar's has the
+    exemplar's name. A folder without pictures is one of keypoint files; folders in a folder are not read. Several
+    exemplars are each paired with the condition so; regions, one for each of them, are files.
+
+    Raises:
+        PictureError: an input does not exist, an output cannot be written or would overwrite an input, pictures
+            cannot be paired.
+    """
+    for path in (condition, *exemplars, exemplar_condition, *regions):
+        if path is not None and not path.exists():
+            raise PictureError(f"{path}: no such file or folder")
+    if regions and len(regions) != len(exemplars):
+        raise PictureError(f"region: got {len(regions)}, expected one for each of {len(exemplars)} exemplars")
+    told = _told(exemplar_condition)
+    if not any(path.is_dir() for path in (condition, *exemplars)):
+        jobs = [Job(condition, tuple(exemplars), out, figure, told(exemplars), tuple(regions))]
+        for target in (out, figure):
+            if target is not None:
+                check_target(target)
+    else:
+        for folder in (out, figure):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise PictureError(f"{folder}: is a file, expected a folder, for there are several results")
+        jobs = [
+            Job(
+                one, others, out / f"{name}.png", figure and figure / f"{name}.png", told(others), tuple(regions), alike
+            )
+            for name, one, others, alike in _groups(condition, exemplars)
+        ]
+    _check_overlap(jobs)
+    return jobs
+
+
+def _told(conditions: Path | None) -> Callable[[Sequence[Path]], tuple[Path, ...]]:
+    """From exemplars to their conditions: a file is that of all, in a folder it has the exemplar's name."""
+    if conditions is None:
+        return lambda exemplars: ()
+    if not conditions.is_dir():
+        return lambda exemplars: (conditions,) * len(exemplars)
+    known = _pictures(conditions)
+
+    def find(exemplars: Sequence[Path]) -> tuple[Path, ...]:
+        found = tuple(path for path in _partners(exemplars, known) if path)
+        if len(found) < len(exemplars):
+            named = ", ".join(path.name for path in exemplars)
+            raise PictureError(f"{conditions}: no condition of the exemplar {named}")
+        return found
+
+    return find
+
+
+def _groups(condition: Path, exemplars: Sequence[Path]) -> list[tuple[str, Path, tuple[Path, ...], bool]]:
+    """Name, condition and exemplars of each job, and whether their names are alike."""
+    inputs = [condition, *exemplars]
+    named = _pictures(next(path for path in inputs if path.is_dir()))
+    columns = [_paired(named, _pictures(path)) if path.is_dir() else [path] * len(named) for path in inputs]
+    folders = [column for path, column in zip(inputs, columns, strict=True) if path.is_dir()]
+    return [
+        (one.stem, first, tuple(others), len({_natural(column[i]) for column in folders}) == 1)
+        for i, (one, first, *others) in enumerate(zip(named, *columns, strict=True))
+    ]
+
+
+def _paired(ones: list[Path], others: list[Path]) -> list[Path]:
+    """The other of each one: of the same name, or if there is no such pair at all, the next in order.
+
+    Raises:
+        PictureError: some have a partner, others have not.
+    """
+    partners = _partners(ones, others)
+    if not any(partners) and len(ones) == len(others):
+        return others
+    alone = [one for one, partner in zip(ones, partners, strict=True) if partner is None]
+    alone += [other for other in others if other not in partners]
+    if alone:
+        named = ", ".join(map(str, alone[:3])) + (f" and {len(alone) - 3} more" if len(alone) > 3 else "")
+        raise PictureError(f"no partner of the same name for {named}")
+    return [partner for partner in partners if partner]
+
+
+def _partners(ones: Sequence[Path], others: Sequence[Path]) -> list[Path | None]:
+    """The other of the same name of each, or None: as it is written, or else one whose name reads the same."""
+    written = {_written(other): other for other in others}
+    alike = {key: list(group) for key, group in itertools.groupby(sorted(others, key=_natural), _natural)}
+    return [
+        written.get(_written(one)) or (near[0] if len(near := alike.get(_natural(one), [])) == 1 else None)
+        for one in ones
+    ]
+
+
+def _written(path: Path) -> str:
+    """A file's name without suffix. Systems differ in whether an accent is part of its letter."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def _natural(path: Path) -> tuple[str | int, ...]:
+    """A file's name as one reads it: numbers are numbers (frame2 comes before frame10), capitals are no difference."""
+    pieces = re.split(r"(\d+)", _written(path).casefold())
+    return tuple(int(piece) if i % 2 else piece for i, piece in enumerate(pieces))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Pictures of a folder in the order of names; where it has none, its keypoint files."""
+    files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    pictures = [path for path in files if path.suffix.lower() in known]
+    found = pictures or [path for path in files if path.suffix.lower() == ".json"]
+    if not found:
+        raise PictureError(f"{folder}: no pictures in this folder")
+    names: dict[str, Path] = {}
+    for path in sorted(found):
+        if (other := names.setdefault(_written(path), path)) != path:
+            raise PictureError(f"{path}: there is also {other.name}, and their results would be called alike")
+    return sorted(found, key=lambda path: (_natural(path), path.name))
+
+
+def _check_overlap(jobs: list[Job]) -> None:
+    inputs = [(job.condition, *job.exemplars, *job.exemplar_conditions, *job.regions) for job in jobs]
+    read = {os.path.realpath(path) for paths in inputs for path in paths}
+    written: set[str] = set()
+    for target in (path for job in jobs for path in (job.out, job.figure) if path is not None):
+        place = os.path.realpath(target)  # of links that lead round to themselves too
+        if place in read:
+            raise PictureError(f"{target}: is also an input, which would be overwritten")
+        if place in written:
+            raise PictureError(f"{target}: is both the result and the figure")
+        written.add(place)
+
+
+def examine(job: Job, reader: ConditionExtractor | None) -> None:
+    """Read the files of a job, so that what cannot be read is told before a model is loaded.
+
+    Args:
+        job: from `plan`.
+        reader: of conditions; without one they are not read.
+
+    Raises:
+        PictureError: one cannot be read.
+    """
+    for path in (*job.exemplars, *job.regions):
+        read(path)
+    for path in (job.condition, *job.exemplar_conditions) if reader is not None else ():
+        if isinstance(reader, AnnotationReader):
+            reader.read(path, str(path), lambda shape: native_size(shape, SIDE, 8))
+        else:
+            read(path)
+
+
+def perform(
+    run: Translator,
+    jobs: list[Job],
+    seed: int,
+    size: int | None,
+    written: Callable[[Job, Translation], object] = lambda job, told: None,
+) -> list[str]:
+    """Translate and save; a job that fails, for whatever reason, does not stop the others.
+
+    Args:
+        run: a composed method.
+        jobs: from `plan`.
+        seed: of the noise, the same for each.
+        size: as `translate` takes it, by default the method's own.
+        written: is told of each job whose result was saved.
+
+    Returns:
+        What went wrong, a line for each job that failed.
+    """
+    failures = []
+    for job in tqdm(jobs, "translating", disable=None if len(jobs) > 1 else True):
+        try:
+            written(job, _perform(run, job, seed, size))
+        except PictureError as error:
+            failures.append(str(error))
+        except Exception as error:
+            if len(jobs) == 1:
+                raise
+            failures.append(f"{job.out}: failed ({type(error).__name__}: {one_line(error)})")
+    return failures
+
+
+def _perform(run: Translator, job: Job, seed: int, size: int | None) -> Translation:
+    told = translate(
+        run,
+        job.condition,
+        job.exemplars,
+        exemplar_condition=job.exemplar_conditions or None,
+        regions=job.regions or None,
+        seed=seed,
+        size=size,
+    )
+    pictures = {job.out: told.image} | ({} if job.figure is None else {job.figure: told.figure()})
+    for path in pictures:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PictureError(f"{path}: its folder cannot be made ({error.strerror or error})") from None
+    save(pictures)
+    return told

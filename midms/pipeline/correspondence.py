@@ -1,0 +1,132 @@
+"""Where in the exemplar a match takes each pixel from, and the points that tell most of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from midms.core.protocols import Match
+from midms.core.types import cells
+from midms.images.frame import Frame
+from midms.loop.multi_exemplar import MultiExemplarMatch
+
+
+class Origins(NamedTuple):
+    """Points of a result in the pictures as they were handed in, upright.
+
+    Attributes:
+        condition: (x, y) in the condition's own pixels, of a photo of a drawing the photo's; of label maps and masks
+            beyond `pictures.arrays.LARGEST` pixels a side in the pixels that are read of them.
+        source: the number of the exemplar that each point is taken from, from 0.
+        exemplar: (x, y) in that exemplar's own pixels.
+    """
+
+    condition: Float[Tensor, "n 2"]
+    source: Int[Tensor, " n"]
+    exemplar: Float[Tensor, "n 2"]
+
+
+def taken(
+    match: Match, frame: Frame, exemplars: Sequence[Frame], like: Tensor
+) -> tuple[Int[Tensor, "b Y X"], Float[Tensor, "b 2 Y X"]]:
+    """From which exemplar a match takes each pixel, and what to add to its (x, y) to find where, side by side.
+
+    Args:
+        match: rows are cells of the condition's canvas, columns cells of the exemplars' canvases side by side.
+        frame: of the condition; the pixels are those of its picture.
+        exemplars: frames of the exemplars; their pictures are what lies side by side.
+        like: gives device and dtype.
+
+    Returns:
+        Numbers of exemplars from 0, and the flow.
+    """
+    matches, shares = (match.matches, match.shares) if isinstance(match, MultiExemplarMatch) else ((match,), None)
+    (top, left), beside, flows = frame.corner, 0, []
+    here = _centres(match.grid, frame.canvas, like) - like.new_tensor([left, top]).view(1, 2, 1, 1)
+    for one, exemplar in zip(matches, exemplars, strict=True):
+        place = one.apply(_uncovered(_centres(one.transpose().grid, exemplar.canvas, like), exemplar, beside))
+        flows.append(frame.crop(enlarge(place - here, frame.canvas)))
+        beside += exemplar.picture[1]
+    if shares is None:
+        return flows[0].new_zeros(len(flows[0]), *frame.picture, dtype=torch.long), flows[0]
+    source = frame.crop(enlarge(torch.cat(shares, 1).to(like), frame.canvas)).argmax(1)
+    flow = torch.stack(flows).gather(0, source[None, :, None].expand(1, -1, 2, -1, -1))
+    return source, flow[0]
+
+
+def _uncovered(places: Float[Tensor, "1 2 h w"], frame: Frame, beside: int) -> Float[Tensor, "1 2 h w"]:
+    """Places on a canvas as places on its picture, so many pixels further right; what is off it, at its edge."""
+    (x, y), (top, left), (height, width) = places.split(1, 1), frame.corner, frame.picture
+    return torch.cat([(x - left).clamp(0, width - 1) + beside, (y - top).clamp(0, height - 1)], 1)
+
+
+def origins(
+    pairs: Float[Tensor, "n 4"], source: Int[Tensor, "Y X"], frame: Frame, exemplars: Sequence[Frame]
+) -> Origins:
+    """Corresponding points in the pictures as they were handed in.
+
+    Args:
+        pairs: (x, y) in the result, whole numbers, and (x, y) in the exemplars side by side, see `correspondences`.
+        source: from which exemplar each pixel is taken.
+        frame: of the condition.
+        exemplars: frames of the exemplars.
+    """
+    x, y = pairs[:, :2].long().T
+    numbers = source[y, x]
+    beside = pairs.new_tensor([sum(one.picture[1] for one in exemplars[:i]) for i in range(len(exemplars))])
+    places = pairs[:, 2:] - torch.stack([beside[numbers], torch.zeros_like(beside[numbers])], 1)
+    inside = pairs.new_tensor([[width - 1, height - 1] for height, width in (one.picture for one in exemplars)])
+    places = places.clamp(min=0).minimum(inside[numbers])
+    for number, exemplar in enumerate(exemplars):
+        places[numbers == number] = exemplar.origins(places[numbers == number])
+    return Origins(frame.origins(pairs[:, :2]), numbers, places)
+
+
+def _centres(grid: tuple[int, int], shape: tuple[int, int], like: Tensor) -> Float[Tensor, "1 2 h w"]:
+    """(x, y) of the middle of each cell, in pixels of a picture of `shape`."""
+    cell = like.new_tensor([shape[1] / grid[1], shape[0] / grid[0]]).view(1, 2, 1, 1)
+    return (cells(grid[0], grid[1], like) + 0.5) * cell - 0.5
+
+
+def enlarge(planes: Float[Tensor, "b c h w"], shape: tuple[int, int]) -> Float[Tensor, "b c Y X"]:
+    """What each cell has, at each pixel."""
+    return F.interpolate(planes, shape, mode="bilinear", align_corners=False)
+
+
+def telling_points(
+    confidence: Float[Tensor, "Y X"], condition: Float[Tensor, "k Y X"], count: int
+) -> Int[Tensor, "n 2"]:
+    """(x, y) of pixels that are trusted, lie where the condition has something to say, and are far from each other.
+
+    Args:
+        confidence: in [0, 1].
+        condition: the map; it says something where it varies.
+        count: how many points, or fewer if no more are trusted.
+    """
+    low, high = -F.max_pool2d(-condition, 3, 1, 1), F.max_pool2d(condition, 3, 1, 1)
+    interest = (confidence * (high - low).sum(0) ** 2).flatten()
+    pixels = cells(confidence.shape[0], confidence.shape[1], interest)[0].flatten(1).T
+    distance = torch.full_like(interest, float(max(confidence.shape)))
+    chosen: list[int] = []
+    for _ in range(count):
+        best = int((interest * distance).argmax())
+        if interest[best] * distance[best] <= 0:
+            break
+        chosen.append(best)
+        distance = torch.minimum(distance, (pixels - pixels[best]).norm(dim=1))
+    return pixels[chosen].long()
+
+
+def correspondences(
+    points: Int[Tensor, "n 2"], flow: Float[Tensor, "2 Y X"], exemplar_shape: tuple[int, int]
+) -> Float[Tensor, "n 4"]:
+    """(x, y) of points and (x, y) of where a flow finds them in the exemplar."""
+    x, y = points.T
+    height, width = exemplar_shape
+    found = (points + flow[:, y, x].T).clamp(min=0).minimum(flow.new_tensor([width - 1, height - 1]))
+    return torch.cat([points.to(flow), found], 1)

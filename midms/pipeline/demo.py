@@ -1,0 +1,51 @@
+"""`midms demo`: faces that were never trained on, translated, beside the exact answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from midms.data.portraits.pairs import SPLIT_LENGTH, draw_pairs
+from midms.images import PictureError, save, to_pil
+from midms.images.figure import Sheet
+from midms.pipeline.translation import Translator, translate
+
+SIDE = 192
+"""Pixels a side of the sheet's pictures."""
+
+
+def demo(run: Translator, out: Path, faces: int, seed: int) -> Path:
+    """Render faces and sketches of the test split, translate them, write a contact sheet and the single pictures.
+
+    Args:
+        run: a composed method.
+        out: folder for the pictures; made if it does not exist.
+        faces: how many.
+        seed: another seed takes other faces, and other noise.
+
+    Returns:
+        The contact sheet's path.
+
+    Raises:
+        PictureError: `out` is a file, or a picture cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise PictureError(f"{out}: is a file, expected a folder")
+    indices = [(seed * faces + i) % (SPLIT_LENGTH // 2) for i in range(faces)]
+    pairs = draw_pairs("test", indices, min(max(run.size, 64), 256))
+    rows: list[dict[str, Image.Image]] = []
+    pictures: dict[Path, Image.Image] = {}
+    for i in tqdm(range(faces), "translating", disable=None):
+        told = translate(run, 1 - 2 * pairs.sketch[i], pairs.exemplar[i], seed=seed)
+        rows.append(told.panels() | {"exact answer": to_pil(pairs.answer[i : i + 1])})
+        folder = out / f"pair-{i:02d}"
+        pictures |= {folder / f"{title.replace(' ', '-')}.png": panel for title, panel in rows[-1].items()}
+        pictures[folder / "figure.png"] = told.figure()
+    sheet = out / "sheet.png"
+    pictures[sheet] = Sheet([list(row.values()) for row in rows], list(rows[0]), SIDE).image
+    for path in pictures:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    save(pictures)
+    return sheet

@@ -1,0 +1,147 @@
+"""What people hold: a composed method that is called, translates, saves, loads and moves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from midms.checkpoints.composition import write
+from midms.compose.presets import Spec
+from midms.compose.slots import impossible
+from midms.core.defaults import defaults
+from midms.core.domain import TELLING, Domain
+from midms.core.types import Moment, Noise
+from midms.loop import PARTS, POLICY, Parts, Policy, interleave
+from midms.loop.inputs import OneOrMore, describe, finite
+from midms.pipeline.translation import Translation, translate
+
+
+@dataclass(frozen=True)
+class Pipeline(Parts):
+    """Parts and the policy by which they are interleaved.
+
+    Attributes:
+        policy: when to match again, and what becomes of x0 then.
+        size: the shorter side in pixels that the weights were trained for.
+        name: of the preset it came from.
+        notes: what a user should know, such as parts that have random weights.
+        domain: what the weights were trained on.
+        specs: slot to the name and arguments that its part was made from, where it was.
+
+    Raises:
+        ValueError: a setting is not as it should be; all that are not are listed.
+    """
+
+    policy: Policy = field(default_factory=Policy)
+    size: int = 64
+    name: str = ""
+    notes: tuple[str, ...] = ()
+    domain: Domain = field(default_factory=Domain)
+    specs: Mapping[str, Spec] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = {name: getattr(self, name) for name in PARTS}
+        if wrong := impossible(parts, self.policy.rematch, self.size):
+            raise ValueError("; ".join(wrong))
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        condition: Float[Tensor, "b k Y X"],
+        exemplar: OneOrMore,
+        exemplar_condition: OneOrMore | None = None,
+        generator: Noise = None,
+        regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
+    ) -> Float[Tensor, "b 3 Y X"]:
+        """Translate: the condition's structure in the exemplar's appearance.
+
+        Args:
+            condition: map in [0, 1], sides divisible by the autoencoder's stride.
+            exemplar: picture [b 3 Y2 X2] in [-1, 1], of the same or another size; or several in a list, of which each
+                cell takes from the one whose match is trusted most.
+            exemplar_condition: the exemplar's own map [b k Y2 X2], or a list; made from it where not given.
+            generator: for the noise; or a list of one for each picture, which is then what it is alone; or a callable
+                from shape to draw, asked for each draw in order: the loop's start (and its steps, where the sampler
+                draws), the last pass's start, then its steps.
+            regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
+
+        Returns:
+            The picture, not clipped, in the precision of the condition; that of the weights is the networks' own.
+
+        Raises:
+            ValueError: a shape, type or number is not as it should be; names the argument.
+            NotFinite: a part gives numbers that are not finite; names the slot.
+        """
+        (last,) = deque(self.trajectory(condition, exemplar, exemplar_condition, generator, regions), maxlen=1)
+        return finite(self.autoencoder.decode(last.step.x0), self.autoencoder, "autoencoder").to(condition.dtype)
+
+    def trajectory(
+        self,
+        condition: Float[Tensor, "b k Y X"],
+        exemplar: OneOrMore,
+        exemplar_condition: OneOrMore | None = None,
+        generator: Noise = None,
+        regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
+    ) -> Iterator[Moment]:
+        """The moments of the loop, one a level, then those of the last pass; gradients flow. Arguments as in a call.
+
+        See `midms.loop.interleave.interleave`.
+        """
+        return interleave(self, self.policy, condition, exemplar, exemplar_condition, generator, regions)
+
+    def translate(self, condition: Any, exemplar: Any, **options: Any) -> Translation:
+        """The same for people, with pictures of any kind and size: see `midms.pipeline.translation.translate`."""
+        return translate(self, condition, exemplar, **options)
+
+    def replace(self, **fields: Any) -> Pipeline:
+        """The same composition with other fields, those of the policy among them."""
+        policy = fields.pop("policy", self.policy)
+        changes = {name: fields.pop(name) for name in POLICY if name in fields}
+        if fields.keys() & set(TELLING):
+            fields.setdefault("domain", self.domain.unmeasured())
+        fields.setdefault("specs", {slot: spec for slot, spec in self.specs.items() if slot not in fields})
+        return dataclasses.replace(self, policy=dataclasses.replace(policy, **changes), **fields)
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None, replace: bool = False) -> None:
+        """Write the composition to a folder, for `midms.from_pretrained`: settings to read, weights as safetensors.
+
+        Args:
+            folder: made if need be. A composition in it is replaced as one: killed at any moment, it is the old or the
+                new one.
+            dtype: in which weights are stored; by default each as it is, and loading gives the same bits.
+            replace: whether the folder may hold something else, of which files of the same names are replaced.
+
+        Raises:
+            CheckpointError: a part was given ready-made, or an argument of it cannot be written; all are named. Or a
+                weight is not finite, the folder holds something else, or the disk refuses. Nothing is written.
+            HeldError: another process writes to the folder.
+        """
+        parts = {slot: getattr(self, slot) for slot in PARTS}
+        loop = dataclasses.asdict(self.policy) | {"size": self.size}
+        write(Path(folder), self.name, parts, self.specs, loop, self.notes, self.domain, dtype, replace)
+
+    @defaults()
+    def to(self, *target: Any, **options: Any) -> Pipeline:
+        """Move every part that has weights, as `nn.Module.to`; returns itself."""
+        for module in self.modules():
+            module.to(*target, **options)
+        return self
+
+    def modules(self) -> list[nn.Module]:
+        """The parts that have weights."""
+        return [part for name in PARTS if isinstance(part := getattr(self, name), nn.Module)]
+
+    def __repr__(self) -> str:
+        lines = [f"  {name:<12}{describe(getattr(self, name))}" for name in PARTS]
+        lines.append(f"  {'policy':<12}{self.policy}")
+        lines.append(f"  {'size':<12}{self.size}")
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join([f"Pipeline {self.name}".rstrip(), *lines])

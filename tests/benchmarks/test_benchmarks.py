@@ -1,0 +1,86 @@
+"""The benchmarks run, on two pairs, and say what they measured; also with a matcher of somebody else's package."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.stats import mannwhitneyu
+
+from benchmarks.results import RESULTS
+from midms.evaluation.metrics.pictures import auroc, masked_mean, psnr
+
+ROOT = Path(__file__).parents[2]
+INSTALL = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps")
+
+
+def measure(out: Path, *more: str, **environment: str) -> dict[str, dict[str, float]]:
+    """The rows of `python -m benchmarks.faces` on two pairs of the test split."""
+    told = subprocess.run(
+        [sys.executable, "-m", "benchmarks.faces", "--pairs", "2", "--splits", "test", "--out", str(out), *more],
+        cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    results = json.loads(out.read_text())
+    assert all(key in results for key in ("date", "hardware", "versions", "command", "perceptual"))
+    rows: dict[str, dict[str, float]] = results["splits"]["test"]
+    assert all(name in told.stdout for name in rows) and results["perceptual"] in told.stdout
+    return rows
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+    return measure(tmp_path_factory.mktemp("faces") / "new" / "faces.json")
+
+
+def test_faces_tells_the_baselines_from_the_method(rows: dict[str, dict[str, float]]) -> None:
+    best, ceiling = rows["midm-faces"], rows["autoencoder, of the exact answer"]
+    for baseline in ("exemplar copied", "first warp decoded", "first warp, plain diffusion"):
+        assert rows[baseline]["PSNR"] < best["PSNR"] < ceiling["PSNR"]
+        assert rows[baseline]["perceptual"] > best["perceptual"] > ceiling["perceptual"]
+    assert rows["first warp decoded"]["better than first warp"] == 0
+    assert 0 < best["PCK@0.025"] <= best["PCK@0.05"] <= best["PCK@0.1"] <= 1
+    assert 0 < best["AUROC"] <= 1
+
+
+@pytest.mark.parametrize("matcher", ["optimal-transport", "greedy"])
+def test_faces_with_another_matcher(rows: dict[str, dict[str, float]], tmp_path: Path, matcher: str) -> None:
+    shutil.copytree(ROOT / "examples" / "plugin", tmp_path / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
+    offline = ("--no-build-isolation", "--no-index", "--target")
+    subprocess.run([*INSTALL, *offline, tmp_path / "installed", tmp_path / "plugin"], check=True)
+    changed = measure(
+        tmp_path / "f.json", "--matcher", matcher, "--confidence", "always", PYTHONPATH=str(tmp_path / "installed")
+    )
+    assert changed.keys() == rows.keys()
+    assert changed["first warp decoded"]["PSNR"] != rows["first warp decoded"]["PSNR"]
+    assert changed["midm-faces"]["PCK@0.1"] > 0.5
+
+
+def test_the_shipped_results_are_the_ones_the_readme_quotes() -> None:
+    row = json.loads((RESULTS / "faces.json").read_text())["splits"]["test"]["midm-faces"]
+    quoted = (ROOT / "README.md").read_text()
+    assert f"| midm-faces | {row['PSNR']:.2f} | {row['SSIM']:.3f} | {row['perceptual']:.4f} |" in quoted
+
+
+def test_auroc_is_the_rank_statistic_of_scipy() -> None:
+    generator = torch.Generator().manual_seed(0)
+    right = torch.rand(500, generator=generator) < 0.7
+    score = ((torch.rand(500, generator=generator) + right) * 5).round()  # with ties
+    u = mannwhitneyu(score[right].numpy(), score[~right].numpy()).statistic
+    assert auroc(score, right) == pytest.approx(u / (right.sum() * (~right).sum()).item())
+
+
+def test_psnr_counts_what_is_masked_alone() -> None:
+    answer, image = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
+    image[..., :2] = 0.2
+    mask = torch.zeros(1, 4, 4, dtype=torch.bool)
+    mask[..., :2] = True
+    assert psnr(image, answer, mask).item() == pytest.approx(20)  # 0.1 of the range 1
+    assert psnr(image, answer, ~mask).item() == float("inf")
+    assert masked_mean(image[:, 0], mask).item() == pytest.approx(0.2)

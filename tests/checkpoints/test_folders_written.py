@@ -1,0 +1,298 @@
+"""Folders of weights are the old or the new one whenever a process is killed, and nothing else is overwritten."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import midms
+from midms import Spec, build, cli, create
+from midms.checkpoints import composition as saved
+from midms.checkpoints import folder as weights_folder
+from midms.checkpoints.convert import source
+from midms.checkpoints.tensors import CheckpointError, checksum, save_weights
+from midms.core.files import HeldError, held
+from midms.pipeline.pipeline import Pipeline
+
+STEPS = ("os.rename", "os.remove", "os.link")
+"""What changes what a reader of the folder finds, as Python's audit events call it."""
+GROWS = ("os.rename", "os.link")
+"""What a full disk refuses of it, beside files that are opened to be written to."""
+FOLDERS = ("composition", "conversion")
+
+
+@functools.cache
+def converted(seed: int) -> source.Source:
+    torch.manual_seed(seed)
+    spec = Spec(
+        "midm",
+        condition_channels=15,
+        latent_channels=3,
+        width=16,
+        widths=(8, 8, 16),
+        hidden=8,
+        blocks=1,
+        spectral=False,
+    )
+    state = create("features", spec.name, **spec.arguments).state_dict()
+    return source.Source(f"number {seed}", {"features": spec}, "ldm-celeba", {"features": state}.__getitem__)
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[Pipeline]:
+    """Two compositions of the same small parts."""
+    parts = {
+        "features": Spec("pyramid", condition_channels=2, latent_channels=8, stride=4, width=16, widths=(8, 8, 16)),
+        "denoiser": Spec("unconditional", channels=8, widths=(16,), attention=(False,), head_dim=8),
+        "autoencoder": Spec("patchified", widths=(8, 8)),
+    }
+    made = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        with pytest.warns(UserWarning, match="weights as constructed"):
+            made.append(build("midm-faces-paper", rematch=(seed,), **parts))
+    return made
+
+
+@pytest.fixture
+def writes(runs: list[Pipeline]) -> dict[str, list[Callable[[Path], None]]]:
+    """How the old and the new folder of each kind are written."""
+    return {
+        "composition": [run.save_pretrained for run in runs],
+        "conversion": [lambda folder, seed=seed: source.write(converted(seed), folder) for seed in (0, 1)],
+    }
+
+
+def content(folder: Path) -> str:
+    """All that a reader of the folder gets of it, in a few letters."""
+    if (folder / "composition.json").exists():
+        found: Any = saved.read(folder)
+        settings, states = str(found.loop), {slot: found.state(folder, slot) for slot in found.slots()}
+    else:
+        found = source.read(folder)
+        settings, states = "", {slot: found.state(slot) for slot in found.parts}
+    return settings + checksum({f"{slot}.{key}": value for slot, s in states.items() for key, value in s.items()})
+
+
+def stopped(action: Callable[[], object], at: int, stop: Callable[[], object]) -> int:
+    """Do something in a child that is stopped at its `at`-th step on the disk; returns its exit status."""
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    left, alone = [at], threading.get_ident()
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        written = event == "open" and isinstance(arguments[2], int) and arguments[2] & 3
+        stops = event in STEPS if stop is not full else written or event in GROWS
+        if stops and threading.get_ident() == alone:
+            left[0] -= 1
+            if left[0] == 0:
+                stop()
+
+    status = 1
+    try:
+        torch.set_num_threads(1)  # the parent's threads are not in the child
+        sys.addaudithook(hook)
+        action()
+        status = 2 if left[0] <= 0 else 0
+    except CheckpointError as error:
+        status = 2 if str(error).count("\n") == 0 and "No space left" in str(error) else 1
+    finally:
+        os._exit(status)
+
+
+def full() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+@pytest.mark.parametrize("end", ["killed", "full"])
+def test_a_folder_is_old_or_new_wherever_its_writer_stops(
+    writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path, kind: str, end: str
+) -> None:
+    old, new = writes[kind]
+    known = {}
+    for name, write in (("old", old), ("new", new)):
+        write(tmp_path / name)
+        known[content(tmp_path / name)] = name
+    wanted = {path.name for path in (tmp_path / "new").iterdir()}
+    seen, at, status = [], 0, 9
+    while status:
+        folder, at = Path(shutil.copytree(tmp_path / "old", tmp_path / f"{at}")), at + 1
+        status = stopped(lambda: new(folder), at, full if end == "full" else lambda: os._exit(9))  # noqa: B023
+        assert status in (0, 9 if end == "killed" else 2), at
+        seen.append(known[content(folder)])
+        if end == "full":
+            assert not [path for path in folder.iterdir() if path.name.startswith(".")], "nothing half-written stays"
+        new(folder)
+        assert {path.name for path in folder.iterdir()} == wanted and known[content(folder)] == "new"
+        shutil.rmtree(folder)
+    assert at > 7 and {*seen} == {"old", "new"} and seen[-1] == "new"
+    assert end == "full" or seen == sorted(seen, reverse=True), "the old one until it is the new one"
+
+
+def test_a_folder_written_first_is_there_or_not(
+    writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path
+) -> None:
+    kind = "conversion"
+    at, status = 0, 9
+    while status:
+        folder, at = tmp_path / f"{at}", at + 1
+        status = stopped(lambda: writes[kind][0](folder), at, lambda: os._exit(9))  # noqa: B023
+        if (folder / "composition.json").exists() or (folder / "config.json").exists():
+            content(folder)
+        writes[kind][1](folder)
+        assert len(content(folder)) >= 64
+    assert at > 5
+
+
+def test_a_part_that_is_no_more_takes_its_file_along(runs: list[Pipeline], tmp_path: Path) -> None:
+    with pytest.warns(UserWarning):
+        other = build(
+            "midm-faces",
+            denoiser=Spec("unconditional", channels=8, widths=(16, 32), attention=(False, True), head_dim=8),
+        )
+    other.save_pretrained(tmp_path)
+    assert (tmp_path / "confidence.safetensors").exists()
+    runs[0].save_pretrained(tmp_path)
+    assert not (tmp_path / "confidence.safetensors").exists()
+
+
+STRANGERS: dict[str, list[str]] = {
+    "a training's": ["features.safetensors", "autoencoder.safetensors", "results.json"],
+    "photos": ["cat.jpg"],
+    "diffusers'": ["config.json", "diffusion_pytorch_model.safetensors"],
+    "somebody's settings": ["composition.json"],
+}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+@pytest.mark.parametrize("names", STRANGERS.values(), ids=STRANGERS)
+def test_what_is_of_another_kind_is_replaced_only_when_told_so(
+    runs: list[Pipeline], tmp_path: Path, kind: str, names: list[str]
+) -> None:
+    for name in names:
+        (tmp_path / name).write_text('{"mine": 1}')
+
+    def write(replace: bool) -> None:
+        if kind == "composition":
+            runs[0].save_pretrained(tmp_path, replace=replace)
+        else:
+            source.write(converted(0), tmp_path, replace)
+
+    with pytest.raises(CheckpointError, match=r"take another folder, or give replace \(--replace\)") as caught:
+        write(False)
+    assert "\n" not in str(caught.value) and sorted(os.listdir(tmp_path)) == sorted(names)
+    assert all((tmp_path / name).read_text() == '{"mine": 1}' for name in names)
+    write(True)
+    (tmp_path / "composition.json").unlink(missing_ok=kind == "conversion")
+    assert {"cat.jpg", "results.json"} & {*names} <= {*os.listdir(tmp_path)}, "others stay"
+
+
+def test_the_two_kinds_do_not_take_each_others_folders(
+    writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path
+) -> None:
+    for kind, other in (FOLDERS, FOLDERS[::-1]):
+        writes[kind][0](tmp_path / kind)
+        before = content(tmp_path / kind)
+        with pytest.raises(CheckpointError, match="which is of another kind"):
+            writes[other][0](tmp_path / kind)
+        assert content(tmp_path / kind) == before
+
+
+def test_weights_beside_a_composition_that_are_not_its_own_stay(runs: list[Pipeline], tmp_path: Path) -> None:
+    runs[0].save_pretrained(tmp_path)
+    (tmp_path / "confidence.safetensors").write_bytes(b"mine")
+    with pytest.warns(UserWarning):
+        other = build(
+            "midm-faces",
+            denoiser=Spec("unconditional", channels=8, widths=(16, 32), attention=(False, True), head_dim=8),
+        )
+    with pytest.raises(CheckpointError, match=r"holds confidence\.safetensors"):
+        other.save_pretrained(tmp_path)
+
+
+def test_hidden_files_and_a_readme_are_no_reason(runs: list[Pipeline], tmp_path: Path) -> None:
+    (tmp_path / ".gitattributes").touch()
+    (tmp_path / "README.md").touch()
+    runs[0].save_pretrained(tmp_path)
+    assert midms.from_pretrained(tmp_path).name == "midm-faces-paper"
+
+
+def test_weights_of_another_save_are_not_taken(writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path) -> None:
+    for name, write in zip(("old", "new"), writes["composition"], strict=True):
+        write(tmp_path / name)
+    shutil.copy(tmp_path / "old/features.safetensors", tmp_path / "new/features.safetensors")
+    with pytest.raises(CheckpointError, match="not the weights that were saved with the settings beside them"):
+        midms.from_pretrained(tmp_path / "new")
+
+
+def test_one_writer_a_folder_and_the_second_is_told_who(
+    writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path
+) -> None:
+    for kind in FOLDERS:
+        with (
+            held(tmp_path / "run"),
+            pytest.raises(HeldError, match=f"is written to by process {os.getpid()} on .* since"),
+        ):
+            writes[kind][0](tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+        writes[kind][0](tmp_path / kind)
+
+
+def test_convert_refuses_before_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_weights(torch.nn.Linear(2, 2), tmp_path / "autoencoder.safetensors")
+    assert cli.main(["convert", str(tmp_path / "none.ckpt"), "--config", "x", "--out", str(tmp_path)]) == 2
+    assert "holds autoencoder.safetensors, which is of another kind" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["autoencoder.safetensors"]
+
+
+def test_a_link_out_of_the_folder_is_not_followed_but_into_the_hubs_cache(
+    writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "snapshots" / "abc"
+    writes["conversion"][0](folder)
+    (tmp_path / "blobs").mkdir()
+    weights, elsewhere = folder / "features.safetensors", tmp_path / "elsewhere.safetensors"
+    before = content(folder)
+    for place in (tmp_path / "blobs" / "123", elsewhere):
+        shutil.move(weights, place)
+        weights.symlink_to(place)
+        if place == elsewhere:
+            with pytest.raises(CheckpointError, match="is a link out of the folder"):
+                content(folder)
+        else:
+            assert content(folder) == before
+            shutil.copy(place, elsewhere)
+            weights.unlink()
+            shutil.copy(place, weights)
+
+
+def test_a_file_system_without_links_will_do(
+    writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(weights_folder.os, "link", refuse)
+    for write in writes["conversion"]:
+        write(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "features.safetensors"}
+    state: dict[str, Tensor] = source.read(tmp_path).state("features")
+    assert checksum(state) == checksum(converted(1).state("features"))

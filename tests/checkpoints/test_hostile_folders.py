@@ -1,0 +1,260 @@
+"""Folders of others: whatever is wrong with their settings or weights is one line, and nothing is written."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from midms import Spec, build, cli
+from midms.checkpoints.tensors import CheckpointError
+from midms.training.progress import Diverged, Progress
+
+SMALL = {"condition_channels": 2, "latent_channels": 8, "stride": 4, "width": 16, "widths": (8, 8, 16)}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    with pytest.warns(UserWarning, match="weights as constructed"):
+        build("midm-faces-paper", features=Spec("pyramid", **SMALL)).save_pretrained(folder / "run")
+    Image.effect_noise((80, 80), 99).convert("RGB").save(folder / "a.png")
+    return folder
+
+
+def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The line that `midms translate` says of a folder, leaving nothing."""
+    picture, before = str(folder / "a.png"), sorted(folder.rglob("*"))
+    options = ["--condition", picture, "--exemplar", picture, "--out", str(folder / "out.png")]
+    assert cli.main(["translate", *options, "--preset", str(folder / "run")]) == 2
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if not line.startswith("midms: note:")]
+    assert out == "" and len(lines) == 1 and len(lines[0]) < 3000, lines
+    assert sorted(folder.rglob("*")) == before
+    return lines[0]
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "f"))
+
+
+PART = {"name": "correlation", "arguments": {}, "module": "x", "weights": False}
+CHANGES: dict[str, tuple[list[str], Any]] = {
+    "name: number": (["name"], 1),
+    "parts: list": (["parts"], []),
+    "parts: null": (["parts"], None),
+    "part: list": (["parts", "matcher"], []),
+    "part: name as list": (["parts", "matcher", "name"], ["correlation"]),
+    "part: path as name": (["parts", "matcher", "name"], "../../x"),
+    "arguments: list": (["parts", "matcher", "arguments"], [1]),
+    "arguments: number as key": (["parts", "matcher", "arguments"], {"": 1}),
+    "arguments: infinite": (["parts", "matcher", "arguments", "temperature"], float("inf")),
+    "arguments: NaN": (["parts", "matcher", "arguments", "temperature"], float("nan")),
+    "arguments: endless": (["parts", "sampler", "arguments", "timesteps"], 10**30),
+    "arguments: long list": (["parts", "sampler", "arguments", "timesteps"], [1] * 5000),
+    "arguments: deep": (["parts", "sampler", "arguments", "timesteps"], [[[[[[1]]]]]]),
+    "arguments: empty list": (["parts", "sampler", "arguments", "timesteps"], []),
+    "arguments: words": (["parts", "sampler", "arguments", "schedule"], "no such"),
+    "arguments: zero groups": (["parts", "denoiser", "arguments", "norm_groups"], 0),
+    "arguments: indivisible": (["parts", "denoiser", "arguments", "norm_groups"], 7),
+    "arguments: layers": (["parts", "denoiser", "arguments", "layers"], 2**16),
+    "arguments: a number for widths": (["parts", "denoiser", "arguments", "widths"], 3),
+    "weights: word": (["parts", "denoiser", "weights"], "yes"),
+    "loop: list": (["loop"], []),
+    "loop: size": (["loop", "size"], "big"),
+    "loop: size huge": (["loop", "size"], 10**9),
+    "notes: text": (["notes"], "x"),
+    "unknown key": (["x"], 1),
+    "files: out of the folder": (["files"], {"denoiser": "../denoiser.new-00000000.safetensors"}),
+    "files: absent": (["files"], {"denoiser": "denoiser.new-00000000.safetensors"}),
+    "checksums: list": (["checksums"], []),
+    "slot: path": (["parts", "../x"], PART),
+    "slot: unknown": (["parts", "matcher2"], PART),
+    "timm fetches": (["parts", "features"], PART | {"name": "timm", "arguments": {"pretrained": True}}),
+    "timm fetches by 1": (["parts", "features"], PART | {"name": "timm", "arguments": {"pretrained": 1}}),
+    "timm from the hub": (["parts", "features"], PART | {"name": "timm", "arguments": {"backbone": "hf_hub:a/b"}}),
+    "vgg by path": (["parts", "features"], PART | {"name": "vgg", "arguments": {"weights": "/etc/passwd"}}),
+    "vgg by name": (["parts", "features"], PART | {"name": "vgg", "arguments": {"weights": "a.png"}}),
+    "diffusion by path": (["parts", "features"], PART | {"name": "diffusion", "arguments": {"network": "../x"}}),
+    "diffusion by name": (["parts", "features"], PART | {"name": "diffusion", "arguments": {"network": "run"}}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_settings_are_refused(
+    unchecked: None, folder: Path, change: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    keys, value = CHANGES[change]
+    content = place = json.loads((folder / "run/composition.json").read_text())
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    (folder / "run/composition.json").write_text(json.dumps(content))
+    line = refused(folder, capsys)
+    assert "run" in line or "size must be at least" in line
+
+
+def header(content: object, size: int = 8) -> bytes:
+    text = json.dumps(content).encode()
+    return struct.pack("<Q", len(text)) + text + b"\0" * size
+
+
+TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+FILES: dict[str, bytes] = {
+    "empty": b"",
+    "eight zeros": b"\0" * 8,
+    "a length beyond all": b"\xff" * 16,
+    "a length beyond the file": struct.pack("<Q", 10**6) + b"{}",
+    "no JSON": struct.pack("<Q", 4) + b"nope",
+    "a list": header([]),
+    "no tensors": header({}, 0),
+    "another's": header({"x": TENSOR}),
+    "a shape too large": header({"x": TENSOR | {"shape": [10**12]}}),
+    "a negative shape": header({"x": TENSOR | {"shape": [-2]}}),
+    "an overflowing shape": header({"x": TENSOR | {"shape": [2**63, 2**63]}}),
+    "offsets the wrong way": header({"x": TENSOR | {"data_offsets": [8, 0]}}),
+    "offsets outside": header({"x": TENSOR | {"data_offsets": [0, 800]}}),
+    "offsets that overlap": header({"x": TENSOR, "y": TENSOR}),
+    "a type unknown": header({"x": TENSOR | {"dtype": "F99"}}),
+    "a type as a number": header({"x": TENSOR | {"dtype": 1}}),
+    "metadata as a list": header({"__metadata__": [], "x": TENSOR}),
+    "too much at the end": header({"x": TENSOR}, 99),
+    "deep": struct.pack("<Q", 100_000) + b"[" * 100_000,
+    "a pickle": b"\x80\x04N.",
+    "a zip": b"PK\x03\x04" + b"\0" * 99,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_weights_are_refused(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "run/features.safetensors").write_bytes(FILES[name])
+    assert "features.safetensors" in refused(folder, capsys)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link to itself"])
+def test_what_is_no_file_of_weights_is_not_opened(folder: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "run/features.safetensors"
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    assert "features.safetensors" in refused(folder, capsys)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, torch.float8_e5m2, torch.float64])
+def test_numbers_that_are_no_weights_are_refused(
+    folder: Path, dtype: torch.dtype, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, config = folder / "run/features.safetensors", folder / "run/composition.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps(content | {"checksums": {}}))
+    state = load_file(path)
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    state[name] = (
+        torch.full_like(state[name], float("inf"), dtype=dtype) if dtype == torch.float64 else state[name].to(dtype)
+    )
+    save_file(state, path)
+    assert name in refused(folder, capsys)
+
+
+def resumable(path: Path) -> tuple[dict[str, Any], torch.nn.Module]:
+    """What the checkpoint of a network after a step holds, and the network."""
+    torch.manual_seed(0)
+    network = torch.nn.Linear(2, 2)
+    progress = Progress(path, network, {"steps": 3})
+    network(torch.ones(2)).sum().backward()
+    progress.optimiser.step()
+    progress.step, progress.losses = 1, [{"loss": 1.0}]
+    progress.save()
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    return content, network
+
+
+NAN = torch.full((2, 2), float("nan"))
+ENDLESS: list[Any] = [1]
+for _ in range(60):
+    ENDLESS = [ENDLESS, ENDLESS]
+DAMAGE: dict[str, tuple[list[Any], Any]] = {
+    "step: text": (["step"], "1"),
+    "step: negative": (["step"], -1),
+    "step: beyond": (["step"], 10**9),
+    "step: none": (["step"], None),
+    "step: Boolean": (["step"], True),
+    "losses: number": (["losses"], 1),
+    "losses: too few": (["losses"], []),
+    "losses: NaN": (["losses"], [{"loss": float("nan")}]),
+    "losses: ragged": (["losses"], [{}]),
+    "losses: words": (["losses"], [{"loss": "x"}]),
+    "seconds: negative": (["seconds"], -1.0),
+    "seconds: infinite": (["seconds"], float("inf")),
+    "settings: list": (["settings"], []),
+    "settings: tensor": (["settings", "steps"], torch.ones(2)),
+    "settings: endless": (["settings", "steps"], ENDLESS),
+    "settings: other": (["settings", "steps"], 4),
+    "network: list": (["network"], []),
+    "network: NaN": (["network", "weight"], NAN),
+    "network: number": (["network", "weight"], 1),
+    "network: shape": (["network", "weight"], torch.ones(3, 2)),
+    "network: whole numbers": (["network", "weight"], torch.ones(2, 2, dtype=torch.int64)),
+    "network: more": (["network", "x"], torch.ones(1)),
+    "averaged: NaN": (["averaged", "module.weight"], NAN),
+    "averaged: empty": (["averaged"], {}),
+    "optimiser: empty": (["optimiser"], {}),
+    "optimiser: NaN": (["optimiser", "state", 0, "exp_avg"], NAN),
+    "optimiser: shape": (["optimiser", "state", 0, "exp_avg"], torch.ones(9)),
+    "optimiser: parameters": (["optimiser", "state", 7], {"exp_avg": torch.ones(1)}),
+    "optimiser: no moments": (["optimiser", "state"], {}),
+    "optimiser: one is missing": (["optimiser", "state", 0], {"step": torch.tensor(1.0), "exp_avg": torch.ones(2, 2)}),
+    "optimiser: one parameter's are missing": (["optimiser", "state", 1], None),
+    "optimiser: step": (["optimiser", "state", 0, "step"], torch.tensor(-1.0)),
+    "optimiser: scalar": (["optimiser", "state", 0, "exp_avg"], torch.tensor(0.0)),
+    "network: expanded": (["network", "weight"], torch.zeros(1).expand(2**40)),
+    "network: without numbers": (["network", "weight"], torch.ones(2, 2, device="meta")),
+    "network: nested": (["network", "weight"], torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged)),
+    "network: sparse": (["network", "weight"], torch.eye(2).to_sparse()),
+    "optimiser: settings": (["optimiser", "param_groups", 0, "weight_decay"], -5.0),
+    "unknown": (["x"], 1),
+}
+
+
+def put(content: dict[str, Any], keys: list[Any], value: Any) -> dict[str, Any]:
+    """Nested mappings and lists with another value at a place, or without it if the value is None."""
+    changed = place = copy.deepcopy(content)
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    if value is None:
+        del place[keys[-1]]
+    return changed
+
+
+@pytest.mark.parametrize("change", DAMAGE)
+def test_checkpoints_of_training_are_refused(tmp_path: Path, change: str) -> None:
+    content, network = resumable(tmp_path / "net.checkpoint")
+    before: dict[str, Tensor] = {name: value.clone() for name, value in network.state_dict().items()}
+    torch.save(put(content, *DAMAGE[change]), tmp_path / "net.checkpoint")
+    with pytest.raises(CheckpointError, match=r"net\.checkpoint") as caught:
+        Progress(tmp_path / "net.checkpoint", network, {"steps": 3})
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+    assert change.startswith("optimiser") or all(torch.equal(before[n], v) for n, v in network.state_dict().items())
+
+
+def test_a_whole_checkpoint_is_resumed(tmp_path: Path) -> None:
+    _, network = resumable(tmp_path / "net.checkpoint")
+    assert Progress(tmp_path / "net.checkpoint", network, {"steps": 3}).step == 1
+    assert issubclass(Diverged, FloatingPointError)

@@ -1,0 +1,148 @@
+"""What the command line says of mistakes, by the names of options; and that it says so of mistakes alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from argparse import Namespace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from command_line import complaint, run, translate
+
+from midms import cli
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            "--matcher optimal-transprt",
+            "midms: --matcher: no matcher is called 'optimal-transprt'. Did you mean 'optimal-transport',"
+            " 'unbalanced-transport' or 'mutual-nearest'? `midms list matcher` shows all 12.",
+        ),
+        ("--condition-from edgs", "midms: --condition-from: no condition is called 'edgs'. Did you mean 'edges', "),
+        ("--preset midm-face", "midms: --preset: no preset is called 'midm-face'. Did you mean 'midm-faces', "),
+        ("--confidence 'cycle(raduis=1)'", "midms: --confidence: confidence 'cycle': "),
+        ("--confidence 'cycle(0.1)'", "midms translate: argument --confidence: cannot read 'cycle(0.1)', expected "),
+        ("--confidence 'cycle(radius=-1)'", "midms: --confidence: radius must be positive, got -1"),
+        ("--rematch 5", "midms: --rematch must be levels out of [0, 1], got (5,)"),
+        ("--rematch x", "midms translate: argument --rematch: expected levels such as 0,1 or none, got 'x'"),
+        ("--rematch 0,1,1", "midms: --rematch must be different levels, got (0, 1, 1)"),
+        ("--guidance 0.5", "midms: --guidance 0.5: changes nothing without --rematch and --edit guide"),
+        ("--guidance 0.5 --rematch 0", "midms: --guidance 0.5: changes nothing without --edit guide"),
+        (
+            "--edit guide --look latent",
+            "midms: --edit guide: changes nothing without --rematch; --look latent: changes nothing without --rematch",
+        ),
+        ("--confidence 5", "midms translate: argument --confidence: expected a name, or settings as in cycle(radius="),
+        ("--condition-from none", "midms translate: argument --condition-from: expected a name, or settings as in "),
+        ("--weights {saved}", "midms translate: argument --weights: {saved} is a whole composition, which is a "),
+        ("--preset {saved} --style 7", "midms: --style must be a number between 0 and 1, got 7.0"),
+        ("--preset {folder}", "midms: {folder}: has no composition.json, expected a saved composition"),
+        ("--weights nowhere/", "midms: --weights: there is no folder nowhere"),
+        (
+            "--region {pair}/condition.png --region {pair}/figure.png",
+            "midms: --region: got 2, expected one for each of 1 exemplars",
+        ),
+        (
+            "--exemplar-condition {pair}/figure.png",
+            "midms: {pair}/figure.png: is 1592 x 290 pixels, expected the longer side at most 4 times the shorter",
+        ),
+        ("--sampler diffusers:EulerSchedule", "midms: --sampler: no scheduler of diffusers is called 'EulerSchedule'"),
+        ("--edit blnd", "midms: --edit must be one of blend, replace, guide, context, got 'blnd'"),
+        ("--look up --style 3", "midms: --look must be one of x0, latent, got 'up'; --style must be a number between"),
+        ("--size 8", "midms: --size: expected 32 to 1024 pixels, got 8"),
+        ("--matcher x --sampler y", "midms: --matcher: no matcher is called 'x'. Did you mean "),
+        ("--matcher \"dual-softmax(via='x')\"", "midms: --matcher: matcher 'dual-softmax': via: expected "),
+        ("--matcher 'local(prior=0.5)'", "midms: --matcher: matcher 'local': prior: expected matcher as"),
+        ("--confidence 'product(of=(1,2))'", "midms: --confidence: confidence 'product': of: expected "),
+        (
+            '--features "fusion(extractors=(1,2))"',
+            "midms: --features: features 'fusion': extractors: expected features as",
+        ),
+        (
+            '--features "pyramid(condition_channels=3)"',
+            "midms: --preset midm-faces: parts disagree on condition channels",
+        ),
+    ],
+)
+def test_mistakes_are_told_by_the_names_of_options(
+    pair: Path, options: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    names = {"pair": pair, "saved": pair.parent / "saved", "folder": tmp_path}
+    assert translate(pair, tmp_path / "out.png", *shlex.split(options.format(**names))) == 2
+    line = complaint(capsys)
+    assert line.startswith(message.format(**names))
+    assert not re.search(r"build\(|@register|from_pretrained|dir\(|unexpected|argument '", line)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("show cycel", "no part or preset is called 'cycel'. Did you mean 'cycle', 'cycle-released' or "),
+        ("ablate --out w --vary matcher=neares", "--vary matcher=neares: no matcher is called 'neares'. Did you mean "),
+        ("ablate --out w --vary macher=nearest", "--vary macher=nearest: no slot is called 'macher'. Did you mean "),
+        (
+            "ablate --out w --vary 'matcher=local(8)'",
+            "--vary matcher=local(8): cannot read 'local(8)', expected a name",
+        ),
+        ("ablate --out w --vary matcher", "--vary matcher: expected SLOT=VALUE,VALUE such as matcher=correlation"),
+        ("ablate --out w --vary matcher=nearest --preset mid", "--preset: no preset is called 'mid'. Did you mean "),
+        ("ablate --out w --vary matcher=nearest --split tes", "--split: no split is called 'tes'. Did you mean 'test'"),
+        ("ablate --out w --vary size=64", "--vary size=64: size cannot be varied: faces are drawn at one size"),
+        ("ablate --out w --vary matcher=nearest --weights no/", "there is no folder no"),
+        ("ablate --out /dev/null --vary matcher=nearest", "/dev/null: File exists"),
+        ("convert . --out c --config c.yaml", ".: is no folder of diffusers, it has no unet/config.json"),
+        ("demo --out w --guidance 1", "--guidance 1.0: changes nothing without --rematch and --edit guide"),
+        ("demo --out w --confidence cycel", "--confidence: no confidence is called 'cycel'. Did you mean 'cycle', "),
+    ],
+)
+def test_every_command_names_its_options_and_no_catalogue(
+    words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*shlex.split(words)) == 2
+    line = complaint(capsys)
+    assert line.startswith(f"midms: {message}") and len(line) < 250, line
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "--stage autoencoder --denoiser unconditional",
+            "--denoiser: changes nothing in --stage autoencoder, expected",
+        ),
+        ("--stage diffusion --terms '{\"domain\": 1}'", "--terms: changes nothing in --stage diffusion, expected"),
+    ],
+)
+def test_an_option_of_another_stage_is_refused(
+    words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", "faces", "--out", tmp_path / "run", *shlex.split(words)) == 2
+    assert complaint(capsys).startswith(f"midms: {message}")
+
+
+def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(cli.names, "available", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        cli.main(["list"])
+
+
+def test_train_hands_its_options_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Namespace] = []
+    stand_in = ModuleType("midms.training.faces")
+    stand_in.main = lambda args: seen.append(args) or 0  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
+    assert cli.main(["train", "faces", "--stage", "matching", "--out", str(tmp_path), "--steps", "3"]) == 0
+    args = seen[0]
+    assert (args.stage, args.out, args.steps, args.size, args.device) == ("matching", tmp_path, 3, 64, "cpu")

@@ -1,0 +1,258 @@
+"""Composing: what a preset's slots become, everything that can be wrong with them, and all of it at once."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from standins import CHANNELS, Alike, Looking, Maps, Mixed, Pooled, pictures
+from torch import Tensor, nn
+
+from midms import Spec, build, register
+from midms.compose.compose import BuildError
+from midms.compose.presets import PRESETS, Preset
+from midms.confidence.cycle import Cycle
+from midms.core.protocols import Match
+from midms.core.types import Confidence, Context, Level
+from midms.diffusion.solvers.ddim import DDIM
+from midms.diffusion.solvers.ddpm import DDPM
+from midms.loop import Policy
+from midms.matching.matchers.correlation import Correlation
+from midms.matching.matchers.optimal_transport import OptimalTransport
+from midms.pipeline.pipeline import Pipeline
+
+
+class Scaled(Looking):
+    """A denoiser with an argument."""
+
+    def __init__(self, channels: int = CHANNELS, gain: float = 0.7) -> None:
+        super().__init__()
+        self.channels = channels
+        self.gain.data.fill_(gain)
+
+
+TOY = Preset(
+    source="the stand-ins of these tests",
+    slots={
+        "condition": Spec("toy"),
+        "features": Spec("toy"),
+        "matcher": Spec("correlation", temperature=0.1),
+        "confidence": Spec("toy"),
+        "denoiser": Spec("toy", gain=0.5),
+        "sampler": Spec("ddim", timesteps=(600, 400, 200), schedule="linear"),
+        "autoencoder": Spec("toy"),
+        "refiner": Spec("ddpm", timesteps=(100, 50), schedule="linear"),
+    },
+    loop={"rematch": (1,), "edit": "blend", "size": 16},
+)
+
+
+@pytest.fixture(autouse=True)
+def toy(registries: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A preset of parts that cost nothing."""
+    parts = {"condition": Maps, "features": Mixed, "confidence": Alike, "denoiser": Scaled, "autoencoder": Pooled}
+    for kind, part in parts.items():
+        register(kind, "toy")(part)
+    monkeypatch.setitem(PRESETS, "toy", TOY)
+    yield
+
+
+def mistakes(preset: str = "toy", /, **changes: Any) -> str:
+    with pytest.raises(BuildError) as caught:
+        build(preset, **changes)
+    return str(caught.value)
+
+
+def test_a_preset_as_it_is() -> None:
+    run = build("toy")
+    assert run.matcher == Correlation(temperature=0.1)
+    assert run.sampler == DDIM((600, 400, 200), "linear") and run.refiner == DDPM((100, 50), "linear")
+    assert (run.policy, run.size, run.name, run.notes) == (Policy((1,)), 16, "toy", ())
+    assert run.denoiser.gain == 0.5 and not run.denoiser.training
+    assert torch.isfinite(run(*pictures())).all()
+
+
+def test_a_slot_by_name_by_spec_or_as_an_object() -> None:
+    assert build("toy", matcher="correlation").matcher == Correlation(), "a name takes the part's own defaults"
+    assert build("toy", matcher="optimal-transport").matcher == OptimalTransport()
+    assert build("toy", matcher=Spec("optimal-transport", epsilon=0.02)).matcher == OptimalTransport(epsilon=0.02)
+    ready = Cycle(radius=0.3)
+    assert build("toy", confidence=ready).confidence is ready
+    module = Looking().train()
+    assert build("toy", denoiser=module).denoiser is module and module.training, "a ready object is left as it is"
+
+
+def test_the_loops_own_settings() -> None:
+    run = build("toy", refiner=None, rematch=(0, 2), edit="context", size=32)
+    assert (run.refiner, run.policy, run.size) == (None, Policy((0, 2), edit="context"), 32)
+
+
+def test_another_sampler_keeps_what_the_denoiser_was_trained_for() -> None:
+    assert build("toy", sampler="ddpm").sampler == DDPM((600, 400, 200), "linear")
+    assert build("toy", sampler=Spec("ddim", eta=1.0)).sampler == DDIM((600, 400, 200), "linear", 1.0)
+    shorter = build("toy", sampler=Spec("ddpm", timesteps=(500, 250)))
+    assert shorter.sampler == DDPM((500, 250), "linear")
+    assert build("toy", refiner="ddim").refiner == DDIM((100, 50), "linear")
+
+    @register("sampler", "own-levels")
+    class OwnLevels(DDIM):
+        def __init__(self) -> None:
+            super().__init__((900, 450))
+
+    assert build("toy", sampler="own-levels").sampler.timesteps == (900, 450), "and nothing where none is taken"
+
+
+def test_all_mistakes_at_once() -> None:
+    message = mistakes(
+        "tooy",
+        macher="correlation",
+        matcher="corelation",
+        features=Spec("toy", latent_chanels=3),
+        denoiser=3,
+        sampler=Spec("ddim", timesteps=(1, 2)),
+        weights="/no/such/folder",
+    )
+    lines = message.splitlines()
+    assert lines[0] == "build('tooy'): 7 mistakes:" and len(lines) == 8
+    expected = (
+        r"no preset is called 'tooy'\. Did you mean 'toy', .*\? `midms list preset` shows all \d\.",
+        r"no slot is called 'macher'\. Did you mean 'matcher', .*\? help\(midms\.build\) shows all",
+        r"weights: there is no folder /no/such/folder",
+        r"matcher: no matcher is called 'corelation'\. Did you mean 'correlation', .*\?",
+        r"features: .*'latent_chanels'\. Did you mean 'latent_channels'.* Signature: toy\(latent_channels: int = 5",
+        r"denoiser: int is no Denoiser: it lacks __call__",
+        r"sampler: timesteps must fall",
+    )
+    for pattern in expected:
+        assert re.search(f"^- {pattern}", message, re.MULTILINE), (pattern, message)
+
+
+def test_a_preset_that_does_not_exist_disagrees_with_nothing() -> None:
+    assert "\n" not in mistakes("tooy", condition=Maps(channels=9), rematch=(1,))
+    message = mistakes("tooy", condition=Maps(channels=9), features=Mixed())
+    assert "disagree on condition channels: condition 9, features 2" in message
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_mistakes_of_settings_and_between_parts_at_once() -> None:
+    message = mistakes(autoencoder=Pooled(channels=3, stride=8), condition=Maps(channels=1), rematch=(7,), size=3)
+    assert "parts disagree on latent channels: autoencoder 3, features 5, denoiser 5" in message
+    assert "parts disagree on condition channels: condition 1, features 2" in message
+    assert "- loop: rematch must be levels out of [0, 1, 2], got (7,)" in message
+    assert "- loop: size must be at least 16 pixels, got 3" in message
+    message = mistakes(macher="x", matcher="corelation", rematch=(9,), size=-1, autoencoder=Pooled(channels=3))
+    for part in ("'macher'", "'corelation'", "got (9,)", "got -1", "latent channels: autoencoder 3, features 5"):
+        assert part in message, (part, message)
+    assert "loop: edit must be one of blend, replace, guide, context, got 'blnd'" in mistakes(edit="blnd", macher="x")
+    assert mistakes(sampler=Spec("ddim", timesteps=(300,))).endswith("levels out of [0], got (1,)")
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_name_or_number_at_all() -> None:
+    for preset in (None, ["midm-faces"], 3):
+        with pytest.raises(BuildError, match=r"no preset is called"):
+            build(preset)  # type: ignore[arg-type]
+    assert re.search(r"weights: .*int", mistakes(weights=3))
+    assert "Signature: correlation(temperature: float" in mistakes(matcher=Spec("correlation", temperature="hot"))
+
+
+class OneArgument:
+    def __call__(self, query: Tensor) -> Tensor:
+        return query
+
+
+class Halting:
+    stride = 4
+
+    def encode(self, image: Tensor) -> Tensor:
+        return image
+
+
+class Unmade(nn.Module):
+    """A module without a forward."""
+
+
+@pytest.mark.parametrize(
+    ("slot", "part", "why"),
+    [
+        ("matcher", Correlation, "Correlation is a class, expected an instance of it"),
+        ("matcher", None, "NoneType is no Matcher: it lacks __call__"),
+        ("matcher", OneArgument(), "OneArgument is no Matcher: cannot call __call__(query, key)"),
+        ("denoiser", nn.Linear(2, 2), "Linear is no Denoiser: cannot call __call__(x, level, context)"),
+        ("denoiser", Unmade(), "Unmade is no Denoiser: cannot call __call__(x, level, context)"),
+        ("autoencoder", Halting(), "Halting is no Autoencoder: it lacks decode"),
+        ("refiner", Cycle(), "Cycle is no Sampler: it lacks levels, noise, predict, advance"),
+    ],
+)
+def test_a_part_must_fit_its_slot(slot: str, part: Any, why: str) -> None:
+    assert mistakes(**{slot: part}) == f"build('toy'): {slot}: {why}"
+
+
+def test_whatever_can_be_called_fits() -> None:
+    def denoiser(x: Tensor, level: Level, context: Context, *, extra: int = 0) -> Tensor:
+        return context.warp
+
+    run = build("toy", denoiser=denoiser, matcher=lambda *features: Correlation()(*features))
+    assert torch.isfinite(run(*pictures())).all()
+
+
+def test_a_broken_part_is_a_mistake_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    @register("matcher", "out-of-luck")
+    def unlucky() -> None:
+        raise RuntimeError("no CUDA")
+
+    assert mistakes(matcher="out-of-luck") == "build('toy'): matcher: no CUDA"
+
+
+@pytest.mark.parametrize("name", ["midm-faces", "midm-faces-paper"])
+def test_presets_of_the_house_compose(name: str) -> None:
+    preset = PRESETS[name]
+    assert "arXiv:" in preset.source
+    assert {"condition", "features", "matcher", "confidence", "denoiser", "sampler", "autoencoder"} <= set(preset.slots)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # while no weights are shipped
+        run = build(name)
+    assert isinstance(run, Pipeline)
+    weightful = {slot for slot in preset.slots if isinstance(getattr(run, slot), nn.Module)}
+    assert weightful == set(preset.weights), "every part with weights has a file"
+
+
+class Weighty(nn.Module):
+    """Trust that is learned, whatever the match."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, match: Match) -> Confidence:
+        return Confidence(torch.sigmoid(self.bias).expand_as(match.similarity()))
+
+
+def test_guiding_wants_a_confidence_with_a_gradient() -> None:
+    guided = {"rematch": (0,), "edit": "guide"}
+    for confidence in ("always", Cycle()):
+        message = mistakes(confidence=confidence, **guided)
+        assert re.search("confidence does not go with the matcher: guide: this confidence has no gradient", message)
+    assert "has no gradient" in mistakes(confidence=Weighty(), **guided), "but for its own weights"
+    assert build("toy", confidence=Cycle(softness=0.02), **guided).policy.edit == "guide"
+    assert build("toy", confidence=Cycle(), rematch=(), edit="guide").policy.rematch == (), "which never guides"
+
+
+def test_a_matcher_must_give_a_match_on_the_grid_of_its_query() -> None:
+    class Scores:
+        def __call__(self, query: Tensor, key: Tensor) -> Tensor:
+            return query
+
+    class Backwards:
+        def __call__(self, query: Tensor, key: Tensor) -> Any:
+            return Correlation()(key, query)
+
+    assert re.search(
+        "matcher: Scores gives what is no match: Tensor is no Match: it lacks grid", mistakes(matcher=Scores())
+    )
+    expected = "grid is (4, 4) where cells (2, 8) are matched to (4, 4), expected (2, 8)"
+    assert mistakes(matcher=Backwards()).endswith(f": matcher: Backwards gives what is no match: {expected}")

@@ -1,0 +1,173 @@
+"""Compiles the shipped table of configurations for GPUs that need not be there, and says what came of it.
+
+    python tests/ahead.py forward sm_90
+
+prints a JSON line for each kernel: registers, stack and shared memory in bytes, and for sm_90 the number of
+asynchronous matrix instructions (HGMMA) and of waits for them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from midms.matching.kernels.triton.backward import backward_kernel
+from midms.matching.kernels.triton.cells import check_kernel, pack_kernel
+from midms.matching.kernels.triton.configs import ALONE, BACKWARD, FORWARD, FUSED, PRECISIONS, Tile
+from midms.matching.kernels.triton.couple import Rule, buckets
+from midms.matching.kernels.triton.couple import constants as forward_constants
+from midms.matching.kernels.triton.forward import combine_kernel, couple_kernel, masses_kernel
+from midms.matching.kernels.triton.nearest import nearest_kernel, rescore_kernel
+
+TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+TARGETS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+WIDTHS = (256, 512)
+"""Of features: a tile that holds whole rows of the first streams those of the second."""
+FLOATS = {"scale", "floor", "eps", "factor", "radius"}
+COUNTS = {"n", "m", "c", "e", "batches", "splits", "u_splits", "carried", "tokens", "cells", "depth", "d", "kept"} | {
+    "batch_stride", "cell_stride", "channel_stride", "part", "h", "w", "back_h", "back_w",
+}  # fmt: skip
+OPERANDS = {"Q", "K", "V", "U", "A", "B", "DOut", "DUOut"}
+INDICES = {"Best", "UBest", "Index", "Doubt"}
+
+
+def compiled(kernel: Any, constants: dict[str, Any], warps: int, operand: str, architecture: str) -> Any:
+    """A kernel for an architecture, pointers aligned as torch aligns them."""
+
+    def kind(name: str) -> str:
+        if name in constants:
+            return "constexpr"
+        if name in FLOATS or name in COUNTS:
+            return "fp32" if name in FLOATS else "i32"
+        return "*" + (operand if name in OPERANDS else "i32" if name in INDICES else "fp32")
+
+    signature = {name: kind(name) for name in kernel.arg_names}
+    aligned = {
+        (index,): [["tt.divisibility", 16]] for index, name in enumerate(kernel.arg_names) if signature[name][0] == "*"
+    }
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
+    return triton.compile(source, target=TARGETS[architecture], options={"num_warps": warps, **FUSED})
+
+
+def resources(binary: Any, architecture: str) -> dict[str, int]:
+    """What a program of it takes."""
+    found = {"shared": binary.metadata.shared}
+    if "amdgcn" in binary.asm:
+        counts = [
+            int(re.search(rf"\.{key}:\s+(\d+)", binary.asm["amdgcn"])[1])
+            for key in ("vgpr_count", "private_segment_fixed_size")
+        ]
+        return found | dict(zip(("registers", "stack"), counts, strict=True))
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(binary.asm["cubin"])
+        file.flush()
+        usage = re.search(r"REG:(\d+) STACK:(\d+)", _tool("--dump-resource-usage", file.name))
+        found |= {"registers": int(usage[1]), "stack": int(usage[2])}
+        if architecture == "sm_90":
+            code = _tool("-sass", file.name)
+            found |= {"hgmma": len(re.findall(r"\bHGMMA", code)), "waits": len(re.findall(r"WARPGROUP\.DEPBAR", code))}
+    return found
+
+
+def _tool(*arguments: str) -> str:
+    environment = os.environ | {"PATH": f"{TOOLS}:{os.environ['PATH']}"}
+    command = [str(TOOLS / "cuobjdump"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+
+PRECISION = {"half": "fp16", "split": "fp16x3", "tf32": "tf32", "ieee": "ieee"}
+"""The most demanding that takes a kind of tile."""
+
+
+def forward(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    rule = Rule(1.0, 0.0, PRECISION[kind], tile.statistics, tile.statistics)
+    yield "couple", couple_kernel, forward_constants(rule, width, buckets(tile.values), tile, True, True)
+
+
+def alone(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    spec = PRECISIONS[PRECISION[kind]]
+    common = {
+        "WIDTH": width, "CHUNK": tile.chunk_of(width), "PARTS": spec.parts, "PRODUCT": spec.product,
+        "ROWS": tile.rows, "COLUMNS": tile.columns, "STAGES": tile.stages,
+    }  # fmt: skip
+    yield "masses", masses_kernel, common | {"BIASED": True, "FLOORED": True}
+    yield "nearest", nearest_kernel, common | {"KEEP": 4}
+
+
+def backward(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    spec = PRECISIONS[PRECISION[kind]]
+    common = {
+        "WIDTH": width, "CHUNK": tile.chunk_of(width), "PIECE": tile.piece_of(width), "A_PARTS": spec.parts,
+        "B_PARTS": spec.parts, "V_PARTS": spec.value_parts, "PRODUCT": spec.product, "B_BIASED": True, "A_BIASED": True,
+        "FLOORED": True, "READ": True, "BIAS": True, "FEATURES": True,
+        "ROWS": tile.rows, "COLUMNS": tile.columns, "STAGES": tile.stages,
+    }  # fmt: skip
+
+    def widths(v: int, piece: int, carried: int) -> dict[str, int]:
+        return {"VALUES": v, "V_PIECE": piece, "U_VALUES": v, "U_PIECE": piece, "CARRIED": carried}
+
+    plain, warm = {"WARM": False, "BEST": False, "READS": True}, {"WARM": True, "BEST": True, "READS": False}
+    if tile.values:
+        yield "both, few values", backward_kernel, common | plain | widths(tile.values, tile.values, tile.values)
+    yield "both, many values", backward_kernel, common | plain | widths(160, 32, 0)
+    yield "statistics", backward_kernel, common | warm | widths(160, 32, 0)
+    alone = {"FEATURES": False, "BIAS": False}
+    yield (
+        "values alone",
+        backward_kernel,
+        common | warm | plain | alone | {"READS": False} | widths(128, 128, tile.alone),
+    )
+
+
+def cells() -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """What goes over the cells once; these have one shape everywhere."""
+    yield "pack", pack_kernel, {"WIDTH": WIDTHS[0], "PIECE": 64, "PARTS": 2, "UNIT": True, "CENTRE": True, "CELLS": 32}
+    yield "combine", combine_kernel, {"ARGMAX": True, "ENTROPY": True, "ROWS": 32, "VALUES": 32}
+    yield "rescore", rescore_kernel, {"PIECE": 128, "ROWS": 32}
+    yield "check", check_kernel, {"CELLS": 128}
+
+
+OPERATIONS = {"forward": (FORWARD, forward), "backward": (BACKWARD, backward), "alone": (ALONE, alone)}
+
+
+def main(operation: str, architecture: str, kind: str = "", tile: str = "") -> None:
+    """The whole table for an architecture, or one tile in place of a kind's."""
+    table, uses = OPERATIONS[operation]
+    tiles = {kind: (eval(tile, {"Tile": Tile}),)} if tile else table[architecture]
+    for kind, of_kind in tiles.items():
+        operand = "fp16" if kind in ("half", "split") else "fp32"
+        for one, width in itertools.product(of_kind, WIDTHS):
+            if width > WIDTHS[0] and one.chunk:
+                continue
+            for use, kernel, constants in uses(kind, one, width):
+                binary = compiled(kernel, constants, one.warps, operand, architecture)
+                tell(kind, f"{use}, features of {width}", str(one), resources(binary, architecture))
+    if operation == "alone":
+        for use, kernel, constants in cells():
+            operand = "fp32" if use == "rescore" else "fp16"
+            tell("cells", use, "", resources(compiled(kernel, constants, 4, operand, architecture), architecture))
+
+
+def tell(kind: str, use: str, tile: str, found: dict[str, int]) -> None:
+    print(json.dumps({"precision": kind, "use": use, "tile": tile, **found}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,96 @@
+"""Launches every kernel for a GPU that is not there: Triton specialises and compiles as on the spot, nothing is run.
+
+    python tests/launches.py sm_90
+
+calls every operation, forward and backward, and prints each kernel's name as it is launched.
+What the interpreter and `ahead.py` cannot see is how Triton specialises what it is given, such as a count of 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from unittest import mock
+
+import torch
+from ahead import TARGETS
+from torch import Tensor
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+from midms.matching.kernels import ops as operations
+from midms.matching.kernels.triton import configs
+from midms.matching.kernels.triton import couple as triton_couple
+from midms.matching.kernels.triton import gradients as triton_gradients
+from midms.matching.kernels.triton import implementation as on_triton
+from midms.matching.kernels.triton import nearest as triton_nearest
+
+PROCESSORS = {"sm_80": 108, "sm_90": 132, "sm_100": 148, "gfx942": 304}
+
+
+class Absent:
+    """The driver of a GPU that is not there."""
+
+    def __init__(self, architecture: str) -> None:
+        self.get_current_target = lambda: TARGETS[architecture]
+        self.get_active_torch_device = lambda: torch.device("cpu")
+        self.get_device_interface = lambda: torch.cpu
+        self.get_current_device = lambda: 0
+        self.get_current_stream = lambda device=None: 0
+
+
+def pretend(architecture: str) -> None:
+    """That the CPU is such a GPU."""
+    driver.set_active(Absent(architecture))
+    launch = JITFunction.run
+
+    def compile_only(kernel: Any, *arguments: Any, **more: Any) -> Any:
+        print(kernel.fn.__name__, flush=True)
+        return launch(kernel, *arguments, **{**more, "warmup": True})
+
+    def splits_of(batches: int, tokens: int, others: int, tile: configs.Tile, device: torch.device) -> int:
+        with mock.patch.object(torch.cuda, "get_device_properties") as properties:
+            properties.return_value.multi_processor_count = PROCESSORS[architecture]
+            return splits(batches, tokens, others, tile, torch.device("cuda"))
+
+    splits = triton_couple.splits_of
+    for module in (triton_couple, triton_gradients, triton_nearest):
+        module.splits_of = splits_of
+    JITFunction.run = compile_only
+    configs.architecture = lambda device: architecture
+    on_triton._on_cpu = lambda: []
+
+
+def call(samples: int, rows: int, columns: int, values: int, back: int) -> None:
+    """Every operation once, and the gradients of those that have some."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(samples, *shape, generator=generator, requires_grad=True)
+
+    q, k, v, u = draw(rows, 256), draw(columns, 256), draw(columns, values), draw(rows, back)
+    row_bias, col_bias = draw(rows), draw(columns)
+    via: dict[str, Any] = {"via": "triton", "precision": "fp16"}
+    for biases in ((None, None), (row_bias, col_bias)):
+        carried = operations.statistics(q, k, v, biases[1], 20.0, 0.0, **via)
+        both = operations.couple_both(q, k, v, u, *biases, 20.0, 0.0, **via)
+        masses = operations.logsumexp_both(q, k, *biases, 20.0, **via)
+        results = [x for x in (*carried, *both[0], *both[1], *masses) if x is not None and x.requires_grad]
+        torch.autograd.grad(sum(x.sum() for x in results), [q, k, v, u])
+    operations.top_k(q, k, min(4, columns), **via)
+    operations.mutual_nearest(q, k, **via)
+    operations.prepare(q.detach().mT.unflatten(-1, (1, rows)), centre=True, precision="fp16", via="triton")
+    there = torch.zeros(samples, 2, 1, rows)
+    operations.check(there, torch.zeros(samples, 2, 1, columns), 0.25, via="triton")
+
+
+def main(architecture: str) -> None:
+    pretend(architecture)
+    for samples in (1, 32):  # few for the GPU, so that programs share the columns; and enough for it
+        call(samples, 1024, 1024, 20, 2)
+    call(1, 1024, 1, 1, 1)
+    call(1, 1, 1024, 1, 1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,55 @@
+"""Pictures for tests of files: written in every format, and read as bytes."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from midms.images import read
+
+GRADIENT = np.stack(np.meshgrid(np.arange(24) * 10, np.arange(16) * 15, indexing="xy"), -1)
+COLOUR = np.concatenate([GRADIENT, 255 - GRADIENT[..., :1]], -1).astype(np.uint8)
+FORMATS: dict[str, dict[str, object]] = {
+    "png": {},
+    "tiff": {},
+    "webp": {"lossless": True, "exact": True},
+    "jpg": {"quality": 100, "subsampling": 0},
+    **({"avif": {"quality": 100, "subsampling": "4:4:4"}} if ".avif" in Image.registered_extensions() else {}),
+}
+"""How a format keeps colours."""
+LOSSY = {"jpg": 3, "avif": 2}
+"""By how much of 255 it does not."""
+
+
+def bytes_of(picture: torch.Tensor) -> np.ndarray:
+    return ((picture[0].movedim(0, -1) + 1) * 127.5).round().numpy().astype(int)
+
+
+def written(image: Image.Image, kind: str = "png", **more: object) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, Image.registered_extensions()[f".{kind}"], **more)
+    return file
+
+
+def read_bytes(content: bytes, folder: Path) -> np.ndarray:
+    (folder / "picture").write_bytes(content)
+    return bytes_of(read(folder / "picture"))
+
+
+def assert_near(found: np.ndarray, expected: np.ndarray, most: int = 1) -> None:
+    assert found.shape == expected.shape and abs(found - expected.astype(int)).max() <= most
+
+
+def exif_of(entries: list[tuple[int, int, int, bytes]], more: bytes = b"") -> bytes:
+    """EXIF as bytes: tags, types, counts and values, in the file's order; what does not fit lies behind."""
+    table = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3].ljust(4, b"\0") for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + bytes(4) + more
+
+
+def short(number: int) -> bytes:
+    return struct.pack("<H", number)

@@ -1,0 +1,63 @@
+"""The shipped table of configurations, compiled ahead of time: no spills, and every program fits. See `ahead.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from midms.matching.kernels.triton.configs import SHARED_MEMORY
+
+HERE = Path(__file__).parents[1] / "helpers"
+
+
+def report(*arguments: str) -> list[dict[str, object]]:
+    """In a process of its own, in which Triton compiles instead of interpreting."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, str(HERE / "ahead.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=HERE.parent)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def faults(row: dict[str, object], architecture: str) -> list[str]:
+    """What is wrong with a compiled kernel."""
+    found = []
+    if row["stack"]:
+        found.append(f"spills {row['stack']} bytes")
+    if row["shared"] > SHARED_MEMORY[architecture]:
+        found.append(f"takes {row['shared']} bytes of shared memory, more than {SHARED_MEMORY[architecture]}")
+    if row.get("hgmma") and row["waits"] >= row["hgmma"]:
+        found.append("waits for every HGMMA")
+    if architecture == "sm_90" and row["precision"] not in ("ieee", "cells") and not row["hgmma"]:
+        found.append("does without HGMMA")
+    return found
+
+
+@pytest.mark.parametrize("architecture", SHARED_MEMORY)
+@pytest.mark.parametrize("operation", ["forward", "backward", "alone"])
+def test_the_table_compiles_without_faults(operation: str, architecture: str) -> None:
+    rows = report(operation, architecture)
+    wrong = []
+    for row in rows:
+        print(f"{architecture} {' '.join(f'{key} {value}' for key, value in row.items())}")
+        wrong += [f"{row['precision']}, {row['use']}: {fault}" for fault in faults(row, architecture)]
+    assert rows and not wrong
+
+
+def test_a_tile_too_large_is_caught() -> None:
+    rows = report("forward", "sm_90", "half", "Tile(128, 128, 4, 2, 32)")
+    assert any("spills" in fault for row in rows for fault in faults(row, "sm_90"))
+
+
+def test_what_is_launched_compiles() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, str(HERE / "launches.py"), "sm_90"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=HERE.parent)
+    assert done.returncode == 0, done.stderr
+    kernels = {"couple", "masses", "combine", "backward", "nearest", "rescore", "pack", "check"}
+    assert {name.removesuffix("_kernel") for name in done.stdout.split()} == kernels

@@ -1,0 +1,241 @@
+"""Runs whose networks compute in another precision: they can be called, and the picture is that of float32 but for
+rounding."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
+
+import midms
+from midms import Spec, build, cli
+from midms.compose.presets import PRESETS
+from midms.core.types import Context, Level, Moment
+from midms.diffusion.denoisers import PREDICTIONS, Network
+from midms.pipeline.pipeline import Pipeline
+
+HALVES = (torch.float16, torch.bfloat16)
+MEASURED = {
+    "midm-faces": (71.0, 49.6),
+    "midm-faces-paper": (79.5, 45.7),
+    "midm-celeba": (52.8, 43.8),
+    "midm-deepfashion": (62.7, 45.5),
+    "midm-church": (61.7, 42.5),
+}
+"""PSNR in dB of a picture against that of float32, with networks in float16 and in bfloat16."""
+MARGIN = 6.0
+"""By how many dB another machine may round worse."""
+RELEASED: dict[str, dict[str, Any]] = {
+    "midm-celeba": {"latent": 3, "stride": 4, "unet": {"head_dim": 16}, "stage": "vq"},
+    "midm-deepfashion": {"latent": 3, "stride": 4, "unet": {"head_dim": 16}, "stage": "vq"},
+    "midm-church": {"latent": 4, "stride": 8, "unet": {"heads": 4, "biggan": True}, "stage": "kl"},
+}
+"""Presets without weights here, and what a small network of the same kind has."""
+
+
+def small(preset: str) -> dict[str, Spec]:
+    """The same parts, a hundredth as large. Random features are as like one cell as another, and at the released
+    temperature and vote it is rounding that chooses: here both are softer."""
+    like = RELEASED[preset]
+    sizes = {"latent_channels": like["latent"], "stride": like["stride"]}
+    maps = PRESETS[preset].slots["features"].arguments["condition_channels"]
+    widths = (16, 32, 32) if like["stage"] == "vq" else (16, 16, 32, 32)
+    codes = {"codes": 64} if like["stage"] == "vq" else {}
+    return {
+        "features": Spec("midm", condition_channels=maps, **sizes, width=32, widths=(16, 32, 32), hidden=16),
+        "denoiser": Spec(
+            "unconditional", channels=like["latent"], widths=(32, 64), attention=(True, True), **like["unet"]
+        ),
+        "matcher": Spec("correlation", temperature=0.05, floor=0.0),
+        "confidence": Spec("cycle", softness=0.05),
+        "autoencoder": Spec(like["stage"], channels=like["latent"], widths=widths, layers=1, norm_groups=8, **codes),
+    }
+
+
+@functools.cache
+def made(preset: str) -> Pipeline:
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of weights as constructed
+        return build(preset, **(small(preset) if preset in RELEASED else {}))
+
+
+def given(run: Pipeline, batch: int = 1, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+    """A condition, an exemplar of another size, and its condition: smooth, as pictures are."""
+    numbers, maps = torch.Generator().manual_seed(3), run.condition.channels
+
+    def smooth(channels: int, height: int, width: int) -> Tensor:
+        coarse = torch.rand(batch, channels, height // 16, width // 16, generator=numbers)
+        return torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1).to(dtype)
+
+    return smooth(maps, 64, 96), 2 * smooth(3, 96, 64) - 1, smooth(maps, 96, 64)
+
+
+@torch.no_grad()
+def picture(run: Pipeline, pictures: tuple[Tensor, ...]) -> Tensor:
+    numbers = torch.Generator().manual_seed(1)
+    return run(*pictures, generator=lambda shape: torch.randn(shape, generator=numbers))
+
+
+@functools.cache
+def expected(preset: str) -> Tensor:
+    """In float32 throughout."""
+    return picture(made(preset), given(made(preset)))
+
+
+def psnr(found: Tensor, expected: Tensor) -> float:
+    """Of pictures in [-1, 1], in dB."""
+    return float(10 * torch.log10(4 / (found.double() - expected.double()).square().mean()))
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=["float16", "bfloat16"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_run_in_half_precision_gives_the_same_picture(preset: str, dtype: torch.dtype) -> None:
+    low = copy.deepcopy(made(preset)).to(dtype)
+    assert {p.dtype for module in low.modules() for p in module.parameters()} == {dtype}
+    found = picture(low, given(low))
+    assert found.dtype == torch.float32
+    assert psnr(found, expected(preset)) > MEASURED[preset][HALVES.index(dtype)] - MARGIN
+
+
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("inputs", [*HALVES, torch.float64], ids=str)
+def test_any_precision_of_weights_goes_with_any_of_pictures(weights: torch.dtype, inputs: torch.dtype) -> None:
+    low = copy.deepcopy(made("midm-faces")).to(weights)
+    found = picture(low, given(low, dtype=inputs))
+    assert found.dtype == inputs
+    assert psnr(found, expected("midm-faces")) > 40
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_a_batch_in_half_precision(batch: int) -> None:
+    run, low = made("midm-faces"), copy.deepcopy(made("midm-faces")).to(torch.bfloat16)
+    pictures = tuple(x[..., :32, :32] for x in given(run, batch))
+    assert psnr(picture(low, pictures), picture(run, pictures)) > 40
+
+
+@torch.no_grad()
+def test_all_but_networks_is_in_float32() -> None:
+    """Levels, the sampler's steps, matching and confidence."""
+    low = copy.deepcopy(made("midm-celeba")).to(torch.bfloat16)
+    inside = []
+    for module in (low.denoiser.network, low.features.iter_enc, low.autoencoder.network.encoder):  # type: ignore[union-attr]
+        module.register_forward_pre_hook(lambda _, inputs: inside.append(inputs[0].dtype))
+    moments: list[Moment] = list(low.trajectory(*given(low, dtype=torch.bfloat16)))
+    assert set(inside) == {torch.bfloat16} and len(inside) == 24 + 2 + 1
+    for moment in moments:
+        numbers = (moment.step.x0, moment.step.eps, moment.warp, moment.trust.weight, moment.match.query)  # type: ignore[attr-defined]
+        assert {x.dtype for x in numbers} == {torch.float32}
+
+
+FEATURES: dict[str, dict[str, Any]] = {
+    "midm": {"condition_channels": 2, "latent_channels": 8, "width": 16, "widths": (8, 16, 16), "hidden": 8},
+    "pyramid": {"widths": (8, 8, 16)},
+    "vgg": {"layers": ("relu2_2",), "magnify": 1},
+    "timm": {},
+    "diffusion": {"draws": 1},
+    "labelled": {},
+    "fusion": {"extractors": ("pyramid", "diffusion")},
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", FEATURES)
+def test_features_answer_in_the_precision_they_are_asked_in(name: str) -> None:
+    torch.manual_seed(0)
+    part = midms.create("features", name, **FEATURES[name]).eval()
+    condition, latent = torch.rand(1, 2, 32, 48), torch.randn(1, 8, 8, 12)
+
+    def answers() -> list[Tensor]:
+        wanted, offered = part.condition(condition), part.exemplar(latent, condition)
+        return [wanted.first, offered.first, offered.again, part.iterate(latent, wanted)]
+
+    before = answers()
+    part.to(torch.bfloat16)
+    for found, precise in zip(answers(), before, strict=True):
+        assert found.dtype == torch.float32
+        cosine = torch.nn.functional.cosine_similarity(found, precise)
+        assert cosine.mean() > 0.99
+    assert set(FEATURES) == set(midms.available("features"))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_denoisers_answer_in_the_precision_they_are_asked_in(prediction: str) -> None:
+    torch.manual_seed(0)
+    sizes = {"channels": 4, "widths": (16, 32), "attention": (False, True), "head_dim": 8, "norm_groups": 8}
+    part = midms.create("denoiser", "unconditional", **sizes, prediction=prediction).eval()
+    x, level = torch.randn(1, 4, 8, 12), Level(0, 3, 0.999, 0.0447)
+    ones = torch.ones_like(x[:, :1])
+    before = part(x, level, Context(x, ones, ones))
+    found = part.to(torch.bfloat16)(x, level, Context(x, ones, ones))
+    assert found.dtype == torch.float32
+    scale = {"x0": 1, "difference": 1}.get(prediction, level.noise)  # x itself, nearly clean, is not rounded
+    assert (found - before).abs().max() < 0.02 * scale * (1 + before.abs().max())
+
+
+@torch.no_grad()
+def test_codes_are_chosen_in_float32() -> None:
+    vq = midms.create("autoencoder", "vq", channels=3, widths=(16, 16, 16), layers=1, codes=4096, norm_groups=8)
+    vq.to(torch.bfloat16)
+    chosen = []
+    vq.network.quantize.register_forward_hook(lambda _, __, output: chosen.append(output[2][2]))
+    latent = 2e-4 * torch.randn(1, 3, 8, 8)
+    assert vq.decode(latent).dtype == torch.float32
+    codebook = vq.network.quantize.embedding.weight.double()
+    nearest = torch.cdist(latent[0].flatten(1).T.double(), codebook).argmin(1)
+    assert torch.equal(chosen[0].flatten(), nearest)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=["float16", "bfloat16"])
+def test_a_network_of_ones_own_in_half_precision(dtype: torch.dtype) -> None:
+    seen = []
+
+    class Mine(torch.nn.Conv2d):
+        def forward(self, x: Tensor, timestep: Tensor, context: Context) -> Tensor:
+            seen.extend([x.dtype, context.warp.dtype, context.condition.dtype, context.trust.dtype])
+            return super().forward(x)
+
+    run = made("midm-faces").replace(denoiser=Network(Mine(8, 8, 1).to(dtype), conditional=True))
+    assert picture(run, given(run)).dtype == torch.float32
+    assert set(seen) == {dtype}
+
+
+def test_gradients_reach_weights_in_half_precision() -> None:
+    low = copy.deepcopy(made("midm-faces")).to(torch.bfloat16)
+    *_, last = low.trajectory(*given(low))
+    last.step.x0.square().mean().backward()
+    for part in ("denoiser", "features", "autoencoder"):
+        gradients = [p.grad for p in getattr(low, part).parameters() if p.grad is not None]
+        assert gradients and all(g.dtype == torch.bfloat16 and g.isfinite().all() for g in gradients), part
+
+
+def test_pictures_reach_networks_unrounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    low: Any = copy.deepcopy(made("midm-faces")).to(torch.bfloat16)
+    encode, seen = low.autoencoder.encode, []
+    monkeypatch.setattr(low.autoencoder, "encode", lambda image: seen.append(image) or encode(image))
+    photo = Image.effect_noise((64, 64), 90).convert("RGB")
+    low.translate(photo, photo, seed=0)
+    assert torch.allclose((seen[0] + 1) * 127.5, pil_to_tensor(photo)[None].float(), atol=1e-3)
+
+
+def test_a_half_precision_folder_translates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made("midm-faces").save_pretrained(tmp_path / "half", dtype=torch.float16)
+    sheet, photo = Image.new("L", (80, 64), 255), Image.effect_noise((64, 64), 90).convert("RGB")
+    ImageDraw.Draw(sheet).ellipse((16, 8, 60, 56), outline=0, width=2)
+    sheet.save(tmp_path / "sketch.png")
+    photo.save(tmp_path / "photo.png")
+    image = midms.from_pretrained(tmp_path / "half").translate(sheet, photo, seed=0).image
+    usual = made("midm-faces").translate(sheet, photo, seed=0).image
+    assert psnr(*(pil_to_tensor(x) / 127.5 for x in (image, usual))) > 45
+    files = {"--condition": "sketch.png", "--exemplar": "photo.png", "--out": "out.png", "--preset": "half"}
+    assert cli.main(["translate", *(word for key, name in files.items() for word in (key, str(tmp_path / name)))]) == 0
+    assert pil_to_tensor(Image.open(tmp_path / "out.png")).equal(pil_to_tensor(image))

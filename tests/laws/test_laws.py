@@ -1,0 +1,51 @@
+"""The laws over every confidence, sampler and condition; matchers and features have theirs in their own files."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from midms.compose.catalog import KINDS
+from midms.testing import ConditionLaws, ConfidenceLaws, SamplerLaws
+
+SAMPLERS = [*KINDS["sampler"], "diffusers:DDIMScheduler"]
+READS = {"mass": "unbalanced-transport", "semantic": "semantic"}
+"""Confidences that read the matches of one matcher alone."""
+
+
+def labels(height: int, width: int) -> Tensor:
+    """Two label maps as grey pictures: two areas of the first labels."""
+    grey = torch.full((2, 3, height, width), 1.0)
+    grey[0, :, height // 3 :], grey[1, :, :, width // 3 :] = 2, 2
+    return grey / 127.5 - 1
+
+
+NO_PHOTO = {"test_the_map_of_a_photo_lies_on_it": "a photo has no labels"}
+NOT_FROM_PICTURES = {name: "it reads keypoints alone" for name in vars(ConditionLaws) if name.startswith("test_")}
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "ade20k-segmentation": {"example": labels, "exceptions": NO_PHOTO},
+    "celebahq-edge": {"example": labels, "exceptions": NO_PHOTO},
+    "deepfashion-pose": {"exceptions": NOT_FROM_PICTURES},
+}
+UNLIKE = {
+    "brownian-bridge": {
+        "test_it_starts_at_the_first_level_or_before": "it starts at the warp itself, without noise",
+    },
+    "unipc": {"test_a_step_explains_x": "its steps explain the x that they have corrected"},
+}
+
+for name in KINDS["confidence"]:
+    matcher = functools.partial(KINDS["matcher"].create, READS.get(name, "correlation"))
+    made = {"make": functools.partial(KINDS["confidence"].create, name), "matcher": matcher}
+    globals()[f"Test_confidence_{name}"] = type(f"Test_confidence_{name}", (ConfidenceLaws,), made)
+for name in SAMPLERS:
+    times = {"steps": 4} if ":" in name else {"timesteps": (801, 500, 311, 120)}
+    made = {"make": functools.partial(KINDS["sampler"].create, name, **times)}
+    made["exceptions"] = UNLIKE.get(name, {})
+    globals()[f"Test_sampler_{name}"] = type(f"Test_sampler_{name}", (SamplerLaws,), made)
+for name in KINDS["condition"]:
+    made = {"make": functools.partial(KINDS["condition"].create, name), **CONDITIONS.get(name, {})}
+    globals()[f"Test_condition_{name}"] = type(f"Test_condition_{name}", (ConditionLaws,), made)

@@ -1,0 +1,105 @@
+"""Nothing that is not finite leaves as a picture: the part that gave it is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from standins import Run, pictures
+from torch import Tensor
+
+from midms import cli, register
+from midms.core.errors import NotFinite
+from midms.diffusion.solvers.ddim import DDIM
+from midms.images import to_pil
+from midms.matching.matchers.correlation import Correlation
+
+BAD = [float("nan"), float("inf"), float("-inf")]
+
+
+class Ruined:
+    """What a part gave, with one number in it exchanged."""
+
+    def __init__(self, whole: Any, number: float) -> None:
+        self.whole, self.number = whole, number
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.whole, name)
+        return ruined(value, self.number) if name in ("first", "x0", "weight") else value
+
+    def apply(self, values: Tensor) -> Tensor:
+        return ruined(self.whole.apply(values), self.number)
+
+
+def ruined(value: Tensor, number: float) -> Tensor:
+    return value.flatten().index_fill(0, torch.tensor([3]), number).view_as(value)
+
+
+class Spoilt:
+    """A part one of whose methods gives a number that is none."""
+
+    def __init__(self, part: object, method: str, number: float) -> None:
+        self.part, self.method, self.number = part, method, number
+
+    def __getattr__(self, name: str) -> Any:
+        return self._spoil if name == self.method else getattr(self.part, name)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._spoil(*arguments) if self.method == "__call__" else self.part(*arguments)  # type: ignore[operator]
+
+    def _spoil(self, *arguments: Any) -> Any:
+        given = getattr(self.part, self.method)(*arguments)
+        return ruined(given, self.number) if isinstance(given, Tensor) else Ruined(given, self.number)
+
+
+SPOILT = {
+    "autoencoder": "decode",
+    "matcher": "__call__",
+    "confidence": "__call__",
+    "denoiser": "__call__",
+    "sampler": "predict",
+}
+
+
+@pytest.mark.parametrize("number", BAD)
+@pytest.mark.parametrize("slot", [*SPOILT, "autoencoder's latents"])
+def test_a_part_that_gives_no_number_is_named(unchecked: None, slot: str, number: float) -> None:
+    run: Any = Run()
+    slot, method = {"autoencoder's latents": ("autoencoder", "encode")}.get(slot, (slot, SPOILT.get(slot, "")))
+    spoiled = run.replace(**{slot: Spoilt(getattr(run, slot), method, number)})
+    with pytest.raises(NotFinite, match=f"no picture: .* numbers from the {slot} .* are not finite"):
+        spoiled(*pictures())
+    assert run(*pictures()).isfinite().all()
+
+
+@pytest.mark.parametrize("number", BAD)
+def test_no_picture_is_made_of_it(number: float) -> None:
+    image = torch.zeros(1, 3, 4, 4)
+    image[0, 0, 0, 0] = number
+    with pytest.raises(NotFinite, match="no picture: 1 of 48 numbers are not finite"):
+        to_pil(image)
+
+
+def test_the_last_pass_is_watched_too(unchecked: None) -> None:
+    run = Run(refiner=Spoilt(DDIM((90, 30)), "predict", float("nan")))
+    with pytest.raises(NotFinite, match="the refiner"):
+        run(*pictures())
+
+
+def test_the_command_line_says_so_and_writes_nothing(
+    registries: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @register("matcher", "void")
+    class Nothing(Correlation):
+        def __call__(self, query: Tensor, key: Tensor) -> Any:
+            return Ruined(super().__call__(query, key), float("nan"))
+
+    Image.effect_noise((80, 80), 99).convert("RGB").save(tmp_path / "a.png")
+    picture, out = str(tmp_path / "a.png"), tmp_path / "out.png"
+    options = ["--condition", picture, "--exemplar", picture, "--out", str(out), "--matcher", "void"]
+    assert cli.main(["translate", *options]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "not finite" in line]
+    assert "from the matcher (Nothing)" in line and not out.exists()

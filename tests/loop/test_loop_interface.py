@@ -1,0 +1,180 @@
+"""What the loop takes, refuses and says of itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from standins import STRIDE, Run, pictures
+from torch import Tensor, nn
+
+from midms.confidence.calibrated import Calibrated
+from midms.core.types import Confidence, Features
+from midms.diffusion.solvers.ddim import DDIM
+from midms.loop import Policy
+from midms.matching.matchers.correlation import Correlation
+from midms.matching.matchers.optimal_transport import OptimalTransport
+from midms.pipeline.pipeline import Pipeline
+
+
+def good() -> dict[str, Tensor]:
+    condition, exemplar = pictures()
+    return {"condition": condition, "exemplar": exemplar}
+
+
+BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]] = {
+    "three dimensions": (
+        lambda g: {"condition": g["condition"][0]},
+        r"condition is .*\(2, 16, 24\), expected floats \[b, 2",
+    ),
+    "channels": (
+        lambda g: {"exemplar": g["exemplar"][:, :2]},
+        r"exemplar is .*\(2, 2, 20, 12\), expected floats \[b, 3",
+    ),
+    "bytes": (lambda g: {"exemplar": g["exemplar"].byte()}, r"exemplar is torch.uint8"),
+    "batch": (lambda g: {"exemplar": g["exemplar"][:1]}, "exemplar has a batch of 1, expected 2"),
+    "no batch": (lambda g: {k: v[:0] for k, v in g.items()}, "condition has a batch of 0, expected at least one"),
+    "stride": (
+        lambda g: {"condition": g["condition"][..., 1:]},
+        r"condition is \(16, 23\) pixels, expected multiples of 4",
+    ),
+    "too small": (lambda g: {"exemplar": g["exemplar"][..., :4]}, r"exemplar is \(20, 4\) pixels.* from 8 on"),
+    "precision": (
+        lambda g: {"exemplar": g["exemplar"].float()},
+        "exemplar is torch.float32 on cpu, the condition torch.float64",
+    ),
+    "not a number": (lambda g: {"exemplar": g["exemplar"] / 0}, "exemplar holds numbers that are not finite"),
+    "its size": (
+        lambda g: {"exemplar_condition": g["condition"]},
+        r"exemplar_condition is \(16, 24\) .* exemplar's \(20, 12\)",
+    ),
+    "its channels": (
+        lambda g: {"exemplar_condition": g["exemplar"]},
+        r"exemplar_condition is .*, expected floats \[b, 2",
+    ),
+    "none": (lambda g: {"exemplar": []}, "expected one for each of 0 exemplars"),
+    "one of several": (
+        lambda g: {"exemplar": [g["exemplar"], g["exemplar"][:, :2]]},
+        r"exemplar\[1\] is .*\(2, 2, 20, 12\), expected floats \[b, 3",
+    ),
+    "maps of several": (
+        lambda g: {"exemplar": [g["exemplar"]] * 2, "exemplar_condition": [g["exemplar"][:, :2]]},
+        "exemplar_condition has 1 maps, expected one for each of 2 exemplars",
+    ),
+    "regions": (
+        lambda g: {"exemplar": [g["exemplar"]] * 2, "regions": [g["condition"][:, :1]]},
+        "regions has 1 masks, expected one for each of 2 exemplars",
+    ),
+    "a region beyond 1": (
+        lambda g: {"exemplar": [g["exemplar"]], "regions": [1 + g["condition"][:, :1].round()]},
+        r"regions\[0\] goes from 1 to 2, expected numbers in \[0, 1\]",
+    ),
+    "a region below 0": (
+        lambda g: {"exemplar": [g["exemplar"]], "regions": [0.5 - g["condition"][:, :1].round()]},
+        r"regions\[0\] goes from -0.5 to 0.5, expected numbers in \[0, 1\]",
+    ),
+    "a region of another size": (
+        lambda g: {"exemplar": [g["exemplar"]], "regions": [g["condition"][:, :1, 4:]]},
+        r"regions\[0\] is \(12, 24\) pixels, expected the condition's \(16, 24\)",
+    ),
+    "a region that is no number": (
+        lambda g: {"exemplar": [g["exemplar"]], "regions": [g["condition"][:, :1] / 0]},
+        r"regions\[0\] holds numbers that are not finite",
+    ),
+    "an integer": (
+        lambda g: {"generator": 3},
+        "generator must be a torch.Generator, a list of them or a callable, got 3",
+    ),
+    "draws": (
+        lambda g: {"generator": lambda shape: torch.zeros(1)},
+        r"generator gave \(1,\) when asked for \(2, 5, 4, 6\)",
+    ),
+    "no draws": (lambda g: {"generator": lambda shape: None}, r"gave NoneType when asked for \(2, 5, 4, 6\)"),
+    "counts to 255": (lambda g: {"exemplar": 100 * g["exemplar"]}, r"exemplar reaches \d+, expected numbers within 1"),
+}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("spoil", "message"), BAD_INPUTS.values(), ids=BAD_INPUTS)
+def test_bad_input_is_named(spoil: Callable[[dict[str, Tensor]], dict[str, Any]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Run()(**(good() | spoil(good())))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_settings_are_checked_together() -> None:
+    with pytest.raises(ValueError, match=r"rematch must be levels out of \[0, 1, 2\], got \(1, 3\); size .* got 7"):
+        Run(policy=Policy((1, 3)), size=7)
+    with pytest.raises(
+        ValueError, match=r"rematch must be a tuple of levels, got \[0\]; edit .*; look .*; guid.*; style"
+    ):
+        Run().replace(rematch=[0], edit="blnd", look=0, guidance=-1, style=2)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        *[("style", value, "a number between 0 and 1") for value in ("a", None, True, float("nan"))],
+        *[("guidance", value, "a finite number from 0 on") for value in ("x", None, float("inf"), float("nan"))],
+        ("rematch", (True,), "a tuple of levels"),
+    ],
+)
+def test_settings_of_another_kind_are_named(setting: str, value: object, expected: str) -> None:
+    with pytest.raises(ValueError, match=f"^{setting} must be {expected}, got {re.escape(repr(value))}$"):
+        Policy(**{setting: value})  # type: ignore[arg-type]
+
+
+def test_moving_and_describing() -> None:
+    run = Run(confidence=Calibrated(), policy=Policy((1,)), name="mine", notes=("random weights",))
+    assert run.modules() == [run.confidence, run.denoiser]
+    assert run.to(torch.float32) is run
+    assert {p.dtype for module in run.modules() for p in module.parameters()} == {torch.float32}
+    text = repr(run)
+    parts = ("Maps(channels=2)", "DDIM(timesteps=(600, 400, 200)", "Looking (1 parameters)", "refiner     None")
+    for shown in ("mine", *parts, "rematch=(1,)", "note: random weights"):
+        assert shown in text
+    changed = run.replace(rematch=(), matcher=OptimalTransport())
+    assert changed.policy.rematch == () and changed.denoiser is run.denoiser and run.policy.rematch == (1,)
+
+
+def test_of_many_numbers_a_description_shows_the_ends() -> None:
+    betas = tuple((10 + i) / 10_000 for i in range(400))
+    text = repr(Run(sampler=DDIM((300, 200, 100), betas), refiner=DDIM(tuple(range(399, 0, -3)), betas)))
+    sampler, refiner = (line for line in text.splitlines() if "DDIM" in line)
+    shown = "(0.001, ..., 0.0409: 400 numbers)"
+    assert sampler == f"  sampler     DDIM(timesteps=(300, 200, 100), schedule={shown}, eta=0.0, start=None)"
+    assert refiner == f"  refiner     DDIM(timesteps=(399, ..., 3: 133 numbers), schedule={shown}, eta=0.0, start=None)"
+
+
+def test_parts_need_not_know_of_us() -> None:
+    """Objects that inherit nothing and import nothing of ours, lambdas among them."""
+
+    class Everything:
+        stride, channels, levels = STRIDE, 2, DDIM((500, 250)).levels
+        photo = drawing = staticmethod(lambda image, size=None: image[:, :2])
+        encode = staticmethod(lambda image: F.avg_pool2d(image, STRIDE))
+        decode = staticmethod(lambda latent: F.interpolate(latent, scale_factor=4.0))
+        condition = staticmethod(lambda c: Features(F.avg_pool2d(c, STRIDE), F.avg_pool2d(c, STRIDE)))
+        exemplar = staticmethod(lambda z, c: Features(z[:, :2], z[:, :2]))
+        iterate = staticmethod(lambda x0, wanted: x0[:, :2])
+        noise, predict, advance = (getattr(DDIM((500, 250)), name) for name in ("noise", "predict", "advance"))
+
+    part = Everything()
+    run = Pipeline(
+        condition=part,
+        features=part,
+        matcher=Correlation(),
+        confidence=lambda match: Confidence(torch.ones(2, 1, *match.grid, dtype=torch.float64)),
+        denoiser=lambda x, level, context: context.warp,
+        sampler=part,
+        autoencoder=part,
+    )
+    condition, exemplar = pictures()
+    warp = next(run.trajectory(condition, exemplar)).warp
+    torch.testing.assert_close(run(condition, exemplar), F.interpolate(warp, scale_factor=4.0))
+    assert not any(isinstance(value, nn.Module) for value in vars(run).values())

@@ -1,0 +1,157 @@
+"""Policies: what becomes of x0, against the arithmetic written out; the dial; several exemplars and their regions."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from standins import CHANNELS, Looking, Run, pictures
+from test_loop import Recorder, iter_draws
+from torch import Tensor
+
+from midms import build
+from midms.confidence.always import Always
+from midms.confidence.cycle import Cycle
+from midms.core.types import Confidence, Context, Level, Step
+from midms.data.portraits.pairs import draw_pairs, generators
+from midms.diffusion.solvers.ddim import DDIM
+from midms.evaluation.metrics.faces import conditions
+from midms.loop.policy import EDITS, LOOKS, NoGradient, Policy
+
+ONE = DDIM((600,))
+
+
+def only_moment(run: Run, *more: Any, **options: Any) -> Any:
+    (moment,) = run.trajectory(*pictures(), *more, generator=Recorder(), **options)
+    return moment
+
+
+def test_what_becomes_of_x0() -> None:
+    before = only_moment(Run(sampler=ONE))
+    x0 = before.step.x0
+    for edit in ("blend", "replace", "context"):
+        moment = only_moment(Run(sampler=ONE, policy=Policy((0,), edit=edit)))
+        weight = {"blend": moment.trust.weight, "replace": 1.0, "context": 0.0}[edit]
+        torch.testing.assert_close(moment.step.x0, weight * moment.warp + (1 - weight) * x0)
+        torch.testing.assert_close(moment.step.eps, before.step.eps)
+
+
+def test_guiding_raises_the_trust_along_its_gradient() -> None:
+    """Against central differences: the move is along the gradient of the total trust, as large as was asked for."""
+    run = Run(sampler=ONE, policy=Policy((0,), edit="guide", guidance=0.01))
+    condition, exemplar = pictures()
+    x0 = only_moment(Run(sampler=ONE)).step.x0.detach()
+    wanted = run.features.condition(condition)
+    key = run.features.exemplar(run.autoencoder.encode(exemplar), run.condition.photo(exemplar)).again
+
+    def total(x: Tensor) -> Tensor:
+        return run.confidence(run.matcher(run.features.iterate(x, wanted), key)).weight.sum((1, 2, 3))
+
+    move = only_moment(run).step.x0.detach() - x0
+    rms = move.square().mean((1, 2, 3)).sqrt() / x0.square().mean((1, 2, 3)).sqrt()
+    torch.testing.assert_close(rms, torch.full_like(rms, 0.01))
+    assert torch.all(total(x0 + move) > total(x0))
+    step, slope = 1e-6, []
+    for index in range(x0[0].numel()):
+        along = torch.zeros_like(x0).flatten(1)
+        along[:, index] = step
+        along = along.view_as(x0)
+        slope.append((total(x0 + along) - total(x0 - along)) / (2 * step))
+    cosine = torch.cosine_similarity(torch.stack(slope, 1), move.flatten(1))
+    torch.testing.assert_close(cosine, torch.ones_like(cosine))
+
+
+def test_guiding_works_where_no_gradient_is_kept_and_needs_a_confidence_that_has_one() -> None:
+    run = Run(policy=Policy((0, 1), edit="guide"))
+    assert run(*pictures()).isfinite().all() and not run(*pictures()).requires_grad
+    for confidence in (Always(), Cycle(radius=0.1)):
+        with pytest.raises(NoGradient, match=r"no gradient; take a soft one"):
+            run.replace(confidence=confidence)(*pictures())
+
+
+def test_matching_the_noisy_latent() -> None:
+    run = Run(sampler=ONE, policy=Policy((0,), edit="context", look="latent"))
+    condition, exemplar = pictures()
+    draw = Recorder()
+    (moment,) = run.trajectory(condition, exemplar, generator=draw)
+    (plain,) = Run(sampler=ONE).trajectory(condition, exemplar, generator=iter_draws(draw.drawn))
+    latent = run.autoencoder.encode(exemplar)
+    x = ONE.levels[0].signal * plain.warp + ONE.levels[0].noise * draw.drawn[0]
+    key = run.features.exemplar(latent, run.condition.photo(exemplar)).again
+    expected = run.matcher(run.features.iterate(x, run.features.condition(condition)), key).apply(latent)
+    torch.testing.assert_close(moment.warp, expected)
+
+
+def test_the_dial_goes_from_structure_to_style() -> None:
+    measured = torch.rand(2, 1, 4, 6, dtype=torch.float64)
+    weights = [Policy(style=style).dialled(Confidence(measured)).weight for style in (0, 0.25, 0.5, 0.75, 1)]
+    assert torch.equal(weights[0], torch.zeros_like(measured)) and torch.equal(weights[2], measured)
+    assert torch.equal(weights[4], torch.ones_like(measured))
+    assert all(torch.all(a <= b) for a, b in itertools.pairwise(weights))
+    distance = []
+    for style in (0.0, 0.25, 0.5, 0.75, 1.0):
+        moment = only_moment(Run(sampler=ONE, policy=Policy((0,), style=style)))
+        distance.append((moment.step.x0 - moment.warp).square().mean().item())
+    assert distance == sorted(distance, reverse=True) and distance[-1] < 1e-20
+
+
+def test_the_dial_ends_at_the_least_trust_that_the_denoiser_knows() -> None:
+    """At 0 the mean is just that, where there is so much; half way, half way; what is edited is dialled in full."""
+    measured = torch.stack([torch.full((1, 4, 6), 0.2), torch.rand(1, 4, 6) / 2 + 0.5]).double()
+    weights = [Policy(style=style).dialled(Confidence(measured), 0.4).weight for style in (0, 0.25, 0.5, 0.75, 1)]
+    full = [Policy(style=style).dialled(Confidence(measured)).weight for style in (0.5, 0.75, 1)]
+    torch.testing.assert_close(weights[0][1].mean(), torch.tensor(0.4, dtype=torch.float64))
+    torch.testing.assert_close(weights[0][1] / measured[1], (weights[0][1] / measured[1]).mean().expand(1, 4, 6))
+    torch.testing.assert_close(weights[1], (weights[0] + measured) / 2)
+    torch.testing.assert_close(weights[0][0], measured[0])
+    assert all(map(torch.equal, weights[2:], full))
+
+    told: list[Tensor] = []
+
+    class Knowing(Looking):
+        least_trust = 0.4
+
+        def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
+            told.append(context.trust)
+            return super().forward(x, level, context)
+
+    run = Run(sampler=ONE, denoiser=Knowing(), confidence=Always(), policy=Policy((0,), style=0.0))
+    moment = only_moment(run)
+    torch.testing.assert_close(told[0], torch.full_like(told[0], 0.4))
+    plain = only_moment(run.replace(rematch=()))
+    assert torch.equal(moment.step.x0, plain.step.x0), "nothing is blended"
+
+
+def test_the_dials_lower_end_makes_no_halo() -> None:
+    """Error in a ring of three pixels around the head; with no least trust it is more than twice the usual one."""
+    run, pairs = build("midm-faces"), draw_pairs("test", range(6), 64)
+    head = pairs.head[:, None].float()
+    ring = F.max_pool2d(head, 9, 1, 4) > F.max_pool2d(head, 3, 1, 1)
+
+    def error(run: Any) -> float:
+        image = run(conditions(run.condition, pairs), pairs.exemplar, generator=generators(0, range(6)))
+        return (image - pairs.answer).abs().mean(1, keepdim=True)[ring].mean().item()
+
+    usual, lowest = error(run), error(run.replace(style=0.0))
+    run.denoiser.least_trust = 0.0
+    assert usual < lowest < 1.3 * usual and error(run.replace(style=0.0)) > 2 * usual
+
+
+@pytest.mark.parametrize(("edit", "look"), [*itertools.product(EDITS, LOOKS)])
+def test_every_policy_runs_in_the_faces_model(edit: str, look: str) -> None:
+    run = build("midm-faces", rematch=(0, 1), edit=edit, look=look, style=0.7)
+    image = run(torch.rand(1, 2, 32, 48), torch.rand(1, 3, 48, 32) * 2 - 1, generator=torch.Generator().manual_seed(0))
+    assert image.shape == (1, 3, 32, 48) and image.isfinite().all()
+    assert f"edit='{edit}', look='{look}'" in repr(run)
+
+
+def test_an_edit_leaves_the_rest_of_a_step() -> None:
+    step = Step(ONE.levels[0], torch.zeros(1, CHANNELS, 2, 2), torch.ones(1, CHANNELS, 2, 2), (3,))
+    edited = Policy(edit="replace").edited(
+        step, torch.ones_like(step.x0), Confidence(torch.ones(1, 1, 2, 2)), Confidence
+    )
+    assert dataclasses.replace(edited, x0=step.x0) == step and torch.equal(edited.x0, torch.ones_like(step.x0))

@@ -1,0 +1,286 @@
+"""Translation with parts whose answer is known: the warp is a shift of the exemplar, and nothing else happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
+
+from midms.conditions.sketch import Sketch
+from midms.core.types import Confidence, Context, Features, Level
+from midms.diffusion.solvers.ddim import DDIM
+from midms.images import PictureError, read
+from midms.images.frame import Frame
+from midms.loop import Policy
+from midms.pipeline.correspondence import correspondences, taken, telling_points
+from midms.pipeline.pipeline import Pipeline
+from midms.pipeline.translation import Translation, translate
+
+SHIFT = 2
+"""Cells by which the exemplar lies to the right of the condition."""
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """Takes each cell from `shift` cells further right, on grids of any size; x and y scale with the grids."""
+
+    grid: tuple[int, int]
+    other: tuple[int, int]
+    shift: int = SHIFT
+
+    def apply(self, values: Tensor) -> Tensor:
+        h, w = self.grid
+        y, x = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
+        x = x + 2 * self.shift / max(self.other[1] - 1, 1)
+        grid = torch.stack([x, y], -1).to(values).expand(len(values), -1, -1, -1)
+        return F.grid_sample(values, grid, padding_mode="border", align_corners=True)
+
+    def transpose(self) -> Shifted:
+        return Shifted(self.other, self.grid, -self.shift)
+
+    def similarity(self) -> Tensor:
+        return torch.ones(1, 1, *self.grid)
+
+
+class Shifter:
+    def __call__(self, query: Tensor, key: Tensor) -> Shifted:
+        return Shifted((query.shape[2], query.shape[3]), (key.shape[2], key.shape[3]))
+
+
+class Pooled:
+    """Latents are averages of 4 x 4 pixels."""
+
+    stride = 4
+
+    def encode(self, image: Tensor) -> Tensor:
+        return F.avg_pool2d(image, 4)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        return F.interpolate(latent, scale_factor=4, mode="nearest")
+
+
+class Plain:
+    def condition(self, condition: Tensor) -> Features:
+        pooled = F.avg_pool2d(condition, 4)
+        return Features(pooled, pooled)
+
+    def exemplar(self, latent: Tensor, condition: Tensor) -> Features:
+        return Features(latent, latent)
+
+    def iterate(self, x0: Tensor, condition: Features) -> Tensor:
+        return x0
+
+
+class LeftTrusted:
+    def __call__(self, match: Shifted) -> Confidence:
+        weight = torch.zeros(1, 1, *match.grid)
+        weight[..., : match.grid[1] // 2] = 1
+        return Confidence(weight)
+
+
+class Warped(nn.Module):
+    """Predicts the warp, whatever the noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
+        return self.gain * context.warp
+
+
+@dataclass(frozen=True)
+class Run(Pipeline):
+    """The loop with the parts above."""
+
+    condition: Sketch = field(default_factory=Sketch)
+    features: Plain = field(default_factory=Plain)
+    matcher: Shifter = field(default_factory=Shifter)
+    confidence: LeftTrusted = field(default_factory=LeftTrusted)
+    denoiser: Warped = field(default_factory=Warped)
+    sampler: DDIM = field(default_factory=lambda: DDIM((700, 350)))
+    autoencoder: Pooled = field(default_factory=Pooled)
+
+
+def drawing(width: int, height: int) -> Image.Image:
+    image = Image.new("RGB", (width, height), "white")
+    ImageDraw.Draw(image).ellipse([width // 4, height // 4, width * 3 // 4, height * 3 // 4], outline="black", width=4)
+    return image
+
+
+def photo(width: int, height: int) -> Image.Image:
+    y, x = np.mgrid[:height, :width]
+    red, green = 255 * x / width, 255 * y / height
+    return Image.fromarray(np.stack([red, green, red * 0 + 90], -1).astype(np.uint8))
+
+
+def test_only_the_result_and_the_warp_are_decoded_before_they_are_looked_at(unchecked: None) -> None:
+    decoded: list[Tensor] = []
+
+    class Counting(Pooled):
+        def decode(self, latent: Tensor) -> Tensor:
+            decoded.append(latent)
+            return super().decode(latent)
+
+    told = translate(Run(autoencoder=Counting()), drawing(128, 128), photo(128, 128))
+    assert len(decoded) == 2
+    assert [stage.size for stage in told.stages[:1]] == [told.image.size] and len(decoded) == 3
+
+
+def test_a_translation_holds_what_the_parts_said() -> None:
+    told = translate(Run(), drawing(128, 128), photo(256, 256), seed=3)
+    assert isinstance(told, Translation)
+    assert told.image.size == told.warp.size == told.exemplar.size == (64, 64)
+    assert len(told.stages) == 2
+    left = np.asarray(told.exemplar, float)[:, SHIFT * 4 :]
+    moved = np.asarray(told.image, float)[:, : -SHIFT * 4]
+    assert np.abs(left - moved)[:, 4:-4].max() < 10, "the result is the exemplar, moved"
+    torch.testing.assert_close(told.flow[0, :, :40], torch.full((64, 40), 4.0 * SHIFT), atol=1e-3, rtol=0)
+    torch.testing.assert_close(told.flow[1], torch.zeros(64, 64), atol=1e-3, rtol=0)
+    assert (told.confidence[:, :28] == 1).all() and (told.confidence[:, 36:] == 0).all()
+
+
+@pytest.mark.parametrize("rematch", [(), (0, 1)])
+def test_the_dial_leaves_the_confidence_as_it_was_measured(rematch: tuple[int, ...]) -> None:
+    def told(style: float) -> tuple[Translation, Tensor]:
+        seen: list[Tensor] = []
+
+        class Watching(Warped):
+            def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
+                seen.append(context.trust)
+                return super().forward(x, level, context)
+
+        run = Run(denoiser=Watching(), policy=Policy(rematch=rematch, style=style))
+        return translate(run, drawing(64, 64), photo(64, 64), seed=0), torch.cat(seen)
+
+    measured, counted = told(0.5)
+    assert 0 < measured.confidence.mean() < 1
+    for style, weight in ((0.0, torch.zeros_like(counted)), (0.25, counted / 2), (1.0, torch.ones_like(counted))):
+        dialled, seen = told(style)
+        assert torch.equal(dialled.confidence, measured.confidence) and torch.equal(seen, weight)
+        assert dialled.panels()["confidence"] == measured.panels()["confidence"]
+
+
+def test_the_result_is_what_the_tensors_give() -> None:
+    run = Run()
+    sketch, exemplar = drawing(64, 64), photo(64, 64)
+    told = run.translate(sketch, exemplar, seed=5)
+    condition = run.condition.drawing(read(sketch), (64, 64))
+    image = run(condition, read(exemplar), generator=torch.Generator().manual_seed(5))
+    expected = ((image[0].clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).numpy()
+    assert (np.asarray(told.image) == expected).all()
+    assert told.image == told.stages[-1]
+
+
+def test_the_result_has_the_conditions_shape_and_the_exemplar_keeps_its_own() -> None:
+    told = translate(Run(), drawing(300, 400), photo(500, 250))
+    assert told.image.size == told.warp.size == (64, 84)
+    assert told.confidence.shape == (84, 64) and told.flow.shape == (2, 84, 64)
+    assert told.exemplar.size == (128, 64)
+    assert told.condition.size == (300, 400)
+    assert told.figure().height > told.figure(scale=2.0).height > 2 * 84
+
+
+def test_what_was_read_of_the_condition_is_told_and_shown() -> None:
+    told = translate(Run(), drawing(300, 400), photo(500, 250))
+    expected = Sketch().drawing(read(drawing(300, 400)), (84, 64))[0]
+    assert torch.equal(told.condition_map, expected)
+    panels = told.panels()
+    assert list(panels) == ["condition", "strokes as read", "exemplar", "first warp", "result", "confidence"]
+    shown = np.asarray(panels["strokes as read"], float)
+    np.testing.assert_allclose(255 * (1 - expected[0].numpy()), shown, atol=0.51)
+
+
+def test_an_annotation_is_shown_once() -> None:
+    class Labels(Sketch):
+        def read(self, source: object, name: str, fit: Callable[[tuple[int, int]], tuple[int, int]]) -> Tensor:
+            return self.drawing(read(source), fit((128, 128)))
+
+        def picture(self, condition: Tensor) -> Tensor:
+            return 2 * condition[:, 1:].expand(-1, 3, -1, -1) - 1
+
+    told = translate(Run(condition=Labels()), drawing(128, 128), photo(128, 128))
+    assert "strokes as read" not in told.panels() and told.condition_map.shape == (2, 64, 64)
+    assert told.condition.size == (64, 64) and told.figure().height > 64
+
+
+def test_another_size() -> None:
+    assert translate(Run(), drawing(300, 400), photo(500, 250), size=96).image.size == (96, 128)
+    for size in (8, 100_000):
+        with pytest.raises(ValueError, match=f"size: expected 32 to 1024 pixels, got {size}"):
+            translate(Run(), drawing(300, 400), photo(500, 250), size=size)
+    for size, near in ((65, "64 or 68"), (34, "32 or 36"), (1022, "1020 or 1024")):
+        with pytest.raises(ValueError, match=f"size: expected a multiple of 4 pixels, {near}, got {size}"):
+            translate(Run(), drawing(300, 400), photo(500, 250), size=size)
+
+
+def test_a_condition_for_the_exemplar_may_be_given() -> None:
+    seen: list[Tensor] = []
+
+    class Watching(Plain):
+        def exemplar(self, latent: Tensor, condition: Tensor) -> Features:
+            seen.append(condition)
+            return super().exemplar(latent, condition)
+
+    run = Run(features=Watching())
+    translate(run, drawing(64, 64), photo(80, 64), exemplar_condition=drawing(160, 128))
+    translate(run, drawing(64, 64), photo(80, 64))
+    torch.testing.assert_close(seen[0], run.condition.drawing(read(drawing(160, 128)), (64, 80)))
+    assert seen[1].shape == (1, 2, 64, 80)
+    assert (seen[0] - seen[1]).abs().mean() > 0.1
+
+
+def test_where_the_weights_are_is_where_and_how_it_is_computed() -> None:
+    told = translate(Run().to(torch.float64), drawing(64, 64), photo(64, 64), seed=0)
+    assert told.flow.dtype == told.confidence.dtype == torch.float32
+    assert told.image == translate(Run(), drawing(64, 64), photo(64, 64), seed=0).image
+
+
+def test_what_is_wrong_is_said_with_the_pictures_name(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.png"
+    Image.new("RGB", (64, 64), "white").save(empty)
+    with pytest.raises(PictureError, match=r"empty\.png: the drawing has no strokes"):
+        translate(Run(), empty, photo(64, 64))
+    with pytest.raises(PictureError, match="exemplar_condition: the drawing has no strokes"):
+        translate(Run(), drawing(64, 64), photo(64, 64), exemplar_condition=Image.open(empty))
+    with pytest.raises(PictureError, match="exemplar: is 1 x 1 pixels"):
+        translate(Run(), drawing(64, 64), photo(1, 1))
+    with pytest.raises(ValueError, match="either a seed or a generator"):
+        translate(Run(), drawing(64, 64), photo(64, 64), seed=1, generator=torch.Generator())
+
+
+@pytest.mark.parametrize(("grid", "other"), [((8, 8), (8, 8)), ((8, 12), (16, 10)), ((5, 7), (9, 3))])
+def test_flow_between_grids_of_any_size(grid: tuple[int, int], other: tuple[int, int]) -> None:
+    """A match that scales one grid onto another; the middle of a cell is half a pixel off the middle of its pixels."""
+    shape, exemplar_shape = (grid[0] * 4, grid[1] * 4), (other[0] * 6, other[1] * 6)
+    frames = Frame(shape, shape), Frame(exemplar_shape, exemplar_shape)
+    _, flow = taken(Shifted(grid, other, 0), frames[0], frames[1:], torch.zeros(()))
+    centres = torch.arange(grid[1]) * 4 + 1.5
+    expected = torch.linspace(2.5, other[1] * 6 - 3.5, grid[1]) - centres
+    middle = (flow[0, 0, 0, 1::4] + flow[0, 0, 0, 2::4]) / 2
+    torch.testing.assert_close(middle[1:-1], expected[1:-1], atol=1e-3, rtol=1e-4)
+
+
+def test_telling_points_are_trusted_on_the_strokes_and_apart() -> None:
+    condition = Sketch().drawing(read(drawing(128, 128)), (64, 64))[0]
+    confidence = torch.ones(64, 64)
+    confidence[:, 32:] = 0
+    points = telling_points(confidence, condition, 6)
+    assert len(points) == 6
+    assert (points[:, 0] < 32).all()
+    assert (condition[1, points[:, 1], points[:, 0]] < 1).all(), "within reach of a stroke"
+    assert torch.pdist(points.float()).min() > 6
+    assert len(telling_points(torch.zeros(64, 64), condition, 6)) == 0
+
+
+def test_correspondences_stay_inside_the_exemplar() -> None:
+    points = torch.tensor([[1, 2], [9, 5]])
+    flow = torch.tensor([3.0, -4.0]).view(2, 1, 1).expand(2, 8, 10)
+    assert correspondences(points, flow, (7, 11)).tolist() == [[1, 2, 4, 0], [9, 5, 10, 1]]

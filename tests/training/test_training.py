@@ -1,0 +1,239 @@
+"""`midms train faces`: the stages one after the other, stopped, continued, and started from another run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+import shutil
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from midms import build, cli
+from midms.checkpoints.tensors import CheckpointError
+from midms.training import faces
+from midms.training.album import open_album
+from midms.training.progress import Progress
+from midms.training.trainer import Interrupted, fit
+
+CPU = torch.device("cpu")
+SMALL = ("--styles", "24", "--geometries", "2", "--seed", "5")
+
+
+def train(out: Path, stage: str, *more: object, steps: int = 2) -> int:
+    arguments = ["train", "faces", "--stage", stage, "--out", out, "--steps", steps, *SMALL, *more]
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every stage for two steps."""
+    out = tmp_path_factory.mktemp("run")
+    for stage, more in (
+        ("autoencoder", ()),
+        ("matching", ("--terms", '{"domain": 1, "cycle": 1, "reconstruction": 1}')),
+        ("diffusion", ()),
+        ("diffusion", ("--denoiser", "unconditional")),
+    ):
+        assert train(out, stage, *more) == 0
+    return out
+
+
+def losses(checkpoint: Path) -> list[dict[str, float]]:
+    found: list[dict[str, float]] = torch.load(checkpoint, weights_only=True)["losses"]
+    return found
+
+
+def test_every_stage_leaves_weights_that_the_presets_load(trained: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    condition = torch.rand(1, 2, 64, 64, generator=generator)
+    exemplar = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
+    for preset in ("midm-faces", "midm-faces-paper"):
+        image = build(preset, weights=trained)(condition, exemplar, generator=generator)
+        assert image.shape == (1, 3, 64, 64) and image.isfinite().all()
+    record = json.loads((trained / "results.json").read_text())
+    assert set(record) == {"autoencoder", "matching", "bridge", "unconditional"}
+    for stage in record.values():
+        assert stage["steps"] == 2 and stage["seed"] == 5 and stage["styles"] == 24
+        assert {"date", "versions", "hardware", "parameters", "minutes"} <= set(stage)
+        for file, digest in stage["made"].items():
+            assert hashlib.sha256((trained / file).read_bytes()).hexdigest() == digest
+    assert record["matching"]["command"].startswith("midms train faces --stage matching --denoiser bridge --out ")
+    assert record["autoencoder"]["held out"]["psnr"] > 0
+    assert 0 <= record["matching"]["held out"]["first pck@0.05"] <= 1
+    assert all(record["matching"]["last losses"][term] > 0 for term in ("domain", "cycle", "reconstruction"))
+    assert not list(trained.rglob("*.part*"))
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "matching", "diffusion"])
+def test_a_stopped_stage_goes_on_exactly(trained: Path, tmp_path: Path, stage: str) -> None:
+    name = {"diffusion": "bridge"}.get(stage, stage)
+    for run in ("whole", "stopped"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "albums").symlink_to(trained / "albums")
+        for weights in trained.glob("*.safetensors"):
+            (tmp_path / run / weights.name).symlink_to(weights)
+    for product in ("features", "confidence") if stage == "matching" else (name,):
+        for run in ("whole", "stopped"):
+            (tmp_path / run / f"{product}.safetensors").unlink()
+    assert train(tmp_path / "whole", stage, steps=3) == 0
+    assert train(tmp_path / "stopped", stage, "--minutes", "0", steps=3) == 3
+    assert not (tmp_path / "stopped" / "results.json").exists()
+    while (status := train(tmp_path / "stopped", stage, "--minutes", "0", steps=3)) == 3:
+        pass
+    assert status == 0
+    whole, stopped = (losses(tmp_path / run / f"{name}.checkpoint") for run in ("whole", "stopped"))
+    assert len(whole) == 3 and whole == stopped
+    product = "features" if stage == "matching" else name
+    one, other = (load_file(tmp_path / run / f"{product}.safetensors") for run in ("whole", "stopped"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_run_begins_with_the_weights_of_another(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "albums").symlink_to(trained / "albums")
+    assert train(tmp_path, "autoencoder", "--start", trained, steps=1) == 0
+    record = json.loads((tmp_path / "results.json").read_text())["autoencoder"]
+    assert record["start"] == json.loads((trained / "results.json").read_text())["autoencoder"]
+    before, after = (load_file(folder / "autoencoder.safetensors") for folder in (trained, tmp_path))
+    learned = [name for name in before if name.endswith(".weight")]
+    assert learned and all((after[name] - before[name]).abs().max() < 1e-3 for name in learned), "a step, no new start"
+
+
+def test_a_checkpoint_of_other_settings_is_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (trained / "autoencoder.checkpoint").read_bytes()
+    assert train(trained, "autoencoder", steps=9) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "choose another --out" in line]
+    assert "made with steps 2, this run has 9" in line
+    assert (trained / "autoencoder.checkpoint").read_bytes() == before
+    with pytest.raises(CheckpointError, match="made with seed 5, this run has 6; was made with size 64, this"):
+        Progress(trained / "autoencoder.checkpoint", faces.fresh("autoencoder", CPU), {"steps": 2, "seed": 6})
+
+
+def test_a_checkpoint_on_other_weights_or_terms_is_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    assert train(tmp_path / "run", "matching", "--terms", '{"domain": 2}') == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "choose another --out" in line]
+    assert "'domain': 1.0" in line and "'domain': 2.0" in line and "made with weights" in line
+
+
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("midms:")]
+    return line
+
+
+@pytest.mark.parametrize("content", ["garbage", "pickle", "half", "list"])
+def test_what_is_no_checkpoint_is_refused_by_name(
+    trained: Path, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "albums").symlink_to(trained / "albums")
+    path, touched = tmp_path / "autoencoder.checkpoint", tmp_path / "touched"
+    torch.save([1, 2], path)
+    if content != "list":
+        half = (trained / "autoencoder.checkpoint").read_bytes()[:9999]
+        path.write_bytes({"garbage": b"garbage" * 100, "pickle": pickle.dumps(Touch(touched)), "half": half}[content])
+    assert train(tmp_path, "autoencoder") == 2
+    assert refused(capsys).startswith(f"midms: {path}: ")
+    assert not touched.exists()
+
+
+class Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for stage in ("matching", "diffusion"):
+        assert train(tmp_path, stage) == 2
+        assert refused(capsys).endswith("no such file of weights; run `midms train faces --stage autoencoder` first")
+    assert not list(tmp_path.iterdir())
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_stage_killed_before_its_record_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights are there, nothing says of which run they are; the same command finishes it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(faces, "_remember", Mock(side_effect=Killed))
+        with pytest.raises(Killed):
+            train(tmp_path, "autoencoder", steps=1)
+    before = load_file(tmp_path / "autoencoder.safetensors")
+    assert not (tmp_path / "results.json").exists()
+    assert train(tmp_path, "autoencoder", steps=1) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["autoencoder"]["made"]
+    after = load_file(tmp_path / "autoencoder.safetensors")
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("damaged", ["weights", "record"])
+def test_what_is_started_from_is_read_before_anything_is_rendered(
+    damaged: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, out = tmp_path / "start", tmp_path / "out"
+    start.mkdir()
+    for name in ("autoencoder.safetensors", "results.json"):
+        shutil.copy(trained / name, start)
+    (start / {"weights": "autoencoder.safetensors", "record": "results.json"}[damaged]).write_bytes(b"{")
+    assert train(out, "autoencoder", "--start", start, steps=1) == 2
+    assert str(start) in refused(capsys) and not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ("{bad", "expected weights from 0 by name, such as"),
+        ("[1]", "expected weights from 0 by name, such as"),
+        ('{"domian": 1}', "no term is called 'domian'. Did you mean 'domain'"),
+    ],
+)
+def test_terms_are_checked(tmp_path: Path, terms: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status = train(tmp_path, "matching", "--terms", terms)
+    except SystemExit as leave:
+        status = int(leave.code or 0)
+    assert status == 2 and message in capsys.readouterr().err
+
+
+def test_what_is_rendered_is_told_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The disk to within a percent of what is written; the time from the first batch, in plain words."""
+    open_album(tmp_path, "train", styles=40, geometries=2, size=64)
+    told, _, progress = capsys.readouterr().err.partition("\n")
+    (path,) = tmp_path.iterdir()
+    found = re.fullmatch(
+        r"midms: note: rendering 80 faces of 64 x 64 pixels: about \d+ (seconds|minutes), (\d+) MB of disk, (.*)", told
+    )
+    assert found and found[3] == str(path) and abs(int(found[2]) - path.stat().st_size / 1e6) <= 0.5
+    assert "rendering train faces" in progress
+    open_album(tmp_path, "train", styles=40, geometries=2, size=64)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_key_press_leaves_a_checkpoint(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "albums").symlink_to(trained / "albums")
+    network = faces.fresh("autoencoder", CPU)
+    task = faces.stage("autoencoder", network, {}, faces.albums(tmp_path, 64, 24, 2), tmp_path, CPU, {})
+    progress = Progress(tmp_path / "autoencoder.checkpoint", network, {"steps": 9, "seed": 0})
+    calls, loss = iter(range(3)), task.loss
+
+    def pressed(generator: torch.Generator) -> object:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return loss(generator)
+
+    monkeypatch.setattr(type(task), "loss", lambda _, generator: pressed(generator))
+    with pytest.raises(Interrupted, match="step 2 of 9; run again"):
+        fit(task, progress)
+    assert len(losses(tmp_path / "autoencoder.checkpoint")) == 2
