@@ -13,6 +13,13 @@ from torch import Tensor, nn
 
 from midms.core.domain import Domain
 from midms.core.limits import SEEDS, side, whole
+from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor
+from midms.core.types import Moment, Noise
+from midms.images import PictureError, to_pil
+from midms.images.arrays import is_array, to_array
+from midms.images.figure import Line, Sheet, colour_map
+from midms.images.frame import Frame, framed
+from midms.images.given import exemplars, mapped, masked
 from midms.loop.multi_exemplar import side_by_side
 from midms.networks.precision import precise
 from midms.pipeline.correspondence import Origins, correspondences, enlarge, origins, taken, telling_points
