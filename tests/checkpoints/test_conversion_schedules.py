@@ -13,7 +13,8 @@ import torch
 from diffusers import DDIMScheduler
 from folders_of_others import BASE, filled, folder_of, write, write_scheduler
 
-from midms.checkpoints.convert import convert, source
+from midms.checkpoints.convert import convert, save
+from midms.checkpoints.folder import read
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.presets import PRESETS
 from midms.diffusion.levels import alpha_bar
@@ -38,9 +39,9 @@ def test_levels_have_the_noise_that_the_scheduler_says(
     write_scheduler(folder_of(tmp_path, "VQModel", BASE["VQModel"], filled("VQModel", BASE["VQModel"])), **settings)
     write(tmp_path / "unet", "UNet2DModel", BASE["UNet2DModel"], filled("UNet2DModel", BASE["UNet2DModel"]))
     found = convert(tmp_path)
-    source.write(found, tmp_path / "out")
+    save(found, tmp_path / "out")
     timesteps = PRESETS["midm-celeba"].slots["sampler"].arguments["timesteps"]
-    for schedule in (found.schedule, source.read(tmp_path / "out").schedule):
+    for schedule in (found.recipe.schedule, read(tmp_path / "out").recipe.schedule):
         levels = DDIM(timesteps, schedule).levels
         assert [level.signal**2 for level in levels] == pytest.approx(expected, abs=6e-5)
 

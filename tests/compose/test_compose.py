@@ -37,6 +37,7 @@ class Scaled(Looking):
 
 
 TOY = Recipe(
+    name="toy",
     source="the stand-ins of these tests",
     slots={
         "condition": Spec("toy"),
