@@ -102,8 +102,8 @@ class FeatureExtractor(Protocol):
     def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
         """Features of the exemplar, given its latent and its own condition map."""
 
-    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
-        """Unit-norm features of a predicted x0, guided by the condition's; compared with `exemplar(...).again`."""
+    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
+        """Unit-norm features of a predicted x0, guided by the condition's; compared with `exemplar(...).rematch`."""
 
 
 @runtime_checkable

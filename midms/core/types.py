@@ -47,13 +47,13 @@ class Features:
     """What a feature extractor knows of one picture or condition.
 
     Attributes:
-        first: unit-norm features that the first match compares.
-        again: what re-matching starts from: of a condition, whatever `iterate` is guided by; of an
-            exemplar, the unit-norm key that `iterate`'s features are compared with.
+        initial: unit-norm features that the initial match compares.
+        rematch: what re-matching needs: of a condition, what guides `rematch_query`; of an exemplar, the unit-norm key
+            that the features of `rematch_query` are compared with.
     """
 
-    first: Float[Tensor, "b d h w"]
-    again: Float[Tensor, "b e h2 w2"]
+    initial: Float[Tensor, "b d h w"]
+    rematch: Float[Tensor, "b e h2 w2"]
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class MatchingNetwork(nn.Module):
 class MatchingStage:
     """Exact correspondence, visibility, and the paper's losses, for the first match and for re-matching.
 
-    What `iterate` will see is imitated for half of the batch: a mixture of truth and warp with some noise.
+    What `rematch_query` will see is imitated for half of the batch: a mixture of truth and warp with some noise.
     """
 
     network: MatchingNetwork
@@ -155,7 +155,7 @@ class MatchingStage:
         )
         net = self.network.features
         wanted, offered = net.condition(sketch), net.exemplar(source, photo)
-        match = self.matcher(wanted.first, offered.first)
+        match = self.matcher(wanted.initial, offered.initial)
         terms = dict.fromkeys(self.terms, torch.zeros((), device=self.device))
         terms["exact"], terms["distance"], right = self._exact(match, shot, slice(None), (row, column))
         trust = self.network.confidence(match).weight.clamp(1e-5, 1 - 1e-5)
@@ -165,15 +165,15 @@ class MatchingStage:
         mix, amount = torch.rand(2, len(truth[some]), 1, 1, 1, generator=generator).to(self.device)
         noise = torch.randn(truth[some].shape, generator=generator).to(self.device)
         x0 = torch.lerp(match.apply(source)[some].detach(), truth[some], mix) + 0.3 * amount * noise
-        estimate = net.iterate(x0, Features(wanted.first[some], wanted.again[some]))
-        again = self.matcher(estimate, offered.again[some])
+        estimate = net.rematch_query(x0, Features(wanted.initial[some], wanted.rematch[some]))
+        again = self.matcher(estimate, offered.rematch[some])
         entropy, distance, _ = self._exact(again, shot, some, (row, column))
         terms["exact"], terms["distance"] = terms["exact"] + entropy, terms["distance"] + distance
 
         if self.terms["domain"] or self.terms["reconstruction"]:
             own = net.exemplar(truth, self.album.photos(shot.answer).to(self.device))
-            terms["domain"] = losses.domain(wanted.first, own.first, offered.first, match)
-            terms["reconstruction"] = losses.reconstruction(self.matcher(wanted.first, own.first), truth)
+            terms["domain"] = losses.domain(wanted.initial, own.initial, offered.initial, match)
+            terms["reconstruction"] = losses.reconstruction(self.matcher(wanted.initial, own.initial), truth)
         if self.terms["cycle"]:
             terms["cycle"] = losses.cycle(match, source) + losses.cycle(again, source[some])
         total = torch.stack([weight * terms[name] for name, weight in self.terms.items()]).sum()
@@ -198,8 +198,8 @@ class MatchingStage:
         source = self.held_out_latents[shot.exemplar].float().to(self.device)
         wanted = network.features.condition(self.held_out.sketches(shot.answer).to(self.device))
         offered = network.features.exemplar(source, self.held_out.photos(shot.exemplar).to(self.device))
-        match = self.matcher(wanted.first, offered.first)
-        again = self.matcher(network.features.iterate(match.apply(source), wanted), offered.again)
+        match = self.matcher(wanted.initial, offered.initial)
+        again = self.matcher(network.features.rematch_query(match.apply(source), wanted), offered.rematch)
         figures = {}
         parts = self.held_out.parts[shot.answer]
         counted = shot.visible[:, 0].bool() & (parts != 0) & (parts != 13) & (parts != 14)

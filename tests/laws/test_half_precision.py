@@ -156,7 +156,7 @@ def test_features_answer_in_the_precision_they_are_asked_in(name: str) -> None:
 
     def answers() -> list[Tensor]:
         wanted, offered = part.condition(condition), part.exemplar(latent, condition)
-        return [wanted.first, offered.first, offered.again, part.iterate(latent, wanted)]
+        return [wanted.initial, offered.initial, offered.rematch, part.rematch_query(latent, wanted)]
 
     before = answers()
     part.to(torch.bfloat16)

@@ -116,8 +116,8 @@ class Colours:
     def exemplar(self, latent: Tensor, condition: Tensor) -> Features:
         return self._both(latent[:, :2])
 
-    def iterate(self, x0: Tensor, condition: Features) -> Tensor:
-        return self._both(x0[:, :2]).again
+    def rematch_query(self, x0: Tensor, condition: Features) -> Tensor:
+        return self._both(x0[:, :2]).rematch
 
     def _both(self, x: Tensor) -> Features:
         found = self.finish(F.pad(x, (0, 0, 0, 0, 0, 1), value=1.0))

@@ -47,7 +47,7 @@ def flat(run: Run, condition: Tensor, exemplar: Tensor, draws: list[Tensor]) -> 
         return carried, trust
 
     noises = iter(draws)
-    carried, trust = warp(wanted.first, offered.first)
+    carried, trust = warp(wanted.initial, offered.initial)
     found = []
     for sampler, refining in [(run.sampler, False)] + ([(run.refiner, True)] if run.refiner else []):
         x0 = found[-1] if refining else carried
@@ -56,7 +56,7 @@ def flat(run: Run, condition: Tensor, exemplar: Tensor, draws: list[Tensor]) -> 
             x0 = run.denoiser(x, level, Context(carried, condition, trust))
             eps = (x - level.alpha * x0) / level.sigma
             if level.index in run.policy.rematch and not refining:
-                carried, trust = warp(run.features.iterate(x0, wanted), offered.again)
+                carried, trust = warp(run.features.rematch_query(x0, wanted), offered.rematch)
                 if run.policy.edit == "blend":
                     x0 = trust * carried + (1 - trust) * x0
             found.append(x0)

@@ -161,7 +161,7 @@ def test_parts_need_not_know_of_us() -> None:
         decode = staticmethod(lambda latent: F.interpolate(latent, scale_factor=4.0))
         condition = staticmethod(lambda c: Features(F.avg_pool2d(c, STRIDE), F.avg_pool2d(c, STRIDE)))
         exemplar = staticmethod(lambda z, c: Features(z[:, :2], z[:, :2]))
-        iterate = staticmethod(lambda x0, wanted: x0[:, :2])
+        rematch_query = staticmethod(lambda x0, wanted: x0[:, :2])
         noise, predict, advance = (getattr(DDIM((500, 250)), name) for name in ("noise", "predict", "advance"))
 
     part = Everything()
