@@ -33,6 +33,13 @@ def signature(factory: Callable[..., Any]) -> str:
     return str(inspect.Signature(bare))
 
 
+def takes_also(factory: Callable[..., Any], others: Mapping[str, inspect.Parameter]) -> None:
+    """Show what a function passes on as `**options`: its own parameters come first, these by name after them."""
+    both = (parameters(factory).parameters, {name: p.replace(kind=p.KEYWORD_ONLY) for name, p in others.items()})
+    shown = [p for some in both for p in some.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    factory.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+
+
 def mistyped(expected: inspect.Signature, arguments: Mapping[str, Any]) -> list[str]:
     """What is wrong with the types of arguments, a line each: of numbers, texts, Booleans, None and tuples of them.
 
