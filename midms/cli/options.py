@@ -26,7 +26,9 @@ from midms.pipeline.pipeline import Pipeline
 
 MISTAKE = 2
 """Exit status when the user can do something about it."""
-PARTS = {"condition": "condition-from"} | {slot: slot for slot in (*KINDS, "refiner") if slot != "condition"}
+PARTS = {"condition": "condition-from"} | {
+    slot: slot for slot in (*KINDS, "refiner") if slot not in ("condition", "dataset")
+}
 """Slot to the option that exchanges it; what `--condition` names is the drawing."""
 SETTINGS = ("rematch", "edit", "look", "guidance", "style")
 """Of the loop's policy."""
