@@ -22,7 +22,7 @@ from midms.registry import BadArguments
 
 if TYPE_CHECKING:
     from midms.loop import Policy
-from midms.pipeline.pipeline import Pipeline
+    from midms.pipeline.pipeline import Pipeline
 
 MISTAKE = 2
 """Exit status when the user can do something about it."""

@@ -13,9 +13,9 @@ from torch import Tensor
 if TYPE_CHECKING:
     from midms.core.protocols import Match
 
-Draw = Callable[[tuple[int, ...]], Tensor]
+NoiseFn = Callable[[tuple[int, ...]], Tensor]
 """Asked for each Gaussian draw in order: shape in, standard normals out."""
-Noise = torch.Generator | Sequence[torch.Generator] | Draw | None
+Noise = torch.Generator | Sequence[torch.Generator] | NoiseFn | None
 """A generator for a batch, or one for each of its pictures; a draw of one's own; None for PyTorch's generator."""
 Fit = Callable[[tuple[int, int]], tuple[int, int]]
 """From a picture's height and width to those it should be brought to."""
@@ -69,19 +69,19 @@ class Confidence:
 
 @dataclass(frozen=True)
 class Level:
-    """One noise level: x = signal * x0 + noise * eps.
+    """One noise level: x = alpha * x0 + sigma * eps.
 
     Attributes:
         index: position in the sampler's list, 0 is the noisiest.
         timestep: what the network is told.
-        signal: sqrt of the cumulative alpha; one minus sigma in a rectified flow.
-        noise: sqrt of one minus the cumulative alpha; sigma in a rectified flow.
+        alpha: share of x0, sqrt of Ho's cumulative alpha; one minus sigma in a rectified flow.
+        sigma: share of the noise, sqrt of one minus the cumulative alpha.
     """
 
     index: int
     timestep: float
-    signal: float
-    noise: float
+    alpha: float
+    sigma: float
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Step:
 
     Attributes:
         level: at which it stopped.
-        x0: the prediction, which may be edited; x = signal * x0 + noise * eps moves with it.
+        x0: the prediction, which may be edited; x = alpha * x0 + sigma * eps moves with it.
         eps: the rest of x, which an edit leaves.
         past: what the sampler wants to know of the levels before, newest first; its own business.
     """

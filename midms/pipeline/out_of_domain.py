@@ -15,7 +15,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
 
-from midms.compose.presets import SHIPPED
+from midms.compose.recipe import SHIPPED
 from midms.core.protocols import Autoencoder, FeatureExtractor
 from midms.networks.precision import exact
 

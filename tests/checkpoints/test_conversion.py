@@ -21,7 +21,8 @@ from midms.checkpoints.convert import convert
 from midms.checkpoints.convert.sizes import read_sizes
 from midms.checkpoints.tensors import CheckpointError, read_weights
 from midms.compose.catalog import create
-from midms.compose.presets import PRESETS, Spec
+from midms.compose.presets import PRESETS
+from midms.compose.spec import Spec
 from midms.diffusion.levels import alpha_bar
 from midms.diffusion.solvers.ddim import DDIM
 

@@ -15,8 +15,8 @@ from PIL import Image
 from midms import Spec, available, build, cli
 from midms.cli.options import PARTS, SETTINGS
 from midms.compose.catalog import KINDS
-from midms.compose.presets import SpecError, parse
 from midms.compose.slots import SLOTS
+from midms.compose.spec import SpecError, parse_value
 from midms.loop import POLICY
 
 PLUGIN = '''
@@ -62,7 +62,7 @@ class Mine:
     ],
 )
 def test_what_people_type_is_read(text: str, value: object) -> None:
-    assert parse(text) == value and type(parse(text)) is type(value)
+    assert parse_value(text) == value and type(parse(text)) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_people_type_is_read(text: str, value: object) -> None:
 )
 def test_what_is_no_setting_is_refused_and_never_run(settings: str) -> None:
     with pytest.raises(SpecError, match=r"cannot read .cycle\(.*expected a name, or settings as in cycle\(radius=0\.1"):
-        parse(f"cycle({settings}")
+        parse_value(f"cycle({settings}")
 
 
 def test_every_slot_and_setting_has_an_option() -> None:

@@ -96,7 +96,7 @@ class Looking(nn.Module):
 
     def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
         folded = F.avg_pool2d(context.condition, STRIDE).mean(1, keepdim=True)
-        guess = self.gain * x * level.signal + torch.tanh(context.warp + folded) + level.timestep / 1000
+        guess = self.gain * x * level.alpha + torch.tanh(context.warp + folded) + level.timestep / 1000
         return context.trust * context.warp + (1 - context.trust) * guess
 
 

@@ -178,7 +178,7 @@ def test_denoisers_answer_in_the_precision_they_are_asked_in(prediction: str) ->
     before = part(x, level, Context(x, ones, ones))
     found = part.to(torch.bfloat16)(x, level, Context(x, ones, ones))
     assert found.dtype == torch.float32
-    scale = {"x0": 1, "difference": 1}.get(prediction, level.noise)  # x itself, nearly clean, is not rounded
+    scale = {"x0": 1, "difference": 1}.get(prediction, level.sigma)  # x itself, nearly clean, is not rounded
     assert (found - before).abs().max() < 0.02 * scale * (1 + before.abs().max())
 
 

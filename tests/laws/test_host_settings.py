@@ -103,7 +103,7 @@ def walks() -> dict[str, Tensor]:
         for level in sampler.levels:
             x = x if step is None else sampler.advance(step, level, draw)
             step = sampler.predict(lambda x, level: torch.tanh(x - level.timestep / 700), x, level, step)
-            told = (level.timestep, level.signal, level.noise)
+            told = (level.timestep, level.alpha, level.sigma)
             found[f"{name}, level {level.index}"] = torch.tensor(told, dtype=torch.float64, device="cpu")
         found[name] = x
     return found

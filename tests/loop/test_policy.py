@@ -80,7 +80,7 @@ def test_matching_the_noisy_latent() -> None:
     (moment,) = run.trajectory(condition, exemplar, generator=draw)
     (plain,) = Run(sampler=ONE).trajectory(condition, exemplar, generator=iter_draws(draw.drawn))
     latent = run.autoencoder.encode(exemplar)
-    x = ONE.levels[0].signal * plain.warp + ONE.levels[0].noise * draw.drawn[0]
+    x = ONE.levels[0].alpha * plain.warp + ONE.levels[0].sigma * draw.drawn[0]
     key = run.features.exemplar(latent, run.condition.photo(exemplar)).rematch
     expected = run.matcher(run.features.rematch_query(x, run.features.condition(condition)), key).apply(latent)
     torch.testing.assert_close(moment.warp, expected)
