@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
 from midms.core.types import Confidence, Features, Level, Levels
+from midms.data.pair import Pair
+from midms.data.portraits.dataset import Portraits
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import FactoredMatch
-from midms.testing import ConditionLaws, ConfidenceLaws, FeatureLaws, MatcherLaws, SamplerLaws
+from midms.testing import ConditionLaws, ConfidenceLaws, DatasetLaws, FeatureLaws, MatcherLaws, SamplerLaws
 from midms.testing.laws import Laws
 
 
@@ -135,6 +137,33 @@ FEATURES = {
     "test_answers_are_as_precise_as_the_question": Colours(lambda x: F.normalize(x, dim=1).float()),
     "test_gradients_are_finite": Colours(lambda x: F.normalize(x, dim=1) + (x - x).sqrt()),
 }
+
+
+class Pairs:
+    """A few portraits, changed."""
+
+    def __init__(self, change: Callable[[Pair, int], Pair] = lambda pair, index: pair, count: int = 3) -> None:
+        self.change, self.count = change, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Pair:
+        if index >= 3:
+            raise IndexError(index)
+        return self.change(PORTRAITS[index], index)
+
+
+PORTRAITS = [Portraits("validation")[index] for index in range(3)]
+DATASETS = {
+    "test_pairs_are_of_one_shape_and_in_range": Pairs(lambda p, i: dataclasses.replace(p, target=255 * p.target)),
+    "test_the_same_index_gives_the_same_pair": Pairs(
+        lambda p, i: dataclasses.replace(p, exemplar=torch.rand_like(p.exemplar))
+    ),
+    "test_there_are_as_many_pairs_as_it_says": Pairs(count=2),
+    "test_pairs_go_into_batches": Pairs(lambda p, i: dataclasses.replace(p, flow=None, visible=None) if i else p),
+    "test_flow_points_where_it_says": Pairs(lambda p, i: dataclasses.replace(p, flow=p.flow.flip(-1))),
+}
 KINDS = {
     MatcherLaws: (MATCHERS, matcher()),
     ConfidenceLaws: (
@@ -144,6 +173,7 @@ KINDS = {
     SamplerLaws: (SAMPLERS, GOOD),
     ConditionLaws: (CONDITIONS, Edges()),
     FeatureLaws: (FEATURES, Colours()),
+    DatasetLaws: (DATASETS, Pairs()),
 }
 ARGUMENTS: dict[tuple[type, str], tuple[Any, ...]] = {
     (MatcherLaws, "test_features_that_say_nothing_do_no_harm"): ("zero", "both"),
