@@ -1,8 +1,8 @@
-"""Parts in a package of their own: a matcher, by which every cell takes from the one most like it, a condition, a sampler
-and a data set.
+"""Parts in a package of their own: a matcher, by which every cell takes from the one most like it, a condition, a
+sampler and a data set.
 
-Of midms only the records are imported that a sampler and a data set give. A match is anything with `grid`, `apply`, `transpose` and `similarity`,
-as `midms/core/protocols.py` has them.
+Of midms only the records are imported that a sampler and a data set give. A match is anything with `grid`, `apply`,
+`transpose` and `similarity`, as `midms/core/protocols.py` has them.
 """
 
 from __future__ import annotations

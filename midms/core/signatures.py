@@ -35,8 +35,9 @@ def signature(factory: Callable[..., Any]) -> str:
 
 def takes_also(factory: Callable[..., Any], others: Mapping[str, inspect.Parameter]) -> None:
     """Show what a function passes on as `**options`: its own parameters come first, these by name after them."""
-    both = (parameters(factory).parameters, {name: p.replace(kind=p.KEYWORD_ONLY) for name, p in others.items()})
-    shown = [p for some in both for p in some.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    own, more = parameters(factory).parameters.values(), others.values()
+    named = [[p for p in some if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)] for some in (own, more)]
+    shown = [*named[0], *(p.replace(kind=p.KEYWORD_ONLY) for p in named[1])]
     factory.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
 
 

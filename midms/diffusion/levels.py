@@ -115,7 +115,7 @@ def on_levels(solver: Callable[..., Any]) -> Callable[..., Any]:
         return solver(levels=noise_levels(timesteps, schedule, start), **options)
 
     takes_also(make, others)
-    make.__doc__ = f"{inspect.getdoc(solver)}\n\nIts levels are made of the rest.\n\n{inspect.getdoc(noise_levels)}"
+    make.__doc__ = f"{inspect.getdoc(solver)}\n\n`levels` is made of timesteps, schedule and start:\n\n{inspect.getdoc(noise_levels)}"
     return make
 
 

@@ -16,12 +16,12 @@ from midms.diffusion.solvers.steps import step_from_x0
 class DDIM:
     """Song et al. 2021 (arXiv:2010.02502), eq. 12.
 
-    | here                   | there                                   |
-    |------------------------|-----------------------------------------|
-    | `step.x0`              | predicted x_0                           |
-    | `step.eps`             | epsilon_theta(x_t)                      |
+    | here                   | there                                    |
+    |------------------------|------------------------------------------|
+    | `step.x0`              | predicted x_0                            |
+    | `step.eps`             | epsilon_theta(x_t)                       |
     | `to.alpha`, `to.sigma` | sqrt(alpha_{t-1}), sqrt(1 - alpha_{t-1}) |
-    | `churn`                | sigma_t (eq. 16)                        |
+    | `churn`                | sigma_t (eq. 16)                         |
 
     Args:
         levels: the noise levels.
