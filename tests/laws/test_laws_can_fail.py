@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
-from midms.core.types import Confidence, Features
+from midms.core.types import Features
 from midms.diffusion.solvers.ddim import DDIM
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import FactoredMatch
@@ -135,8 +135,8 @@ FEATURES = {
 KINDS = {
     MatcherLaws: (MATCHERS, matcher()),
     ConfidenceLaws: (
-        {law: (lambda match, f=f: Confidence(f(match))) for law, f in CONFIDENCES.items()},
-        lambda match: Confidence(match.similarity().clamp(0, 1)),
+        {law: (lambda match, f=f: f(match)) for law, f in CONFIDENCES.items()},
+        lambda match: match.similarity().clamp(0, 1),
     ),
     SamplerLaws: (SAMPLERS, GOOD),
     ConditionLaws: (CONDITIONS, Edges()),
