@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.matching_losses import EXACT, NONE
 from midms.checkpoints.tensors import save_weights
-from midms.compose.presets import SHIPPED
+from midms.compose.recipe import SHIPPED
 from midms.training.faces import albums, fresh, known_parts, stage
 from midms.training.progress import Progress
 from midms.training.trainer import fit

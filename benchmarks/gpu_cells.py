@@ -28,7 +28,7 @@ def checks(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(2)
     maps = tuple((side * torch.rand(batch, 2, side, side, generator=generator)).to(device) for _ in range(2))
     place = 2 * maps[0] / max(side - 1, 1) - 1
-    fused = functools.partial(check, radius=RADIUS, via="triton")
+    fused = functools.partial(check, radius=RADIUS, backend="triton")
     theirs, alike = torch.compile(released.check, dynamic=False), torch.compile(_checked, dynamic=False)
     for peer, run, exactly, args in (
         ("midms triton", fused, _checked, maps),
@@ -52,7 +52,7 @@ def preparations(side: int, batch: int, width: int, device: str) -> Iterator[Cas
         parts = 2 if precision == "fp16x3" else 1
         eager = functools.partial(_eagerly, centre=centre, parts=parts)
         runs: dict[str, Callable[..., tuple[Tensor, ...]]] = {
-            "midms triton": functools.partial(prepare, centre=centre, precision=precision, via="triton"),
+            "midms triton": functools.partial(prepare, centre=centre, precision=precision, backend="triton"),
             "released, eager": eager,
             "released, torch.compile": torch.compile(eager, dynamic=False, options=ROUNDED),
         }

@@ -39,7 +39,7 @@ VARIANTS = ("as released", "midms", "midms, Winograd", "midms, bfloat16")
 SLOTS = ("features", "denoiser", "autoencoder")
 PARTS = {
     "encode": ("autoencoder", ("encode",)),
-    "features": ("features", ("condition", "exemplar", "iterate")),
+    "features": ("features", ("condition", "exemplar", "rematch_query")),
     "U-Net": ("denoiser", ("forward",)),
     "decode": ("autoencoder", ("decode",)),
 }
@@ -127,7 +127,7 @@ class Shared:
 
     def __init__(self, features: Any) -> None:
         self._condition: Features | None = None
-        self._features, self.exemplar, self.iterate = features, features.exemplar, features.iterate
+        self._features, self.exemplar, self.rematch_query = features, features.exemplar, features.rematch_query
 
     def condition(self, condition: Tensor) -> Features:
         """As the features that it was made of, the first time."""
@@ -172,7 +172,7 @@ def warm_up(run: Pipeline, given: dict[str, Tensor]) -> None:
     latent = run.autoencoder.encode(given["exemplar"])
     wanted = run.features.condition(given["condition"])
     run.features.exemplar(latent, given["exemplar_condition"])
-    run.features.iterate(latent, wanted)
+    run.features.rematch_query(latent, wanted)
     run.denoiser(latent, run.sampler.levels[0], Context(latent, given["condition"], latent[:, :1]))
     run.autoencoder.decode(latent)
 

@@ -19,7 +19,7 @@ from benchmarks import released_match as released
 from benchmarks.measure import Inputs
 from midms.core.normalize import l2_normalize
 from midms.core.types import cells
-from midms.matching.kernels import Precision, Via, check
+from midms.matching.kernels import Backend, Precision, check
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import tokens
 
@@ -59,11 +59,11 @@ def released_path(x: Inputs) -> Outcome:
     return Outcome(torch.cat([carried_latent, carried_labels], 1), _in_cells(forward), _in_cells(backward), mask)
 
 
-def ours(via: Via, precision: Precision = "auto") -> Callable[[Inputs], Outcome]:
+def ours(backend: Backend, precision: Precision = "auto") -> Callable[[Inputs], Outcome]:
     """`FactoredMatch.both`: the values and the coordinates forth, the coordinates back, in one pass."""
 
     def run(x: Inputs) -> Outcome:
-        match = Correlation(released.TEMPERATURE, 0.0, via, precision)(x.q, x.k)
+        match = Correlation(released.TEMPERATURE, 0.0, backend, precision)(x.q, x.k)
         values, start = with_coordinates(x)
         carried, backward = match.both(values, start)
         return _checked(carried, backward)

@@ -18,21 +18,21 @@ from midms.matching.matches.factored import tokens
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 OPERATIONS: dict[str, Callable[[Tensor, Tensor, Tensor, str], object]] = {
-    "couple": lambda q, k, v, via: couple(q, k, v, None, SCALE, 0.0, via),
-    "couple_both": lambda q, k, v, via: couple_both(q, k, v, v, None, None, SCALE, 0.0, via),
-    "logsumexp_both": lambda q, k, v, via: logsumexp_both(q, k, None, None, 20.0, None, via),
-    "top_k": lambda q, k, v, via: top_k(q, k, 4, via),
-    "mutual_nearest": lambda q, k, v, via: mutual_nearest(q, k, via),
+    "couple": lambda q, k, v, backend: couple(q, k, v, None, SCALE, 0.0, backend),
+    "couple_both": lambda q, k, v, backend: couple_both(q, k, v, v, None, None, SCALE, 0.0, backend),
+    "logsumexp_both": lambda q, k, v, backend: logsumexp_both(q, k, None, None, 20.0, None, backend),
+    "top_k": lambda q, k, v, backend: top_k(q, k, 4, backend),
+    "mutual_nearest": lambda q, k, v, backend: mutual_nearest(q, k, backend),
 }
 
 
-@pytest.mark.parametrize("via", IMPLEMENTATIONS)
+@pytest.mark.parametrize("backend", IMPLEMENTATIONS)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_operation(benchmark: Any, operation: str, via: str) -> None:
+def test_operation(benchmark: Any, operation: str, backend: str) -> None:
     """A grid of 32 x 32 cells, 256 channels, 20 values."""
     x = inputs("smooth", 32, device=DEVICE)
     q, k, v = tokens(l2_normalize(x.q)), tokens(l2_normalize(x.k)), tokens(x.values)
     asked = "couple_both" if operation == "logsumexp_both" else operation
-    if reasons := objections(via, asked, q, k, v):
+    if reasons := objections(backend, asked, q, k, v):
         pytest.skip("; ".join(reasons))
-    benchmark(OPERATIONS[operation], q, k, v, via)
+    benchmark(OPERATIONS[operation], q, k, v, backend)

@@ -172,7 +172,7 @@ class Registry:
             raise BrokenPart(f"{self._called(name, row)} cannot be made: {reason}") from error
 
     def made(self, part: Any, argument: str) -> Any:
-        """The part that a name or a `Spec` of `midms.compose.presets` stands for; any other object is a part already.
+        """The part that a name or a `Spec` of `midms.compose.spec` stands for; any other object is a part already.
 
         Args:
             part: a name, a `Spec`, or a part.

@@ -1,10 +1,10 @@
 """The laws that midms holds its own parts to, and the matcher in a composition."""
 
 import torch
-from midms_nearest import Nearest, Shades
+from midms_nearest import Nearest, Shades, Tiles
 
 from midms import build, create
-from midms.testing import ConditionLaws, MatcherLaws
+from midms.testing import ConditionLaws, DatasetLaws, MatcherLaws
 
 
 class TestNearest(MatcherLaws):
@@ -16,8 +16,13 @@ class TestShades(ConditionLaws):
     make = Shades
 
 
+class TestTiles(DatasetLaws):
+    make = Tiles
+
+
 def test_it_is_found_by_name() -> None:
     assert isinstance(create("condition", "shades"), Shades)
+    assert len(create("dataset", "tiles", split="validation", size=128)) == 1000
     assert isinstance(build("midm-faces", matcher="greedy", confidence="cycle").matcher, Nearest)
 
 

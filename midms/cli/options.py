@@ -22,11 +22,13 @@ from midms.registry import BadArguments
 
 if TYPE_CHECKING:
     from midms.loop import Policy
-from midms.pipeline.pipeline import Pipeline
+    from midms.pipeline.pipeline import Pipeline
 
 MISTAKE = 2
 """Exit status when the user can do something about it."""
-PARTS = {"condition": "condition-from"} | {slot: slot for slot in (*KINDS, "refiner") if slot != "condition"}
+PARTS = {"condition": "condition-from"} | {
+    slot: slot for slot in (*KINDS, "refiner") if slot not in ("condition", "dataset")
+}
 """Slot to the option that exchanges it; what `--condition` names is the drawing."""
 SETTINGS = ("rematch", "edit", "match_on", "confidence_guidance", "style")
 """Of the loop's policy."""

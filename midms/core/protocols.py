@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.errors import MidmsError
-from midms.core.types import Context, Draw, Features, Fit, Level, Page, Step
+from midms.core.types import Context, Features, Fit, Level, NoiseFn, Page, Step
 
 
 class Unanswered(MidmsError, TypeError):
@@ -102,8 +102,8 @@ class FeatureExtractor(Protocol):
     def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
         """Features of the exemplar, given its latent and its own condition map."""
 
-    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
-        """Unit-norm features of a predicted x0, guided by the condition's; compared with `exemplar(...).again`."""
+    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
+        """Unit-norm features of a predicted x0, guided by the condition's; compared with `exemplar(...).rematch`."""
 
 
 @runtime_checkable
@@ -122,15 +122,15 @@ class Sampler(Protocol):
     """A diffusion sampler cut at x0. Knows nothing of the edits made there. Keeps no state.
 
     A network that knows x0 gives it back whatever is drawn; an x0 that was edited is carried on as if the network had
-    said so. x = signal * x0 + noise * eps at every level. Everything random comes from `draw`, which may be more or
+    said so. x = alpha * x0 + sigma * eps at every level. Everything random comes from `draw`, which may be more or
     less precise than the latent; the latent keeps its precision.
     """
 
     @property
     def levels(self) -> Sequence[Level]:
-        """From the noisiest to the cleanest, numbered from 0: the signal rises, noise and timestep fall."""
+        """From the noisiest to the cleanest, numbered from 0: alpha rises, sigma and timestep fall."""
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Start: bring a clean latent to the first level with a fresh draw."""
 
     def predict(
@@ -142,7 +142,7 @@ class Sampler(Protocol):
     ) -> Step:
         """First half: x0, and the eps that goes with it."""
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Second half: x at the next level."""
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 if TYPE_CHECKING:
     from midms.core.protocols import Match
 
-Draw = Callable[[tuple[int, ...]], Tensor]
+NoiseFn = Callable[[tuple[int, ...]], Tensor]
 """Asked for each Gaussian draw in order: shape in, standard normals out."""
-Noise = torch.Generator | Sequence[torch.Generator] | Draw | None
+Noise = torch.Generator | Sequence[torch.Generator] | NoiseFn | None
 """A generator for a batch, or one for each of its pictures; a draw of one's own; None for PyTorch's generator."""
 Fit = Callable[[tuple[int, int]], tuple[int, int]]
 """From a picture's height and width to those it should be brought to."""
@@ -47,30 +47,30 @@ class Features:
     """What a feature extractor knows of one picture or condition.
 
     Attributes:
-        first: unit-norm features that the first match compares.
-        again: what re-matching starts from: of a condition, whatever `iterate` is guided by; of an
-            exemplar, the unit-norm key that `iterate`'s features are compared with.
+        initial: unit-norm features that the initial match compares.
+        rematch: what re-matching needs: of a condition, what guides `rematch_query`; of an exemplar, the unit-norm key
+            that the features of `rematch_query` are compared with.
     """
 
-    first: Float[Tensor, "b d h w"]
-    again: Float[Tensor, "b e h2 w2"]
+    initial: Float[Tensor, "b d h w"]
+    rematch: Float[Tensor, "b e h2 w2"]
 
 
 @dataclass(frozen=True)
 class Level:
-    """One noise level: x = signal * x0 + noise * eps.
+    """One noise level: x = alpha * x0 + sigma * eps.
 
     Attributes:
         index: position in the sampler's list, 0 is the noisiest.
         timestep: what the network is told.
-        signal: sqrt of the cumulative alpha; one minus sigma in a rectified flow.
-        noise: sqrt of one minus the cumulative alpha; sigma in a rectified flow.
+        alpha: share of x0, sqrt of Ho's cumulative alpha; one minus sigma in a rectified flow.
+        sigma: share of the noise, sqrt of one minus the cumulative alpha.
     """
 
     index: int
     timestep: float
-    signal: float
-    noise: float
+    alpha: float
+    sigma: float
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Step:
 
     Attributes:
         level: at which it stopped.
-        x0: the prediction, which may be edited; x = signal * x0 + noise * eps moves with it.
+        x0: the prediction, which may be edited; x = alpha * x0 + sigma * eps moves with it.
         eps: the rest of x, which an edit leaves.
         past: what the sampler wants to know of the levels before, newest first; its own business.
     """

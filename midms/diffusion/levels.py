@@ -1,4 +1,4 @@
-"""How much signal and noise a latent holds at each timestep."""
+"""How much of x0 (alpha) and of noise (sigma) a latent holds at each timestep."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ SIGMAS = (0.002, 80.0)
 def alpha_bar(schedule: Schedule) -> Float[Tensor, " t"]:
     """Cumulative alphas in float64.
 
-    "cosine": the signal is cos(pi/2 * (t + 1/2) / 1000), a half-way house of Nichol and Dhariwal 2021
+    "cosine": alpha is cos(pi/2 * (t + 1/2) / 1000), a half-way house of Nichol and Dhariwal 2021
     (arXiv:2102.09672, eq. 17) without their offset; "linear": betas from 0.0001 to 0.02 (Ho et al. 2020,
-    arXiv:2006.11239); "karras": sigma = noise / signal is even in its seventh root from 0.002 to 80 (Karras et al.
+    arXiv:2006.11239); "karras": sigma / alpha is even in its seventh root from 0.002 to 80 (Karras et al.
     2022, arXiv:2206.00364, eq. 5); the others: linear in sqrt(beta). Betas are taken as they are.
 
     Raises:
@@ -62,18 +62,18 @@ def alpha_bar(schedule: Schedule) -> Float[Tensor, " t"]:
     return torch.cumprod(1 - betas, 0)
 
 
-def signal_and_noise(schedule: Schedule, timestep: int) -> tuple[float, float]:
-    """(sqrt(a_t), sqrt(1 - a_t)), so that x_t = signal * x0 + noise * eps.
+def alpha_sigma(schedule: Schedule, timestep: int) -> tuple[float, float]:
+    """(sqrt(a_t), sqrt(1 - a_t)), so that x_t = alpha * x0 + sigma * eps.
 
     Raises:
-        ValueError: the schedule has no such timestep, or no signal is left there.
+        ValueError: the schedule has no such timestep, or nothing of x0 is left there.
     """
     table = alpha_bar(schedule)
     if not 0 <= timestep < len(table):
         raise ValueError(f"timesteps are 0 to {len(table) - 1}, got {timestep}")
     a = float(table[timestep])
     if a == 0:
-        raise ValueError(f"at timestep {timestep} the schedule leaves no signal")
+        raise ValueError(f"at timestep {timestep} the schedule leaves nothing of x0")
     return math.sqrt(a), math.sqrt(1 - a)
 
 
@@ -85,7 +85,7 @@ def levels(schedule: Schedule, timesteps: tuple[int, ...]) -> tuple[Level, ...]:
     """
     for timestep in falling(timesteps):
         whole(-int(LARGE), int(LARGE), timesteps=timestep)
-    return tuple(Level(i, t, *signal_and_noise(schedule, t)) for i, t in enumerate(timesteps))
+    return tuple(Level(i, t, *alpha_sigma(schedule, t)) for i, t in enumerate(timesteps))
 
 
 def falling(timesteps: tuple[int, ...]) -> tuple[int, ...]:
@@ -107,7 +107,7 @@ def falling(timesteps: tuple[int, ...]) -> tuple[int, ...]:
 def karras(schedule: str, count: int, first: int = TIMESTEPS - 1, last: int = 0) -> tuple[int, ...]:
     """Timesteps of a schedule whose noise levels are spaced as in Karras et al. 2022 (arXiv:2206.00364, eq. 5).
 
-    sigma = noise / signal falls evenly in its seventh root.
+    sigma / alpha falls evenly in its seventh root.
 
     Args:
         schedule: one of `SCHEDULES`.

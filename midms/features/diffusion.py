@@ -96,7 +96,7 @@ class DiffusionFeatures(nn.Module):
         first = self._features(self._map(condition, (latent.shape[-2], latent.shape[-1])))
         return Features(first, self._features(latent))
 
-    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
+    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """Features of a predicted x0."""
         return self._features(x0)
 

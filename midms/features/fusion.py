@@ -59,24 +59,24 @@ class FusionFeatures(nn.Module):
     def condition(self, condition: Float[Tensor, "b k Y X"]) -> Fused:
         """Features of the condition map; re-matching is guided by each extractor's own."""
         parts = [part.condition(condition) for part in self.extractors]
-        first = self._fused([features.first for features in parts])
+        first = self._fused([features.initial for features in parts])
         return Fused(first, first, tuple(parts))
 
     def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
         """Features of the exemplar, for the first match and for re-matching."""
         parts = [part.exemplar(latent, condition) for part in self.extractors]
-        return Features(self._fused([p.first for p in parts]), self._fused([p.again for p in parts]))
+        return Features(self._fused([p.initial for p in parts]), self._fused([p.rematch for p in parts]))
 
-    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
+    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """Features of a predicted x0, each extractor told its own of the condition.
 
         Raises:
             ValueError: the condition's features are not those that this extractor gave.
         """
         if not isinstance(condition, Fused):
-            raise ValueError("iterate: expected the condition's features as this extractor gave them")
+            raise ValueError("rematch_query: expected the condition's features as this extractor gave them")
         pairs = zip(self.extractors, condition.parts, strict=True)
-        return self._fused([part.iterate(x0, features) for part, features in pairs])
+        return self._fused([part.rematch_query(x0, features) for part, features in pairs])
 
     def _fused(self, maps: list[Tensor]) -> Float[Tensor, "b d h w"]:
         grid = maps[0].shape[-2], maps[0].shape[-1]

@@ -42,14 +42,14 @@ class LabelledFeatures(nn.Module):
         """Features of the exemplar, labelled by its own condition map."""
         return self._labelled(self.features.exemplar(latent, condition), condition)
 
-    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
+    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
         """Features of a predicted x0, labelled as the condition."""
-        told = Features(condition.first[:, :-1], condition.again[:, :-1])
-        found = self.features.iterate(x0, told)
-        return torch.cat([found, F.interpolate(condition.first[:, -1:], found.shape[-2:])], 1)
+        told = Features(condition.initial[:, :-1], condition.rematch[:, :-1])
+        found = self.features.rematch_query(x0, told)
+        return torch.cat([found, F.interpolate(condition.initial[:, -1:], found.shape[-2:])], 1)
 
     def _labelled(self, found: Features, condition: Float[Tensor, "b k Y X"]) -> Features:
-        return Features(*(torch.cat([x, _labels(condition, x)], 1) for x in (found.first, found.again)))
+        return Features(*(torch.cat([x, _labels(condition, x)], 1) for x in (found.initial, found.rematch)))
 
 
 def _labels(condition: Float[Tensor, "b k Y X"], like: Float[Tensor, "b d h w"]) -> Float[Tensor, "b 1 h w"]:

@@ -170,9 +170,9 @@ class MidmFeatures(nn.Module):
         projected = self.phi(self.layer(torch.cat([features, seen], 1)))
         return Features(_comparable(projected.to(latent.dtype)), _comparable(features.to(latent.dtype)))
 
-    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
+    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """Features of a predicted x0, told those of the condition."""
-        return _comparable(self.iter_enc(rounded(x0, self), rounded(condition.again, self)).to(x0.dtype))
+        return _comparable(self.iter_enc(rounded(x0, self), rounded(condition.rematch, self)).to(x0.dtype))
 
     def _on_grid(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b k h w"]:
         how = {"mode": "bilinear", "antialias": True} if self.antialias else {"mode": "nearest"}

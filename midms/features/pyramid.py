@@ -115,9 +115,9 @@ class PyramidFeatures(nn.Module):
         key = self._features("picture", torch.cat([latent, F.pixel_unshuffle(condition, self.stride)], 1))
         return Features(key, key)
 
-    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
+    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """Features of a predicted x0, told the condition."""
-        return self._features("estimate", torch.cat([x0, condition.again], 1))
+        return self._features("estimate", torch.cat([x0, condition.rematch], 1))
 
     def _features(self, domain: str, x: Float[Tensor, "b n h w"]) -> Float[Tensor, "b d h w"]:
         h, w = x.shape[-2:]

@@ -28,7 +28,7 @@ class TimmFeatures(nn.Module):
     length, so that a cell is described by what sets it apart.
 
     The backbone cannot look at latents. The exemplar's latent is not used, and a predicted x0 adds nothing to what the
-    condition says: `iterate` gives the condition's features again, so that matching again repeats the first match.
+    condition says: `rematch_query` gives the condition's features, so that re-matching repeats the initial match.
 
     Args:
         backbone: timm's name.
@@ -99,9 +99,9 @@ class TimmFeatures(nn.Module):
         features = self._features(condition, (latent.shape[-2], latent.shape[-1]))
         return Features(features, features)
 
-    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
+    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """The condition's features, whatever x0 is."""
-        return condition.again
+        return condition.rematch
 
     def _features(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:
         picture = (rendered(condition) - self.mean) / self.std

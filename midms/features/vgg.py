@@ -20,7 +20,7 @@ class VggFeatures(nn.Module):
 
     As with `timm`, both pictures are seen through the same eyes: each one's condition map, rendered as a picture;
     activations of several layers side by side describe a cell (as in Aberman et al. 2018, arXiv:1805.04140). It cannot
-    look at latents: `iterate` gives the condition's features again, so that matching again repeats the first match.
+    look at latents: `rematch_query` gives the condition's features, so that re-matching repeats the initial match.
 
     Args:
         weights: a file of weights, safetensors or torch's (nothing in it is run): torchvision's VGG16 or VGG19, or one
@@ -60,9 +60,9 @@ class VggFeatures(nn.Module):
         features = self._features(condition, (latent.shape[-2], latent.shape[-1]))
         return Features(features, features)
 
-    def iterate(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
+    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """The condition's features, whatever x0 is."""
-        return condition.again
+        return condition.rematch
 
     def _features(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:
         size = condition.shape[-2] * self.magnify, condition.shape[-1] * self.magnify

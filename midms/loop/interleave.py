@@ -68,17 +68,17 @@ def interleave(
         return match, finite(match.apply(latent), parts.matcher, "matcher"), confidence
 
     def matched_again(x: Tensor) -> tuple[Match, Tensor, Tensor]:
-        return matched(parts.features.iterate(x, wanted), [features.again for features in offered])
+        return matched(parts.features.rematch_query(x, wanted), [features.rematch for features in offered])
 
     def score(x0: Tensor) -> Float[Tensor, "b 1 h w"]:
-        query, keys = parts.features.iterate(x0, outside(wanted)), outside([one.again for one in offered])
+        query, keys = parts.features.rematch_query(x0, outside(wanted)), outside([one.rematch for one in offered])
         return policy.apply_style(compare(parts.matcher, parts.confidence, query, keys, outside(regions))[1])
 
     def denoise(x: Tensor, level: Level) -> Tensor:
         context = Context(warp, condition, policy.apply_style(confidence, least))
         return finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser")
 
-    match, warp, confidence = matched(wanted.first, [features.first for features in offered])
+    match, warp, confidence = matched(wanted.initial, [features.initial for features in offered])
     step: Step | None = None
     x = parts.sampler.noise(warp, draw)
     for level in parts.sampler.levels:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
 
-from midms.compose.presets import SHIPPED
+from midms.compose.recipe import SHIPPED
 from midms.core.protocols import Autoencoder, FeatureExtractor
 from midms.networks.precision import exact
 
@@ -60,7 +60,7 @@ def usual(name: str) -> dict[str, Usual]:
 @torch.no_grad()
 def drawing_summary(features: FeatureExtractor, condition: Float[Tensor, "b k Y X"]) -> dict[str, Tensor]:
     """What is judged of condition maps: the mean of their features over all cells."""
-    return {"drawing": features.condition(condition).first.mean((2, 3))}
+    return {"drawing": features.condition(condition).initial.mean((2, 3))}
 
 
 @torch.no_grad()
@@ -69,7 +69,7 @@ def picture_summary(
 ) -> dict[str, Tensor]:
     """What is judged of exemplars: the mean of their features, and mean and spread of their latents' channels."""
     return {
-        "picture": features.exemplar(latent, condition).first.mean((2, 3)),
+        "picture": features.exemplar(latent, condition).initial.mean((2, 3)),
         "colours": torch.cat([latent.mean((2, 3)), latent.std((2, 3))], 1),
     }
 

@@ -49,7 +49,7 @@ class FeatureLaws(Laws):
         """Features of the condition, the exemplar's first and for re-matching, and the prediction's."""
         condition, latent, own, x0 = scene
         wanted, offered = extractor.condition(condition), extractor.exemplar(latent, own)
-        return [wanted.first, offered.first, offered.again, extractor.iterate(x0, wanted)]
+        return [wanted.initial, offered.initial, offered.rematch, extractor.rematch_query(x0, wanted)]
 
     def test_features_are_unit_vectors_on_their_grids(self, extractor: FeatureExtractor) -> None:
         """Those that are compared have the same length, on the grids of condition and exemplar."""

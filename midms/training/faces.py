@@ -183,8 +183,8 @@ def warp_all(
     for chosen in tqdm(torch.arange(styles).split(8), desc="warping", unit_scale=8):
         index = (chosen[:, None] * g + torch.arange(g)).flatten()
         latent = latents[index].float().to(device)
-        wanted = features.condition(album.sketches(index).to(device)).first
-        offered = features.exemplar(latent, album.photos(index).to(device)).first
+        wanted = features.condition(album.sketches(index).to(device)).initial
+        offered = features.exemplar(latent, album.photos(index).to(device)).initial
         source = torch.arange(len(index)).view(-1, g, 1).expand(-1, g, g).flatten()
         target = torch.arange(len(index)).view(-1, 1, g).expand(-1, g, g).flatten()
         match = matcher(wanted[target], offered[source])

@@ -20,7 +20,7 @@ from midms.core.types import Context, Features
 from midms.data.portraits.pairs import HEAD
 from midms.diffusion.autoencoders.patchified import Patchified
 from midms.diffusion.denoisers import Bridge
-from midms.diffusion.levels import signal_and_noise
+from midms.diffusion.levels import alpha_sigma
 from midms.features.pyramid import PyramidFeatures
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import FactoredMatch
@@ -130,7 +130,7 @@ class MatchingNetwork(nn.Module):
 class MatchingStage:
     """Exact correspondence, visibility, and the paper's losses, for the first match and for re-matching.
 
-    What `iterate` will see is imitated for half of the batch: a mixture of truth and warp with some noise.
+    What `rematch_query` will see is imitated for half of the batch: a mixture of truth and warp with some noise.
     """
 
     network: MatchingNetwork
@@ -155,7 +155,7 @@ class MatchingStage:
         )
         net = self.network.features
         wanted, offered = net.condition(sketch), net.exemplar(source, photo)
-        match = self.matcher(wanted.first, offered.first)
+        match = self.matcher(wanted.initial, offered.initial)
         terms = dict.fromkeys(self.terms, torch.zeros((), device=self.device))
         terms["exact"], terms["distance"], right = self._exact(match, shot, slice(None), (row, column))
         trust = self.network.confidence(match).clamp(1e-5, 1 - 1e-5)
@@ -165,15 +165,15 @@ class MatchingStage:
         mix, amount = torch.rand(2, len(truth[some]), 1, 1, 1, generator=generator).to(self.device)
         noise = torch.randn(truth[some].shape, generator=generator).to(self.device)
         x0 = torch.lerp(match.apply(source)[some].detach(), truth[some], mix) + 0.3 * amount * noise
-        estimate = net.iterate(x0, Features(wanted.first[some], wanted.again[some]))
-        again = self.matcher(estimate, offered.again[some])
+        estimate = net.rematch_query(x0, Features(wanted.initial[some], wanted.rematch[some]))
+        again = self.matcher(estimate, offered.rematch[some])
         entropy, distance, _ = self._exact(again, shot, some, (row, column))
         terms["exact"], terms["distance"] = terms["exact"] + entropy, terms["distance"] + distance
 
         if self.terms["domain"] or self.terms["reconstruction"]:
             own = net.exemplar(truth, self.album.photos(shot.answer).to(self.device))
-            terms["domain"] = losses.domain(wanted.first, own.first, offered.first, match)
-            terms["reconstruction"] = losses.reconstruction(self.matcher(wanted.first, own.first), truth)
+            terms["domain"] = losses.domain(wanted.initial, own.initial, offered.initial, match)
+            terms["reconstruction"] = losses.reconstruction(self.matcher(wanted.initial, own.initial), truth)
         if self.terms["cycle"]:
             terms["cycle"] = losses.cycle(match, source) + losses.cycle(again, source[some])
         total = torch.stack([weight * terms[name] for name, weight in self.terms.items()]).sum()
@@ -198,8 +198,8 @@ class MatchingStage:
         source = self.held_out_latents[shot.exemplar].float().to(self.device)
         wanted = network.features.condition(self.held_out.sketches(shot.answer).to(self.device))
         offered = network.features.exemplar(source, self.held_out.photos(shot.exemplar).to(self.device))
-        match = self.matcher(wanted.first, offered.first)
-        again = self.matcher(network.features.iterate(match.apply(source), wanted), offered.again)
+        match = self.matcher(wanted.initial, offered.initial)
+        again = self.matcher(network.features.rematch_query(match.apply(source), wanted), offered.rematch)
         figures = {}
         parts = self.held_out.parts[shot.answer]
         counted = shot.visible[:, 0].bool() & (parts != 0) & (parts != 13) & (parts != 14)
@@ -237,18 +237,18 @@ class DiffusionStage:
         truth = self.latents[answer].float().to(self.device)
         bridge = isinstance(self.network, Bridge)
         timestep = torch.randint(*((150, 980) if bridge else (5, 995)), (self.batch,), generator=generator)
-        signal, noise = (
+        alpha, sigma = (
             torch.tensor(level).view(-1, 1, 1, 1).to(self.device)
-            for level in zip(*(signal_and_noise(self.schedule, int(t)) for t in timestep), strict=True)
+            for level in zip(*(alpha_sigma(self.schedule, int(t)) for t in timestep), strict=True)
         )
         draw = torch.randn(truth.shape, generator=generator).to(self.device)
         if not bridge:
-            x0 = self.network.denoise(signal * truth + noise * draw, timestep.to(self.device), signal, noise, None)
-            return F.mse_loss(x0 / noise, truth / noise), {}
+            x0 = self.network.denoise(alpha * truth + sigma * draw, timestep.to(self.device), alpha, sigma, None)
+            return F.mse_loss(x0 / sigma, truth / sigma), {}
         context = self._context(exemplar, answer)
         mix = (1.5 * torch.rand(self.batch, 1, 1, 1, generator=generator)).clamp(0, 1).to(self.device)
-        x = signal * torch.lerp(truth, context.warp, mix) + noise * draw
-        x0 = self.network.denoise(x, timestep.to(self.device), signal, noise, context)
+        x = alpha * torch.lerp(truth, context.warp, mix) + sigma * draw
+        x0 = self.network.denoise(x, timestep.to(self.device), alpha, sigma, context)
         return ((x0 - truth).pow(2) * self.importance * self._heads(answer)).mean(), {}
 
     def _heads(self, answer: Tensor) -> Tensor:

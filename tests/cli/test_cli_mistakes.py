@@ -67,7 +67,7 @@ from midms import cli
         ),
         ("--size 8", "midms: --size: expected 32 to 1024 pixels, got 8"),
         ("--matcher x --sampler y", "midms: --matcher: no matcher is called 'x'. Did you mean "),
-        ("--matcher \"dual-softmax(via='x')\"", "midms: --matcher: matcher 'dual-softmax': via: expected "),
+        ("--matcher \"dual-softmax(backend='x')\"", "midms: --matcher: matcher 'dual-softmax': backend: expected "),
         ("--matcher 'local(prior=0.5)'", "midms: --matcher: matcher 'local': prior: expected matcher as"),
         ("--confidence 'product(of=(1,2))'", "midms: --confidence: confidence 'product': of: expected "),
         (

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from midms import Spec, build, register
 from midms.compose.compose import BuildError
-from midms.compose.presets import PRESETS, Preset
+from midms.compose.presets import PRESETS
+from midms.compose.recipe import Recipe
 from midms.confidence.cycle import Cycle
 from midms.core.protocols import Match
 from midms.core.types import Context, Level
@@ -35,7 +36,7 @@ class Scaled(Looking):
         self.gain.data.fill_(gain)
 
 
-TOY = Preset(
+TOY = Recipe(
     source="the stand-ins of these tests",
     slots={
         "condition": Spec("toy"),

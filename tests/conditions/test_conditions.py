@@ -294,5 +294,5 @@ def test_thin_lines_reach_the_grid_if_asked(antialias: bool) -> None:
     line = blank.clone()
     line[..., 10] = 1
     with torch.no_grad():
-        features = [network.condition(condition).again for condition in (blank, line)]
+        features = [network.condition(condition).rematch for condition in (blank, line)]
     assert torch.equal(*features) is not antialias

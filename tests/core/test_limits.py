@@ -33,7 +33,7 @@ HOSTILE: tuple[Any, ...] = (
 )  # fmt: skip
 SECONDS = 5.0
 """Of processor time, in which a refusal or the work on a small grid is done many times over."""
-WORDS = ("schedule", "via", "precision", "marginals", "matcher", "prior", "features", "extractors", "network", "of")
+WORDS = ("schedule", "backend", "precision", "marginals", "matcher", "prior", "features", "extractors", "network", "of")
 """Arguments that are no numbers."""
 WORDS += ("backbone", "pretrained", "weights", "spectral", "antialias", "biggan", "prediction", "conditional")
 SMALL = {"unconditional": {"widths": (16, 32), "attention": (False, True), "head_dim": 8, "norm_groups": 8}}

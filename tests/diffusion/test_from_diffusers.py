@@ -49,7 +49,7 @@ def test_steps_are_those_that_diffusers_takes(name: str) -> None:
     assert [level.timestep for level in ours.levels] == theirs.timesteps.tolist()
     x = z = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
     if not flow and theirs.init_noise_sigma != 1:
-        z = x / ours.levels[0].signal
+        z = x / ours.levels[0].alpha
     seen, numbers = [], torch.Generator().manual_seed(0)
     for timestep in theirs.timesteps:
         seen.append(z if flow else theirs.scale_model_input(z, timestep))
@@ -57,7 +57,7 @@ def test_steps_are_those_that_diffusers_takes(name: str) -> None:
         z = theirs.step(network(seen[-1], timestep.item()), timestep, z, **drawn).prev_sample
 
     def guess(x: Tensor, level: Any) -> Tensor:
-        return x - level.noise * network(x, level.timestep) if flow else denoise(x, level)
+        return x - level.sigma * network(x, level.timestep) if flow else denoise(x, level)
 
     step, found, draw = None, [], normals(0)
     for level in ours.levels:

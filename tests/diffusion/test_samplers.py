@@ -19,7 +19,7 @@ from torch import Tensor
 
 from midms.core.types import Level, Step
 from midms.diffusion import SAMPLERS
-from midms.diffusion.levels import SCHEDULES, alpha_bar, karras, levels, signal_and_noise
+from midms.diffusion.levels import SCHEDULES, alpha_bar, alpha_sigma, karras, levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.diffusion.solvers.ddpm import DDPM
 
@@ -32,7 +32,7 @@ def network(x: Tensor, timestep: int) -> Tensor:
 
 
 def denoise(x: Tensor, level: Level) -> Tensor:
-    return (x - level.noise * network(x, level.timestep)) / level.signal
+    return (x - level.sigma * network(x, level.timestep)) / level.alpha
 
 
 def trajectory(sampler: Any, x: Tensor, draw: Callable[[tuple[int, ...]], Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -105,7 +105,7 @@ def test_advance_starts_from_an_edited_x0_and_keeps_eps(sampler: Any) -> None:
     x0, eps = torch.randn(2, *SHAPE, dtype=torch.float64)
     mean = sampler.advance(Step(level, x0, eps), to, torch.zeros)
     moved = sampler.advance(Step(level, x0 + 1, eps), to, torch.zeros)
-    torch.testing.assert_close(moved - mean, torch.full_like(x0, to.signal), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(moved - mean, torch.full_like(x0, to.alpha), rtol=1e-10, atol=1e-10)
 
 
 SPREAD = 0.3  # of the Gaussian data
@@ -113,7 +113,7 @@ SPREAD = 0.3  # of the Gaussian data
 
 def exact(x: Tensor, level: Level) -> Tensor:
     """The posterior mean of data N(0, SPREAD^2)."""
-    return level.signal * SPREAD**2 / (level.signal**2 * SPREAD**2 + level.noise**2) * x
+    return level.alpha * SPREAD**2 / (level.alpha**2 * SPREAD**2 + level.sigma**2) * x
 
 
 def order(errors: list[float]) -> list[float]:
@@ -133,7 +133,7 @@ def test_deterministic_ddim_converges_to_the_probability_flow_with_order_one(sch
         for level in sampler.levels:
             x = x if step is None else sampler.advance(step, level, torch.zeros)
             step = sampler.predict(exact, x, level, step)
-        start, end = (math.hypot(level.signal * SPREAD, level.noise) for level in (sampler.levels[0], level))
+        start, end = (math.hypot(level.alpha * SPREAD, level.sigma) for level in (sampler.levels[0], level))
         errors.append(abs(x.item() - end / start))
     assert order(errors)[1:] == pytest.approx([1.0] * 3, abs=0.12)
     assert errors[-1] < 0.01
@@ -145,13 +145,13 @@ def test_stochastic_samplers_converge_to_the_variance_with_order_one(name: str, 
     for stride in (80, 40, 20, 10, 5):
         sampler = SAMPLERS.create(name, timesteps=falling(stride), **options)
         first, *rest = sampler.levels
-        variance, here = (first.signal * SPREAD) ** 2 + first.noise**2, first
+        variance, here = (first.alpha * SPREAD) ** 2 + first.sigma**2, first
         one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
         for to in rest:
             carried = sampler.advance(sampler.predict(exact, one, here, None), to, torch.zeros).item()
             drawn = sampler.advance(Step(here, 0 * one, 0 * one), to, torch.ones).item()
             variance, here = carried**2 * variance + drawn**2, to
-        errors.append(abs(variance - ((here.signal * SPREAD) ** 2 + here.noise**2)))
+        errors.append(abs(variance - ((here.alpha * SPREAD) ** 2 + here.sigma**2)))
     assert order(errors)[1:] == pytest.approx([1.0] * 3, abs=0.12)
     assert errors[-1] < 0.01
 
@@ -178,22 +178,22 @@ def test_karras_timesteps_are_those_of_diffusers() -> None:
 
 
 @given(st.sampled_from(SCHEDULES), st.integers(0, 998))
-def test_signal_falls_and_power_is_kept(schedule: str, timestep: int) -> None:
-    signal, noise = signal_and_noise(schedule, timestep)
-    assert signal**2 + noise**2 == pytest.approx(1)
-    assert 0 < signal_and_noise(schedule, timestep + 1)[0] < signal < 1
+def test_alpha_falls_and_power_is_kept(schedule: str, timestep: int) -> None:
+    alpha, sigma = alpha_sigma(schedule, timestep)
+    assert alpha**2 + sigma**2 == pytest.approx(1)
+    assert 0 < alpha_sigma(schedule, timestep + 1)[0] < alpha < 1
 
 
 def test_cosine_schedule_is_a_quarter_turn() -> None:
     for timestep in (0, 250, 999):
-        signal, noise = signal_and_noise("cosine", timestep)
-        assert math.atan2(noise, signal) == pytest.approx(math.pi / 2 * (timestep + 0.5) / 1000)
+        alpha, sigma = alpha_sigma("cosine", timestep)
+        assert math.atan2(sigma, alpha) == pytest.approx(math.pi / 2 * (timestep + 0.5) / 1000)
 
 
 def test_levels_are_numbered_from_the_noisiest() -> None:
     made = levels("cosine", (700, 350))
     assert [(level.index, level.timestep) for level in made] == [(0, 700), (1, 350)]
-    assert made[0].noise > made[1].noise
+    assert made[0].sigma > made[1].sigma
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_every_parameter_learns(name: str) -> None:
     condition, latent, own, x0 = scene()
     wanted, offered = model.condition(condition), model.exemplar(latent, own)
     total = torch.zeros(())
-    for features in (wanted.first, offered.first, offered.again, model.iterate(x0, wanted)):
+    for features in (wanted.initial, offered.initial, offered.rematch, model.rematch_query(x0, wanted)):
         total = total + (features * torch.randn(features.shape)).sum()
     total.backward()
     gradients = {n: 0.0 if p.grad is None else p.grad.norm().item() for n, p in model.named_parameters()}
@@ -111,9 +111,9 @@ def test_iterate_looks_at_x0_and_at_the_condition(name: str) -> None:
     model = made(name)
     condition, _, _, x0 = scene()
     wanted, other = model.condition(condition), model.condition(1 - condition)
-    seen = model.iterate(x0, wanted)
-    assert (seen - model.iterate(x0 + 0.5 * x0.roll(1, -1), wanted)).abs().amax() > 1e-2
-    assert (seen - model.iterate(x0, other)).abs().amax() > 1e-2
+    seen = model.rematch_query(x0, wanted)
+    assert (seen - model.rematch_query(x0 + 0.5 * x0.roll(1, -1), wanted)).abs().amax() > 1e-2
+    assert (seen - model.rematch_query(x0, other)).abs().amax() > 1e-2
 
 
 @pytest.fixture(scope="module")
@@ -157,11 +157,11 @@ def test_midm_agrees_with_the_released_code(released: MidmFeatures, golden: tupl
         for name in ("condition", "exemplar_condition")
     )
     wanted, offered = released.condition(condition), released.exemplar(expected["latent"], own)
-    again = released.iterate(expected["x0"], wanted)
-    for name, found in (inside | {"again": offered.again, "iterate": again}).items():
+    again = released.rematch_query(expected["x0"], wanted)
+    for name, found in (inside | {"again": offered.rematch, "iterate": again}).items():
         sample = found.flatten()[expected[f"{name}/index"].long()]
         assert (sample - expected[name]).abs().amax() <= 10 * expected[f"{name}/floor"], name
-    for name, query, key in (("first", wanted.first, offered.first), ("again", again, offered.again)):
+    for name, query, key in (("first", wanted.initial, offered.initial), ("again", again, offered.rematch)):
         correlation = torch.einsum("dn,dm->nm", query[0].flatten(1), key[0].flatten(1)).clamp(min=0)
         # released features are divided by their length plus 1e-5, once they have length one
         off = correlation.amax(1) / (1 + 1e-5) ** 2 - expected[f"{name}/similarity"]
@@ -195,14 +195,14 @@ def test_spectral_norm_can_be_left_out() -> None:
 
 def test_pyramid_tells_places_apart_by_where_they_are() -> None:
     model = made("pyramid")
-    blank = model.condition(torch.zeros(1, 2, 32, 48)).first[0].flatten(1)
+    blank = model.condition(torch.zeros(1, 2, 32, 48)).initial[0].flatten(1)
     nearest = (blank.T @ blank - 2 * torch.eye(blank.shape[1])).amax()
     assert nearest < 1 - 1e-6
 
 
 def test_pyramid_folds_the_condition_for_re_matching() -> None:
     condition = torch.rand(1, 2, 8, 12)
-    again = PyramidFeatures(**SIZES["pyramid"]).condition(condition).again
+    again = PyramidFeatures(**SIZES["pyramid"]).condition(condition).rematch
     assert again.shape == (1, 32, 2, 3)
     for y, x in ((0, 0), (1, 2)):
         patch = condition[0, :, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
@@ -217,8 +217,8 @@ def test_pyramid_learns_a_shift() -> None:
     for _ in range(60):
         maps = F.interpolate(torch.rand(8, 1, 6, 6), (24, 24), mode="bicubic")
         latent = torch.randn(8, 3, 6, 6)
-        query = model.condition(maps).first.flatten(2)
-        key = model.exemplar(latent, maps).first.flatten(2)
+        query = model.condition(maps).initial.flatten(2)
+        key = model.exemplar(latent, maps).initial.flatten(2)
         scores = 20 * query.mT @ key
         truth = torch.arange(36).expand(8, -1)
         loss = F.cross_entropy(scores.transpose(1, 2), truth)
@@ -234,7 +234,7 @@ def test_timm_finds_a_moved_drawing() -> None:
     model = TimmFeatures("test_resnet.r160_in1k", depths=(0, 1), magnify=2)
     drawing = torch.rand(1, 1, 64, 64)
     left, right = (F.pad(drawing, (32 + shift, 32 - shift, 32, 32)) for shift in (0, 16))
-    query, key = model.condition(left).first[0], model.condition(right).first[0]
+    query, key = model.condition(left).initial[0], model.condition(right).initial[0]
     here = query[:, 10:22, 10:22]
     found = torch.einsum("dhw,dn->hwn", here, key.flatten(1)).argmax(-1)
     y, x = torch.meshgrid(torch.arange(10, 22), torch.arange(14, 26), indexing="ij")
@@ -245,12 +245,12 @@ def test_timm_cannot_look_at_latents_and_says_so_by_what_it_returns() -> None:
     model = made("timm")
     condition, latent, own, x0 = scene()
     wanted = model.condition(condition)
-    assert torch.equal(model.iterate(x0, wanted), wanted.first)
-    assert torch.equal(model.exemplar(latent, own).first, model.exemplar(latent + 1, own).first)
+    assert torch.equal(model.rematch_query(x0, wanted), wanted.initial)
+    assert torch.equal(model.exemplar(latent, own).initial, model.exemplar(latent + 1, own).initial)
 
 
 def test_timm_describes_cells_by_what_sets_them_apart() -> None:
-    features = made("timm").condition(torch.rand(1, 2, 64, 64)).first
+    features = made("timm").condition(torch.rand(1, 2, 64, 64)).initial
     assert features.mean((-2, -1)).norm() < 0.2
 
 
@@ -271,8 +271,8 @@ def test_timm_backbones_of_every_kind(backbone: str, channels: tuple[int, int]) 
     model = TimmFeatures(backbone, depths=(0, 1))
     assert tuple(model.network.feature_info.channels()) == channels
     features: Features = model.condition(torch.rand(1, 2, 20, 36))
-    assert features.first.shape == (1, sum(channels), 5, 9)
-    parts = features.first.split(channels, dim=1)
+    assert features.initial.shape == (1, sum(channels), 5, 9)
+    parts = features.initial.split(channels, dim=1)
     assert all(part.norm(dim=1).amin() > 0.05 for part in parts)
 
 

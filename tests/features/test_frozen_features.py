@@ -92,7 +92,7 @@ def test_hed_finds_a_moved_drawing() -> None:
     features = VggFeatures(weights="hed", stride=4)
     assert features.trunk.depth == 16 and from_hed().caffe
     here, there = moved()
-    query, key = features.condition(here).first, features.exemplar(torch.zeros(1, 8, 16, 16), there).first
+    query, key = features.condition(here).initial, features.exemplar(torch.zeros(1, 8, 16, 16), there).initial
     best = torch.einsum("bdi,bdj->bij", query.flatten(2), key.flatten(2)).argmax(-1).view(16, 16)
     drawn = F.max_pool2d(here[:, :1], 4)[0, 0] > 0
     columns = (best % 16 - torch.arange(16))[drawn].float()
@@ -104,8 +104,8 @@ def test_diffusion_features_find_a_moved_latent() -> None:
     features = DiffusionFeatures(latent_channels=4, noise=0.1, blocks=(1,))
     latent = torch.randn(1, 4, 12, 14)
     rolled = latent.roll(3, -1)
-    key = features.exemplar(latent, torch.zeros(1, 2, 48, 56)).again
-    query = features.iterate(rolled, features.condition(torch.zeros(1, 2, 48, 56)))
+    key = features.exemplar(latent, torch.zeros(1, 2, 48, 56)).rematch
+    query = features.rematch_query(rolled, features.condition(torch.zeros(1, 2, 48, 56)))
     best = torch.einsum("bdi,bdj->bij", query.flatten(2), key.flatten(2)).argmax(-1).view(12, 14)
     inner = (best % 14 - torch.arange(14))[2:-2, 5:-2]
     assert (inner == -3).float().mean() > 0.7
@@ -118,7 +118,7 @@ def test_diffusion_features_read_a_folder_of_diffusers(tmp_path: Path) -> None:
     made = DiffusionFeatures(latent_channels=4)
     made.network.save_pretrained(tmp_path)
     read, z, c = DiffusionFeatures(str(tmp_path)), torch.randn(1, 4, 8, 8), torch.rand(1, 1, 32, 32)
-    torch.testing.assert_close(read.exemplar(z, c).again, made.exemplar(z, c).again)
+    torch.testing.assert_close(read.exemplar(z, c).rematch, made.exemplar(z, c).rematch)
     with pytest.raises(ValueError, match=r"blocks must be out of 0 to 1, got \(2,\)"):
         DiffusionFeatures(blocks=(2,))
 
@@ -149,7 +149,7 @@ def test_fusions_cosine_is_the_weighted_mean_of_cosines() -> None:
 
     def cosines(one: object) -> list[Tensor]:
         wanted, offered = one.condition(condition), one.exemplar(latent, own)
-        pairs = ((wanted.first, offered.first), (one.iterate(x0, wanted), offered.again))
+        pairs = ((wanted.initial, offered.initial), (one.rematch_query(x0, wanted), offered.rematch))
         return [torch.einsum("bdi,bdj->bij", q.flatten(2), k.flatten(2)) for q, k in pairs]
 
     for both, a, b in zip(cosines(fused), cosines(pyramid), cosines(diffusion), strict=True):

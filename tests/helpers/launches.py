@@ -70,18 +70,18 @@ def call(samples: int, rows: int, columns: int, values: int, back: int) -> None:
 
     q, k, v, u = draw(rows, 256), draw(columns, 256), draw(columns, values), draw(rows, back)
     row_bias, col_bias = draw(rows), draw(columns)
-    via: dict[str, Any] = {"via": "triton", "precision": "fp16"}
+    how: dict[str, Any] = {"backend": "triton", "precision": "fp16"}
     for biases in ((None, None), (row_bias, col_bias)):
-        carried = operations.statistics(q, k, v, biases[1], 20.0, 0.0, **via)
-        both = operations.couple_both(q, k, v, u, *biases, 20.0, 0.0, **via)
-        masses = operations.logsumexp_both(q, k, *biases, 20.0, **via)
+        carried = operations.statistics(q, k, v, biases[1], 20.0, 0.0, **how)
+        both = operations.couple_both(q, k, v, u, *biases, 20.0, 0.0, **how)
+        masses = operations.logsumexp_both(q, k, *biases, 20.0, **how)
         results = [x for x in (*carried, *both[0], *both[1], *masses) if x is not None and x.requires_grad]
         torch.autograd.grad(sum(x.sum() for x in results), [q, k, v, u])
-    operations.top_k(q, k, min(4, columns), **via)
-    operations.mutual_nearest(q, k, **via)
-    operations.prepare(q.detach().mT.unflatten(-1, (1, rows)), centre=True, precision="fp16", via="triton")
+    operations.top_k(q, k, min(4, columns), **how)
+    operations.mutual_nearest(q, k, **how)
+    operations.prepare(q.detach().mT.unflatten(-1, (1, rows)), centre=True, precision="fp16", backend="triton")
     there = torch.zeros(samples, 2, 1, rows)
-    operations.check(there, torch.zeros(samples, 2, 1, columns), 0.25, via="triton")
+    operations.check(there, torch.zeros(samples, 2, 1, columns), 0.25, backend="triton")
 
 
 def main(architecture: str) -> None:

@@ -64,8 +64,8 @@ class Mixed:
         both = torch.cat([latent, F.avg_pool2d(condition, STRIDE)], 1)
         return Features(self._mix(both), self._mix(both.flip(1)))
 
-    def iterate(self, x0: Tensor, condition: Features) -> Tensor:
-        return self._mix(torch.cat([x0, condition.again], 1))
+    def rematch_query(self, x0: Tensor, condition: Features) -> Tensor:
+        return self._mix(torch.cat([x0, condition.rematch], 1))
 
     def _mix(self, x: Tensor) -> Tensor:
         return F.normalize(F.conv2d(x, mixture(x.shape[1], 7).to(x)), dim=1)
@@ -96,7 +96,7 @@ class Looking(nn.Module):
 
     def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
         folded = F.avg_pool2d(context.condition, STRIDE).mean(1, keepdim=True)
-        guess = self.gain * x * level.signal + torch.tanh(context.warp + folded) + level.timestep / 1000
+        guess = self.gain * x * level.alpha + torch.tanh(context.warp + folded) + level.timestep / 1000
         return context.confidence * context.warp + (1 - context.confidence) * guess
 
 

@@ -29,7 +29,7 @@ VALUES = {
 }  # values of about 3, where a float32 rounding of the correlation is magnified 200 times
 
 every_implementation = pytest.mark.parametrize(
-    "via",
+    "backend",
     [
         pytest.param(
             name,
@@ -44,7 +44,7 @@ every_implementation = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def several_slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "via" in request.fixturenames and request.node.callspec.params["via"] == "triton":
+    if "backend" in request.fixturenames and request.node.callspec.params["backend"] == "triton":
         monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", 20_000)
 
@@ -53,9 +53,9 @@ def numbers(case: str) -> dict[str, Tensor]:
     return {name.split("/")[1]: value for name, value in NUMBERS.items() if name.startswith(f"{case}/")}
 
 
-def matched(case: dict[str, Tensor], via: str) -> FactoredMatch:
-    match = Correlation(temperature=0.005, floor=0.0, via=via)(case["q"], case["k"])
-    return replace(match, precision="fp16x3") if via == "triton" else match
+def matched(case: dict[str, Tensor], backend: str) -> FactoredMatch:
+    match = Correlation(temperature=0.005, floor=0.0, backend=backend)(case["q"], case["k"])
+    return replace(match, precision="fp16x3") if backend == "triton" else match
 
 
 def normalised(place: Tensor) -> Tensor:
@@ -73,9 +73,9 @@ def test_correlation(case: str) -> None:
 
 @every_implementation
 @pytest.mark.parametrize("case", CASES)
-def test_warps(case: str, via: str) -> None:
+def test_warps(case: str, backend: str) -> None:
     golden = numbers(case)
-    match = matched(golden, via)
+    match = matched(golden, backend)
     warped = match.apply(golden["latent"])
     torch.testing.assert_close(warped, golden["warped"], **VALUES)
     if "sem" in golden:
@@ -85,9 +85,9 @@ def test_warps(case: str, via: str) -> None:
 
 @every_implementation
 @pytest.mark.parametrize("case", WITH_GRADIENTS)
-def test_flows_both_ways(case: str, via: str) -> None:
+def test_flows_both_ways(case: str, backend: str) -> None:
     golden = numbers(case)
-    match = matched(golden, via)
+    match = matched(golden, backend)
     h, w = match.grid
     for one, wanted in ((match, "map_trg"), (match.transpose(), "map_src")):
         torch.testing.assert_close(normalised(one.apply(cells(h, w, golden["q"]))), golden[wanted], rtol=0, atol=1e-4)
@@ -95,9 +95,9 @@ def test_flows_both_ways(case: str, via: str) -> None:
 
 @every_implementation
 @pytest.mark.parametrize("case", CASES)
-def test_true_cycle_error(case: str, via: str) -> None:
+def test_true_cycle_error(case: str, backend: str) -> None:
     golden = numbers(case)
-    match = matched(golden, via)
+    match = matched(golden, backend)
     h, w = match.grid
     start = cells(h, w, golden["q"]).expand(len(golden["q"]), -1, -1, -1)
     home = sample(match.transpose().apply(start), match.apply(start))
@@ -125,10 +125,10 @@ def test_the_two_checks_on_a_shift() -> None:
 
 @every_implementation
 @pytest.mark.parametrize("case", WITH_GRADIENTS)
-def test_gradients(case: str, via: str) -> None:
+def test_gradients(case: str, backend: str) -> None:
     golden = numbers(case)
     inputs = {name: golden[name].clone().requires_grad_() for name in ("q", "k", "latent")}
-    match = matched({**golden, **inputs}, via)
+    match = matched({**golden, **inputs}, backend)
     warped = match.apply(inputs["latent"])
     carried = {"g_warp": warped, "g_sem": match.apply(golden["sem"]), "g_back": match.transpose().apply(warped)}
     sum((value * golden[weight]).sum() for weight, value in carried.items()).backward()

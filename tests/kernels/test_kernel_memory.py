@@ -35,17 +35,17 @@ def watched(run: Callable[[], list[Tensor]]) -> tuple[list[Tensor], int, int]:
     return results, max(held), held[-1]
 
 
-def one(inputs: list[Tensor], via: str) -> list[Tensor]:
+def one(inputs: list[Tensor], backend: str) -> list[Tensor]:
     q, k, v, _, _, bias = inputs
-    return [*couple(q, k, v, bias, 200.0, 0.0, via)]
+    return [*couple(q, k, v, bias, 200.0, 0.0, backend)]
 
 
-def both(inputs: list[Tensor], via: str) -> list[Tensor]:
-    return [x for side in couple_both(*inputs, 200.0, 0.0, via) for x in side if x is not None]
+def both(inputs: list[Tensor], backend: str) -> list[Tensor]:
+    return [x for side in couple_both(*inputs, 200.0, 0.0, backend) for x in side if x is not None]
 
 
-def everything(inputs: list[Tensor], via: str) -> list[Tensor]:
-    sides = couple_both(*inputs, 200.0, 0.0, via, also=STATISTICS)
+def everything(inputs: list[Tensor], backend: str) -> list[Tensor]:
+    sides = couple_both(*inputs, 200.0, 0.0, backend, also=STATISTICS)
     return [x for side in sides for x in side if x is not None and x.is_floating_point()]
 
 

@@ -33,8 +33,8 @@ from midms.matching.kernels.reference import SPLIT_SCALE
 from midms.matching.matches.factored import FactoredMatch
 
 NAMES = [name for name in IMPLEMENTATIONS if name != "triton"]
-every_implementation = pytest.mark.parametrize("via", NAMES)
-every_other = pytest.mark.parametrize("via", [name for name in NAMES if name != "reference"])
+every_implementation = pytest.mark.parametrize("backend", NAMES)
+every_other = pytest.mark.parametrize("backend", [name for name in NAMES if name != "reference"])
 
 
 def operands(seed: int, b: int, n: int, m: int, d: int, c: int, e: int) -> list[Tensor]:
@@ -66,12 +66,12 @@ def tiny_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("floor", [None, 0.0])
 @every_implementation
-def test_both_directions_agree_with_scipy(via: str, floor: float | None, tiny_slices: None) -> None:
+def test_both_directions_agree_with_scipy(backend: str, floor: float | None, tiny_slices: None) -> None:
     inputs = operands(0, 2, 17, 11, 4, 3, 2)
     q, k, v, u, row_bias, col_bias = (x.detach().numpy() for x in inputs)
     products = q @ k.transpose(0, 2, 1)
     logits = 20 * (products if floor is None else products.clip(floor))
-    rows, columns = couple_both(*inputs, 20.0, floor, via, also=STATISTICS)
+    rows, columns = couple_both(*inputs, 20.0, floor, backend, also=STATISTICS)
     for side, seen, values in (
         (rows, logits + col_bias[:, None], v),
         (columns, logits.transpose(0, 2, 1) + row_bias[:, None], u),
@@ -84,10 +84,10 @@ def test_both_directions_agree_with_scipy(via: str, floor: float | None, tiny_sl
 
 @pytest.mark.parametrize("floor", [None, 0.0])
 @every_implementation
-def test_gradients_of_everything_are_finite_differences(via: str, floor: float | None, tiny_slices: None) -> None:
+def test_gradients_of_everything_are_finite_differences(backend: str, floor: float | None, tiny_slices: None) -> None:
     inputs = operands(1, 1, 12, 8, 3, 2, 1)
     assert torch.autograd.gradcheck(
-        lambda *x: tuple(floating(couple_both(*x, 6.0, floor, via, also=STATISTICS))), inputs
+        lambda *x: tuple(floating(couple_both(*x, 6.0, floor, backend, also=STATISTICS))), inputs
     )
 
 
@@ -103,7 +103,7 @@ def test_gradients_of_everything_are_finite_differences(via: str, floor: float |
     entries=st.sampled_from([1, 50, 1 << 20]),
 )
 def test_agrees_with_reference(
-    via: str,
+    backend: str,
     seed: int,
     sizes: tuple[int, ...],
     scale: float,
@@ -119,92 +119,94 @@ def test_agrees_with_reference(
         inputs[at] = inputs[at].detach().masked_fill(out_of_it, -torch.inf).requires_grad_()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", entries)
-        got = outcome(inputs, scale, floor, via, also=also)
+        got = outcome(inputs, scale, floor, backend, also=also)
     for value, right in zip(got, outcome(inputs, scale, floor, "reference", also=also), strict=True):
         torch.testing.assert_close(value, right, rtol=1e-8, atol=1e-8)
 
 
 @every_implementation
-def test_one_direction_is_half_of_both(via: str) -> None:
+def test_one_direction_is_half_of_both(backend: str) -> None:
     q, k, v, u, row_bias, col_bias = operands(2, 2, 8, 6, 4, 3, 2)
-    rows, columns = couple_both(q, k, v, u, row_bias, col_bias, 20.0, 0.1, via, also=STATISTICS)
+    rows, columns = couple_both(q, k, v, u, row_bias, col_bias, 20.0, 0.1, backend, also=STATISTICS)
     for side, alone in (
-        (rows, statistics(q, k, v, col_bias, 20.0, 0.1, via)),
-        (columns, statistics(k, q, u, row_bias, 20.0, 0.1, via)),
+        (rows, statistics(q, k, v, col_bias, 20.0, 0.1, backend)),
+        (columns, statistics(k, q, u, row_bias, 20.0, 0.1, backend)),
     ):
         for one, other in zip(side, alone, strict=True):
             torch.testing.assert_close(one, other)
-    for mass, side in zip(logsumexp_both(q, k, row_bias, col_bias, 20.0, 0.1, via), (rows, columns), strict=True):
+    for mass, side in zip(logsumexp_both(q, k, row_bias, col_bias, 20.0, 0.1, backend), (rows, columns), strict=True):
         torch.testing.assert_close(mass, side.mass)
 
 
 @every_implementation
-def test_where_nothing_takes_part_all_is_zero(via: str) -> None:
+def test_where_nothing_takes_part_all_is_zero(backend: str) -> None:
     q, k, v, u, _, _ = operands(3, 2, 4, 5, 3, 2, 2)
     none = torch.full((2, 4), -torch.inf).double()
     none[1] = 0
-    rows, columns = couple_both(q, k, v, u, none, None, 20.0, None, via, also=STATISTICS)
+    rows, columns = couple_both(q, k, v, u, none, None, 20.0, None, backend, also=STATISTICS)
     assert all(x is not None and x.isfinite().all() for x in rows)
     values, mass, *rest = columns
     assert torch.all(values[0] == 0) and torch.all(mass[0] == -torch.inf) and all(torch.all(x[0] == 0) for x in rest)
-    torch.testing.assert_close(columns.values[1], statistics(k, q, u, None, 20.0, via=via).values[1])
+    torch.testing.assert_close(columns.values[1], statistics(k, q, u, None, 20.0, backend=backend).values[1])
 
 
 @every_implementation
 @pytest.mark.parametrize("sizes", [(1, 30, 20), (2, 7, 50), (3, 1, 4), (1, 5, 1)])
-def test_nearest_are_those_of_a_full_sort(via: str, sizes: tuple[int, int, int], tiny_slices: None) -> None:
+def test_nearest_are_those_of_a_full_sort(backend: str, sizes: tuple[int, int, int], tiny_slices: None) -> None:
     q, k = (x.detach().float() for x in operands(4, *sizes, 8, 1, 1)[:2])
     products = (q @ k.mT).numpy()
     count = min(4, sizes[2])
-    nearest = top_k(q, k, count, via)
+    nearest = top_k(q, k, count, backend)
     assert np.array_equal(nearest.indices, np.argsort(-products, -1, kind="stable")[..., :count])
     np.testing.assert_allclose(nearest.scores, -np.sort(-products, -1)[..., :count], atol=1e-6)
     best, home = products.argmax(-1), products.argmax(1)
     mutual = np.take_along_axis(home, best, 1) == np.arange(sizes[1])
-    pairs = mutual_nearest(q, k, via)
+    pairs = mutual_nearest(q, k, backend)
     assert np.array_equal(pairs.indices, np.where(mutual, best, -1))
     np.testing.assert_allclose(pairs.scores, products.max(-1), atol=1e-6)
 
 
 @every_other
-def test_a_row_that_is_not_finite_changes_no_other(via: str, tiny_slices: None) -> None:
+def test_a_row_that_is_not_finite_changes_no_other(backend: str, tiny_slices: None) -> None:
     q, k = (x.detach().float() for x in operands(4, 1, 30, 20, 8, 1, 1)[:2])
-    without = mutual_nearest(q[:, :29], k, via).indices
+    without = mutual_nearest(q[:, :29], k, backend).indices
     q[:, 29] = torch.nan
-    with_it = mutual_nearest(q, k, via).indices[:, :29]
-    assert torch.equal(with_it, mutual_nearest(q, k, via).indices[:, :29])
+    with_it = mutual_nearest(q, k, backend).indices[:, :29]
+    assert torch.equal(with_it, mutual_nearest(q, k, backend).indices[:, :29])
     assert torch.all((with_it == without) | (with_it == -1))
 
 
 @every_implementation
-def test_an_empty_batch_gives_an_empty_batch(via: str) -> None:
+def test_an_empty_batch_gives_an_empty_batch(backend: str) -> None:
     q, k, v, u, row, column = (x.detach() for x in operands(4, 0, 3, 5, 8, 2, 1))
-    rows, columns = couple_both(q, k, v, u, row, column, 20.0, via=via, also=STATISTICS)
+    rows, columns = couple_both(q, k, v, u, row, column, 20.0, backend=backend, also=STATISTICS)
     assert rows.values.shape == (0, 3, 2) and columns.values.shape == (0, 5, 1) and rows.mass.shape == (0, 3)
-    assert top_k(q, k, 2, via).indices.shape == (0, 3, 2) and mutual_nearest(q, k, via).indices.shape == (0, 3)
+    assert top_k(q, k, 2, backend).indices.shape == (0, 3, 2) and mutual_nearest(q, k, backend).indices.shape == (0, 3)
 
 
 @every_implementation
-def test_the_first_of_equals_is_the_best(via: str, tiny_slices: None) -> None:
+def test_the_first_of_equals_is_the_best(backend: str, tiny_slices: None) -> None:
     same = torch.full((1, 40, 4), 0.5)
-    rows, columns = couple_both(same, same[:, :30], None, None, None, None, 20.0, via=via, also=STATISTICS)
+    rows, columns = couple_both(same, same[:, :30], None, None, None, None, 20.0, backend=backend, also=STATISTICS)
     for side, count in ((rows, 30), (columns, 40)):
         assert side.argmax is not None and side.peak is not None and side.entropy is not None
         assert torch.all(side.argmax == 0)
         torch.testing.assert_close(side.peak, torch.full_like(side.peak, 1 / count))
         torch.testing.assert_close(side.entropy, torch.full_like(side.entropy, np.log(count)))
-    assert mutual_nearest(same, same, via).indices[0].tolist() == [0] + [-1] * 39
+    assert mutual_nearest(same, same, backend).indices[0].tolist() == [0] + [-1] * 39
 
 
 @every_implementation
-def test_check_reads_the_backward_map_where_the_forward_arrives(via: str) -> None:
+def test_check_reads_the_backward_map_where_the_forward_arrives(backend: str) -> None:
     generator = torch.Generator().manual_seed(5)
     forward = 8 * torch.rand(2, 2, 5, 9, generator=generator, dtype=torch.float64) - 1
     backward = 9 * torch.rand(2, 2, 7, 6, generator=generator, dtype=torch.float64)
-    error, mask = check(forward, backward, 0.3, via)
+    error, mask = check(forward, backward, 0.3, backend)
     lost = forward.clone()
     lost[0, 1, 0, 0] = torch.nan
-    assert check(lost, 0 * backward, 0.3, via)[1][0, 0, 0].tolist() == [0.0, *[1.0] * 2, *[0.0] * 6], "NaN is nowhere"
+    assert check(lost, 0 * backward, 0.3, backend)[1][0, 0, 0].tolist() == [0.0, *[1.0] * 2, *[0.0] * 6], (
+        "NaN is nowhere"
+    )
     for b in range(2):
         x, y = forward[b].numpy()
         home = np.stack([map_coordinates(side, [y, x], order=1, mode="nearest") for side in backward[b].numpy()])
@@ -215,7 +217,7 @@ def test_check_reads_the_backward_map_where_the_forward_arrives(via: str) -> Non
 
 @every_implementation
 @pytest.mark.parametrize("centre", [False, True])
-def test_prepared_features_are_unit_vectors_in_terms(via: str, centre: bool) -> None:
+def test_prepared_features_are_unit_vectors_in_terms(backend: str, centre: bool) -> None:
     x = 3 + torch.randn(2, 6, 4, 5, generator=torch.Generator().manual_seed(6))
     x[0, :, 1, 2] = torch.nan
     x[1, :, 0, 0] = 0
@@ -225,7 +227,7 @@ def test_prepared_features_are_unit_vectors_in_terms(via: str, centre: bool) -> 
         ("ieee", 1, 5e-7), ("tf32", 1, 5e-7), ("fp16", 1, 2**-11), ("bf16", 1, 2**-8),
         ("fp16x3", SPLIT_SCALE, 2**-21), ("fp16x2k", SPLIT_SCALE, 2**-21),
     ):  # fmt: skip
-        parts = prepare(x, centre, precision, via=via)
+        parts = prepare(x, centre, precision, backend=backend)
         total = sum(part.double() for part in parts) / scale
         assert isinstance(total, Tensor)
         torch.testing.assert_close(total, exact, rtol=0, atol=error)
@@ -235,7 +237,7 @@ def test_prepared_features_are_unit_vectors_in_terms(via: str, centre: bool) -> 
 
 
 @every_implementation
-def test_a_match_has_them_on_its_grid(via: str) -> None:
+def test_a_match_has_them_on_its_grid(backend: str) -> None:
     b, (h, w), (rows, columns) = 2, (3, 4), (5, 2)
     q, k, v, u, row_bias, col_bias = (x.detach() for x in operands(8, b, h * w, rows * columns, 6, 3, 2))
 
@@ -246,7 +248,7 @@ def test_a_match_has_them_on_its_grid(via: str) -> None:
         return x.mT.unflatten(-1, (rows, columns))
 
     biases = row_bias.unflatten(-1, (h, w)), col_bias.unflatten(-1, (rows, columns))
-    match = FactoredMatch(here(q), there(k), 20.0, None, *biases, via=via)
+    match = FactoredMatch(here(q), there(k), 20.0, None, *biases, backend=backend)
     plan = (20 * q @ k.mT + col_bias[:, None]).softmax(-1)
     torch.testing.assert_close(match.peak(), here(plan.amax(-1)[..., None]))
     assert torch.equal(match.argmax(), here(plan.argmax(-1)[..., None]))
@@ -265,16 +267,16 @@ def test_a_match_has_them_on_its_grid(via: str) -> None:
 
 @pytest.mark.parametrize("worst", [1e30, torch.inf, torch.nan])
 @every_implementation
-def test_whatever_an_absent_column_holds_is_not_read(via: str, worst: float, tiny_slices: None) -> None:
+def test_whatever_an_absent_column_holds_is_not_read(backend: str, worst: float, tiny_slices: None) -> None:
     q, k, v, u, row_bias, col_bias = (x.detach().float() for x in operands(11, 2, 9, 7, 4, 3, 2))
     row_bias[:, 2] = col_bias[:, 3] = -torch.inf
     there, here = torch.arange(7) != 3, torch.arange(9) != 2
     spoilt, back = v.clone(), u.clone()
     spoilt[:, 3], back[:, 2] = worst, worst
     inputs = [x.requires_grad_() for x in (q, k, spoilt, back, row_bias, col_bias)]
-    rows, columns = couple_both(*inputs, 20.0, 0.0, via, also=STATISTICS)
-    alone = statistics(q, k[:, there], v[:, there], col_bias[:, there], 20.0, 0.0, via)
-    others = statistics(k, q[:, here], u[:, here], row_bias[:, here], 20.0, 0.0, via)
+    rows, columns = couple_both(*inputs, 20.0, 0.0, backend, also=STATISTICS)
+    alone = statistics(q, k[:, there], v[:, there], col_bias[:, there], 20.0, 0.0, backend)
+    others = statistics(k, q[:, here], u[:, here], row_bias[:, here], 20.0, 0.0, backend)
     for side, wanted in ((rows, alone), (columns, others)):
         for name in ("values", "mass", "peak", "entropy"):
             torch.testing.assert_close(getattr(side, name), getattr(wanted, name))

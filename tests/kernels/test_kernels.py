@@ -42,10 +42,10 @@ def operands(seed: int, b: int, n: int, m: int, d: int, c: int, dtype: torch.dty
     return [x.to(dtype).requires_grad_() for x in (unit(q, dim=-1), unit(k, dim=-1), v, bias)]
 
 
-def outcome(via: str, inputs: list[Tensor], scale: float, floor: float | None, biased: bool = True) -> list[Tensor]:
+def outcome(backend: str, inputs: list[Tensor], scale: float, floor: float | None, biased: bool = True) -> list[Tensor]:
     """Values, logsumexp, and gradients of a fixed mixture of both."""
     q, k, v, bias = inputs
-    out, mass = couple(q, k, v, bias if biased else None, scale, floor, via)
+    out, mass = couple(q, k, v, bias if biased else None, scale, floor, backend)
     generator = torch.Generator().manual_seed(7)
     weights = (torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x.dtype) for x in (out, mass))
     loss = sum((x * w).double().sum() for x, w in zip((out, mass), weights, strict=True))
@@ -58,25 +58,25 @@ def tiny_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("floor", [None, 0.0])
-@pytest.mark.parametrize("via", NAMES)
-def test_agrees_with_scipy(via: str, floor: float | None) -> None:
+@pytest.mark.parametrize("backend", NAMES)
+def test_agrees_with_scipy(backend: str, floor: float | None) -> None:
     inputs = operands(0, 2, 7, 5, 4, 3)
     q, k, v, bias = (x.detach().numpy() for x in inputs)
     products = q @ k.transpose(0, 2, 1)
     logits = 200 * (products if floor is None else products.clip(floor)) + bias[:, None]
-    out, mass = couple(*inputs, 200.0, floor, via)
+    out, mass = couple(*inputs, 200.0, floor, backend)
     torch.testing.assert_close(out, torch.from_numpy(scipy_softmax(logits, -1) @ v))
     torch.testing.assert_close(mass, torch.from_numpy(scipy_logsumexp(logits, -1)))
 
 
 @pytest.mark.parametrize("floor", [None, 0.0])
-@pytest.mark.parametrize("via", NAMES)
-def test_gradients_are_finite_differences(via: str, floor: float | None, tiny_slices: None) -> None:
+@pytest.mark.parametrize("backend", NAMES)
+def test_gradients_are_finite_differences(backend: str, floor: float | None, tiny_slices: None) -> None:
     inputs = operands(1, 2, 9, 5, 4, 2)
-    assert torch.autograd.gradcheck(lambda *x: couple(*x, 6.0, floor, via), inputs)
+    assert torch.autograd.gradcheck(lambda *x: couple(*x, 6.0, floor, backend), inputs)
 
 
-@pytest.mark.parametrize("via", OTHERS)
+@pytest.mark.parametrize("backend", OTHERS)
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
@@ -87,7 +87,13 @@ def test_gradients_are_finite_differences(via: str, floor: float | None, tiny_sl
     entries=st.sampled_from([1, 50, 300, 1 << 20]),
 )
 def test_agrees_with_reference(
-    via: str, seed: int, sizes: tuple[int, ...], scale: float, floor: float | None, excluded: float | None, entries: int
+    backend: str,
+    seed: int,
+    sizes: tuple[int, ...],
+    scale: float,
+    floor: float | None,
+    excluded: float | None,
+    entries: int,
 ) -> None:
     inputs = operands(seed, *sizes)
     if excluded is not None:
@@ -96,18 +102,18 @@ def test_agrees_with_reference(
         inputs[3] = inputs[3].detach().masked_fill(out_of_it, -torch.inf).requires_grad_()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", entries)
-        got = outcome(via, inputs, scale, floor, biased=excluded is not None)
+        got = outcome(backend, inputs, scale, floor, biased=excluded is not None)
     wanted = outcome("reference", inputs, scale, floor, biased=excluded is not None)
     for value, right in zip(got, wanted, strict=True):
         torch.testing.assert_close(value, right, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("via", NAMES)
-def test_narrow_inputs_are_summed_in_float32(via: str, dtype: torch.dtype, tiny_slices: None) -> None:
+@pytest.mark.parametrize("backend", NAMES)
+def test_narrow_inputs_are_summed_in_float32(backend: str, dtype: torch.dtype, tiny_slices: None) -> None:
     inputs = operands(2, 2, 30, 70, 32, 4, dtype)
     exact = outcome("reference", [x.detach().double().requires_grad_() for x in inputs], 200.0, 0.0)
-    got = outcome(via, inputs, 200.0, 0.0)
+    got = outcome(backend, inputs, 200.0, 0.0)
     assert [x.dtype for x in got] == [dtype, torch.float32, dtype, dtype, dtype, dtype]
     # what is returned may be rounded once to its own precision; nothing before it
     for value, right in zip(got, exact, strict=True):
@@ -116,63 +122,63 @@ def test_narrow_inputs_are_summed_in_float32(via: str, dtype: torch.dtype, tiny_
 
 
 @pytest.mark.parametrize("floor", [None, 0.0])
-@pytest.mark.parametrize("via", NAMES)
-def test_equal_features_give_the_mean(via: str, floor: float | None) -> None:
+@pytest.mark.parametrize("backend", NAMES)
+def test_equal_features_give_the_mean(backend: str, floor: float | None) -> None:
     _, _, v, _ = operands(3, 2, 6, 50, 8, 3)
     same = torch.full((2, 50, 8), 8**-0.5, dtype=torch.float64)
-    out, mass = couple(same[:, :6], same, v, None, 200.0, floor, via)
+    out, mass = couple(same[:, :6], same, v, None, 200.0, floor, backend)
     torch.testing.assert_close(out, v.mean(1, keepdim=True).expand_as(out))
     torch.testing.assert_close(mass, torch.full_like(mass, 200.0).add(torch.tensor(50.0).double().log()))
 
 
-@pytest.mark.parametrize("via", NAMES)
-def test_one_column_is_copied(via: str) -> None:
+@pytest.mark.parametrize("backend", NAMES)
+def test_one_column_is_copied(backend: str) -> None:
     q, k, v, _ = operands(4, 1, 9, 1, 4, 3)
-    out, _ = couple(q, k, v, None, 200.0, via=via)
+    out, _ = couple(q, k, v, None, 200.0, backend=backend)
     assert torch.equal(out, v.expand_as(out))
 
 
-@pytest.mark.parametrize("via", NAMES)
-def test_a_bias_of_minus_infinity_removes_a_column(via: str) -> None:
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_bias_of_minus_infinity_removes_a_column(backend: str) -> None:
     q, k, v, bias = operands(5, 2, 6, 8, 4, 3)
     kept = [0, 2, 3, 6]
     masked = torch.full_like(bias, -torch.inf)
     masked[:, kept] = bias[:, kept].detach()
-    whole = couple(q, k, v, masked, 20.0, 0.0, via)
-    parts = couple(q, k[:, kept], v[:, kept], bias[:, kept], 20.0, 0.0, via)
+    whole = couple(q, k, v, masked, 20.0, 0.0, backend)
+    parts = couple(q, k[:, kept], v[:, kept], bias[:, kept], 20.0, 0.0, backend)
     for value, right in zip(whole, parts, strict=True):
         torch.testing.assert_close(value, right)
 
 
-@pytest.mark.parametrize("via", NAMES)
-def test_a_sample_without_columns_gives_zeros(via: str) -> None:
+@pytest.mark.parametrize("backend", NAMES)
+def test_a_sample_without_columns_gives_zeros(backend: str) -> None:
     q, k, v, bias = operands(6, 2, 6, 8, 4, 3)
     masked = bias.detach().clone()
     masked[0] = -torch.inf
     inputs = [q, k, v, masked.requires_grad_()]
-    out, mass = couple(*inputs, 20.0, None, via)
+    out, mass = couple(*inputs, 20.0, None, backend)
     assert torch.all(out[0] == 0) and torch.all(mass[0] == -torch.inf)
-    torch.testing.assert_close(out[1:], couple(q[1:], k[1:], v[1:], masked[1:], 20.0, None, via)[0])
+    torch.testing.assert_close(out[1:], couple(q[1:], k[1:], v[1:], masked[1:], 20.0, None, backend)[0])
     gradients = torch.autograd.grad(out.sum() + mass[1].sum(), inputs)
     assert all(torch.all(g[0] == 0) and g.isfinite().all() for g in gradients)
 
 
-@pytest.mark.parametrize("via", NAMES)
-def test_logsumexp_is_the_second_result(via: str, tiny_slices: None) -> None:
+@pytest.mark.parametrize("backend", NAMES)
+def test_logsumexp_is_the_second_result(backend: str, tiny_slices: None) -> None:
     q, k, v, bias = operands(7, 2, 30, 20, 4, 3)
-    mass = logsumexp(q, k, bias, 20.0, 0.0, via)
-    torch.testing.assert_close(mass, couple(q, k, v, bias, 20.0, 0.0, via)[1])
-    coupling = couple(q, k, torch.eye(20).double().expand(2, -1, -1), bias, 20.0, 0.0, via)[0]
+    mass = logsumexp(q, k, bias, 20.0, 0.0, backend)
+    torch.testing.assert_close(mass, couple(q, k, v, bias, 20.0, 0.0, backend)[1])
+    coupling = couple(q, k, torch.eye(20).double().expand(2, -1, -1), bias, 20.0, 0.0, backend)[0]
     torch.testing.assert_close(torch.autograd.grad(mass.sum(), bias)[0], coupling.sum(1))
 
 
-@pytest.mark.parametrize("via", NAMES)
-def test_autocast_changes_nothing(via: str) -> None:
+@pytest.mark.parametrize("backend", NAMES)
+def test_autocast_changes_nothing(backend: str) -> None:
     inputs = operands(8, 1, 40, 30, 16, 3, torch.float32)
-    plain = outcome(via, inputs, 200.0, 0.0)
+    plain = outcome(backend, inputs, 200.0, 0.0)
     with torch.autocast("cpu", torch.bfloat16):
-        cast = outcome(via, inputs, 200.0, 0.0)
-    if via == "reference":  # autograd itself runs its backward pass under autocast
+        cast = outcome(backend, inputs, 200.0, 0.0)
+    if backend == "reference":  # autograd itself runs its backward pass under autocast
         plain, cast = plain[:2], cast[:2]
     for value, right in zip(cast, plain, strict=True):
         assert torch.equal(value, right)
@@ -208,24 +214,24 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_auto_takes_chunked_and_a_name_takes_its_own(taken: list[str]) -> None:
     inputs = operands(10, 1, 3, 3, 2, 1)
-    for via in ("auto", "chunked", "reference"):
-        couple(*inputs, 1.0, via=via)
+    for backend in ("auto", "chunked", "reference"):
+        couple(*inputs, 1.0, backend=backend)
     assert taken == ["chunked", "chunked", "reference"]
 
 
 def test_an_objection_is_not_overruled(taken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = operands(11, 2, 3, 5, 2, 1)
     monkeypatch.setattr(reference, "DENSE_ENTRIES", 29)
-    with pytest.raises(NoImplementation, match=r"via='reference'.*cannot run:\n(.*\n)*.*30 entries, more than 29"):
-        couple(*inputs, 1.0, via="reference")
+    with pytest.raises(NoImplementation, match=r"backend='reference'.*cannot run:\n(.*\n)*.*30 entries, more than 29"):
+        couple(*inputs, 1.0, backend="reference")
     couple(*inputs, 1.0)
     assert taken == ["chunked"]
 
 
 def test_an_unknown_implementation_is_named() -> None:
     inputs = operands(12, 1, 2, 2, 2, 1)
-    with pytest.raises(NoImplementation, match=r"via='fast'.*\n(.*\n)*.*chunked: can run"):
-        couple(*inputs, 1.0, via="fast")
+    with pytest.raises(NoImplementation, match=r"backend='fast'.*\n(.*\n)*.*chunked: can run"):
+        couple(*inputs, 1.0, backend="fast")
     assert all(name in explain("couple", *inputs[:3]) for name in NAMES)
 
 

@@ -17,22 +17,22 @@ from midms.training import losses
 pytestmark = pytest.mark.usefixtures("interpreted")
 
 
-def picture(**via: str) -> np.ndarray:
+def picture(**backend: str) -> np.ndarray:
     """A face translated."""
     pair = draw_pairs("test", [0], 64)
-    run = midms.build("midm-faces", matcher=midms.Spec("correlation", temperature=0.04, **via)).to(DEVICE)
+    run = midms.build("midm-faces", matcher=midms.Spec("correlation", temperature=0.04, **backend)).to(DEVICE)
     told = translate(run, 1 - 2 * pair.sketch[0].to(DEVICE), pair.exemplar[0].to(DEVICE), seed=0)
     return np.asarray(told.image).astype(np.float64)
 
 
 def test_faces_are_the_same_pictures() -> None:
-    chunked = picture(via="chunked")
-    off = picture(via="triton") - chunked
+    chunked = picture(backend="chunked")
+    off = picture(backend="triton") - chunked
     assert chunked.std() > 20
     assert 10 * np.log10(255**2 / max((off**2).mean(), 1e-12)) > 50
 
 
-def trained(via: str, precision: str, steps: int = 20) -> tuple[Tensor, Tensor]:
+def trained(backend: str, precision: str, steps: int = 20) -> tuple[Tensor, Tensor]:
     """Losses of each step, and the weights at the end, of two small networks that learn to match shifted pictures."""
     torch.manual_seed(0)
     nets = nn.ModuleList(
@@ -41,7 +41,7 @@ def trained(via: str, precision: str, steps: int = 20) -> tuple[Tensor, Tensor]:
     exemplar, latent = torch.randn(1, 3, 10, 10), torch.randn(1, 2, 10, 10)
     condition, truth = exemplar.roll((1, 2), (-2, -1)), latent.roll((1, 2), (-2, -1))
     nets, exemplar, latent, condition, truth = (x.to(DEVICE) for x in (nets, exemplar, latent, condition, truth))
-    matcher, optimiser = Correlation(0.05, 0.0, via, precision), torch.optim.Adam(nets.parameters(), 1e-2)
+    matcher, optimiser = Correlation(0.05, 0.0, backend, precision), torch.optim.Adam(nets.parameters(), 1e-2)
     curve = []
     for _ in range(steps):
         match = matcher(nets[0](condition), nets[1](exemplar))

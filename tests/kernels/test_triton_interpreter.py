@@ -30,12 +30,17 @@ def outcome(inputs: list[Tensor | None], **more: Any) -> tuple[list[Tensor], lis
 
 
 def agree(
-    inputs: list[Tensor | None], precision: str, scale: float, floor: float | None, also: Any = (), via: str = "triton"
+    inputs: list[Tensor | None],
+    precision: str,
+    scale: float,
+    floor: float | None,
+    also: Any = (),
+    backend: str = "triton",
 ) -> None:
     """Results and gradients are the float64 reference's."""
-    exact = outcome(inputs, scale=scale, floor=floor, via="reference", also=also)
+    exact = outcome(inputs, scale=scale, floor=floor, backend="reference", also=also)
     narrow = [None if x is None else x.float().to(DEVICE) for x in inputs]
-    got = outcome(narrow, scale=scale, floor=floor, via=via, precision=precision, also=also)
+    got = outcome(narrow, scale=scale, floor=floor, backend=backend, precision=precision, also=also)
     for ours, theirs in zip([*got[0], *got[1]], [*exact[0], *exact[1]], strict=True):
         assert ours.shape == theirs.shape
         if theirs.is_floating_point() and theirs.numel():
@@ -61,12 +66,12 @@ def test_floors_and_biases(floor: float | None, biased: bool) -> None:
 
 
 @pytest.mark.parametrize("floor", [0.0, 0.25])
-@pytest.mark.parametrize(("via", "precision"), [("triton", "fp16x3"), ("chunked", "ieee")])
-def test_a_product_that_is_the_floor_has_its_gradient(via: str, precision: str, floor: float) -> None:
+@pytest.mark.parametrize(("backend", "precision"), [("triton", "fp16x3"), ("chunked", "ieee")])
+def test_a_product_that_is_the_floor_has_its_gradient(backend: str, precision: str, floor: float) -> None:
     q, k, *others = operands(22, 1, 9, 12, 16, 3, 2)
     q[:, :4], k[:, :, 0] = 0, 0.5
     q[:, :4, 0] = 2 * floor
-    agree([q, k, *others], precision, 20.0, floor, via=via)
+    agree([q, k, *others], precision, 20.0, floor, backend=backend)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,7 @@ def test_values_and_gradients_of_any_magnitude() -> None:
 @pytest.mark.gpu
 def test_the_same_twice() -> None:
     inputs = [x.float().to(DEVICE) for x in operands(7, 1, 40, 90, 16, 3, 3)]
-    more = {"scale": 50.0, "floor": 0.0, "via": "triton", "precision": "fp16"}
+    more = {"scale": 50.0, "floor": 0.0, "backend": "triton", "precision": "fp16"}
     first, second = outcome(inputs, **more), outcome(inputs, **more)
     for which in (0, 1):
         assert all(torch.equal(one, two) for one, two in zip(first[which], second[which], strict=True))
@@ -186,12 +191,12 @@ def test_torch_compile_and_autocast_pass_through(unchecked: None) -> None:
             torch.testing.assert_close(one, two)
 
 
-@pytest.mark.parametrize("via", ["triton", "chunked"])
-def test_a_checkpoint_makes_a_coupling_again(unchecked: None, via: str) -> None:
+@pytest.mark.parametrize("backend", ["triton", "chunked"])
+def test_a_checkpoint_makes_a_coupling_again(unchecked: None, backend: str) -> None:
     q, k, v, *_ = (x.float().to(DEVICE).detach().requires_grad_() for x in operands(12, 1, 6, 5, 8, 3, 0))
 
     def carried(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return couple(q, k, v, None, 20.0, 0.0, via)[0].square().sum()
+        return couple(q, k, v, None, 20.0, 0.0, backend)[0].square().sum()
 
     again = torch.autograd.grad(checkpoint(carried, q, k, v, use_reentrant=False), (q, k, v))
     for one, two in zip(again, torch.autograd.grad(carried(q, k, v), (q, k, v)), strict=True):
@@ -216,4 +221,4 @@ def test_objections_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     if DEVICE == "cpu":
         monkeypatch.delenv("TRITON_INTERPRET")
         with pytest.raises(NoImplementation, match="triton: tensors are on cpu; computes in float32"):
-            couple(q, k, v, None, 1.0, via="triton")
+            couple(q, k, v, None, 1.0, backend="triton")

@@ -22,7 +22,10 @@ def test_features_are_prepared(precision: str, centre: bool) -> None:
     x[0, :, 1, 1] = 0
     x[1, 3, 2, 2], x[1, 4, 0, 0] = torch.nan, torch.inf
     ours, theirs = x.to(DEVICE).requires_grad_(), x.clone().requires_grad_()
-    got, wanted = prepare(ours, centre, precision, via="triton"), prepare(theirs, centre, precision, via="reference")
+    got, wanted = (
+        prepare(ours, centre, precision, backend="triton"),
+        prepare(theirs, centre, precision, backend="reference"),
+    )
     assert len(got) == len(wanted)
     for one, two in zip(got, wanted, strict=True):
         assert one.dtype == two.dtype
@@ -126,10 +129,10 @@ def test_masses_both_ways(precision: str, biased: bool) -> None:
     column[:, 40:] = -torch.inf
     given = [q, k, row, column] if biased else [q, k]
 
-    def both(inputs: list[Tensor], via: str, precision: str) -> list[Tensor]:
+    def both(inputs: list[Tensor], backend: str, precision: str) -> list[Tensor]:
         leaves = [x.requires_grad_() for x in inputs]
         biases = leaves[2:] or [None, None]
-        rows, columns = logsumexp_both(*leaves[:2], *biases, 20.0, None, via, precision)
+        rows, columns = logsumexp_both(*leaves[:2], *biases, 20.0, None, backend, precision)
         return [rows, columns, *torch.autograd.grad(rows.square().mean() + columns.sum(), leaves)]
 
     exact = both(given, "reference", "auto")

@@ -156,7 +156,7 @@ def test_features_answer_in_the_precision_they_are_asked_in(name: str) -> None:
 
     def answers() -> list[Tensor]:
         wanted, offered = part.condition(condition), part.exemplar(latent, condition)
-        return [wanted.first, offered.first, offered.again, part.iterate(latent, wanted)]
+        return [wanted.initial, offered.initial, offered.rematch, part.rematch_query(latent, wanted)]
 
     before = answers()
     part.to(torch.bfloat16)
@@ -178,7 +178,7 @@ def test_denoisers_answer_in_the_precision_they_are_asked_in(prediction: str) ->
     before = part(x, level, Context(x, ones, ones))
     found = part.to(torch.bfloat16)(x, level, Context(x, ones, ones))
     assert found.dtype == torch.float32
-    scale = {"x0": 1, "difference": 1}.get(prediction, level.noise)  # x itself, nearly clean, is not rounded
+    scale = {"x0": 1, "difference": 1}.get(prediction, level.sigma)  # x itself, nearly clean, is not rounded
     assert (found - before).abs().max() < 0.02 * scale * (1 + before.abs().max())
 
 

@@ -103,7 +103,7 @@ def walks() -> dict[str, Tensor]:
         for level in sampler.levels:
             x = x if step is None else sampler.advance(step, level, draw)
             step = sampler.predict(lambda x, level: torch.tanh(x - level.timestep / 700), x, level, step)
-            told = (level.timestep, level.signal, level.noise)
+            told = (level.timestep, level.alpha, level.sigma)
             found[f"{name}, level {level.index}"] = torch.tensor(told, dtype=torch.float64, device="cpu")
         found[name] = x
     return found
@@ -117,8 +117,8 @@ def networks() -> dict[str, Tensor]:
         torch.manual_seed(0)
         part = create("features", name, **SMALL[name]).eval()
         wanted, offered = part.condition(CONDITION), part.exemplar(LATENT, CONDITION)
-        found |= {f"{name}, condition": wanted.first, f"{name}, exemplar": offered.first}
-        found[f"{name}, x0"] = part.iterate(LATENT, wanted)
+        found |= {f"{name}, condition": wanted.initial, f"{name}, exemplar": offered.initial}
+        found[f"{name}, x0"] = part.rematch_query(LATENT, wanted)
     sizes = {"widths": (16, 32), "attention": (False, True), "head_dim": 8, "norm_groups": 8}
     for name in ("unconditional", "bridge"):
         torch.manual_seed(0)
@@ -230,8 +230,8 @@ def test_weights_of_inference_mode_are_named_where_gradients_are_needed() -> Non
         def exemplar(self, latent: Tensor, condition: Tensor) -> Features:
             return self.inner.exemplar(latent, condition)
 
-        def iterate(self, x0: Tensor, condition: Features) -> Tensor:
-            return self.inner.iterate(x0 * self.gain, condition)
+        def rematch_query(self, x0: Tensor, condition: Features) -> Tensor:
+            return self.inner.rematch_query(x0 * self.gain, condition)
 
     run = build("midm-faces", edit="guide", rematch=(0,))
     with torch.inference_mode():

@@ -47,26 +47,26 @@ def flat(run: Run, condition: Tensor, exemplar: Tensor, draws: list[Tensor]) -> 
         return carried, trust
 
     noises = iter(draws)
-    carried, trust = warp(wanted.first, offered.first)
+    carried, trust = warp(wanted.initial, offered.initial)
     found = []
     for sampler, refining in [(run.sampler, False)] + ([(run.refiner, True)] if run.refiner else []):
         x0 = found[-1] if refining else carried
-        x = sampler.levels[0].signal * x0 + sampler.levels[0].noise * next(noises)
+        x = sampler.levels[0].alpha * x0 + sampler.levels[0].sigma * next(noises)
         for level, following in zip(sampler.levels, [*sampler.levels[1:], None], strict=True):
             x0 = run.denoiser(x, level, Context(carried, condition, trust))
-            eps = (x - level.signal * x0) / level.noise
+            eps = (x - level.alpha * x0) / level.sigma
             if level.index in run.policy.rematch and not refining:
-                carried, trust = warp(run.features.iterate(x0, wanted), offered.again)
+                carried, trust = warp(run.features.rematch_query(x0, wanted), offered.rematch)
                 if run.policy.edit == "blend":
                     x0 = trust * carried + (1 - trust) * x0
             found.append(x0)
             if following and isinstance(sampler, DDIM):
-                x = following.signal * x0 + following.noise * eps
+                x = following.alpha * x0 + following.sigma * eps
             elif following:  # Ho et al. 2020, eq. 7, with x_t as x0 and eps say
-                alpha = (level.signal / following.signal) ** 2
-                x_t = level.signal * x0 + level.noise * eps
-                mean = (following.signal * (1 - alpha) * x0 + alpha**0.5 * following.noise**2 * x_t) / level.noise**2
-                x = mean + ((1 - alpha) * following.noise**2 / level.noise**2) ** 0.5 * next(noises)
+                alpha = (level.alpha / following.alpha) ** 2
+                x_t = level.alpha * x0 + level.sigma * eps
+                mean = (following.alpha * (1 - alpha) * x0 + alpha**0.5 * following.sigma**2 * x_t) / level.sigma**2
+                x = mean + ((1 - alpha) * following.sigma**2 / level.sigma**2) ** 0.5 * next(noises)
     assert next(noises, None) is None, "every draw was used"
     return found
 

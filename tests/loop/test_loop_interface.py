@@ -110,7 +110,8 @@ def test_settings_are_checked_together() -> None:
     with pytest.raises(ValueError, match=r"rematch must be levels out of \[0, 1, 2\], got \(1, 3\); size .* got 7"):
         Run(policy=Policy((1, 3)), size=7)
     with pytest.raises(
-        ValueError, match=r"rematch must be a tuple of levels, got \[0\]; edit .*; match_on .*; confidence_guid.*; style"
+        ValueError,
+        match=r"rematch must be a tuple of levels, got \[0\]; edit .*; match_on .*; confidence_guid.*; style",
     ):
         Run().replace(rematch=[0], edit="blnd", match_on=0, confidence_guidance=-1, style=2)
 
@@ -164,7 +165,7 @@ def test_parts_need_not_know_of_us() -> None:
         decode = staticmethod(lambda latent: F.interpolate(latent, scale_factor=4.0))
         condition = staticmethod(lambda c: Features(F.avg_pool2d(c, STRIDE), F.avg_pool2d(c, STRIDE)))
         exemplar = staticmethod(lambda z, c: Features(z[:, :2], z[:, :2]))
-        iterate = staticmethod(lambda x0, wanted: x0[:, :2])
+        rematch_query = staticmethod(lambda x0, wanted: x0[:, :2])
         noise, predict, advance = (getattr(DDIM((500, 250)), name) for name in ("noise", "predict", "advance"))
 
     part = Everything()

@@ -46,10 +46,10 @@ def test_guiding_raises_the_trust_along_its_gradient() -> None:
     condition, exemplar = pictures()
     x0 = only_moment(Run(sampler=ONE)).step.x0.detach()
     wanted = run.features.condition(condition)
-    key = run.features.exemplar(run.autoencoder.encode(exemplar), run.condition.photo(exemplar)).again
+    key = run.features.exemplar(run.autoencoder.encode(exemplar), run.condition.photo(exemplar)).rematch
 
     def total(x: Tensor) -> Tensor:
-        return run.confidence(run.matcher(run.features.iterate(x, wanted), key)).sum((1, 2, 3))
+        return run.confidence(run.matcher(run.features.rematch_query(x, wanted), key)).sum((1, 2, 3))
 
     move = only_moment(run).step.x0.detach() - x0
     rms = move.square().mean((1, 2, 3)).sqrt() / x0.square().mean((1, 2, 3)).sqrt()
@@ -80,9 +80,9 @@ def test_matching_the_noisy_latent() -> None:
     (moment,) = run.trajectory(condition, exemplar, generator=draw)
     (plain,) = Run(sampler=ONE).trajectory(condition, exemplar, generator=iter_draws(draw.drawn))
     latent = run.autoencoder.encode(exemplar)
-    x = ONE.levels[0].signal * plain.warp + ONE.levels[0].noise * draw.drawn[0]
-    key = run.features.exemplar(latent, run.condition.photo(exemplar)).again
-    expected = run.matcher(run.features.iterate(x, run.features.condition(condition)), key).apply(latent)
+    x = ONE.levels[0].alpha * plain.warp + ONE.levels[0].sigma * draw.drawn[0]
+    key = run.features.exemplar(latent, run.condition.photo(exemplar)).rematch
+    expected = run.matcher(run.features.rematch_query(x, run.features.condition(condition)), key).apply(latent)
     torch.testing.assert_close(moment.warp, expected)
 
 

@@ -117,9 +117,9 @@ def test_optimal_transport_uses_what_correlation_neglects() -> None:
 @pytest.mark.parametrize("matcher", [Correlation, OptimalTransport])
 def test_gradients_do_not_depend_on_the_implementation(matcher: type) -> None:
     gradients = []
-    for via in ("chunked", "reference"):
+    for backend in ("chunked", "reference"):
         inputs = [features(0).requires_grad_(), features(1, h=5, w=4).requires_grad_()]
-        match = matcher(via=via)(*inputs)
+        match = matcher(backend=backend)(*inputs)
         loss = match.apply(features(2, channels=3, h=5, w=4)).square().sum() + match.transpose().log_mass().sin().sum()
         gradients.append(torch.autograd.grad(loss, inputs))
     for value, reference in zip(*gradients, strict=True):
@@ -164,7 +164,7 @@ def test_unit_has_length_one_or_zero() -> None:
 
 def test_gradients_of_unit_are_those_of_the_quotient() -> None:
     x = features(0, channels=7).double().requires_grad_()
-    torch.autograd.gradcheck(unit, x, fast_mode=False)
+    torch.autograd.gradcheck(l2_normalize, x, fast_mode=False)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])

@@ -88,8 +88,8 @@ class Plain:
     def exemplar(self, latent: Tensor, condition: Tensor) -> Features:
         return Features(latent, latent)
 
-    def iterate(self, x0: Tensor, condition: Features) -> Tensor:
-        return x0 + condition.again
+    def rematch_query(self, x0: Tensor, condition: Features) -> Tensor:
+        return x0 + condition.rematch
 
 
 def test_labels_come_from_the_condition_map() -> None:
@@ -100,11 +100,11 @@ def test_labels_come_from_the_condition_map() -> None:
     wrapped = LabelledFeatures(Plain())
     assert wrapped.stride == 4 and wrapped.labelled
     wanted = wrapped.condition(condition)
-    for x in (wanted.first, wanted.again, wrapped.exemplar(torch.zeros(1, 3, 2, 3).double(), condition).first):
+    for x in (wanted.initial, wanted.rematch, wrapped.exemplar(torch.zeros(1, 3, 2, 3).double(), condition).initial):
         assert torch.equal(x[0, -1].long(), labels) and x.shape == (1, 4, 2, 3)
     x0 = torch.rand(1, 3, 2, 3).double()
-    found = wrapped.iterate(x0, wanted)
-    assert torch.equal(found[:, :-1], Plain().iterate(x0, Plain().condition(condition)))
+    found = wrapped.rematch_query(x0, wanted)
+    assert torch.equal(found[:, :-1], Plain().rematch_query(x0, Plain().condition(condition)))
     assert torch.equal(found[0, -1].long(), labels)
 
 

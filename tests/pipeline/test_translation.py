@@ -74,7 +74,7 @@ class Plain:
     def exemplar(self, latent: Tensor, condition: Tensor) -> Features:
         return Features(latent, latent)
 
-    def iterate(self, x0: Tensor, condition: Features) -> Tensor:
+    def rematch_query(self, x0: Tensor, condition: Features) -> Tensor:
         return x0
 
 

@@ -30,7 +30,7 @@ from midms.checkpoints.convert.settings import (
 from midms.checkpoints.convert.source import Source
 from midms.checkpoints.convert.weights import tensors, weights_of
 from midms.checkpoints.tensors import CheckpointError
-from midms.compose.presets import Spec
+from midms.compose.spec import Spec
 from midms.core.schema import BRIEF, Schema, read_json
 from midms.diffusion.autoencoders.kl import AutoencoderKL
 from midms.diffusion.autoencoders.vq import VQModel

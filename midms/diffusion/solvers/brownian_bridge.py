@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import number
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 from midms.diffusion.levels import falling
 from midms.diffusion.solvers.steps import explained
 
@@ -29,7 +29,7 @@ class BrownianBridge:
         timesteps: from the noisiest, where the bridge is pinned to y, to the cleanest, which is above 0.
         spread: largest delta times 2; the paper's s.
         eta: share of the randomness of the walk, 1 for the walk itself, 0 for none but the first draw.
-        levels: follows from the others: signal 1 - m, noise m.
+        levels: follows from the others: alpha 1 - m, sigma m.
 
     Raises:
         ValueError: timesteps do not fall or reach 0, the spread is negative, or eta is not in [0, 1].
@@ -50,7 +50,7 @@ class BrownianBridge:
         levels = tuple(Level(i, t, 1 - m, m) for i, (t, m) in enumerate(zip(timesteps, times, strict=True)))
         object.__setattr__(self, "levels", levels)
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """The warp itself: the bridge is pinned there."""
         return x0
 
@@ -64,12 +64,12 @@ class BrownianBridge:
         """x0, the eps that explains x with it, and y."""
         return explained(x, denoise(x, level), level, previous.past if previous else (x,))
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """A draw at the next level given x, x0 and y."""
         (y,) = step.past
-        here, there = (2 * self.spread * level.signal * level.noise for level in (step.level, to))
-        fresh = self.eta**2 if step.level.signal else 1.0  # where the bridge is pinned nothing was drawn yet
-        churn = there * fresh * (1 - to.noise * step.level.signal / (step.level.noise * to.signal))
-        kept = ((there - churn) / here) ** 0.5 * step.level.noise if here else 0.0
-        x = to.signal * step.x0 + to.noise * y + kept * (step.eps - y)
+        here, there = (2 * self.spread * level.alpha * level.sigma for level in (step.level, to))
+        fresh = self.eta**2 if step.level.alpha else 1.0  # where the bridge is pinned nothing was drawn yet
+        churn = there * fresh * (1 - to.sigma * step.level.alpha / (step.level.sigma * to.alpha))
+        kept = ((there - churn) / here) ** 0.5 * step.level.sigma if here else 0.0
+        x = to.alpha * step.x0 + to.sigma * y + kept * (step.eps - y)
         return x + churn**0.5 * draw(tuple(x.shape)).to(x) if churn else x

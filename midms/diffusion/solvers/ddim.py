@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import LARGE, number, whole
-from midms.core.types import Draw, Level, Step
-from midms.diffusion.levels import Schedule, levels, signal_and_noise
+from midms.core.types import Level, NoiseFn, Step
+from midms.diffusion.levels import Schedule, alpha_sigma, levels
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class DDIM:
     | `step.x0`   | predicted x_0                      |
     | `step.eps`  | epsilon_theta(x_t)                 |
     | `churn`     | sigma_t                            |
-    | `to.signal` | sqrt(alpha_{t-1}), `to.noise` sqrt(1 - alpha_{t-1}) |
+    | `to.alpha` | sqrt(alpha_{t-1}), `to.sigma` sqrt(1 - alpha_{t-1}) |
 
     Args:
         timesteps: from the noisiest to the cleanest; what the network is told.
@@ -47,15 +47,15 @@ class DDIM:
         object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
         if self.start is not None:
             whole(0, int(LARGE), start=self.start)
-            signal_and_noise(self.schedule, self.start)
+            alpha_sigma(self.schedule, self.start)
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the start."""
         first = self.levels[0]
-        signal, noise = first.signal, first.noise
+        alpha, sigma = first.alpha, first.sigma
         if self.start is not None:
-            signal, noise = signal_and_noise(self.schedule, self.start)
-        return signal * x0 + noise * draw(tuple(x0.shape)).to(x0)
+            alpha, sigma = alpha_sigma(self.schedule, self.start)
+        return alpha * x0 + sigma * draw(tuple(x0.shape)).to(x0)
 
     def predict(
         self,
@@ -66,11 +66,11 @@ class DDIM:
     ) -> Step:
         """x0, and the eps that explains x with it."""
         x0 = denoise(x, level)
-        return Step(level, x0, (x - level.signal * x0) / level.noise)
+        return Step(level, x0, (x - level.alpha * x0) / level.sigma)
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """x at the next level, from an x0 that may have been edited and the eps that was predicted."""
         here = step.level
-        churn = self.eta * to.noise / here.noise * (1 - (here.signal / to.signal) ** 2) ** 0.5
-        x = to.signal * step.x0 + (to.noise**2 - churn**2) ** 0.5 * step.eps
+        churn = self.eta * to.sigma / here.sigma * (1 - (here.alpha / to.alpha) ** 2) ** 0.5
+        x = to.alpha * step.x0 + (to.sigma**2 - churn**2) ** 0.5 * step.eps
         return x + churn * draw(tuple(x.shape)).to(x) if churn else x

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 from midms.diffusion.levels import Schedule, levels
 
 
@@ -32,10 +32,10 @@ class DDPM:
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the first level."""
         start = self.levels[0]
-        return start.signal * x0 + start.noise * draw(tuple(x0.shape)).to(x0)
+        return start.alpha * x0 + start.sigma * draw(tuple(x0.shape)).to(x0)
 
     def predict(
         self,
@@ -46,13 +46,13 @@ class DDPM:
     ) -> Step:
         """x0, and the eps that explains x with it."""
         x0 = denoise(x, level)
-        return Step(level, x0, (x - level.signal * x0) / level.noise)
+        return Step(level, x0, (x - level.alpha * x0) / level.sigma)
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """A draw from q(x_{t-1} | x_t, x0), x_t being what x0 and eps say it was."""
         here = step.level
-        x = here.signal * step.x0 + here.noise * step.eps
-        alpha = (here.signal / to.signal) ** 2
+        x = here.alpha * step.x0 + here.sigma * step.eps
+        alpha = (here.alpha / to.alpha) ** 2
         beta = 1 - alpha
-        mean = (to.signal * beta * step.x0 + alpha**0.5 * to.noise**2 * x) / here.noise**2
-        return mean + (beta * to.noise**2 / here.noise**2) ** 0.5 * draw(tuple(x.shape)).to(x)
+        mean = (to.alpha * beta * step.x0 + alpha**0.5 * to.sigma**2 * x) / here.sigma**2
+        return mean + (beta * to.sigma**2 / here.sigma**2) ** 0.5 * draw(tuple(x.shape)).to(x)

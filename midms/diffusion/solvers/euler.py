@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 from midms.diffusion.levels import Schedule, levels
 from midms.diffusion.solvers.steps import explained, noised
 
@@ -17,7 +17,7 @@ from midms.diffusion.solvers.steps import explained, noised
 class Euler:
     """Karras et al. 2022 (arXiv:2206.00364), alg. 1 without the correction. Order 1.
 
-    In z = x / signal and sigma = noise / signal the equation is dz/dsigma = eps, and a step of Euler's method is the
+    In z = x / alpha and s = sigma / alpha the equation is dz/ds = eps, and a step of Euler's method is the
     step of DDIM: choose either. What differs between the two in practice is the choice of levels, see
     `midms.diffusion.levels.karras`.
 
@@ -37,7 +37,7 @@ class Euler:
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the first level."""
         return noised(x0, self.levels[0], draw)
 
@@ -51,6 +51,6 @@ class Euler:
         """x0, and the eps that explains x with it."""
         return explained(x, denoise(x, level), level)
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
-        """z + (sigma' - sigma) * eps, times the signal."""
-        return to.signal * step.x0 + to.noise * step.eps
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
+        """z + (s' - s) * eps, times alpha."""
+        return to.alpha * step.x0 + to.sigma * step.eps

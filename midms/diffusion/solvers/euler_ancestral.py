@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 from midms.diffusion.levels import Schedule, levels
 from midms.diffusion.solvers.steps import explained, noised
 
@@ -17,9 +17,9 @@ from midms.diffusion.solvers.steps import explained, noised
 class EulerAncestral:
     """The ancestral sampler of k-diffusion: an Euler step down past the next level, and noise back up to it. Order 1.
 
-    With z = x / signal and sigma = noise / signal,
+    With z = x / alpha and s = sigma / alpha,
 
-        up^2 = sigma'^2 (sigma^2 - sigma'^2) / sigma^2,   down^2 = sigma'^2 - up^2,   z' = z + (down - sigma) eps + up n
+        up^2 = s'^2 (s^2 - s'^2) / s^2,   down^2 = s'^2 - up^2,   z' = z + (down - s) eps + up n
 
     (Karras et al. 2022, arXiv:2206.00364, sec. 4, of Song et al. 2021, arXiv:2011.13456, app. F). On levels that keep
     the variance this is the distribution of DDPM and of DDIM with eta 1.
@@ -40,7 +40,7 @@ class EulerAncestral:
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the first level."""
         return noised(x0, self.levels[0], draw)
 
@@ -54,9 +54,9 @@ class EulerAncestral:
         """x0, and the eps that explains x with it."""
         return explained(x, denoise(x, level), level)
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Down, then up by a draw."""
-        here, above = step.level.noise / step.level.signal, to.noise / to.signal
+        here, above = step.level.sigma / step.level.alpha, to.sigma / to.alpha
         up = above * (1 - (above / here) ** 2) ** 0.5
         down = above**2 / here
-        return to.signal * (step.x0 + down * step.eps + up * draw(tuple(step.x0.shape)).to(step.x0))
+        return to.alpha * (step.x0 + down * step.eps + up * draw(tuple(step.x0.shape)).to(step.x0))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import divisor
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 from midms.diffusion.levels import TIMESTEPS, falling
 from midms.diffusion.solvers.steps import explained, noised
 
@@ -45,7 +45,7 @@ class FlowEuler:
         levels = tuple(Level(i, TIMESTEPS * sigma, 1 - sigma, sigma) for i, sigma in enumerate(sigmas))
         object.__setattr__(self, "levels", levels)
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the first level."""
         return noised(x0, self.levels[0], draw)
 
@@ -59,6 +59,6 @@ class FlowEuler:
         """x0, and the eps that explains x with it; the velocity is eps - x0."""
         return explained(x, denoise(x, level), level)
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """x + (sigma' - sigma) (eps - x0)."""
-        return to.signal * step.x0 + to.noise * step.eps
+        return to.alpha * step.x0 + to.sigma * step.eps

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from midms.core.defaults import defaults
 from midms.core.limits import whole
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 from midms.diffusion.levels import TIMESTEPS, Schedule, alpha_bar, falling
 from midms.diffusion.solvers.steps import explained, latent
 from midms.registry import UnknownName, unknown
@@ -71,7 +71,7 @@ class Scheduler:
 
     A step hands the scheduler the eps and the x that a step's x0 and eps stand for, so that it, too, sees x0 as it was
     edited. What it draws is asked of the loop's draw. Its state is copied from step to step and none is kept.
-    Schedulers in units of x / signal are converted to a latent of unit power; where a scheduler asks twice a level, as
+    Schedulers in units of x / alpha are converted to a latent of unit power; where a scheduler asks twice a level, as
     Heun's does, both times are levels here.
 
     Args:
@@ -105,10 +105,8 @@ class Scheduler:
             relative = native[0][0] == 1 and native[0][1] > 0
             scales = tuple(math.hypot(*pair) if relative else 1.0 for pair in native)
             levels = tuple(
-                Level(i, _plain(timestep), signal / scale, noise / scale)
-                for i, (timestep, (signal, noise), scale) in enumerate(
-                    zip(start.timesteps, native, scales, strict=True)
-                )
+                Level(i, _plain(timestep), alpha / scale, sigma / scale)
+                for i, (timestep, (alpha, sigma), scale) in enumerate(zip(start.timesteps, native, scales, strict=True))
             )
             for name, value in (("levels", levels), ("_start", start), ("_scales", scales)):
                 object.__setattr__(self, name, value)
@@ -121,9 +119,9 @@ class Scheduler:
         if not sound:
             raise ValueError(f"{self.kind.__name__} cannot be a sampler: it takes something else than eps and x")
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the first level."""
-        return self.levels[0].signal * x0 + self.levels[0].noise * draw(tuple(x0.shape)).to(x0)
+        return self.levels[0].alpha * x0 + self.levels[0].sigma * draw(tuple(x0.shape)).to(x0)
 
     def predict(
         self,
@@ -136,7 +134,7 @@ class Scheduler:
         state = self._start if previous is None else self._stepped(previous, _again(previous.past[1]))[1]
         return explained(x, denoise(x, level), level, (state, []))
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Where the scheduler goes."""
         drawn = step.past[1]
         drawn.clear()
@@ -147,7 +145,7 @@ class Scheduler:
 
         return self._stepped(step, kept)[0]
 
-    def _stepped(self, step: Step, draw: Draw) -> tuple[Tensor, Any]:
+    def _stepped(self, step: Step, draw: NoiseFn) -> tuple[Tensor, Any]:
         """x at the next level, and the scheduler after the step."""
         state, index = copy.copy(step.past[0]), step.level.index
         for name, value in vars(state).items():
@@ -200,9 +198,9 @@ class Scheduler:
         for level in self.levels:
             if step is not None:
                 x = self.advance(step, level, draw)
-                if level.noise > step.level.noise:
+                if level.sigma > step.level.sigma:
                     return False
-            if not abs(x.mean().item() - level.signal) + abs(x.std().item() - level.noise) < TOLERANCE:
+            if not abs(x.mean().item() - level.alpha) + abs(x.std().item() - level.sigma) < TOLERANCE:
                 return False
             step = self.predict(lambda x, level: one, x, level, step)
         return True
@@ -211,7 +209,7 @@ class Scheduler:
 class _Drawing(TorchFunctionMode):
     """While this is entered, `torch.randn` gives what a draw gives."""
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: NoiseFn) -> None:
         super().__init__()
         self.draw = draw
 
@@ -221,7 +219,7 @@ class _Drawing(TorchFunctionMode):
         return self.draw(tuple(args[0])).to(dtype=kwargs["dtype"], device=kwargs["device"])
 
 
-def _again(drawn: list[Tensor]) -> Draw:
+def _again(drawn: list[Tensor]) -> NoiseFn:
     """The same draws once more; zeros where there was none."""
     left = iter(drawn)
     return lambda shape: next(left, torch.zeros(shape))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 from midms.diffusion.levels import Schedule, levels
 from midms.diffusion.solvers.steps import carried, explained, noised
 
@@ -17,7 +17,7 @@ from midms.diffusion.solvers.steps import carried, explained, noised
 class Heun:
     """Karras et al. 2022 (arXiv:2206.00364), alg. 1: the slope is the mean of those at both ends. Order 2.
 
-    With z = x / signal and sigma = noise / signal the equation is dz/dsigma = eps. The network is asked twice a level,
+    With z = x / alpha and s = sigma / alpha the equation is dz/ds = eps. The network is asked twice a level,
     but for the last: at the level, and where an Euler step would lead. The step's eps is the mean of both, its x0 that
     which explains x with it; an edit of this x0 is taken to the next level as by DDIM.
 
@@ -37,7 +37,7 @@ class Heun:
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the first level."""
         return noised(x0, self.levels[0], draw)
 
@@ -55,8 +55,8 @@ class Heun:
         to = self.levels[level.index + 1]
         ahead = carried(x, step.x0, level, to)
         slope = (step.eps + explained(ahead, denoise(ahead, to), to).eps) / 2
-        return Step(level, (x - level.noise * slope) / level.signal, slope)
+        return Step(level, (x - level.sigma * slope) / level.alpha, slope)
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """x at the next level, straight along the mean slope."""
-        return to.signal * step.x0 + to.noise * step.eps
+        return to.alpha * step.x0 + to.sigma * step.eps

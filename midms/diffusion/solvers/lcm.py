@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 from midms.diffusion.levels import Schedule, levels
 from midms.diffusion.solvers.steps import explained, noised
 
@@ -40,7 +40,7 @@ class LCM:
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the first level."""
         return noised(x0, self.levels[0], draw)
 
@@ -56,6 +56,6 @@ class LCM:
         skip, out = SIGMA_DATA**2 / (time**2 + SIGMA_DATA**2), time / (time**2 + SIGMA_DATA**2) ** 0.5
         return explained(x, out * denoise(x, level) + skip * x, level)
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """x0 noised afresh."""
         return noised(step.x0, to, draw)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 from midms.diffusion.levels import Schedule, levels
 from midms.diffusion.solvers.steps import carried, explained, noised
 
@@ -41,7 +41,7 @@ class PLMS:
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the first level."""
         return noised(x0, self.levels[0], draw)
 
@@ -60,8 +60,8 @@ class PLMS:
             to = self.levels[level.index + 1]
             ahead = carried(x, said.x0, level, to)
             slope = (said.eps + explained(ahead, denoise(ahead, to), to).eps) / 2
-        return Step(level, (x - level.noise * slope) / level.signal, slope, past)
+        return Step(level, (x - level.sigma * slope) / level.alpha, slope, past)
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """x at the next level, straight along the extrapolated eps."""
-        return to.signal * step.x0 + to.noise * step.eps
+        return to.alpha * step.x0 + to.sigma * step.eps

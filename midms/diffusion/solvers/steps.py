@@ -1,4 +1,4 @@
-"""What samplers share: a latent as signal * x0 + noise * eps, and the way from one level to the next."""
+"""What samplers share: a latent as alpha * x0 + sigma * eps, and the way from one level to the next."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 
 
-def noised(x0: Float[Tensor, "b c h w"], level: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+def noised(x0: Float[Tensor, "b c h w"], level: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
     """A clean latent brought to a level with a fresh draw."""
-    return level.signal * x0 + level.noise * draw(tuple(x0.shape)).to(x0)
+    return level.alpha * x0 + level.sigma * draw(tuple(x0.shape)).to(x0)
 
 
 def explained(
     x: Float[Tensor, "b c h w"], x0: Float[Tensor, "b c h w"], level: Level, past: tuple[Any, ...] = ()
 ) -> Step:
     """A step with the eps that, with this x0, explains x."""
-    return Step(level, x0, (x - level.signal * x0) / level.noise, past)
+    return Step(level, x0, (x - level.alpha * x0) / level.sigma, past)
 
 
 def latent(step: Step) -> Float[Tensor, "b c h w"]:
     """The x that a step's x0 and eps stand for: where x0 was edited, x moves with it."""
-    return step.level.signal * step.x0 + step.level.noise * step.eps
+    return step.level.alpha * step.x0 + step.level.sigma * step.eps
 
 
 def carried(
@@ -37,21 +37,21 @@ def carried(
     It solves the probability-flow equation exactly where x0 is constant (arXiv:2211.01095, eq. 9); samplers of higher
     order differ in the x0 that they take it to be.
     """
-    return to.signal * x0 + to.noise / here.noise * (x - here.signal * x0)
+    return to.alpha * x0 + to.sigma / here.sigma * (x - here.alpha * x0)
 
 
 def drawn(
-    x: Float[Tensor, "b c h w"], x0: Float[Tensor, "b c h w"], here: Level, to: Level, draw: Draw
+    x: Float[Tensor, "b c h w"], x0: Float[Tensor, "b c h w"], here: Level, to: Level, draw: NoiseFn
 ) -> Float[Tensor, "b c h w"]:
     """A draw of x at the next level from its distribution given x and x0 (arXiv:2006.11239, eq. 6-7)."""
-    ratio = to.noise * here.signal / (here.noise * to.signal)  # exp(-h), h the gain in `log_snr`
-    mean = to.signal * (1 - ratio**2) * x0 + to.noise / here.noise * ratio * x
-    return mean + to.noise * math.sqrt(1 - ratio**2) * draw(tuple(x.shape)).to(x)
+    ratio = to.sigma * here.alpha / (here.sigma * to.alpha)  # exp(-h), h the gain in `log_snr`
+    mean = to.alpha * (1 - ratio**2) * x0 + to.sigma / here.sigma * ratio * x
+    return mean + to.sigma * math.sqrt(1 - ratio**2) * draw(tuple(x.shape)).to(x)
 
 
 def log_snr(level: Level) -> float:
     """Half the logarithm of the signal-to-noise ratio, the time in which multistep samplers extrapolate."""
-    return math.log(level.signal / level.noise)
+    return math.log(level.alpha / level.sigma)
 
 
 def extrapolated(step: Step, to: Level, levels: Sequence[Level]) -> Float[Tensor, "b c h w"]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Draw, Level, Step
+from midms.core.types import Level, NoiseFn, Step
 from midms.diffusion.levels import Schedule, levels
 from midms.diffusion.solvers.steps import carried, explained, extrapolated, latent, log_snr, noised
 
@@ -37,7 +37,7 @@ class UniPC:
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
+    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Bring a clean latent to the first level."""
         return noised(x0, self.levels[0], draw)
 
@@ -68,6 +68,6 @@ class UniPC:
         newer = first / scale - older
         return previous.x0 + older / r * (previous.past[0] - previous.x0) + newer * (x0 - previous.x0)
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """x at the next level, x0 being what the last two make of it."""
         return carried(latent(step), extrapolated(step, to, self.levels), step.level, to)

@@ -1,6 +1,6 @@
 """The match as a few operations, each with several implementations. Importing this imports no Triton."""
 
-from midms.matching.kernels.dispatch import IMPLEMENTATIONS, PRECISIONS, NoImplementation, Precision, Via, explain
+from midms.matching.kernels.dispatch import IMPLEMENTATIONS, PRECISIONS, Backend, NoImplementation, Precision, explain
 from midms.matching.kernels.ops import (
     check,
     couple,
@@ -18,11 +18,11 @@ __all__ = [
     "IMPLEMENTATIONS",
     "PRECISIONS",
     "STATISTICS",
+    "Backend",
     "Carried",
     "Nearest",
     "NoImplementation",
     "Precision",
-    "Via",
     "check",
     "couple",
     "couple_both",

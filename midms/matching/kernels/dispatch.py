@@ -21,7 +21,7 @@ A module has any of `reference`'s operations, under the same names and with the 
 must import on every machine: that Triton is missing is an objection.
 """
 
-Via = Literal["auto", "triton", "chunked", "reference"]
+Backend = Literal["auto", "triton", "chunked", "reference"]
 """What may be asked for: one of them, or the first without objection."""
 Precision = Literal["auto", "ieee", "fp16x3", "fp16x2k", "tf32", "fp16", "bf16"]
 """Of the products of features; "auto" is what the implementation thinks best for the device."""
@@ -32,12 +32,12 @@ class NoImplementation(MidmsError, RuntimeError):
     """The implementation asked for cannot run on these inputs; the message says why."""
 
 
-def run(operation: str, via: str, precision: str, operands: Sequence[Tensor], *arguments: Any, **more: Any) -> Any:
+def run(operation: str, backend: str, precision: str, operands: Sequence[Tensor], *arguments: Any, **more: Any) -> Any:
     """An operation, by the implementation asked for or the first without objection. Autocast is ignored.
 
     Args:
         operation: its name in `reference`.
-        via: an implementation's name, or "auto".
+        backend: an implementation's name, or "auto".
         precision: one of `PRECISIONS`.
         operands: what the implementations are asked about.
         *arguments: the operation's.
@@ -53,11 +53,11 @@ def run(operation: str, via: str, precision: str, operands: Sequence[Tensor], *a
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     for name in IMPLEMENTATIONS:
-        if via in ("auto", name) and not objections(name, operation, *operands, precision=precision):
+        if backend in ("auto", name) and not objections(name, operation, *operands, precision=precision):
             with torch.autocast(operands[0].device.type, enabled=False):
                 return getattr(IMPLEMENTATIONS[name], operation)(*arguments, **more)
     reasons = explain(operation, *operands, precision=precision)
-    raise NoImplementation(f"{operation}(via={via!r}, precision={precision!r}) cannot run:\n{reasons}")
+    raise NoImplementation(f"{operation}(backend={backend!r}, precision={precision!r}) cannot run:\n{reasons}")
 
 
 def objections(name: str, operation: str, *operands: Tensor, precision: str = "auto") -> list[str]:

@@ -21,7 +21,7 @@ def couple(
     col_bias: Float[Tensor, "b m"] | None,
     scale: float,
     floor: float | None = None,
-    via: str = "auto",
+    backend: str = "auto",
     precision: str = "auto",
 ) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b n"]]:
     """softmax_j(scale * max(<q_i, k_j>, floor) + col_bias_j) v_j, and the rows' logsumexp.
@@ -36,7 +36,7 @@ def couple(
             get zeros and -inf as their logsumexp.
         scale: one over the temperature.
         floor: lowest inner product, or None.
-        via: an implementation's name, or "auto" for the first that has no objection.
+        backend: an implementation's name, or "auto" for the first that has no objection.
         precision: of the products of q and k, see `dispatch.PRECISIONS`.
 
     Returns:
@@ -47,7 +47,7 @@ def couple(
             there is no such precision.
         NoImplementation: the one asked for is unknown or objects; it never falls back.
     """
-    carried = statistics(q, k, v, col_bias, scale, floor, via, precision, also=())
+    carried = statistics(q, k, v, col_bias, scale, floor, backend, precision, also=())
     return carried.values, carried.mass
 
 
@@ -58,7 +58,7 @@ def statistics(
     col_bias: Float[Tensor, "b m"] | None,
     scale: float,
     floor: float | None = None,
-    via: str = "auto",
+    backend: str = "auto",
     precision: str = "auto",
     also: Collection[str] = STATISTICS,
 ) -> Carried:
@@ -71,7 +71,7 @@ def statistics(
         col_bias: as in `couple`.
         scale: one over the temperature.
         floor: lowest inner product, or None.
-        via: as in `couple`.
+        backend: as in `couple`.
         precision: as in `couple`.
         also: which of `STATISTICS`.
 
@@ -81,7 +81,7 @@ def statistics(
     v, also = _none_of(k) if v is None else v, tuple(also)
     refuse(also, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), col_bias=(col_bias, "b m"))
     v, bias, barren = _taking_part(v, col_bias)
-    return _barren(run("couple", via, precision, (q, k, v), q, k, v, bias, scale, floor, also, precision), barren)
+    return _barren(run("couple", backend, precision, (q, k, v), q, k, v, bias, scale, floor, also, precision), barren)
 
 
 def couple_both(
@@ -93,7 +93,7 @@ def couple_both(
     col_bias: Float[Tensor, "b m"] | None,
     scale: float,
     floor: float | None = None,
-    via: str = "auto",
+    backend: str = "auto",
     precision: str = "auto",
     also: Collection[str] = (),
 ) -> tuple[Carried, Carried]:
@@ -108,7 +108,7 @@ def couple_both(
         col_bias: added to the logits that the rows read.
         scale: one over the temperature.
         floor: lowest inner product, or None.
-        via: as in `couple`.
+        backend: as in `couple`.
         precision: as in `couple`.
         also: which of `STATISTICS`.
 
@@ -119,7 +119,9 @@ def couple_both(
     biases = {"row_bias": (row_bias, "b n"), "col_bias": (col_bias, "b m")}
     refuse(also, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), u=(u, "b n e"), **biases)
     (v, columns, no_column), (u, rows, no_row) = _taking_part(v, col_bias), _taking_part(u, row_bias)
-    both = run("couple_both", via, precision, (q, k, v, u), q, k, v, u, rows, columns, scale, floor, also, precision)
+    both = run(
+        "couple_both", backend, precision, (q, k, v, u), q, k, v, u, rows, columns, scale, floor, also, precision
+    )
     return _barren(both[0], no_column), _barren(both[1], no_row)
 
 
@@ -129,11 +131,11 @@ def logsumexp(
     col_bias: Float[Tensor, "b m"] | None,
     scale: float,
     floor: float | None = None,
-    via: str = "auto",
+    backend: str = "auto",
     precision: str = "auto",
 ) -> Float[Tensor, "b n"]:
     """The second result of `couple` alone."""
-    return statistics(q, k, None, col_bias, scale, floor, via, precision, also=()).mass
+    return statistics(q, k, None, col_bias, scale, floor, backend, precision, also=()).mass
 
 
 def logsumexp_both(
@@ -143,16 +145,16 @@ def logsumexp_both(
     col_bias: Float[Tensor, "b m"] | None,
     scale: float,
     floor: float | None = None,
-    via: str = "auto",
+    backend: str = "auto",
     precision: str = "auto",
 ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b m"]]:
     """The rows' logsumexp with col_bias and the columns' with row_bias: one step of symmetric Sinkhorn."""
-    rows, columns = couple_both(q, k, None, None, row_bias, col_bias, scale, floor, via, precision)
+    rows, columns = couple_both(q, k, None, None, row_bias, col_bias, scale, floor, backend, precision)
     return rows.mass, columns.mass
 
 
 def top_k(
-    q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, via: str = "auto", precision: str = "auto"
+    q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, backend: str = "auto", precision: str = "auto"
 ) -> Nearest:
     """Each row's `count` columns of largest inner product, best first.
 
@@ -160,7 +162,7 @@ def top_k(
         q: rows.
         k: columns.
         count: from 1 to the number of columns.
-        via: as in `couple`.
+        backend: as in `couple`.
         precision: of a first look; the result is exact to float32 whatever it is.
 
     Returns:
@@ -172,31 +174,31 @@ def top_k(
     refuse((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
     if not 1 <= count <= k.shape[1]:
         raise ValueError(f"count: expected 1 to {k.shape[1]}, the number of columns, got {count}")
-    nearest: Nearest = run("top_k", via, precision, (q, k), q, k, count, precision)
+    nearest: Nearest = run("top_k", backend, precision, (q, k), q, k, count, precision)
     return nearest
 
 
 def mutual_nearest(
-    q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], via: str = "auto", precision: str = "auto"
+    q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], backend: str = "auto", precision: str = "auto"
 ) -> Nearest:
     """Each row's best column where the row is that column's best too, else -1; as exact as `top_k`.
 
     Args:
         q: rows.
         k: columns.
-        via: as in `couple`.
+        backend: as in `couple`.
         precision: as in `top_k`.
 
     Returns:
         [b n] scores of each row's best column, without gradient, and that column or -1.
     """
     refuse((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
-    nearest: Nearest = run("mutual_nearest", via, precision, (q, k), q, k, precision)
+    nearest: Nearest = run("mutual_nearest", backend, precision, (q, k), q, k, precision)
     return nearest
 
 
 def check(
-    forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2 H W"], radius: float, via: str = "auto"
+    forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2 H W"], radius: float, backend: str = "auto"
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
     """How far from itself each cell comes back, and 1 where that is under the radius, else 0; see `flow.return_error`.
 
@@ -204,7 +206,7 @@ def check(
         forward: (x, y), in cells, that each cell of the first grid is matched to in the second.
         backward: the same from the second to the first.
         radius: in widths of the first grid.
-        via: as in `couple`.
+        backend: as in `couple`.
 
     Returns:
         Errors in widths, and the mask in their precision.
@@ -213,12 +215,12 @@ def check(
         ValueError: they are no maps of one batch, on one device.
     """
     refuse_maps(forward, backward)
-    error, mask = run("check", via, "auto", (forward, backward), forward, backward, radius)
+    error, mask = run("check", backend, "auto", (forward, backward), forward, backward, radius)
     return error, mask
 
 
 def prepare(
-    x: Float[Tensor, "b d h w"], centre: bool = False, precision: str = "ieee", eps: float = 1e-6, via: str = "auto"
+    x: Float[Tensor, "b d h w"], centre: bool = False, precision: str = "ieee", eps: float = 1e-6, backend: str = "auto"
 ) -> tuple[Float[Tensor, "b n d"], ...]:
     """Features as the products of a precision read them: centred on request, of unit length, cast and split.
 
@@ -227,7 +229,7 @@ def prepare(
         centre: subtract each cell's mean over the channels first, as MIDMs does.
         precision: what they are cast to; those with "x" are split into two terms, see `reference.prepare`.
         eps: a cell that is shorter, or holds a NaN or an infinity, becomes zero and gets no gradient.
-        via: as in `couple`.
+        backend: as in `couple`.
 
     Returns:
         One tensor, or two that add up to the features times `reference.SPLIT_SCALE`.
@@ -239,7 +241,7 @@ def prepare(
         raise ValueError(f"precision: expected one of {', '.join(PARTS)}, got {precision!r}")
     if x.ndim != 4 or not x.is_floating_point():
         raise ValueError(f"x: expected features [b d h w], got {told(x)}")
-    parts: tuple[Tensor, ...] = run("prepare", via, precision, (x,), x, centre, precision, eps)
+    parts: tuple[Tensor, ...] = run("prepare", backend, precision, (x,), x, centre, precision, eps)
     return parts
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.core.limits import divisor, number, whole
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import Via
+from midms.matching.kernels import Backend
 from midms.matching.matches.dense import DenseMatch, cosines
 from midms.matching.matches.factored import FactoredMatch
 
@@ -39,7 +39,7 @@ class CoCosNet:
         patch: cells a side, odd; 1 for none.
         losers: factor of all but the best correlation of a row. The released network leaves them at 1 and has 1e-4 as
             the other choice. Other than 1 it needs the whole matrix, so grids up to about 64 x 64.
-        via: which implementation computes it, see `kernels.couple`; not with other losers than 1.
+        backend: which implementation computes it, see `kernels.couple`; not with other losers than 1.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -49,7 +49,7 @@ class CoCosNet:
     temperature: float = 0.01
     patch: int = 3
     losers: float = 1.0
-    via: Via = "auto"
+    backend: Backend = "auto"
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)
@@ -66,7 +66,7 @@ class CoCosNet:
         """
         query, key = self._patches(query), self._patches(key)
         if self.losers == 1:
-            return FactoredMatch(query, key, 1 / self.temperature, via=self.via)
+            return FactoredMatch(query, key, 1 / self.temperature, backend=self.backend)
         correlation = cosines(query, key, DENSE_LIMIT)
         best = correlation == correlation.amax(-1, keepdim=True)
         return DenseMatch(query, key, torch.where(best, correlation, self.losers * correlation) / self.temperature)

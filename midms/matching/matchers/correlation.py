@@ -9,7 +9,7 @@ from torch import Tensor
 
 from midms.core.limits import divisor, number
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import Precision, Via
+from midms.matching.kernels import Backend, Precision
 from midms.matching.matches.factored import FactoredMatch
 
 
@@ -24,7 +24,7 @@ class Correlation:
     Args:
         temperature: divides the correlation. MIDMs 0.005, CoCosNet 0.01; the larger, the softer.
         floor: the released MIDMs raises correlations to 0; None leaves them.
-        via: which implementation computes it, see `kernels.couple`.
+        backend: which implementation computes it, see `kernels.couple`.
         precision: of the products of features, see `kernels.couple`.
 
     Raises:
@@ -33,7 +33,7 @@ class Correlation:
 
     temperature: float = 0.005
     floor: float | None = None
-    via: Via = "auto"
+    backend: Backend = "auto"
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
@@ -44,4 +44,4 @@ class Correlation:
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> FactoredMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""
         q, k = l2_normalize(query), l2_normalize(key)
-        return FactoredMatch(q, k, 1 / self.temperature, self.floor, via=self.via, precision=self.precision)
+        return FactoredMatch(q, k, 1 / self.temperature, self.floor, backend=self.backend, precision=self.precision)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from midms.core.limits import divisor
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import Precision, Via, logsumexp_both
+from midms.matching.kernels import Backend, Precision, logsumexp_both
 from midms.matching.matches.factored import FactoredMatch, tokens
 
 
@@ -28,7 +28,7 @@ class DualSoftmax:
 
     Args:
         temperature: divides the correlation, 0.1 in LoFTR; the larger, the softer.
-        via: which implementation computes it, see `kernels.couple`.
+        backend: which implementation computes it, see `kernels.couple`.
         precision: of the products of features, see `kernels.couple`.
 
     Raises:
@@ -36,7 +36,7 @@ class DualSoftmax:
     """
 
     temperature: float = 0.1
-    via: Via = "auto"
+    backend: Backend = "auto"
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class DualSoftmax:
         """Match the condition's features to the exemplar's; both are brought to unit length."""
         query, key, scale = l2_normalize(query), l2_normalize(key), 1 / self.temperature
         row, column = logsumexp_both(
-            tokens(query), tokens(key), None, None, scale, via=self.via, precision=self.precision
+            tokens(query), tokens(key), None, None, scale, backend=self.backend, precision=self.precision
         )
         return FactoredMatch(
             query,
@@ -54,6 +54,6 @@ class DualSoftmax:
             2 * scale,
             row_bias=-row.unflatten(1, query.shape[-2:]),
             col_bias=-column.unflatten(1, key.shape[-2:]),
-            via=self.via,
+            backend=self.backend,
             precision=self.precision,
         )

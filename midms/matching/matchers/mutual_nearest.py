@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import Via, mutual_nearest
+from midms.matching.kernels import Backend, mutual_nearest
 from midms.matching.matches.factored import tokens
 from midms.matching.matches.sparse import SparseMatch, link
 
@@ -25,13 +25,13 @@ class MutualNearest:
     To choose with a confidence that keeps what has a partner (`mutual`), where a wrong texture is worse than none.
 
     Args:
-        via: which implementation searches, see `kernels.couple`.
+        backend: which implementation searches, see `kernels.couple`.
     """
 
-    via: Via = "auto"
+    backend: Backend = "auto"
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""
         query, key = l2_normalize(query), l2_normalize(key)
-        partners = mutual_nearest(tokens(query), tokens(key), self.via).indices
+        partners = mutual_nearest(tokens(query), tokens(key), self.backend).indices
         return link(query, key, math.inf, partners[..., None])

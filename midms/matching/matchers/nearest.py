@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import Via, top_k
+from midms.matching.kernels import Backend, top_k
 from midms.matching.matches.factored import tokens
 from midms.matching.matches.sparse import SparseMatch, link
 
@@ -25,14 +25,14 @@ class Nearest:
     To choose where textures must not be averaged, or as a baseline; to train, a soft matcher.
 
     Args:
-        via: which implementation searches, see `kernels.couple`.
+        backend: which implementation searches, see `kernels.couple`.
     """
 
-    via: Via = "auto"
+    backend: Backend = "auto"
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""
         query, key = l2_normalize(query), l2_normalize(key)
-        there = top_k(tokens(query), tokens(key), 1, self.via).indices
-        back = top_k(tokens(key), tokens(query), 1, self.via).indices
+        there = top_k(tokens(query), tokens(key), 1, self.backend).indices
+        back = top_k(tokens(key), tokens(query), 1, self.backend).indices
         return link(query, key, math.inf, there, back)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midms.core.limits import LARGE, divisor, number, whole
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import Precision, Via, logsumexp
+from midms.matching.kernels import Backend, Precision, logsumexp
 from midms.matching.matches.factored import FactoredMatch, tokens
 
 GREATEST_COST = 2.0
@@ -43,7 +43,7 @@ class OptimalTransport:
         annealing: factor below 1 by which epsilon falls from sweep to sweep, from the greatest cost there is, before
             the sweeps at its own value: fewer sweeps for a small epsilon (Schmitzer 2019, arXiv:1610.06519).
             None for none.
-        via: which implementation computes it, see `kernels.couple`.
+        backend: which implementation computes it, see `kernels.couple`.
         precision: of the products of features, see `kernels.couple`.
 
     Raises:
@@ -55,7 +55,7 @@ class OptimalTransport:
     reach: float | None = None
     marginals: str = "uniform"
     annealing: float | None = None
-    via: Via = "auto"
+    backend: Backend = "auto"
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class OptimalTransport:
             1 / self.epsilon,
             row_bias=((f - 1) / self.epsilon + a).unflatten(1, query.shape[-2:]),
             col_bias=(g / self.epsilon + b).unflatten(1, key.shape[-2:]),
-            via=self.via,
+            backend=self.backend,
             precision=self.precision,
             row_marginal=due and due[0].unflatten(1, query.shape[-2:]),
             col_marginal=due and due[1].unflatten(1, key.shape[-2:]),
@@ -95,7 +95,7 @@ class OptimalTransport:
     ) -> Float[Tensor, "b n"]:
         """-epsilon log sum_j exp(bias_j - (1 - <q_i, k_j>) / epsilon), damped where a marginal may be missed."""
         damping = 1.0 if self.reach is None else self.reach / (self.reach + epsilon)
-        mass = logsumexp(q, k, bias, 1 / epsilon, via=self.via, precision=self.precision)
+        mass = logsumexp(q, k, bias, 1 / epsilon, backend=self.backend, precision=self.precision)
         return damping * (1 - epsilon * mass)
 
     def _log_marginals(
@@ -123,11 +123,11 @@ def unbalanced(
     reach: float = 0.25,
     marginals: str = "uniform",
     annealing: float | None = 0.5,
-    via: Via = "auto",
+    backend: Backend = "auto",
     precision: Precision = "auto",
 ) -> OptimalTransport:
     """`OptimalTransport` with a reach: what has no counterpart is not sent (UNITE, Zhan et al. 2021, arXiv:2106.10482).
 
     Arguments as there. A name of its own, so that it can be asked for, and compared, by name.
     """
-    return OptimalTransport(epsilon, iterations, reach, marginals, annealing, via, precision)
+    return OptimalTransport(epsilon, iterations, reach, marginals, annealing, backend, precision)

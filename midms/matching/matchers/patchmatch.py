@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.core.limits import divisor, whole
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import Via, top_k
+from midms.matching.kernels import Backend, top_k
 from midms.matching.matches.edges import ENTRIES
 from midms.matching.matches.factored import tokens
 from midms.matching.matches.sparse import SparseMatch, link
@@ -38,7 +38,7 @@ class PatchMatch:
         iterations: at each size.
         temperature: divides the correlation, 0.01 in CoCosNet v2; the larger, the softer.
         coarsest: longest side, in cells, on which everything is compared with everything.
-        via: which implementation does so, see `kernels.couple`.
+        backend: which implementation does so, see `kernels.couple`.
 
     Raises:
         ValueError: an argument is not positive.
@@ -49,7 +49,7 @@ class PatchMatch:
     iterations: int = 2
     temperature: float = 0.01
     coarsest: int = 32
-    via: Via = "auto"
+    backend: Backend = "auto"
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)
@@ -70,7 +70,7 @@ class PatchMatch:
             sizes.append((_halved(sizes[-1][0]), _halved(sizes[-1][1])))
         small, large = sizes.pop()
         count = min(self.candidates, large.shape[-2] * large.shape[-1])
-        columns = top_k(tokens(small), tokens(large), count, self.via).indices
+        columns = top_k(tokens(small), tokens(large), count, self.backend).indices
         while sizes:
             width, grid = large.shape[-1], small.shape[-2:]
             small, large = sizes.pop()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midms.core.limits import divisor, whole
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import Via, top_k
+from midms.matching.kernels import Backend, top_k
 from midms.matching.matches.factored import tokens
 from midms.matching.matches.sparse import SparseMatch, link
 
@@ -31,7 +31,7 @@ class TopK:
         count: blocks that a cell may take from.
         block: cells a side.
         temperature: divides the correlation; the larger, the softer.
-        via: which implementation compares the blocks, see `kernels.couple`.
+        backend: which implementation compares the blocks, see `kernels.couple`.
 
     Raises:
         ValueError: an argument is not positive.
@@ -41,7 +41,7 @@ class TopK:
     count: int = 3
     block: int = 4
     temperature: float = 0.01
-    via: Via = "auto"
+    backend: Backend = "auto"
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)
@@ -52,7 +52,7 @@ class TopK:
         """Match the condition's features to the exemplar's; both are brought to unit length."""
         query, key = l2_normalize(query), l2_normalize(key)
         (of_row, rows), (of_column, columns) = self._blocks(query), self._blocks(key)
-        chosen = top_k(rows, columns, min(self.count, columns.shape[1]), self.via).indices
+        chosen = top_k(rows, columns, min(self.count, columns.shape[1]), self.backend).indices
         candidates = _members(of_column, columns.shape[1])[chosen].flatten(2)
         return link(query, key, 1 / self.temperature, candidates[:, of_row])
 

@@ -28,7 +28,7 @@ class FactoredMatch:
         floor: lowest inner product, or None.
         row_bias: of the condition's cells; None for none.
         col_bias: of the exemplar's cells; None for none.
-        via: which implementation computes it, see `kernels.couple`.
+        backend: which implementation computes it, see `kernels.couple`.
         precision: of the products of query and key, see `kernels.couple`.
         row_marginal: log of what each of the condition's cells had to give; None where nobody said.
         col_marginal: the same of the exemplar's cells.
@@ -40,7 +40,7 @@ class FactoredMatch:
     floor: float | None = None
     row_bias: Float[Tensor, "b h w"] | None = None
     col_bias: Float[Tensor, "b H W"] | None = None
-    via: str = "auto"
+    backend: str = "auto"
     precision: str = "auto"
     row_marginal: Float[Tensor, "b h w"] | None = None
     col_marginal: Float[Tensor, "b H W"] | None = None
@@ -65,7 +65,8 @@ class FactoredMatch:
         values = on_grid(values, self.key)
         q, k = tokens(self.query), tokens(self.key)
         return untokens(
-            couple(q, k, values, _flat(self.col_bias), self.scale, self.floor, self.via, self.precision)[0], self.grid
+            couple(q, k, values, _flat(self.col_bias), self.scale, self.floor, self.backend, self.precision)[0],
+            self.grid,
         )
 
     def both(
@@ -90,7 +91,7 @@ class FactoredMatch:
         """How far from itself each cell comes back, in widths, and 1 where that is under the radius, else 0."""
         precise = torch.promote_types(self.query.dtype, torch.float32)  # places are no matter of half precision
         there, here = (cells(x.shape[-2], x.shape[-1], x[:0].to(precise)) for x in (self.key, self.query))
-        return check(*self.both(there, here), radius, self.via)
+        return check(*self.both(there, here), radius, self.backend)
 
     def transpose(self) -> FactoredMatch:
         """The same coupling read from exemplar to condition."""
@@ -112,7 +113,7 @@ class FactoredMatch:
         # mass - entropy is the expected logit: the features need not be carried
         q, k, bias = tokens(self.query), tokens(self.key), _flat(self.col_bias)
         finite = None if bias is None else bias.masked_fill(bias == -torch.inf, 0)[..., None]
-        got = statistics(q, k, finite, bias, self.scale, None, self.via, self.precision, ("entropy",))
+        got = statistics(q, k, finite, bias, self.scale, None, self.backend, self.precision, ("entropy",))
         assert got.entropy is not None
         logit = got.mass - got.entropy if finite is None else got.mass - got.entropy - got.values[..., 0]
         return self._grid(logit.masked_fill(got.mass == -torch.inf, 0) / self.scale)
@@ -160,17 +161,17 @@ class FactoredMatch:
         Raises:
             ValueError: there are not so many cells.
         """
-        nearest = top_k(tokens(self.query), tokens(self.key), count, self.via, self.precision)
+        nearest = top_k(tokens(self.query), tokens(self.key), count, self.backend, self.precision)
         return Nearest(untokens(nearest.scores, self.grid), untokens(nearest.indices, self.grid))
 
     def _statistics(self, *also: str) -> Carried:
         q, k, bias = tokens(self.query), tokens(self.key), _flat(self.col_bias)
-        return statistics(q, k, None, bias, self.scale, self.floor, self.via, self.precision, also)
+        return statistics(q, k, None, bias, self.scale, self.floor, self.backend, self.precision, also)
 
     def _both(self, values: Tensor, back: Tensor, *also: str) -> tuple[Carried, Carried]:
         return couple_both(
             tokens(self.query), tokens(self.key), on_grid(values, self.key), on_grid(back, self.query),
-            _flat(self.row_bias), _flat(self.col_bias), self.scale, self.floor, self.via, self.precision, also,
+            _flat(self.row_bias), _flat(self.col_bias), self.scale, self.floor, self.backend, self.precision, also,
         )  # fmt: skip
 
     def _grid(self, x: Tensor | None) -> Tensor:
