@@ -158,7 +158,7 @@ class MatchingStage:
         match = self.matcher(wanted.initial, offered.initial)
         terms = dict.fromkeys(self.terms, torch.zeros((), device=self.device))
         terms["exact"], terms["distance"], right = self._exact(match, shot, slice(None), (row, column))
-        trust = self.network.confidence(match).weight.clamp(1e-5, 1 - 1e-5)
+        trust = self.network.confidence(match).clamp(1e-5, 1 - 1e-5)
         terms["visibility"] = F.binary_cross_entropy(trust, pool(right, right.shape[-1] // trust.shape[-1]))
 
         some = slice(0, self.batch // 2)
