@@ -115,7 +115,8 @@ def on_levels(solver: Callable[..., Any]) -> Callable[..., Any]:
         return solver(levels=noise_levels(timesteps, schedule, start), **options)
 
     takes_also(make, others)
-    make.__doc__ = f"{inspect.getdoc(solver)}\n\n`levels` is made of timesteps, schedule and start:\n\n{inspect.getdoc(noise_levels)}"
+    how = "`levels` is made of timesteps, schedule and start:"
+    make.__doc__ = f"{inspect.getdoc(solver)}\n\n{how}\n\n{inspect.getdoc(noise_levels)}"
     return make
 
 
