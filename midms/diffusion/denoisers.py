@@ -93,37 +93,37 @@ def run(network: Any, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"])
 
 
 def everywhere(x: Float[Tensor, "b c h w"], level: Level) -> tuple[Real[Tensor, " b"], Tensor, Tensor]:
-    """A level's timestep, signal and noise for each sample of a batch."""
+    """A level's timestep, alpha and sigma for each sample of a batch."""
     column = x.new_ones(len(x), 1, 1, 1)
     kind = torch.int64 if isinstance(level.timestep, int) else torch.float32
     timestep = torch.full((len(x),), level.timestep, dtype=kind, device=x.device)
-    return timestep, level.signal * column, level.noise * column
+    return timestep, level.alpha * column, level.sigma * column
 
 
 def clean(
     prediction: str,
     output: Float[Tensor, "b c h w"],
     x: Float[Tensor, "b c h w"],
-    signal: Float[Tensor, "b 1 1 1"],
-    noise: Float[Tensor, "b 1 1 1"],
+    alpha: Float[Tensor, "b 1 1 1"],
+    sigma: Float[Tensor, "b 1 1 1"],
 ) -> Float[Tensor, "b c h w"]:
-    """x0 from what a network predicts, where x = signal * x0 + noise * eps.
+    """x0 from what a network predicts, where x = alpha * x0 + sigma * eps.
 
     Args:
-        prediction: "eps"; "x0"; "v" = signal * eps - noise * x0 (Salimans and Ho 2022, arXiv:2202.00512, app. D);
+        prediction: "eps"; "x0"; "v" = alpha * eps - sigma * x0 (Salimans and Ho 2022, arXiv:2202.00512, app. D);
             "flow", the velocity eps - x0 (Liu et al. 2022, arXiv:2209.03003); "difference", x - x0 (Li et al. 2023,
             arXiv:2205.07680, eq. 12).
         output: of the network.
         x: what it looked at.
-        signal: of the level.
-        noise: of the level.
+        alpha: of the level.
+        sigma: of the level.
     """
     if prediction == "eps":
-        return (x - noise * output) / signal
+        return (x - sigma * output) / alpha
     if prediction == "v":
-        return signal * x - noise * output
+        return alpha * x - sigma * output
     if prediction == "flow":
-        return (x - noise * output) / (signal + noise)
+        return (x - sigma * output) / (alpha + sigma)
     return x - output if prediction == "difference" else output
 
 
@@ -164,15 +164,15 @@ class Network(nn.Module):
         Raises:
             ValueError: the network gave another shape.
         """
-        timestep, signal, noise = everywhere(x, level)
+        timestep, alpha, sigma = everywhere(x, level)
         output = self.network(rounded(x, self.network), timestep, *([self._told(context)] if self.conditional else []))
         output = getattr(output, "sample", output)
         if output.shape != x.shape:
             raise ValueError(f"network gave {tuple(output.shape)} for {tuple(x.shape)}, expected the same")
-        return clean(self.prediction, output.to(x.dtype), x, signal, noise)
+        return clean(self.prediction, output.to(x.dtype), x, alpha, sigma)
 
     def _told(self, context: Context) -> Context:
-        return Context(*(rounded(x, self.network) for x in (context.warp, context.condition, context.trust)))
+        return Context(*(rounded(x, self.network) for x in (context.warp, context.condition, context.confidence)))
 
 
 class Unconditional(nn.Module):
@@ -218,12 +218,12 @@ class Unconditional(nn.Module):
         self,
         x: Float[Tensor, "b c h w"],
         timestep: Real[Tensor, " b"],
-        signal: Float[Tensor, "b 1 1 1"],
-        noise: Float[Tensor, "b 1 1 1"],
+        alpha: Float[Tensor, "b 1 1 1"],
+        sigma: Float[Tensor, "b 1 1 1"],
         context: Context | None,
     ) -> Float[Tensor, "b c h w"]:
         """x0, each sample at a level of its own."""
-        return clean(self.prediction, run(self.network, x, timestep), x, signal, noise)
+        return clean(self.prediction, run(self.network, x, timestep), x, alpha, sigma)
 
 
 class Bridge(nn.Module):
@@ -241,7 +241,7 @@ class Bridge(nn.Module):
         layers: residual blocks a level.
         head_dim: width of an attention head.
         norm_groups: groups of the normalisation.
-        least_trust: the least mean trust in a warp that it was trained with, in [0, 1]; less it is not told.
+        min_confidence: the least mean trust in a warp that it was trained with, in [0, 1]; less it is not told.
     """
 
     def __init__(
@@ -254,14 +254,14 @@ class Bridge(nn.Module):
         layers: int = 1,
         head_dim: int = 32,
         norm_groups: int = 16,
-        least_trust: float = 0.0,
+        min_confidence: float = 0.0,
     ) -> None:
         super().__init__()
         limits.channels(channels=channels, condition_channels=condition_channels)
         limits.whole(1, 16, stride=stride)
-        limits.number(0, 1, least_trust=least_trust)
+        limits.number(0, 1, min_confidence=min_confidence)
         self.channels, self.condition_channels, self.stride = channels, condition_channels, stride
-        self.least_trust = least_trust
+        self.min_confidence = min_confidence
         inputs = 2 * channels + condition_channels * stride * stride + 1
         self.network = unet(inputs, channels, widths, attention, layers, head_dim, norm_groups)
         nn.init.zeros_(self.network.conv_out.weight)
@@ -275,11 +275,11 @@ class Bridge(nn.Module):
         self,
         x: Float[Tensor, "b c h w"],
         timestep: Real[Tensor, " b"],
-        signal: Float[Tensor, "b 1 1 1"],
-        noise: Float[Tensor, "b 1 1 1"],
+        alpha: Float[Tensor, "b 1 1 1"],
+        sigma: Float[Tensor, "b 1 1 1"],
         context: Context,
     ) -> Float[Tensor, "b c h w"]:
         """x0, each sample at a level of its own."""
         folded = F.pixel_unshuffle(context.condition, self.stride)
-        seen = torch.cat([x, context.warp, folded, context.trust.expand(len(x), 1, *x.shape[-2:])], 1)
+        seen = torch.cat([x, context.warp, folded, context.confidence.expand(len(x), 1, *x.shape[-2:])], 1)
         return context.warp + run(self.network, seen, timestep)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from midms import Spec, available, build, cli
 from midms.cli.options import PARTS, SETTINGS
+from midms.compose.catalog import KINDS
 from midms.compose.slots import SLOTS
 from midms.compose.spec import SpecError, parse_value
 from midms.loop import POLICY
@@ -175,5 +176,5 @@ def test_every_default_is_told() -> None:
                 assert re.search(rf"default:? {re.escape(str(action.default))}\b", shown), (name, action.dest, shown)
 
 
-def test_kinds_of_parts_are_slots() -> None:
-    assert set(KINDS) | {"refiner"} == set(PARTS)
+def test_every_kind_but_data_sets_is_a_slot() -> None:
+    assert {*KINDS, "refiner"} - {"dataset"} == set(PARTS)
