@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from standins import STRIDE, Run, pictures
 from torch import Tensor, nn
 
+from midms.compose.recipe import Recipe
 from midms.confidence.calibrated import Calibrated
 from midms.core.types import Features
 from midms.diffusion.levels import noise_levels
