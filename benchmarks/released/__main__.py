@@ -1,4 +1,4 @@
-"""The page and the README's lines about the released models, from what `benchmarks.inference` left.
+"""The page and the README's lines about the released models, from what `benchmarks.released.inference` left.
 
     python -m benchmarks.released
 
@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.results import RESULTS, table
 from midms.core.files import whole
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SPLIT = ("encode", "features", "matching", "U-Net", "decode")
 SHOWN = ("seconds", "CPU seconds", *SPLIT, "U-Net calls", "decode calls", "peak GiB", "times faster")
 KEPT = 45.0

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmarks import released_match as released
-from benchmarks.gate import ALLOWED, value_error
+from benchmarks.kernels.gate import ALLOWED, value_error
+from benchmarks.kernels.peers import SCALE
 from benchmarks.measure import Inputs, inputs
-from benchmarks.peers import SCALE
+from benchmarks.released import match as released
 from midms.core.normalize import l2_normalize
 from midms.matching.kernels import couple
 from midms.matching.matches.factored import tokens

@@ -1,6 +1,6 @@
 """What rounding the features costs, against float64: the table of precisions, with bounds that it must keep.
 
-    python -m benchmarks.precision [--interpret]
+    python -m benchmarks.kernels.precision [--interpret]
 
 Emulated: the features are rounded as each precision rounds them and multiplied in float64. With `--interpret` the
 Triton kernels compute it too, interpreted. Writes `benchmarks/results/precision.json`.
@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.kernels.peers import SCALE, with_coordinates
 from benchmarks.measure import Inputs, inputs, versions
-from benchmarks.peers import SCALE, with_coordinates
 from benchmarks.results import RESULTS, command, machine, write_json
 from midms.core.flow import return_error
 from midms.core.normalize import l2_normalize
@@ -45,7 +45,7 @@ def main() -> None:
         os.environ["TRITON_INTERPRET"] = "1"
     rows = table(args.side, args.width, args.seed, args.interpret)
     origin = machine() | {
-        "command": command("precision"),
+        "command": command("kernels.precision"),
         "seed": args.seed,
         "width": args.width,
         "side": args.side,

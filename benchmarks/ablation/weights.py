@@ -1,6 +1,6 @@
 """First matches of several qualities: features trained for so long, with the exact truth or with the paper's losses.
 
-    python -m benchmarks.ablation_weights                     # trains what is missing, about 10 minutes on one core
+    python -m benchmarks.ablation.weights                     # trains what is missing, about 10 minutes on one core
 
 Leaves a folder of weights for `midm-faces-paper` each in `runs/ablation/weights`; what is not trained is the shipped.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.matching_losses import EXACT, NONE
+from benchmarks.faces.matching_losses import EXACT, NONE
 from midms.checkpoints.tensors import save_weights
 from midms.compose.recipe import SHIPPED
 from midms.training.faces import albums, fresh, known_parts, stage

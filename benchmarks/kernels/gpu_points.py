@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.gate import BLOCK
-from benchmarks.gpu_cases import Case
+from benchmarks.kernels.gate import BLOCK
+from benchmarks.kernels.gpu_cases import Case
 from benchmarks.measure import inputs
 from midms.core.normalize import l2_normalize
 from midms.matching.kernels import logsumexp_both, mutual_nearest

@@ -1,6 +1,6 @@
 """What each loss of the matching stage gives: the same short training with different terms.
 
-    python -m benchmarks.matching_losses --run runs/faces --steps 300
+    python -m benchmarks.faces.matching_losses --run runs/faces --steps 300
 
 Needs a folder in which `midms train faces --stage autoencoder` has left its weights and album.
 """

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from benchmarks.gate import too_wrong
-from benchmarks.gpu_cases import Case
+from benchmarks.kernels.gate import too_wrong
+from benchmarks.kernels.gpu_cases import Case
 
 LEAST, MOST, BURST = 3, 20, 0.02
 """Times taken, and seconds of work in each."""

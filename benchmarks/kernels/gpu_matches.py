@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import released_match as released
-from benchmarks.gate import ALLOWED, carry, errors, largest
-from benchmarks.gpu_cases import HALF, Case, flex, one_way
+from benchmarks.kernels.gate import ALLOWED, carry, errors, largest
+from benchmarks.kernels.gpu_cases import HALF, Case, flex, one_way
+from benchmarks.kernels.peers import SCALE, Outcome, ours, released_path, with_coordinates
 from benchmarks.measure import Inputs, inputs
-from benchmarks.peers import SCALE, Outcome, ours, released_path, with_coordinates
+from benchmarks.released import match as released
 from midms.core.normalize import l2_normalize
 from midms.matching.kernels import Precision, couple_both
 from midms.matching.matchers.correlation import Correlation

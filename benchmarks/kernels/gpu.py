@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.results import RESULTS, command, write_json
 
-CHILD = (sys.executable, "-m", "benchmarks.gpu_rows")
+CHILD = (sys.executable, "-m", "benchmarks.kernels.gpu_rows")
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def measure_all(out: Path | None, limit: float, asked: dict[str, Any], child: Se
         asked: side, batch, width and device.
         child: command of the process, see `gpu_rows`.
     """
-    results: dict[str, Any] = {"command": command("gpu"), "seed": 0, **asked, "finished": False, "rows": []}
+    results: dict[str, Any] = {"command": command("kernels.gpu"), "seed": 0, **asked, "finished": False, "rows": []}
     rows, until = results["rows"], time.time() + limit
     while not results["finished"]:
         done = len(rows)

@@ -1,6 +1,6 @@
 """The page and the README's table about faces, written from the results files that the benchmarks left.
 
-    python -m benchmarks.page
+    python -m benchmarks.faces.page
 
 Reads `benchmarks/results/faces*.json` and `matching_losses.json`; writes `docs/faces.md`, `docs/faces.png` and what
 stands between the README's marks.
@@ -22,7 +22,7 @@ from midms.core.files import whole
 from midms.images import save
 from midms.pipeline.demo import demo
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BRIEF = ("PSNR", "SSIM", "perceptual", "better than first warp")
 PLAIN = ("exemplar copied", "first warp decoded", "first warp, plain diffusion", "midm-faces", "midm-faces-paper")
 HARDER = "large gaps in pose, and drawings with other pens and hands than in training"
@@ -50,7 +50,7 @@ def page(results: dict[str, dict[str, Any]], losses: dict[str, Any]) -> str:
     main, splits = results[""], results[""]["splits"]
     parts = [
         "# Faces: what each part gives",
-        "Written by `python -m benchmarks.page` from the files in `benchmarks/results`; do not edit.",
+        "Written by `python -m benchmarks.faces.page` from the files in `benchmarks/results`; do not edit.",
         "A sketch of one portrait and a picture of the same person in another pose go in; the exact answer is known, "
         f"and so is where each of its pixels is in the exemplar. Means over {main['pairs']} pairs of {main['size']} x "
         f"{main['size']} pixels, inside the head of the answer. PCK: share of visible pixels matched to within "

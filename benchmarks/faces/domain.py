@@ -1,6 +1,6 @@
 """What lies outside of what `midm-faces` knows: how well it is told, and what other sizes, shapes and dials cost.
 
-    python -m benchmarks.domain
+    python -m benchmarks.faces.domain
 
 Fits the Gaussians of `midms.pipeline.out_of_domain` to faces trained on, sets how far is too far by faces and strangers
 of a validation set, and counts false alarms on the test split and misses on strangers of other kinds. Writes
@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmarks.faces.out_of_domain import KEPT_BACK, KINDS, make
 from benchmarks.results import RESULTS, command, machine, table, write_json
-from benchmarks.strangers import KEPT_BACK, KINDS, make
 from midms import build
 from midms.core.files import whole
 from midms.data.portraits.pairs import draw_pairs
@@ -55,7 +55,12 @@ def main() -> None:
     seen, others = (strangers(args.strangers, held_back) for held_back in (False, True))
     known = {aspect: fit(aspect, faces, seen) for aspect in ASPECTS}
     counts = {split: len(indices) for split, indices in FACES.items()}
-    results: dict[str, Any] = {"command": command("domain"), "seed": 0, "faces": counts, "strangers": args.strangers}
+    results: dict[str, Any] = {
+        "command": command("faces.domain"),
+        "seed": 0,
+        "faces": counts,
+        "strangers": args.strangers,
+    }
     results |= machine() | {"thresholds": {aspect: round(one.most, 3) for aspect, one in known.items()}}
     results["false alarms"] = {split: share(flagged(known, faces[split])) for split in ("test", "hard")}
     results["misses"] = {
@@ -70,7 +75,7 @@ def main() -> None:
              for part in ("mean", "precision", "most")}, path,
         )  # fmt: skip
     write_json(RESULTS / "domain.json", results)
-    with whole(Path(__file__).parent.parent / "docs" / "domain.md") as path:
+    with whole(Path(__file__).parents[2] / "docs" / "domain.md") as path:
         path.write_text(page(results))
     print(page(results))
 

@@ -1,6 +1,6 @@
-"""The page about the kernels, written from the results files that `benchmarks.hotpath` left.
+"""The page about the kernels, written from the results files that `benchmarks.kernels.hotpath` left.
 
-    python -m benchmarks.kernels_page
+    python -m benchmarks.kernels.page
 
 Reads `benchmarks/results/kernels-*.json` and `precision.json`; writes `docs/kernels.md` and its plots.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.results import RESULTS
 from midms.core.files import whole
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 OURS, BASE = "midms chunked", "released"
 Row = dict[str, Any]
 
@@ -38,7 +38,7 @@ def page(cpu: dict[str, Any], gpus: list[dict[str, Any]], precision: dict[str, A
     """All of it, in Markdown."""
     parts = [
         "# Kernels: what the match costs",
-        "Written by `python -m benchmarks.kernels_page` from the files in `benchmarks/results`; do not edit. Every "
+        "Written by `python -m benchmarks.kernels.page` from the files in `benchmarks/results`; do not edit. Every "
         "figure is behind a gate: the peer's numbers were compared with float64 first.",
         "## On a CPU",
         f"One match between two square grids: {cpu['values']} values carried, both flows, the check; features of "

@@ -1,6 +1,6 @@
 """CPU time of reading drawings and photos at several sizes; it is in proportion to the pixels.
 
-    python -m benchmarks.sketch
+    python -m benchmarks.faces.sketch
 
 Writes `benchmarks/results/sketch.json`.
 """
@@ -39,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
     sizes = [size for size in SIZES if max(size) <= args.longest]
     rows = measure(sizes, args.seed, args.repeats)
-    result: dict[str, Any] = {"command": command("sketch"), "seed": args.seed, "repeats": args.repeats}
+    result: dict[str, Any] = {"command": command("faces.sketch"), "seed": args.seed, "repeats": args.repeats}
     ratio = max(row[FIGURE] for row in rows.values()) / min(row[FIGURE] for row in rows.values())
     result |= {"rows": rows, "slowest to quickest drawing": ratio, **machine()}
     result["versions"] |= versions("opencv-python-headless", "kornia")

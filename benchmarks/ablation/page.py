@@ -1,6 +1,6 @@
 """`docs/ablation.md` and the README's ranking, from what `benchmarks.ablation` left.
 
-python -m benchmarks.ablation_page
+python -m benchmarks.ablation.page
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from benchmarks import ablation_gains
-from benchmarks.ablation_gains import firsts, said
+from benchmarks.ablation import gains as ablation_gains
+from benchmarks.ablation.gains import firsts, said
 from benchmarks.results import RESULTS
 from midms.core.files import whole
 from midms.evaluation.ablation.report import called, plot, ranked, table
 from midms.images import save
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LONGEST = 40
 """Rows of a table."""
 AGAIN = ("rematch", "training", "grid")

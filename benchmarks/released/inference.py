@@ -1,6 +1,6 @@
 """What a translation costs, and what it costs when everything is computed that the released code computes.
 
-    python -m benchmarks.inference --preset midm-celeba
+    python -m benchmarks.released.inference --preset midm-celeba
 
 Weights are random, of unit gain, so that every part has something to do. Each variant runs in a process of its own, so
 that its peak memory is its own; all of them have the same weights, inputs and noise. Beside the seconds that passed it
@@ -203,7 +203,7 @@ def main() -> None:
         for variant in VARIANTS if args.bfloat16 else VARIANTS[:-1]:
             image = str(Path(folder) / variant)
             more = ["--variant", variant, "--image", image]
-            command = [sys.executable, "-m", "benchmarks.inference", *sys.argv[1:], *more]
+            command = [sys.executable, "-m", "benchmarks.released.inference", *sys.argv[1:], *more]
             patient = os.environ | {"OMP_WAIT_POLICY": "passive"}  # threads that wait leave the cores to others
             told = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=patient)
             rows[variant] = json.loads(told.stdout)
@@ -211,7 +211,7 @@ def main() -> None:
             rows[variant]["times faster"] = rows[VARIANTS[0]]["CPU seconds"] / rows[variant]["CPU seconds"]
             rows[variant]["PSNR"] = psnr(torch.load(image), torch.load(str(Path(folder) / VARIANTS[0])))
             print(f"{variant}: {rows[variant]['seconds']:.1f} s, {rows[variant]['times faster']:.2f} times faster")
-    told_by = " ".join(["python -m benchmarks.inference", *sys.argv[1:]])
+    told_by = " ".join(["python -m benchmarks.released.inference", *sys.argv[1:]])
     settings = {
         "command": told_by,
         "preset": args.preset,

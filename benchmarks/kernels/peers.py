@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import released_match as released
 from benchmarks.measure import Inputs
+from benchmarks.released import match as released
 from midms.core.normalize import l2_normalize
 from midms.core.types import cells
 from midms.matching.kernels import Backend, Precision, check

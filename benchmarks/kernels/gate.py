@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from benchmarks.kernels.peers import SCALE
 from benchmarks.measure import Inputs
-from benchmarks.peers import SCALE
 from midms.core.types import cells
 
 SAMPLE, BLOCK = 256, 1024

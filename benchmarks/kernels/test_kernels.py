@@ -1,4 +1,4 @@
-"""Micro-benchmarks of the kernels' operations: `python -m pytest benchmarks/test_kernels.py`."""
+"""Micro-benchmarks of the kernels' operations: `python -m pytest benchmarks/kernels/test_kernels.py`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.kernels.peers import SCALE
 from benchmarks.measure import inputs
-from benchmarks.peers import SCALE
 from midms.core.normalize import l2_normalize
 from midms.matching.kernels import IMPLEMENTATIONS, couple, couple_both, logsumexp_both, mutual_nearest, top_k
 from midms.matching.kernels.dispatch import objections

@@ -1,4 +1,4 @@
-"""The part of `benchmarks.gpu` that measures, in a process of its own: its argument is JSON, and so is each line."""
+"""The part of `kernels.gpu` that measures, in a process of its own: its argument is JSON, and so is each line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from typing import Any
 import torch
 import torch._dynamo
 
-from benchmarks.gate import too_wrong
-from benchmarks.gpu_cases import Case, carried, product
-from benchmarks.gpu_cells import checks, copies, preparations
-from benchmarks.gpu_clock import timing
-from benchmarks.gpu_matches import directions, matches, trainings
-from benchmarks.gpu_points import neighbours, transports
+from benchmarks.kernels.gate import too_wrong
+from benchmarks.kernels.gpu_cases import Case, carried, product
+from benchmarks.kernels.gpu_cells import checks, copies, preparations
+from benchmarks.kernels.gpu_clock import timing
+from benchmarks.kernels.gpu_matches import directions, matches, trainings
+from benchmarks.kernels.gpu_points import neighbours, transports
 from benchmarks.measure import MIB, one_run, seconds, versions
 
 PACKAGES = (

@@ -4,7 +4,7 @@
     python -m benchmarks.ablation --pairs 100 --sets rematch check
 
 Leaves every run in `runs/ablation`, the figures in `benchmarks/results/ablation.json`, and writes `docs/ablation.md`
-and what stands between the README's marks from them (`benchmarks/ablation_page.py`).
+and what stands between the README's marks from them (`benchmarks/ablation/page.py`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.ablation_page import write
-from benchmarks.ablation_weights import VARIANTS, trained
+from benchmarks.ablation.page import write
+from benchmarks.ablation.weights import VARIANTS, trained
 from benchmarks.results import RESULTS, machine, write_json
 from midms import Spec, ablate, available
 from midms.data.portraits.pairs import turns

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import released_match as released
-from benchmarks.gpu_cases import Case
+from benchmarks.kernels.gpu_cases import Case
 from benchmarks.measure import inputs
+from benchmarks.released import match as released
 from midms.core.flow import return_error
 from midms.matching.kernels import check, prepare
 

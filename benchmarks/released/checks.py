@@ -1,6 +1,6 @@
 """What the released check trusts, and what the paper's does, where the exact match is known; no weights are needed.
 
-    python -m benchmarks.checks
+    python -m benchmarks.released.checks
 
 Writes `benchmarks/results/checks.json`, `docs/checks.png` and `docs/checks.md`.
 """
@@ -27,7 +27,7 @@ from midms.images import save, to_pil
 from midms.images.figure import Sheet, colour_map, note
 from midms.matching.matchers.correlation import Correlation
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SIDE, CHANNELS = 64, 64
 SHOWN = 112
 """Pixels a side of a picture in the sheet."""
@@ -42,7 +42,7 @@ Trust = dict[str, dict[str, Float[Tensor, "1 1 h w"]]]
 
 TEXT = """# The forward-backward check, and the released one
 
-Written by `python -m benchmarks.checks`; do not edit.
+Written by `python -m benchmarks.released.checks`; do not edit.
 
 A match leads from each cell of the condition to a place in the exemplar, and back. The paper trusts a cell whose way
 there and back ends within a radius of where it began: the backward flow is read where the forward flow arrives. That is
@@ -63,7 +63,7 @@ def main() -> None:
     args = parser.parse_args()
     found = matches(SIDE, args.seed)
     trust = trusted(found)
-    result = {"command": f"python -m benchmarks.checks --seed {args.seed}", "seed": args.seed}
+    result = {"command": f"python -m benchmarks.released.checks --seed {args.seed}", "seed": args.seed}
     result |= {"side": SIDE, "channels": CHANNELS, "rows": shares(trust), **machine()}
     write_json(RESULTS / "checks.json", result)
     save({ROOT / "docs" / "checks.png": sheet(found, trust)})

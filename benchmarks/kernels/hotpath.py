@@ -1,8 +1,8 @@
 """The hot path of a match against its peers: time, error and memory, each figure behind a check that it is right.
 
-    python -m benchmarks.hotpath --device cpu
+    python -m benchmarks.kernels.hotpath --device cpu
 
-Writes `benchmarks/results/kernels-cpu.json`; `python -m benchmarks.kernels_page` makes `docs/kernels.md` of it. What a
+Writes `benchmarks/results/kernels-cpu.json`; `python -m benchmarks.kernels.page` makes `docs/kernels.md` of it. What a
 GPU can do is measured by `benchmarks/gpu.sh`.
 """
 
@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.gate import errors, gradient_error, too_wrong
+from benchmarks.kernels.gate import errors, gradient_error, too_wrong
+from benchmarks.kernels.peers import Peer, gradients, peers
 from benchmarks.measure import MIB, Inputs, inputs, one_run, seconds, versions
-from benchmarks.peers import Peer, gradients, peers
 from benchmarks.results import RESULTS, command, machine, write_json
 
 PACKAGES = ("torch", "triton", "pykeops", "midms")
@@ -44,7 +44,7 @@ def main() -> None:
         parser.error(f"argument --sides: none is up to {most}, the largest that is measured of these peers")
     rows: list[dict[str, Any]] = []
     origin = machine() | {
-        "command": command("hotpath"),
+        "command": command("kernels.hotpath"),
         "seed": args.seed,
         "width": args.width,
         "values": 20,
@@ -64,7 +64,7 @@ def _count(text: str) -> int:
 def _in_a_process_of(threads: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """What the measurements with so many threads found: libraries read the number as they are loaded."""
     told = subprocess.run(
-        [sys.executable, "-m", "benchmarks.hotpath_rows", json.dumps(vars(args) | {"out": None})],
+        [sys.executable, "-m", "benchmarks.kernels.hotpath_rows", json.dumps(vars(args) | {"out": None})],
         env=os.environ | {"OMP_NUM_THREADS": str(threads)}, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     rows: list[dict[str, Any]] = json.loads(told.stdout.splitlines()[-1])
