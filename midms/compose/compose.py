@@ -21,8 +21,8 @@ from midms.loop import POLICY, Parts, Policy
 from midms.registry import unknown
 
 LOOP = (*POLICY, "size")
-TRAINED_FOR = ("timesteps", "schedule")
-"""A sampler's arguments that the denoiser was trained for: another sampler keeps the preset's unless it is told."""
+LEVELS = ("timesteps", "schedule")
+"""What a sampler's levels are made of, which another sampler keeps unless it is told; `start` is one sampler's own."""
 NOTHING = Recipe(source="", slots={}, loop={"size": 64})
 """What the rest of a call is checked against where its preset does not exist: by itself."""
 MANY = 20
@@ -123,7 +123,7 @@ def _specified(slot: str, wish: Any, recipe: Recipe) -> Any:
     registry = KINDS[SLOTS[slot][0]]
     taken = inspect.signature(registry[wish.name]).parameters
     given = recipe.slots[slot].arguments if registry.kind == "sampler" and slot in recipe.slots else {}
-    arguments = {name: given[name] for name in TRAINED_FOR if name in given and name in taken} | wish.arguments
+    arguments = {name: given[name] for name in LEVELS if name in given and name in taken} | wish.arguments
     registry.check(wish.name, **arguments)
     return Spec(wish.name, **arguments)
 

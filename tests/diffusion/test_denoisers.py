@@ -16,11 +16,11 @@ from midms.core.protocols import Denoiser
 from midms.core.types import Context, Level
 from midms.diffusion import DENOISERS, denoisers
 from midms.diffusion.denoisers import PREDICTIONS, Bridge, Network, Unconditional
-from midms.diffusion.levels import levels
+from midms.diffusion.levels import noise_levels
 
 SMALL: dict[str, Any] = {"channels": 5, "widths": (8, 16), "attention": (False, True), "head_dim": 8, "norm_groups": 4}
 BRIDGE = SMALL | {"condition_channels": 3, "stride": 2}
-HIGH, LOW = levels("cosine", (800, 200))
+HIGH, LOW = noise_levels((800, 200))
 
 
 def stir(module: nn.Module) -> nn.Module:

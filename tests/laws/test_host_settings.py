@@ -99,7 +99,7 @@ def walks() -> dict[str, Tensor]:
         def draw(shape: tuple[int, ...], numbers: torch.Generator = numbers) -> Tensor:
             return torch.randn(shape, generator=numbers, dtype=torch.float32, device="cpu")
 
-        x, step = sampler.noise(LATENT, draw), None
+        x, step = sampler.levels.add_noise(LATENT, draw), None
         for level in sampler.levels:
             x = x if step is None else sampler.advance(step, level, draw)
             step = sampler.predict(lambda x, level: torch.tanh(x - level.timestep / 700), x, level, step)
