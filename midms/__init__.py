@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from midms.compose.catalog import available, create, register
-    from midms.compose.presets import Spec
+    from midms.compose.spec import Spec
     from midms.evaluation.ablation import ablate
     from midms.pipeline.build import build
     from midms.pipeline.pretrained import from_pretrained
@@ -16,7 +16,7 @@ __all__ = ["Spec", "ablate", "available", "build", "create", "from_pretrained", 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Spec": "midms.compose.presets",
+    "Spec": "midms.compose.spec",
     "ablate": "midms.evaluation.ablation",
     "available": "midms.compose.catalog",
     "build": "midms.pipeline.build",

@@ -15,7 +15,7 @@ from torch import nn
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.folder import Name, Plain, Settings, Slot
 from midms.checkpoints.tensors import CheckpointError, cast
-from midms.compose.presets import Spec
+from midms.compose.spec import Spec
 from midms.core.domain import Domain
 from midms.core.errors import brief
 from midms.core.schema import Schema

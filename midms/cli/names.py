@@ -7,7 +7,8 @@ import inspect
 
 from midms.cli.options import Commands, command, plugins
 from midms.compose.catalog import KINDS, available, registry
-from midms.compose.presets import PRESETS, Preset
+from midms.compose.presets import PRESETS
+from midms.compose.recipe import Recipe
 from midms.core.signatures import signature
 from midms.registry import UnknownName, unknown
 
@@ -54,7 +55,7 @@ def _summaries(kind: str) -> dict[str, str]:
     return {name: registry(kind).summary(name) for name in available(kind)} | registry(kind).families()
 
 
-def _frame(preset: Preset) -> str:
+def _frame(preset: Recipe) -> str:
     """The pictures' size, and whether weights come with the preset."""
     return (
         f"{preset.loop['size']} pixels, {'weights come with it' if preset.shipped else 'weights do not come with it'}"
@@ -71,7 +72,7 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
-def _preset(name: str, preset: Preset) -> str:
+def _preset(name: str, preset: Recipe) -> str:
     lines = [f"{name}: preset", preset.purpose, preset.source, ""]
     lines.append(f"  {'trained on':<12}{preset.domain.trained_on}")
     lines.append(f"  {'weights':<12}{'come with it' if preset.shipped else f'do not come with it: {preset.obtain}'}")

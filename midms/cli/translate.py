@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from midms.cli.options import MISTAKE, Commands, command, complain, composed, composition, in_options, parts
 from midms.cli.values import whole
 from midms.compose.catalog import KINDS
-from midms.compose.presets import PRESETS, Spec
+from midms.compose.presets import PRESETS
+from midms.compose.spec import Spec
 from midms.core.limits import SEEDS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from midms.compose.presets import Spec, SpecError, parse
+from midms.compose.spec import Spec, SpecError, parse_value
 
 
 def weights(text: str) -> Path:
@@ -22,7 +22,7 @@ def weights(text: str) -> Path:
 def typed(text: str) -> Any:
     """A value as people type it."""
     try:
-        return parse(text)
+        return parse_value(text)
     except SpecError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

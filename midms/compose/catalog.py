@@ -8,6 +8,7 @@ from typing import Any, overload
 
 from midms.conditions import CONDITIONS
 from midms.confidence import CONFIDENCES
+from midms.data import DATASETS
 from midms.diffusion import AUTOENCODERS, DENOISERS, SAMPLERS
 from midms.features import FEATURES
 from midms.matching import MATCHERS
@@ -15,7 +16,7 @@ from midms.registry import Registry, UnknownName, unknown
 
 KINDS: dict[str, Registry] = {
     registry.kind: registry
-    for registry in (CONDITIONS, FEATURES, MATCHERS, CONFIDENCES, DENOISERS, SAMPLERS, AUTOENCODERS)
+    for registry in (CONDITIONS, FEATURES, MATCHERS, CONFIDENCES, DENOISERS, SAMPLERS, AUTOENCODERS, DATASETS)
 }
 
 

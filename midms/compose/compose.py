@@ -11,8 +11,9 @@ from typing import Any
 from torch import nn
 
 from midms.compose.catalog import KINDS
-from midms.compose.presets import Preset, Spec
+from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS, disagreements, impossible, misfit, unanswered
+from midms.compose.spec import Spec
 from midms.core.defaults import defaults
 from midms.core.domain import TELLING, Domain
 from midms.core.errors import MidmsError, brief
@@ -20,9 +21,9 @@ from midms.loop import POLICY, Parts, Policy
 from midms.registry import unknown
 
 LOOP = (*POLICY, "size")
-TRAINED_FOR = ("timesteps", "schedule")
-"""A sampler's arguments that the denoiser was trained for: another sampler keeps the preset's unless it is told."""
-NOTHING = Preset(source="", slots={}, loop={"size": 64})
+LEVELS = ("timesteps", "schedule")
+"""What a sampler's levels are made of, which another sampler keeps unless it is told; `start` is one sampler's own."""
+NOTHING = Recipe(source="", slots={}, loop={"size": 64})
 """What the rest of a call is checked against where its preset does not exist: by itself."""
 MANY = 20
 """Mistakes that are named before the rest is counted."""
@@ -65,7 +66,7 @@ class Composition:
 
 
 @defaults()
-def compose(recipe: Preset, name: str, changes: Mapping[str, Any], call: str, known: Sequence[str] = ()) -> Composition:
+def compose(recipe: Recipe, name: str, changes: Mapping[str, Any], call: str, known: Sequence[str] = ()) -> Composition:
     """The parts and settings that a recipe and changes amount to, weights as constructed.
 
     Args:
@@ -114,7 +115,7 @@ def noted(wrong: list[str], slot: str) -> Iterator[None]:
         wrong.append(f"{slot}: {error}")
 
 
-def _specified(slot: str, wish: Any, recipe: Preset) -> Any:
+def _specified(slot: str, wish: Any, recipe: Recipe) -> Any:
     """A name or Spec as the Spec it amounts to, checked against the part's signature; else the ready object it was."""
     wish = Spec(wish) if isinstance(wish, str) else wish
     if not isinstance(wish, Spec):
@@ -122,7 +123,7 @@ def _specified(slot: str, wish: Any, recipe: Preset) -> Any:
     registry = KINDS[SLOTS[slot][0]]
     taken = inspect.signature(registry[wish.name]).parameters
     given = recipe.slots[slot].arguments if registry.kind == "sampler" and slot in recipe.slots else {}
-    arguments = {name: given[name] for name in TRAINED_FOR if name in given and name in taken} | wish.arguments
+    arguments = {name: given[name] for name in LEVELS if name in given and name in taken} | wish.arguments
     registry.check(wish.name, **arguments)
     return Spec(wish.name, **arguments)
 

@@ -2,111 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
+from midms.compose.recipe import Recipe
+from midms.compose.spec import Spec
 from midms.core.domain import Domain
-from midms.core.errors import MidmsError
-
-SHIPPED = Path(__file__).parents[1] / "checkpoints" / "weights"
-"""Where the package keeps weights."""
-
-
-@dataclass(frozen=True, init=False)
-class Spec:
-    """A part by name with arguments: `build(..., matcher=Spec("optimal-transport", epsilon=0.02))`.
-
-    Attributes:
-        name: as it is registered.
-        arguments: for its constructor; what is not given keeps the part's own defaults.
-    """
-
-    name: str
-    arguments: dict[str, Any]
-
-    def __init__(self, name: str, /, **arguments: Any) -> None:
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "arguments", arguments)
-
-    def __repr__(self) -> str:
-        return f"Spec({', '.join([repr(self.name), *(f'{k}={v!r}' for k, v in self.arguments.items())])})"
-
-
-class SpecError(MidmsError, ValueError):
-    """A value that is not written as values are; the message says how they are."""
-
-
-def parse(text: str) -> Any:
-    """A value as people type it; nothing is run.
-
-    A number, a tuple, True, False or None (or none) is itself, and `cycle(radius=0.1)` is `Spec("cycle", radius=0.1)`,
-    whose settings are such values, or parts again. Anything else is a name, and stays text.
-
-    Raises:
-        SpecError: settings are not written so.
-    """
-    name, bracket, settings = (piece.strip() for piece in text.partition("("))
-    try:
-        if name and bracket:
-            return _part(ast.parse(f"part({settings}", mode="eval").body, name)
-        return ast.literal_eval("None" if text.strip() == "none" else text.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        if name and bracket:
-            raise SpecError(f"cannot read {text!r}, expected a name, or settings as in cycle(radius=0.1)") from None
-        return text.strip()
-
-
-def _part(call: ast.expr, name: str = "") -> Spec:
-    """The part that a call stands for.
-
-    Raises:
-        ValueError: it is no call with settings by name, each once.
-    """
-    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)) or call.args:
-        raise ValueError("no part")
-    settings = {word.arg: _value(word.value) for word in call.keywords if word.arg}
-    if len(settings) < len(call.keywords):
-        raise ValueError("a setting twice, or without a name")
-    return Spec(name or call.func.id, **settings)
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call):
-        return _part(node)
-    if isinstance(node, ast.Tuple | ast.List):
-        return tuple(map(_value, node.elts))
-    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A composition.
-
-    Attributes:
-        source: where it comes from.
-        slots: slot to Spec; "refiner" is a sampler or absent.
-        loop: how the loop interleaves, by the names of `midms.loop.policy.Policy`, and `size`.
-        weights: slot to file below the package's `weights` folder, for parts that have weights of their own.
-        obtain: how to get them where they are not shipped.
-        purpose: what it is for, in plain words.
-        domain: what its weights were trained on.
-    """
-
-    source: str
-    slots: dict[str, Spec]
-    loop: dict[str, Any]
-    weights: dict[str, str] = field(default_factory=dict)
-    obtain: str = "give weights=FOLDER or --weights FOLDER"
-    purpose: str = ""
-    domain: Domain = field(default_factory=Domain)
-
-    @property
-    def shipped(self) -> bool:
-        """Whether all its weights come with the package."""
-        return all((SHIPPED / file).is_file() for file in self.weights.values())
-
 
 FACES = {
     "condition": Spec("sketch"),
@@ -125,7 +23,7 @@ RELEASED_GRID = range(1, 1000, 1000 // 16)
 """CompVis' DDIM of 16 steps has 17 timesteps: 1, 63, ..., 993; diffusers' has 16."""
 
 
-def _released(data: str, purpose: str, trained_on: str, schedule: str, **parts: Spec) -> Preset:
+def _released(data: str, purpose: str, trained_on: str, schedule: str, **parts: Spec) -> Recipe:
     """The schedule of the released MIDMs (github.com/KU-CVLAB/MIDMs at 625d88a), and parts in their released sizes."""
     steps = {
         "sampler": Spec(
@@ -136,7 +34,7 @@ def _released(data: str, purpose: str, trained_on: str, schedule: str, **parts: 
         ),
         "refiner": Spec("ddim", timesteps=tuple(range(96, 0, -5)), schedule=schedule, eta=1.0, start=101),
     }
-    return Preset(
+    return Recipe(
         source=f"the released model of {data} (arXiv:2209.11047), as its code runs it",
         slots=parts
         | {
@@ -181,12 +79,12 @@ CHURCH_LDM = {
 """LSUN churches' latent diffusion; the released MIDMs leaves out the scale that it was trained with."""
 
 PRESETS = {
-    "midm-faces": Preset(
+    "midm-faces": Recipe(
         source="trained here on procedural portraits; the bridge is ours, the loop is that of arXiv:2209.11047",
         slots=FACES
         | {
             "confidence": Spec("calibrated"),
-            "denoiser": Spec("bridge", **FACES_BRIDGE, least_trust=0.7),
+            "denoiser": Spec("bridge", **FACES_BRIDGE, min_confidence=0.7),
             "sampler": Spec("ddim", timesteps=(700, 350), schedule="cosine"),
         },
         loop={"rematch": (), "edit": "context", "size": 64},
@@ -195,7 +93,7 @@ PRESETS = {
         purpose="a sketch of a face takes the colours of a portrait; small, quick, the one to begin with",
         domain=FACES_DOMAIN,
     ),
-    "midm-faces-paper": Preset(
+    "midm-faces-paper": Recipe(
         source="the loop of arXiv:2209.11047, sec. 3.4, with an unconditional network, trained on the same portraits",
         slots=FACES
         | {

@@ -10,14 +10,13 @@ be. `midms.testing` has these laws and those of each kind below, as tests to inh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.errors import MidmsError
-from midms.core.types import Confidence, Context, Draw, Features, Fit, Level, Page, Step
+from midms.core.types import Context, DenoiseFn, Features, Fit, Level, Levels, NoiseFn, Page, Step
 
 
 class Unanswered(MidmsError, TypeError):
@@ -80,13 +79,13 @@ class Matcher(Protocol):
 class ConfidenceEstimator(Protocol):
     """Knows nothing of how the match was made.
 
-    The weight is in [0, 1] for each of the condition's cells, whatever the features were, in the precision of the
+    It is in [0, 1] for each of the condition's cells, whatever the features were, in the precision of the
     match's similarity; a picture matched to itself is trusted; gradients, where there are any, are finite. The verbs of
     `Match` are enough, or `Unanswered` is raised.
     """
 
-    def __call__(self, match: Match) -> Confidence:
-        """Trust in each cell of the condition."""
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
+        """How far the match is to be trusted in each cell of the condition, in [0, 1]."""
 
 
 @runtime_checkable
@@ -110,7 +109,7 @@ class FeatureExtractor(Protocol):
 class Denoiser(Protocol):
     """Predicts x0, whatever the network inside was trained to predict.
 
-    May declare `least_trust`, the least mean trust in a warp that it knows: the dial goes no lower.
+    May declare `min_confidence`, the least mean confidence in a warp that it was trained with: `style` goes no lower.
     """
 
     def __call__(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
@@ -122,27 +121,18 @@ class Sampler(Protocol):
     """A diffusion sampler cut at x0. Knows nothing of the edits made there. Keeps no state.
 
     A network that knows x0 gives it back whatever is drawn; an x0 that was edited is carried on as if the network had
-    said so. x = signal * x0 + noise * eps at every level. Everything random comes from `draw`, which may be more or
-    less precise than the latent; the latent keeps its precision.
+    said so. x = alpha * x0 + sigma * eps at every level, and it starts from `levels.add_noise(x0, draw)`. Everything
+    random comes from `draw`, which may be more or less precise than the latent; the latent keeps its precision.
     """
 
     @property
-    def levels(self) -> Sequence[Level]:
-        """From the noisiest to the cleanest, numbered from 0: the signal rises, noise and timestep fall."""
+    def levels(self) -> Levels:
+        """From the noisiest to the cleanest, numbered from 0: alpha rises, sigma and timestep fall."""
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
-        """Start: bring a clean latent to the first level with a fresh draw."""
-
-    def predict(
-        self,
-        denoise: Callable[[Tensor, Level], Tensor],
-        x: Float[Tensor, "b c h w"],
-        level: Level,
-        previous: Step | None,
-    ) -> Step:
+    def predict(self, denoise: DenoiseFn, x: Float[Tensor, "b c h w"], level: Level, previous: Step | None) -> Step:
         """First half: x0, and the eps that goes with it."""
 
-    def advance(self, step: Step, to: Level, draw: Draw) -> Float[Tensor, "b c h w"]:
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Second half: x at the next level."""
 
 

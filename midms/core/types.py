@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from jaxtyping import Float
@@ -13,9 +13,9 @@ from torch import Tensor
 if TYPE_CHECKING:
     from midms.core.protocols import Match
 
-Draw = Callable[[tuple[int, ...]], Tensor]
+NoiseFn = Callable[[tuple[int, ...]], Tensor]
 """Asked for each Gaussian draw in order: shape in, standard normals out."""
-Noise = torch.Generator | Sequence[torch.Generator] | Draw | None
+Noise = torch.Generator | Sequence[torch.Generator] | NoiseFn | None
 """A generator for a batch, or one for each of its pictures; a draw of one's own; None for PyTorch's generator."""
 Fit = Callable[[tuple[int, int]], tuple[int, int]]
 """From a picture's height and width to those it should be brought to."""
@@ -57,31 +57,69 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Confidence:
-    """How far each warped cell is to be believed, in [0, 1]."""
-
-    weight: Float[Tensor, "b 1 h w"]
-
-    def blend(self, trusted: Float[Tensor, "b c h w"], fallback: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """`weight * trusted + (1 - weight) * fallback`."""
-        return self.weight * trusted + (1 - self.weight) * fallback
-
-
-@dataclass(frozen=True)
 class Level:
-    """One noise level: x = signal * x0 + noise * eps.
+    """One noise level: x = alpha * x0 + sigma * eps.
 
     Attributes:
         index: position in the sampler's list, 0 is the noisiest.
         timestep: what the network is told.
-        signal: sqrt of the cumulative alpha; one minus sigma in a rectified flow.
-        noise: sqrt of one minus the cumulative alpha; sigma in a rectified flow.
+        alpha: share of x0, sqrt of Ho's cumulative alpha; one minus sigma in a rectified flow.
+        sigma: share of the noise, sqrt of one minus the cumulative alpha.
     """
 
     index: int
     timestep: float
-    signal: float
-    noise: float
+    alpha: float
+    sigma: float
+
+    def add_noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
+        """A clean latent at this level, with a fresh eps; nothing is drawn where sigma is 0."""
+        if not self.sigma:
+            return self.alpha * x0
+        return self.alpha * x0 + self.sigma * draw(tuple(x0.shape)).to(x0)
+
+
+@dataclass(frozen=True, repr=False)
+class Levels(Sequence[Level]):
+    """The noise levels that a sampler walks through: a sequence of `Level`.
+
+    Attributes:
+        items: from the noisiest to the cleanest, numbered from 0.
+        start: to which a clean latent is brought before the first step; None for the first level. The released MIDMs
+            starts noisier than it tells the network.
+        schedule: where alpha and sigma come from, to be shown: the name of a schedule, or its betas.
+    """
+
+    items: tuple[Level, ...]
+    start: Level | None = None
+    schedule: str | tuple[float, ...] = ""
+
+    @property
+    def timesteps(self) -> tuple[float, ...]:
+        """What the network is told at each level."""
+        return tuple(level.timestep for level in self.items)
+
+    def add_noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
+        """A clean latent brought to where sampling starts."""
+        return (self.start or self.items[0]).add_noise(x0, draw)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> Level: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Level, ...]: ...
+    def __getitem__(self, index: int | slice) -> Level | tuple[Level, ...]:
+        return self.items[index]
+
+    def __repr__(self) -> str:
+        start = self.start and self.start.timestep
+        return f"Levels(timesteps={self.timesteps}, schedule={self.schedule!r}, start={start})"
+
+
+DenoiseFn = Callable[[Tensor, Level], Tensor]
+"""A denoiser as a sampler calls it, all else that it looks at being given: x and its level in, x0 out."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +129,12 @@ class Context:
     Attributes:
         warp: the exemplar's latent carried onto the condition's grid by the current match.
         condition: the condition map at picture resolution, in [0, 1].
-        trust: confidence in the warp, in [0, 1].
+        confidence: in the warp, in [0, 1].
     """
 
     warp: Float[Tensor, "b c h w"]
     condition: Float[Tensor, "b k Y X"]
-    trust: Float[Tensor, "b 1 h w"]
+    confidence: Float[Tensor, "b 1 h w"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +143,7 @@ class Step:
 
     Attributes:
         level: at which it stopped.
-        x0: the prediction, which may be edited; x = signal * x0 + noise * eps moves with it.
+        x0: the prediction, which may be edited; x = alpha * x0 + sigma * eps moves with it.
         eps: the rest of x, which an edit leaves.
         past: what the sampler wants to know of the levels before, newest first; its own business.
     """
@@ -114,6 +152,11 @@ class Step:
     x0: Float[Tensor, "b c h w"]
     eps: Float[Tensor, "b c h w"]
     past: tuple[Any, ...] = ()
+
+    @property
+    def x(self) -> Float[Tensor, "b c h w"]:
+        """The latent that x0 and eps stand for: where x0 was edited, x has moved with it."""
+        return self.level.alpha * self.x0 + self.level.sigma * self.eps
 
 
 @dataclass(frozen=True)
@@ -124,7 +167,7 @@ class Moment:
         step: the half step, its x0 already as the policy edits it.
         match: the match in force.
         warp: the exemplar's latent under that match.
-        trust: the confidence in it as it was estimated, before the policy's dial.
+        confidence: in it, as it was estimated, in [0, 1]; before the policy's style.
         rematched: whether the match was made at this level.
         stage: "loop", or "refine" for the last pass.
     """
@@ -132,7 +175,7 @@ class Moment:
     step: Step
     match: Match
     warp: Float[Tensor, "b c h w"]
-    trust: Confidence
+    confidence: Float[Tensor, "b 1 h w"]
     rematched: bool
     stage: str = "loop"
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core.errors import NotFinite
-from midms.core.types import Draw, Noise
+from midms.core.types import Noise, NoiseFn
 from midms.networks.precision import precise
 
 LARGEST = 10.0
@@ -114,7 +114,7 @@ def check(name: str, value: Tensor, channels: int, stride: int, like: Tensor) ->
         raise ValueError(f"{name} reaches {value.abs().amax():.3g}, expected numbers within 1")
 
 
-def draws(generator: Noise, like: Tensor) -> Draw:
+def draws(generator: Noise, like: Tensor) -> NoiseFn:
     """A source of standard normals.
 
     A generator draws on its own device, and always in float32: a seed gives the same picture everywhere and in every

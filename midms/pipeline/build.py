@@ -13,8 +13,10 @@ from torch import nn
 from midms.checkpoints.convert import Source, find
 from midms.checkpoints.tensors import CheckpointError, load_state, load_weights
 from midms.compose.compose import NOTHING, BuildError, Composition, compose, noted
-from midms.compose.presets import PRESETS, SHIPPED, Preset, Spec
+from midms.compose.presets import PRESETS
+from midms.compose.recipe import SHIPPED, Recipe
 from midms.compose.slots import SLOTS
+from midms.compose.spec import Spec
 from midms.core.defaults import defaults
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import unknown
@@ -29,7 +31,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     A slot that is not given keeps the preset's part, arguments and weights. A slot given by name takes that part's own
     defaults, given as a `Spec` the arguments in it; a ready object is used as it is. Slots are condition, features,
     matcher, confidence, denoiser, sampler, autoencoder and refiner; `refiner=None` leaves out the last pass. The loop's
-    settings are those of `midms.loop.policy.Policy`, rematch, edit, look, guidance and style, and size.
+    settings are those of `midms.loop.policy.Policy`, rematch, edit, look, confidence_guidance and style, and size.
 
     Args:
         preset: a name from `midms.compose.presets`.
@@ -71,7 +73,7 @@ def wrapped(composition: Composition, notes: tuple[str, ...]) -> Pipeline:
     return Pipeline(**vars(composition.parts), **settings, notes=notes)
 
 
-def _sized(recipe: Preset, source: Source) -> Preset:
+def _sized(recipe: Recipe, source: Source) -> Recipe:
     """The preset with the parts that weights belong to, and the schedule that they were trained with."""
     samplers = {
         slot: Spec(spec.name, **(spec.arguments | {"schedule": source.schedule}))
@@ -81,7 +83,7 @@ def _sized(recipe: Preset, source: Source) -> Preset:
     return dataclasses.replace(recipe, slots=recipe.slots | source.parts | samplers)
 
 
-def _load(recipe: Preset, composition: Composition, weights: Source | str | Path | None) -> tuple[str, ...]:
+def _load(recipe: Recipe, composition: Composition, weights: Source | str | Path | None) -> tuple[str, ...]:
     """Weights for the slots that are as in the preset; notes on those that stay without."""
     random, foreign, failed = [], [], []
     for slot, spec in composition.specs.items():
@@ -107,7 +109,7 @@ def _load(recipe: Preset, composition: Composition, weights: Source | str | Path
     return tuple(notes)
 
 
-def _filled(part: nn.Module, slot: str, recipe: Preset, weights: Source | str | Path | None) -> bool:
+def _filled(part: nn.Module, slot: str, recipe: Recipe, weights: Source | str | Path | None) -> bool:
     """Fill a part, unless there are no weights for it."""
     if isinstance(weights, Source):
         if slot in weights.parts:

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.checkpoints.composition import write
-from midms.compose.presets import Spec
 from midms.compose.slots import impossible
+from midms.compose.spec import Spec
 from midms.core.defaults import defaults
 from midms.core.domain import TELLING, Domain
 from midms.core.types import Moment, Noise

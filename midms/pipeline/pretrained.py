@@ -13,8 +13,9 @@ from midms.checkpoints.composition import CONFIG, Saved, read
 from midms.checkpoints.tensors import CheckpointError, check_sizes, load_state, outline, read_shapes
 from midms.compose.catalog import KINDS, create
 from midms.compose.compose import LOOP, BuildError, compose
-from midms.compose.presets import Preset, Spec
+from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS
+from midms.compose.spec import Spec
 from midms.core.defaults import defaults
 from midms.pipeline.build import wrapped
 from midms.pipeline.pipeline import Pipeline
@@ -47,7 +48,7 @@ def from_pretrained(folder: str | Path, /, **changes: Any) -> Pipeline:
     for slot in LEARNED:
         if slot in saved.specs.keys() - changes.keys():
             _check_sizes(slot, saved, folder)
-    recipe = Preset(source=str(folder), slots=saved.specs, loop=saved.loop, domain=saved.domain)
+    recipe = Recipe(source=str(folder), slots=saved.specs, loop=saved.loop, domain=saved.domain)
     composition = compose(recipe, saved.name, changes, call)
     failed = []
     for slot, spec in saved.specs.items():

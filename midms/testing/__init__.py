@@ -13,9 +13,19 @@ Our own parts are held to the same laws. Needs pytest.
 
 from midms.testing.conditions import ConditionLaws
 from midms.testing.confidences import ConfidenceLaws
+from midms.testing.datasets import DatasetLaws
 from midms.testing.features import FeatureLaws
 from midms.testing.laws import features
 from midms.testing.matchers import MatcherLaws, rows
 from midms.testing.samplers import SamplerLaws
 
-__all__ = ["ConditionLaws", "ConfidenceLaws", "FeatureLaws", "MatcherLaws", "SamplerLaws", "features", "rows"]
+__all__ = [
+    "ConditionLaws",
+    "ConfidenceLaws",
+    "DatasetLaws",
+    "FeatureLaws",
+    "MatcherLaws",
+    "SamplerLaws",
+    "features",
+    "rows",
+]

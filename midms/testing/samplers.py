@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.protocols import Sampler
-from midms.core.types import Draw, Level, Step
+from midms.core.types import DenoiseFn, Level, NoiseFn, Step
 from midms.testing.laws import Laws, normals
 
 
@@ -22,7 +22,7 @@ def clean(dtype: torch.dtype = torch.float64) -> Float[Tensor, "b c h w"]:
     return normals(0, 2, 5, 3, 7).to(dtype)
 
 
-def draws(seed: int) -> Draw:
+def draws(seed: int) -> NoiseFn:
     """Draws from a generator of their own."""
     generator = torch.Generator().manual_seed(seed)
     return lambda shape: torch.randn(shape, generator=generator)
@@ -30,15 +30,15 @@ def draws(seed: int) -> Draw:
 
 def shrunk(x: Tensor, level: Level) -> Tensor:
     """Any function will do as a network: it looks at x, at the neighbours and at the level."""
-    return (0.8 * level.signal * x + 0.1 * x.roll(1, -1)) / (1 + level.noise)
+    return (0.8 * level.alpha * x + 0.1 * x.roll(1, -1)) / (1 + level.sigma)
 
 
 def walk(
-    sampler: Sampler, denoise: Callable[[Tensor, Level], Tensor], x0: Float[Tensor, "b c h w"], seed: int = 1
+    sampler: Sampler, denoise: DenoiseFn, x0: Float[Tensor, "b c h w"], seed: int = 1
 ) -> list[tuple[Tensor, Step]]:
     """x and the half step at each level, from x0 noised."""
     draw, step, seen = draws(seed), None, []
-    x = sampler.noise(x0, draw)
+    x = sampler.levels.add_noise(x0, draw)
     for level in sampler.levels:
         x = x if step is None else sampler.advance(step, level, draw)
         step = sampler.predict(denoise, x, level, step)
@@ -61,21 +61,21 @@ class SamplerLaws(Laws):
         return type(self).make()
 
     def test_levels_go_from_noise_to_the_picture(self, sampler: Sampler) -> None:
-        """They are numbered from 0; the signal rises, the noise falls and does not end before the last."""
+        """They are numbered from 0; alpha rises, sigma falls and does not end before the last."""
         levels = sampler.levels
         assert len(levels) > 1 and [level.index for level in levels] == [*range(len(levels))]
         assert all(math.isfinite(value) for level in levels for value in dataclasses.astuple(level))
         for here, there in itertools.pairwise(levels):
-            assert 0 <= here.signal < there.signal <= 1 and here.noise > there.noise > 0
+            assert 0 <= here.alpha < there.alpha <= 1 and here.sigma > there.sigma > 0
             assert here.timestep > there.timestep
 
     def test_it_starts_at_the_first_level_or_before(self, sampler: Sampler) -> None:
-        """`noise` adds a draw to what is left of x0, in the first level's proportion or a noisier one."""
+        """`levels.add_noise` adds a draw to what is left of x0, in the first level's proportion or a noisier one."""
         x0, drawn, first = clean(), draws(3)((2, 5, 3, 7)).double(), sampler.levels[0]
-        signal = sampler.noise(torch.ones_like(x0), torch.zeros).mean().item()
-        noise = sampler.noise(torch.zeros_like(x0), torch.ones).mean().item()
-        torch.testing.assert_close(sampler.noise(x0, lambda shape: drawn), signal * x0 + noise * drawn)
-        assert noise > 0 and signal * first.noise <= first.signal * noise + 1e-6
+        alpha = sampler.levels.add_noise(torch.ones_like(x0), torch.zeros).mean().item()
+        sigma = sampler.levels.add_noise(torch.zeros_like(x0), torch.ones).mean().item()
+        torch.testing.assert_close(sampler.levels.add_noise(x0, lambda shape: drawn), alpha * x0 + sigma * drawn)
+        assert sigma > 0 and alpha * first.sigma <= first.alpha * sigma + 1e-6
 
     def test_a_network_that_knows_x0_gives_it_back(self, sampler: Sampler) -> None:
         """Whatever is drawn on the way."""
@@ -84,16 +84,16 @@ class SamplerLaws(Laws):
             torch.testing.assert_close(step.x0, x0, rtol=1e-6, atol=1e-6)
 
     def test_a_step_explains_x(self, sampler: Sampler) -> None:
-        """x = signal * x0 + noise * eps at every level."""
+        """x = alpha * x0 + sigma * eps at every level."""
         for x, step in walk(sampler, shrunk, clean()):
-            torch.testing.assert_close(step.level.signal * step.x0 + step.level.noise * step.eps, x)
+            torch.testing.assert_close(step.level.alpha * step.x0 + step.level.sigma * step.eps, x)
 
     def test_an_edit_of_x0_is_carried_on(self, sampler: Sampler) -> None:
         """A first step whose x0 was edited goes where it would have gone had the network said so, x moving with it."""
         here, there = sampler.levels[:2]
         step = walk(sampler, shrunk, clean())[0][1]
         edited = dataclasses.replace(step, x0=step.x0 + normals(4, 2, 5, 3, 7))
-        x = here.signal * edited.x0 + here.noise * edited.eps
+        x = here.alpha * edited.x0 + here.sigma * edited.eps
         said = sampler.predict(lambda x, level: edited.x0, x, here, None)
         found, expected = (sampler.advance(one, there, draws(5)) for one in (edited, said))
         torch.testing.assert_close(found, expected)
@@ -125,9 +125,9 @@ class SamplerLaws(Laws):
 
 def _still(sampler: Sampler, x0: Float[Tensor, "b c h w"]) -> list[tuple[Tensor, Step]]:
     """A walk whose draws are all ones."""
-    step, x, seen = None, sampler.noise(x0, torch.ones), []
+    step, x, seen = None, sampler.levels.add_noise(x0, torch.ones), []
     for level in sampler.levels:
         x = x if step is None else sampler.advance(step, level, torch.ones)
-        step = sampler.predict(lambda x, level: level.signal * x, x, level, step)
+        step = sampler.predict(lambda x, level: level.alpha * x, x, level, step)
         seen.append((x, step))
     return seen

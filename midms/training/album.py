@@ -17,9 +17,9 @@ from tqdm import tqdm
 from midms.checkpoints.tensors import CheckpointError, read_weights, save_state
 from midms.conditions.sketch import Sketch
 from midms.core.files import sweep
-from midms.data.portraits import pairs as faces
 from midms.data.portraits import parameters
 from midms.data.portraits.hand import STEADY, sketch
+from midms.data.portraits.pairs import SPLITS, exact_flow, render
 
 STORED = ("image", "parts", "strokes", "edges")
 """What an album keeps on disk."""
@@ -131,7 +131,7 @@ def open_album(folder: Path, split: str, styles: int, geometries: int, size: int
     """
     sweep(folder)
     path = folder / f"album-{split}-{styles}x{geometries}-{size}.safetensors"
-    first = faces.SPLITS[split]
+    first = SPLITS[split]
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()

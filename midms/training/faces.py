@@ -189,7 +189,7 @@ def warp_all(
         target = torch.arange(len(index)).view(-1, 1, g).expand(-1, g, g).flatten()
         match = matcher(wanted[target], offered[source])
         warps[chosen] = match.apply(latent[source]).half().cpu().view(-1, g, g, c, h, w)
-        trusts[chosen] = confidence(match).weight.half().cpu().view(-1, g, g, 1, h, w)
+        trusts[chosen] = confidence(match).half().cpu().view(-1, g, g, 1, h, w)
     return warps, trusts
 
 

@@ -19,8 +19,8 @@ from midms.core.files import digest
 from midms.core.types import Context, Features
 from midms.data.portraits.pairs import HEAD
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.diffusion.denoisers import Bridge
-from midms.diffusion.levels import signal_and_noise
+from midms.diffusion.denoisers.bridge import Bridge
+from midms.diffusion.levels import alpha_sigma
 from midms.features.pyramid import PyramidFeatures
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import FactoredMatch
@@ -28,7 +28,7 @@ from midms.training import losses
 from midms.training.album import SAMPLED, Album, Shot, pool
 
 TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle": 0.0, "reconstruction": 0.0}
-"""Weights of the matching losses. The last three are the paper's. See `benchmarks/matching_losses.py`."""
+"""Weights of the matching losses. The last three are the paper's. See `benchmarks/faces/matching_losses.py`."""
 EVERY = 2  # pixels from one that is asked about to the next, from a corner drawn anew each step
 RIGHT = 0.05  # a match is right if it is visible and off by less than so many widths
 
@@ -158,7 +158,7 @@ class MatchingStage:
         match = self.matcher(wanted.initial, offered.initial)
         terms = dict.fromkeys(self.terms, torch.zeros((), device=self.device))
         terms["exact"], terms["distance"], right = self._exact(match, shot, slice(None), (row, column))
-        trust = self.network.confidence(match).weight.clamp(1e-5, 1 - 1e-5)
+        trust = self.network.confidence(match).clamp(1e-5, 1 - 1e-5)
         terms["visibility"] = F.binary_cross_entropy(trust, pool(right, right.shape[-1] // trust.shape[-1]))
 
         some = slice(0, self.batch // 2)
@@ -237,18 +237,18 @@ class DiffusionStage:
         truth = self.latents[answer].float().to(self.device)
         bridge = isinstance(self.network, Bridge)
         timestep = torch.randint(*((150, 980) if bridge else (5, 995)), (self.batch,), generator=generator)
-        signal, noise = (
+        alpha, sigma = (
             torch.tensor(level).view(-1, 1, 1, 1).to(self.device)
-            for level in zip(*(signal_and_noise(self.schedule, int(t)) for t in timestep), strict=True)
+            for level in zip(*(alpha_sigma(self.schedule, int(t)) for t in timestep), strict=True)
         )
         draw = torch.randn(truth.shape, generator=generator).to(self.device)
         if not bridge:
-            x0 = self.network.denoise(signal * truth + noise * draw, timestep.to(self.device), signal, noise, None)
-            return F.mse_loss(x0 / noise, truth / noise), {}
+            x0 = self.network.denoise(alpha * truth + sigma * draw, timestep.to(self.device), alpha, sigma, None)
+            return F.mse_loss(x0 / sigma, truth / sigma), {}
         context = self._context(exemplar, answer)
         mix = (1.5 * torch.rand(self.batch, 1, 1, 1, generator=generator)).clamp(0, 1).to(self.device)
-        x = signal * torch.lerp(truth, context.warp, mix) + noise * draw
-        x0 = self.network.denoise(x, timestep.to(self.device), signal, noise, context)
+        x = alpha * torch.lerp(truth, context.warp, mix) + sigma * draw
+        x0 = self.network.denoise(x, timestep.to(self.device), alpha, sigma, context)
         return ((x0 - truth).pow(2) * self.importance * self._heads(answer)).mean(), {}
 
     def _heads(self, answer: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def same(run: Any, unet: Any, vq: Any) -> None:
         torch.testing.assert_close(run.autoencoder.encode(image), latent)
         torch.testing.assert_close(run.autoencoder.decode(latent), vq.decode(latent).sample)
         for level in run.sampler.levels[:2]:
-            eps = (x - level.signal * run.denoiser(x, level, None)) / level.noise
+            eps = (x - level.alpha * run.denoiser(x, level, None)) / level.sigma
             torch.testing.assert_close(eps, unet(x, level.timestep).sample, rtol=1e-3, atol=1e-4)
 
 

@@ -16,8 +16,7 @@ from folders_of_others import BASE, filled, folder_of, write, write_scheduler
 from midms.checkpoints.convert import convert, source
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.presets import PRESETS
-from midms.diffusion.levels import alpha_bar
-from midms.diffusion.solvers.ddim import DDIM
+from midms.diffusion.levels import alpha_bar, noise_levels
 
 LEVELS = {
     "as released": ({}, (0.5105, 0.6424, 0.7729, 0.8934)),
@@ -41,8 +40,8 @@ def test_levels_have_the_noise_that_the_scheduler_says(
     source.write(found, tmp_path / "out")
     timesteps = PRESETS["midm-celeba"].slots["sampler"].arguments["timesteps"]
     for schedule in (found.schedule, source.read(tmp_path / "out").schedule):
-        levels = DDIM(timesteps, schedule).levels
-        assert [level.signal**2 for level in levels] == pytest.approx(expected, abs=6e-5)
+        levels = noise_levels(timesteps, schedule)
+        assert [level.alpha**2 for level in levels] == pytest.approx(expected, abs=6e-5)
 
 
 SCHEDULERS = ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "CogVideoXDDIMScheduler", "EulerDiscreteScheduler")
@@ -112,10 +111,10 @@ def test_a_scheduler_as_the_first_versions_of_diffusers_wrote_it(timesteps: str,
     assert convert(tmp_path).schedule == "ldm-celeba"
 
 
-def test_a_level_outside_a_schedule_or_without_signal_is_refused() -> None:
+def test_a_level_outside_a_schedule_or_without_x0_is_refused() -> None:
     with pytest.raises(ValueError, match="timesteps are 0 to 199, got 200"):
-        DDIM((200,), tuple(DDIMScheduler(num_train_timesteps=200).betas.tolist()))
-    with pytest.raises(ValueError, match="at timestep 1 the schedule leaves no signal"):
-        DDIM((1,), (0.001, 1.0))
+        noise_levels((200,), tuple(DDIMScheduler(num_train_timesteps=200).betas.tolist()))
+    with pytest.raises(ValueError, match="at timestep 1 the schedule leaves nothing of x0"):
+        noise_levels((1,), (0.001, 1.0))
     with pytest.raises(ValueError, match="betas must be above 0 and at most 1"):
-        DDIM((0,), (0.0, 0.1))
+        noise_levels((0,), (0.0, 0.1))

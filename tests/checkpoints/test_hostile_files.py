@@ -11,7 +11,7 @@ from checkpoints_of_others import LDM
 from hostile import refused
 from PIL import Image
 
-from midms.compose.presets import SHIPPED
+from midms.compose.recipe import SHIPPED
 
 
 @pytest.mark.parametrize("case", PICKLES)

@@ -17,7 +17,7 @@ from torch import Tensor
 from midms import build, cli
 from midms.confidence.cycle_released import twice_forward
 from midms.core.protocols import Match
-from midms.core.types import Draw, Moment, cells
+from midms.core.types import Moment, NoiseFn, cells
 from midms.matching.matches.factored import FactoredMatch
 from midms.pipeline.pipeline import Pipeline
 
@@ -45,7 +45,7 @@ class Golden:
         """A condition map at picture resolution; what lies between the kept pixels is never looked at."""
         return self.values[name].float().div(255).repeat_interleave(4, -1).repeat_interleave(4, -2)
 
-    def draw(self) -> Draw:
+    def draw(self) -> NoiseFn:
         names = iter(DRAWS)
         return lambda shape: torch.from_numpy(noise(self.salt, next(names), shape))
 
@@ -131,7 +131,7 @@ def agrees_after_re_matching(expected: Golden, i: int, moment: Moment) -> None:
     check = twice_forward(match)
     expected.agrees(f"match{i}/check", check)
     expected.agrees(f"match{i}/raw", (check < 0.5).byte())
-    expected.agrees(f"match{i}/mask", moment.trust.weight)
+    expected.agrees(f"match{i}/mask", moment.confidence)
     expected.agrees(f"mixed/{i}", moment.step.x0)
 
 
@@ -158,7 +158,7 @@ def test_any_batch_and_any_two_sizes(converted: tuple[Golden, Path]) -> None:
     exemplar = torch.rand(2, 3, 64, 52, generator=numbers) * 2 - 1
     noises = [torch.randn(2, 3, 12, 20, generator=numbers) for _ in DRAWS]
 
-    def draw(which: slice) -> Draw:
+    def draw(which: slice) -> NoiseFn:
         left = iter(noises)
         return lambda shape: next(left)[which]
 

@@ -15,7 +15,8 @@ from torch import nn
 
 from midms import Spec, build
 from midms.checkpoints.tensors import CheckpointError, load_weights, save_weights
-from midms.compose.presets import PRESETS, SHIPPED
+from midms.compose.presets import PRESETS
+from midms.compose.recipe import SHIPPED
 
 
 def network(width: int = 3) -> nn.Module:

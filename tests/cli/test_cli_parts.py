@@ -14,8 +14,9 @@ from PIL import Image
 
 from midms import Spec, available, build, cli
 from midms.cli.options import PARTS, SETTINGS
-from midms.compose.presets import SpecError, parse
+from midms.compose.catalog import KINDS
 from midms.compose.slots import SLOTS
+from midms.compose.spec import SpecError, parse_value
 from midms.loop import POLICY
 
 PLUGIN = '''
@@ -61,7 +62,7 @@ class Mine:
     ],
 )
 def test_what_people_type_is_read(text: str, value: object) -> None:
-    assert parse(text) == value and type(parse(text)) is type(value)
+    assert parse_value(text) == value and type(parse_value(text)) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_what_people_type_is_read(text: str, value: object) -> None:
 )
 def test_what_is_no_setting_is_refused_and_never_run(settings: str) -> None:
     with pytest.raises(SpecError, match=r"cannot read .cycle\(.*expected a name, or settings as in cycle\(radius=0\.1"):
-        parse(f"cycle({settings}")
+        parse_value(f"cycle({settings}")
 
 
 def test_every_slot_and_setting_has_an_option() -> None:
@@ -175,5 +176,5 @@ def test_every_default_is_told() -> None:
                 assert re.search(rf"default:? {re.escape(str(action.default))}\b", shown), (name, action.dest, shown)
 
 
-def test_kinds_of_parts_are_slots() -> None:
-    assert set(KINDS) | {"refiner"} == set(PARTS)
+def test_every_kind_but_data_sets_is_a_slot() -> None:
+    assert {*KINDS, "refiner"} - {"dataset"} == set(PARTS)

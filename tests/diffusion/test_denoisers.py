@@ -14,13 +14,17 @@ from torch import Tensor, nn
 from midms import build
 from midms.core.protocols import Denoiser
 from midms.core.types import Context, Level
-from midms.diffusion import DENOISERS, denoisers
-from midms.diffusion.denoisers import PREDICTIONS, Bridge, Network, Unconditional
-from midms.diffusion.levels import levels
+from midms.diffusion import DENOISERS
+from midms.diffusion.denoisers import unconditional
+from midms.diffusion.denoisers.bridge import Bridge
+from midms.diffusion.denoisers.network import Network
+from midms.diffusion.denoisers.prediction import PREDICTIONS
+from midms.diffusion.denoisers.unconditional import Unconditional
+from midms.diffusion.levels import noise_levels
 
 SMALL: dict[str, Any] = {"channels": 5, "widths": (8, 16), "attention": (False, True), "head_dim": 8, "norm_groups": 4}
 BRIDGE = SMALL | {"condition_channels": 3, "stride": 2}
-HIGH, LOW = levels("cosine", (800, 200))
+HIGH, LOW = noise_levels((800, 200))
 
 
 def stir(module: nn.Module) -> nn.Module:
@@ -45,9 +49,9 @@ def made(name: str, **options: Any) -> Any:
 @pytest.mark.parametrize("level", [HIGH, LOW], ids=["noisy", "clean"])
 def test_a_perfect_network_gives_the_true_x0(prediction: str, level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
     truth, eps = torch.randn(2, 3, 5, 4, 6, dtype=torch.float64)
-    x = level.signal * truth + level.noise * eps
-    said = {"eps": eps, "v": level.signal * eps - level.noise * truth, "x0": truth}[prediction]
-    monkeypatch.setattr(denoisers, "run", lambda network, x, timestep: said)
+    x = level.alpha * truth + level.sigma * eps
+    said = {"eps": eps, "v": level.alpha * eps - level.sigma * truth, "x0": truth}[prediction]
+    monkeypatch.setattr(unconditional, "run_unet", lambda network, x, timestep: said)
     model = Unconditional(**SMALL, prediction=prediction)
     context = Context(x, torch.zeros(3, 1, 8, 12), torch.zeros(3, 1, 4, 6))
     torch.testing.assert_close(model(x, level, context), truth)
@@ -61,7 +65,7 @@ def test_any_grid_and_batch(name: str, grid: tuple[int, int]) -> None:
     x, context = scene(*grid)
     with torch.no_grad():
         both = model(x, HIGH, context)
-        one = model(x[1:], HIGH, Context(context.warp[1:], context.condition[1:], context.trust[1:]))
+        one = model(x[1:], HIGH, Context(context.warp[1:], context.condition[1:], context.confidence[1:]))
     assert both.shape == x.shape and torch.isfinite(both).all()
     torch.testing.assert_close(both[1:], one, rtol=1e-4, atol=1e-4)
 
@@ -79,7 +83,7 @@ def test_grids_that_do_not_divide_are_continued_at_their_edges() -> None:
 def test_each_sample_may_have_a_level_of_its_own(name: str) -> None:
     model = made(name)
     x, context = scene(6, 4)
-    column = [torch.tensor([getattr(level, what) for level in (HIGH, LOW)]) for what in ("timestep", "signal", "noise")]
+    column = [torch.tensor([getattr(level, what) for level in (HIGH, LOW)]) for what in ("timestep", "alpha", "sigma")]
     with torch.no_grad():
         mixed = model.denoise(x, column[0], column[1].view(-1, 1, 1, 1), column[2].view(-1, 1, 1, 1), context)
         whole = [model(x, level, context) for level in (HIGH, LOW)]
@@ -91,7 +95,7 @@ def test_the_unconditional_network_sees_the_latent_alone() -> None:
     model = made("unconditional")
     x, context = scene(4, 6)
     with torch.no_grad():
-        other = model(x, LOW, Context(context.warp + 1, 1 - context.condition, 1 - context.trust))
+        other = model(x, LOW, Context(context.warp + 1, 1 - context.condition, 1 - context.confidence))
         torch.testing.assert_close(model(x, LOW, context), other, rtol=0, atol=0)
 
 
@@ -105,7 +109,7 @@ def test_the_bridge_is_the_warp_plus_a_network_that_sees_everything() -> None:
     x, context = scene(6, 4)
     blocks = context.condition.unfold(2, 2, 2).unfold(3, 2, 2)  # b k h w 2 2
     folded = blocks.permute(0, 1, 4, 5, 2, 3).flatten(1, 3)
-    seen = torch.cat([x, context.warp, folded, context.trust], 1)
+    seen = torch.cat([x, context.warp, folded, context.confidence], 1)
     with torch.no_grad():
         expected = context.warp + model.network(seen, torch.full((2,), LOW.timestep)).sample
         torch.testing.assert_close(model(x, LOW, context), expected, rtol=1e-4, atol=1e-5)
@@ -135,7 +139,8 @@ def test_a_denoiser_says_what_is_wrong(changes: dict[str, Any], complaint: str) 
 
 IMPORT = """
 import sys, torch
-from midms.diffusion.denoisers import Bridge, UNet2DModel
+from midms.diffusion.denoisers.bridge import Bridge
+from midms.diffusion.denoisers.unet import UNet2DModel
 from midms.diffusion.autoencoders.vq import VQ, VQModel
 from midms.core.types import Context, Level
 x = torch.randn(1, 8, 8, 8)
@@ -166,11 +171,11 @@ def test_lean_import_gives_diffusers_own_classes_and_leaves_diffusers_whole() ->
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_a_network_of_ones_own_gives_x0_whatever_it_predicts(prediction: str) -> None:
     x0, eps, level = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5), Level(0, 300, 0.6, 0.7)
-    x = level.signal * x0 + level.noise * eps
+    x = level.alpha * x0 + level.sigma * eps
     says = {
-        "eps": eps, "x0": x0, "v": level.signal * eps - level.noise * x0, "flow": eps - x0, "difference": x - x0,
+        "eps": eps, "x0": x0, "v": level.alpha * eps - level.sigma * x0, "flow": eps - x0, "difference": x - x0,
     }[prediction]  # fmt: skip
-    if prediction == "v":  # defined where signal and noise keep the power
+    if prediction == "v":  # defined where alpha and sigma keep the power
         level = Level(0, 300, 0.6, 0.8)
         x = 0.6 * x0 + 0.8 * eps
         says = 0.6 * eps - 0.8 * x0

@@ -13,6 +13,7 @@ from torch import Tensor
 from midms import Spec, available, build, cli
 from midms.compose.compose import BuildError
 from midms.diffusion import SAMPLERS
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.dpmpp_2m import DPMPP2M
 from midms.registry import BadArguments, UnknownName
 
@@ -49,7 +50,7 @@ def test_steps_are_those_that_diffusers_takes(name: str) -> None:
     assert [level.timestep for level in ours.levels] == theirs.timesteps.tolist()
     x = z = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
     if not flow and theirs.init_noise_sigma != 1:
-        z = x / ours.levels[0].signal
+        z = x / ours.levels[0].alpha
     seen, numbers = [], torch.Generator().manual_seed(0)
     for timestep in theirs.timesteps:
         seen.append(z if flow else theirs.scale_model_input(z, timestep))
@@ -57,7 +58,7 @@ def test_steps_are_those_that_diffusers_takes(name: str) -> None:
         z = theirs.step(network(seen[-1], timestep.item()), timestep, z, **drawn).prev_sample
 
     def guess(x: Tensor, level: Any) -> Tensor:
-        return x - level.noise * network(x, level.timestep) if flow else denoise(x, level)
+        return x - level.sigma * network(x, level.timestep) if flow else denoise(x, level)
 
     step, found, draw = None, [], normals(0)
     for level in ours.levels:
@@ -79,7 +80,7 @@ def test_an_edited_x0_enters_its_memory() -> None:
     """Edits are seen by later steps as our own multistep sampler sees them."""
     theirs, ours = (
         sampler("DPMSolverMultistep", timesteps=(801, 601, 401, 201)),
-        DPMPP2M((801, 601, 401, 201), "ldm-celeba"),
+        DPMPP2M(noise_levels((801, 601, 401, 201), "ldm-celeba")),
     )
     wishes = torch.randn(4, *SHAPE)
     seen: list[list[Tensor]] = []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import itertools
 import math
+import statistics
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -17,9 +20,10 @@ from torch import Tensor
 
 from midms import build
 from midms.core.types import Level, Step
-from midms.diffusion import SAMPLERS
-from midms.diffusion.solvers.brownian_bridge import BrownianBridge
-from midms.diffusion.solvers.flow_euler import FlowEuler
+from midms.diffusion import SAMPLERS, solvers
+from midms.diffusion.levels import alpha_sigma
+from midms.diffusion.solvers.brownian_bridge import brownian_bridge
+from midms.diffusion.solvers.flow_euler import flow_euler
 from midms.diffusion.solvers.unipc import UniPC
 
 SHAPE = (2, 5, 3, 7)
@@ -35,6 +39,35 @@ def make(name: str, timesteps: tuple[int, ...] = TIMESTEPS, schedule: str = "ldm
     return SAMPLERS.create(name, timesteps=timesteps, **options)
 
 
+def code(path: Path) -> int:
+    """Lines of code of a file: without imports, docstrings, comments and blank lines."""
+    tree = ast.parse(path.read_text())
+    left = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str))
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    lines = [line.strip() for i, line in enumerate(path.read_text().splitlines(), 1) if i not in left]
+    return sum(bool(line) and not line.startswith("#") for line in lines)
+
+
+def test_a_solver_is_little_more_than_its_formulas() -> None:
+    lines = {path.name: code(path) for path in Path(solvers.__path__[0]).glob("*.py") if path.name != "__init__.py"}
+    assert len(lines) > 10 and max(lines.values()) <= 45, lines
+    assert statistics.median(lines.values()) <= 30, lines
+
+
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"flow-euler", "brownian-bridge"}))
+def test_levels_are_told_apart_from_the_settings_of_a_solver(name: str) -> None:
+    sampler = SAMPLERS.create(name, timesteps=(249, 187), schedule="ldm-celeba", start=311)
+    assert sampler == dataclasses.replace(SAMPLERS.create(name, timesteps=(900,)), levels=sampler.levels)
+    start, x0 = alpha_sigma("ldm-celeba", 311), normal(0)
+    assert sampler.levels.timesteps == (249, 187) and sampler.levels.schedule == "ldm-celeba"
+    torch.testing.assert_close(sampler.levels.add_noise(x0, torch.ones), start[0] * x0 + start[1])
+
+
 def guess(x: Tensor, level: Level) -> Tensor:
     """Any function will do as a predictor of x0."""
     return torch.tanh(1.3 * x - level.timestep / 700) + 0.2 * x.roll(1, -1)
@@ -48,15 +81,15 @@ def normal(index: int, dtype: torch.dtype = torch.float64) -> Tensor:
 def test_levels_lose_noise_and_start_from_the_latent(name: str) -> None:
     sampler = make(name)
     assert [level.index for level in sampler.levels] == [0, 1, 2, 3]
-    assert all(a.noise > b.noise and a.signal < b.signal for a, b in itertools.pairwise(sampler.levels))
+    assert all(a.sigma > b.sigma and a.alpha < b.alpha for a, b in itertools.pairwise(sampler.levels))
     x0, draw, first = normal(0), normal(1), sampler.levels[0]
-    started = sampler.noise(x0, lambda shape: draw)
-    torch.testing.assert_close(started, x0 if name == "brownian-bridge" else first.signal * x0 + first.noise * draw)
+    started = sampler.levels.add_noise(x0, lambda shape: draw)
+    torch.testing.assert_close(started, x0 if name == "brownian-bridge" else first.alpha * x0 + first.sigma * draw)
 
 
 @every_sampler
 def test_a_step_explains_x_and_nothing_is_stored(name: str) -> None:
-    """signal * x0 + noise * eps is x; a predictor-corrector explains the x it corrected. Twice gives the same."""
+    """alpha * x0 + sigma * eps is x; a predictor-corrector explains the x it corrected. Twice gives the same."""
     sampler, draws = make(name), normals(2)
     drawn = [draws(SHAPE).double() for _ in range(4)]
     x, step = normal(0), None
@@ -66,7 +99,7 @@ def test_a_step_explains_x_and_nothing_is_stored(name: str) -> None:
             assert torch.equal(x, sampler.advance(step, level, lambda shape, level=level: drawn[level.index]))
         following = sampler.predict(guess, x, level, step)
         if not isinstance(sampler, UniPC):
-            torch.testing.assert_close(level.signal * following.x0 + level.noise * following.eps, x)
+            torch.testing.assert_close(level.alpha * following.x0 + level.sigma * following.eps, x)
         again = sampler.predict(guess, x, level, step)
         assert torch.equal(again.x0, following.x0) and torch.equal(again.eps, following.eps)
         step = following
@@ -120,7 +153,7 @@ PEERS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "unipc": ("UniPCMultistepScheduler", {"solver_type": "bh2", "solver_order": 2}, False),
     "lcm": ("LCMScheduler", {"original_inference_steps": 50, "clip_sample": False}, False),
 }
-"""Ours, theirs, its settings, and whether it works with x / signal."""
+"""Ours, theirs, its settings, and whether it works with x / alpha."""
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -132,22 +165,22 @@ def test_samplers_take_the_steps_of_diffusers(name: str) -> None:
     takes = "generator" in inspect.signature(scheduler.step).parameters
     for timestep, level, (ours, _) in zip(scheduler.timesteps, make(name).levels, found, strict=True):
         torch.testing.assert_close(ours, x, **EXACT)
-        scaled = x / level.signal if relative else x
+        scaled = x / level.alpha if relative else x
         scaled = scheduler.step(
             network(x, level.timestep), timestep, scaled, **({"generator": random} if takes else {})
         ).prev_sample
         if level.index < 3:
-            x = scaled * make(name).levels[level.index + 1].signal if relative else scaled
+            x = scaled * make(name).levels[level.index + 1].alpha if relative else scaled
 
 
 def test_heun_takes_the_steps_of_diffusers() -> None:
     scheduler, sampler = theirs("HeunDiscreteScheduler"), make("heun")
-    z = normal(1).float() / sampler.levels[0].signal
-    seen, timesteps = [z * sampler.levels[0].signal], iter(scheduler.timesteps)
+    z = normal(1).float() / sampler.levels[0].alpha
+    seen, timesteps = [z * sampler.levels[0].alpha], iter(scheduler.timesteps)
     for here, there in itertools.pairwise(sampler.levels):
         for level in (here, there):
-            z = scheduler.step(network(z * level.signal, level.timestep), next(timesteps), z).prev_sample
-        seen.append(z * there.signal)
+            z = scheduler.step(network(z * level.alpha, level.timestep), next(timesteps), z).prev_sample
+        seen.append(z * there.alpha)
     found = [x for x, _ in trajectory(sampler, normal(1).float(), normals(0))]
     torch.testing.assert_close(found, seen, **EXACT)
 
@@ -168,12 +201,12 @@ def test_plms_takes_the_steps_of_diffusers() -> None:
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_flow_euler_takes_the_steps_of_diffusers(shift: float) -> None:
-    scheduler, sampler = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift), FlowEuler(TIMESTEPS, shift)
+    scheduler, sampler = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift), flow_euler(TIMESTEPS, shift)
     scheduler.set_timesteps(sigmas=[t / 1000 for t in TIMESTEPS])
-    torch.testing.assert_close(torch.tensor([level.noise for level in sampler.levels]), scheduler.sigmas[:-1])
+    torch.testing.assert_close(torch.tensor([level.sigma for level in sampler.levels]), scheduler.sigmas[:-1])
 
     def velocity(x: Tensor, level: Level) -> Tensor:
-        return x - level.noise * network(x, level.timestep)
+        return x - level.sigma * network(x, level.timestep)
 
     x, step = normal(1).float(), None
     ours = x
@@ -186,21 +219,21 @@ def test_flow_euler_takes_the_steps_of_diffusers(shift: float) -> None:
 
 def test_a_bridge_is_drawn_from_its_distribution_given_x_x0_and_the_end() -> None:
     """x_s and x_t of the process are jointly Gaussian given x0 and y: conditioned by the textbook's formula."""
-    sampler = BrownianBridge((800, 500, 300), spread=0.7)
+    sampler = brownian_bridge((800, 500, 300), spread=0.7)
     x0, y, x = 1.3, -0.4, 0.9
     first, here, to = sampler.levels
-    delta = [2 * 0.7 * level.signal * level.noise for level in (first, here, to)]
+    delta = [2 * 0.7 * level.alpha * level.sigma for level in (first, here, to)]
     one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
-    step = Step(here, x0 * one, (x - here.signal * x0) / here.noise * one, (y * one,))
+    step = Step(here, x0 * one, (x - here.alpha * x0) / here.sigma * one, (y * one,))
     # the transition of BBDM from s to t keeps (1 - m_t) / (1 - m_s) of what x_s is off its mean: its covariance
-    cov = here.signal / to.signal * delta[2]
-    mean = to.signal * x0 + to.noise * y + cov / delta[1] * (x - here.signal * x0 - here.noise * y)
+    cov = here.alpha / to.alpha * delta[2]
+    mean = to.alpha * x0 + to.sigma * y + cov / delta[1] * (x - here.alpha * x0 - here.sigma * y)
     deviation = math.sqrt(delta[2] - cov**2 / delta[1])
     assert sampler.advance(step, to, torch.zeros).item() == pytest.approx(mean)
     assert sampler.advance(step, to, torch.ones).item() == pytest.approx(mean + deviation)
     pinned = Step(first, x0 * one, y * one, (y * one,))
     assert sampler.advance(pinned, here, torch.ones).item() == pytest.approx(
-        here.signal * x0 + here.noise * y + math.sqrt(delta[1])
+        here.alpha * x0 + here.sigma * y + math.sqrt(delta[1])
     )
 
 
@@ -217,7 +250,7 @@ def test_deterministic_samplers_converge_with_the_order_they_claim(name: str) ->
         for level in sampler.levels:
             x = x if step is None else sampler.advance(step, level, torch.zeros)
             step = sampler.predict(exact, x, level, step)
-        start, end = (math.hypot(level.signal * 0.3, level.noise) for level in (sampler.levels[0], level))
+        start, end = (math.hypot(level.alpha * 0.3, level.sigma) for level in (sampler.levels[0], level))
         errors.append(abs(x.item() - end / start))
     assert order(errors)[-1] > CLAIMS[name] - 0.2 and order(errors)[-1] < CLAIMS[name] + 0.5
     assert errors[-1] < 0.01
@@ -235,11 +268,11 @@ def test_stochastic_samplers_converge_to_the_variance(name: str) -> None:
         sampler = make(name, tuple(range(900, 99, -stride)), "cosine")
         count = len(sampler.levels)
         x, step = torch.zeros(count, 1, 1, 1, dtype=torch.float64), None  # a sample for each draw that is not zero
-        x[0] = math.hypot(sampler.levels[0].signal * 0.3, sampler.levels[0].noise)
+        x[0] = math.hypot(sampler.levels[0].alpha * 0.3, sampler.levels[0].sigma)
         for level in sampler.levels:
             alone = torch.eye(count, dtype=torch.float64)[level.index].view(count, 1, 1, 1)
             x = x if step is None else sampler.advance(step, level, lambda shape, alone=alone: alone)
             step = sampler.predict(exact, x, level, step)
-        errors.append(abs(x.square().sum().item() - ((level.signal * 0.3) ** 2 + level.noise**2)))
+        errors.append(abs(x.square().sum().item() - ((level.alpha * 0.3) ** 2 + level.sigma**2)))
     assert order(errors)[-1] > STOCHASTIC[name] - 0.2 and order(errors)[-1] < STOCHASTIC[name] + 0.5
     assert errors[-1] < 0.01

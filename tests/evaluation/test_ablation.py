@@ -20,7 +20,8 @@ from torch import nn
 
 from midms import Spec, ablate, build, cli, register
 from midms.checkpoints.tensors import CheckpointError, save_weights
-from midms.compose.presets import SHIPPED, SpecError
+from midms.compose.recipe import SHIPPED
+from midms.compose.spec import SpecError
 from midms.data.portraits.pairs import draw_pairs, generators
 from midms.evaluation.ablation.vary import VaryError, parse
 from midms.evaluation.metrics.cost import Cost

@@ -19,7 +19,8 @@ import midms
 from midms import Spec, build, cli
 from midms.compose.presets import PRESETS
 from midms.core.types import Context, Level, Moment
-from midms.diffusion.denoisers import PREDICTIONS, Network
+from midms.diffusion.denoisers.network import Network
+from midms.diffusion.denoisers.prediction import PREDICTIONS
 from midms.pipeline.pipeline import Pipeline
 
 HALVES = (torch.float16, torch.bfloat16)
@@ -132,7 +133,7 @@ def test_all_but_networks_is_in_float32() -> None:
     moments: list[Moment] = list(low.trajectory(*given(low, dtype=torch.bfloat16)))
     assert set(inside) == {torch.bfloat16} and len(inside) == 24 + 2 + 1
     for moment in moments:
-        numbers = (moment.step.x0, moment.step.eps, moment.warp, moment.trust.weight, moment.match.query)  # type: ignore[attr-defined]
+        numbers = (moment.step.x0, moment.step.eps, moment.warp, moment.confidence, moment.match.query)  # type: ignore[attr-defined]
         assert {x.dtype for x in numbers} == {torch.float32}
 
 
@@ -178,7 +179,7 @@ def test_denoisers_answer_in_the_precision_they_are_asked_in(prediction: str) ->
     before = part(x, level, Context(x, ones, ones))
     found = part.to(torch.bfloat16)(x, level, Context(x, ones, ones))
     assert found.dtype == torch.float32
-    scale = {"x0": 1, "difference": 1}.get(prediction, level.noise)  # x itself, nearly clean, is not rounded
+    scale = {"x0": 1, "difference": 1}.get(prediction, level.sigma)  # x itself, nearly clean, is not rounded
     assert (found - before).abs().max() < 0.02 * scale * (1 + before.abs().max())
 
 
@@ -201,7 +202,7 @@ def test_a_network_of_ones_own_in_half_precision(dtype: torch.dtype) -> None:
 
     class Mine(torch.nn.Conv2d):
         def forward(self, x: Tensor, timestep: Tensor, context: Context) -> Tensor:
-            seen.extend([x.dtype, context.warp.dtype, context.condition.dtype, context.trust.dtype])
+            seen.extend([x.dtype, context.warp.dtype, context.condition.dtype, context.confidence.dtype])
             return super().forward(x)
 
     run = made("midm-faces").replace(denoiser=Network(Mine(8, 8, 1).to(dtype), conditional=True))

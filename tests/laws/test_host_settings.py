@@ -84,7 +84,7 @@ def matches() -> dict[str, Tensor]:
         found[f"{name}, similarity"] = match.similarity()
         for confidence in CONFIDENCES:
             with contextlib.suppress(Unanswered):
-                found[f"{name}, {confidence}"] = CONFIDENCES.create(confidence)(match).weight
+                found[f"{name}, {confidence}"] = CONFIDENCES.create(confidence)(match)
     return found
 
 
@@ -99,11 +99,11 @@ def walks() -> dict[str, Tensor]:
         def draw(shape: tuple[int, ...], numbers: torch.Generator = numbers) -> Tensor:
             return torch.randn(shape, generator=numbers, dtype=torch.float32, device="cpu")
 
-        x, step = sampler.noise(LATENT, draw), None
+        x, step = sampler.levels.add_noise(LATENT, draw), None
         for level in sampler.levels:
             x = x if step is None else sampler.advance(step, level, draw)
             step = sampler.predict(lambda x, level: torch.tanh(x - level.timestep / 700), x, level, step)
-            told = (level.timestep, level.signal, level.noise)
+            told = (level.timestep, level.alpha, level.sigma)
             found[f"{name}, level {level.index}"] = torch.tensor(told, dtype=torch.float64, device="cpu")
         found[name] = x
     return found

@@ -1,4 +1,4 @@
-"""The laws over every confidence, sampler and condition; matchers and features have theirs in their own files."""
+"""The laws over every confidence, sampler, condition and data set; those of matchers and features lie with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from midms.compose.catalog import KINDS
-from midms.testing import ConditionLaws, ConfidenceLaws, SamplerLaws
+from midms.testing import ConditionLaws, ConfidenceLaws, DatasetLaws, SamplerLaws
 
 SAMPLERS = [*KINDS["sampler"], "diffusers:DDIMScheduler"]
 READS = {"mass": "unbalanced-transport", "semantic": "semantic"}
@@ -49,3 +49,6 @@ for name in SAMPLERS:
 for name in KINDS["condition"]:
     made = {"make": functools.partial(KINDS["condition"].create, name), **CONDITIONS.get(name, {})}
     globals()[f"Test_condition_{name}"] = type(f"Test_condition_{name}", (ConditionLaws,), made)
+for name in KINDS["dataset"]:
+    made = {"make": functools.partial(KINDS["dataset"].create, name, split="validation", size=64)}
+    globals()[f"Test_dataset_{name}"] = type(f"Test_dataset_{name}", (DatasetLaws,), made)

@@ -12,11 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
-from midms.core.types import Confidence, Features
+from midms.core.types import Features, Level, Levels
+from midms.data.pair import Pair
+from midms.data.portraits.dataset import Portraits
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import FactoredMatch
-from midms.testing import ConditionLaws, ConfidenceLaws, FeatureLaws, MatcherLaws, SamplerLaws
+from midms.testing import ConditionLaws, ConfidenceLaws, DatasetLaws, FeatureLaws, MatcherLaws, SamplerLaws
 from midms.testing.laws import Laws
 
 
@@ -64,7 +67,7 @@ CONFIDENCES = {
         m.similarity(), isinstance(m, FactoredMatch)
     ),
 }
-GOOD = DDIM((800, 500, 200), eta=0.5)
+GOOD = DDIM(noise_levels((800, 500, 200)), eta=0.5)
 
 
 def predicted(change: Callable[[Any], dict[str, Any]]) -> Spoilt:
@@ -79,11 +82,13 @@ def predicted(change: Callable[[Any], dict[str, Any]]) -> Spoilt:
 
 SAMPLERS = {
     "test_levels_go_from_noise_to_the_picture": Spoilt(GOOD, levels=GOOD.levels[::-1]),
-    "test_it_starts_at_the_first_level_or_before": Spoilt(GOOD, noise=lambda x0, draw: x0),
+    "test_it_starts_at_the_first_level_or_before": Spoilt(
+        GOOD, levels=Levels(GOOD.levels.items, start=Level(0, 800, 1.0, 0.0))
+    ),
     "test_a_network_that_knows_x0_gives_it_back": predicted(lambda step: {"x0": 1.01 * step.x0}),
     "test_a_step_explains_x": predicted(lambda step: {"eps": 1.01 * step.eps}),
-    "test_an_edit_of_x0_is_carried_on": Spoilt(GOOD, advance=lambda step, to, draw: to.noise * step.eps),
-    "test_every_draw_is_asked_for": Spoilt(GOOD, noise=lambda x0, draw: torch.randn_like(x0)),
+    "test_an_edit_of_x0_is_carried_on": Spoilt(GOOD, advance=lambda step, to, draw: to.sigma * step.eps),
+    "test_every_draw_is_asked_for": Spoilt(GOOD, advance=lambda step, to, draw: GOOD.advance(step, to, torch.randn)),
     "test_precision_and_shape_are_kept": predicted(lambda step: {"x0": step.x0.double(), "eps": step.eps.half()}),
     "test_latents_of_a_batch_do_not_mix": predicted(lambda step: {"x0": step.x0 - step.x0.mean()}),
 }
@@ -132,15 +137,43 @@ FEATURES = {
     "test_answers_are_as_precise_as_the_question": Colours(lambda x: F.normalize(x, dim=1).float()),
     "test_gradients_are_finite": Colours(lambda x: F.normalize(x, dim=1) + (x - x).sqrt()),
 }
+
+
+class Pairs:
+    """A few portraits, changed."""
+
+    def __init__(self, change: Callable[[Pair, int], Pair] = lambda pair, index: pair, count: int = 3) -> None:
+        self.change, self.count = change, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Pair:
+        if index >= 3:
+            raise IndexError(index)
+        return self.change(PORTRAITS[index], index)
+
+
+PORTRAITS = [Portraits("validation")[index] for index in range(3)]
+DATASETS = {
+    "test_pairs_are_of_one_shape_and_in_range": Pairs(lambda p, i: dataclasses.replace(p, target=255 * p.target)),
+    "test_the_same_index_gives_the_same_pair": Pairs(
+        lambda p, i: dataclasses.replace(p, exemplar=torch.rand_like(p.exemplar))
+    ),
+    "test_there_are_as_many_pairs_as_it_says": Pairs(count=2),
+    "test_pairs_go_into_batches": Pairs(lambda p, i: dataclasses.replace(p, flow=None, visible=None) if i else p),
+    "test_flow_points_where_it_says": Pairs(lambda p, i: dataclasses.replace(p, flow=p.flow.flip(-1))),
+}
 KINDS = {
     MatcherLaws: (MATCHERS, matcher()),
     ConfidenceLaws: (
-        {law: (lambda match, f=f: Confidence(f(match))) for law, f in CONFIDENCES.items()},
-        lambda match: Confidence(match.similarity().clamp(0, 1)),
+        {law: (lambda match, f=f: f(match)) for law, f in CONFIDENCES.items()},
+        lambda match: match.similarity().clamp(0, 1),
     ),
     SamplerLaws: (SAMPLERS, GOOD),
     ConditionLaws: (CONDITIONS, Edges()),
     FeatureLaws: (FEATURES, Colours()),
+    DatasetLaws: (DATASETS, Pairs()),
 }
 ARGUMENTS: dict[tuple[type, str], tuple[Any, ...]] = {
     (MatcherLaws, "test_features_that_say_nothing_do_no_harm"): ("zero", "both"),

@@ -14,6 +14,7 @@ from torch import Tensor
 from midms.confidence.calibrated import Calibrated
 from midms.confidence.cycle import Cycle
 from midms.core.types import Context, Moment
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.diffusion.solvers.ddpm import DDPM
 from midms.loop import Policy
@@ -51,22 +52,22 @@ def flat(run: Run, condition: Tensor, exemplar: Tensor, draws: list[Tensor]) -> 
     found = []
     for sampler, refining in [(run.sampler, False)] + ([(run.refiner, True)] if run.refiner else []):
         x0 = found[-1] if refining else carried
-        x = sampler.levels[0].signal * x0 + sampler.levels[0].noise * next(noises)
+        x = sampler.levels[0].alpha * x0 + sampler.levels[0].sigma * next(noises)
         for level, following in zip(sampler.levels, [*sampler.levels[1:], None], strict=True):
             x0 = run.denoiser(x, level, Context(carried, condition, trust))
-            eps = (x - level.signal * x0) / level.noise
+            eps = (x - level.alpha * x0) / level.sigma
             if level.index in run.policy.rematch and not refining:
                 carried, trust = warp(run.features.rematch_query(x0, wanted), offered.rematch)
                 if run.policy.edit == "blend":
                     x0 = trust * carried + (1 - trust) * x0
             found.append(x0)
             if following and isinstance(sampler, DDIM):
-                x = following.signal * x0 + following.noise * eps
+                x = following.alpha * x0 + following.sigma * eps
             elif following:  # Ho et al. 2020, eq. 7, with x_t as x0 and eps say
-                alpha = (level.signal / following.signal) ** 2
-                x_t = level.signal * x0 + level.noise * eps
-                mean = (following.signal * (1 - alpha) * x0 + alpha**0.5 * following.noise**2 * x_t) / level.noise**2
-                x = mean + ((1 - alpha) * following.noise**2 / level.noise**2) ** 0.5 * next(noises)
+                alpha = (level.alpha / following.alpha) ** 2
+                x_t = level.alpha * x0 + level.sigma * eps
+                mean = (following.alpha * (1 - alpha) * x0 + alpha**0.5 * following.sigma**2 * x_t) / level.sigma**2
+                x = mean + ((1 - alpha) * following.sigma**2 / level.sigma**2) ** 0.5 * next(noises)
     assert next(noises, None) is None, "every draw was used"
     return found
 
@@ -75,9 +76,9 @@ COMPOSITIONS: dict[str, dict[str, Any]] = {
     "no re-matching": {},
     "re-matching, blended": {"policy": Policy((0, 2))},
     "re-matching for the denoiser alone": {"policy": Policy((0, 1), edit="context")},
-    "ancestral": {"sampler": DDPM((700, 350, 100)), "policy": Policy((1,))},
-    "last pass": {"refiner": DDIM((150, 60)), "policy": Policy((1,))},
-    "ancestral last pass": {"refiner": DDPM((150, 100, 50)), "policy": Policy((0, 1, 2))},
+    "ancestral": {"sampler": DDPM(noise_levels((700, 350, 100))), "policy": Policy((1,))},
+    "last pass": {"refiner": DDIM(noise_levels((150, 60))), "policy": Policy((1,))},
+    "ancestral last pass": {"refiner": DDPM(noise_levels((150, 100, 50))), "policy": Policy((0, 1, 2))},
 }
 
 
@@ -101,7 +102,7 @@ def iter_draws(drawn: list[Tensor]) -> Callable[[tuple[int, ...]], Tensor]:
 
 
 def test_moments_say_what_happened() -> None:
-    run = Run(policy=Policy((1,)), refiner=DDIM((150, 60)))
+    run = Run(policy=Policy((1,)), refiner=DDIM(noise_levels((150, 60))))
     moments = list(run.trajectory(*pictures(), generator=Recorder()))
     assert [moment.stage for moment in moments] == ["loop"] * 3 + ["refine"] * 2
     assert [moment.rematched for moment in moments] == [False, True, False, False, False]
@@ -109,15 +110,15 @@ def test_moments_say_what_happened() -> None:
     assert moments[0].match is not moments[1].match is moments[2].match is moments[4].match
     warp = moments[1].match.apply(run.autoencoder.encode(pictures()[1]))
     torch.testing.assert_close(moments[1].warp, warp)
-    torch.testing.assert_close(moments[1].trust.weight, moments[1].match.similarity() / 2 + 0.5)
+    torch.testing.assert_close(moments[1].confidence, moments[1].match.similarity() / 2 + 0.5)
 
 
 def test_draws_are_asked_for_in_order() -> None:
     draw = Recorder()
-    Run(sampler=DDPM((600, 300)), refiner=DDPM((150, 100, 50)))(*pictures(), generator=draw)
+    Run(sampler=DDPM(noise_levels((600, 300))), refiner=DDPM(noise_levels((150, 100, 50))))(*pictures(), generator=draw)
     assert [noise.shape for noise in draw.drawn] == [(2, CHANNELS, 4, 6)] * (1 + 1 + 1 + 2)
     draw = Recorder()
-    Run(refiner=DDIM((150, 60)))(*pictures(), generator=draw)
+    Run(refiner=DDIM(noise_levels((150, 60))))(*pictures(), generator=draw)
     assert len(draw.drawn) == 2, "the loop's start and the last pass's"
 
 
@@ -134,14 +135,14 @@ def test_a_condition_for_the_exemplar_is_used_and_by_default_made_from_it() -> N
 
 def test_gradients_flow_through_every_moment() -> None:
     """Against central differences along a direction, through two matches, the blend and a last pass."""
-    run = Run(policy=Policy((0, 1)), refiner=DDPM((150, 60)))
+    run = Run(policy=Policy((0, 1)), refiner=DDPM(noise_levels((150, 60))))
     condition, exemplar = pictures(batch=1)
     exemplar.requires_grad_()
     weights = torch.randn(CHANNELS, 4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
     def total(exemplar: Tensor) -> Tensor:
         moments: list[Moment] = list(run.trajectory(condition, exemplar, generator=Recorder()))
-        return torch.stack([(moment.step.x0 * weights).sum() + moment.trust.weight.sum() for moment in moments]).sum()
+        return torch.stack([(moment.step.x0 * weights).sum() + moment.confidence.sum() for moment in moments]).sum()
 
     by_picture, by_gain = torch.autograd.grad(total(exemplar), [exemplar, run.denoiser.gain])
     step = 1e-6
@@ -175,7 +176,7 @@ def test_breaking_out_computes_no_more() -> None:
 
 
 def test_seeds_decide() -> None:
-    run, given = Run(refiner=DDPM((150, 60))), pictures()
+    run, given = Run(refiner=DDPM(noise_levels((150, 60)))), pictures()
 
     def image(seed: int) -> Tensor:
         return run(*given, generator=torch.Generator().manual_seed(seed))
@@ -214,7 +215,7 @@ def test_degenerate_features_never_reach_the_picture(value: float, matcher: Any,
     run = Run(features=Degenerate(value=value), matcher=matcher, confidence=confidence, policy=Policy((0, 1)))
     for moment in run.trajectory(*pictures(), generator=Recorder()):
         assert torch.isfinite(moment.step.x0).all()
-        assert ((moment.trust.weight >= 0) & (moment.trust.weight <= 1)).all()
+        assert ((moment.confidence >= 0) & (moment.confidence <= 1)).all()
     spread = moment.match.apply(run.autoencoder.encode(pictures()[1]))
     mean = run.autoencoder.encode(pictures()[1]).mean((2, 3), keepdim=True).expand_as(spread)
     torch.testing.assert_close(spread, mean, msg="what is equally like everything is matched to everything")

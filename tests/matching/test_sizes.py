@@ -16,7 +16,7 @@ from midms import build, create
 from midms.checkpoints import tensors as checkpoints
 from midms.checkpoints.convert import source
 from midms.checkpoints.tensors import CheckpointError, cast, outline, save_weights
-from midms.compose.presets import Spec
+from midms.compose.spec import Spec
 
 ABSURD: dict[str, Any] = {
     "widths": [8, 8, 2**16],

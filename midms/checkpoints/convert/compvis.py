@@ -18,7 +18,7 @@ from midms.checkpoints.convert.source import Source
 from midms.checkpoints.convert.weights import read
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.catalog import create
-from midms.compose.presets import Spec
+from midms.compose.spec import Spec
 from midms.diffusion.levels import Schedule, alpha_bar
 from midms.features.midm import without_spectral_norm
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from midms.checkpoints.convert.names import Origin
 from midms.checkpoints.tensors import FEW, FLOATS, CheckpointError, finite, outline
 from midms.compose.catalog import create
-from midms.compose.presets import Spec
+from midms.compose.spec import Spec
 
 WRAPPED = "network."
 """What the names begin with of a part that wraps somebody else's network."""

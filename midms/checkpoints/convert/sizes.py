@@ -9,7 +9,7 @@ from typing import Any
 from midms.checkpoints.convert.compvis_settings import GROUPS, Config, FirstStageConfig, UNet
 from midms.checkpoints.convert.settings import Noise, schedule_of
 from midms.checkpoints.tensors import CheckpointError
-from midms.compose.presets import Spec
+from midms.compose.spec import Spec
 from midms.core.schema import checked, read_yaml
 from midms.diffusion.levels import Schedule
 from midms.networks.lean import load

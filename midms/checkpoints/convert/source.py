@@ -14,7 +14,7 @@ from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.folder import Name, Plain, Settings, write_text
 from midms.checkpoints.tensors import cast, check_sizes, read_shapes
 from midms.compose.catalog import create
-from midms.compose.presets import Spec
+from midms.compose.spec import Spec
 from midms.core.schema import Schema
 from midms.diffusion.levels import Schedule
 

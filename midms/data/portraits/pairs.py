@@ -20,6 +20,8 @@ from torch import Tensor
 
 from midms.core.defaults import defaults
 from midms.core.limits import whole
+from midms.core.protocols import ConditionExtractor
+from midms.data.pair import Pair
 from midms.data.portraits import parameters, surface
 from midms.data.portraits.hand import STEADY, UNSTEADY, sketch
 from midms.data.portraits.paint import paint
@@ -93,6 +95,24 @@ class Pairs:
     def head(self) -> Bool[Tensor, "b y x"]:
         """Answer pixels that show the head, hair included."""
         return torch.isin(self.parts, torch.tensor(HEAD, device=self.parts.device))
+
+    def pair(self, condition: ConditionExtractor | None = None) -> Pair:
+        """The pairs as every data set gives them.
+
+        Args:
+            condition: what reads sketches and pictures; without, the sketch's ink is the condition.
+        """
+        height, width = self.answer.shape[-2:]
+        ink = (1 - 2 * self.sketch).expand(-1, 3, -1, -1)
+        return Pair(
+            condition.drawing(ink, (height, width)) if condition else F.avg_pool2d(self.sketch, 2),
+            self.exemplar,
+            self.answer,
+            condition.photo(self.exemplar) if condition else None,
+            self.place,
+            self.visible[:, None],
+            self.head[:, None],
+        )
 
     def to(self, device: torch.device | str) -> Pairs:
         """The same pairs on another device."""

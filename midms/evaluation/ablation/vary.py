@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from midms.compose import presets
 from midms.compose.catalog import KINDS
-from midms.compose.presets import Spec
 from midms.compose.slots import SLOTS
+from midms.compose.spec import Spec, parse_value
 from midms.core.errors import MidmsError
 from midms.evaluation.ablation.identity import digest
 from midms.loop import POLICY
@@ -29,7 +28,7 @@ class VaryError(MidmsError, ValueError):
 def parse(text: str) -> tuple[str, list[Any]]:
     """A slot and its values: "matcher=correlation(temperature=0.04),nearest", "rematch=(),(0,1)".
 
-    A value is as `presets.parse` reads it, or "preset" for what the preset has.
+    A value is as `midms.compose.spec.parse_value` reads it, or "preset" for what the preset has.
 
     Raises:
         VaryError: it is not written so, or there is no such slot.
@@ -40,7 +39,7 @@ def parse(text: str) -> tuple[str, list[Any]]:
     slot, equals, values = text.partition("=")
     if not equals or not values:
         raise VaryError("expected SLOT=VALUE,VALUE such as matcher=correlation,nearest")
-    found = [presets.parse(piece) for piece in _pieces(values)]
+    found = [parse_value(piece) for piece in _pieces(values)]
     check({slot: found})
     return slot, found
 

@@ -1,0 +1,50 @@
+"""Portraits as a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from midms.core.limits import whole
+from midms.core.protocols import ConditionExtractor
+from midms.data.pair import Pair
+from midms.data.portraits.pairs import SIZES, SPLIT_LENGTH, SPLITS, draw_pairs
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """Computer-drawn faces: a sketch, another pose of the same face as exemplar, and the exact answer and flow.
+
+    Each pair is rendered when it is asked for; the same index always gives the same pair. Its foreground is the head.
+
+    Attributes:
+        split: "train", "validation", "test", or "hard", whose heads are turned far to opposite sides.
+        size: pixels a side, 64 to 256.
+        condition: what reads sketches and pictures; without, the condition is the sketch's ink, one channel, and there
+            are no conditions of exemplars.
+        styles: faces to train on, of the training alone, which renders and keeps them in several poses each.
+        geometries: poses of each of these.
+
+    Raises:
+        ValueError: there is no such split, or a number is out of its limits.
+    """
+
+    split: str = "train"
+    size: int = 64
+    condition: ConditionExtractor | None = None
+    styles: int = 6000
+    geometries: int = 4
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {self.split!r}")
+        whole(*SIZES, size=self.size)
+        whole(1, SPLIT_LENGTH // 64, styles=self.styles)
+        whole(2, 64, geometries=self.geometries)
+
+    def __len__(self) -> int:
+        return SPLIT_LENGTH // 2
+
+    def __getitem__(self, index: int) -> Pair:
+        if not 0 <= index < len(self):
+            raise IndexError(f"pairs of portraits are numbered 0 to {len(self) - 1}, got {index}")
+        return draw_pairs(self.split, [index], self.size).pair(self.condition)

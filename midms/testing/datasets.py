@@ -1,0 +1,113 @@
+"""Laws of data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from midms.data.pair import Pair, collate
+from midms.testing.laws import Laws
+
+
+class DatasetLaws(Laws):
+    """What holds of every data set. Inherit it, and give `make`.
+
+    Attributes:
+        make: a class or function that makes the data set, without arguments.
+        tolerance: how far, in the mean over visible pixels of pictures in [-1, 1], an exemplar that is warped by the
+            flow may be from the target.
+    """
+
+    make: Callable[[], Any]
+    tolerance: float = 0.1
+
+    @pytest.fixture
+    def dataset(self) -> Any:
+        """The data set under test."""
+        return type(self).make()
+
+    def test_pairs_are_of_one_shape_and_in_range(self, dataset: Any) -> None:
+        """One pair an index; what a pair knows is as large as its target, or as its exemplar, and finite."""
+        assert len(dataset) > 0
+        for pair in _some(dataset):
+            (_, _, height, width), (_, _, rows, columns) = pair.target.shape, pair.exemplar.shape
+            channels = pair.condition.shape[1]
+            own, at_target = (1, channels, rows, columns), {"condition": channels, "target": 3, "flow": 2}
+            at_target |= {"visible": 1, "foreground": 1}
+            for name, count in at_target.items():
+                value = getattr(pair, name)
+                assert value is None or tuple(value.shape) == (1, count, height, width), name
+            assert pair.exemplar_condition is None or tuple(pair.exemplar_condition.shape) == own
+            assert pair.visible is None or pair.flow is not None, "visible says where a flow holds"
+            for name, low in (("condition", 0), ("exemplar_condition", 0), ("exemplar", -1), ("target", -1)):
+                if (value := getattr(pair, name)) is not None:
+                    assert value.dtype == torch.float32 and value.min() >= low and value.max() <= 1, name
+            assert pair.flow is None or (pair.flow.dtype == torch.float32 and pair.flow.isfinite().all())
+            masks = [mask for mask in (pair.visible, pair.foreground) if mask is not None]
+            assert all(mask.dtype == torch.bool and mask.any() for mask in masks)
+
+    def test_the_same_index_gives_the_same_pair(self, dataset: Any) -> None:
+        """Whatever was asked for in between; other indices give other pairs."""
+        first, *others = _some(dataset)
+        assert all(torch.equal(value, _fields(dataset[0])[name]) for name, value in _fields(first).items())
+        assert not any(torch.equal(first.target, other.target) for other in others)
+
+    def test_there_are_as_many_pairs_as_it_says(self, dataset: Any) -> None:
+        """The last can be had; what lies beyond is an IndexError, by which Python knows where to stop."""
+        assert dataset[len(dataset) - 1].target.shape[0] == 1
+        assert _is_beyond(dataset, len(dataset)) and _is_beyond(dataset, len(dataset) + 7)
+
+    def test_pairs_go_into_batches(self, dataset: Any) -> None:
+        """PyTorch's loader makes batches of them: all are of one size and know the same."""
+        pairs = [_fields(pair) for pair in _some(dataset)]
+        assert all(pair.keys() == pairs[0].keys() for pair in pairs)
+        batch = _fields(next(iter(DataLoader(dataset, batch_size=len(pairs), collate_fn=collate))))
+        for name, value in batch.items():
+            assert torch.equal(value, torch.cat([pair[name] for pair in pairs])), name
+
+    def test_flow_points_where_it_says(self, dataset: Any) -> None:
+        """The exemplar warped by it is like the target where it is visible, and more so than the exemplar as it is."""
+        pairs = [pair for pair in _some(dataset) if pair.flow is not None]
+        warped = [
+            _off(pair, F.grid_sample(pair.exemplar, _grid(pair), padding_mode="border", align_corners=False))
+            for pair in pairs
+        ]
+        if pairs:
+            as_it_is = [_off(pair, F.interpolate(pair.exemplar, pair.target.shape[-2:])) for pair in pairs]
+            assert sum(warped) / len(pairs) < self.tolerance and sum(warped) <= sum(as_it_is)
+
+
+def _some(dataset: Any) -> list[Pair]:
+    return [dataset[index] for index in range(min(2, len(dataset)))]
+
+
+def _is_beyond(dataset: Any, index: int) -> bool:
+    try:
+        dataset[index]
+    except IndexError:
+        return True
+    return False
+
+
+def _fields(pair: Pair) -> dict[str, Tensor]:
+    """What a pair knows."""
+    return {name: value for name, value in vars(pair).items() if value is not None}
+
+
+def _grid(pair: Pair) -> Float[Tensor, "b y x 2"]:
+    assert pair.flow is not None
+    return pair.flow.permute(0, 2, 3, 1)
+
+
+def _off(pair: Pair, image: Float[Tensor, "b 3 y x"]) -> float:
+    """Mean distance from the target where it is visible."""
+    visible = torch.ones_like(pair.target[:, :1]) if pair.visible is None else pair.visible.float()
+    distance = (image - pair.target).abs().mean(1, keepdim=True)
+    return ((distance * visible).sum() / visible.sum()).item()
