@@ -18,7 +18,7 @@ from midms.confidence.calibrated import Calibrated
 from midms.core.types import Context, Features
 from midms.data.portraits.pairs import HEAD
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.diffusion.denoisers import Bridge
+from midms.diffusion.denoisers.bridge import Bridge
 from midms.diffusion.levels import alpha_sigma
 from midms.features.pyramid import PyramidFeatures
 from midms.matching.matchers.correlation import Correlation
@@ -27,7 +27,7 @@ from midms.training import losses
 from midms.training.album import SAMPLED, Album, Shot, pool
 
 TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle": 0.0, "reconstruction": 0.0}
-"""Weights of the matching losses. The last three are the paper's. See `benchmarks/matching_losses.py`."""
+"""Weights of the matching losses. The last three are the paper's. See `benchmarks/faces/matching_losses.py`."""
 EVERY = 2  # pixels from one that is asked about to the next, from a corner drawn anew each step
 RIGHT = 0.05  # a match is right if it is visible and off by less than so many widths
 
