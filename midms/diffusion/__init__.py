@@ -36,14 +36,20 @@ SAMPLERS.row(
 SAMPLERS.family(
     "diffusers",
     "<Scheduler>",
-    "midms.diffusion.from_diffusers:named",
+    "midms.diffusion.from_diffusers:factory",
     "any scheduler of diffusers that goes from noise to x0, such as diffusers:DEISMultistepScheduler",
 )
 
 DENOISERS = Registry("denoiser", "midms.denoisers")
-DENOISERS.row("unconditional", "midms.diffusion.denoisers:Unconditional", "the paper's: sees the noisy latent alone")
-DENOISERS.row("network", "midms.diffusion.denoisers:Network", "a network of your own, whatever it predicts")
-DENOISERS.row("bridge", "midms.diffusion.denoisers:Bridge", "x0 = warp + network(x, warp, condition, trust)")
+DENOISERS.row(
+    "unconditional",
+    "midms.diffusion.denoisers.unconditional:Unconditional",
+    "the paper's: sees the noisy latent alone",
+)
+DENOISERS.row("network", "midms.diffusion.denoisers.network:Network", "a network of your own, whatever it predicts")
+DENOISERS.row(
+    "bridge", "midms.diffusion.denoisers.bridge:Bridge", "x0 = warp + network(x, warp, condition, confidence)"
+)
 
 AUTOENCODERS = Registry("autoencoder", "midms.autoencoders")
 AUTOENCODERS.row(

@@ -14,7 +14,7 @@ from torch import Tensor
 from midms.core.limits import whole
 from midms.core.signatures import takes_also
 from midms.core.types import Level, Levels
-from midms.diffusion.levels import TIMESTEPS, Schedule, alpha_bar, falling
+from midms.diffusion.levels import TIMESTEPS, Schedule, alpha_bar, check_timesteps
 from midms.diffusion.solvers.diffusers_solver import DiffusersSolver
 from midms.registry import UnknownName, unknown
 
@@ -32,7 +32,7 @@ TOLERANCE = 0.1
 """Of mean and deviation over 64 x 64 draws; a scheduler that takes something else is off by more."""
 
 
-def named(scheduler: str) -> Callable[..., DiffusersSolver]:
+def factory(scheduler: str) -> Callable[..., DiffusersSolver]:
     """The factory behind `diffusers:<scheduler>`; its signature shows what the scheduler takes.
 
     Args:
@@ -77,7 +77,7 @@ def sampler(
     Raises:
         ValueError: the timesteps do not fall, the scheduler cannot take them, or it does not go from noise to x0.
     """
-    timesteps = falling(timesteps) if steps is None else ()
+    timesteps = check_timesteps(timesteps) if steps is None else ()
     if steps is not None:
         whole(1, TIMESTEPS, steps=steps)
     try:

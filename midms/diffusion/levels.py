@@ -91,7 +91,7 @@ def noise_levels(timesteps: tuple[int, ...], schedule: Schedule = "cosine", star
     Raises:
         ValueError: timesteps do not fall, the schedule is unknown, or has no such timestep.
     """
-    for timestep in falling(timesteps):
+    for timestep in check_timesteps(timesteps):
         whole(-int(LARGE), int(LARGE), timesteps=timestep)
     items = tuple(Level(i, t, *alpha_sigma(schedule, t)) for i, t in enumerate(timesteps))
     if start is None:
@@ -120,7 +120,7 @@ def on_levels(solver: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
-def falling(timesteps: tuple[int, ...]) -> tuple[int, ...]:
+def check_timesteps(timesteps: tuple[int, ...]) -> tuple[int, ...]:
     """The timesteps, if they can be levels.
 
     Raises:

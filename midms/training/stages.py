@@ -19,7 +19,7 @@ from midms.core.files import digest
 from midms.core.types import Context, Features
 from midms.data.portraits.pairs import HEAD
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.diffusion.denoisers import Bridge
+from midms.diffusion.denoisers.bridge import Bridge
 from midms.diffusion.levels import alpha_sigma
 from midms.features.pyramid import PyramidFeatures
 from midms.matching.matchers.correlation import Correlation

@@ -34,7 +34,7 @@ from midms.compose.spec import Spec
 from midms.core.schema import BRIEF, Schema, read_json
 from midms.diffusion.autoencoders.kl import AutoencoderKL
 from midms.diffusion.autoencoders.vq import VQModel
-from midms.diffusion.denoisers import UNet2DModel
+from midms.diffusion.denoisers.unet import UNet2DModel
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 STEPS = (

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from midms.core.limits import number
 from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
-from midms.diffusion.levels import falling
+from midms.diffusion.levels import check_timesteps
 from midms.diffusion.solvers.steps import step_from_x0
 
 
@@ -67,7 +67,7 @@ def brownian_bridge(timesteps: tuple[int, ...], spread: float = 1.0, eta: float 
     Raises:
         ValueError: timesteps do not fall or reach 0, the spread is negative, or eta is not in [0, 1].
     """
-    timesteps = falling(timesteps)
+    timesteps = check_timesteps(timesteps)
     if timesteps[-1] < 1:
         raise ValueError(f"timesteps of a bridge are above 0, got {timesteps}")
     times = [timestep / timesteps[0] for timestep in timesteps]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from midms.core.limits import divisor
 from midms.core.types import Level, Levels
-from midms.diffusion.levels import TIMESTEPS, falling
+from midms.diffusion.levels import TIMESTEPS, check_timesteps
 from midms.diffusion.solvers.euler import Euler
 
 
@@ -24,7 +24,7 @@ def flow_euler(timesteps: tuple[int, ...], shift: float = 1.0) -> Euler:
         ValueError: timesteps do not fall or are out of range, or the shift is not positive.
     """
     divisor(shift=shift)
-    timesteps = falling(timesteps)
+    timesteps = check_timesteps(timesteps)
     if timesteps[0] > TIMESTEPS or timesteps[-1] < 1:
         raise ValueError(f"timesteps of a flow are 1 to {TIMESTEPS}, got {timesteps}")
     plain = [timestep / TIMESTEPS for timestep in timesteps]
