@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from torch import Tensor
 
 from midms.checkpoints.tensors import CheckpointError, checksum, read_weights, save_state
-from midms.core.files import held, whole
+from midms.core.files import atomic_write, held
 from midms.core.schema import Schema, checked, read_json
 
 NEW = re.compile(r"\w+\.new-[0-9a-f]{8}\.safetensors")
@@ -218,12 +218,12 @@ def write_text(path: Path, text: str) -> None:
     if not text:
         path.unlink(missing_ok=True)
         return
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with whole(path) as part, part.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(json.dumps(content, indent=1) + "\n")
         file.flush()
         os.fsync(file.fileno())

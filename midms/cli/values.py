@@ -48,7 +48,7 @@ def levels(text: str) -> Any:
     return chosen
 
 
-def whole(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+def integer(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
     """An argument type: a whole number within bounds."""
 
     def whole(text: str) -> int:

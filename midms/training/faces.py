@@ -27,7 +27,7 @@ from midms.checkpoints.tensors import CheckpointError, load_weights, save_weight
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.core.defaults import defaults
-from midms.core.files import digest, held
+from midms.core.files import file_digest, held
 from midms.core.protocols import ConfidenceEstimator, FeatureExtractor
 from midms.core.results import write_json
 from midms.core.schema import Schema, checked, read_json
@@ -101,7 +101,7 @@ def _train(args: Namespace) -> int:
     products = [(out / f"{file}.safetensors", module) for file, module in _products(name, network)]
     for path, module in products:
         save_weights(module, path)
-    outcome["made"] = {path.name: digest(path) for path, _ in products}
+    outcome["made"] = {path.name: file_digest(path) for path, _ in products}
     if args.start:
         outcome["start"] = before
     _remember(out / "results.json", name, {"command": _command(args), **outcome})
@@ -208,7 +208,7 @@ def _inputs(args: Namespace, name: str) -> dict[str, Any]:
         files += sorted(path for path in Path(args.start).glob("*.safetensors") if path.is_file())
     inputs = {"size": args.size, "styles": args.styles, "geometries": args.geometries}
     terms = {"terms": TERMS | args.terms} if name == "matching" else {}
-    return inputs | terms | {"weights": {str(path): digest(path) for path in files}}
+    return inputs | terms | {"weights": {str(path): file_digest(path) for path in files}}
 
 
 def _command(args: Namespace) -> str:
