@@ -17,7 +17,7 @@ UNet2DModel = load("diffusers.models.unets.unet_2d", "UNet2DModel")
 Attention = load("diffusers.models.attention_processor", "Attention")
 
 
-def unet(
+def make_unet(
     inputs: int,
     outputs: int,
     widths: tuple[int, ...],
