@@ -17,7 +17,7 @@ from benchmarks.kernels.peers import SCALE
 from benchmarks.measure import Inputs, inputs
 from benchmarks.released import match as released
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import couple
+from midms.matching.kernels import attend
 from midms.matching.matches.factored import tokens
 
 HALF = {"value error": 1e-2, "flow error px": 2.0, "gradient error": 2e-2}
@@ -98,7 +98,7 @@ def carried(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
 
 def one_way(q: Tensor, k: Tensor, v: Tensor, precision: str) -> Tensor:
     """By midms's kernel."""
-    return couple(q, k, v, None, SCALE, 0.0, "triton", precision)[0]
+    return attend(q, k, v, None, SCALE, 0.0, "triton", precision)[0]
 
 
 def flex(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

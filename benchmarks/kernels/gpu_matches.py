@@ -16,7 +16,7 @@ from benchmarks.kernels.peers import SCALE, Outcome, ours, released_path, with_c
 from benchmarks.measure import Inputs, inputs
 from benchmarks.released import match as released
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import Precision, couple_both
+from midms.matching.kernels import Precision, attend_both
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import tokens
 
@@ -140,7 +140,7 @@ def _both_gradients(run: Callable[..., tuple[Tensor, Tensor]], *operands: Tensor
 
 
 def _jointly(q: Tensor, k: Tensor, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    rows, columns = couple_both(q, k, v, u, None, None, SCALE, 0.0, "triton", "fp16")
+    rows, columns = attend_both(q, k, v, u, None, None, SCALE, 0.0, "triton", "fp16")
     return rows.values, columns.values
 
 

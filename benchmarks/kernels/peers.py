@@ -19,7 +19,7 @@ from benchmarks.measure import Inputs
 from benchmarks.released import match as released
 from midms.core.normalize import l2_normalize
 from midms.core.types import cells
-from midms.matching.kernels import Backend, Precision, check
+from midms.matching.kernels import Backend, Precision, cycle
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import tokens
 
@@ -129,7 +129,7 @@ def with_coordinates(x: Inputs) -> tuple[Tensor, Tensor]:
 
 def _checked(carried: Tensor, backward: Tensor) -> Outcome:
     forward = carried[:, -2:]
-    return Outcome(carried[:, :-2], forward, backward, check(forward.detach(), backward.detach(), RADIUS)[1])
+    return Outcome(carried[:, :-2], forward, backward, cycle(forward.detach(), backward.detach(), RADIUS)[1])
 
 
 def _in_cells(place: Tensor) -> Tensor:

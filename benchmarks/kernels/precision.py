@@ -22,7 +22,7 @@ from benchmarks.measure import Inputs, inputs, versions
 from benchmarks.results import RESULTS, command, machine, write_json
 from midms.core.flow import return_error
 from midms.core.normalize import l2_normalize
-from midms.matching.kernels import couple_both
+from midms.matching.kernels import attend_both
 from midms.matching.matches.factored import tokens
 
 Round = Callable[[Tensor], Tensor]
@@ -110,7 +110,7 @@ def by_triton(x: Inputs, precision: str) -> tuple[Tensor, Tensor]:
     """The same by the kernels."""
     q, k = (tokens(l2_normalize(side)) for side in (x.q, x.k))
     values, here = (tokens(side) for side in with_coordinates(x))
-    rows, columns = couple_both(q, k, values, here, None, None, SCALE, 0.0, "triton", precision)
+    rows, columns = attend_both(q, k, values, here, None, None, SCALE, 0.0, "triton", precision)
     return rows.values.double(), columns.values.double()
 
 

@@ -38,6 +38,7 @@ class Scaled(Looking):
 
 
 TOY = Recipe(
+    name="toy",
     source="the stand-ins of these tests",
     slots={
         "condition": Spec("toy"),

@@ -1,11 +1,11 @@
-"""What the kernels' operations refuse, in one line."""
+"""What the operations refuse, in one line."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from midms.matching.kernels import check, couple, prepare
+from midms.matching.kernels import attend, cycle
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -13,9 +13,9 @@ pytestmark = pytest.mark.usefixtures("unchecked")
 def test_operands_of_other_kinds_are_named() -> None:
     q, k, v = torch.rand(1, 3, 2), torch.rand(1, 4, 2), torch.rand(1, 4, 1)
     with pytest.raises(ValueError, match=r"v: expected floating point numbers, got int64 \[1, 4, 1\]"):
-        couple(q, k, v.long(), None, 1.0)
+        attend(q, k, v.long(), None, 1.0)
     with pytest.raises(ValueError, match="all operands on one device, got cpu and meta"):
-        couple(q, k.to("meta"), v, None, 1.0)
+        attend(q, k.to("meta"), v, None, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,4 @@ def test_operands_of_other_kinds_are_named() -> None:
 )
 def test_maps_that_are_none_are_named(forward: tuple[int, ...], backward: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check(torch.zeros(forward), torch.zeros(backward), 0.25)
-
-
-def test_features_that_are_none_are_named() -> None:
-    with pytest.raises(ValueError, match=r"x: expected features \[b d h w\], got float32 \[2, 3, 4\]"):
-        prepare(torch.zeros(2, 3, 4))
+        cycle(torch.zeros(forward), torch.zeros(backward), 0.25)
