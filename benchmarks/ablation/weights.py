@@ -7,13 +7,13 @@ Leaves a folder of weights for `midm-faces-paper` each in `runs/ablation/weights
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import torch
 
 from benchmarks.faces.matching_losses import EXACT, NONE
-from midms.checkpoints.tensors import save_weights
+from midms.checkpoints.folder import CONFIG, read, write
+from midms.checkpoints.tensors import cast
 from midms.compose.recipe import SHIPPED
 from midms.training.faces import albums, fresh, known_parts, stage
 from midms.training.progress import Progress
@@ -35,19 +35,17 @@ def trained(name: str, root: Path = ROOT) -> Path:
 
     Those of the last step are taken: the average that training keeps would hold mostly the start after so few.
     """
-    out, shipped = root / name.replace(", ", "-").replace(" ", "-"), SHIPPED / "faces-64"
-    if not (out / "features.safetensors").exists():
-        out.mkdir(parents=True, exist_ok=True)
-        for file in ("autoencoder", "unconditional"):
-            shutil.copy(shipped / f"{file}.safetensors", out)
-        shutil.copy(shipped / "autoencoder.safetensors", root)
+    out = root / name.replace(", ", "-").replace(" ", "-")
+    if not (out / CONFIG).exists():
         terms, steps = VARIANTS[name]
         torch.manual_seed(SEED)
         device = torch.device("cpu")
-        known, network = known_parts("matching", root, device), fresh("matching", device)
+        known, network = known_parts("matching", SHIPPED / "midm-faces", device), fresh("matching", device)
         task = stage("matching", network, known, albums(root, SIZE, STYLES, 4), root, device, terms)
-        fit(task, Progress(out / "matching.checkpoint", network, {"steps": steps, "seed": SEED}))
-        save_weights(network.features.eval(), out / "features.safetensors")
+        fit(task, Progress(root / f"{out.name}.checkpoint", network, {"steps": steps, "seed": SEED}))
+        paper = read(SHIPPED / "midm-faces-paper")
+        features = cast(network.features.eval().state_dict(), torch.float16, name)
+        write(out, "train", paper.recipe, {slot: paper.state(slot) for slot in paper.parts} | {"features": features})
     return out
 
 

@@ -32,7 +32,7 @@ from midms.images import PictureError, read, resize
 from midms.images.frame import Frame, framed
 from midms.pipeline.out_of_domain import ASPECTS, SHIPPED, Usual, drawing_summary, picture_summary
 
-NAME, SIZE = "faces-64", 64
+NAME, SIZE = "midm-faces", 64
 FACES = {"train": range(700), "validation": range(400), "test": range(1000, 2000), "hard": range(80)}
 """Pairs of each split; those of the test split were first looked at when all else was chosen."""
 FIRST = 1000

@@ -51,15 +51,15 @@ def factory(scheduler: str) -> Callable[..., DiffusersSolver]:
     def make(
         timesteps: tuple[int, ...] = (), schedule: Schedule = "cosine", steps: int | None = None, **options: Any
     ) -> DiffusersSolver:
-        return sampler(kind, timesteps, schedule, steps, options)
+        return make_solver(kind, timesteps, schedule, steps, options)
 
     known = inspect.signature(kind).parameters
     takes_also(make, {name: p for name, p in known.items() if name not in OURS})
-    make.__doc__ = f"{scheduler} of diffusers, see its documentation there.\n\n{inspect.getdoc(sampler)}"
+    make.__doc__ = f"{scheduler} of diffusers, see its documentation there.\n\n{inspect.getdoc(make_solver)}"
     return make
 
 
-def sampler(
+def make_solver(
     kind: Any, timesteps: tuple[int, ...], schedule: Schedule, steps: int | None, options: dict[str, Any]
 ) -> DiffusersSolver:
     """A scheduler of diffusers as a sampler.

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from midms.checkpoints.tensors import CheckpointError, cast, checksum, finite, read_weights, save_state
 from midms.confidence.calibrated import Calibrated
-from midms.core.files import file_digest
 from midms.core.types import Context, Features
 from midms.data.portraits.pairs import HEAD
 from midms.diffusion.autoencoders.patchified import Patchified
@@ -53,7 +52,7 @@ def encode(autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
 
 def latents(out: Path, autoencoder: Patchified, album: Album) -> Float[Tensor, "n c h w"]:
     """The album's latents, kept on disk until the autoencoder changes."""
-    key = file_digest(out / "autoencoder.safetensors")[:12]
+    key = checksum(autoencoder.state_dict())[:12]
     pictures = checksum({"image": album.image})[:12]
     path = out / "albums" / f"latents-{pictures}-{key}.safetensors"
     if not path.exists():

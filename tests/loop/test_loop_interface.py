@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from standins import STRIDE, Run, pictures
 from torch import Tensor, nn
 
+from midms.compose.recipe import Recipe
 from midms.confidence.calibrated import Calibrated
 from midms.core.types import Features
 from midms.diffusion.levels import noise_levels
@@ -135,7 +136,7 @@ def test_settings_of_another_kind_are_named(setting: str, value: object, expecte
 
 
 def test_moving_and_describing() -> None:
-    run = Run(confidence=Calibrated(), policy=Policy((1,)), name="mine", notes=("random weights",))
+    run = Run(confidence=Calibrated(), policy=Policy((1,)), recipe=Recipe("mine", notes=("random weights",)))
     assert run.modules() == [run.confidence, run.denoiser]
     assert run.to(torch.float32) is run
     assert {p.dtype for module in run.modules() for p in module.parameters()} == {torch.float32}

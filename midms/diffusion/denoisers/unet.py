@@ -17,7 +17,7 @@ UNet2DModel = load_network("diffusers.models.unets.unet_2d", "UNet2DModel")
 Attention = load_network("diffusers.models.attention_processor", "Attention")
 
 
-def unet(
+def make_unet(
     inputs: int,
     outputs: int,
     widths: tuple[int, ...],
