@@ -41,7 +41,7 @@ def levels(text: str) -> Any:
 def integer(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
     """An argument type: a whole number within bounds."""
 
-    def whole(text: str) -> int:
+    def parse(text: str) -> int:
         value = int(text)
         if least is None:
             return value
@@ -50,5 +50,5 @@ def integer(least: int | None = None, most: int | None = None) -> Callable[[str]
             raise argparse.ArgumentTypeError(f"expected a whole number, {bounds}, got {value}")
         return value
 
-    integer.__name__ = "whole number"
-    return integer
+    parse.__name__ = "whole number"
+    return parse
