@@ -15,8 +15,10 @@ import torch
 from benchmarks.matching_losses import EXACT, NONE
 from midms.checkpoints.tensors import save_weights
 from midms.compose.recipe import SHIPPED
-from midms.training.faces import albums, fresh, known_parts, stage
+from midms.compose.spec import Spec
+from midms.training.data import training_data
 from midms.training.progress import Progress
+from midms.training.train import fresh, known_parts, part, stage
 from midms.training.trainer import fit
 
 WEAK = NONE | {"domain": 1.0, "cycle": 1.0, "reconstruction": 1.0}
@@ -45,7 +47,8 @@ def trained(name: str, root: Path = ROOT) -> Path:
         torch.manual_seed(SEED)
         device = torch.device("cpu")
         known, network = known_parts("matching", root, device), fresh("matching", device)
-        task = stage("matching", network, known, albums(root, SIZE, STYLES, 4), root, device, terms)
+        data = training_data(Spec("portraits", styles=STYLES), SIZE, part("condition"), root / "data")
+        task = stage("matching", network, known, data, root, device, terms)
         fit(task, Progress(out / "matching.checkpoint", network, {"steps": steps, "seed": SEED}))
         save_weights(network.features.eval(), out / "features.safetensors")
     return out
