@@ -86,7 +86,7 @@ def questions() -> dict[str, Question]:
         ),
         "edit": Question(
             "What should become of x0 then, and what should be matched?",
-            paper, {"edit": ["blend", "replace", "context"], "look": ["x0", "latent"], "rematch": [(0, 1)]},
+            paper, {"edit": ["blend", "replace", "context"], "match_on": ["x0", "latent"], "rematch": [(0, 1)]},
         ),
         "check": Question(
             "Does confidence help, and the released check or the true one?",

@@ -28,7 +28,7 @@ AGAIN = ("rematch", "training", "grid")
 """The questions about matching again."""
 NAMED = 4
 """How many are named before "and so on"."""
-PLAIN = {"confidence": "always", "edit": "context", "look": "x0", "rematch": "()"}
+PLAIN = {"confidence": "always", "edit": "context", "match_on": "x0", "rematch": "()"}
 """Slot to the value that the others are compared with."""
 MARKS = r"(<!-- ablation: begin -->\n).*?(<!-- ablation: end -->)"
 

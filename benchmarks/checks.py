@@ -91,7 +91,7 @@ def matches(side: int, seed: int) -> dict[str, Match]:
 
 def trusted(found: dict[str, Match]) -> Trust:
     """What each check trusts, by case and check."""
-    return {case: {name: check(match).weight for name, check in CHECKS.items()} for case, match in found.items()}
+    return {case: {name: check(match) for name, check in CHECKS.items()} for case, match in found.items()}
 
 
 def shares(trust: Trust) -> dict[str, dict[str, float]]:

@@ -94,7 +94,7 @@ def first_warp(run: Pipeline, pairs: Pairs) -> dict[str, Any]:
 def translate(run: Pipeline, pairs: Pairs, indices: range) -> dict[str, Any]:
     """The whole loop; the match and trust are those in force at its end."""
     *_, moment = run.trajectory(conditions(run.condition, pairs), pairs.exemplar, generator=generators(SEED, indices))
-    return {"image": run.autoencoder.decode(moment.step.x0), "match": moment.match, "trust": moment.trust.weight}
+    return {"image": run.autoencoder.decode(moment.step.x0), "match": moment.match, "trust": moment.confidence}
 
 
 @torch.inference_mode()

@@ -116,7 +116,7 @@ def translated_as_released(run: Pipeline, given: dict[str, Tensor], seed: int) -
     other = run.replace(refiner=None, confidence=Always())
     stream = list(other.trajectory(condition, given["truth"], condition, generator))
     seen = stream[2]
-    run.denoiser(seen.step.x0, seen.step.level, Context(seen.warp, condition, seen.trust.weight))
+    run.denoiser(seen.step.x0, seen.step.level, Context(seen.warp, condition, seen.confidence))
     for moment in (moments[0], moments[3], *stream):
         run.autoencoder.decode(moment.step.x0)
     return run.autoencoder.decode(moments[-1].step.x0)

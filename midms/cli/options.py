@@ -30,7 +30,7 @@ PARTS = {"condition": "condition-from"} | {
     slot: slot for slot in (*KINDS, "refiner") if slot not in ("condition", "dataset")
 }
 """Slot to the option that exchanges it; what `--condition` names is the drawing."""
-SETTINGS = ("rematch", "edit", "look", "guidance", "style")
+SETTINGS = ("rematch", "edit", "match_on", "confidence_guidance", "style")
 """Of the loop's policy."""
 Commands = Any
 """What `argparse` calls the action of sub-commands; it has no public name."""
@@ -138,11 +138,18 @@ def parts(added: argparse.ArgumentParser) -> None:
     for name, kind, metavar, shown in (
         ("rematch", levels, "LEVELS", "levels after which the exemplar is matched again: 0,1 or none"),
         ("edit", str, "EDIT", "what becomes of the prediction there: blend, replace, guide or context"),
-        ("look", str, "LOOK", "what is matched there: x0, the prediction, or latent, the noisy one"),
-        ("guidance", float, "G", "how far guide moves the prediction, as a share of its own size (default 0.1)"),
+        ("match_on", str, "WHAT", "what is matched there: x0, the prediction, or latent, the noisy one"),
+        (
+            "confidence_guidance",
+            float,
+            "G",
+            "how far guide moves the prediction, of its own size (default 0.1)",
+        ),
         ("style", float, "S", "0 keeps to the sketch, 1 to the picture (default 0.5)"),
     ):
-        group.add_argument(f"--{name}", type=kind, metavar=metavar, default=argparse.SUPPRESS, help=shown)
+        group.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, metavar=metavar, default=argparse.SUPPRESS, help=shown
+        )
 
 
 def load(path: Path) -> None:
@@ -200,9 +207,13 @@ def composed(args: argparse.Namespace) -> Pipeline:
 def _idle(args: argparse.Namespace, policy: Policy) -> list[str]:
     """Settings that were given and change nothing, as the others are."""
     again = [] if policy.rematch else ["--rematch"]
-    needed = {"edit": again, "look": again, "guidance": again + ([] if policy.edit == "guide" else ["--edit guide"])}
+    needed = {
+        "edit": again,
+        "match_on": again,
+        "confidence_guidance": again + ([] if policy.edit == "guide" else ["--edit guide"]),
+    }
     return [
-        f"--{name} {getattr(args, name)}: changes nothing without {' and '.join(others)}"
+        f"--{name.replace('_', '-')} {getattr(args, name)}: changes nothing without {' and '.join(others)}"
         for name, others in needed.items()
         if others and hasattr(args, name)
     ]

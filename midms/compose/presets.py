@@ -84,7 +84,7 @@ PRESETS = {
         slots=FACES
         | {
             "confidence": Spec("calibrated"),
-            "denoiser": Spec("bridge", **FACES_BRIDGE, least_trust=0.7),
+            "denoiser": Spec("bridge", **FACES_BRIDGE, min_confidence=0.7),
             "sampler": Spec("ddim", timesteps=(700, 350), schedule="cosine"),
         },
         loop={"rematch": (), "edit": "context", "size": 64},

@@ -129,7 +129,7 @@ def unanswered(matcher: Matcher, confidence: ConfidenceEstimator, policy: Policy
         trust = confidence(match)
         if policy.rematch:
             step = Step(Level(0, 0, 1.0, 0.0), query, query)
-            policy.edited(step, query, trust, lambda x0: confidence(matcher(x0, key)))
+            policy.edit_x0(step, query, trust, lambda x0: confidence(matcher(x0, key)))
     except Unanswered as error:
         return [f"confidence does not go with the matcher: {error}"]
     except Exception:

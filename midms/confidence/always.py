@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from midms.core.protocols import Match
-from midms.core.types import Confidence
 
 
 @dataclass(frozen=True)
 class Always:
     """Every cell is trusted: MIDMs (arXiv:2209.11047) without its check."""
 
-    def __call__(self, match: Match) -> Confidence:
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         """Ones."""
-        return Confidence(torch.ones_like(match.similarity()))
+        return torch.ones_like(match.similarity())

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from midms.confidence.cycle import both_ways
 from midms.core.flow import return_error
 from midms.core.protocols import Match
-from midms.core.types import Confidence, cells
+from midms.core.types import cells
 
 NEGLIGIBLE = 1e-3
 USUAL = 0.05
@@ -31,10 +31,10 @@ class Calibrated(nn.Module):
         self.weight = nn.Parameter(torch.tensor([-0.75, 2.0, -2.0, -0.25, -0.25], dtype=torch.float32))
         self.bias = nn.Parameter(torch.tensor(-2.0, dtype=torch.float32))
 
-    def forward(self, match: Match) -> Confidence:
-        """Trust in each cell of the condition."""
+    def forward(self, match: Match) -> Float[Tensor, "b 1 h w"]:
+        """Confidence in each cell of the condition, in [0, 1]."""
         logit = (evidence(match) * self.weight[:, None, None]).sum(1, keepdim=True) + self.bias
-        return Confidence(logit.sigmoid())
+        return logit.sigmoid()
 
 
 def evidence(match: Match) -> Float[Tensor, "b 5 h w"]:

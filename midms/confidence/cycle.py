@@ -13,7 +13,7 @@ from midms.confidence.reading import check_softness
 from midms.core.flow import return_error
 from midms.core.limits import LARGE, number
 from midms.core.protocols import Match, TwoWay
-from midms.core.types import Confidence, cells
+from midms.core.types import cells
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Cycle:
 
     Args:
         radius: how near, in widths of the grid.
-        softness: 0 for a mask; else the trust is sigmoid((radius - error) / softness).
+        softness: 0 for a mask; else the confidence is sigmoid((radius - error) / softness).
 
     Raises:
         ValueError: the radius is not positive or the softness negative.
@@ -35,12 +35,12 @@ class Cycle:
         number(0, LARGE, above=True, radius=self.radius)
         check_softness(self.softness)
 
-    def __call__(self, match: Match) -> Confidence:
-        """Trust in each cell of the condition."""
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
+        """Confidence in each cell of the condition, in [0, 1]."""
         error, mask = check(match, self.radius)
         if self.softness:
-            return Confidence(torch.sigmoid((self.radius - error) / self.softness))
-        return Confidence(mask)
+            return torch.sigmoid((self.radius - error) / self.softness)
+        return mask
 
 
 def cycle_error(match: Match) -> Float[Tensor, "b 1 h w"]:

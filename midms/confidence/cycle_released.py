@@ -12,7 +12,7 @@ from torch import Tensor
 from midms.core.flow import sample
 from midms.core.limits import LARGE, number
 from midms.core.protocols import Match
-from midms.core.types import Confidence, cells
+from midms.core.types import cells
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class CycleReleased:
     def __post_init__(self) -> None:
         number(0, LARGE, above=True, radius=self.radius)
 
-    def __call__(self, match: Match) -> Confidence:
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         """Trust in each cell of the condition, 0 or 1."""
-        return Confidence(vote((twice_forward(match) < self.radius).float()))
+        return vote((twice_forward(match) < self.radius).float())
 
 
 def twice_forward(match: Match) -> Float[Tensor, "b 1 h w"]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from midms.confidence.reading import ask, check_softness, trust
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.confidence.reading import ask, check_softness, threshold
 from midms.core.limits import LARGE, number
 from midms.core.protocols import Match
-from midms.core.types import Confidence
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Entropy:
 
     Args:
         threshold: most entropy that is trusted, in nats.
-        softness: 0 for a mask; else the trust is sigmoid((threshold - H) / softness).
+        softness: 0 for a mask; else the confidence is sigmoid((threshold - H) / softness).
 
     Raises:
         ValueError: the threshold or the softness is negative.
@@ -32,10 +34,10 @@ class Entropy:
         number(0, LARGE, threshold=self.threshold)
         check_softness(self.softness)
 
-    def __call__(self, match: Match) -> Confidence:
-        """Trust in each cell of the condition.
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
+        """Confidence in each cell of the condition, in [0, 1].
 
         Raises:
             Unanswered: the match tells no entropy.
         """
-        return trust(-ask(match, "entropy"), -self.threshold, self.softness)
+        return threshold(-ask(match, "entropy"), -self.threshold, self.softness)

@@ -9,10 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.confidence.reading import ask, check_softness, trust
+from midms.confidence.reading import ask, check_softness, threshold
 from midms.core.limits import number
 from midms.core.protocols import Match
-from midms.core.types import Confidence
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Margin:
     Args:
         threshold: least margin that is trusted, in cosine similarity.
         apart: from which distance on a cell is a rival, in cells of the exemplar.
-        softness: 0 for a mask; else the trust is sigmoid((margin - threshold) / softness).
+        softness: 0 for a mask; else the confidence is sigmoid((margin - threshold) / softness).
 
     Raises:
         ValueError: apart is not positive, or the softness negative.
@@ -41,13 +40,13 @@ class Margin:
         number(0, 256, above=True, apart=self.apart)
         check_softness(self.softness)
 
-    def __call__(self, match: Match) -> Confidence:
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         """Trust in each cell of the condition; full where the exemplar is too small for a rival.
 
         Raises:
             Unanswered: the match does not tell what is most like each cell.
         """
-        return trust(_margin(match, self.apart), self.threshold, self.softness)
+        return threshold(_margin(match, self.apart), self.threshold, self.softness)
 
 
 def _margin(match: Match, apart: float) -> Float[Tensor, "b 1 h w"]:

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.confidence.reading import ask, check_softness, trust
+from midms.confidence.reading import ask, check_softness, threshold
 from midms.core.limits import LARGE, number
 from midms.core.protocols import Match
-from midms.core.types import Confidence, cells
+from midms.core.types import cells
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Mutual:
 
     Args:
         radius: how far off the way back may end, in widths of the grid; 0 for the very cell.
-        softness: 0 for a mask; else the trust is sigmoid((radius - distance) / softness).
+        softness: 0 for a mask; else the confidence is sigmoid((radius - distance) / softness).
 
     Raises:
         ValueError: the radius or the softness is negative.
@@ -37,13 +37,13 @@ class Mutual:
         number(0, LARGE, radius=self.radius)
         check_softness(self.softness)
 
-    def __call__(self, match: Match) -> Confidence:
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         """Trust in each cell of the condition; none in a cell that is matched to nothing.
 
         Raises:
             Unanswered: the match does not tell its best cells.
         """
-        return trust(-_distance(match), -self.radius, self.softness)
+        return threshold(-_distance(match), -self.radius, self.softness)
 
 
 def _distance(match: Match) -> Float[Tensor, "b 1 h w"]:

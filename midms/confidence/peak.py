@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from midms.confidence.reading import ask, check_softness, trust
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.confidence.reading import ask, check_softness, threshold
 from midms.core.limits import number
 from midms.core.protocols import Match
-from midms.core.types import Confidence
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Peak:
 
     Args:
         threshold: least probability that is trusted, in [0, 1]; LoFTR 0.2.
-        softness: 0 for a mask; else the trust is sigmoid((peak - threshold) / softness).
+        softness: 0 for a mask; else the confidence is sigmoid((peak - threshold) / softness).
 
     Raises:
         ValueError: the threshold is not in [0, 1], or the softness negative.
@@ -33,10 +35,10 @@ class Peak:
         number(0, 1, threshold=self.threshold)
         check_softness(self.softness)
 
-    def __call__(self, match: Match) -> Confidence:
-        """Trust in each cell of the condition.
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
+        """Confidence in each cell of the condition, in [0, 1].
 
         Raises:
             Unanswered: the match tells no peak.
         """
-        return trust(ask(match, "peak"), self.threshold, self.softness)
+        return threshold(ask(match, "peak"), self.threshold, self.softness)

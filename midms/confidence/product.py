@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from midms.confidence import CONFIDENCES
 from midms.core.protocols import ConfidenceEstimator, Match
-from midms.core.types import Confidence
 
 
 class Product(nn.Module):
-    """Trust what every one of several confidences trusts: the product of their weights.
+    """Trust what every one of several confidences trusts: the product of their values.
 
     Of masks it is the conjunction, of probabilities of independent causes that of all of them (Hinton 2002, products of
     experts).
@@ -31,10 +31,10 @@ class Product(nn.Module):
         self.of = [CONFIDENCES.made(one, "of") for one in of]
         self.trained = nn.ModuleList(one for one in self.of if isinstance(one, nn.Module))
 
-    def forward(self, match: Match) -> Confidence:
-        """Trust in each cell of the condition.
+    def forward(self, match: Match) -> Float[Tensor, "b 1 h w"]:
+        """Confidence in each cell of the condition, in [0, 1].
 
         Raises:
             Unanswered: the match cannot tell what one of them asks.
         """
-        return Confidence(math.prod((one(match).weight for one in self.of[1:]), start=self.of[0](match).weight))
+        return math.prod((one(match) for one in self.of[1:]), start=self.of[0](match))

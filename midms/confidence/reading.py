@@ -1,4 +1,4 @@
-"""What confidences share: asking a match, and turning evidence into trust."""
+"""What confidences share: asking a match, and turning evidence into confidence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from midms.core.limits import LARGE, divisor, number
 from midms.core.protocols import Match, Unanswered
-from midms.core.types import Confidence
 
 
 def ask(match: Match, question: str, *arguments: Any) -> Any:
@@ -23,11 +22,11 @@ def ask(match: Match, question: str, *arguments: Any) -> Any:
     return getattr(match, question)(*arguments)
 
 
-def trust(evidence: Float[Tensor, "b 1 h w"], threshold: float, softness: float) -> Confidence:
+def threshold(evidence: Float[Tensor, "b 1 h w"], threshold: float, softness: float) -> Float[Tensor, "b 1 h w"]:
     """1 where the evidence reaches the threshold, else 0; with softness, sigmoid((evidence - threshold) / softness)."""
     if softness:
-        return Confidence(((evidence - threshold) / softness).sigmoid())
-    return Confidence((evidence >= threshold).to(evidence.dtype))
+        return ((evidence - threshold) / softness).sigmoid()
+    return (evidence >= threshold).to(evidence.dtype)
 
 
 def check_softness(softness: float) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from midms.confidence.reading import ask, check_softness, trust
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.confidence.reading import ask, check_softness, threshold
 from midms.core.limits import number
 from midms.core.protocols import Match
-from midms.core.types import Confidence
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Semantic:
 
     Args:
         threshold: least share that is trusted.
-        softness: 0 for a mask; else the trust is sigmoid((share - threshold) / softness).
+        softness: 0 for a mask; else the confidence is sigmoid((share - threshold) / softness).
 
     Raises:
         ValueError: the threshold is not in (0, 1], or the softness negative.
@@ -33,10 +35,10 @@ class Semantic:
         number(0, 1, above=True, threshold=self.threshold)
         check_softness(self.softness)
 
-    def __call__(self, match: Match) -> Confidence:
-        """Trust in each cell of the condition.
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
+        """Confidence in each cell of the condition, in [0, 1].
 
         Raises:
             Unanswered: the match knows no labels.
         """
-        return trust(ask(match, "agreement"), self.threshold, self.softness)
+        return threshold(ask(match, "agreement"), self.threshold, self.softness)

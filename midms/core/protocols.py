@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.errors import MidmsError
-from midms.core.types import Confidence, Context, Features, Fit, Level, NoiseFn, Page, Step
+from midms.core.types import Context, Features, Fit, Level, NoiseFn, Page, Step
 
 
 class Unanswered(MidmsError, TypeError):
@@ -80,13 +80,13 @@ class Matcher(Protocol):
 class ConfidenceEstimator(Protocol):
     """Knows nothing of how the match was made.
 
-    The weight is in [0, 1] for each of the condition's cells, whatever the features were, in the precision of the
+    It is in [0, 1] for each of the condition's cells, whatever the features were, in the precision of the
     match's similarity; a picture matched to itself is trusted; gradients, where there are any, are finite. The verbs of
     `Match` are enough, or `Unanswered` is raised.
     """
 
-    def __call__(self, match: Match) -> Confidence:
-        """Trust in each cell of the condition."""
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
+        """How far the match is to be trusted in each cell of the condition, in [0, 1]."""
 
 
 @runtime_checkable
@@ -110,7 +110,7 @@ class FeatureExtractor(Protocol):
 class Denoiser(Protocol):
     """Predicts x0, whatever the network inside was trained to predict.
 
-    May declare `least_trust`, the least mean trust in a warp that it knows: the dial goes no lower.
+    May declare `min_confidence`, the least mean confidence in a warp that it was trained with: `style` goes no lower.
     """
 
     def __call__(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:

@@ -57,17 +57,6 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Confidence:
-    """How far each warped cell is to be believed, in [0, 1]."""
-
-    weight: Float[Tensor, "b 1 h w"]
-
-    def blend(self, trusted: Float[Tensor, "b c h w"], fallback: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """`weight * trusted + (1 - weight) * fallback`."""
-        return self.weight * trusted + (1 - self.weight) * fallback
-
-
-@dataclass(frozen=True)
 class Level:
     """One noise level: x = alpha * x0 + sigma * eps.
 
@@ -91,12 +80,12 @@ class Context:
     Attributes:
         warp: the exemplar's latent carried onto the condition's grid by the current match.
         condition: the condition map at picture resolution, in [0, 1].
-        trust: confidence in the warp, in [0, 1].
+        confidence: in the warp, in [0, 1].
     """
 
     warp: Float[Tensor, "b c h w"]
     condition: Float[Tensor, "b k Y X"]
-    trust: Float[Tensor, "b 1 h w"]
+    confidence: Float[Tensor, "b 1 h w"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +113,7 @@ class Moment:
         step: the half step, its x0 already as the policy edits it.
         match: the match in force.
         warp: the exemplar's latent under that match.
-        trust: the confidence in it as it was estimated, before the policy's dial.
+        confidence: in it, as it was estimated, in [0, 1]; before the policy's style.
         rematched: whether the match was made at this level.
         stage: "loop", or "refine" for the last pass.
     """
@@ -132,7 +121,7 @@ class Moment:
     step: Step
     match: Match
     warp: Float[Tensor, "b c h w"]
-    trust: Confidence
+    confidence: Float[Tensor, "b 1 h w"]
     rematched: bool
     stage: str = "loop"
 

@@ -172,7 +172,7 @@ class Network(nn.Module):
         return clean(self.prediction, output.to(x.dtype), x, alpha, sigma)
 
     def _told(self, context: Context) -> Context:
-        return Context(*(rounded(x, self.network) for x in (context.warp, context.condition, context.trust)))
+        return Context(*(rounded(x, self.network) for x in (context.warp, context.condition, context.confidence)))
 
 
 class Unconditional(nn.Module):
@@ -241,7 +241,7 @@ class Bridge(nn.Module):
         layers: residual blocks a level.
         head_dim: width of an attention head.
         norm_groups: groups of the normalisation.
-        least_trust: the least mean trust in a warp that it was trained with, in [0, 1]; less it is not told.
+        min_confidence: the least mean trust in a warp that it was trained with, in [0, 1]; less it is not told.
     """
 
     def __init__(
@@ -254,14 +254,14 @@ class Bridge(nn.Module):
         layers: int = 1,
         head_dim: int = 32,
         norm_groups: int = 16,
-        least_trust: float = 0.0,
+        min_confidence: float = 0.0,
     ) -> None:
         super().__init__()
         limits.channels(channels=channels, condition_channels=condition_channels)
         limits.whole(1, 16, stride=stride)
-        limits.number(0, 1, least_trust=least_trust)
+        limits.number(0, 1, min_confidence=min_confidence)
         self.channels, self.condition_channels, self.stride = channels, condition_channels, stride
-        self.least_trust = least_trust
+        self.min_confidence = min_confidence
         inputs = 2 * channels + condition_channels * stride * stride + 1
         self.network = unet(inputs, channels, widths, attention, layers, head_dim, norm_groups)
         nn.init.zeros_(self.network.conv_out.weight)
@@ -281,5 +281,5 @@ class Bridge(nn.Module):
     ) -> Float[Tensor, "b c h w"]:
         """x0, each sample at a level of its own."""
         folded = F.pixel_unshuffle(context.condition, self.stride)
-        seen = torch.cat([x, context.warp, folded, context.trust.expand(len(x), 1, *x.shape[-2:])], 1)
+        seen = torch.cat([x, context.warp, folded, context.confidence.expand(len(x), 1, *x.shape[-2:])], 1)
         return context.warp + run(self.network, seen, timestep)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.protocols import Match
-from midms.core.types import Confidence, Context, Level, Moment, Noise, Step
+from midms.core.types import Context, Level, Moment, Noise, Step
 from midms.loop.inputs import OneOrMore, draws, exemplars, finite
 from midms.loop.multi_exemplar import compare, side_by_side
 from midms.loop.parts import Parts
@@ -60,25 +60,25 @@ def interleave(
         for z, picture, drawn in zip(latents, pictures, maps, strict=True)
     ]
     latent = side_by_side(latents)
-    least = getattr(parts.denoiser, "least_trust", 0.0)
+    least = getattr(parts.denoiser, "min_confidence", 0.0)
 
-    def matched(query: Tensor, keys: list[Tensor]) -> tuple[Match, Tensor, Confidence]:
-        match, trust = compare(parts.matcher, parts.confidence, query, keys, regions)
-        finite(trust.weight, parts.confidence, "confidence")
-        return match, finite(match.apply(latent), parts.matcher, "matcher"), trust
+    def matched(query: Tensor, keys: list[Tensor]) -> tuple[Match, Tensor, Tensor]:
+        match, confidence = compare(parts.matcher, parts.confidence, query, keys, regions)
+        finite(confidence, parts.confidence, "confidence")
+        return match, finite(match.apply(latent), parts.matcher, "matcher"), confidence
 
-    def matched_again(x: Tensor) -> tuple[Match, Tensor, Confidence]:
+    def matched_again(x: Tensor) -> tuple[Match, Tensor, Tensor]:
         return matched(parts.features.rematch_query(x, wanted), [features.rematch for features in offered])
 
-    def judge(x0: Tensor) -> Confidence:
+    def score(x0: Tensor) -> Float[Tensor, "b 1 h w"]:
         query, keys = parts.features.rematch_query(x0, outside(wanted)), outside([one.rematch for one in offered])
-        return policy.dialled(compare(parts.matcher, parts.confidence, query, keys, outside(regions))[1])
+        return policy.apply_style(compare(parts.matcher, parts.confidence, query, keys, outside(regions))[1])
 
     def denoise(x: Tensor, level: Level) -> Tensor:
-        context = Context(warp, condition, policy.dialled(trust, least).weight)
+        context = Context(warp, condition, policy.apply_style(confidence, least))
         return finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser")
 
-    match, warp, trust = matched(wanted.initial, [features.initial for features in offered])
+    match, warp, confidence = matched(wanted.initial, [features.initial for features in offered])
     step: Step | None = None
     x = parts.sampler.noise(warp, draw)
     for level in parts.sampler.levels:
@@ -87,10 +87,10 @@ def interleave(
         step = parts.sampler.predict(denoise, x, level, step)
         again = level.index in policy.rematch
         if again:
-            match, warp, trust = matched_again(step.x0 if policy.look == "x0" else x)
-            step = policy.edited(step, warp, trust, judge)
+            match, warp, confidence = matched_again(step.x0 if policy.match_on == "x0" else x)
+            step = policy.edit_x0(step, warp, confidence, score)
         finite(step.x0, policy if again else parts.sampler, "policy" if again else "sampler")
-        yield Moment(step, match, warp, trust, again)
+        yield Moment(step, match, warp, confidence, again)
 
     if parts.refiner is None or step is None:
         return
@@ -100,4 +100,4 @@ def interleave(
             x = parts.refiner.advance(step, level, draw)
         step = parts.refiner.predict(denoise, x, level, step)
         finite(step.x0, parts.refiner, "refiner")
-        yield Moment(step, match, warp, trust, rematched=False, stage="refine")
+        yield Moment(step, match, warp, confidence, rematched=False, stage="refine")

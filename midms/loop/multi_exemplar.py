@@ -11,11 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.protocols import ConfidenceEstimator, Match, Matcher
-from midms.core.types import Confidence
 from midms.networks.precision import exact
 
 TIE = 1e-3
-"""What similarity counts beside trust: it decides where masks trust several exemplars alike."""
+"""What similarity counts beside confidence: it decides where masks trust several exemplars alike."""
 
 
 @dataclass(frozen=True)
@@ -87,29 +86,29 @@ def compare(
     query: Float[Tensor, "b d h w"],
     keys: Sequence[Tensor],
     regions: Sequence[Tensor] | None,
-) -> tuple[Match, Confidence]:
-    """Match to every exemplar, and trust.
+) -> tuple[Match, Float[Tensor, "b 1 h w"]]:
+    """Match to every exemplar, and the confidence in it.
 
     Args:
         matcher: from features to a match.
-        confidence: from a match to trust in it.
+        confidence: from a match to the confidence in it.
         query: features of the condition.
         keys: features [b d H W] of each exemplar.
         regions: masks [b 1 Y X] of the condition, one an exemplar: each cell takes from the exemplar that covers most
             of it. Cells that none covers, and without regions all, take from the exemplar that is trusted most.
     """
     matches = [matcher(query, key) for key in keys]
-    trusts = [confidence(match).weight for match in matches]
+    confidences = [confidence(match) for match in matches]
     if len(matches) == 1:
-        return matches[0], Confidence(trusts[0])
-    liking = torch.cat([t + TIE * m.similarity().to(t) for t, m in zip(trusts, matches, strict=True)], 1)
+        return matches[0], confidences[0]
+    liking = torch.cat([c + TIE * m.similarity().to(c) for c, m in zip(confidences, matches, strict=True)], 1)
     if regions is not None:
         cover = torch.cat([F.interpolate(region.to(liking), liking.shape[-2:], mode="area") for region in regions], 1)
         liking = torch.where(cover.amax(1, keepdim=True) > 0, cover, liking)
-    chosen = F.one_hot(liking.argmax(1), len(matches)).movedim(-1, 1).to(trusts[0])
+    chosen = F.one_hot(liking.argmax(1), len(matches)).movedim(-1, 1).to(confidences[0])
     shares = chosen.split(1, 1)
     match = MultiExemplarMatch(tuple(matches), shares)
-    return match, Confidence(_total([s * t for s, t in zip(shares, trusts, strict=True)]))
+    return match, _total([share * one for share, one in zip(shares, confidences, strict=True)])
 
 
 def side_by_side(pieces: Sequence[Tensor], fill: float = 0.0) -> Float[Tensor, "b c H W"]:

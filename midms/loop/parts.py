@@ -24,7 +24,7 @@ class Parts:
         condition: makes condition maps from pictures.
         features: of the condition, the exemplar and x0.
         matcher: from features to a match.
-        confidence: from a match to trust in it.
+        confidence: from a match to the confidence in it.
         denoiser: predicts x0.
         sampler: the levels, and the way from one to the next.
         autoencoder: pictures to latents and back.

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.protocols import Unanswered
-from midms.core.types import Confidence, Step
+from midms.core.types import Step
 
 EDITS = ("blend", "replace", "guide", "context")
-LOOKS = ("x0", "latent")
+MATCH_ON = ("x0", "latent")
 MOST = 1000
 """Guidance, beyond which nothing is left of x0."""
 
@@ -36,11 +36,11 @@ class Policy:
             trusted (MIDMs, arXiv:2209.11047, sec. 3.4); "replace": wholly; "guide": it is moved towards a match that is
             trusted more, along the gradient of the confidence through matcher and features; "context": it is left, the
             new warp reaches the denoiser alone.
-        look: what is matched to the exemplar: the predicted "x0", as in the paper, or the noisy "latent" itself.
-        guidance: how far "guide" moves x0, as a share of its own size.
-        style: from structure to style. 0.5 leaves the trust as it was estimated; towards 1 the exemplar is believed
-            everywhere, towards 0 nowhere, and the denoiser draws from the condition what it does not believe. A
-            denoiser is told no less than the `least_trust` that it was trained with, if it declares one.
+        match_on: what is matched to the exemplar: the predicted "x0", as in the paper, or the noisy "latent" itself.
+        confidence_guidance: how far "guide" moves x0, as a share of its own size.
+        style: from structure to style. 0.5 leaves the confidence as it was estimated; towards 1 the exemplar is
+            believed everywhere, towards 0 nowhere, and the denoiser draws from the condition what it does not believe.
+            A denoiser is told no less than the `min_confidence` that it was trained with, if it declares one.
 
     Raises:
         ValueError: a field is not as it should be; all that are not are listed.
@@ -48,8 +48,8 @@ class Policy:
 
     rematch: tuple[int, ...] = ()
     edit: str = "blend"
-    look: str = "x0"
-    guidance: float = 0.1
+    match_on: str = "x0"
+    confidence_guidance: float = 0.1
     style: float = 0.5
 
     def __post_init__(self) -> None:
@@ -58,47 +58,47 @@ class Policy:
             wrong.append(f"rematch must be a tuple of levels, got {self.rematch!r}")
         elif len(set(self.rematch)) < len(self.rematch):
             wrong.append(f"rematch must be different levels, got {self.rematch!r}")
-        for name, known in (("edit", EDITS), ("look", LOOKS)):
+        for name, known in (("edit", EDITS), ("match_on", MATCH_ON)):
             if getattr(self, name) not in known:
                 wrong.append(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        if not (_number(self.guidance) and 0 <= self.guidance < math.inf):
-            wrong.append(f"guidance must be a finite number from 0 on, got {self.guidance!r}")
-        elif self.guidance > MOST:
-            wrong.append(f"guidance must be at most {MOST}, got {self.guidance!r}")
+        if not (_number(self.confidence_guidance) and 0 <= self.confidence_guidance < math.inf):
+            wrong.append(f"confidence_guidance must be a finite number from 0 on, got {self.confidence_guidance!r}")
+        elif self.confidence_guidance > MOST:
+            wrong.append(f"confidence_guidance must be at most {MOST}, got {self.confidence_guidance!r}")
         if not (_number(self.style) and 0 <= self.style <= 1):
             wrong.append(f"style must be a number between 0 and 1, got {self.style!r}")
         if wrong:
             raise ValueError("; ".join(wrong))
 
-    def dialled(self, trust: Confidence, least: float = 0.0) -> Confidence:
-        """The trust as far as the dial lets it count.
+    def apply_style(self, confidence: Float[Tensor, "b 1 h w"], least: float = 0.0) -> Float[Tensor, "b 1 h w"]:
+        """The confidence as far as `style` lets it count.
 
         Args:
-            trust: as it was estimated.
-            least: the mean over the picture that the dial's lower end gives, where the trust has as much.
+            confidence: as it was estimated.
+            least: the mean over the picture that a style of 0 leaves, where the confidence has as much.
         """
         if self.style < 0.5:
-            mean = trust.weight.mean((1, 2, 3), keepdim=True)
+            mean = confidence.mean((1, 2, 3), keepdim=True)
             lowest = least / mean.clamp(min=least) if least else 0.0
-            return Confidence((lowest + 2 * self.style * (1 - lowest)) * trust.weight)
+            return (lowest + 2 * self.style * (1 - lowest)) * confidence
         if self.style == 0.5:
-            return trust
-        return Confidence(trust.weight + (2 * self.style - 1) * (1 - trust.weight))
+            return confidence
+        return confidence + (2 * self.style - 1) * (1 - confidence)
 
-    def edited(
+    def edit_x0(
         self,
         step: Step,
         warp: Float[Tensor, "b c h w"],
-        trust: Confidence,
-        judge: Callable[[Float[Tensor, "b c h w"]], Confidence],
+        confidence: Float[Tensor, "b 1 h w"],
+        score: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b 1 h w"]],
     ) -> Step:
         """The half step with its x0 as the policy would have it.
 
         Args:
             step: as predicted.
             warp: the exemplar's latent under the new match.
-            trust: in it, as it was estimated; it counts as far as the dial lets it.
-            judge: from an x0 to the trust in the match it would get; asked by "guide" alone.
+            confidence: in it, as it was estimated; it counts as far as `style` lets it.
+            score: from an x0 to the confidence in the match that it would get; asked by "guide" alone.
 
         Raises:
             NoGradient: the policy is to guide, and the confidence has no gradient.
@@ -106,9 +106,12 @@ class Policy:
         if self.edit == "context":
             return step
         if self.edit == "guide":
-            move = uphill(step.x0, lambda x0: self.dialled(judge(x0)), self.guidance)
+            move = confidence_gradient(step.x0, lambda x0: self.apply_style(score(x0)), self.confidence_guidance)
             return dataclasses.replace(step, x0=step.x0 + move)
-        return dataclasses.replace(step, x0=self.dialled(trust).blend(warp, step.x0) if self.edit == "blend" else warp)
+        if self.edit == "replace":
+            return dataclasses.replace(step, x0=warp)
+        weight = self.apply_style(confidence)
+        return dataclasses.replace(step, x0=weight * warp + (1 - weight) * step.x0)
 
 
 POLICY = tuple(setting.name for setting in fields(Policy))
@@ -130,26 +133,26 @@ def outside(value: Any) -> Any:
     return value
 
 
-def uphill(
-    x0: Float[Tensor, "b c h w"], judge: Callable[[Float[Tensor, "b c h w"]], Confidence], share: float
+def confidence_gradient(
+    x0: Float[Tensor, "b c h w"], score: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b 1 h w"]], share: float
 ) -> Float[Tensor, "b c h w"]:
-    """A step along the gradient of the total trust, its root mean square a share of that of x0, sample by sample.
+    """A step along the gradient of the total confidence, its root mean square a share of that of x0, sample by sample.
 
     The direction is a constant for whoever differentiates through it.
 
     Args:
         x0: where to start.
-        judge: from an x0 to the trust in its match.
+        score: from an x0 to the confidence in its match.
         share: how far to go.
 
     Raises:
-        NoGradient: the trust does not depend on x0 smoothly, as that of a mask; or something that it depends on was
-            made in inference mode and cannot be differentiated through.
+        NoGradient: the confidence does not depend on x0 smoothly, as that of a mask; or something that it depends on
+            was made in inference mode and cannot be differentiated through.
     """
     with torch.inference_mode(False), torch.enable_grad():
         start = outside(x0.detach()).requires_grad_()
         try:
-            total = judge(start).weight.sum()
+            total = score(start).sum()
         except RuntimeError as error:
             if "nference tensor" not in str(error):
                 raise

@@ -31,7 +31,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     A slot that is not given keeps the preset's part, arguments and weights. A slot given by name takes that part's own
     defaults, given as a `Spec` the arguments in it; a ready object is used as it is. Slots are condition, features,
     matcher, confidence, denoiser, sampler, autoencoder and refiner; `refiner=None` leaves out the last pass. The loop's
-    settings are those of `midms.loop.policy.Policy`, rematch, edit, look, guidance and style, and size.
+    settings are those of `midms.loop.policy.Policy`, rematch, edit, look, confidence_guidance and style, and size.
 
     Args:
         preset: a name from `midms.compose.presets`.

@@ -237,7 +237,7 @@ def translate(
     stages = Decoded([moment.step.x0 for moment in moments], decode)
     last = moments[-1]
     shown = side_by_side([one.crop(picture) for one, picture in zip(frames, pictures, strict=True)], fill=1.0)
-    confidence = frame.crop(enlarge(last.trust.weight, frame.canvas))[0, 0].clamp(0, 1).float().cpu()
+    confidence = frame.crop(enlarge(last.confidence, frame.canvas))[0, 0].clamp(0, 1).float().cpu()
     source, flow = (x[0].cpu() for x in taken(last.match, frame, frames, last.warp))
     flow = flow.float()
     condition_map = frame.crop(wanted)[0].float().cpu()

@@ -62,20 +62,20 @@ class ConfidenceLaws(Laws):
 
     def test_trust_is_a_share_of_each_cell(self, confidence: ConfidenceEstimator) -> None:
         """A number in [0, 1] for each cell of the condition, whatever the exemplar's grid."""
-        weight = confidence(self.match(features(0), features(1, h=5, w=4))).weight
+        weight = confidence(self.match(features(0), features(1, h=5, w=4)))
         assert weight.shape == (2, 1, 6, 8)
         assert torch.all((weight >= 0) & (weight <= 1))
 
     def test_a_picture_trusts_itself(self, confidence: ConfidenceEstimator) -> None:
         """What is matched to itself is trusted."""
-        assert confidence(self.match(features(0), features(0))).weight.mean() > 0.9
+        assert confidence(self.match(features(0), features(0))).mean() > 0.9
 
     @pytest.mark.parametrize("flaw", [0.0, 1.0, torch.nan, torch.inf])
     def test_features_that_say_nothing_do_no_harm(self, confidence: ConfidenceEstimator, flaw: float) -> None:
         """Trust is a share, and its gradients, if it has any, are finite whatever features hold."""
         query = torch.full((2, 32, 6, 8), flaw).requires_grad_()
         key = features(1, h=5, w=4, dtype=torch.float32).requires_grad_()
-        weight = confidence(self.match(query, key)).weight
+        weight = confidence(self.match(query, key))
         assert torch.all((weight >= 0) & (weight <= 1))
         if weight.requires_grad:
             gradients = torch.autograd.grad(weight.sum(), (query, key), allow_unused=True)
@@ -85,28 +85,28 @@ class ConfidenceLaws(Laws):
     def test_half_precision_features(self, confidence: ConfidenceEstimator, dtype: torch.dtype) -> None:
         """Of features in half precision trust is in single precision, as similarity is."""
         match = self.match(features(0).to(dtype), features(1).to(dtype))
-        weight = confidence(match).weight
+        weight = confidence(match)
         assert weight.dtype == match.similarity().dtype == torch.float32
         assert torch.all((weight >= 0) & (weight <= 1))
 
     def test_pictures_of_a_batch_do_not_mix(self, confidence: ConfidenceEstimator) -> None:
         """Each match is judged as if it were alone."""
         query, key = (torch.cat([features(i, batch=1), features(0, batch=1)]) for i in (1, 2))
-        alone = [confidence(self.match(*pair)).weight for pair in zip(query.split(1), key.split(1), strict=True)]
-        torch.testing.assert_close(confidence(self.match(query, key)).weight, torch.cat(alone))
+        alone = [confidence(self.match(*pair)) for pair in zip(query.split(1), key.split(1), strict=True)]
+        torch.testing.assert_close(confidence(self.match(query, key)), torch.cat(alone))
 
     def test_the_same_is_judged_alike(self, confidence: ConfidenceEstimator) -> None:
         """Nothing is drawn at random or remembered."""
         match = self.match(features(0), features(1))
-        first = confidence(match).weight
+        first = confidence(match)
         confidence(self.match(features(2), features(2)))
-        assert torch.equal(confidence(match).weight, first)
+        assert torch.equal(confidence(match), first)
 
     def test_a_match_of_another_kind_is_read_or_refused(self, confidence: ConfidenceEstimator) -> None:
         """The protocol's verbs are enough and give the same, or `Unanswered` says what is missing."""
         match = self.match(features(0), features(1))
         try:
-            weight = confidence(Bare(match)).weight
+            weight = confidence(Bare(match))
         except Unanswered:
             return
-        torch.testing.assert_close(weight, confidence(match).weight)
+        torch.testing.assert_close(weight, confidence(match))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -30,6 +30,7 @@ class DataError(MidmsError, ValueError):
     """A data set that cannot be trained on; the message says why."""
 
 
+@runtime_checkable
 class TrainingData(Protocol):
     """Pairs to train on. Pictures have numbers of their own: what follows from a picture alone is computed once."""
 

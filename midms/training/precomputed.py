@@ -73,7 +73,7 @@ def first_warps(
 ) -> tuple[Float[Tensor, "p c h w"], Float[Tensor, "p 1 h w"]]:
     """The first warp of every pair and the confidence in it, in half precision; features once for each picture."""
     exemplars = data.numbers(torch.arange(len(data)))[0]
-    warps, trusts = (latents.new_zeros(len(data), c, *latents.shape[2:]) for c in (latents.shape[1], 1))
+    warps, confidences = (latents.new_zeros(len(data), c, *latents.shape[2:]) for c in (latents.shape[1], 1))
     for index in tqdm(exemplars.argsort(stable=True).split(TOGETHER), desc="warping", unit_scale=TOGETHER):
         exemplar, target = data.numbers(index)
         (some, of_exemplar), (others, of_target) = _distinct(exemplar), _distinct(target)
@@ -82,8 +82,8 @@ def first_warps(
         key = features.exemplar(latent[some], data.exemplar_conditions(exemplar[some]).to(device)).initial
         match = matcher(query[of_target], key[of_exemplar])
         warps[index] = match.apply(latent).half().cpu()
-        trusts[index] = confidence(match).weight.half().cpu()
-    return warps, trusts
+        confidences[index] = confidence(match).half().cpu()
+    return warps, confidences
 
 
 def _distinct(numbers: Int[Tensor, " b"]) -> tuple[Int[Tensor, " d"], Int[Tensor, " b"]]:

@@ -115,6 +115,7 @@ class MatchingStage:
         key = net.exemplar(source, self.data.exemplar_conditions(exemplar).to(self.device))
         match = self.matcher(query.initial, key.initial)
         terms = dict.fromkeys(self.terms, torch.zeros((), device=self.device))
+<<<<<<< HEAD
         if known is None:
             right = losses.comes_back(match, RIGHT)
         else:
@@ -122,8 +123,14 @@ class MatchingStage:
             off = self._off(match, flow, pair, corner)
             terms["distance"], terms["exact"] = losses.distance(off, visible), losses.exact(match, flow, visible)
             right = visible & (off.detach().norm(dim=1, keepdim=True) < RIGHT)
-        weight = self.network.confidence(match).weight.clamp(1e-5, 1 - 1e-5)
-        terms["visibility"] = F.binary_cross_entropy(weight, pool(right.float(), right.shape[-1] // weight.shape[-1]))
+        confidence = self.network.confidence(match).clamp(1e-5, 1 - 1e-5)
+        stride = right.shape[-1] // confidence.shape[-1]
+        terms["visibility"] = F.binary_cross_entropy(confidence, pool(right.float(), stride))
+=======
+        terms["exact"], terms["distance"], right = self._exact(match, shot, slice(None), (row, column))
+        trust = self.network.confidence(match).clamp(1e-5, 1 - 1e-5)
+        terms["visibility"] = F.binary_cross_entropy(trust, pool(right, right.shape[-1] // trust.shape[-1]))
+>>>>>>> main
 
         some = slice(0, self.batch // 2)
         mix, amount = torch.rand(2, len(truth[some]), 1, 1, 1, generator=generator).to(self.device)
@@ -207,10 +214,10 @@ class DiffusionStage:
             x0 = self.network.denoise(alpha * truth + sigma * draw, timestep.to(self.device), alpha, sigma, None)
             return F.mse_loss(x0 / sigma, truth / sigma), {}
         pair = self.data.pairs(index)
-        warp, trust = (kept[index].float().to(self.device) for kept in self.warps)
+        warp, confidence = (kept[index].float().to(self.device) for kept in self.warps)
         mix = (1.5 * torch.rand(self.batch, 1, 1, 1, generator=generator)).clamp(0, 1).to(self.device)
         x = alpha * torch.lerp(truth, warp, mix) + sigma * draw
-        context = Context(warp, pair.condition.to(self.device), trust)
+        context = Context(warp, pair.condition.to(self.device), confidence)
         x0 = self.network.denoise(x, timestep.to(self.device), alpha, sigma, context)
         error = (x0 - truth).pow(2) * self.importance
         if pair.foreground is not None:

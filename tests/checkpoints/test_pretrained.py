@@ -148,7 +148,7 @@ def test_a_plug_in_that_is_not_installed_is_named(whole: Path, tmp_path: Path, r
     assert isinstance(midms.from_pretrained(tmp_path, matcher="correlation").matcher, Correlation)
 
 
-def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+def edit_x0(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
     def edit(folder: Path) -> None:
         content = json.loads((folder / "composition.json").read_text())
         change(content)

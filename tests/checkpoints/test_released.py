@@ -131,7 +131,7 @@ def agrees_after_re_matching(expected: Golden, i: int, moment: Moment) -> None:
     check = twice_forward(match)
     expected.agrees(f"match{i}/check", check)
     expected.agrees(f"match{i}/raw", (check < 0.5).byte())
-    expected.agrees(f"match{i}/mask", moment.trust.weight)
+    expected.agrees(f"match{i}/mask", moment.confidence)
     expected.agrees(f"mixed/{i}", moment.step.x0)
 
 

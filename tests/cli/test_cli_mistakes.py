@@ -32,11 +32,18 @@ from midms import cli
         ("--rematch 5", "midms: --rematch must be levels out of [0, 1], got (5,)"),
         ("--rematch x", "midms translate: argument --rematch: expected levels such as 0,1 or none, got 'x'"),
         ("--rematch 0,1,1", "midms: --rematch must be different levels, got (0, 1, 1)"),
-        ("--guidance 0.5", "midms: --guidance 0.5: changes nothing without --rematch and --edit guide"),
-        ("--guidance 0.5 --rematch 0", "midms: --guidance 0.5: changes nothing without --edit guide"),
         (
-            "--edit guide --look latent",
-            "midms: --edit guide: changes nothing without --rematch; --look latent: changes nothing without --rematch",
+            "--confidence-guidance 0.5",
+            "midms: --confidence-guidance 0.5: changes nothing without --rematch and --edit guide",
+        ),
+        (
+            "--confidence-guidance 0.5 --rematch 0",
+            "midms: --confidence-guidance 0.5: changes nothing without --edit guide",
+        ),
+        (
+            "--edit guide --match-on latent",
+            "midms: --edit guide: changes nothing without --rematch; "
+            "--match-on latent: changes nothing without --rematch",
         ),
         ("--confidence 5", "midms translate: argument --confidence: expected a name, or settings as in cycle(radius="),
         ("--condition-from none", "midms translate: argument --condition-from: expected a name, or settings as in "),
@@ -54,7 +61,10 @@ from midms import cli
         ),
         ("--sampler diffusers:EulerSchedule", "midms: --sampler: no scheduler of diffusers is called 'EulerSchedule'"),
         ("--edit blnd", "midms: --edit must be one of blend, replace, guide, context, got 'blnd'"),
-        ("--look up --style 3", "midms: --look must be one of x0, latent, got 'up'; --style must be a number between"),
+        (
+            "--match-on up --style 3",
+            "midms: --match-on must be one of x0, latent, got 'up'; --style must be a number between",
+        ),
         ("--size 8", "midms: --size: expected 32 to 1024 pixels, got 8"),
         ("--matcher x --sampler y", "midms: --matcher: no matcher is called 'x'. Did you mean "),
         ("--matcher \"dual-softmax(backend='x')\"", "midms: --matcher: matcher 'dual-softmax': backend: expected "),
@@ -98,7 +108,10 @@ def test_mistakes_are_told_by_the_names_of_options(
         ("ablate --out w --vary matcher=nearest --weights no/", "there is no folder no"),
         ("ablate --out /dev/null --vary matcher=nearest", "/dev/null: File exists"),
         ("convert . --out c --config c.yaml", ".: is no folder of diffusers, it has no unet/config.json"),
-        ("demo --out w --guidance 1", "--guidance 1.0: changes nothing without --rematch and --edit guide"),
+        (
+            "demo --out w --confidence-guidance 1",
+            "--confidence-guidance 1.0: changes nothing without --rematch and --edit guide",
+        ),
         ("demo --out w --confidence cycel", "--confidence: no confidence is called 'cycel'. Did you mean 'cycle', "),
     ],
 )

@@ -18,7 +18,7 @@ from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
 from midms.confidence.cycle import Cycle
 from midms.core.protocols import Match
-from midms.core.types import Confidence, Context, Level
+from midms.core.types import Context, Level
 from midms.diffusion.solvers.ddim import DDIM
 from midms.diffusion.solvers.ddpm import DDPM
 from midms.loop import Policy
@@ -229,8 +229,8 @@ class Weighty(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(()))
 
-    def forward(self, match: Match) -> Confidence:
-        return Confidence(torch.sigmoid(self.bias).expand_as(match.similarity()))
+    def forward(self, match: Match) -> Float[Tensor, "b 1 h w"]:
+        return torch.sigmoid(self.bias).expand_as(match.similarity())
 
 
 def test_guiding_wants_a_confidence_with_a_gradient() -> None:

@@ -42,7 +42,7 @@ def test_a_pair_runs(matcher: str, confidence: str) -> None:
     )
     *_, last = composed(matcher, confidence).trajectory(condition, exemplar, generator=numbers)
     assert last.rematched and last.step.x0.shape == (1, 8, 6, 4) and last.step.x0.isfinite().all()
-    assert last.trust.weight.shape == (1, 1, 6, 4) and torch.all((last.trust.weight >= 0) & (last.trust.weight <= 1))
+    assert last.confidence.shape == (1, 1, 6, 4) and torch.all((last.confidence >= 0) & (last.confidence <= 1))
 
 
 @pytest.mark.parametrize(("matcher", "confidence"), [pair for pair in PAIRS if not composes(*pair)])

@@ -48,7 +48,7 @@ every_pair = pairs()
 
 
 def trust(matcher: str, confidence: str, query: Tensor, key: Tensor) -> Tensor:
-    return CONFIDENCES.create(confidence)(MATCHERS.create(matcher)(query, key)).weight
+    return CONFIDENCES.create(confidence)(MATCHERS.create(matcher)(query, key))
 
 
 def features(seed: int, h: int = 16, w: int = 16, batch: int = 2, channels: int = 32) -> Tensor:
@@ -122,7 +122,7 @@ def test_a_one_to_one_match_is_trusted_wherever_it_leads(name: str, move: str) -
         "mirror": query.flip(-1),
         "shuffle": untokens(tokens(query)[:, shuffled], (16, 16)),
     }[move]
-    assert Cycle(radius=0.01)(MATCHERS.create(name)(query, key)).weight.mean() > 0.95
+    assert Cycle(radius=0.01)(MATCHERS.create(name)(query, key)).mean() > 0.95
 
 
 @pytest.mark.parametrize("sizes", [((9, 7), (9, 7)), ((6, 11), (8, 5)), ((1, 6), (4, 1)), ((2, 2), (5, 5))])
@@ -150,10 +150,10 @@ def test_the_released_check_is_about_displacement() -> None:
     """A shift by an eighth is consistent and refused, a mirror image is accepted; the paper's check accepts both."""
     query = features(0, 32, 32, 1)
     released = CycleReleased()
-    assert released(Correlation()(query, query.flip(-1))).weight.mean() == 1
+    assert released(Correlation()(query, query.flip(-1))).mean() == 1
     shift = Correlation()(query, torch.cat([features(1, 32, 9, 1), query[..., :-9]], -1))
-    assert released(shift).weight[..., :14].sum() == 0
-    assert Cycle()(shift).weight[..., :14].mean() == 1
+    assert released(shift)[..., :14].sum() == 0
+    assert Cycle()(shift)[..., :14].mean() == 1
 
 
 def test_two_cells_with_one_counterpart_come_back_half_way() -> None:
@@ -169,8 +169,8 @@ def test_two_cells_with_one_counterpart_come_back_half_way() -> None:
 def test_radius_and_softness() -> None:
     match = Correlation(temperature=0.05)(features(0), features(1))
     error = cycle_error(match)
-    assert torch.equal(Cycle(radius=0.2)(match).weight, (error < 0.2).float())
-    soft = Cycle(radius=0.2, softness=0.05)(match).weight
+    assert torch.equal(Cycle(radius=0.2)(match), (error < 0.2).float())
+    soft = Cycle(radius=0.2, softness=0.05)(match)
     torch.testing.assert_close(soft, 1 / (1 + ((error - 0.2) / 0.05).exp()))
 
 
@@ -200,7 +200,7 @@ def test_hidden_cells_are_told_apart(matcher: Matcher) -> None:
     query, key, shown = half_hidden(0)
     match = matcher(query, key)
     for confidence, apart in ((Calibrated(), 0.5), (Cycle(), 0.25)):
-        trust = confidence(match).weight
+        trust = confidence(match)
         assert trust[shown].mean() - trust[~shown].mean() > apart
     cycle, similarity, contested, *_ = evidence(match).split(1, 1)
     for hint in (-cycle, similarity, -contested):
@@ -210,16 +210,16 @@ def test_hidden_cells_are_told_apart(matcher: Matcher) -> None:
 def test_calibrated_learns_and_teaches() -> None:
     query, key, shown = half_hidden(0)
     query, key, confidence = query.requires_grad_(), key.requires_grad_(), Calibrated()
-    first = F.binary_cross_entropy(confidence(Correlation()(query, key)).weight, shown.float())
+    first = F.binary_cross_entropy(confidence(Correlation()(query, key)), shown.float())
     gradients = torch.autograd.grad(first, [query, key, *confidence.parameters()], retain_graph=True)
     assert all(g.isfinite().all() and g.abs().sum() > 0 for g in gradients)
     optimiser = torch.optim.Adam(confidence.parameters(), 0.1)
     for _ in range(20):
         optimiser.zero_grad()
-        F.binary_cross_entropy(confidence(Correlation()(query.detach(), key.detach())).weight, shown.float()).backward()
+        F.binary_cross_entropy(confidence(Correlation()(query.detach(), key.detach())), shown.float()).backward()
         optimiser.step()
     query, key, shown = half_hidden(5)
-    later = F.binary_cross_entropy(confidence(Correlation()(query, key)).weight, shown.float())
+    later = F.binary_cross_entropy(confidence(Correlation()(query, key)), shown.float())
     assert later < 0.7 * first
 
 
@@ -228,7 +228,7 @@ def test_a_match_that_rounds_is_borne() -> None:
         def apply(self, values: Tensor) -> Tensor:
             return super().apply(values).bfloat16().float()
 
-    assert Calibrated()(Rounded(Correlation()(features(0, 11, 13), features(0, 11, 13)))).weight.isfinite().all()
+    assert Calibrated()(Rounded(Correlation()(features(0, 11, 13), features(0, 11, 13)))).isfinite().all()
 
 
 def test_evidence_of_a_uniform_match() -> None:

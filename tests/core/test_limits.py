@@ -21,7 +21,7 @@ from midms.compose.catalog import KINDS
 from midms.core.errors import MidmsError
 from midms.core.limits import OutOfLimits, number, whole
 from midms.core.protocols import Unanswered
-from midms.core.types import Confidence, Level, Step
+from midms.core.types import Level, Step
 from midms.evaluation.ablation import run as measuring
 from midms.loop import Policy
 from midms.testing import features
@@ -71,7 +71,7 @@ def use(kind: str, part: Any) -> list[Tensor]:
         found = []
         for matcher in ("correlation", "unbalanced-transport", "semantic"):
             try:
-                found.append(part(KINDS["matcher"].create(matcher)(QUERY, KEY)).weight)
+                found.append(part(KINDS["matcher"].create(matcher)(QUERY, KEY)))
             except Unanswered:
                 continue
         return found
@@ -107,7 +107,7 @@ def test_hostile_settings_are_named_or_harmless(kind: str, name: str, argument: 
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("name", ["rematch", "edit", "look", "guidance", "style"])
+@pytest.mark.parametrize("name", ["rematch", "edit", "match_on", "confidence_guidance", "style"])
 def test_hostile_settings_of_the_policy_are_named_or_harmless(name: str) -> None:
     x = torch.randn(1, 3, 4, 5)
     for value in HOSTILE:
@@ -116,10 +116,10 @@ def test_hostile_settings_of_the_policy_are_named_or_harmless(name: str) -> None
         except ValueError as error:
             assert re.match(rf"{name} must be ", str(error))
         else:
-            trust = Confidence(torch.full((1, 1, 4, 5), 0.5))
-            guided = dataclasses.replace(policy, edit="guide" if name == "guidance" else policy.edit)
+            trust = torch.full((1, 1, 4, 5), 0.5)
+            guided = dataclasses.replace(policy, edit="guide" if name == "confidence_guidance" else policy.edit)
             step = Step(Level(0, 500, 0.8, 0.6), x, x)
-            found = guided.edited(step, x, policy.dialled(trust), lambda x0: Confidence(x0.mean(1, keepdim=True))).x0
+            found = guided.edit_x0(step, x, policy.apply_style(trust), lambda x0: x0.mean(1, keepdim=True)).x0
             assert found.isfinite().all(), repr(value)
 
 

@@ -61,7 +61,7 @@ def test_any_grid_and_batch(name: str, grid: tuple[int, int]) -> None:
     x, context = scene(*grid)
     with torch.no_grad():
         both = model(x, HIGH, context)
-        one = model(x[1:], HIGH, Context(context.warp[1:], context.condition[1:], context.trust[1:]))
+        one = model(x[1:], HIGH, Context(context.warp[1:], context.condition[1:], context.confidence[1:]))
     assert both.shape == x.shape and torch.isfinite(both).all()
     torch.testing.assert_close(both[1:], one, rtol=1e-4, atol=1e-4)
 
@@ -91,7 +91,7 @@ def test_the_unconditional_network_sees_the_latent_alone() -> None:
     model = made("unconditional")
     x, context = scene(4, 6)
     with torch.no_grad():
-        other = model(x, LOW, Context(context.warp + 1, 1 - context.condition, 1 - context.trust))
+        other = model(x, LOW, Context(context.warp + 1, 1 - context.condition, 1 - context.confidence))
         torch.testing.assert_close(model(x, LOW, context), other, rtol=0, atol=0)
 
 
@@ -105,7 +105,7 @@ def test_the_bridge_is_the_warp_plus_a_network_that_sees_everything() -> None:
     x, context = scene(6, 4)
     blocks = context.condition.unfold(2, 2, 2).unfold(3, 2, 2)  # b k h w 2 2
     folded = blocks.permute(0, 1, 4, 5, 2, 3).flatten(1, 3)
-    seen = torch.cat([x, context.warp, folded, context.trust], 1)
+    seen = torch.cat([x, context.warp, folded, context.confidence], 1)
     with torch.no_grad():
         expected = context.warp + model.network(seen, torch.full((2,), LOW.timestep)).sample
         torch.testing.assert_close(model(x, LOW, context), expected, rtol=1e-4, atol=1e-5)

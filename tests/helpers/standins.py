@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from midms.core.protocols import Match
-from midms.core.types import Confidence, Context, Features, Level
+from midms.core.types import Context, Features, Level
 from midms.diffusion.solvers.ddim import DDIM
 from midms.matching.matchers.correlation import Correlation
 from midms.pipeline.pipeline import Pipeline
@@ -81,8 +81,8 @@ def pictures(seed: int = 0, batch: int = 2) -> tuple[Tensor, Tensor]:
 class Alike:
     """Trust is how alike the matched features are."""
 
-    def __call__(self, match: Match) -> Confidence:
-        return Confidence(match.similarity() / 2 + 0.5)
+    def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
+        return match.similarity() / 2 + 0.5
 
 
 class Looking(nn.Module):
@@ -97,7 +97,7 @@ class Looking(nn.Module):
     def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
         folded = F.avg_pool2d(context.condition, STRIDE).mean(1, keepdim=True)
         guess = self.gain * x * level.alpha + torch.tanh(context.warp + folded) + level.timestep / 1000
-        return context.trust * context.warp + (1 - context.trust) * guess
+        return context.confidence * context.warp + (1 - context.confidence) * guess
 
 
 @dataclass(frozen=True, repr=False)

@@ -132,7 +132,7 @@ def test_all_but_networks_is_in_float32() -> None:
     moments: list[Moment] = list(low.trajectory(*given(low, dtype=torch.bfloat16)))
     assert set(inside) == {torch.bfloat16} and len(inside) == 24 + 2 + 1
     for moment in moments:
-        numbers = (moment.step.x0, moment.step.eps, moment.warp, moment.trust.weight, moment.match.query)  # type: ignore[attr-defined]
+        numbers = (moment.step.x0, moment.step.eps, moment.warp, moment.confidence, moment.match.query)  # type: ignore[attr-defined]
         assert {x.dtype for x in numbers} == {torch.float32}
 
 
@@ -201,7 +201,7 @@ def test_a_network_of_ones_own_in_half_precision(dtype: torch.dtype) -> None:
 
     class Mine(torch.nn.Conv2d):
         def forward(self, x: Tensor, timestep: Tensor, context: Context) -> Tensor:
-            seen.extend([x.dtype, context.warp.dtype, context.condition.dtype, context.trust.dtype])
+            seen.extend([x.dtype, context.warp.dtype, context.condition.dtype, context.confidence.dtype])
             return super().forward(x)
 
     run = made("midm-faces").replace(denoiser=Network(Mine(8, 8, 1).to(dtype), conditional=True))

@@ -84,7 +84,7 @@ def matches() -> dict[str, Tensor]:
         found[f"{name}, similarity"] = match.similarity()
         for confidence in CONFIDENCES:
             with contextlib.suppress(Unanswered):
-                found[f"{name}, {confidence}"] = CONFIDENCES.create(confidence)(match).weight
+                found[f"{name}, {confidence}"] = CONFIDENCES.create(confidence)(match)
     return found
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
-from midms.core.types import Confidence, Features
+from midms.core.types import Features
 from midms.data.pair import Pair
 from midms.data.portraits.dataset import Portraits
 from midms.diffusion.solvers.ddim import DDIM
@@ -164,8 +164,8 @@ DATASETS = {
 KINDS = {
     MatcherLaws: (MATCHERS, matcher()),
     ConfidenceLaws: (
-        {law: (lambda match, f=f: Confidence(f(match))) for law, f in CONFIDENCES.items()},
-        lambda match: Confidence(match.similarity().clamp(0, 1)),
+        {law: (lambda match, f=f: f(match)) for law, f in CONFIDENCES.items()},
+        lambda match: match.similarity().clamp(0, 1),
     ),
     SamplerLaws: (SAMPLERS, GOOD),
     ConditionLaws: (CONDITIONS, Edges()),

@@ -53,8 +53,8 @@ def test_regions_say_which_exemplar_a_cell_takes_from() -> None:
     (moment,) = run.trajectory(condition, exemplars, regions=[left, 1 - left], generator=Recorder())
     firsts = [next(Run(sampler=ONE).trajectory(condition, one, generator=Recorder())) for one in exemplars]
     (start,) = Run(sampler=ONE).trajectory(condition, exemplars, regions=[left, 1 - left], generator=Recorder())
-    for there, expected in (("warp", [f.warp for f in firsts]), ("trust", [f.trust.weight for f in firsts])):
-        found = getattr(start, there) if there == "warp" else start.trust.weight
+    for there, expected in (("warp", [f.warp for f in firsts]), ("trust", [f.confidence for f in firsts])):
+        found = getattr(start, there) if there == "warp" else start.confidence
         torch.testing.assert_close(found[..., :3], expected[0][..., :3])
         torch.testing.assert_close(found[..., 3:], expected[1][..., 3:])
     assert moment.match.grid == (4, 6) and moment.match.transpose().grid == (5, 3 + 7)
@@ -64,11 +64,11 @@ def test_without_regions_the_most_trusted_exemplar_wins() -> None:
     run, (condition, exemplars) = Run(sampler=ONE), several()
     moment = next(run.trajectory(condition, exemplars, generator=Recorder()))
     firsts = [next(run.trajectory(condition, one, generator=Recorder())) for one in exemplars]
-    trusts = torch.cat([first.trust.weight for first in firsts], 1)
+    trusts = torch.cat([first.confidence for first in firsts], 1)
     wins = (trusts[:, 1:] > trusts[:, :1]).double()
     assert 0 < wins.mean() < 1, "neither wins everywhere"
     torch.testing.assert_close(moment.warp, wins * firsts[1].warp + (1 - wins) * firsts[0].warp)
-    torch.testing.assert_close(moment.trust.weight, trusts.amax(1, keepdim=True))
+    torch.testing.assert_close(moment.confidence, trusts.amax(1, keepdim=True))
     tie = next(run.replace(confidence=Always()).trajectory(condition, exemplars, generator=Recorder()))
     torch.testing.assert_close(tie.warp, moment.warp, msg="where all are trusted alike, the more similar wins")
 
@@ -82,7 +82,7 @@ def test_a_mosaic_is_a_match(name: str) -> None:
     )
     match, trust = compare(MATCHERS.create(name), Always(), query, keys, None)
     back = match.transpose()
-    assert back.grid == (4, 8) and back.transpose() is match and torch.all(trust.weight == 1)
+    assert back.grid == (4, 8) and back.transpose() is match and torch.all(trust == 1)
     ones = side_by_side([torch.ones(2, 1, *key.shape[-2:], dtype=torch.float64) for key in keys])
     torch.testing.assert_close(match.apply(ones), torch.ones(2, 1, 3, 4, dtype=torch.float64))
     torch.testing.assert_close(back.apply(torch.ones(2, 1, 3, 4, dtype=torch.float64)), ones)

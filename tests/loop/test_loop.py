@@ -109,7 +109,7 @@ def test_moments_say_what_happened() -> None:
     assert moments[0].match is not moments[1].match is moments[2].match is moments[4].match
     warp = moments[1].match.apply(run.autoencoder.encode(pictures()[1]))
     torch.testing.assert_close(moments[1].warp, warp)
-    torch.testing.assert_close(moments[1].trust.weight, moments[1].match.similarity() / 2 + 0.5)
+    torch.testing.assert_close(moments[1].confidence, moments[1].match.similarity() / 2 + 0.5)
 
 
 def test_draws_are_asked_for_in_order() -> None:
@@ -141,7 +141,7 @@ def test_gradients_flow_through_every_moment() -> None:
 
     def total(exemplar: Tensor) -> Tensor:
         moments: list[Moment] = list(run.trajectory(condition, exemplar, generator=Recorder()))
-        return torch.stack([(moment.step.x0 * weights).sum() + moment.trust.weight.sum() for moment in moments]).sum()
+        return torch.stack([(moment.step.x0 * weights).sum() + moment.confidence.sum() for moment in moments]).sum()
 
     by_picture, by_gain = torch.autograd.grad(total(exemplar), [exemplar, run.denoiser.gain])
     step = 1e-6
@@ -214,7 +214,7 @@ def test_degenerate_features_never_reach_the_picture(value: float, matcher: Any,
     run = Run(features=Degenerate(value=value), matcher=matcher, confidence=confidence, policy=Policy((0, 1)))
     for moment in run.trajectory(*pictures(), generator=Recorder()):
         assert torch.isfinite(moment.step.x0).all()
-        assert ((moment.trust.weight >= 0) & (moment.trust.weight <= 1)).all()
+        assert ((moment.confidence >= 0) & (moment.confidence <= 1)).all()
     spread = moment.match.apply(run.autoencoder.encode(pictures()[1]))
     mean = run.autoencoder.encode(pictures()[1]).mean((2, 3), keepdim=True).expand_as(spread)
     torch.testing.assert_close(spread, mean, msg="what is equally like everything is matched to everything")

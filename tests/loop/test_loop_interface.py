@@ -13,7 +13,7 @@ from standins import STRIDE, Run, pictures
 from torch import Tensor, nn
 
 from midms.confidence.calibrated import Calibrated
-from midms.core.types import Confidence, Features
+from midms.core.types import Features
 from midms.diffusion.solvers.ddim import DDIM
 from midms.loop import Policy
 from midms.matching.matchers.correlation import Correlation
@@ -110,9 +110,10 @@ def test_settings_are_checked_together() -> None:
     with pytest.raises(ValueError, match=r"rematch must be levels out of \[0, 1, 2\], got \(1, 3\); size .* got 7"):
         Run(policy=Policy((1, 3)), size=7)
     with pytest.raises(
-        ValueError, match=r"rematch must be a tuple of levels, got \[0\]; edit .*; look .*; guid.*; style"
+        ValueError,
+        match=r"rematch must be a tuple of levels, got \[0\]; edit .*; match_on .*; confidence_guid.*; style",
     ):
-        Run().replace(rematch=[0], edit="blnd", look=0, guidance=-1, style=2)
+        Run().replace(rematch=[0], edit="blnd", match_on=0, confidence_guidance=-1, style=2)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -120,7 +121,10 @@ def test_settings_are_checked_together() -> None:
     ("setting", "value", "expected"),
     [
         *[("style", value, "a number between 0 and 1") for value in ("a", None, True, float("nan"))],
-        *[("guidance", value, "a finite number from 0 on") for value in ("x", None, float("inf"), float("nan"))],
+        *[
+            ("confidence_guidance", value, "a finite number from 0 on")
+            for value in ("x", None, float("inf"), float("nan"))
+        ],
         ("rematch", (True,), "a tuple of levels"),
     ],
 )
@@ -169,7 +173,7 @@ def test_parts_need_not_know_of_us() -> None:
         condition=part,
         features=part,
         matcher=Correlation(),
-        confidence=lambda match: Confidence(torch.ones(2, 1, *match.grid, dtype=torch.float64)),
+        confidence=lambda match: torch.ones(2, 1, *match.grid, dtype=torch.float64),
         denoiser=lambda x, level, context: context.warp,
         sampler=part,
         autoencoder=part,

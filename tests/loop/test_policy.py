@@ -16,11 +16,11 @@ from torch import Tensor
 from midms import build
 from midms.confidence.always import Always
 from midms.confidence.cycle import Cycle
-from midms.core.types import Confidence, Context, Level, Step
+from midms.core.types import Context, Level, Step
 from midms.data.portraits.pairs import draw_pairs, generators
 from midms.diffusion.solvers.ddim import DDIM
 from midms.evaluation.metrics.faces import conditions
-from midms.loop.policy import EDITS, LOOKS, NoGradient, Policy
+from midms.loop.policy import EDITS, MATCH_ON, NoGradient, Policy
 
 ONE = DDIM((600,))
 
@@ -35,21 +35,21 @@ def test_what_becomes_of_x0() -> None:
     x0 = before.step.x0
     for edit in ("blend", "replace", "context"):
         moment = only_moment(Run(sampler=ONE, policy=Policy((0,), edit=edit)))
-        weight = {"blend": moment.trust.weight, "replace": 1.0, "context": 0.0}[edit]
+        weight = {"blend": moment.confidence, "replace": 1.0, "context": 0.0}[edit]
         torch.testing.assert_close(moment.step.x0, weight * moment.warp + (1 - weight) * x0)
         torch.testing.assert_close(moment.step.eps, before.step.eps)
 
 
 def test_guiding_raises_the_trust_along_its_gradient() -> None:
     """Against central differences: the move is along the gradient of the total trust, as large as was asked for."""
-    run = Run(sampler=ONE, policy=Policy((0,), edit="guide", guidance=0.01))
+    run = Run(sampler=ONE, policy=Policy((0,), edit="guide", confidence_guidance=0.01))
     condition, exemplar = pictures()
     x0 = only_moment(Run(sampler=ONE)).step.x0.detach()
     wanted = run.features.condition(condition)
     key = run.features.exemplar(run.autoencoder.encode(exemplar), run.condition.photo(exemplar)).rematch
 
     def total(x: Tensor) -> Tensor:
-        return run.confidence(run.matcher(run.features.rematch_query(x, wanted), key)).weight.sum((1, 2, 3))
+        return run.confidence(run.matcher(run.features.rematch_query(x, wanted), key)).sum((1, 2, 3))
 
     move = only_moment(run).step.x0.detach() - x0
     rms = move.square().mean((1, 2, 3)).sqrt() / x0.square().mean((1, 2, 3)).sqrt()
@@ -74,7 +74,7 @@ def test_guiding_works_where_no_gradient_is_kept_and_needs_a_confidence_that_has
 
 
 def test_matching_the_noisy_latent() -> None:
-    run = Run(sampler=ONE, policy=Policy((0,), edit="context", look="latent"))
+    run = Run(sampler=ONE, policy=Policy((0,), edit="context", match_on="latent"))
     condition, exemplar = pictures()
     draw = Recorder()
     (moment,) = run.trajectory(condition, exemplar, generator=draw)
@@ -88,7 +88,7 @@ def test_matching_the_noisy_latent() -> None:
 
 def test_the_dial_goes_from_structure_to_style() -> None:
     measured = torch.rand(2, 1, 4, 6, dtype=torch.float64)
-    weights = [Policy(style=style).dialled(Confidence(measured)).weight for style in (0, 0.25, 0.5, 0.75, 1)]
+    weights = [Policy(style=style).apply_style(measured) for style in (0, 0.25, 0.5, 0.75, 1)]
     assert torch.equal(weights[0], torch.zeros_like(measured)) and torch.equal(weights[2], measured)
     assert torch.equal(weights[4], torch.ones_like(measured))
     assert all(torch.all(a <= b) for a, b in itertools.pairwise(weights))
@@ -102,8 +102,8 @@ def test_the_dial_goes_from_structure_to_style() -> None:
 def test_the_dial_ends_at_the_least_trust_that_the_denoiser_knows() -> None:
     """At 0 the mean is just that, where there is so much; half way, half way; what is edited is dialled in full."""
     measured = torch.stack([torch.full((1, 4, 6), 0.2), torch.rand(1, 4, 6) / 2 + 0.5]).double()
-    weights = [Policy(style=style).dialled(Confidence(measured), 0.4).weight for style in (0, 0.25, 0.5, 0.75, 1)]
-    full = [Policy(style=style).dialled(Confidence(measured)).weight for style in (0.5, 0.75, 1)]
+    weights = [Policy(style=style).apply_style(measured, 0.4) for style in (0, 0.25, 0.5, 0.75, 1)]
+    full = [Policy(style=style).apply_style(measured) for style in (0.5, 0.75, 1)]
     torch.testing.assert_close(weights[0][1].mean(), torch.tensor(0.4, dtype=torch.float64))
     torch.testing.assert_close(weights[0][1] / measured[1], (weights[0][1] / measured[1]).mean().expand(1, 4, 6))
     torch.testing.assert_close(weights[1], (weights[0] + measured) / 2)
@@ -113,10 +113,10 @@ def test_the_dial_ends_at_the_least_trust_that_the_denoiser_knows() -> None:
     told: list[Tensor] = []
 
     class Knowing(Looking):
-        least_trust = 0.4
+        min_confidence = 0.4
 
         def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
-            told.append(context.trust)
+            told.append(context.confidence)
             return super().forward(x, level, context)
 
     run = Run(sampler=ONE, denoiser=Knowing(), confidence=Always(), policy=Policy((0,), style=0.0))
@@ -137,21 +137,21 @@ def test_the_dials_lower_end_makes_no_halo() -> None:
         return (image - pairs.answer).abs().mean(1, keepdim=True)[ring].mean().item()
 
     usual, lowest = error(run), error(run.replace(style=0.0))
-    run.denoiser.least_trust = 0.0
+    run.denoiser.min_confidence = 0.0
     assert usual < lowest < 1.3 * usual and error(run.replace(style=0.0)) > 2 * usual
 
 
-@pytest.mark.parametrize(("edit", "look"), [*itertools.product(EDITS, LOOKS)])
-def test_every_policy_runs_in_the_faces_model(edit: str, look: str) -> None:
-    run = build("midm-faces", rematch=(0, 1), edit=edit, look=look, style=0.7)
+@pytest.mark.parametrize(("edit", "match_on"), [*itertools.product(EDITS, MATCH_ON)])
+def test_every_policy_runs_in_the_faces_model(edit: str, match_on: str) -> None:
+    run = build("midm-faces", rematch=(0, 1), edit=edit, match_on=match_on, style=0.7)
     image = run(torch.rand(1, 2, 32, 48), torch.rand(1, 3, 48, 32) * 2 - 1, generator=torch.Generator().manual_seed(0))
     assert image.shape == (1, 3, 32, 48) and image.isfinite().all()
-    assert f"edit='{edit}', look='{look}'" in repr(run)
+    assert f"edit='{edit}', match_on='{match_on}'" in repr(run)
 
 
 def test_an_edit_leaves_the_rest_of_a_step() -> None:
     step = Step(ONE.levels[0], torch.zeros(1, CHANNELS, 2, 2), torch.ones(1, CHANNELS, 2, 2), (3,))
-    edited = Policy(edit="replace").edited(
-        step, torch.ones_like(step.x0), Confidence(torch.ones(1, 1, 2, 2)), Confidence
+    edited = Policy(edit="replace").edit_x0(
+        step, torch.ones_like(step.x0), torch.ones(1, 1, 2, 2), lambda x0: x0.mean(1, keepdim=True)
     )
     assert dataclasses.replace(edited, x0=step.x0) == step and torch.equal(edited.x0, torch.ones_like(step.x0))

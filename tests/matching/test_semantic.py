@@ -42,7 +42,7 @@ def test_it_is_a_masked_softmax_both_ways() -> None:
     torch.testing.assert_close(match.peak().flatten(1), there.amax(2))
     assert torch.equal(match.argmax().flatten(1), there.argmax(2))
     assert torch.equal(match.agreement().flatten(1) > 0, same.any(2))
-    assert torch.equal(Trust()(match).weight.flatten(1) > 0, same.any(2))
+    assert torch.equal(Trust()(match).flatten(1) > 0, same.any(2))
 
 
 def test_balanced_transport_balances_each_label() -> None:
@@ -66,8 +66,8 @@ def test_a_rival_is_looked_for_on_the_label() -> None:
     (query, _), (key, _) = labelled(0, (0,)), labelled(0, (0,))
     key[..., 5, 7] = query[..., 0, 0]  # the same features far away
     key[:, -1, 5, 7] = 1
-    assert Margin()(Correlation()(query[:, :-1], key[:, :-1])).weight[..., 0, 0].sum() == 0
-    assert Margin()(Semantic()(query, key)).weight[..., 0, 0].sum() == 2
+    assert Margin()(Correlation()(query[:, :-1], key[:, :-1]))[..., 0, 0].sum() == 0
+    assert Margin()(Semantic()(query, key))[..., 0, 0].sum() == 2
 
 
 @pytest.mark.parametrize("name", ["local", "patchmatch", "cocosnet", "top-k", "cost-aggregation"])
@@ -110,8 +110,8 @@ def test_labels_come_from_the_condition_map() -> None:
 
 def test_a_product_trusts_what_all_trust() -> None:
     match = Correlation()(features(0), features(0, batch=2).roll(1, -1) + 0.5 * features(1))
-    each = [Margin(threshold=0.2)(match).weight, Mutual()(match).weight]
-    assert torch.equal(Product((Margin(threshold=0.2), "mutual"))(match).weight, each[0] * each[1])
+    each = [Margin(threshold=0.2)(match), Mutual()(match)]
+    assert torch.equal(Product((Margin(threshold=0.2), "mutual"))(match), each[0] * each[1])
     with pytest.raises(ValueError, match=r"of must be a tuple of confidences, got \(\)"):
         Product(())
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from midms.conditions.sketch import Sketch
-from midms.core.types import Confidence, Context, Features, Level
+from midms.core.types import Context, Features, Level
 from midms.diffusion.solvers.ddim import DDIM
 from midms.images import PictureError, read
 from midms.images.frame import Frame
@@ -79,10 +79,10 @@ class Plain:
 
 
 class LeftTrusted:
-    def __call__(self, match: Shifted) -> Confidence:
+    def __call__(self, match: Shifted) -> Float[Tensor, "b 1 h w"]:
         weight = torch.zeros(1, 1, *match.grid)
         weight[..., : match.grid[1] // 2] = 1
-        return Confidence(weight)
+        return weight
 
 
 class Warped(nn.Module):
@@ -154,7 +154,7 @@ def test_the_dial_leaves_the_confidence_as_it_was_measured(rematch: tuple[int, .
 
         class Watching(Warped):
             def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
-                seen.append(context.trust)
+                seen.append(context.confidence)
                 return super().forward(x, level, context)
 
         run = Run(denoiser=Watching(), policy=Policy(rematch=rematch, style=style))

@@ -64,7 +64,7 @@ CHANGED: dict[str, tuple[Callable[[State], State], str]] = {
     ),
     "3 faces": (lambda state: {k: x[:3] for k, x in state.items()}, r"image is torch.uint8 \(3, 3, 64, 64\)"),
     "numbers": (lambda state: {k: x.float() for k, x in state.items()}, "image is torch.float32"),
-    "no edges at all": (
+    "no maps": (
         lambda state: {k: x for k, x in state.items() if k != "exemplar_condition"},
         "has no exemplar_condition",
     ),

@@ -169,10 +169,10 @@ def figures(
         with cost.measured():
             moments = list(run.trajectory(drawn, pairs.exemplar, generator=generators(setting.seed, indices)))
             image = run.autoencoder.decode(moments[-1].step.x0)
-        found = pictures(image, pairs) | matches(moments[-1].match, moments[-1].trust.weight, pairs)
+        found = pictures(image, pairs) | matches(moments[-1].match, moments[-1].confidence, pairs)
         first = next(run.replace(rematch=()).trajectory(drawn, pairs.exemplar))
         found["first PSNR"] = pictures(run.autoencoder.decode(first.warp), pairs)["PSNR"]
-        found["first PCK@0.05"] = matches(first.match, first.trust.weight, pairs)["PCK@0.05"]
+        found["first PCK@0.05"] = matches(first.match, first.confidence, pairs)["PCK@0.05"]
         for name, values in found.items():
             collected.setdefault(name, []).append(values.cpu())
         shown += image[: SHOWN - len(shown)].split(1)
