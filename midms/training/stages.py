@@ -115,7 +115,6 @@ class MatchingStage:
         key = net.exemplar(source, self.data.exemplar_conditions(exemplar).to(self.device))
         match = self.matcher(query.initial, key.initial)
         terms = dict.fromkeys(self.terms, torch.zeros((), device=self.device))
-<<<<<<< HEAD
         if known is None:
             right = losses.comes_back(match, RIGHT)
         else:
@@ -126,11 +125,6 @@ class MatchingStage:
         confidence = self.network.confidence(match).clamp(1e-5, 1 - 1e-5)
         stride = right.shape[-1] // confidence.shape[-1]
         terms["visibility"] = F.binary_cross_entropy(confidence, pool(right.float(), stride))
-=======
-        terms["exact"], terms["distance"], right = self._exact(match, shot, slice(None), (row, column))
-        trust = self.network.confidence(match).clamp(1e-5, 1 - 1e-5)
-        terms["visibility"] = F.binary_cross_entropy(trust, pool(right, right.shape[-1] // trust.shape[-1]))
->>>>>>> main
 
         some = slice(0, self.batch // 2)
         mix, amount = torch.rand(2, len(truth[some]), 1, 1, 1, generator=generator).to(self.device)
