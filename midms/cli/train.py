@@ -10,6 +10,7 @@ from pathlib import Path
 
 from midms.cli.options import Commands, command, device, plugins
 from midms.cli.values import part, whole
+from midms.compose.catalog import registry
 from midms.compose.spec import Spec
 from midms.core.limits import SEEDS
 from midms.registry import BadArguments, unknown
@@ -37,7 +38,7 @@ def add(commands: Commands) -> None:
     )
     plugins(added)
     added.add_argument(
-        "dataset",
+        "data",
         type=part,
         metavar="DATASET",
         help="what to train on, see `midms list dataset`; with settings (`midms show NAME`) in parentheses and quotes",
@@ -89,6 +90,8 @@ def _train(args: argparse.Namespace) -> int:
     for given, name, stage in ((args.terms, "terms", "matching"), (args.denoiser != BRIDGE, "denoiser", "diffusion")):
         if given and args.stage != stage:
             raise BadArguments(f"--{name}: changes nothing in --stage {args.stage}, expected --stage {stage}")
+    args.data = Spec(args.data) if isinstance(args.data, str) else args.data
+    registry("dataset").check(args.data.name, **args.data.arguments)
     from midms.training.train import main as train
 
     device(args.device)
@@ -96,6 +99,5 @@ def _train(args: argparse.Namespace) -> int:
 
     if strange := [name for name in args.terms if name not in TERMS]:
         raise BadArguments("; ".join(unknown("term", name, TERMS) for name in strange))
-    args.dataset = Spec(args.dataset) if isinstance(args.dataset, str) else args.dataset
     status: int = train(args)
     return status

@@ -157,12 +157,13 @@ def training_data(
         CheckpointError: what was kept is damaged; or the disk refuses.
     """
     if fixed := [name for name in ("split", "size", "condition") if name in spec.arguments]:
-        raise DataError(f"data set {spec.typed()}: training itself chooses {', '.join(fixed)}")
-    takes = parameters(registry("dataset")[spec.name]).parameters
-    own = {"condition": condition} if "condition" in takes else {}
+        raise DataError(
+            f"data set {spec.typed()}: {', '.join(fixed)} {'is' if len(fixed) == 1 else 'are'} chosen by training itself"
+        )
+    datasets = registry("dataset")
+    own = {"condition": condition} if "condition" in parameters(datasets[spec.name]).parameters else {}
     train, validation = (
-        registry("dataset").create(spec.name, **spec.arguments, **own, size=size, split=split)
-        for split in ("train", "validation")
+        datasets.create(spec.name, **spec.arguments, **own, size=size, split=split) for split in ("train", "validation")
     )
     if isinstance(train, Portraits):
         few = min(HELD_OUT, train.styles)

@@ -85,7 +85,7 @@ def _train(args: Namespace) -> int:
             load_weights(module, Path(args.start) / f"{file}.safetensors")
     settings = {"steps": args.steps or STEPS[name], "seed": args.seed, **_inputs(args, name)}
     progress = Progress(out / f"{name}.checkpoint", network, settings)
-    data = training_data(args.dataset, args.size, part("condition"), out / "data")
+    data = training_data(args.data, args.size, part("condition"), out / "data")
     task = stage(name, network, known, data, out, device, args.terms)
     try:
         network, outcome = fit(task, progress, args.minutes)
@@ -188,17 +188,17 @@ def _inputs(args: Namespace, name: str) -> dict[str, Any]:
     files = [Path(args.out) / f"{slot}.safetensors" for slot in NEEDS.get(name, ALL)]
     if args.start:
         files += sorted(path for path in Path(args.start).glob("*.safetensors") if path.is_file())
-    inputs = {"dataset": args.dataset.typed(), "size": args.size}
+    inputs = {"dataset": args.data.typed(), "size": args.size}
     terms = {"terms": args.terms} if name == "matching" else {}
     return inputs | terms | {"weights": {str(path): digest(path) for path in files}}
 
 
 def _command(args: Namespace) -> str:
     """What was typed, or amounts to it."""
-    given = {k: v for k, v in vars(args).items() if k not in ("dataset", "command", "minutes") and v}
+    given = {k: v for k, v in vars(args).items() if k not in ("data", "command", "minutes") and v}
     each = [(name, one) for name, value in given.items() for one in (value if isinstance(value, list) else [value])]
     words = [(f"--{name}", json.dumps(one) if isinstance(one, dict) else str(one)) for name, one in each]
-    return shlex.join(["midms", "train", args.dataset.typed(), *itertools.chain.from_iterable(words)])
+    return shlex.join(["midms", "train", args.data.typed(), *itertools.chain.from_iterable(words)])
 
 
 def _products(name: str, network: nn.Module) -> list[tuple[str, nn.Module]]:
