@@ -38,13 +38,13 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faces --pairs 200 --confidence always --out benchmarks/results/faces-always.json
 	$(BIN)/python -m benchmarks.faces --pairs 200 --matcher optimal-transport --out benchmarks/results/faces-optimal-transport.json
 	$(BIN)/python -m benchmarks.ablation --pairs 100
-	$(BIN)/python -m benchmarks.page
-	$(BIN)/python -m benchmarks.inference --preset midm-celeba
+	$(BIN)/python -m benchmarks.faces.page
+	$(BIN)/python -m benchmarks.released.inference --preset midm-celeba
 	$(BIN)/python -m benchmarks.released
-	$(BIN)/python -m benchmarks.checks
-	$(BIN)/python -m benchmarks.hotpath --device cpu
-	$(BIN)/python -m benchmarks.precision --interpret
-	$(BIN)/python -m benchmarks.kernels_page
+	$(BIN)/python -m benchmarks.released.checks
+	$(BIN)/python -m benchmarks.kernels.hotpath --device cpu
+	$(BIN)/python -m benchmarks.kernels.precision --interpret
+	$(BIN)/python -m benchmarks.kernels.page
 
 lint: style layout types imports docstrings
 

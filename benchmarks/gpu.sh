@@ -9,5 +9,5 @@ PYTHON=${PYTHON:-python3}
 LIMIT=${LIMIT:-480}
 "$PYTHON" -c 'import sys, torch; torch.cuda.is_available() or sys.exit("torch finds no GPU: nothing was measured")'
 timeout 150 "$PYTHON" -m pytest -o addopts= -q -x -n 4 -m gpu tests/kernels/test_triton_interpreter.py tests/kernels/test_triton_operations.py
-"$PYTHON" -m benchmarks.gpu --seconds $((LIMIT - SECONDS)) "$@"
-"$PYTHON" -m benchmarks.kernels_page
+"$PYTHON" -m benchmarks.kernels.gpu --seconds $((LIMIT - SECONDS)) "$@"
+"$PYTHON" -m benchmarks.kernels.page

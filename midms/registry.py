@@ -74,13 +74,14 @@ class Registry:
     Args:
         kind: the slot, such as "matcher".
         group: the entry-point group, such as "midms.matchers".
+        adapter: "module:attribute" of what makes a class or factory of this kind from what was registered, if anything.
 
     Attributes:
         refused: entry points that were left out, and why.
     """
 
-    def __init__(self, kind: str, group: str) -> None:
-        self.kind, self.group = kind, group
+    def __init__(self, kind: str, group: str, adapter: str = "") -> None:
+        self.kind, self.group, self.adapter = kind, group, adapter
         self._rows: dict[str, Row] = {}
         self._families: dict[str, Row] = {}
         self.refused: list[str] = []
@@ -146,7 +147,7 @@ class Registry:
             ) from error
         if not callable(part):
             raise BrokenPart(f"{self._called(name, row)} is {row.target!r}, expected a class or function, got {part!r}")
-        return part
+        return Row(self.adapter, "").load()(part) if self.adapter else part  # type: ignore[no-any-return]
 
     def create(self, name: str, /, **arguments: Any) -> Any:
         """Construct a part, under PyTorch's own defaults; its signature is checked before anything runs.

@@ -66,7 +66,7 @@ def test_git_ignores_what_the_commands_write(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_bytes((ROOT / ".gitignore").read_bytes())
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     written = {word for words in commands() for flag, word in itertools.pairwise(words) if flag in OUTPUTS}
-    written |= {"out/demo/sheet.png", "midms-demo/sheet.png", "which/table.md", "mine/composition.json"}
+    written |= {"out/demo/sheet.png", "midms-demo/sheet.png", "which/table.md", "mine/config.json"}
     written |= set(re.findall(r'(?:save|save_pretrained)\("(.*?)"\)', README))
     assert {"out.png", "how.png", "celeba", "which", "mine"} <= written
     for path in (tmp_path / name for name in written):

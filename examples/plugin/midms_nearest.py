@@ -1,8 +1,8 @@
-"""Parts in a package of their own: a matcher, by which every cell takes from the one most like it, a condition, and a
-data set.
+"""Parts in a package of their own: a matcher, by which every cell takes from the one most like it, a condition, a
+sampler and a data set.
 
-Of midms only the record of a pair is imported. A match is anything with `grid`, `apply`, `transpose` and `similarity`,
-as `midms/core/protocols.py` has them.
+Of midms only the records are imported that a sampler and a data set give. A match is anything with `grid`, `apply`,
+`transpose` and `similarity`, as `midms/core/protocols.py` has them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
 from midms.data.pair import Pair
 
 
@@ -80,6 +81,29 @@ class Shades:
     def photo(self, image: Tensor) -> Tensor:
         """The map [b 1 Y X] of a photo [b 3 Y X] in [-1, 1]."""
         return (0.5 - image.mean(1, keepdim=True) / 2).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Renoise:
+    """The step of DDIM, with a share of the noise drawn anew.
+
+    Attributes:
+        levels: of noise; midms makes them from `timesteps`, `schedule` and `start`.
+        share: of the variance that is drawn anew, in [0, 1].
+    """
+
+    levels: Levels
+    share: float = 0.5
+
+    def predict(self, denoise: DenoiseFn, x: Tensor, level: Level, previous: Step | None) -> Step:
+        """x0 of a latent x [b c h w], and the eps with which x = alpha * x0 + sigma * eps."""
+        x0 = denoise(x, level)
+        return Step(level, x0, (x - level.alpha * x0) / level.sigma)
+
+    def advance(self, step: Step, to: Level, draw: NoiseFn) -> Tensor:
+        """x [b c h w] at the next level."""
+        fresh = draw(tuple(step.x0.shape)).to(step.x0)
+        return to.alpha * step.x0 + to.sigma * ((1 - self.share) ** 0.5 * step.eps + self.share**0.5 * fresh)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """The laws that midms holds its own parts to, and the matcher in a composition."""
 
+import functools
+
 import torch
 from midms_nearest import Nearest, Shades, Tiles
 
 from midms import build, create
-from midms.testing import ConditionLaws, DatasetLaws, MatcherLaws
+from midms.testing import ConditionLaws, DatasetLaws, MatcherLaws, SamplerLaws
 
 
 class TestNearest(MatcherLaws):
@@ -16,6 +18,10 @@ class TestShades(ConditionLaws):
     make = Shades
 
 
+class TestRenoise(SamplerLaws):
+    make = functools.partial(create, "sampler", "renoise", timesteps=(800, 500, 200))
+
+
 class TestTiles(DatasetLaws):
     make = Tiles
 
@@ -23,6 +29,8 @@ class TestTiles(DatasetLaws):
 def test_it_is_found_by_name() -> None:
     assert isinstance(create("condition", "shades"), Shades)
     assert len(create("dataset", "tiles", split="validation", size=128)) == 1000
+    assert create("sampler", "renoise", timesteps=(700, 350), share=0.2).levels.timesteps == (700, 350)
+    assert build("midm-faces", sampler="renoise").sampler.levels.timesteps == (700, 350)  # the preset's
     assert isinstance(build("midm-faces", matcher="greedy", confidence="cycle").matcher, Nearest)
 
 

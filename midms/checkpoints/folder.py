@@ -1,4 +1,8 @@
-"""A folder of weights and the configuration that says what they are for: at every moment as it was or as it will be.
+"""The one format of a folder of weights: at every moment it is as it was or as it will be.
+
+    config.json             the recipe, where the weights of each slot are, and how they were made
+    SLOT.safetensors        the weights of a part
+    README.md               the model card
 
 Weights are first written under new names; then a configuration that says so takes the old one's place, which is the
 moment of the change; then the weights take their usual names, and a configuration that needs no others its place.
@@ -7,126 +11,117 @@ moment of the change; then the weights take their usual names, and a configurati
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import json
 import os
-import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
-from pydantic import AfterValidator, Field, StringConstraints
 from torch import Tensor
 
-from midms.checkpoints.tensors import CheckpointError, checksum, read_weights, save_state
+from midms.checkpoints.card import CARD, card, keeps_own
+from midms.checkpoints.config import NEW, Config, Writer, content
+from midms.checkpoints.tensors import CheckpointError, check_sizes, checksum, read_shapes, read_weights, save_state
+from midms.compose.catalog import create
+from midms.compose.recipe import SHIPPED, Recipe
+from midms.compose.slots import SLOTS
+from midms.compose.spec import Spec
 from midms.core.files import held, whole
-from midms.core.schema import Schema, checked, read_json
+from midms.core.schema import checked, read_json
 
-NEW = re.compile(r"\w+\.new-[0-9a-f]{8}\.safetensors")
-"""Names of weights that have not taken the place of the old ones yet."""
-ALLOWED = ("README.md", "refused.txt")
-"""What may be in a folder before it is first written to; hidden files may too."""
+CONFIG, REFUSAL = "config.json", "refused.txt"
+"""Files beside the weights and the model card; the last says why a conversion failed."""
 OTHERWISE = "take another folder, or give replace (--replace) to exchange files of the same names"
-LONGEST, DEEPEST, WHOLE, REAL = 4096, 4, 2**16, 1e12
-"""Limits of arguments in a configuration: items of a list, lists in lists, whole numbers, other numbers."""
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """An argument of a part as JSON has it: a name, a number, or a list of such, which becomes a tuple.
-
-    Raises:
-        ValueError: it is another, or beyond the limits.
-    """
-    if isinstance(value, bool | None):
-        return value
-    if isinstance(value, int | float):
-        if not abs(value) <= (most := WHOLE if isinstance(value, int) else REAL):
-            raise ValueError(f"numbers may go to {most:,}")
-        return value
-    if isinstance(value, str):
-        if len(value) > 100 or value.startswith(("~", ".")) or {*value} & {"/", "\\", "\0"}:
-            raise ValueError("texts may be names of up to 100 letters, and no paths")
-        return value
-    if not isinstance(value, list | dict) or depth == DEEPEST or len(value) > LONGEST:
-        raise ValueError(f"arguments may be names, numbers and lists of up to {LONGEST:,} of them")
-    if isinstance(value, dict):
-        return {plain(key): plain(item, depth + 1) for key, item in value.items()}
-    return tuple(plain(item, depth + 1) for item in value)
-
-
-Plain = Annotated[Any, AfterValidator(plain)]
-Slot = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,30}$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[\w.:-]{1,100}$")]
-
-
-class Settings(Schema):
-    """What every configuration says.
+@dataclass(frozen=True)
+class Weights:
+    """A recipe and the numbers of its slots, or of some of them, wherever they are.
 
     Attributes:
-        files: where weights are while they take the place of others, by slot.
-        checksums: of the weights, by slot.
-        past: slots whose weights were the former ones', and are being removed.
+        name: what users call it.
+        recipe: what they belong to; its `weights` are the slots that there are numbers for.
+        state: from a slot to its parameters and buffers.
+        modules: slot to the Python module that its part was from.
+        report: what to know of a conversion, such as why tensors were left out, and which.
     """
 
-    files: dict[Slot, Annotated[str, StringConstraints(pattern=f"^{NEW.pattern}$")]] = Field(default_factory=dict)
-    checksums: dict[Slot, str] = Field(default_factory=dict)
-    past: list[Slot] = Field(default_factory=list)
+    name: str
+    recipe: Recipe
+    state: Callable[[str], dict[str, Tensor]]
+    modules: Mapping[str, str] = field(default_factory=dict)
+    report: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def slots(self) -> Iterable[str]:
-        """Slots that there are weights for."""
-        raise NotImplementedError
-
-    def path(self, folder: Path, slot: str) -> Path:
-        """Where the weights of a slot are.
-
-        Raises:
-            CheckpointError: a link leads to them out of the folder, and not into the cache of the hub.
-        """
-        path = folder / self.files.get(slot, f"{slot}.safetensors")
-        home = folder.absolute()
-        homes = [folder.resolve(), *([home.parents[1].resolve() / "blobs"] if home.parent.name == "snapshots" else [])]
-        try:
-            inside = any(path.resolve().is_relative_to(one) for one in homes)
-        except (OSError, RuntimeError):  # links that lead round to themselves
-            inside = False
-        if not inside:
-            raise CheckpointError(f"{path}: is a link out of the folder, or to nowhere, expected a file in it")
-        return path
-
-    def state(self, folder: Path, slot: str) -> dict[str, Tensor]:
-        """The weights of a slot.
-
-        Raises:
-            CheckpointError: they cannot be read, or are others than were written with this configuration.
-        """
-        path = self.path(folder, slot)
-        state = read_weights(path)
-        if self.checksums.get(slot, found := checksum(state)) != found:
-            raise CheckpointError(f"{path}: these are not the weights that were saved with the settings beside them")
-        return state
+    @property
+    def parts(self) -> dict[str, Spec]:
+        """The parts that there are weights for."""
+        return {slot: self.recipe.slots[slot] for slot in self.recipe.weights if slot in self.recipe.slots}
 
 
-S = TypeVar("S", bound=Settings)
-
-
-def read(folder: Path, config: str, model: type[S]) -> S:
-    """The configuration of a folder.
+def read(folder: Path) -> Weights:
+    """A folder of weights; the tensors are read when they are asked for.
 
     Raises:
-        CheckpointError: it cannot be read, or says what it may not; the message names the field.
+        CheckpointError: there is none, or it says what it may not; the message names the field. Later: weights are
+            missing, damaged, or others than the configuration says.
     """
-    return checked(model, read_json(folder / config, CheckpointError), str(folder / config), CheckpointError)
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(
+            f"{folder}: has no {CONFIG}, expected what save_pretrained, `midms train` or `midms convert` leaves"
+        )
+    config = _config(folder)
+    modules = {slot: part.module for slot, part in config.slots.items()}
+    return Weights(str(folder), config.recipe(), partial(_state, folder, config), modules)
 
 
-def check(folder: Path, config: str, model: type[Settings], writes: Iterable[str] = (), replace: bool = False) -> None:
+def _config(folder: Path) -> Config:
+    return checked(Config, read_json(folder / CONFIG, CheckpointError), str(folder / CONFIG), CheckpointError)
+
+
+def _check_inside(folder: Path, path: Path) -> None:
+    """Raise unless a path leads to a file of the folder, or where the hub's cache or the package keeps shared files."""
+    home = folder.absolute()
+    homes = [folder.resolve(), *([home.parents[1].resolve() / "blobs"] if home.parent.name == "snapshots" else [])]
+    homes += [SHIPPED.resolve()] if _is_shipped(folder) else []
+    try:
+        inside = any(path.resolve().is_relative_to(one) for one in homes)
+    except (OSError, RuntimeError):  # links that lead round to themselves
+        inside = False
+    if not inside:
+        raise CheckpointError(f"{path}: leads out of the folder, or to nowhere, expected a file in it")
+
+
+def _is_shipped(folder: Path) -> bool:
+    return folder.resolve().parent == SHIPPED.resolve()
+
+
+def _state(folder: Path, config: Config, slot: str) -> dict[str, Tensor]:
+    path, part = folder / config.weights[slot], config.slots.get(slot)
+    _check_inside(folder, path)
+    if part is None or slot not in SLOTS:
+        raise CheckpointError(f"{folder / CONFIG}: has weights of {slot}, and no such part")
+    if not _is_shipped(folder):  # whether the part fits is known before memory is taken for it
+        check_sizes(partial(create, SLOTS[slot][0], part.name, **part.arguments), read_shapes(path), str(path))
+    state = read_weights(path)
+    if config.checksums.get(slot, found := checksum(state)) != found:
+        raise CheckpointError(f"{path}: these are not the weights that were saved with the settings beside them")
+    return state
+
+
+def check(folder: Path, by: Writer, slots: Iterable[str] = (), replace: bool = False) -> None:
     """Find out whether a folder may be written to: there is none, it is empty, or holds what it would hold afterwards.
 
     Args:
         folder: to be written.
-        config: the name of its configuration.
-        model: what that must say.
-        writes: slots that weights would be written of.
+        by: what writes it.
+        slots: that weights would be written of.
         replace: whether anything may be there.
 
     Raises:
@@ -135,14 +130,15 @@ def check(folder: Path, config: str, model: type[Settings], writes: Iterable[str
     if replace or not folder.is_dir():
         return
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    others = {name for name in there - {*ALLOWED} if not NEW.fullmatch(name)}
-    if config in there:
+    others = {name for name in there - {CARD, REFUSAL} if not NEW.fullmatch(name)}
+    if CONFIG in there:
         try:
-            found = read(folder, config, model)
-            known = {config, *map(_usual, [*found.slots(), *found.past])}
+            found = _config(folder)
         except CheckpointError as error:
             raise CheckpointError(f"{error}; {OTHERWISE}") from None
-        others = others & {_usual(slot) for slot in writes} - known
+        if found.by != by:
+            raise CheckpointError(f"{folder}: holds what {found.by} left, which is of another kind; {OTHERWISE}")
+        others = others & {*map(_usual, slots)} - {*map(_usual, [*found.weights, *found.past])}
     if others:
         few = ", ".join(sorted(others)[:3]) + (f" and {len(others) - 3:,} more" if len(others) > 3 else "")
         raise CheckpointError(f"{folder}: holds {few}, which is of another kind; {OTHERWISE}")
@@ -150,67 +146,94 @@ def check(folder: Path, config: str, model: type[Settings], writes: Iterable[str
 
 def write(
     folder: Path,
-    config: str,
-    model: type[Settings],
-    content: Mapping[str, Any],
+    by: Writer,
+    recipe: Recipe,
     states: Mapping[str, Mapping[str, Tensor]],
-    texts: Mapping[str, str] = MappingProxyType({}),
+    texts: Mapping[str, str] = NO_TEXTS,
     replace: bool = False,
 ) -> None:
     """Write a folder, or change one; killed at any moment it is as it was or as it will be. Other files in it stay.
 
     Args:
         folder: made if need be.
-        config: the name of its configuration.
-        model: what that must say.
-        content: what it will say, beside where the weights are.
+        by: what writes it.
+        recipe: what the weights belong to. Slots in its `weights` that are not in `states` keep those of the folder.
         states: the weights, by slot.
         texts: what else to write for people, by name; none if empty.
-        replace: whether anything may be there.
+        replace: whether the folder may hold something else, of which files of the same names are replaced.
 
     Raises:
-        CheckpointError: it holds something else, or the disk refuses.
+        CheckpointError: it does, an argument of a part cannot be written, or the disk refuses.
         HeldError: another process writes to it.
     """
+    told = content(recipe, by, str(folder))
     try:
         with held(folder):
-            check(folder, config, model, states, replace)
-            try:
-                _write(folder, config, model, content, states, texts)
-            finally:
-                _tidy(folder, _known(folder, config, model))
+            check(folder, by, states, replace)
+            exchange(folder, told, recipe, states, texts)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
-def _write(
+def exchange(
     folder: Path,
-    config: str,
-    model: type[Settings],
-    content: Mapping[str, Any],
+    told: Mapping[str, Any],
+    recipe: Recipe,
+    states: Mapping[str, Mapping[str, Tensor]],
+    texts: Mapping[str, str] = NO_TEXTS,
+) -> None:
+    """The same for those who hold the folder already, and have checked it.
+
+    Args:
+        folder: that is there.
+        told: the configuration, as `content` gives it.
+        recipe: as of `write`.
+        states: as of `write`.
+        texts: as of `write`.
+
+    Raises:
+        CheckpointError: the disk refuses weights.
+        OSError: the disk refuses something else.
+    """
+    try:
+        _exchange(folder, told, recipe, states, texts)
+    finally:
+        _tidy(folder, _known(folder))
+
+
+def _exchange(
+    folder: Path,
+    told: Mapping[str, Any],
+    recipe: Recipe,
     states: Mapping[str, Mapping[str, Tensor]],
     texts: Mapping[str, str],
 ) -> None:
-    before, token = _known(folder, config, model), os.urandom(4).hex()
+    before, token = _known(folder), os.urandom(4).hex()
     _tidy(folder, before)
     files = {slot: f"{slot}.new-{token}.safetensors" for slot in states}
+    sums = {slot: checksum(state) for slot, state in states.items()}
     for slot, state in states.items():
         save_state(state, folder / files[slot])
-    last = {**content, "checksums": {slot: checksum(state) for slot, state in states.items()}}
-    past = sorted({*before.slots(), *before.past} - states.keys()) if before else []
-    _write_json(folder / config, last | {"files": files, "past": past})  # from here on it is the new folder
+    if before:
+        kept = [slot for slot in recipe.weights if slot not in states and slot in before.weights]
+        files |= {slot: before.weights[slot] for slot in kept}
+        sums |= {slot: before.checksums[slot] for slot in kept if slot in before.checksums}
+    past = sorted({*before.weights, *before.past} - files.keys()) if before else []
+    _write_json(folder / CONFIG, {**told, "weights": files, "checksums": sums, "past": past})  # from here it is the new
     for slot, name in files.items():
-        usual = folder / _usual(slot)
-        usual.unlink(missing_ok=True)
+        if name == (usual := _usual(slot)):
+            continue
+        (folder / usual).unlink(missing_ok=True)
         try:
-            os.link(folder / name, usual)
+            os.link(folder / name, folder / usual)
         except OSError:  # a file system that has no second names
-            shutil.copyfile(folder / name, usual)
-    for name, text in texts.items():
+            shutil.copyfile(folder / name, folder / usual)
+    own = {} if keeps_own(folder) else {CARD: card(recipe)}
+    for name, text in {**own, **texts}.items():
         write_text(folder / name, text)
     for slot in past:
         (folder / _usual(slot)).unlink(missing_ok=True)
-    _write_json(folder / config, last)
+    _write_json(folder / CONFIG, {**told, "weights": {slot: _usual(slot) for slot in files}, "checksums": sums})
 
 
 def write_text(path: Path, text: str) -> None:
@@ -222,27 +245,32 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _write_json(path: Path, told: Mapping[str, Any]) -> None:
     with whole(path) as part, part.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(content, indent=1) + "\n")
+        file.write(json.dumps(told, indent=1) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def _tidy(folder: Path, known: Settings | None) -> None:
+def _tidy(folder: Path, known: Config | None) -> None:
     """Remove weights under new names that the configuration does not know."""
-    used = known.files.values() if known else ()
+    used = known.weights.values() if known else ()
     for path in folder.iterdir():
         if NEW.fullmatch(path.name) and path.name not in used:
             path.unlink()
 
 
-def _known(folder: Path, config: str, model: type[S]) -> S | None:
+def _known(folder: Path) -> Config | None:
     """What a folder's configuration says, if it has one that can be read."""
     with contextlib.suppress(CheckpointError):
-        return read(folder, config, model)
+        return _config(folder)
     return None
 
 
 def _usual(slot: str) -> str:
     return f"{slot}.safetensors"
+
+
+def cached(weights: Weights) -> Weights:
+    """The same, each state read once."""
+    return dataclasses.replace(weights, state=functools.cache(weights.state))

@@ -168,8 +168,8 @@ def refuse(wrong: Iterable[str], source: str, module: str) -> None:
         raise CheckpointError(f"{source}: does not fit {module}: {'; '.join(found[:FEW])}{more}", found)
 
 
-def check_sizes(make: Callable[[], nn.Module], shapes: Mapping[str, Sequence[int]], source: str) -> None:
-    """Find out whether a module that a file describes has the shapes of its weights, before memory is taken for it.
+def check_sizes(make: Callable[[], Any], shapes: Mapping[str, Sequence[int]], source: str) -> None:
+    """Find out whether a part that a file describes has the shapes of its weights, before memory is taken for it.
 
     Args:
         make: from nothing to the module.
@@ -179,8 +179,9 @@ def check_sizes(make: Callable[[], nn.Module], shapes: Mapping[str, Sequence[int
     Raises:
         CheckpointError: it cannot be made so, or has others.
     """
-    module = outline(make, len(shapes), source)
-    refuse(unlike(module.state_dict(), shapes), source, type(module).__name__)
+    made = outline(make, len(shapes), source)
+    own = made.state_dict() if isinstance(made, nn.Module) else {}
+    refuse(unlike(own, shapes), source, type(made).__name__)
 
 
 def outline(make: Callable[[], M], tensors: int, source: str) -> M:

@@ -33,14 +33,14 @@ def add(commands: Commands) -> None:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    from midms.checkpoints.convert import convert
-    from midms.checkpoints.convert.source import check, write, write_refusal
+    from midms.checkpoints.convert import convert, save, write_refusal
+    from midms.checkpoints.folder import check
     from midms.checkpoints.tensors import CheckpointError
 
-    check(args.out, args.replace)
+    check(args.out, "convert", ("denoiser", "autoencoder", "features"), args.replace)
     try:
         source = convert(args.checkpoint, args.config, args.trainable, args.half)
-        write(source, args.out, args.replace)
+        save(source, args.out, args.replace)
     except CheckpointError as error:
         if error.details:
             raise CheckpointError(f"{error}; all of it is in {write_refusal(error.details, args.out)}") from None

@@ -11,12 +11,12 @@ import torch
 from midms.compose.catalog import KINDS
 from midms.core.plugins import installed
 from midms.matching.kernels import IMPLEMENTATIONS, PRECISIONS
-from midms.matching.kernels.dispatch import objections
+from midms.matching.kernels.dispatch import unsupported
 from midms.matching.kernels.triton.configs import architecture
 from midms.registry import BrokenPart
 
 PACKAGES = ("torch", "triton", "xformers", "diffusers", "timm", "kornia")
-OPERATIONS = ("couple", "couple_both", "top_k", "mutual_nearest", "check", "prepare")
+OPERATIONS = ("attend", "attend_both", "top_k", "mutual_nearest", "cycle")
 
 
 def report() -> str:
@@ -62,7 +62,7 @@ def operations(device: torch.device) -> Iterator[str]:
     """A line for each operation on float32 features of usual size, then one for each other implementation."""
     for operation in OPERATIONS:
         operands = _operands(operation, device)
-        said = {name: objections(name, operation, *operands) for name in IMPLEMENTATIONS}
+        said = {name: unsupported(name, operation, *operands) for name in IMPLEMENTATIONS}
         first = next((name for name, reasons in said.items() if not reasons), "nothing")
         yield f"  {operation}: {first}{_precisions(first, operation, operands)}"
         for name, reasons in said.items():
@@ -72,15 +72,15 @@ def operations(device: torch.device) -> Iterator[str]:
 
 def _operands(operation: str, device: torch.device) -> list[torch.Tensor]:
     shapes: list[tuple[int, ...]] = [(1, 64, 256), (1, 64, 256), (1, 64, 4)]
-    if operation in ("check", "prepare"):
-        shapes = [(1, 2, 8, 8)] * (2 if operation == "check" else 1)
+    if operation == "cycle":
+        shapes = [(1, 2, 8, 8)] * 2
     return [torch.zeros(shape, dtype=torch.float32, device=device) for shape in shapes]
 
 
 def _precisions(name: str, operation: str, operands: list[torch.Tensor]) -> str:
-    if operation in ("check", "prepare") or name not in IMPLEMENTATIONS:
+    if operation == "cycle" or name not in IMPLEMENTATIONS:
         return ""
-    able = [one for one in PRECISIONS[1:] if not objections(name, operation, *operands, precision=one)]
+    able = [one for one in PRECISIONS[1:] if not unsupported(name, operation, *operands, precision=one)]
     return f" ({', '.join(able)})"
 
 

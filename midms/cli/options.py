@@ -14,7 +14,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from midms.cli.values import last_pass, levels, part, weights
+from midms.cli.values import last_pass, levels, part
 from midms.compose.catalog import KINDS
 from midms.compose.presets import PRESETS
 from midms.core.errors import MidmsError
@@ -87,14 +87,14 @@ def composition(added: argparse.ArgumentParser, saved: bool = True) -> None:
         default="midm-faces",
         metavar="P",
         help="see `midms list preset`"
-        + ("; or a folder that save_pretrained wrote" if saved else "")
+        + ("; or a folder of weights with all parts, or its id on the hub" if saved else "")
         + " (default %(default)s)",
     )
     added.add_argument(
         "--weights",
-        type=weights,
+        type=Path,
         metavar="DIR",
-        help="a folder as `midms train` or `midms convert` leaves it, one of diffusers, or its id on the hub"
+        help="a folder that `midms train` or `midms convert` left or that was saved, one of diffusers, or a hub id"
         " (default: those that come with the preset)",
     )
     added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
@@ -183,13 +183,13 @@ def composed(args: argparse.Namespace) -> Pipeline:
     """
     options = {slot: option.replace("-", "_") for slot, option in PARTS.items()} | {name: name for name in SETTINGS}
     changes = {name: getattr(args, option) for name, option in options.items() if hasattr(args, option)}
-    from midms.checkpoints.composition import CONFIG
+    from midms.checkpoints.convert.hub import HUB_ID
     from midms.pipeline.build import build
     from midms.pipeline.pretrained import from_pretrained
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        if Path(args.preset, CONFIG).is_file() or (Path(args.preset).is_dir() and args.preset not in PRESETS):
+        if args.preset not in PRESETS and (Path(args.preset).is_dir() or HUB_ID.fullmatch(args.preset)):
             if args.weights is not None:
                 raise BadArguments(
                     f"--weights {args.weights}: not with --preset {args.preset}, which has its own weights"

@@ -50,9 +50,7 @@ def add(commands: Commands) -> None:
         default=BRIDGE,
         help="of the diffusion stage (default %(default)s)",
     )
-    added.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="weights, checkpoints, results.json; resumes"
-    )
+    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the weights; resumes")
     added.add_argument(
         "--size", type=whole(64, 256), default=64, metavar="N", help="pixels a side (default %(default)s)"
     )

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from midms.compose.spec import Spec, SpecError, parse_value
-
-
-def weights(text: str) -> Path:
-    """An argument type: a folder of weights, or an id on the hub."""
-    from midms.checkpoints.composition import CONFIG
-
-    if Path(text, CONFIG).is_file():
-        raise argparse.ArgumentTypeError(f"{text} is a whole composition, which is a --preset, expected weights alone")
-    return Path(text)
 
 
 def typed(text: str) -> Any:

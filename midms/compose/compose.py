@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -15,15 +15,15 @@ from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS, disagreements, impossible, misfit, unanswered
 from midms.compose.spec import Spec
 from midms.core.defaults import defaults
-from midms.core.domain import TELLING, Domain
+from midms.core.domain import TELLING
 from midms.core.errors import MidmsError, brief
 from midms.loop import POLICY, Parts, Policy
 from midms.registry import unknown
 
 LOOP = (*POLICY, "size")
-TRAINED_FOR = ("timesteps", "schedule")
-"""A sampler's arguments that the denoiser was trained for: another sampler keeps the preset's unless it is told."""
-NOTHING = Recipe(source="", slots={}, loop={"size": 64})
+LEVELS = ("timesteps", "schedule")
+"""What a sampler's levels are made of, which another sampler keeps unless it is told; `start` is one sampler's own."""
+NOTHING = Recipe(loop={"size": 64})
 """What the rest of a call is checked against where its preset does not exist: by itself."""
 MANY = 20
 """Mistakes that are named before the rest is counted."""
@@ -44,34 +44,12 @@ class BuildError(MidmsError, ValueError):
         super().__init__(f"{call}: {text}")
 
 
-@dataclass(frozen=True)
-class Composition:
-    """What `compose` gives.
-
-    Attributes:
-        parts: the parts, their weights as constructed.
-        policy: how they are interleaved.
-        size: the shorter side in pixels that the weights were trained for.
-        name: of the preset.
-        domain: what the weights were trained on.
-        specs: slot to the name and arguments that its part was made from, where it was.
-    """
-
-    parts: Parts
-    policy: Policy
-    size: int
-    name: str
-    domain: Domain
-    specs: Mapping[str, Spec]
-
-
 @defaults()
-def compose(recipe: Recipe, name: str, changes: Mapping[str, Any], call: str, known: Sequence[str] = ()) -> Composition:
-    """The parts and settings that a recipe and changes amount to, weights as constructed.
+def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequence[str] = ()) -> tuple[Parts, Recipe]:
+    """The parts that a recipe and changes amount to, weights as constructed; and the recipe that they do.
 
     Args:
         recipe: every slot.
-        name: of the preset.
         changes: slots and loop settings.
         call: how mistakes are made, for the complaint.
         known: mistakes that are known already.
@@ -83,7 +61,7 @@ def compose(recipe: Recipe, name: str, changes: Mapping[str, Any], call: str, kn
     slots = [*SLOTS, *LOOP, "weights"]
     wrong += [unknown("slot", name, slots, "help(midms.build)") for name in changes if name not in {*SLOTS, *LOOP}]
     specs: dict[str, Any] = {}
-    for slot, wish in (recipe.slots | {slot: changes[slot] for slot in SLOTS if slot in changes}).items():
+    for slot, wish in {**recipe.slots, **{slot: changes[slot] for slot in SLOTS if slot in changes}}.items():
         with noted(wrong, slot):
             specs[slot] = _specified(slot, wish, recipe)
     parts: dict[str, Any] = {}
@@ -91,8 +69,8 @@ def compose(recipe: Recipe, name: str, changes: Mapping[str, Any], call: str, kn
         with noted(wrong, slot):
             parts[slot] = _make(slot, spec)
     wrong += disagreements(parts)
-    loop, policy = recipe.loop | {key: changes[key] for key in LOOP if key in changes}, Policy()
-    settings = {key: loop.pop(key) for key in POLICY if key in loop}
+    loop, policy = {**recipe.loop, **{key: changes[key] for key in LOOP if key in changes}}, Policy()
+    settings = {key: loop[key] for key in POLICY if key in loop}
     with noted(wrong, "loop"):
         policy = Policy(**settings)
     if {"matcher", "confidence"} <= parts.keys():
@@ -103,7 +81,7 @@ def compose(recipe: Recipe, name: str, changes: Mapping[str, Any], call: str, kn
     made_by = {slot: spec for slot, spec in specs.items() if isinstance(spec, Spec)}
     as_measured = all(made_by.get(slot) == recipe.slots.get(slot) for slot in TELLING)
     domain = recipe.domain if as_measured else recipe.domain.unmeasured()
-    return Composition(Parts(**parts), policy, loop["size"], name, domain, made_by)
+    return Parts(**parts), dataclasses.replace(recipe, slots=made_by, loop=loop, domain=domain)
 
 
 @contextmanager
@@ -123,7 +101,7 @@ def _specified(slot: str, wish: Any, recipe: Recipe) -> Any:
     registry = KINDS[SLOTS[slot][0]]
     taken = inspect.signature(registry[wish.name]).parameters
     given = recipe.slots[slot].arguments if registry.kind == "sampler" and slot in recipe.slots else {}
-    arguments = {name: given[name] for name in TRAINED_FOR if name in given and name in taken} | wish.arguments
+    arguments = {name: given[name] for name in LEVELS if name in given and name in taken} | wish.arguments
     registry.check(wish.name, **arguments)
     return Spec(wish.name, **arguments)
 

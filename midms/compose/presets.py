@@ -13,17 +13,15 @@ FACES = {
     "autoencoder": Spec("patchified", channels=8, stride=4, widths=(64, 96)),
 }
 FACES_BRIDGE = {"channels": 8, "condition_channels": 2, "stride": 4, "widths": (64, 96, 112), "head_dim": 16}
-FACES_WEIGHTS = {
-    "features": "faces-64/features.safetensors",
-    "autoencoder": "faces-64/autoencoder.safetensors",
-}
-FACES_DOMAIN = Domain("computer-drawn portraits, each with one upright face that fills a square", 64, True, "faces-64")
+FACES_DOMAIN = Domain(
+    "computer-drawn portraits, each with one upright face that fills a square", 64, True, "midm-faces"
+)
 
 RELEASED_GRID = range(1, 1000, 1000 // 16)
 """CompVis' DDIM of 16 steps has 17 timesteps: 1, 63, ..., 993; diffusers' has 16."""
 
 
-def _released(data: str, purpose: str, trained_on: str, schedule: str, **parts: Spec) -> Recipe:
+def _released(name: str, data: str, purpose: str, trained_on: str, schedule: str, **parts: Spec) -> Recipe:
     """The schedule of the released MIDMs (github.com/KU-CVLAB/MIDMs at 625d88a), and parts in their released sizes."""
     steps = {
         "sampler": Spec(
@@ -35,6 +33,7 @@ def _released(data: str, purpose: str, trained_on: str, schedule: str, **parts: 
         "refiner": Spec("ddim", timesteps=tuple(range(96, 0, -5)), schedule=schedule, eta=1.0, start=101),
     }
     return Recipe(
+        name=name,
         source=f"the released model of {data} (arXiv:2209.11047), as its code runs it",
         slots=parts
         | {
@@ -78,8 +77,9 @@ CHURCH_LDM = {
 }
 """LSUN churches' latent diffusion; the released MIDMs leaves out the scale that it was trained with."""
 
-PRESETS = {
-    "midm-faces": Recipe(
+RECIPES = (
+    Recipe(
+        name="midm-faces",
         source="trained here on procedural portraits; the bridge is ours, the loop is that of arXiv:2209.11047",
         slots=FACES
         | {
@@ -88,12 +88,14 @@ PRESETS = {
             "sampler": Spec("ddim", timesteps=(700, 350), schedule="cosine"),
         },
         loop={"rematch": (), "edit": "context", "size": 64},
-        weights=FACES_WEIGHTS
-        | {"confidence": "faces-64/confidence.safetensors", "denoiser": "faces-64/bridge.safetensors"},
+        weights={slot: f"{slot}.safetensors" for slot in ("features", "confidence", "denoiser", "autoencoder")},
         purpose="a sketch of a face takes the colours of a portrait; small, quick, the one to begin with",
         domain=FACES_DOMAIN,
+        license="apache-2.0",
+        precision="float32",
     ),
-    "midm-faces-paper": Recipe(
+    Recipe(
+        name="midm-faces-paper",
         source="the loop of arXiv:2209.11047, sec. 3.4, with an unconditional network, trained on the same portraits",
         slots=FACES
         | {
@@ -103,11 +105,15 @@ PRESETS = {
             "refiner": Spec("ddim", timesteps=(96, 64, 32), schedule="cosine", eta=1.0),
         },
         loop={"rematch": (1, 2), "edit": "blend", "size": 64},
-        weights=FACES_WEIGHTS | {"denoiser": "faces-64/unconditional.safetensors"},
+        weights={slot: f"../midm-faces/{slot}.safetensors" for slot in ("features", "autoencoder")}
+        | {"denoiser": "denoiser.safetensors"},
         purpose="the same by the paper's own loop, to compare with: its pictures are worse",
         domain=FACES_DOMAIN,
+        license="apache-2.0",
+        precision="float32",
     ),
-    "midm-celeba": _released(
+    _released(
+        "midm-celeba",
         "faces",
         purpose="the masks of a face's parts take the looks of a photo of a face",
         trained_on="photos of faces (CelebA-HQ), aligned, each filling a square",
@@ -116,7 +122,8 @@ PRESETS = {
         features=Spec("midm", condition_channels=15, latent_channels=3, stride=4),
         **FACE_LDM,
     ),
-    "midm-deepfashion": _released(
+    _released(
+        "midm-deepfashion",
         "people",
         purpose="the pose of a person takes the clothes of a photo of a person",
         trained_on="photos of people in clothes (DeepFashion), one before a plain background in a square",
@@ -125,7 +132,8 @@ PRESETS = {
         features=Spec("midm", condition_channels=20, latent_channels=3, stride=4),
         **FACE_LDM,
     ),
-    "midm-church": _released(
+    _released(
+        "midm-church",
         "churches",
         purpose="a label map of a scene with a church takes the looks of a photo of one",
         trained_on="photos of churches (LSUN), cut square",
@@ -134,4 +142,5 @@ PRESETS = {
         features=Spec("midm", condition_channels=151, latent_channels=4, stride=8),
         **CHURCH_LDM,
     ),
-}
+)
+PRESETS = {recipe.name: recipe for recipe in RECIPES}

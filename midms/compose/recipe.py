@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,32 +12,64 @@ from midms.compose.spec import Spec
 from midms.core.domain import Domain
 
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "weights"
-"""Where the package keeps weights."""
+"""Where the package keeps weights: a folder a preset, called like it."""
+
+SAMPLERS = ("sampler", "refiner")
+"""Slots that take a sampler."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A composition.
+    """A composition: what a preset is, and what a folder of weights says of itself.
 
     Attributes:
-        source: where it comes from.
-        slots: slot to Spec; "refiner" is a sampler or absent.
+        name: of the preset.
+        slots: slot to Spec; "refiner" is a sampler or absent. A folder of weights may lack some.
         loop: how the loop interleaves, by the names of `midms.loop.policy.Policy`, and `size`.
-        weights: slot to file below the package's `weights` folder, for parts that have weights of their own.
-        obtain: how to get them where they are not shipped.
+        weights: slot to file in the folder of weights, for parts that have weights of their own.
+        domain: what the weights were trained on.
         purpose: what it is for, in plain words.
-        domain: what its weights were trained on.
+        source: where it comes from.
+        license: of the weights, as the hub calls licenses; empty if it is not known.
+        precision: of the parts when they are loaded, "float32", or empty for that in which the weights are stored.
+        notes: what a user should know.
+        made: how the weights were made, a record a step.
+        obtain: how to get weights where none are shipped.
     """
 
-    source: str
-    slots: dict[str, Spec]
-    loop: dict[str, Any]
-    weights: dict[str, str] = field(default_factory=dict)
-    obtain: str = "give weights=FOLDER or --weights FOLDER"
-    purpose: str = ""
+    name: str = ""
+    slots: Mapping[str, Spec] = field(default_factory=dict)
+    loop: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
     domain: Domain = field(default_factory=Domain)
+    purpose: str = ""
+    source: str = ""
+    license: str = ""
+    precision: str = ""
+    notes: tuple[str, ...] = ()
+    made: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    obtain: str = field(default="give weights=FOLDER or --weights FOLDER", compare=False)
+
+    @property
+    def home(self) -> Path:
+        """The folder of its shipped weights, if there are any."""
+        return SHIPPED / self.name
 
     @property
     def shipped(self) -> bool:
         """Whether all its weights come with the package."""
-        return all((SHIPPED / file).is_file() for file in self.weights.values())
+        return all((self.home / file).is_file() for file in self.weights.values())
+
+    @property
+    def schedule(self) -> Any:
+        """The schedule that the denoiser was trained with, if a sampler says it."""
+        return self.slots["sampler"].arguments.get("schedule") if "sampler" in self.slots else None
+
+    def sized(self, parts: Mapping[str, Spec], schedule: Any) -> Recipe:
+        """The same with other parts, and the schedule that these were trained with; None for the recipe's own."""
+        samplers = {
+            slot: Spec(spec.name, **(spec.arguments | {"schedule": schedule}))
+            for slot, spec in self.slots.items()
+            if slot in SAMPLERS and schedule is not None
+        }
+        return dataclasses.replace(self, slots={**self.slots, **parts, **samplers})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,12 @@ def misfit(slot: str, part: Any) -> str:
         return ""
     if isinstance(part, type):
         return f"{part.__name__} is a class, expected an instance of it"
-    return _unlike(part, protocol)
+    if wrong := _unlike(part, protocol):
+        return wrong
+    if protocol is Sampler and not hasattr(part.levels, "add_noise"):
+        expected = "expected midms.core.types.Levels"
+        return f"{type(part).__name__} is no Sampler: {expected} as its levels, got {reprlib.repr(part.levels)}"
+    return ""
 
 
 def _unlike(part: Any, protocol: type) -> str:

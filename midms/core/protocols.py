@@ -10,14 +10,13 @@ be. `midms.testing` has these laws and those of each kind below, as tests to inh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.errors import MidmsError
-from midms.core.types import Context, Features, Fit, Level, NoiseFn, Page, Step
+from midms.core.types import Context, DenoiseFn, Features, Fit, Level, Levels, NoiseFn, Page, Step
 
 
 class Unanswered(MidmsError, TypeError):
@@ -122,24 +121,15 @@ class Sampler(Protocol):
     """A diffusion sampler cut at x0. Knows nothing of the edits made there. Keeps no state.
 
     A network that knows x0 gives it back whatever is drawn; an x0 that was edited is carried on as if the network had
-    said so. x = alpha * x0 + sigma * eps at every level. Everything random comes from `draw`, which may be more or
-    less precise than the latent; the latent keeps its precision.
+    said so. x = alpha * x0 + sigma * eps at every level, and it starts from `levels.add_noise(x0, draw)`. Everything
+    random comes from `draw`, which may be more or less precise than the latent; the latent keeps its precision.
     """
 
     @property
-    def levels(self) -> Sequence[Level]:
+    def levels(self) -> Levels:
         """From the noisiest to the cleanest, numbered from 0: alpha rises, sigma and timestep fall."""
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """Start: bring a clean latent to the first level with a fresh draw."""
-
-    def predict(
-        self,
-        denoise: Callable[[Tensor, Level], Tensor],
-        x: Float[Tensor, "b c h w"],
-        level: Level,
-        previous: Step | None,
-    ) -> Step:
+    def predict(self, denoise: DenoiseFn, x: Float[Tensor, "b c h w"], level: Level, previous: Step | None) -> Step:
         """First half: x0, and the eps that goes with it."""
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:

@@ -33,6 +33,14 @@ def signature(factory: Callable[..., Any]) -> str:
     return str(inspect.Signature(bare))
 
 
+def takes_also(factory: Callable[..., Any], others: Mapping[str, inspect.Parameter]) -> None:
+    """Show what a function passes on as `**options`: its own parameters come first, these by name after them."""
+    own, more = parameters(factory).parameters.values(), others.values()
+    named = [[p for p in some if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)] for some in (own, more)]
+    shown = [*named[0], *(p.replace(kind=p.KEYWORD_ONLY) for p in named[1])]
+    factory.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+
+
 def mistyped(expected: inspect.Signature, arguments: Mapping[str, Any]) -> list[str]:
     """What is wrong with the types of arguments, a line each: of numbers, texts, Booleans, None and tuples of them.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from jaxtyping import Float
@@ -72,6 +72,55 @@ class Level:
     alpha: float
     sigma: float
 
+    def add_noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
+        """A clean latent at this level, with a fresh eps; nothing is drawn where sigma is 0."""
+        if not self.sigma:
+            return self.alpha * x0
+        return self.alpha * x0 + self.sigma * draw(tuple(x0.shape)).to(x0)
+
+
+@dataclass(frozen=True, repr=False)
+class Levels(Sequence[Level]):
+    """The noise levels that a sampler walks through: a sequence of `Level`.
+
+    Attributes:
+        items: from the noisiest to the cleanest, numbered from 0.
+        start: to which a clean latent is brought before the first step; None for the first level. The released MIDMs
+            starts noisier than it tells the network.
+        schedule: where alpha and sigma come from, to be shown: the name of a schedule, or its betas.
+    """
+
+    items: tuple[Level, ...]
+    start: Level | None = None
+    schedule: str | tuple[float, ...] = ""
+
+    @property
+    def timesteps(self) -> tuple[float, ...]:
+        """What the network is told at each level."""
+        return tuple(level.timestep for level in self.items)
+
+    def add_noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
+        """A clean latent brought to where sampling starts."""
+        return (self.start or self.items[0]).add_noise(x0, draw)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> Level: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Level, ...]: ...
+    def __getitem__(self, index: int | slice) -> Level | tuple[Level, ...]:
+        return self.items[index]
+
+    def __repr__(self) -> str:
+        start = self.start and self.start.timestep
+        return f"Levels(timesteps={self.timesteps}, schedule={self.schedule!r}, start={start})"
+
+
+DenoiseFn = Callable[[Tensor, Level], Tensor]
+"""A denoiser as a sampler calls it, all else that it looks at being given: x and its level in, x0 out."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -103,6 +152,11 @@ class Step:
     x0: Float[Tensor, "b c h w"]
     eps: Float[Tensor, "b c h w"]
     past: tuple[Any, ...] = ()
+
+    @property
+    def x(self) -> Float[Tensor, "b c h w"]:
+        """The latent that x0 and eps stand for: where x0 was edited, x has moved with it."""
+        return self.level.alpha * self.x0 + self.level.sigma * self.eps
 
 
 @dataclass(frozen=True)

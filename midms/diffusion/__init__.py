@@ -2,7 +2,7 @@
 
 from midms.registry import Registry
 
-SAMPLERS = Registry("sampler", "midms.samplers")
+SAMPLERS = Registry("sampler", "midms.samplers", adapter="midms.diffusion.levels:on_levels")
 SAMPLERS.row("ddim", "midms.diffusion.solvers.ddim:DDIM", "implicit models, deterministic or not (arXiv:2010.02502)")
 SAMPLERS.row("ddpm", "midms.diffusion.solvers.ddpm:DDPM", "ancestral sampling (arXiv:2006.11239)")
 SAMPLERS.row("plms", "midms.diffusion.solvers.plms:PLMS", "pseudo linear multistep, order 2 (arXiv:2202.09778)")
@@ -25,23 +25,31 @@ SAMPLERS.row("unipc", "midms.diffusion.solvers.unipc:UniPC", "predictor and corr
 SAMPLERS.row(
     "lcm", "midms.diffusion.solvers.lcm:LCM", "latent consistency models, for distilled networks (arXiv:2310.04378)"
 )
-SAMPLERS.row("flow-euler", "midms.diffusion.solvers.flow_euler:FlowEuler", "rectified flow, order 1 (arXiv:2209.03003)")
+SAMPLERS.row(
+    "flow-euler", "midms.diffusion.solvers.flow_euler:flow_euler", "rectified flow, order 1 (arXiv:2209.03003)"
+)
 SAMPLERS.row(
     "brownian-bridge",
-    "midms.diffusion.solvers.brownian_bridge:BrownianBridge",
+    "midms.diffusion.solvers.brownian_bridge:brownian_bridge",
     "a bridge from the warp to the picture (BBDM, arXiv:2205.07680; EBDM, ECCV 2024)",
 )
 SAMPLERS.family(
     "diffusers",
     "<Scheduler>",
-    "midms.diffusion.solvers.from_diffusers:named",
+    "midms.diffusion.from_diffusers:factory",
     "any scheduler of diffusers that goes from noise to x0, such as diffusers:DEISMultistepScheduler",
 )
 
 DENOISERS = Registry("denoiser", "midms.denoisers")
-DENOISERS.row("unconditional", "midms.diffusion.denoisers:Unconditional", "the paper's: sees the noisy latent alone")
-DENOISERS.row("network", "midms.diffusion.denoisers:Network", "a network of your own, whatever it predicts")
-DENOISERS.row("bridge", "midms.diffusion.denoisers:Bridge", "x0 = warp + network(x, warp, condition, trust)")
+DENOISERS.row(
+    "unconditional",
+    "midms.diffusion.denoisers.unconditional:Unconditional",
+    "the paper's: sees the noisy latent alone",
+)
+DENOISERS.row("network", "midms.diffusion.denoisers.network:Network", "a network of your own, whatever it predicts")
+DENOISERS.row(
+    "bridge", "midms.diffusion.denoisers.bridge:Bridge", "x0 = warp + network(x, warp, condition, confidence)"
+)
 
 AUTOENCODERS = Registry("autoencoder", "midms.autoencoders")
 AUTOENCODERS.row(

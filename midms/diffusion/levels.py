@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import math
 import reprlib
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from midms.core.defaults import defaults
 from midms.core.limits import LARGE, OutOfLimits, number, whole
-from midms.core.types import Level
+from midms.core.signatures import parameters, takes_also
+from midms.core.types import Level, Levels
 
 TIMESTEPS = 1000
 MOST = 10_000
@@ -77,18 +79,48 @@ def alpha_sigma(schedule: Schedule, timestep: int) -> tuple[float, float]:
     return math.sqrt(a), math.sqrt(1 - a)
 
 
-def levels(schedule: Schedule, timesteps: tuple[int, ...]) -> tuple[Level, ...]:
-    """The noise levels of falling timesteps.
+def noise_levels(timesteps: tuple[int, ...], schedule: Schedule = "cosine", start: int | None = None) -> Levels:
+    """The noise levels of a diffusion model.
+
+    Args:
+        timesteps: from the noisiest to the cleanest; what the network is told.
+        schedule: one of `midms.diffusion.levels.SCHEDULES`, or betas.
+        start: timestep that a clean latent is noised to before the first step; by default the first of `timesteps`.
+            The released MIDMs starts noisier than it tells the network.
 
     Raises:
-        ValueError: there is none, or they do not fall.
+        ValueError: timesteps do not fall, the schedule is unknown, or has no such timestep.
     """
-    for timestep in falling(timesteps):
+    for timestep in check_timesteps(timesteps):
         whole(-int(LARGE), int(LARGE), timesteps=timestep)
-    return tuple(Level(i, t, *alpha_sigma(schedule, t)) for i, t in enumerate(timesteps))
+    items = tuple(Level(i, t, *alpha_sigma(schedule, t)) for i, t in enumerate(timesteps))
+    if start is None:
+        return Levels(items, schedule=schedule)
+    whole(0, int(LARGE), start=start)
+    return Levels(items, Level(0, start, *alpha_sigma(schedule, start)), schedule)
 
 
-def falling(timesteps: tuple[int, ...]) -> tuple[int, ...]:
+def on_levels(solver: Callable[..., Any]) -> Callable[..., Any]:
+    """From a solver that takes `levels` to a sampler that takes `timesteps`, `schedule` and `start` in their place.
+
+    What takes no `levels` is a sampler already, and comes back as it is.
+    """
+    others = dict(parameters(solver).parameters)
+    if others.pop("levels", None) is None:
+        return solver
+
+    def make(
+        timesteps: tuple[int, ...], schedule: Schedule = "cosine", start: int | None = None, **options: Any
+    ) -> Any:
+        return solver(levels=noise_levels(timesteps, schedule, start), **options)
+
+    takes_also(make, others)
+    how = "`levels` is made of timesteps, schedule and start:"
+    make.__doc__ = f"{inspect.getdoc(solver)}\n\n{how}\n\n{inspect.getdoc(noise_levels)}"
+    return make
+
+
+def check_timesteps(timesteps: tuple[int, ...]) -> tuple[int, ...]:
     """The timesteps, if they can be levels.
 
     Raises:
@@ -101,24 +133,3 @@ def falling(timesteps: tuple[int, ...]) -> tuple[int, ...]:
     if not timesteps or any(a <= b for a, b in itertools.pairwise(timesteps)):
         raise ValueError(f"timesteps must fall from the noisiest to the cleanest, got {timesteps}")
     return tuple(timesteps)
-
-
-@defaults()
-def karras(schedule: str, count: int, first: int = TIMESTEPS - 1, last: int = 0) -> tuple[int, ...]:
-    """Timesteps of a schedule whose noise levels are spaced as in Karras et al. 2022 (arXiv:2206.00364, eq. 5).
-
-    sigma / alpha falls evenly in its seventh root.
-
-    Args:
-        schedule: one of `SCHEDULES`.
-        count: how many, at least 2.
-        first: the noisiest.
-        last: the cleanest.
-
-    Returns:
-        The nearest timesteps; fewer than `count` where several are nearest to the same.
-    """
-    sigmas = (1 / alpha_bar(schedule) - 1).sqrt()
-    wanted = torch.linspace(float(sigmas[first]) ** (1 / RHO), float(sigmas[last]) ** (1 / RHO), count).double() ** RHO
-    nearest = (sigmas.log()[:, None] - wanted.log()).abs().argmin(0)
-    return tuple(sorted(set(nearest.tolist()), reverse=True))

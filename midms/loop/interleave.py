@@ -80,7 +80,7 @@ def interleave(
 
     match, warp, confidence = matched(wanted.initial, [features.initial for features in offered])
     step: Step | None = None
-    x = parts.sampler.noise(warp, draw)
+    x = parts.sampler.levels.add_noise(warp, draw)
     for level in parts.sampler.levels:
         if step is not None:
             x = parts.sampler.advance(step, level, draw)
@@ -94,7 +94,7 @@ def interleave(
 
     if parts.refiner is None or step is None:
         return
-    x, step = parts.refiner.noise(step.x0, draw), None
+    x, step = parts.refiner.levels.add_noise(step.x0, draw), None
     for level in parts.refiner.levels:
         if step is not None:
             x = parts.refiner.advance(step, level, draw)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import warnings
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from midms.checkpoints.convert import Source, find
-from midms.checkpoints.tensors import CheckpointError, load_state, load_weights
-from midms.compose.compose import NOTHING, BuildError, Composition, compose, noted
+from midms.checkpoints.convert import find
+from midms.checkpoints.folder import Weights, cached, read
+from midms.checkpoints.tensors import CheckpointError, load_state
+from midms.compose.compose import NOTHING, BuildError, compose, noted
 from midms.compose.presets import PRESETS
-from midms.compose.recipe import SHIPPED, Recipe
-from midms.compose.slots import SLOTS
-from midms.compose.spec import Spec
+from midms.compose.recipe import Recipe
 from midms.core.defaults import defaults
+from midms.loop import POLICY, Policy
 from midms.pipeline.pipeline import Pipeline
+from midms.pipeline.untrusted import unusable
 from midms.registry import unknown
 
-__all__ = ["BuildError", "CheckpointError", "build", "wrapped"]
+__all__ = ["BuildError", "CheckpointError", "assemble", "build"]
 
 
 @defaults()
@@ -35,8 +36,9 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
 
     Args:
         preset: a name from `midms.compose.presets`.
-        weights: instead of the shipped ones: a folder that `midms convert` wrote, one of diffusers, or the id of one on
-            the hub, which bring the sizes of their parts with them; or a folder with the preset's file names.
+        weights: instead of the shipped ones: a folder that `save_pretrained`, `midms train` or `midms convert` wrote,
+            one of diffusers, or the id of one on the hub. They bring their parts with their sizes, and the schedule
+            that they were trained with.
         **changes: slots and loop settings.
 
     Raises:
@@ -47,76 +49,96 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     known = isinstance(preset, str) and preset in PRESETS
     recipe = PRESETS[preset] if known else NOTHING
     wrong = [] if known else [unknown("preset", preset, PRESETS, "`midms list preset`")]
-    source = None
+    found = read(recipe.home) if weights is None and known and recipe.shipped and recipe.weights else None
     if weights is not None:
         with noted(wrong, "weights"):
-            source = find(weights)
-            recipe = _sized(recipe, source) if source else recipe
-        if recipe.shipped:  # others than those that the preset speaks of
-            recipe = dataclasses.replace(recipe, domain=dataclasses.replace(recipe.domain.unmeasured(), size=None))
+            found = find(weights)
+            wrong += unusable(found, found.parts.keys() - changes.keys())
+            recipe = _with_weights(recipe, found)
     if wrong and known:  # what else is wrong would cost the memory of parts that nothing is there for
         raise BuildError(f"build({preset!r})", wrong)
-    if source:
-        source = dataclasses.replace(source, state=functools.cache(source.state))
-        for slot in source.parts.keys() - changes.keys():
-            source.state(slot)  # whether they fit is known before memory is taken for the part
-    composition = compose(recipe, preset, changes, f"build({preset!r})", wrong)
-    notes = _load(recipe, composition, source or weights)
-    for note in notes:
+    run = assemble(recipe, found, changes, f"build({preset!r})", wrong)
+    for note in run.notes:
         warnings.warn(f"{preset}: {note}", stacklevel=2)
-    return wrapped(composition, notes)
+    return run
 
 
-def wrapped(composition: Composition, notes: tuple[str, ...]) -> Pipeline:
-    """A composition, its weights loaded, as a pipeline with notes for its user."""
-    settings = {name: value for name, value in vars(composition).items() if name != "parts"}
-    return Pipeline(**vars(composition.parts), **settings, notes=notes)
+def assemble(
+    recipe: Recipe, found: Weights | None, changes: Mapping[str, Any], call: str, wrong: Sequence[str] = ()
+) -> Pipeline:
+    """A recipe with changes as a pipeline, its weights loaded, with notes on parts that stay without.
 
+    Args:
+        recipe: every slot.
+        found: the weights.
+        changes: slots and loop settings.
+        call: how mistakes are made, for the complaint.
+        wrong: mistakes that are known already.
 
-def _sized(recipe: Recipe, source: Source) -> Recipe:
-    """The preset with the parts that weights belong to, and the schedule that they were trained with."""
-    samplers = {
-        slot: Spec(spec.name, **(spec.arguments | {"schedule": source.schedule}))
-        for slot, spec in recipe.slots.items()
-        if SLOTS[slot][0] == "sampler"
-    }
-    return dataclasses.replace(recipe, slots=recipe.slots | source.parts | samplers)
-
-
-def _load(recipe: Recipe, composition: Composition, weights: Source | str | Path | None) -> tuple[str, ...]:
-    """Weights for the slots that are as in the preset; notes on those that stay without."""
-    random, foreign, failed = [], [], []
-    for slot, spec in composition.specs.items():
-        part = getattr(composition.parts, slot)
+    Raises:
+        BuildError: all mistakes.
+        CheckpointError: weights cannot be used; all that cannot are named.
+    """
+    if found:
+        found = cached(found)
+        _each(found.parts.keys() - changes.keys(), found.state)  # before memory is taken for parts
+    parts, made = compose(recipe, changes, call, wrong)
+    random, foreign, loaded = [], [], []
+    for slot, spec in made.slots.items():
+        part = getattr(parts, slot)
         if not isinstance(part, nn.Module) or not part.state_dict():
             continue
         if spec != recipe.slots.get(slot):
             foreign.append(slot)
+        elif found and slot in found.parts:
+            loaded.append(slot)
         elif slot in recipe.weights:
-            try:
-                if not _filled(part, slot, recipe, weights):
-                    random.append(slot)
-            except CheckpointError as error:
-                failed.append(str(error))
-    if failed:
-        raise CheckpointError("; ".join(failed))
-    notes = []
+            random.append(slot)
+
+    def fill(slot: str) -> None:
+        assert found
+        where = f"{found.name}/{found.recipe.weights[slot]}"
+        load_state(getattr(parts, slot), found.state(slot), where, keep=not recipe.precision)
+
+    _each(loaded, fill)
+    notes = [*recipe.notes]
     if random:
-        lacking = f"{weights.name} has none" if isinstance(weights, Source) else "none are shipped"
+        lacking = f"{found.name} has none" if found else "none are shipped"
         notes.append(f"random weights in {', '.join(random)}: {lacking}, {recipe.obtain}")
     if foreign:
         notes.append(f"the preset's weights are not for the {', '.join(foreign)} given: weights as constructed")
-    return tuple(notes)
+    made = dataclasses.replace(made, notes=tuple(dict.fromkeys(notes)))
+    policy = Policy(**{name: made.loop[name] for name in POLICY if name in made.loop})
+    return Pipeline(**vars(parts), policy=policy, size=made.loop["size"], recipe=made)
 
 
-def _filled(part: nn.Module, slot: str, recipe: Recipe, weights: Source | str | Path | None) -> bool:
-    """Fill a part, unless there are no weights for it."""
-    if isinstance(weights, Source):
-        if slot in weights.parts:
-            load_state(part, weights.state(slot), f"{weights.name}, {slot}")
-        return slot in weights.parts
-    path = SHIPPED / recipe.weights[slot] if weights is None else Path(weights) / Path(recipe.weights[slot]).name
-    if weights is None and not path.exists():
-        return False
-    load_weights(part, path)
-    return True
+def _each(slots: Collection[str], do: Any) -> None:
+    """Do something for each slot, and name all that fail.
+
+    Raises:
+        CheckpointError: one fails.
+    """
+    failed = []
+    for slot in sorted(slots):
+        try:
+            do(slot)
+        except CheckpointError as error:
+            failed.append(error)
+    if len(failed) == 1:
+        raise failed[0]
+    if failed:
+        raise CheckpointError("; ".join(map(str, failed)))
+
+
+def _with_weights(recipe: Recipe, found: Weights) -> Recipe:
+    """A preset with the parts that weights belong to, and what these know of."""
+    domain = recipe.domain
+    if found.recipe.domain.trained_on:
+        domain = found.recipe.domain
+    elif recipe.shipped:  # others than those that the preset speaks of
+        domain = dataclasses.replace(domain.unmeasured(), size=None)
+    schedule = found.recipe.schedule if "denoiser" in found.parts else None
+    told = found.recipe
+    return dataclasses.replace(
+        recipe.sized(found.parts, schedule), domain=domain, precision="float32", license=told.license, made=told.made
+    )

@@ -1,7 +1,7 @@
 """Whether what is handed in is like what weights were trained on: Mahalanobis distance of features to those of faces.
 
 Of one class, after Lee et al. 2018 (arXiv:1807.03888). The Gaussians and how far is too far are measured by
-`benchmarks/domain.py` and lie with the weights.
+`benchmarks/faces/domain.py` and lie with the weights.
 """
 
 from __future__ import annotations

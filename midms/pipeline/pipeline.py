@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.checkpoints.composition import write
+from midms.checkpoints.folder import write
+from midms.checkpoints.tensors import CheckpointError, cast
+from midms.compose.recipe import Recipe
 from midms.compose.slots import impossible
-from midms.compose.spec import Spec
 from midms.core.defaults import defaults
 from midms.core.domain import TELLING, Domain
 from midms.core.types import Moment, Noise
@@ -31,10 +32,8 @@ class Pipeline(Parts):
     Attributes:
         policy: when to match again, and what becomes of x0 then.
         size: the shorter side in pixels that the weights were trained for.
-        name: of the preset it came from.
-        notes: what a user should know, such as parts that have random weights.
-        domain: what the weights were trained on.
-        specs: slot to the name and arguments that its part was made from, where it was.
+        recipe: what it was composed from: its `slots` are those whose parts were made by name. Where policy and size
+            were changed since, they hold.
 
     Raises:
         ValueError: a setting is not as it should be; all that are not are listed.
@@ -42,15 +41,27 @@ class Pipeline(Parts):
 
     policy: Policy = field(default_factory=Policy)
     size: int = 64
-    name: str = ""
-    notes: tuple[str, ...] = ()
-    domain: Domain = field(default_factory=Domain)
-    specs: Mapping[str, Spec] = field(default_factory=dict, compare=False)
+    recipe: Recipe = field(default_factory=Recipe, compare=False)
 
     def __post_init__(self) -> None:
         parts = {name: getattr(self, name) for name in PARTS}
         if wrong := impossible(parts, self.policy.rematch, self.size):
             raise ValueError("; ".join(wrong))
+
+    @property
+    def name(self) -> str:
+        """Of the preset it came from."""
+        return self.recipe.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know, such as parts that have random weights."""
+        return self.recipe.notes
+
+    @property
+    def domain(self) -> Domain:
+        """What the weights were trained on."""
+        return self.recipe.domain
 
     @torch.no_grad()
     def __call__(
@@ -105,9 +116,10 @@ class Pipeline(Parts):
         """The same composition with other fields, those of the policy among them."""
         policy = fields.pop("policy", self.policy)
         changes = {name: fields.pop(name) for name in POLICY if name in fields}
-        if fields.keys() & set(TELLING):
-            fields.setdefault("domain", self.domain.unmeasured())
-        fields.setdefault("specs", {slot: spec for slot, spec in self.specs.items() if slot not in fields})
+        recipe = fields.pop("recipe", self.recipe)
+        slots = {slot: spec for slot, spec in recipe.slots.items() if slot not in fields}
+        domain = recipe.domain.unmeasured() if fields.keys() & set(TELLING) else recipe.domain
+        fields["recipe"] = dataclasses.replace(recipe, slots=slots, domain=domain)
         return dataclasses.replace(self, policy=dataclasses.replace(policy, **changes), **fields)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None, replace: bool = False) -> None:
@@ -124,9 +136,26 @@ class Pipeline(Parts):
                 weight is not finite, the folder holds something else, or the disk refuses. Nothing is written.
             HeldError: another process writes to the folder.
         """
-        parts = {slot: getattr(self, slot) for slot in PARTS}
-        loop = dataclasses.asdict(self.policy) | {"size": self.size}
-        write(Path(folder), self.name, parts, self.specs, loop, self.notes, self.domain, dtype, replace)
+        parts = {slot: part for slot in PARTS if (part := getattr(self, slot)) is not None}
+        if ready := [slot for slot in parts if slot not in self.recipe.slots]:
+            told = "; ".join(
+                f"{slot} is a ready {type(parts[slot]).__name__}, give it to build by its registered name or as a Spec"
+                for slot in ready
+            )
+            raise CheckpointError(f"{folder}: cannot be saved: {told}")
+        states = {
+            slot: cast(part.state_dict(), dtype, f"{folder}, {slot}")
+            for slot, part in parts.items()
+            if isinstance(part, nn.Module) and part.state_dict()
+        }
+        recipe = dataclasses.replace(
+            self.recipe,
+            slots={slot: self.recipe.slots[slot] for slot in parts},
+            loop=dataclasses.asdict(self.policy) | {"size": self.size},
+            weights={slot: f"{slot}.safetensors" for slot in states},
+            precision="",
+        )
+        write(Path(folder), "save_pretrained", recipe, states, replace=replace)
 
     @defaults()
     def to(self, *target: Any, **options: Any) -> Pipeline:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.protocols import Sampler
-from midms.core.types import Level, NoiseFn, Step
+from midms.core.types import DenoiseFn, Level, NoiseFn, Step
 from midms.testing.laws import Laws, normals
 
 
@@ -34,11 +34,11 @@ def shrunk(x: Tensor, level: Level) -> Tensor:
 
 
 def walk(
-    sampler: Sampler, denoise: Callable[[Tensor, Level], Tensor], x0: Float[Tensor, "b c h w"], seed: int = 1
+    sampler: Sampler, denoise: DenoiseFn, x0: Float[Tensor, "b c h w"], seed: int = 1
 ) -> list[tuple[Tensor, Step]]:
     """x and the half step at each level, from x0 noised."""
     draw, step, seen = draws(seed), None, []
-    x = sampler.noise(x0, draw)
+    x = sampler.levels.add_noise(x0, draw)
     for level in sampler.levels:
         x = x if step is None else sampler.advance(step, level, draw)
         step = sampler.predict(denoise, x, level, step)
@@ -70,11 +70,11 @@ class SamplerLaws(Laws):
             assert here.timestep > there.timestep
 
     def test_it_starts_at_the_first_level_or_before(self, sampler: Sampler) -> None:
-        """`noise` adds a draw to what is left of x0, in the first level's proportion or a noisier one."""
+        """`levels.add_noise` adds a draw to what is left of x0, in the first level's proportion or a noisier one."""
         x0, drawn, first = clean(), draws(3)((2, 5, 3, 7)).double(), sampler.levels[0]
-        alpha = sampler.noise(torch.ones_like(x0), torch.zeros).mean().item()
-        sigma = sampler.noise(torch.zeros_like(x0), torch.ones).mean().item()
-        torch.testing.assert_close(sampler.noise(x0, lambda shape: drawn), alpha * x0 + sigma * drawn)
+        alpha = sampler.levels.add_noise(torch.ones_like(x0), torch.zeros).mean().item()
+        sigma = sampler.levels.add_noise(torch.zeros_like(x0), torch.ones).mean().item()
+        torch.testing.assert_close(sampler.levels.add_noise(x0, lambda shape: drawn), alpha * x0 + sigma * drawn)
         assert sigma > 0 and alpha * first.sigma <= first.alpha * sigma + 1e-6
 
     def test_a_network_that_knows_x0_gives_it_back(self, sampler: Sampler) -> None:
@@ -125,7 +125,7 @@ class SamplerLaws(Laws):
 
 def _still(sampler: Sampler, x0: Float[Tensor, "b c h w"]) -> list[tuple[Tensor, Step]]:
     """A walk whose draws are all ones."""
-    step, x, seen = None, sampler.noise(x0, torch.ones), []
+    step, x, seen = None, sampler.levels.add_noise(x0, torch.ones), []
     for level in sampler.levels:
         x = x if step is None else sampler.advance(step, level, torch.ones)
         step = sampler.predict(lambda x, level: level.alpha * x, x, level, step)

@@ -157,9 +157,7 @@ def training_data(
         CheckpointError: what was kept is damaged; or the disk refuses.
     """
     if fixed := [name for name in ("split", "size", "condition") if name in spec.arguments]:
-        raise DataError(
-            f"data set {spec.typed()}: {', '.join(fixed)} {'is' if len(fixed) == 1 else 'are'} chosen by training itself"
-        )
+        raise DataError(f"data set {spec.typed()}: training itself gives {', '.join(fixed)}, and takes none here")
     datasets = registry("dataset")
     own = {"condition": condition} if "condition" in parameters(datasets[spec.name]).parameters else {}
     train, validation = (

@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from midms.checkpoints.tensors import CheckpointError, cast, finite, read_weights, save_state
-from midms.core.files import digest
+from midms.checkpoints.tensors import CheckpointError, cast, checksum, finite, read_weights, save_state
 from midms.core.protocols import ConfidenceEstimator, FeatureExtractor, Matcher
 from midms.diffusion.autoencoders.patchified import Patchified
 from midms.training.data import TrainingData
@@ -32,7 +31,7 @@ def encode(autoencoder: Patchified, data: TrainingData, numbers: Int[Tensor, " n
 
 def latents(out: Path, autoencoder: Patchified, data: TrainingData) -> Float[Tensor, "n c h w"]:
     """Latents of all pictures, kept on disk until the autoencoder changes."""
-    key = digest(out / "autoencoder.safetensors")[:12]
+    key = checksum(autoencoder.state_dict())[:12]
     path, every = out / "data" / f"latents-{data.checksum()[:12]}-{key}.safetensors", torch.arange(data.pictures)
     if not path.exists():
         save_state(cast({"latents": encode(autoencoder, data, every)}, None, str(path)), path)

@@ -25,7 +25,7 @@ from midms.training.data import HELD_OUT, TrainingData
 from midms.training.precomputed import pool
 
 TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle": 0.0, "reconstruction": 0.0}
-"""Weights of the matching losses. The last three are the paper's. See `benchmarks/matching_losses.py`."""
+"""Weights of the matching losses. The last three are the paper's. See `benchmarks/faces/matching_losses.py`."""
 WITHOUT_FLOW = TERMS | {"exact": 0.0, "distance": 0.0, "domain": 1.0, "cycle": 1.0, "reconstruction": 1.0}
 """The same, of pairs whose flow nobody knows."""
 EVERY = 2  # pixels from one that is asked about to the next, from a corner drawn anew each step

@@ -1,14 +1,17 @@
 """`midms train`: the stages in order, what each needs from the ones before, and what it leaves behind.
 
-    autoencoder     -> autoencoder.safetensors
-    matching        -> features.safetensors, confidence.safetensors      (needs the autoencoder)
-    diffusion       -> bridge.safetensors or unconditional.safetensors   (needs both)
+    autoencoder     -> the autoencoder
+    matching        -> the features and the confidence      (needs the autoencoder)
+    diffusion       -> the denoiser, a bridge               (needs both)
 
-Every stage adds its record to `results.json`.
+Every stage adds its weights and its record to the folder; with the last the folder is whole, for
+`from_pretrained`. The unconditional denoiser is for another loop: with the parts that it was trained with it goes to a
+folder of its own inside, called like its preset.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import shlex
@@ -18,33 +21,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ConfigDict, Field, RootModel
-from torch import nn
+from torch import Tensor, nn
 
-from midms.checkpoints.tensors import CheckpointError, load_weights, save_weights
+from midms.checkpoints.config import content
+from midms.checkpoints.folder import CONFIG, Weights, check, exchange, read
+from midms.checkpoints.tensors import CheckpointError, cast, checksum, load_state
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
+from midms.compose.recipe import Recipe
 from midms.core.defaults import defaults
-from midms.core.files import digest, held
-from midms.core.results import write_json
-from midms.core.schema import Schema, checked, read_json
+from midms.core.files import held
 from midms.diffusion.autoencoders.patchified import Patchified
 from midms.training.data import DataError, TrainingData, training_data
 from midms.training.precomputed import encode, first_warps, importance, latents
 from midms.training.progress import Progress
-from midms.training.stages import (
-    TERMS,
-    WITHOUT_FLOW,
-    AutoencoderStage,
-    DiffusionStage,
-    MatchingNetwork,
-    MatchingStage,
-)
+from midms.training.stages import TERMS, WITHOUT_FLOW, AutoencoderStage, DiffusionStage, MatchingNetwork, MatchingStage
 from midms.training.trainer import Interrupted, Task, fit
 
 STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
-FILES = {"matching": ("features", "confidence")}
-"""What a stage leaves, where it is not called like the stage."""
+SLOTS = {"autoencoder": ("autoencoder",), "matching": ("features", "confidence")}
+"""What a stage trains; other stages train a denoiser."""
 PRESET = {"bridge": "midm-faces", "unconditional": "midm-faces-paper"}
 
 
@@ -76,14 +72,14 @@ def _train(args: Namespace) -> int:
     torch.manual_seed(args.seed)
     out, device = Path(args.out), torch.device(args.device)
     name = args.denoiser if args.stage == "diffusion" else args.stage
-    files = FILES.get(name, (name,))
-    _check_out(out, name, files)
-    before = _record(Path(args.start)).get(name) if args.start else None
+    slots = SLOTS.get(name, ("denoiser",))
+    _check_out(out, name, slots)
+    start = _started(Path(args.start), name) if args.start else None
     known, network = known_parts(name, out, device), fresh(name, device)
-    if args.start:
-        for file, module in _products(name, network):
-            load_weights(module, Path(args.start) / f"{file}.safetensors")
-    settings = {"steps": args.steps or STEPS[name], "seed": args.seed, **_inputs(args, name)}
+    if start:
+        for slot, module in _products(name, network).items():
+            load_state(module, _state(start, slot), f"{start.name}, {slot}")
+    settings = {"steps": args.steps or STEPS[name], "seed": args.seed, **_inputs(args, name, known, start)}
     progress = Progress(out / f"{name}.checkpoint", network, settings)
     data = training_data(args.data, args.size, part("condition"), out / "data")
     task = stage(name, network, known, data, out, device, args.terms)
@@ -94,15 +90,49 @@ def _train(args: Namespace) -> int:
         return 3
     if isinstance(network, Patchified):
         _standardise(network, data[0])
-    products = [(out / f"{file}.safetensors", module) for file, module in _products(name, network)]
-    for path, module in products:
-        save_weights(module, path)
-    outcome["made"] = {path.name: digest(path) for path, _ in products}
-    if args.start:
-        outcome["start"] = before
-    _remember(out / "results.json", name, {"command": _command(args), **outcome})
+    record = {"command": _command(args), **outcome}
+    if start:
+        record["start"] = start.recipe.made.get(name)
+    _leave(out, name, args.size, _products(name, network), known, record)
     print(json.dumps(outcome["held out"]))
     return 0
+
+
+def home(out: Path, name: str) -> Path:
+    """The folder of a run to which a stage adds its weights."""
+    return out / PRESET[name] if name == "unconditional" else out
+
+
+def _leave(
+    out: Path,
+    name: str,
+    size: int,
+    products: Mapping[str, nn.Module],
+    known: Mapping[str, nn.Module],
+    record: Mapping[str, Any],
+) -> None:
+    """Add what a stage trained to its folder: the weights in half precision, and the record."""
+    folder, preset, own = home(out, name), PRESETS[PRESET.get(name, "midm-faces")], products
+    before, kept = (read(place).recipe if (place / CONFIG).exists() else Recipe() for place in (out, folder))
+    made = {**before.made, **kept.made, name: record}
+    if folder != out:  # whole by itself: with what its denoiser was trained with
+        own = {**{slot: part for slot, part in known.items() if slot in preset.weights}, **products}
+        made = {stage: made[stage] for stage in ("autoencoder", "matching", name) if stage in made}
+        folder.mkdir(exist_ok=True)
+    states = {slot: cast(module.state_dict(), torch.float16, f"{folder}, {slot}") for slot, module in own.items()}
+    recipe = dataclasses.replace(
+        preset,
+        loop={**preset.loop, "size": size},
+        domain=dataclasses.replace(preset.domain.unmeasured(), size=size),
+        weights={**kept.weights, **{slot: f"{slot}.safetensors" for slot in states}},
+        source="trained by `midms train`",
+        license="",
+        made=made,
+    )
+    try:
+        exchange(folder, content(recipe, "train", str(folder)), recipe, states)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
 def known_parts(name: str, out: Path, device: torch.device) -> dict[str, Any]:
@@ -112,7 +142,8 @@ def known_parts(name: str, out: Path, device: torch.device) -> dict[str, Any]:
         CheckpointError: the weights of one are missing or damaged.
     """
     slots = NEEDS.get(name, ALL)
-    return {slot: _load(part(slot), out / f"{slot}.safetensors", device) for slot in slots}
+    found = read(out) if (out / CONFIG).exists() else None
+    return {slot: _load(part(slot), slot, found, out, device) for slot in slots}
 
 
 def fresh(name: str, device: torch.device) -> Any:
@@ -175,22 +206,34 @@ def _weights(terms: Mapping[str, float], data: TrainingData) -> dict[str, float]
     return {**WITHOUT_FLOW, **terms}
 
 
-def _load(module: nn.Module, path: Path, device: torch.device) -> Any:
-    if not path.is_file():
-        stage = "autoencoder" if path.stem == "autoencoder" else "matching"
-        raise CheckpointError(f"{path}: no such file of weights; run `midms train` with --stage {stage} first")
-    load_weights(module, path)
+def _load(module: nn.Module, slot: str, found: Weights | None, out: Path, device: torch.device) -> Any:
+    if found is None or slot not in found.parts:
+        stage = "autoencoder" if slot == "autoencoder" else "matching"
+        raise CheckpointError(f"{out}: has no {slot} yet; run `midms train` with --stage {stage} first")
+    load_state(module, found.state(slot), f"{out}, {slot}")
     return module.to(device).eval().requires_grad_(False)
 
 
-def _inputs(args: Namespace, name: str) -> dict[str, Any]:
+def _started(folder: Path, name: str) -> Weights:
+    """The weights that a stage begins with."""
+    inside = home(folder, name)
+    return read(inside if (inside / CONFIG).exists() else folder)
+
+
+def _state(found: Weights, slot: str) -> dict[str, Tensor]:
+    if slot not in found.parts:
+        raise CheckpointError(f"{found.name}: has no {slot} to start from")
+    return found.state(slot)
+
+
+def _inputs(args: Namespace, name: str, known: Mapping[str, nn.Module], start: Weights | None) -> dict[str, Any]:
     """What a run follows from beside steps and seed."""
-    files = [Path(args.out) / f"{slot}.safetensors" for slot in NEEDS.get(name, ALL)]
-    if args.start:
-        files += sorted(path for path in Path(args.start).glob("*.safetensors") if path.is_file())
+    weights = {slot: checksum(part.state_dict()) for slot, part in known.items()}
+    if start:
+        weights |= {f"start {slot}": checksum(_state(start, slot)) for slot in SLOTS.get(name, ("denoiser",))}
     inputs = {"dataset": args.data.typed(), "size": args.size}
     terms = {"terms": args.terms} if name == "matching" else {}
-    return inputs | terms | {"weights": {str(path): digest(path) for path in files}}
+    return inputs | terms | {"weights": weights}
 
 
 def _command(args: Namespace) -> str:
@@ -201,11 +244,11 @@ def _command(args: Namespace) -> str:
     return shlex.join(["midms", "train", args.data.typed(), *itertools.chain.from_iterable(words)])
 
 
-def _products(name: str, network: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The files of a stage."""
+def _products(name: str, network: nn.Module) -> dict[str, nn.Module]:
+    """What a stage trains, by slot."""
     if isinstance(network, MatchingNetwork):
-        return [("features", network.features), ("confidence", network.confidence)]
-    return [(name, network)]
+        return {"features": network.features, "confidence": network.confidence}
+    return {SLOTS.get(name, ("denoiser",))[0]: network}
 
 
 def _standardise(network: Patchified, data: TrainingData) -> None:
@@ -214,44 +257,16 @@ def _standardise(network: Patchified, data: TrainingData) -> None:
     network.standardise(known.mean((0, 2, 3)), known.std((0, 2, 3)))
 
 
-class Stage(Schema):
-    """The record of a stage, as far as it is read again."""
-
-    model_config = ConfigDict(extra="allow")
-    made: dict[str, str] = Field(default_factory=dict)
-
-
-class Record(RootModel[dict[str, Stage]]):
-    """What `results.json` holds: a record a stage."""
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """What a folder's stages recorded.
+def _check_out(out: Path, name: str, slots: Sequence[str]) -> None:
+    """Find out before the work whether a stage may write to a folder.
 
     Raises:
-        CheckpointError: the file is damaged.
+        CheckpointError: its configuration is damaged, or it holds something else.
     """
-    path = folder / "results.json"
-    if not path.exists():
-        return {}
-    content = checked(Record, read_json(path, CheckpointError), str(path), CheckpointError)
-    return {name: stage.model_dump() for name, stage in content.root.items()}
-
-
-def _check_out(out: Path, name: str, files: Sequence[str]) -> None:
-    """Find out before the work whether a stage may write to a folder; what it may have been stopped at is its own.
-
-    Raises:
-        CheckpointError: its record is damaged, or it holds a composition, or weights of these names that no stage made.
-    """
-    made = {file for stage in _record(out).values() for file in stage["made"]}
-    others = [name for name in ("composition.json", "config.json") if (out / name).exists()]
-    if not (out / f"{name}.checkpoint").exists():
-        weights = [f"{file}.safetensors" for file in files]
-        others += [file for file in weights if (out / file).exists() and file not in made]
+    folder = home(out, name)
+    if (folder / CONFIG).exists():
+        check(folder, "train")
+        return
+    others = [file for slot in slots if (folder / (file := f"{slot}.safetensors")).exists()]
     if others:
         raise CheckpointError(f"{out}: holds {', '.join(others)}, which no training left there; choose another --out")
-
-
-def _remember(path: Path, name: str, record: dict[str, object]) -> None:
-    write_json(path, _record(path.parent) | {name: record})

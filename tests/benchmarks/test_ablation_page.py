@@ -9,10 +9,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from benchmarks.ablation import questions, steps, trimmed
-from benchmarks.ablation_gains import firsts, plot
-from benchmarks.ablation_page import ROOT, brief, page, spearman
-from benchmarks.ablation_weights import VARIANTS
+from benchmarks.ablation.__main__ import questions, steps, trimmed
+from benchmarks.ablation.gains import firsts, plot
+from benchmarks.ablation.page import ROOT, brief, page, spearman
+from benchmarks.ablation.weights import VARIANTS
 from benchmarks.results import RESULTS
 from midms.data.portraits.pairs import SPLITS, turns
 from midms.evaluation.ablation.vary import check

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import gpu, gpu_cases, gpu_matches, gpu_points, gpu_rows, kernels_page
+from benchmarks.kernels import gpu, gpu_cases, gpu_matches, gpu_points, gpu_rows
+from benchmarks.kernels import page as kernels_page
 from benchmarks.results import RESULTS
 
 ROOT = Path(__file__).parents[2]
@@ -60,8 +61,8 @@ def test_a_wrong_gradient_is_red(monkeypatch: pytest.MonkeyPatch, interpreted: N
 
 CHILD = """
 import os, time
-from benchmarks import gpu_rows
-from benchmarks.gpu_cases import Case
+from benchmarks.kernels import gpu_rows
+from benchmarks.kernels.gpu_cases import Case
 
 def good(): print("not JSON")
 
@@ -99,7 +100,8 @@ def test_out_of_time_is_a_row(tmp_path: Path) -> None:
 
 def test_a_run_that_is_cut_off_leaves_what_it_had(tmp_path: Path) -> None:
     out, child = tmp_path / "gpu.json", CHILD.replace("LONGEST = 1", "LONGEST = 9").replace('"dies": os.abort, ', "")
-    run = f"from pathlib import Path; from benchmarks.gpu import *; measure_all(Path({str(out)!r}), 60, {ASKED}, CHILD)"
+    start = "from pathlib import Path; from benchmarks.kernels.gpu import *; "
+    run = start + f"measure_all(Path({str(out)!r}), 60, {ASKED}, CHILD)"
     code = run.replace("CHILD", repr((sys.executable, "-c", child)))
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
         assert parent.stderr is not None
@@ -112,7 +114,7 @@ def test_a_run_that_is_cut_off_leaves_what_it_had(tmp_path: Path) -> None:
 
 def test_without_a_gpu_nothing_is_measured_or_written(tmp_path: Path) -> None:
     out, env = tmp_path / "gpu.json", os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHON": sys.executable}
-    for run in (["bash", "benchmarks/gpu.sh"], [sys.executable, "-m", "benchmarks.gpu"]):
+    for run in (["bash", "benchmarks/gpu.sh"], [sys.executable, "-m", "benchmarks.kernels.gpu"]):
         told = subprocess.run([*run, "--out", out], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
         assert told.returncode and "torch finds no GPU" in told.stderr and not out.exists()
         assert "Traceback" not in told.stderr and "passed" not in told.stdout

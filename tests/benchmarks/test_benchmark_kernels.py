@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from benchmarks import hotpath, kernels_page, precision
-from benchmarks import released_match as released
-from benchmarks.gate import too_wrong
-from benchmarks.hotpath import measure
+from benchmarks.kernels import hotpath, precision
+from benchmarks.kernels import page as kernels_page
+from benchmarks.kernels.gate import too_wrong
+from benchmarks.kernels.hotpath import measure
+from benchmarks.kernels.peers import Outcome, Peer, released_path
 from benchmarks.measure import Inputs, inputs
-from benchmarks.peers import Outcome, Peer, released_path
+from benchmarks.released import match as released
 from benchmarks.results import RESULTS
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +59,7 @@ def test_the_released_path_has_the_released_numbers(case: str) -> None:
 
 def test_every_peer_on_the_cpu_is_right_and_measured(tmp_path: Path) -> None:
     out = tmp_path / "kernels.json"
-    command = [sys.executable, "-m", "benchmarks.hotpath", "--sides", "16", "--threads", "1", "--width", "32"]
+    command = [sys.executable, "-m", "benchmarks.kernels.hotpath", "--sides", "16", "--threads", "1", "--width", "32"]
     command += ["--budget", "0", "--out", str(out), "--only", "released", "SDPA, values padded", "midms chunked"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

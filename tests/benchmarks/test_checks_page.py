@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import checks
+from benchmarks.released import checks
 from benchmarks.results import RESULTS
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import released
+from benchmarks.released import __main__ as released
 from benchmarks.results import RESULTS
 
 

@@ -24,7 +24,6 @@ from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
 from midms.diffusion.levels import alpha_bar
-from midms.diffusion.solvers.ddim import DDIM
 
 CHURCH = """
 model:
@@ -75,7 +74,7 @@ def test_compvis_alone_is_denoiser_and_autoencoder(
         run: Any = build("midm-celeba", weights=folder)
     codebook = run.autoencoder.network.quantize.embedding.weight
     assert torch.equal(codebook, state["first_stage_model.quantize.embedding.weight"])
-    assert run.sampler.schedule == run.refiner.schedule == "ldm-celeba"
+    assert run.sampler.levels.schedule == run.refiner.levels.schedule == "ldm-celeba"
 
 
 @torch.no_grad()
@@ -170,7 +169,7 @@ def test_the_released_schedule_has_seventeen_timesteps() -> None:
     assert slots["sampler"].arguments["start"] == grid[5] + 1 == 311
     last = slots["refiner"].arguments
     assert last["timesteps"] == tuple(t + 1 for t in range(0, 1000, 5))[19::-1] and last["start"] == 101
-    assert DDIM(**slots["refiner"].arguments).eta == 1
+    assert create("sampler", "ddim", **slots["refiner"].arguments).eta == 1
 
 
 def with_scale(state: dict[str, Tensor], value: float) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from checkpoints_of_others import LDM, compvis
 from torch import Tensor
 
 from midms import cli
-from midms.checkpoints.convert import convert, find, source
+from midms.checkpoints.convert import convert, find, save
 from midms.checkpoints.convert.weights import tensors
 from midms.checkpoints.tensors import CheckpointError
 
@@ -161,12 +161,12 @@ def folder_of(place: Path) -> dict[str, bytes]:
 def test_a_conversion_that_fails_leaves_a_good_folder_as_it_is(
     place: Path, state: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source.write(convert(place / "good.ckpt", LDM), place / "out")
+    save(convert(place / "good.ckpt", LDM), place / "out")
     before = folder_of(place)
     renamed(place, state)
     complaint(capsys, place / "bad.ckpt", "--config", LDM, "--out", place / "out")
     assert folder_of(place).items() >= before.items() and set(folder_of(place)) - set(before) == {"refused.txt"}
-    source.write(convert(place / "good.ckpt", LDM), place / "out")
+    save(convert(place / "good.ckpt", LDM), place / "out")
     assert folder_of(place) == before
 
 

@@ -13,11 +13,11 @@ import torch
 from diffusers import DDIMScheduler
 from folders_of_others import BASE, filled, folder_of, write, write_scheduler
 
-from midms.checkpoints.convert import convert, source
+from midms.checkpoints.convert import convert, save
+from midms.checkpoints.folder import read
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.presets import PRESETS
-from midms.diffusion.levels import alpha_bar
-from midms.diffusion.solvers.ddim import DDIM
+from midms.diffusion.levels import alpha_bar, noise_levels
 
 LEVELS = {
     "as released": ({}, (0.5105, 0.6424, 0.7729, 0.8934)),
@@ -38,10 +38,10 @@ def test_levels_have_the_noise_that_the_scheduler_says(
     write_scheduler(folder_of(tmp_path, "VQModel", BASE["VQModel"], filled("VQModel", BASE["VQModel"])), **settings)
     write(tmp_path / "unet", "UNet2DModel", BASE["UNet2DModel"], filled("UNet2DModel", BASE["UNet2DModel"]))
     found = convert(tmp_path)
-    source.write(found, tmp_path / "out")
+    save(found, tmp_path / "out")
     timesteps = PRESETS["midm-celeba"].slots["sampler"].arguments["timesteps"]
-    for schedule in (found.schedule, source.read(tmp_path / "out").schedule):
-        levels = DDIM(timesteps, schedule).levels
+    for schedule in (found.recipe.schedule, read(tmp_path / "out").recipe.schedule):
+        levels = noise_levels(timesteps, schedule)
         assert [level.alpha**2 for level in levels] == pytest.approx(expected, abs=6e-5)
 
 
@@ -70,7 +70,9 @@ def test_schedules_are_the_tables_of_diffusers(kind: str, tmp_path: Path) -> Non
         expected = made(**settings).alphas_cumprod.float()
         if kind.startswith("Euler") and settings["rescale_betas_zero_snr"]:
             expected[-1] = 0  # where it has 2**-24, to divide by
-        torch.testing.assert_close(alpha_bar(found.schedule).sqrt().float(), expected.sqrt(), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            alpha_bar(found.recipe.schedule).sqrt().float(), expected.sqrt(), rtol=1e-4, atol=1e-6
+        )
         prediction = {"epsilon": None, "v_prediction": "v"}[settings["prediction_type"]]
         assert found.parts["denoiser"].arguments.get("prediction") == prediction
 
@@ -109,13 +111,13 @@ def test_a_scheduler_as_the_first_versions_of_diffusers_wrote_it(timesteps: str,
     folder_of(tmp_path, "VQModel", BASE["VQModel"])
     older = {"timestep_values": None, "tensor_format": "pt", "trained_betas": None, timesteps: 1000}
     write_scheduler(tmp_path, _diffusers_version="0.1.2", clip_sample=False, **older)
-    assert convert(tmp_path).schedule == "ldm-celeba"
+    assert convert(tmp_path).recipe.schedule == "ldm-celeba"
 
 
 def test_a_level_outside_a_schedule_or_without_x0_is_refused() -> None:
     with pytest.raises(ValueError, match="timesteps are 0 to 199, got 200"):
-        DDIM((200,), tuple(DDIMScheduler(num_train_timesteps=200).betas.tolist()))
+        noise_levels((200,), tuple(DDIMScheduler(num_train_timesteps=200).betas.tolist()))
     with pytest.raises(ValueError, match="at timestep 1 the schedule leaves nothing of x0"):
-        DDIM((1,), (0.001, 1.0))
+        noise_levels((1,), (0.001, 1.0))
     with pytest.raises(ValueError, match="betas must be above 0 and at most 1"):
-        DDIM((0,), (0.0, 0.1))
+        noise_levels((0,), (0.0, 0.1))

@@ -12,7 +12,8 @@ import pytest
 import torch
 from folders_of_others import BASE, NETWORKS, filled, folder_of, write, write_scheduler
 
-from midms.checkpoints.convert import Source, convert
+from midms.checkpoints.convert import convert
+from midms.checkpoints.folder import Weights
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.catalog import create
 
@@ -64,7 +65,7 @@ FIELDS = [(kind, field) for kind, made in NETWORKS.items() for field in inspect.
 
 
 @torch.no_grad()
-def same(found: Source, kind: str, theirs: Any) -> None:
+def same(found: Weights, kind: str, theirs: Any) -> None:
     """The part that a folder was made into gives the numbers of diffusers' network."""
     slot = "denoiser" if kind == "UNet2DModel" else "autoencoder"
     part = create(slot, found.parts[slot].name, **found.parts[slot].arguments).eval()

@@ -18,9 +18,10 @@ from torch import Tensor
 
 import midms
 from midms import Spec, build, cli, create
-from midms.checkpoints import composition as saved
 from midms.checkpoints import folder as weights_folder
-from midms.checkpoints.convert import source
+from midms.checkpoints.convert import save
+from midms.checkpoints.convert.fit import recipe_of
+from midms.checkpoints.folder import Weights
 from midms.checkpoints.tensors import CheckpointError, checksum, save_weights
 from midms.core.files import HeldError, held
 from midms.pipeline.pipeline import Pipeline
@@ -33,7 +34,7 @@ FOLDERS = ("composition", "conversion")
 
 
 @functools.cache
-def converted(seed: int) -> source.Source:
+def converted(seed: int) -> Weights:
     torch.manual_seed(seed)
     spec = Spec(
         "midm",
@@ -46,7 +47,7 @@ def converted(seed: int) -> source.Source:
         spectral=False,
     )
     state = create("features", spec.name, **spec.arguments).state_dict()
-    return source.Source(f"number {seed}", {"features": spec}, "ldm-celeba", {"features": state}.__getitem__)
+    return Weights(f"number {seed}", recipe_of({"features": spec}, "ldm-celeba"), {"features": state}.__getitem__)
 
 
 @pytest.fixture(autouse=True)
@@ -76,18 +77,15 @@ def writes(runs: list[Pipeline]) -> dict[str, list[Callable[[Path], None]]]:
     """How the old and the new folder of each kind are written."""
     return {
         "composition": [run.save_pretrained for run in runs],
-        "conversion": [lambda folder, seed=seed: source.write(converted(seed), folder) for seed in (0, 1)],
+        "conversion": [lambda folder, seed=seed: save(converted(seed), folder) for seed in (0, 1)],
     }
 
 
 def content(folder: Path) -> str:
     """All that a reader of the folder gets of it, in a few letters."""
-    if (folder / "composition.json").exists():
-        found: Any = saved.read(folder)
-        settings, states = str(found.loop), {slot: found.state(folder, slot) for slot in found.slots()}
-    else:
-        found = source.read(folder)
-        settings, states = "", {slot: found.state(slot) for slot in found.parts}
+    found = weights_folder.read(folder)
+    recipe = found.recipe
+    settings, states = str((recipe.slots, recipe.loop, recipe.made)), {slot: found.state(slot) for slot in found.parts}
     return settings + checksum({f"{slot}.{key}": value for slot, s in states.items() for key, value in s.items()})
 
 
@@ -155,7 +153,7 @@ def test_a_folder_written_first_is_there_or_not(
     while status:
         folder, at = tmp_path / f"{at}", at + 1
         status = stopped(lambda: writes[kind][0](folder), at, lambda: os._exit(9))  # noqa: B023
-        if (folder / "composition.json").exists() or (folder / "config.json").exists():
+        if (folder / "config.json").exists():
             content(folder)
         writes[kind][1](folder)
         assert len(content(folder)) >= 64
@@ -178,7 +176,7 @@ STRANGERS: dict[str, list[str]] = {
     "a training's": ["features.safetensors", "autoencoder.safetensors", "results.json"],
     "photos": ["cat.jpg"],
     "diffusers'": ["config.json", "diffusion_pytorch_model.safetensors"],
-    "somebody's settings": ["composition.json"],
+    "somebody's settings": ["config.json"],
 }
 
 
@@ -194,14 +192,13 @@ def test_what_is_of_another_kind_is_replaced_only_when_told_so(
         if kind == "composition":
             runs[0].save_pretrained(tmp_path, replace=replace)
         else:
-            source.write(converted(0), tmp_path, replace)
+            save(converted(0), tmp_path, replace)
 
     with pytest.raises(CheckpointError, match=r"take another folder, or give replace \(--replace\)") as caught:
         write(False)
     assert "\n" not in str(caught.value) and sorted(os.listdir(tmp_path)) == sorted(names)
     assert all((tmp_path / name).read_text() == '{"mine": 1}' for name in names)
     write(True)
-    (tmp_path / "composition.json").unlink(missing_ok=kind == "conversion")
     assert {"cat.jpg", "results.json"} & {*names} <= {*os.listdir(tmp_path)}, "others stay"
 
 
@@ -275,7 +272,7 @@ def test_a_link_out_of_the_folder_is_not_followed_but_into_the_hubs_cache(
         shutil.move(weights, place)
         weights.symlink_to(place)
         if place == elsewhere:
-            with pytest.raises(CheckpointError, match="is a link out of the folder"):
+            with pytest.raises(CheckpointError, match="leads out of the folder"):
                 content(folder)
         else:
             assert content(folder) == before
@@ -293,6 +290,10 @@ def test_a_file_system_without_links_will_do(
     monkeypatch.setattr(weights_folder.os, "link", refuse)
     for write in writes["conversion"]:
         write(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "features.safetensors"}
-    state: dict[str, Tensor] = source.read(tmp_path).state("features")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "config.json",
+        "features.safetensors",
+        "README.md",
+    }
+    state: dict[str, Tensor] = weights_folder.read(tmp_path).state("features")
     assert checksum(state) == checksum(converted(1).state("features"))

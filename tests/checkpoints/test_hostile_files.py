@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,8 @@ TRANSLATE = ["translate", "--condition", "sketch.png", "--exemplar", "face.png",
 def test_safetensors_are_refused(case: str, tmp_path: Path) -> None:
     pictures(tmp_path)
     weights = tmp_path / "weights"
-    weights.mkdir()
-    for file in (SHIPPED / "faces-64").glob("*.safetensors"):
-        if file.name != "features.safetensors":
-            (weights / file.name).symlink_to(file)
+    shutil.copytree(SHIPPED / "midm-faces", weights)
+    (weights / "features.safetensors").unlink()
     SAFETENSORS[case](weights / "features.safetensors")
     line = refused([*TRANSLATE, "--weights", "weights"], tmp_path)
     assert "features.safetensors" in line
@@ -63,7 +62,7 @@ def test_keypoints_are_refused(case: str, tmp_path: Path) -> None:
 def test_a_composition_is_refused(case: str, tmp_path: Path) -> None:
     pictures(tmp_path)
     (tmp_path / "mine").mkdir()
-    JSONS[case](tmp_path / "mine" / "composition.json")
+    JSONS[case](tmp_path / "mine" / "config.json")
     line = refused([*TRANSLATE, "--preset", "mine"], tmp_path)
     assert "mine" in line
 

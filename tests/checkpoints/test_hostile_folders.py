@@ -49,45 +49,49 @@ def folder(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "f"))
 
 
-PART = {"name": "correlation", "arguments": {}, "module": "x", "weights": False}
+PART = {"name": "correlation", "arguments": {}, "module": "x"}
 CHANGES: dict[str, tuple[list[str], Any]] = {
     "name: number": (["name"], 1),
-    "parts: list": (["parts"], []),
-    "parts: null": (["parts"], None),
-    "part: list": (["parts", "matcher"], []),
-    "part: name as list": (["parts", "matcher", "name"], ["correlation"]),
-    "part: path as name": (["parts", "matcher", "name"], "../../x"),
-    "arguments: list": (["parts", "matcher", "arguments"], [1]),
-    "arguments: number as key": (["parts", "matcher", "arguments"], {"": 1}),
-    "arguments: infinite": (["parts", "matcher", "arguments", "temperature"], float("inf")),
-    "arguments: NaN": (["parts", "matcher", "arguments", "temperature"], float("nan")),
-    "arguments: endless": (["parts", "sampler", "arguments", "timesteps"], 10**30),
-    "arguments: long list": (["parts", "sampler", "arguments", "timesteps"], [1] * 5000),
-    "arguments: deep": (["parts", "sampler", "arguments", "timesteps"], [[[[[[1]]]]]]),
-    "arguments: empty list": (["parts", "sampler", "arguments", "timesteps"], []),
-    "arguments: words": (["parts", "sampler", "arguments", "schedule"], "no such"),
-    "arguments: zero groups": (["parts", "denoiser", "arguments", "norm_groups"], 0),
-    "arguments: indivisible": (["parts", "denoiser", "arguments", "norm_groups"], 7),
-    "arguments: layers": (["parts", "denoiser", "arguments", "layers"], 2**16),
-    "arguments: a number for widths": (["parts", "denoiser", "arguments", "widths"], 3),
-    "weights: word": (["parts", "denoiser", "weights"], "yes"),
+    "slots: list": (["slots"], []),
+    "slots: null": (["slots"], None),
+    "part: list": (["slots", "matcher"], []),
+    "part: name as list": (["slots", "matcher", "name"], ["correlation"]),
+    "part: path as name": (["slots", "matcher", "name"], "../../x"),
+    "arguments: list": (["slots", "matcher", "arguments"], [1]),
+    "arguments: number as key": (["slots", "matcher", "arguments"], {"": 1}),
+    "arguments: infinite": (["slots", "matcher", "arguments", "temperature"], float("inf")),
+    "arguments: NaN": (["slots", "matcher", "arguments", "temperature"], float("nan")),
+    "arguments: endless": (["slots", "sampler", "arguments", "timesteps"], 10**30),
+    "arguments: long list": (["slots", "sampler", "arguments", "timesteps"], [1] * 5000),
+    "arguments: deep": (["slots", "sampler", "arguments", "timesteps"], [[[[[[1]]]]]]),
+    "arguments: empty list": (["slots", "sampler", "arguments", "timesteps"], []),
+    "arguments: words": (["slots", "sampler", "arguments", "schedule"], "no such"),
+    "arguments: zero groups": (["slots", "denoiser", "arguments", "norm_groups"], 0),
+    "arguments: indivisible": (["slots", "denoiser", "arguments", "norm_groups"], 7),
+    "arguments: layers": (["slots", "denoiser", "arguments", "layers"], 2**16),
+    "arguments: a number for widths": (["slots", "denoiser", "arguments", "widths"], 3),
+    "weights: word": (["weights"], "yes"),
+    "weights: beside the folder": (["weights", "denoiser"], "../other/denoiser.safetensors"),
+    "weights: of no part": (["weights", "matcher"], "denoiser.safetensors"),
+    "format: another": (["format"], 2),
+    "license: a line": (["license"], "mit\nx: 1"),
     "loop: list": (["loop"], []),
     "loop: size": (["loop", "size"], "big"),
     "loop: size huge": (["loop", "size"], 10**9),
     "notes: text": (["notes"], "x"),
     "unknown key": (["x"], 1),
-    "files: out of the folder": (["files"], {"denoiser": "../denoiser.new-00000000.safetensors"}),
-    "files: absent": (["files"], {"denoiser": "denoiser.new-00000000.safetensors"}),
+    "files: out of the folder": (["weights"], {"denoiser": "../denoiser.new-00000000.safetensors"}),
+    "files: absent": (["weights"], {"denoiser": "denoiser.new-00000000.safetensors"}),
     "checksums: list": (["checksums"], []),
-    "slot: path": (["parts", "../x"], PART),
-    "slot: unknown": (["parts", "matcher2"], PART),
-    "timm fetches": (["parts", "features"], PART | {"name": "timm", "arguments": {"pretrained": True}}),
-    "timm fetches by 1": (["parts", "features"], PART | {"name": "timm", "arguments": {"pretrained": 1}}),
-    "timm from the hub": (["parts", "features"], PART | {"name": "timm", "arguments": {"backbone": "hf_hub:a/b"}}),
-    "vgg by path": (["parts", "features"], PART | {"name": "vgg", "arguments": {"weights": "/etc/passwd"}}),
-    "vgg by name": (["parts", "features"], PART | {"name": "vgg", "arguments": {"weights": "a.png"}}),
-    "diffusion by path": (["parts", "features"], PART | {"name": "diffusion", "arguments": {"network": "../x"}}),
-    "diffusion by name": (["parts", "features"], PART | {"name": "diffusion", "arguments": {"network": "run"}}),
+    "slot: path": (["slots", "../x"], PART),
+    "slot: unknown": (["slots", "matcher2"], PART),
+    "timm fetches": (["slots", "features"], PART | {"name": "timm", "arguments": {"pretrained": True}}),
+    "timm fetches by 1": (["slots", "features"], PART | {"name": "timm", "arguments": {"pretrained": 1}}),
+    "timm from the hub": (["slots", "features"], PART | {"name": "timm", "arguments": {"backbone": "hf_hub:a/b"}}),
+    "vgg by path": (["slots", "features"], PART | {"name": "vgg", "arguments": {"weights": "/etc/passwd"}}),
+    "vgg by name": (["slots", "features"], PART | {"name": "vgg", "arguments": {"weights": "a.png"}}),
+    "diffusion by path": (["slots", "features"], PART | {"name": "diffusion", "arguments": {"network": "../x"}}),
+    "diffusion by name": (["slots", "features"], PART | {"name": "diffusion", "arguments": {"network": "run"}}),
 }
 
 
@@ -97,11 +101,11 @@ def test_settings_are_refused(
 ) -> None:
     monkeypatch.chdir(folder)
     keys, value = CHANGES[change]
-    content = place = json.loads((folder / "run/composition.json").read_text())
+    content = place = json.loads((folder / "run/config.json").read_text())
     for key in keys[:-1]:
         place = place[key]
     place[keys[-1]] = value
-    (folder / "run/composition.json").write_text(json.dumps(content))
+    (folder / "run/config.json").write_text(json.dumps(content))
     line = refused(folder, capsys)
     assert "run" in line or "size must be at least" in line
 
@@ -160,7 +164,7 @@ def test_what_is_no_file_of_weights_is_not_opened(folder: Path, kind: str, capsy
 def test_numbers_that_are_no_weights_are_refused(
     folder: Path, dtype: torch.dtype, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path, config = folder / "run/features.safetensors", folder / "run/composition.json"
+    path, config = folder / "run/features.safetensors", folder / "run/config.json"
     content = json.loads(config.read_text())
     config.write_text(json.dumps(content | {"checksums": {}}))
     state = load_file(path)

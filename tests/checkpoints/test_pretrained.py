@@ -67,7 +67,7 @@ def test_it_comes_back_to_the_bit(made: Pipeline, whole: Path) -> None:
     again = midms.from_pretrained(whole)
     assert checksum(weights(again)) == checksum(weights(made))
     assert torch.equal(picture(again), picture(made))
-    assert repr(again) == repr(made) and again.specs == made.specs
+    assert repr(again) == repr(made) and again.recipe.slots == made.recipe.slots
 
 
 def test_the_shipped_preset_comes_back_to_the_bit(tmp_path: Path) -> None:
@@ -77,16 +77,19 @@ def test_the_shipped_preset_comes_back_to_the_bit(tmp_path: Path) -> None:
 
 
 def test_a_person_can_read_it(whole: Path) -> None:
-    content = json.loads((whole / "composition.json").read_text())
-    assert content["parts"]["matcher"] == {
+    content = json.loads((whole / "config.json").read_text())
+    assert content["slots"]["matcher"] == {
         "name": "optimal-transport",
         "arguments": {"epsilon": 0.05},
         "module": "midms.matching.matchers.optimal_transport",
-        "weights": False,
     }
     assert content["loop"].items() >= {"rematch": [1], "edit": "blend", "size": 64}.items()
     files = {path.name for path in whole.iterdir()}
-    assert files == {"composition.json", *(f"{part}.safetensors" for part in ("features", "denoiser", "autoencoder"))}
+    assert files == {
+        "config.json",
+        "README.md",
+        *(f"{part}.safetensors" for part in ("features", "denoiser", "autoencoder")),
+    }
 
 
 def test_precision_is_kept_unless_another_is_asked_for(whole: Path, tmp_path: Path) -> None:
@@ -148,11 +151,11 @@ def test_a_plug_in_that_is_not_installed_is_named(whole: Path, tmp_path: Path, r
     assert isinstance(midms.from_pretrained(tmp_path, matcher="correlation").matcher, Correlation)
 
 
-def edit_x0(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
     def edit(folder: Path) -> None:
-        content = json.loads((folder / "composition.json").read_text())
+        content = json.loads((folder / "config.json").read_text())
         change(content)
-        (folder / "composition.json").write_text(json.dumps(content))
+        (folder / "config.json").write_text(json.dumps(content))
 
     return edit
 
@@ -167,34 +170,34 @@ class Bomb:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no configuration": (lambda d: (d / "composition.json").unlink(), "has no composition.json"),
-    "no folder": (shutil.rmtree, "has no composition.json"),
-    "half a configuration": (replaced("composition.json", b'{"name": "mi'), "cannot be read"),
-    "a list": (replaced("composition.json", b"[]"), r"composition.json: .*got \[\]"),
-    "nested too deep": (replaced("composition.json", b"[" * 100_000), "cannot be read"),
-    "no parts": (edited(lambda c: c.pop("parts")), "composition.json: has no parts"),
+    "no configuration": (lambda d: (d / "config.json").unlink(), "has no config.json"),
+    "no folder": (shutil.rmtree, "there is no folder"),
+    "half a configuration": (replaced("config.json", b'{"name": "mi'), "cannot be read"),
+    "a list": (replaced("config.json", b"[]"), r"config.json: .*got \[\]"),
+    "nested too deep": (replaced("config.json", b"[" * 100_000), "cannot be read"),
+    "no parts": (edited(lambda c: c.pop("slots")), "config.json: has no slots"),
     "parts without names": (
-        edited(lambda c: c["parts"]["sampler"].pop("name")),
-        "composition.json: has no parts.sampler.name",
+        edited(lambda c: c["slots"]["sampler"].pop("name")),
+        "config.json: has no slots.sampler.name",
     ),
-    "no sampler": (edited(lambda c: c["parts"].pop("sampler")), "no sampler is named"),
-    "a strange slot": (edited(lambda c: c["parts"].update(samplr=c["parts"]["sampler"])), "Did you mean 'sampler'"),
-    "a strange argument": (edited(lambda c: c["parts"]["sampler"]["arguments"].update(etta=1)), "Did you mean 'eta'"),
+    "no sampler": (edited(lambda c: c["slots"].pop("sampler")), "names no sampler: not a whole pipeline"),
+    "a strange slot": (edited(lambda c: c["slots"].update(samplr=c["slots"]["sampler"])), "Did you mean 'sampler'"),
+    "a strange argument": (edited(lambda c: c["slots"]["sampler"]["arguments"].update(etta=1)), "Did you mean 'eta'"),
     "a strange setting": (edited(lambda c: c["loop"].update(rematch=[9])), "rematch must be levels out of"),
     "no such setting": (edited(lambda c: c["loop"].update(rematsh=[1])), "Did you mean 'rematch'"),
-    "a setting is missing": (edited(lambda c: c["loop"].pop("rematch")), "composition.json: the loop has no rematch"),
-    "no size": (edited(lambda c: c["loop"].pop("size")), "composition.json: the loop has no size"),
+    "a setting is missing": (edited(lambda c: c["loop"].pop("rematch")), "config.json: the loop has no rematch"),
+    "no size": (edited(lambda c: c["loop"].pop("size")), "config.json: the loop has no size"),
     "weights that are not noted": (
-        edited(lambda c: c["parts"]["denoiser"].update(weights=False)),
-        "composition.json: the denoiser has weights, none are noted",
+        edited(lambda c: c["weights"].pop("denoiser")),
+        "has no weights of the denoiser: not a whole pipeline; build.PRESET, weights=",
     ),
     "weights of what has none": (
-        edited(lambda c: c["parts"]["matcher"].update(weights=True)),
-        "composition.json: the matcher has no weights, some are noted",
+        edited(lambda c: c["weights"].update(matcher="features.safetensors")),
+        "features.safetensors: does not fit OptimalTransport: unexpected",
     ),
     "no weights": (lambda d: (d / "denoiser.safetensors").unlink(), "denoiser.safetensors: no such file"),
     "weights of another size": (
-        edited(lambda c: c["parts"]["denoiser"]["arguments"].update(widths=[16, 64])),
+        edited(lambda c: c["slots"]["denoiser"]["arguments"].update(widths=[16, 64])),
         "denoiser.safetensors: does not fit Unconditional",
     ),
     "weights of another part": (
@@ -227,7 +230,7 @@ def test_damage_is_said_in_a_line(saved: Path, damage: str) -> None:
 
 PLACES = [
     *(("sampler", "timesteps"), ("matcher", "epsilon"), ("loop", "edit"), ("loop", "size"), ("domain", "size")),
-    *(("", "parts"), ("", "loop"), ("", "checksums")),
+    *(("", "slots"), ("", "loop"), ("", "checksums")),
 ]
 LONG: dict[str, Any] = {
     "list": [1] * 4000,
@@ -239,10 +242,10 @@ LONG: dict[str, Any] = {
 
 @pytest.mark.parametrize("value", LONG)
 def test_of_long_values_the_ends_are_said(unchecked: None, saved: Path, value: str) -> None:
-    config = saved / "composition.json"
+    config = saved / "config.json"
     content = json.loads(config.read_text())
     content["domain"] = {"size": None}
-    homes = {slot: part["arguments"] for slot, part in content["parts"].items()} | {
+    homes = {slot: part["arguments"] for slot, part in content["slots"].items()} | {
         "": content,
         "loop": content["loop"],
     }
@@ -264,10 +267,12 @@ def test_of_long_values_the_ends_are_said(unchecked: None, saved: Path, value: s
         )
 
 
-def test_the_folder_is_not_weights_for_a_preset(whole: Path) -> None:
-    with pytest.raises(
-        BuildError, match=r"weights: \S+: is a whole composition; midms.from_pretrained\('\S+'\), or --pre"
-    ):
+def test_the_folder_is_weights_for_a_preset_too(made: Pipeline, whole: Path) -> None:
+    """Its parts with weights, and the schedule; loop and other parts are the preset's."""
+    run = build("midm-faces", weights=whole, confidence="always")
+    assert checksum(weights(run)) == checksum(weights(made)) and run.notes == ()
+    assert isinstance(run.matcher, Correlation) and run.policy == build("midm-faces").policy
+    with pytest.warns(UserWarning, match="random weights in confidence: .* has none"):
         build("midm-faces", weights=whole)
     options = ["translate", "--condition", "a", "--exemplar", "b", "--out", "c", "--preset", str(whole)]
     with pytest.raises(BadArguments, match=r"--weights x: not with --preset \S+, which has its own weights"):

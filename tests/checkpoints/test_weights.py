@@ -143,13 +143,12 @@ def test_what_is_wrong_is_refused_by_name_in_one_line(
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Weights of `midm-faces` under the preset's file names; and none shipped."""
-    monkeypatch.setattr("midms.pipeline.build.SHIPPED", tmp_path / "nothing")
+    monkeypatch.setattr("midms.compose.recipe.SHIPPED", tmp_path / "nothing")
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         run = build("midm-faces")
-    for slot, file in PRESETS["midm-faces"].weights.items():
-        save_weights(getattr(run, slot), tmp_path / "weights" / Path(file).name)
+    run.save_pretrained(tmp_path / "weights", torch.float16)
     return tmp_path / "weights"
 
 
@@ -183,10 +182,10 @@ def test_random_weights_are_told_once(folder: Path) -> None:
 
 
 def test_every_file_that_fails_is_named(folder: Path) -> None:
-    truncate(folder / "bridge.safetensors")
+    truncate(folder / "denoiser.safetensors")
     (folder / "features.safetensors").unlink()
     with pytest.raises(
-        CheckpointError, match=r"features.safetensors: no such file.*; .*bridge.safetensors: not a whole"
+        CheckpointError, match=r"denoiser.safetensors: not a whole.*; .*features.safetensors: no such file"
     ):
         build("midm-faces", weights=folder)
 

@@ -16,7 +16,6 @@ import torch
 from PIL import Image, ImageDraw
 
 from midms import build, cli
-from midms.checkpoints.tensors import save_weights
 from midms.compose.catalog import KINDS, available
 from midms.compose.presets import PRESETS
 from midms.core.domain import Domain
@@ -145,8 +144,7 @@ def test_weights_of_ones_own_and_the_seed_decide(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # none are shipped for some parts
         method = build("midm-faces-paper")
-    for slot, name in PRESETS["midm-faces-paper"].weights.items():
-        save_weights(getattr(method, slot), folder / "weights" / Path(name).name)
+    method.save_pretrained(folder / "weights")
     for name, seed in [("one.png", 1), ("same.png", 1), ("other.png", 2)]:
         options = ("--seed", seed, "--preset", "midm-faces-paper", "--weights", folder / "weights")
         assert translate(folder, *options, out=name) == 0

@@ -47,9 +47,8 @@ from midms import cli
         ),
         ("--confidence 5", "midms translate: argument --confidence: expected a name, or settings as in cycle(radius="),
         ("--condition-from none", "midms translate: argument --condition-from: expected a name, or settings as in "),
-        ("--weights {saved}", "midms translate: argument --weights: {saved} is a whole composition, which is a "),
         ("--preset {saved} --style 7", "midms: --style must be a number between 0 and 1, got 7.0"),
-        ("--preset {folder}", "midms: {folder}: has no composition.json, expected a saved composition"),
+        ("--preset {folder}", "midms: {folder}: has no config.json, expected what save_pretrained, `midms train` or "),
         ("--weights nowhere/", "midms: --weights: there is no folder nowhere"),
         (
             "--region {pair}/condition.png --region {pair}/figure.png",

@@ -62,7 +62,7 @@ class Mine:
     ],
 )
 def test_what_people_type_is_read(text: str, value: object) -> None:
-    assert parse_value(text) == value and type(parse(text)) is type(value)
+    assert parse_value(text) == value and type(parse_value(text)) is type(value)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_the_command_and_the_module_say_the_same(capsys: pytest.CaptureFixture[s
 
 def test_every_operation_is_answered_for() -> None:
     said = doctor.report()
-    public = {"couple", "couple_both", "top_k", "mutual_nearest", "check", "prepare"}
+    public = {"attend", "attend_both", "top_k", "mutual_nearest", "cycle"}
     assert public == set(doctor.OPERATIONS) and all(hasattr(reference, name) for name in public)
     for name in public:
         assert f"  {name}: chunked" in said
@@ -35,5 +35,5 @@ def test_what_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_triton, "find_spec", lambda name: None)
     assert "not triton: triton is not installed" in "\n".join(doctor.operations(torch.device("cpu")))
     for module in IMPLEMENTATIONS.values():
-        monkeypatch.setattr(module, "objections", lambda *operands, precision: ["it is Sunday"])
-    assert "couple: nothing" in "\n".join(doctor.operations(torch.device("cpu")))
+        monkeypatch.setattr(module, "unsupported", lambda *operands, precision: ["it is Sunday"])
+    assert "attend: nothing" in "\n".join(doctor.operations(torch.device("cpu")))

@@ -19,6 +19,7 @@ from midms.compose.recipe import Recipe
 from midms.confidence.cycle import Cycle
 from midms.core.protocols import Match
 from midms.core.types import Context, Level
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.diffusion.solvers.ddpm import DDPM
 from midms.loop import Policy
@@ -37,6 +38,7 @@ class Scaled(Looking):
 
 
 TOY = Recipe(
+    name="toy",
     source="the stand-ins of these tests",
     slots={
         "condition": Spec("toy"),
@@ -71,7 +73,9 @@ def mistakes(preset: str = "toy", /, **changes: Any) -> str:
 def test_a_preset_as_it_is() -> None:
     run = build("toy")
     assert run.matcher == Correlation(temperature=0.1)
-    assert run.sampler == DDIM((600, 400, 200), "linear") and run.refiner == DDPM((100, 50), "linear")
+    assert run.sampler == DDIM(noise_levels((600, 400, 200), "linear")) and run.refiner == DDPM(
+        noise_levels((100, 50), "linear")
+    )
     assert (run.policy, run.size, run.name, run.notes) == (Policy((1,)), 16, "toy", ())
     assert run.denoiser.gain == 0.5 and not run.denoiser.training
     assert torch.isfinite(run(*pictures())).all()
@@ -93,18 +97,26 @@ def test_the_loops_own_settings() -> None:
 
 
 def test_another_sampler_keeps_what_the_denoiser_was_trained_for() -> None:
-    assert build("toy", sampler="ddpm").sampler == DDPM((600, 400, 200), "linear")
-    assert build("toy", sampler=Spec("ddim", eta=1.0)).sampler == DDIM((600, 400, 200), "linear", 1.0)
+    assert build("toy", sampler="ddpm").sampler == DDPM(noise_levels((600, 400, 200), "linear"))
+    assert build("toy", sampler=Spec("ddim", eta=1.0)).sampler == DDIM(noise_levels((600, 400, 200), "linear"), 1.0)
     shorter = build("toy", sampler=Spec("ddpm", timesteps=(500, 250)))
-    assert shorter.sampler == DDPM((500, 250), "linear")
-    assert build("toy", refiner="ddim").refiner == DDIM((100, 50), "linear")
+    assert shorter.sampler == DDPM(noise_levels((500, 250), "linear"))
+    assert build("toy", refiner="ddim").refiner == DDIM(noise_levels((100, 50), "linear"))
 
     @register("sampler", "own-levels")
     class OwnLevels(DDIM):
         def __init__(self) -> None:
-            super().__init__((900, 450))
+            super().__init__(noise_levels((900, 450)))
 
-    assert build("toy", sampler="own-levels").sampler.timesteps == (900, 450), "and nothing where none is taken"
+    assert build("toy", sampler="own-levels").sampler.levels.timesteps == (900, 450), "and nothing where none is taken"
+
+    @register("sampler", "on-levels")
+    class OnLevels(DDIM):
+        """Takes levels, and is asked for by timesteps."""
+
+    assert build("toy", sampler=Spec("on-levels", eta=0.5)).sampler == OnLevels(
+        noise_levels((600, 400, 200), "linear"), 0.5
+    )
 
 
 def test_all_mistakes_at_once() -> None:
@@ -177,6 +189,15 @@ class Unmade(nn.Module):
     """A module without a forward."""
 
 
+class Bare(DDIM):
+    """A sampler whose levels cannot add noise."""
+
+    levels = (1, 2)
+
+    def __init__(self) -> None:
+        """No levels are given."""
+
+
 @pytest.mark.parametrize(
     ("slot", "part", "why"),
     [
@@ -186,7 +207,8 @@ class Unmade(nn.Module):
         ("denoiser", nn.Linear(2, 2), "Linear is no Denoiser: cannot call __call__(x, level, context)"),
         ("denoiser", Unmade(), "Unmade is no Denoiser: cannot call __call__(x, level, context)"),
         ("autoencoder", Halting(), "Halting is no Autoencoder: it lacks decode"),
-        ("refiner", Cycle(), "Cycle is no Sampler: it lacks levels, noise, predict, advance"),
+        ("refiner", Cycle(), "Cycle is no Sampler: it lacks levels, predict, advance"),
+        ("sampler", Bare(), "Bare is no Sampler: expected midms.core.types.Levels as its levels, got (1, 2)"),
     ],
 )
 def test_a_part_must_fit_its_slot(slot: str, part: Any, why: str) -> None:

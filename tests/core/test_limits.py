@@ -77,7 +77,7 @@ def use(kind: str, part: Any) -> list[Tensor]:
         return found
     if kind == "sampler":
         numbers = torch.Generator().manual_seed(0)
-        x, step, seen = part.noise(VALUES, lambda shape: torch.randn(shape, generator=numbers)), None, []
+        x, step, seen = part.levels.add_noise(VALUES, lambda shape: torch.randn(shape, generator=numbers)), None, []
         for level in part.levels[:50]:
             x = x if step is None else part.advance(step, level, lambda shape: torch.randn(shape, generator=numbers))
             step = part.predict(lambda x, level: x / 2, x, level, step)

@@ -14,13 +14,17 @@ from torch import Tensor, nn
 from midms import build
 from midms.core.protocols import Denoiser
 from midms.core.types import Context, Level
-from midms.diffusion import DENOISERS, denoisers
-from midms.diffusion.denoisers import PREDICTIONS, Bridge, Network, Unconditional
-from midms.diffusion.levels import levels
+from midms.diffusion import DENOISERS
+from midms.diffusion.denoisers import unconditional
+from midms.diffusion.denoisers.bridge import Bridge
+from midms.diffusion.denoisers.network import Network
+from midms.diffusion.denoisers.prediction import PREDICTIONS
+from midms.diffusion.denoisers.unconditional import Unconditional
+from midms.diffusion.levels import noise_levels
 
 SMALL: dict[str, Any] = {"channels": 5, "widths": (8, 16), "attention": (False, True), "head_dim": 8, "norm_groups": 4}
 BRIDGE = SMALL | {"condition_channels": 3, "stride": 2}
-HIGH, LOW = levels("cosine", (800, 200))
+HIGH, LOW = noise_levels((800, 200))
 
 
 def stir(module: nn.Module) -> nn.Module:
@@ -47,7 +51,7 @@ def test_a_perfect_network_gives_the_true_x0(prediction: str, level: Level, monk
     truth, eps = torch.randn(2, 3, 5, 4, 6, dtype=torch.float64)
     x = level.alpha * truth + level.sigma * eps
     said = {"eps": eps, "v": level.alpha * eps - level.sigma * truth, "x0": truth}[prediction]
-    monkeypatch.setattr(denoisers, "run", lambda network, x, timestep: said)
+    monkeypatch.setattr(unconditional, "run_unet", lambda network, x, timestep: said)
     model = Unconditional(**SMALL, prediction=prediction)
     context = Context(x, torch.zeros(3, 1, 8, 12), torch.zeros(3, 1, 4, 6))
     torch.testing.assert_close(model(x, level, context), truth)
@@ -135,7 +139,8 @@ def test_a_denoiser_says_what_is_wrong(changes: dict[str, Any], complaint: str) 
 
 IMPORT = """
 import sys, torch
-from midms.diffusion.denoisers import Bridge, UNet2DModel
+from midms.diffusion.denoisers.bridge import Bridge
+from midms.diffusion.denoisers.unet import UNet2DModel
 from midms.diffusion.autoencoders.vq import VQ, VQModel
 from midms.core.types import Context, Level
 x = torch.randn(1, 8, 8, 8)

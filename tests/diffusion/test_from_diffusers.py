@@ -13,6 +13,7 @@ from torch import Tensor
 from midms import Spec, available, build, cli
 from midms.compose.compose import BuildError
 from midms.diffusion import SAMPLERS
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.dpmpp_2m import DPMPP2M
 from midms.registry import BadArguments, UnknownName
 
@@ -79,7 +80,7 @@ def test_an_edited_x0_enters_its_memory() -> None:
     """Edits are seen by later steps as our own multistep sampler sees them."""
     theirs, ours = (
         sampler("DPMSolverMultistep", timesteps=(801, 601, 401, 201)),
-        DPMPP2M((801, 601, 401, 201), "ldm-celeba"),
+        DPMPP2M(noise_levels((801, 601, 401, 201), "ldm-celeba")),
     )
     wishes = torch.randn(4, *SHAPE)
     seen: list[list[Tensor]] = []

@@ -12,18 +12,18 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_edm_euler import EDMEulerScheduler
-from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from midms.core.types import Level, Step
 from midms.diffusion import SAMPLERS
-from midms.diffusion.levels import SCHEDULES, alpha_bar, alpha_sigma, karras, levels
+from midms.diffusion.levels import SCHEDULES, alpha_bar, alpha_sigma, noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.diffusion.solvers.ddpm import DDPM
 
 SHAPE = (2, 5, 3, 7)
+HALF = noise_levels((700, 300))
 
 
 def network(x: Tensor, timestep: int) -> Tensor:
@@ -74,7 +74,7 @@ def test_ddim_takes_the_steps_of_diffusers(schedule: str, eta: float) -> None:
     scheduler.set_timesteps(5)
     x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
     expected = theirs(scheduler, timesteps, x, eta=eta, generator=torch.Generator().manual_seed(2))
-    found = trajectory(DDIM(timesteps, schedule, eta), x, normals(2))
+    found = trajectory(DDIM(noise_levels(timesteps, schedule), eta), x, normals(2))
     for ours, official in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, official, rtol=2e-5, atol=2e-5)
 
@@ -86,7 +86,7 @@ def test_ddpm_takes_the_steps_of_diffusers(schedule: str) -> None:
     scheduler.set_timesteps(timesteps=list(timesteps))
     x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
     expected = theirs(scheduler, timesteps, x, generator=torch.Generator().manual_seed(2))
-    found = trajectory(DDPM(timesteps, schedule), x, normals(2))
+    found = trajectory(DDPM(noise_levels(timesteps, schedule)), x, normals(2))
     for ours, official in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, official, rtol=2e-5, atol=1e-4)
 
@@ -94,12 +94,12 @@ def test_ddpm_takes_the_steps_of_diffusers(schedule: str) -> None:
 def test_ddim_with_eta_one_is_ddpm() -> None:
     timesteps = (990, 500, 430, 20)
     x = torch.randn(SHAPE, dtype=torch.float64)
-    ancestral = trajectory(DDPM(timesteps), x, normals(3))
-    implicit = trajectory(DDIM(timesteps, eta=1.0), x, normals(3))
+    ancestral = trajectory(DDPM(noise_levels(timesteps)), x, normals(3))
+    implicit = trajectory(DDIM(noise_levels(timesteps), eta=1.0), x, normals(3))
     torch.testing.assert_close(implicit, ancestral, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("sampler", [DDIM((700, 300)), DDPM((700, 300)), DDIM((700, 300), eta=0.5)], ids=repr)
+@pytest.mark.parametrize("sampler", [DDIM(HALF), DDPM(HALF), DDIM(HALF, eta=0.5)], ids=repr)
 def test_advance_starts_from_an_edited_x0_and_keeps_eps(sampler: Any) -> None:
     level, to = sampler.levels
     x0, eps = torch.randn(2, *SHAPE, dtype=torch.float64)
@@ -128,7 +128,7 @@ def falling(stride: int) -> tuple[int, ...]:
 def test_deterministic_ddim_converges_to_the_probability_flow_with_order_one(schedule: str) -> None:
     errors = []
     for stride in (80, 40, 20, 10, 5):
-        sampler = DDIM(falling(stride), schedule)
+        sampler = DDIM(noise_levels(falling(stride), schedule))
         x, step = torch.ones(1, 1, 1, 1, dtype=torch.float64), None
         for level in sampler.levels:
             x = x if step is None else sampler.advance(step, level, torch.zeros)
@@ -170,13 +170,6 @@ def test_karras_levels_are_those_of_diffusers() -> None:
     torch.testing.assert_close(sigmas.flip(0), edm.sigmas[:-1], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # of diffusers, which mixes in numpy
-def test_karras_timesteps_are_those_of_diffusers() -> None:
-    spaced = EulerDiscreteScheduler(trained_betas=betas("ldm-celeba"), use_karras_sigmas=True)
-    spaced.set_timesteps(12)
-    assert karras("ldm-celeba", 12) == tuple(round(t) for t in spaced.timesteps.tolist())
-
-
 @given(st.sampled_from(SCHEDULES), st.integers(0, 998))
 def test_alpha_falls_and_power_is_kept(schedule: str, timestep: int) -> None:
     alpha, sigma = alpha_sigma(schedule, timestep)
@@ -191,7 +184,7 @@ def test_cosine_schedule_is_a_quarter_turn() -> None:
 
 
 def test_levels_are_numbered_from_the_noisiest() -> None:
-    made = levels("cosine", (700, 350))
+    made = noise_levels((700, 350))
     assert [(level.index, level.timestep) for level in made] == [(0, 700), (1, 350)]
     assert made[0].sigma > made[1].sigma
 
@@ -210,4 +203,4 @@ def test_levels_are_numbered_from_the_noisiest() -> None:
 )
 def test_a_sampler_says_what_is_wrong(arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        DDIM(**arguments)
+        SAMPLERS.create("ddim", **arguments)

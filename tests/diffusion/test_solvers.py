@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import itertools
 import math
+import statistics
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -17,9 +20,10 @@ from torch import Tensor
 
 from midms import build
 from midms.core.types import Level, Step
-from midms.diffusion import SAMPLERS
-from midms.diffusion.solvers.brownian_bridge import BrownianBridge
-from midms.diffusion.solvers.flow_euler import FlowEuler
+from midms.diffusion import SAMPLERS, solvers
+from midms.diffusion.levels import alpha_sigma
+from midms.diffusion.solvers.brownian_bridge import brownian_bridge
+from midms.diffusion.solvers.flow_euler import flow_euler
 from midms.diffusion.solvers.unipc import UniPC
 
 SHAPE = (2, 5, 3, 7)
@@ -33,6 +37,35 @@ def make(name: str, timesteps: tuple[int, ...] = TIMESTEPS, schedule: str = "ldm
     if "schedule" in inspect.signature(SAMPLERS[name]).parameters:
         options["schedule"] = schedule
     return SAMPLERS.create(name, timesteps=timesteps, **options)
+
+
+def code(path: Path) -> int:
+    """Lines of code of a file: without imports, docstrings, comments and blank lines."""
+    tree = ast.parse(path.read_text())
+    left = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str))
+        for line in range(node.lineno, node.end_lineno + 1)
+    }
+    lines = [line.strip() for i, line in enumerate(path.read_text().splitlines(), 1) if i not in left]
+    return sum(bool(line) and not line.startswith("#") for line in lines)
+
+
+def test_a_solver_is_little_more_than_its_formulas() -> None:
+    lines = {path.name: code(path) for path in Path(solvers.__path__[0]).glob("*.py") if path.name != "__init__.py"}
+    assert len(lines) > 10 and max(lines.values()) <= 45, lines
+    assert statistics.median(lines.values()) <= 30, lines
+
+
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"flow-euler", "brownian-bridge"}))
+def test_levels_are_told_apart_from_the_settings_of_a_solver(name: str) -> None:
+    sampler = SAMPLERS.create(name, timesteps=(249, 187), schedule="ldm-celeba", start=311)
+    assert sampler == dataclasses.replace(SAMPLERS.create(name, timesteps=(900,)), levels=sampler.levels)
+    start, x0 = alpha_sigma("ldm-celeba", 311), normal(0)
+    assert sampler.levels.timesteps == (249, 187) and sampler.levels.schedule == "ldm-celeba"
+    torch.testing.assert_close(sampler.levels.add_noise(x0, torch.ones), start[0] * x0 + start[1])
 
 
 def guess(x: Tensor, level: Level) -> Tensor:
@@ -50,7 +83,7 @@ def test_levels_lose_noise_and_start_from_the_latent(name: str) -> None:
     assert [level.index for level in sampler.levels] == [0, 1, 2, 3]
     assert all(a.sigma > b.sigma and a.alpha < b.alpha for a, b in itertools.pairwise(sampler.levels))
     x0, draw, first = normal(0), normal(1), sampler.levels[0]
-    started = sampler.noise(x0, lambda shape: draw)
+    started = sampler.levels.add_noise(x0, lambda shape: draw)
     torch.testing.assert_close(started, x0 if name == "brownian-bridge" else first.alpha * x0 + first.sigma * draw)
 
 
@@ -168,7 +201,7 @@ def test_plms_takes_the_steps_of_diffusers() -> None:
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_flow_euler_takes_the_steps_of_diffusers(shift: float) -> None:
-    scheduler, sampler = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift), FlowEuler(TIMESTEPS, shift)
+    scheduler, sampler = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift), flow_euler(TIMESTEPS, shift)
     scheduler.set_timesteps(sigmas=[t / 1000 for t in TIMESTEPS])
     torch.testing.assert_close(torch.tensor([level.sigma for level in sampler.levels]), scheduler.sigmas[:-1])
 
@@ -186,7 +219,7 @@ def test_flow_euler_takes_the_steps_of_diffusers(shift: float) -> None:
 
 def test_a_bridge_is_drawn_from_its_distribution_given_x_x0_and_the_end() -> None:
     """x_s and x_t of the process are jointly Gaussian given x0 and y: conditioned by the textbook's formula."""
-    sampler = BrownianBridge((800, 500, 300), spread=0.7)
+    sampler = brownian_bridge((800, 500, 300), spread=0.7)
     x0, y, x = 1.3, -0.4, 0.9
     first, here, to = sampler.levels
     delta = [2 * 0.7 * level.alpha * level.sigma for level in (first, here, to)]

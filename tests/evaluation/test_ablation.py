@@ -19,7 +19,7 @@ from PIL import Image
 from torch import nn
 
 from midms import Spec, ablate, build, cli, register
-from midms.checkpoints.tensors import CheckpointError, save_weights
+from midms.checkpoints.tensors import CheckpointError
 from midms.compose.recipe import SHIPPED
 from midms.compose.spec import SpecError
 from midms.data.portraits.pairs import draw_pairs, generators
@@ -148,7 +148,7 @@ def test_nothing_measured_is_no_success(tmp_path: Path, capsys: pytest.CaptureFi
 def test_other_weights_are_other_runs(tmp_path: Path) -> None:
     """Told apart by what is in the folder, wherever it lies; the shipped ones are nobody's copy."""
     mine, copy, out = tmp_path / "mine", tmp_path / "copy", tmp_path / "out"
-    shutil.copytree(SHIPPED / "faces-64", mine)
+    shutil.copytree(SHIPPED / "midm-faces", mine)
     found = [ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=w) for w in (None, mine)]
     shipped, first = (one.records[0] for one in found)
     assert "weights" not in shipped and first["weights"] and first["figures"]["PSNR"] == shipped["figures"]["PSNR"]
@@ -159,7 +159,7 @@ def test_other_weights_are_other_runs(tmp_path: Path) -> None:
     with torch.no_grad():
         for weight in run.denoiser.parameters():  # type: ignore[attr-defined]
             weight.mul_(0.5)
-    save_weights(run.denoiser, copy / "bridge.safetensors")  # type: ignore[arg-type]
+    run.save_pretrained(copy, replace=True)
     changed = ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=copy).records[0]
     assert len(lines(out)) == 3 and changed["weights"] != first["weights"]
     assert changed["figures"]["PSNR"] < first["figures"]["PSNR"] - 1

@@ -23,13 +23,16 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from midms.matching.kernels.triton.backward import backward_kernel
-from midms.matching.kernels.triton.cells import check_kernel, pack_kernel
+from midms.matching.kernels.triton.attend_backward import backward_kernel
+from midms.matching.kernels.triton.attend_forward import attend_kernel, buckets
+from midms.matching.kernels.triton.attend_forward import constants as forward_constants
+from midms.matching.kernels.triton.combine import combine_kernel
 from midms.matching.kernels.triton.configs import ALONE, BACKWARD, FORWARD, FUSED, PRECISIONS, Tile
-from midms.matching.kernels.triton.couple import Rule, buckets
-from midms.matching.kernels.triton.couple import constants as forward_constants
-from midms.matching.kernels.triton.forward import combine_kernel, couple_kernel, masses_kernel
+from midms.matching.kernels.triton.cycle import cycle_kernel
+from midms.matching.kernels.triton.launch import Options
+from midms.matching.kernels.triton.logsumexp import logsumexp_kernel
 from midms.matching.kernels.triton.nearest import nearest_kernel, rescore_kernel
+from midms.matching.kernels.triton.pack import pack_kernel
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 TARGETS = {
@@ -40,8 +43,8 @@ TARGETS = {
 }
 WIDTHS = (256, 512)
 """Of features: a tile that holds whole rows of the first streams those of the second."""
-FLOATS = {"scale", "floor", "eps", "factor", "radius"}
-COUNTS = {"n", "m", "c", "e", "batches", "splits", "u_splits", "carried", "tokens", "cells", "depth", "d", "kept"} | {
+FLOATS = {"scale", "floor", "factor", "radius"}
+COUNTS = {"n", "m", "c", "e", "batches", "splits", "u_splits", "du_start", "tokens", "cells", "depth", "d", "kept"} | {
     "batch_stride", "cell_stride", "channel_stride", "part", "h", "w", "back_h", "back_w",
 }  # fmt: skip
 OPERANDS = {"Q", "K", "V", "U", "A", "B", "DOut", "DUOut"}
@@ -97,8 +100,8 @@ PRECISION = {"half": "fp16", "split": "fp16x3", "tf32": "tf32", "ieee": "ieee"}
 
 
 def forward(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    rule = Rule(1.0, 0.0, PRECISION[kind], tile.statistics, tile.statistics)
-    yield "couple", couple_kernel, forward_constants(rule, width, buckets(tile.values), tile, True, True)
+    options = Options(1.0, 0.0, PRECISION[kind], tile.statistics, tile.statistics)
+    yield "attend", attend_kernel, forward_constants(options, width, buckets(tile.values), tile, True, True)
 
 
 def alone(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
@@ -107,7 +110,7 @@ def alone(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[st
         "WIDTH": width, "CHUNK": tile.chunk_of(width), "PARTS": spec.parts, "PRODUCT": spec.product,
         "ROWS": tile.rows, "COLUMNS": tile.columns, "STAGES": tile.stages,
     }  # fmt: skip
-    yield "masses", masses_kernel, common | {"BIASED": True, "FLOORED": True}
+    yield "logsumexp", logsumexp_kernel, common | {"BIASED": True, "FLOORED": True}
     yield "nearest", nearest_kernel, common | {"KEEP": 4}
 
 
@@ -116,14 +119,15 @@ def backward(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict
     common = {
         "WIDTH": width, "CHUNK": tile.chunk_of(width), "PIECE": tile.piece_of(width), "A_PARTS": spec.parts,
         "B_PARTS": spec.parts, "V_PARTS": spec.value_parts, "PRODUCT": spec.product, "B_BIASED": True, "A_BIASED": True,
-        "FLOORED": True, "READ": True, "BIAS": True, "FEATURES": True,
+        "FLOORED": True, "B_ATTENDS": True, "BIAS": True, "FEATURES": True,
         "ROWS": tile.rows, "COLUMNS": tile.columns, "STAGES": tile.stages,
     }  # fmt: skip
 
-    def widths(v: int, piece: int, carried: int) -> dict[str, int]:
-        return {"VALUES": v, "V_PIECE": piece, "U_VALUES": v, "U_PIECE": piece, "CARRIED": carried}
+    def widths(v: int, piece: int, du: int) -> dict[str, int]:
+        return {"VALUES": v, "V_PIECE": piece, "U_VALUES": v, "U_PIECE": piece, "DU_WIDTH": du}
 
-    plain, warm = {"WARM": False, "BEST": False, "READS": True}, {"WARM": True, "BEST": True, "READS": False}
+    plain = {"ENTROPY": False, "PEAK": False, "A_ATTENDS": True}
+    warm = {"ENTROPY": True, "PEAK": True, "A_ATTENDS": False}
     if tile.values:
         yield "both, few values", backward_kernel, common | plain | widths(tile.values, tile.values, tile.values)
     yield "both, many values", backward_kernel, common | plain | widths(160, 32, 0)
@@ -132,16 +136,16 @@ def backward(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict
     yield (
         "values alone",
         backward_kernel,
-        common | warm | plain | alone | {"READS": False} | widths(128, 128, tile.alone),
+        common | warm | plain | alone | {"A_ATTENDS": False} | widths(128, 128, tile.alone),
     )
 
 
 def cells() -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """What goes over the cells once; these have one shape everywhere."""
-    yield "pack", pack_kernel, {"WIDTH": WIDTHS[0], "PIECE": 64, "PARTS": 2, "UNIT": True, "CENTRE": True, "CELLS": 32}
+    yield "pack", pack_kernel, {"WIDTH": WIDTHS[0], "PIECE": 64, "PARTS": 2, "CELLS": 32}
     yield "combine", combine_kernel, {"ARGMAX": True, "ENTROPY": True, "ROWS": 32, "VALUES": 32}
     yield "rescore", rescore_kernel, {"PIECE": 128, "ROWS": 32}
-    yield "check", check_kernel, {"CELLS": 128}
+    yield "cycle", cycle_kernel, {"CELLS": 128}
 
 
 OPERATIONS = {"forward": (FORWARD, forward), "backward": (BACKWARD, backward), "alone": (ALONE, alone)}

@@ -19,11 +19,8 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from midms.matching.kernels import ops as operations
-from midms.matching.kernels.triton import configs
-from midms.matching.kernels.triton import couple as triton_couple
-from midms.matching.kernels.triton import gradients as triton_gradients
+from midms.matching.kernels.triton import attend_backward, attend_forward, configs, launch, logsumexp, nearest
 from midms.matching.kernels.triton import implementation as on_triton
-from midms.matching.kernels.triton import nearest as triton_nearest
 
 PROCESSORS = {"sm_80": 108, "sm_90": 132, "sm_100": 148, "gfx942": 304}
 
@@ -42,19 +39,19 @@ class Absent:
 def pretend(architecture: str) -> None:
     """That the CPU is such a GPU."""
     driver.set_active(Absent(architecture))
-    launch = JITFunction.run
+    run = JITFunction.run
 
     def compile_only(kernel: Any, *arguments: Any, **more: Any) -> Any:
         print(kernel.fn.__name__, flush=True)
-        return launch(kernel, *arguments, **{**more, "warmup": True})
+        return run(kernel, *arguments, **{**more, "warmup": True})
 
     def splits_of(batches: int, tokens: int, others: int, tile: configs.Tile, device: torch.device) -> int:
         with mock.patch.object(torch.cuda, "get_device_properties") as properties:
             properties.return_value.multi_processor_count = PROCESSORS[architecture]
             return splits(batches, tokens, others, tile, torch.device("cuda"))
 
-    splits = triton_couple.splits_of
-    for module in (triton_couple, triton_gradients, triton_nearest):
+    splits = launch.splits_of
+    for module in (attend_backward, attend_forward, logsumexp, nearest):
         module.splits_of = splits_of
     JITFunction.run = compile_only
     configs.architecture = lambda device: architecture
@@ -73,15 +70,14 @@ def call(samples: int, rows: int, columns: int, values: int, back: int) -> None:
     how: dict[str, Any] = {"backend": "triton", "precision": "fp16"}
     for biases in ((None, None), (row_bias, col_bias)):
         carried = operations.statistics(q, k, v, biases[1], 20.0, 0.0, **how)
-        both = operations.couple_both(q, k, v, u, *biases, 20.0, 0.0, **how)
+        both = operations.attend_both(q, k, v, u, *biases, 20.0, 0.0, **how)
         masses = operations.logsumexp_both(q, k, *biases, 20.0, **how)
         results = [x for x in (*carried, *both[0], *both[1], *masses) if x is not None and x.requires_grad]
         torch.autograd.grad(sum(x.sum() for x in results), [q, k, v, u])
     operations.top_k(q, k, min(4, columns), **how)
     operations.mutual_nearest(q, k, **how)
-    operations.prepare(q.detach().mT.unflatten(-1, (1, rows)), centre=True, precision="fp16", backend="triton")
     there = torch.zeros(samples, 2, 1, rows)
-    operations.check(there, torch.zeros(samples, 2, 1, columns), 0.25, backend="triton")
+    operations.cycle(there, torch.zeros(samples, 2, 1, columns), 0.25, backend="triton")
 
 
 def main(architecture: str) -> None:

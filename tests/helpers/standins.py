@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from midms.core.protocols import Match
 from midms.core.types import Context, Features, Level
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.matching.matchers.correlation import Correlation
 from midms.pipeline.pipeline import Pipeline
@@ -109,6 +110,6 @@ class Run(Pipeline):
     matcher: Correlation = field(default_factory=lambda: Correlation(0.1))
     confidence: Alike = field(default_factory=Alike)
     denoiser: Looking = field(default_factory=Looking)
-    sampler: DDIM = field(default_factory=lambda: DDIM((600, 400, 200)))
+    sampler: DDIM = field(default_factory=lambda: DDIM(noise_levels((600, 400, 200))))
     autoencoder: Pooled = field(default_factory=Pooled)
     size: int = 16

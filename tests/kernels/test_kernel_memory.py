@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from midms.matching.kernels import STATISTICS, couple, couple_both, mutual_nearest, top_k
+from midms.matching.kernels import STATISTICS, attend, attend_both, mutual_nearest, top_k
 from midms.matching.kernels.chunked import slices as chunked_slices
 
 ROWS, COLUMNS, SLICE = 1024, 2048, 256 * 2048
@@ -37,15 +37,15 @@ def watched(run: Callable[[], list[Tensor]]) -> tuple[list[Tensor], int, int]:
 
 def one(inputs: list[Tensor], backend: str) -> list[Tensor]:
     q, k, v, _, _, bias = inputs
-    return [*couple(q, k, v, bias, 200.0, 0.0, backend)]
+    return [*attend(q, k, v, bias, 200.0, 0.0, backend)]
 
 
 def both(inputs: list[Tensor], backend: str) -> list[Tensor]:
-    return [x for side in couple_both(*inputs, 200.0, 0.0, backend) for x in side if x is not None]
+    return [x for side in attend_both(*inputs, 200.0, 0.0, backend) for x in side if x is not None]
 
 
 def everything(inputs: list[Tensor], backend: str) -> list[Tensor]:
-    sides = couple_both(*inputs, 200.0, 0.0, backend, also=STATISTICS)
+    sides = attend_both(*inputs, 200.0, 0.0, backend, stats=STATISTICS)
     return [x for side in sides for x in side if x is not None and x.is_floating_point()]
 
 

@@ -1,4 +1,4 @@
-"""What the kernels do beside `couple`: both directions, statistics, nearest, the check, preparation."""
+"""What the kernels do beside `attend`: both directions, statistics, nearest, the cycle error."""
 
 from __future__ import annotations
 
@@ -19,17 +19,15 @@ from torch.nn.functional import normalize
 from midms.matching.kernels import (
     IMPLEMENTATIONS,
     STATISTICS,
-    Carried,
-    check,
-    couple_both,
+    Attended,
+    attend_both,
+    cycle,
     logsumexp_both,
     mutual_nearest,
-    prepare,
     statistics,
     top_k,
 )
 from midms.matching.kernels.chunked import slices as chunked_slices
-from midms.matching.kernels.reference import SPLIT_SCALE
 from midms.matching.matches.factored import FactoredMatch
 
 NAMES = [name for name in IMPLEMENTATIONS if name != "triton"]
@@ -45,14 +43,14 @@ def operands(seed: int, b: int, n: int, m: int, d: int, c: int, e: int) -> list[
     return [x.requires_grad_() for x in (normalize(q, dim=-1), normalize(k, dim=-1), *others)]
 
 
-def floating(sides: tuple[Carried, Carried]) -> list[Tensor]:
+def floating(sides: tuple[Attended, Attended]) -> list[Tensor]:
     """All that has gradients."""
     return [x for side in sides for x in side if x is not None and x.is_floating_point()]
 
 
 def outcome(inputs: list[Tensor], *more: Any, **options: Any) -> list[Tensor]:
     """All results of both directions, then the gradients of a fixed mixture of them."""
-    sides = couple_both(*inputs, *more, **options)
+    sides = attend_both(*inputs, *more, **options)
     generator = torch.Generator().manual_seed(7)
     loss = sum((x * torch.randn(x.shape, generator=generator, dtype=x.dtype)).sum() for x in floating(sides))
     assert isinstance(loss, Tensor)
@@ -71,7 +69,7 @@ def test_both_directions_agree_with_scipy(backend: str, floor: float | None, tin
     q, k, v, u, row_bias, col_bias = (x.detach().numpy() for x in inputs)
     products = q @ k.transpose(0, 2, 1)
     logits = 20 * (products if floor is None else products.clip(floor))
-    rows, columns = couple_both(*inputs, 20.0, floor, backend, also=STATISTICS)
+    rows, columns = attend_both(*inputs, 20.0, floor, backend, stats=STATISTICS)
     for side, seen, values in (
         (rows, logits + col_bias[:, None], v),
         (columns, logits.transpose(0, 2, 1) + row_bias[:, None], u),
@@ -87,7 +85,7 @@ def test_both_directions_agree_with_scipy(backend: str, floor: float | None, tin
 def test_gradients_of_everything_are_finite_differences(backend: str, floor: float | None, tiny_slices: None) -> None:
     inputs = operands(1, 1, 12, 8, 3, 2, 1)
     assert torch.autograd.gradcheck(
-        lambda *x: tuple(floating(couple_both(*x, 6.0, floor, backend, also=STATISTICS))), inputs
+        lambda *x: tuple(floating(attend_both(*x, 6.0, floor, backend, stats=STATISTICS))), inputs
     )
 
 
@@ -99,7 +97,7 @@ def test_gradients_of_everything_are_finite_differences(backend: str, floor: flo
     scale=st.sampled_from([1.0, 200.0]),
     floor=st.sampled_from([None, 0.0, 0.3]),
     excluded=st.sampled_from([0.0, 0.3]),
-    also=st.sets(st.sampled_from(STATISTICS)),
+    stats=st.sets(st.sampled_from(STATISTICS)),
     entries=st.sampled_from([1, 50, 1 << 20]),
 )
 def test_agrees_with_reference(
@@ -109,7 +107,7 @@ def test_agrees_with_reference(
     scale: float,
     floor: float | None,
     excluded: float,
-    also: set[str],
+    stats: set[str],
     entries: int,
 ) -> None:
     inputs = operands(seed, *sizes)
@@ -119,15 +117,15 @@ def test_agrees_with_reference(
         inputs[at] = inputs[at].detach().masked_fill(out_of_it, -torch.inf).requires_grad_()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(chunked_slices.SLICE_ENTRIES, "cpu", entries)
-        got = outcome(inputs, scale, floor, backend, also=also)
-    for value, right in zip(got, outcome(inputs, scale, floor, "reference", also=also), strict=True):
+        got = outcome(inputs, scale, floor, backend, stats=stats)
+    for value, right in zip(got, outcome(inputs, scale, floor, "reference", stats=stats), strict=True):
         torch.testing.assert_close(value, right, rtol=1e-8, atol=1e-8)
 
 
 @every_implementation
 def test_one_direction_is_half_of_both(backend: str) -> None:
     q, k, v, u, row_bias, col_bias = operands(2, 2, 8, 6, 4, 3, 2)
-    rows, columns = couple_both(q, k, v, u, row_bias, col_bias, 20.0, 0.1, backend, also=STATISTICS)
+    rows, columns = attend_both(q, k, v, u, row_bias, col_bias, 20.0, 0.1, backend, stats=STATISTICS)
     for side, alone in (
         (rows, statistics(q, k, v, col_bias, 20.0, 0.1, backend)),
         (columns, statistics(k, q, u, row_bias, 20.0, 0.1, backend)),
@@ -135,7 +133,7 @@ def test_one_direction_is_half_of_both(backend: str) -> None:
         for one, other in zip(side, alone, strict=True):
             torch.testing.assert_close(one, other)
     for mass, side in zip(logsumexp_both(q, k, row_bias, col_bias, 20.0, 0.1, backend), (rows, columns), strict=True):
-        torch.testing.assert_close(mass, side.mass)
+        torch.testing.assert_close(mass, side.logsumexp)
 
 
 @every_implementation
@@ -143,7 +141,7 @@ def test_where_nothing_takes_part_all_is_zero(backend: str) -> None:
     q, k, v, u, _, _ = operands(3, 2, 4, 5, 3, 2, 2)
     none = torch.full((2, 4), -torch.inf).double()
     none[1] = 0
-    rows, columns = couple_both(q, k, v, u, none, None, 20.0, None, backend, also=STATISTICS)
+    rows, columns = attend_both(q, k, v, u, none, None, 20.0, None, backend, stats=STATISTICS)
     assert all(x is not None and x.isfinite().all() for x in rows)
     values, mass, *rest = columns
     assert torch.all(values[0] == 0) and torch.all(mass[0] == -torch.inf) and all(torch.all(x[0] == 0) for x in rest)
@@ -179,15 +177,15 @@ def test_a_row_that_is_not_finite_changes_no_other(backend: str, tiny_slices: No
 @every_implementation
 def test_an_empty_batch_gives_an_empty_batch(backend: str) -> None:
     q, k, v, u, row, column = (x.detach() for x in operands(4, 0, 3, 5, 8, 2, 1))
-    rows, columns = couple_both(q, k, v, u, row, column, 20.0, backend=backend, also=STATISTICS)
-    assert rows.values.shape == (0, 3, 2) and columns.values.shape == (0, 5, 1) and rows.mass.shape == (0, 3)
+    rows, columns = attend_both(q, k, v, u, row, column, 20.0, backend=backend, stats=STATISTICS)
+    assert rows.values.shape == (0, 3, 2) and columns.values.shape == (0, 5, 1) and rows.logsumexp.shape == (0, 3)
     assert top_k(q, k, 2, backend).indices.shape == (0, 3, 2) and mutual_nearest(q, k, backend).indices.shape == (0, 3)
 
 
 @every_implementation
 def test_the_first_of_equals_is_the_best(backend: str, tiny_slices: None) -> None:
     same = torch.full((1, 40, 4), 0.5)
-    rows, columns = couple_both(same, same[:, :30], None, None, None, None, 20.0, backend=backend, also=STATISTICS)
+    rows, columns = attend_both(same, same[:, :30], None, None, None, None, 20.0, backend=backend, stats=STATISTICS)
     for side, count in ((rows, 30), (columns, 40)):
         assert side.argmax is not None and side.peak is not None and side.entropy is not None
         assert torch.all(side.argmax == 0)
@@ -197,14 +195,14 @@ def test_the_first_of_equals_is_the_best(backend: str, tiny_slices: None) -> Non
 
 
 @every_implementation
-def test_check_reads_the_backward_map_where_the_forward_arrives(backend: str) -> None:
+def test_cycle_reads_the_backward_map_where_the_forward_arrives(backend: str) -> None:
     generator = torch.Generator().manual_seed(5)
     forward = 8 * torch.rand(2, 2, 5, 9, generator=generator, dtype=torch.float64) - 1
     backward = 9 * torch.rand(2, 2, 7, 6, generator=generator, dtype=torch.float64)
-    error, mask = check(forward, backward, 0.3, backend)
+    error, mask = cycle(forward, backward, 0.3, backend)
     lost = forward.clone()
     lost[0, 1, 0, 0] = torch.nan
-    assert check(lost, 0 * backward, 0.3, backend)[1][0, 0, 0].tolist() == [0.0, *[1.0] * 2, *[0.0] * 6], (
+    assert cycle(lost, 0 * backward, 0.3, backend)[1][0, 0, 0].tolist() == [0.0, *[1.0] * 2, *[0.0] * 6], (
         "NaN is nowhere"
     )
     for b in range(2):
@@ -213,27 +211,6 @@ def test_check_reads_the_backward_map_where_the_forward_arrives(backend: str) ->
         wanted = np.linalg.norm(home - np.mgrid[:5, :9][::-1], axis=0) / 9
         np.testing.assert_allclose(error[b, 0], wanted)
         assert np.array_equal(mask[b, 0], wanted < 0.3) and 0 < mask.mean() < 1
-
-
-@every_implementation
-@pytest.mark.parametrize("centre", [False, True])
-def test_prepared_features_are_unit_vectors_in_terms(backend: str, centre: bool) -> None:
-    x = 3 + torch.randn(2, 6, 4, 5, generator=torch.Generator().manual_seed(6))
-    x[0, :, 1, 2] = torch.nan
-    x[1, :, 0, 0] = 0
-    exact = (x.double() - x.double().mean(1, keepdim=True) if centre else x.double()).nan_to_num(0)
-    exact = normalize(exact, dim=1).flatten(2).mT
-    for precision, scale, error in (
-        ("ieee", 1, 5e-7), ("tf32", 1, 5e-7), ("fp16", 1, 2**-11), ("bf16", 1, 2**-8),
-        ("fp16x3", SPLIT_SCALE, 2**-21), ("fp16x2k", SPLIT_SCALE, 2**-21),
-    ):  # fmt: skip
-        parts = prepare(x, centre, precision, backend=backend)
-        total = sum(part.double() for part in parts) / scale
-        assert isinstance(total, Tensor)
-        torch.testing.assert_close(total, exact, rtol=0, atol=error)
-        assert torch.all(total[0, 7] == 0) and torch.all(total[1, 0] == 0)
-    with pytest.raises(ValueError, match=r"precision: expected one of ieee, .*, got 'fp8'"):
-        prepare(x, precision="fp8")
 
 
 @every_implementation
@@ -274,13 +251,13 @@ def test_whatever_an_absent_column_holds_is_not_read(backend: str, worst: float,
     spoilt, back = v.clone(), u.clone()
     spoilt[:, 3], back[:, 2] = worst, worst
     inputs = [x.requires_grad_() for x in (q, k, spoilt, back, row_bias, col_bias)]
-    rows, columns = couple_both(*inputs, 20.0, 0.0, backend, also=STATISTICS)
+    rows, columns = attend_both(*inputs, 20.0, 0.0, backend, stats=STATISTICS)
     alone = statistics(q, k[:, there], v[:, there], col_bias[:, there], 20.0, 0.0, backend)
     others = statistics(k, q[:, here], u[:, here], row_bias[:, here], 20.0, 0.0, backend)
     for side, wanted in ((rows, alone), (columns, others)):
-        for name in ("values", "mass", "peak", "entropy"):
+        for name in ("values", "logsumexp", "peak", "entropy"):
             torch.testing.assert_close(getattr(side, name), getattr(wanted, name))
-    gradients = torch.autograd.grad(rows.values.sum() + columns.values.sum() + rows.mass.sum(), inputs)
+    gradients = torch.autograd.grad(rows.values.sum() + columns.values.sum() + rows.logsumexp.sum(), inputs)
     assert all(x.isfinite().all() for x in gradients)
     assert not gradients[2][:, 3].any() and not gradients[3][:, 2].any()
     assert not gradients[4][:, 2].any() and not gradients[5][:, 3].any()

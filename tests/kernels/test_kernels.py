@@ -18,7 +18,7 @@ from torch._dynamo.backends.common import aot_autograd
 from midms.matching.kernels import (
     IMPLEMENTATIONS,
     NoImplementation,
-    couple,
+    attend,
     explain,
     logsumexp,
     reference,
@@ -45,7 +45,7 @@ def operands(seed: int, b: int, n: int, m: int, d: int, c: int, dtype: torch.dty
 def outcome(backend: str, inputs: list[Tensor], scale: float, floor: float | None, biased: bool = True) -> list[Tensor]:
     """Values, logsumexp, and gradients of a fixed mixture of both."""
     q, k, v, bias = inputs
-    out, mass = couple(q, k, v, bias if biased else None, scale, floor, backend)
+    out, mass = attend(q, k, v, bias if biased else None, scale, floor, backend)
     generator = torch.Generator().manual_seed(7)
     weights = (torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x.dtype) for x in (out, mass))
     loss = sum((x * w).double().sum() for x, w in zip((out, mass), weights, strict=True))
@@ -64,7 +64,7 @@ def test_agrees_with_scipy(backend: str, floor: float | None) -> None:
     q, k, v, bias = (x.detach().numpy() for x in inputs)
     products = q @ k.transpose(0, 2, 1)
     logits = 200 * (products if floor is None else products.clip(floor)) + bias[:, None]
-    out, mass = couple(*inputs, 200.0, floor, backend)
+    out, mass = attend(*inputs, 200.0, floor, backend)
     torch.testing.assert_close(out, torch.from_numpy(scipy_softmax(logits, -1) @ v))
     torch.testing.assert_close(mass, torch.from_numpy(scipy_logsumexp(logits, -1)))
 
@@ -73,7 +73,7 @@ def test_agrees_with_scipy(backend: str, floor: float | None) -> None:
 @pytest.mark.parametrize("backend", NAMES)
 def test_gradients_are_finite_differences(backend: str, floor: float | None, tiny_slices: None) -> None:
     inputs = operands(1, 2, 9, 5, 4, 2)
-    assert torch.autograd.gradcheck(lambda *x: couple(*x, 6.0, floor, backend), inputs)
+    assert torch.autograd.gradcheck(lambda *x: attend(*x, 6.0, floor, backend), inputs)
 
 
 @pytest.mark.parametrize("backend", OTHERS)
@@ -126,7 +126,7 @@ def test_narrow_inputs_are_summed_in_float32(backend: str, dtype: torch.dtype, t
 def test_equal_features_give_the_mean(backend: str, floor: float | None) -> None:
     _, _, v, _ = operands(3, 2, 6, 50, 8, 3)
     same = torch.full((2, 50, 8), 8**-0.5, dtype=torch.float64)
-    out, mass = couple(same[:, :6], same, v, None, 200.0, floor, backend)
+    out, mass = attend(same[:, :6], same, v, None, 200.0, floor, backend)
     torch.testing.assert_close(out, v.mean(1, keepdim=True).expand_as(out))
     torch.testing.assert_close(mass, torch.full_like(mass, 200.0).add(torch.tensor(50.0).double().log()))
 
@@ -134,7 +134,7 @@ def test_equal_features_give_the_mean(backend: str, floor: float | None) -> None
 @pytest.mark.parametrize("backend", NAMES)
 def test_one_column_is_copied(backend: str) -> None:
     q, k, v, _ = operands(4, 1, 9, 1, 4, 3)
-    out, _ = couple(q, k, v, None, 200.0, backend=backend)
+    out, _ = attend(q, k, v, None, 200.0, backend=backend)
     assert torch.equal(out, v.expand_as(out))
 
 
@@ -144,8 +144,8 @@ def test_a_bias_of_minus_infinity_removes_a_column(backend: str) -> None:
     kept = [0, 2, 3, 6]
     masked = torch.full_like(bias, -torch.inf)
     masked[:, kept] = bias[:, kept].detach()
-    whole = couple(q, k, v, masked, 20.0, 0.0, backend)
-    parts = couple(q, k[:, kept], v[:, kept], bias[:, kept], 20.0, 0.0, backend)
+    whole = attend(q, k, v, masked, 20.0, 0.0, backend)
+    parts = attend(q, k[:, kept], v[:, kept], bias[:, kept], 20.0, 0.0, backend)
     for value, right in zip(whole, parts, strict=True):
         torch.testing.assert_close(value, right)
 
@@ -156,9 +156,9 @@ def test_a_sample_without_columns_gives_zeros(backend: str) -> None:
     masked = bias.detach().clone()
     masked[0] = -torch.inf
     inputs = [q, k, v, masked.requires_grad_()]
-    out, mass = couple(*inputs, 20.0, None, backend)
+    out, mass = attend(*inputs, 20.0, None, backend)
     assert torch.all(out[0] == 0) and torch.all(mass[0] == -torch.inf)
-    torch.testing.assert_close(out[1:], couple(q[1:], k[1:], v[1:], masked[1:], 20.0, None, backend)[0])
+    torch.testing.assert_close(out[1:], attend(q[1:], k[1:], v[1:], masked[1:], 20.0, None, backend)[0])
     gradients = torch.autograd.grad(out.sum() + mass[1].sum(), inputs)
     assert all(torch.all(g[0] == 0) and g.isfinite().all() for g in gradients)
 
@@ -167,8 +167,8 @@ def test_a_sample_without_columns_gives_zeros(backend: str) -> None:
 def test_logsumexp_is_the_second_result(backend: str, tiny_slices: None) -> None:
     q, k, v, bias = operands(7, 2, 30, 20, 4, 3)
     mass = logsumexp(q, k, bias, 20.0, 0.0, backend)
-    torch.testing.assert_close(mass, couple(q, k, v, bias, 20.0, 0.0, backend)[1])
-    coupling = couple(q, k, torch.eye(20).double().expand(2, -1, -1), bias, 20.0, 0.0, backend)[0]
+    torch.testing.assert_close(mass, attend(q, k, v, bias, 20.0, 0.0, backend)[1])
+    coupling = attend(q, k, torch.eye(20).double().expand(2, -1, -1), bias, 20.0, 0.0, backend)[0]
     torch.testing.assert_close(torch.autograd.grad(mass.sum(), bias)[0], coupling.sum(1))
 
 
@@ -197,7 +197,7 @@ def test_slices_cover_everything_once() -> None:
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the implementations whose `couple` ran."""
+    """Names of the implementations whose `attend` ran."""
     names: list[str] = []
 
     def spy(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
@@ -208,14 +208,14 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return spied
 
     for name, module in IMPLEMENTATIONS.items():
-        monkeypatch.setattr(module, "couple", spy(name, module.couple))
+        monkeypatch.setattr(module, "attend", spy(name, module.attend))
     return names
 
 
 def test_auto_takes_chunked_and_a_name_takes_its_own(taken: list[str]) -> None:
     inputs = operands(10, 1, 3, 3, 2, 1)
     for backend in ("auto", "chunked", "reference"):
-        couple(*inputs, 1.0, backend=backend)
+        attend(*inputs, 1.0, backend=backend)
     assert taken == ["chunked", "chunked", "reference"]
 
 
@@ -223,33 +223,33 @@ def test_an_objection_is_not_overruled(taken: list[str], monkeypatch: pytest.Mon
     inputs = operands(11, 2, 3, 5, 2, 1)
     monkeypatch.setattr(reference, "DENSE_ENTRIES", 29)
     with pytest.raises(NoImplementation, match=r"backend='reference'.*cannot run:\n(.*\n)*.*30 entries, more than 29"):
-        couple(*inputs, 1.0, backend="reference")
-    couple(*inputs, 1.0)
+        attend(*inputs, 1.0, backend="reference")
+    attend(*inputs, 1.0)
     assert taken == ["chunked"]
 
 
 def test_an_unknown_implementation_is_named() -> None:
     inputs = operands(12, 1, 2, 2, 2, 1)
     with pytest.raises(NoImplementation, match=r"backend='fast'.*\n(.*\n)*.*chunked: can run"):
-        couple(*inputs, 1.0, backend="fast")
-    assert all(name in explain("couple", *inputs[:3]) for name in NAMES)
+        attend(*inputs, 1.0, backend="fast")
+    assert all(name in explain("attend", *inputs[:3]) for name in NAMES)
 
 
 def test_mistakes_are_named() -> None:
     q, k, v, bias = operands(13, 2, 3, 4, 2, 1)
     for scale in (0.0, -1.0, torch.inf, torch.nan):
         with pytest.raises(ValueError, match=f"scale must be positive and finite, got {scale}"):
-            couple(q, k, v, bias, scale)
+            attend(q, k, v, bias, scale)
     for floor in (torch.inf, -torch.inf, torch.nan):
         with pytest.raises(ValueError, match=f"floor must be finite or None, got {floor}"):
-            couple(q, k, v, bias, 1.0, floor)
+            attend(q, k, v, bias, 1.0, floor)
     with pytest.raises(ValueError, match=r"n, m > 0, got \[2, 3, 2\], \[2, 0, 2\], \[2, 0, 1\], \[2, 0\]"):
-        couple(q, k[:, :0], v[:, :0], bias[:, :0], 1.0)
+        attend(q, k[:, :0], v[:, :0], bias[:, :0], 1.0)
     with pytest.raises(ValueError, match=r"precision: expected one of auto, .*, got 'fp8'"):
-        couple(q, k, v, bias, 1.0, precision="fp8")
-    for also, came in ((["peak", "mode"], "'mode'"), ("peak", "'p', 'e', 'a', 'k'")):
-        with pytest.raises(ValueError, match=f"also: expected a collection .* peak, argmax, entropy, got {came}$"):
-            statistics(q, k, v, bias, 1.0, also=also)
+        attend(q, k, v, bias, 1.0, precision="fp8")
+    for stats, came in ((["peak", "mode"], "'mode'"), ("peak", "'p', 'e', 'a', 'k'")):
+        with pytest.raises(ValueError, match=f"stats: expected a collection .* peak, argmax, entropy, got {came}$"):
+            statistics(q, k, v, bias, 1.0, stats=stats)
     with pytest.raises(ValueError, match="count: expected 1 to 4, the number of columns, got 5"):
         top_k(q, k, 5)
 
@@ -257,12 +257,12 @@ def test_mistakes_are_named() -> None:
 def test_mistakes_in_shape_are_named(unchecked: None) -> None:
     q, k, v, bias = operands(13, 2, 3, 4, 2, 1)
     with pytest.raises(ValueError, match=r"col_bias \[b m\] with n, m > 0, got .*, \[2, 3\]"):
-        couple(q, k, v, bias[:, :3], 1.0)
+        attend(q, k, v, bias[:, :3], 1.0)
 
 
 def test_chunked_refuses_second_derivatives() -> None:
     q, k, v, _ = operands(14, 1, 3, 3, 2, 1)
-    (gradient,) = torch.autograd.grad(couple(q, k, v, None, 1.0)[0].square().sum(), q, create_graph=True)
+    (gradient,) = torch.autograd.grad(attend(q, k, v, None, 1.0)[0].square().sum(), q, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiable once"):
         gradient.sum().backward()
 
@@ -274,7 +274,7 @@ def test_torch_compile_takes_chunked_as_it_is(unchecked: None, monkeypatch: pyte
 
     def mixture(q: Tensor, k: Tensor) -> Tensor:
         rows = statistics(q, k, v, bias, 5.0, 0.0, "chunked")
-        return rows.values.square().sum() + rows.mass.sum() + rows.entropy.sum() + rows.peak.sum()  # type: ignore[union-attr]
+        return rows.values.square().sum() + rows.logsumexp.sum() + rows.entropy.sum() + rows.peak.sum()  # type: ignore[union-attr]
 
     def keep(graph: torch.fx.GraphModule, _: list[Tensor]) -> Any:
         graphs.append(graph)
@@ -291,9 +291,9 @@ def test_torch_compile_takes_chunked_as_it_is(unchecked: None, monkeypatch: pyte
 
 def test_torch_compile_takes_another_scale_and_floor(unchecked: None) -> None:
     q, k, v, _ = (x.detach() for x in operands(17, 1, 9, 8, 4, 2))
-    compiled = torch.compile(couple, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(attend, fullgraph=True, backend="aot_eager")
     for scale, floor in ((20.0, 0.1), (10.0, 0.2), (5.0, 0.3)):
-        torch.testing.assert_close(compiled(q, k, v, None, scale, floor), couple(q, k, v, None, scale, floor))
+        torch.testing.assert_close(compiled(q, k, v, None, scale, floor), attend(q, k, v, None, scale, floor))
 
 
 def test_chunked_keeps_the_rules_of_torch() -> None:
@@ -301,6 +301,6 @@ def test_chunked_keeps_the_rules_of_torch() -> None:
     q, k, v = (x.mT.contiguous().detach().requires_grad_() for x in (q, k, v))
     u, row = torch.randn(2, 2, 7, dtype=q.dtype, requires_grad=True), torch.randn(2, 7, dtype=q.dtype)
     rules = ("test_schema", "test_autograd_registration", "test_faketensor")
-    operator = chunked_autograd.couple
+    operator = chunked_autograd.attend
     torch.library.opcheck(operator, (q, k, v, u, row, bias, 5.0, 0.0, True, True), test_utils=rules)
     torch.library.opcheck(operator, (q, k, v, None, None, None, 5.0, None, False, False), test_utils=rules)

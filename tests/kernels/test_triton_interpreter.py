@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from triton_cases import DEVICE, ROUNDING, allowed, every_precision, operands
 
-from midms.matching.kernels import STATISTICS, NoImplementation, couple, couple_both, explain, statistics
+from midms.matching.kernels import STATISTICS, NoImplementation, attend, attend_both, explain, statistics
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("interpreted")
 def outcome(inputs: list[Tensor | None], **more: Any) -> tuple[list[Tensor], list[Tensor]]:
     """All results, and the gradients of a fixed mixture of them."""
     leaves = [None if x is None else x.detach().clone().requires_grad_() for x in inputs]
-    results = [x for side in couple_both(*leaves, **more) for x in side if x is not None]
+    results = [x for side in attend_both(*leaves, **more) for x in side if x is not None]
     generator = torch.Generator().manual_seed(7)
     loss = torch.zeros((), dtype=torch.float64, device=DEVICE if results[0].is_cuda else "cpu")
     for x in results:
@@ -34,13 +34,13 @@ def agree(
     precision: str,
     scale: float,
     floor: float | None,
-    also: Any = (),
+    stats: Any = (),
     backend: str = "triton",
 ) -> None:
     """Results and gradients are the float64 reference's."""
-    exact = outcome(inputs, scale=scale, floor=floor, backend="reference", also=also)
+    exact = outcome(inputs, scale=scale, floor=floor, backend="reference", stats=stats)
     narrow = [None if x is None else x.float().to(DEVICE) for x in inputs]
-    got = outcome(narrow, scale=scale, floor=floor, backend=backend, precision=precision, also=also)
+    got = outcome(narrow, scale=scale, floor=floor, backend=backend, precision=precision, stats=stats)
     for ours, theirs in zip([*got[0], *got[1]], [*exact[0], *exact[1]], strict=True):
         assert ours.shape == theirs.shape
         if theirs.is_floating_point() and theirs.numel():
@@ -51,9 +51,9 @@ def agree(
 
 
 @every_precision
-@pytest.mark.parametrize("also", [pytest.param((), marks=pytest.mark.gpu), STATISTICS])
-def test_both_directions(precision: str, also: tuple[str, ...]) -> None:
-    agree(list(operands(0, 2, 37, 50, 24, 5, 3)), precision, 50.0, 0.0, also)
+@pytest.mark.parametrize("stats", [pytest.param((), marks=pytest.mark.gpu), STATISTICS])
+def test_both_directions(precision: str, stats: tuple[str, ...]) -> None:
+    agree(list(operands(0, 2, 37, 50, 24, 5, 3)), precision, 50.0, 0.0, stats)
 
 
 @pytest.mark.parametrize("floor", [None, 0.3])
@@ -122,12 +122,12 @@ def test_columns_at_minus_infinity_take_no_part() -> None:
     masked = torch.full_like(bias, -torch.inf)
     kept = [2, 3, 40]
     masked[:, kept] = bias[:, kept]
-    whole = couple(q, k, v, masked, 20.0, 0.0, "triton", "ieee")
-    parts = couple(q, k[:, kept], v[:, kept], bias[:, kept], 20.0, 0.0, "triton", "ieee")
+    whole = attend(q, k, v, masked, 20.0, 0.0, "triton", "ieee")
+    parts = attend(q, k[:, kept], v[:, kept], bias[:, kept], 20.0, 0.0, "triton", "ieee")
     for value, reference in zip(whole, parts, strict=True):
         torch.testing.assert_close(value, reference, rtol=1e-5, atol=1e-5)
     masked[0] = -torch.inf
-    out, mass = couple(q, k, v, masked.requires_grad_(), 20.0, 0.0, "triton", "ieee")
+    out, mass = attend(q, k, v, masked.requires_grad_(), 20.0, 0.0, "triton", "ieee")
     assert torch.all(out[0] == 0) and torch.all(mass[0] == -torch.inf)
     assert torch.autograd.grad(out.sum(), masked)[0].isfinite().all()
 
@@ -135,12 +135,12 @@ def test_columns_at_minus_infinity_take_no_part() -> None:
 def test_values_and_gradients_of_any_magnitude() -> None:
     q, k, v, _, _, _ = (x.float().to(DEVICE) for x in operands(6, 2, 20, 30, 16, 4, 0))
     size = torch.tensor([1e-12, 1.0, 1e4, 1e12], device=DEVICE)
-    plain = couple(q, k, v, None, 20.0, 0.0, "triton", "fp16")[0]
+    plain = attend(q, k, v, None, 20.0, 0.0, "triton", "fp16")[0]
     torch.testing.assert_close(
-        couple(q, k, v * size, None, 20.0, 0.0, "triton", "fp16")[0] / size, plain, rtol=2e-3, atol=2e-3
+        attend(q, k, v * size, None, 20.0, 0.0, "triton", "fp16")[0] / size, plain, rtol=2e-3, atol=2e-3
     )
     leaf = q.clone().requires_grad_()
-    loss = couple(leaf, k, v, None, 20.0, 0.0, "triton", "fp16")[0].square().sum()
+    loss = attend(leaf, k, v, None, 20.0, 0.0, "triton", "fp16")[0].square().sum()
     (small,), (large,) = (torch.autograd.grad(loss * by, leaf, retain_graph=True) for by in (2.0**-40, 2.0**40))
     assert torch.equal(small * 2.0**40, large * 2.0**-40) and small.abs().max() > 0
 
@@ -157,8 +157,8 @@ def test_the_same_twice() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_narrow_inputs_come_back_in_their_own_precision(dtype: torch.dtype) -> None:
     q, k, v, _, _, bias = (x.to(dtype).to(DEVICE).requires_grad_() for x in operands(8, 1, 20, 30, 16, 3, 0))
-    out, mass = couple(q, k, v, bias, 20.0, None, "triton")
-    exact = couple(*(x.double().cpu() for x in (q, k, v, bias)), 20.0, None, "reference")[0]
+    out, mass = attend(q, k, v, bias, 20.0, None, "triton")
+    exact = attend(*(x.double().cpu() for x in (q, k, v, bias)), 20.0, None, "reference")[0]
     assert (out.dtype, mass.dtype) == (dtype, torch.float32)
     torch.testing.assert_close(out.double().cpu(), exact, rtol=0, atol=2e-2 if dtype == torch.bfloat16 else 5e-3)
     assert [g.dtype for g in torch.autograd.grad(out.float().sum(), (q, k, v, bias))] == [dtype] * 4
@@ -167,16 +167,16 @@ def test_narrow_inputs_come_back_in_their_own_precision(dtype: torch.dtype) -> N
 def test_bf16_warns() -> None:
     q, k, v, *_ = (x.float().to(DEVICE) for x in operands(9, 1, 20, 30, 16, 3, 0))
     with pytest.warns(UserWarning, match="bf16 keeps 8 bits"):
-        out, _ = couple(q, k, v, None, 20.0, 0.0, "triton", "bf16")
-    torch.testing.assert_close(out, couple(q, k, v, None, 20.0, 0.0, "reference")[0], rtol=0, atol=0.1)
+        out, _ = attend(q, k, v, None, 20.0, 0.0, "triton", "bf16")
+    torch.testing.assert_close(out, attend(q, k, v, None, 20.0, 0.0, "reference")[0], rtol=0, atol=0.1)
 
 
 def test_torch_compile_and_autocast_pass_through(unchecked: None) -> None:
     q, k, v, u, row, column = (x.float().to(DEVICE) for x in operands(10, 1, 20, 30, 16, 3, 2))
 
     def mixture(q: Tensor, k: Tensor) -> Tensor:
-        rows, columns = couple_both(q, k, v, u, row, column, 20.0, 0.0, "triton", "ieee")
-        return rows.values.sum() + columns.values.square().sum() + rows.mass.mean()
+        rows, columns = attend_both(q, k, v, u, row, column, 20.0, 0.0, "triton", "ieee")
+        return rows.values.sum() + columns.values.square().sum() + rows.logsumexp.mean()
 
     leaves = [q.requires_grad_(), k.requires_grad_()]
     plain = mixture(*leaves)
@@ -196,7 +196,7 @@ def test_a_checkpoint_makes_a_coupling_again(unchecked: None, backend: str) -> N
     q, k, v, *_ = (x.float().to(DEVICE).detach().requires_grad_() for x in operands(12, 1, 6, 5, 8, 3, 0))
 
     def carried(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return couple(q, k, v, None, 20.0, 0.0, backend)[0].square().sum()
+        return attend(q, k, v, None, 20.0, 0.0, backend)[0].square().sum()
 
     again = torch.autograd.grad(checkpoint(carried, q, k, v, use_reentrant=False), (q, k, v))
     for one, two in zip(again, torch.autograd.grad(carried(q, k, v), (q, k, v)), strict=True):
@@ -204,21 +204,19 @@ def test_a_checkpoint_makes_a_coupling_again(unchecked: None, backend: str) -> N
 
 
 def test_operators_keep_the_rules_of_torch() -> None:
-    from midms.matching.kernels.triton import autograd
+    from midms.matching.kernels.triton.attend import attend as operator
 
     q, k, v, u, row, column = (x.float().to(DEVICE).detach().requires_grad_() for x in operands(11, 1, 5, 6, 16, 2, 1))
     rules = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(autograd.couple, (q, k, v, u, row, column, 5.0, 0.0, "ieee", True, True), test_utils=rules)
-    torch.library.opcheck(
-        autograd.couple, (q, k, v, None, None, None, 5.0, None, "ieee", False, False), test_utils=rules
-    )
+    torch.library.opcheck(operator, (q, k, v, u, row, column, 5.0, 0.0, "ieee", True, True), test_utils=rules)
+    torch.library.opcheck(operator, (q, k, v, None, None, None, 5.0, None, "ieee", False, False), test_utils=rules)
 
 
 def test_objections_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v, *_ = operands(12, 1, 4, 5, 600, 1, 0)
-    said = explain("couple", q, k, v)
+    said = explain("attend", q, k, v)
     assert "triton: computes in float32, not float64; feature width 600 > 512" in said
     if DEVICE == "cpu":
         monkeypatch.delenv("TRITON_INTERPRET")
         with pytest.raises(NoImplementation, match="triton: tensors are on cpu; computes in float32"):
-            couple(q, k, v, None, 1.0, backend="triton")
+            attend(q, k, v, None, 1.0, backend="triton")

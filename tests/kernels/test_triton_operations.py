@@ -1,4 +1,4 @@
-"""The other Triton kernels: nearest columns, masses both ways, features made ready, the check."""
+"""The other Triton kernels: nearest columns, logsumexp both ways, the cycle error."""
 
 from __future__ import annotations
 
@@ -8,52 +8,27 @@ from torch import Tensor
 from triton.runtime.errors import OutOfResources
 from triton_cases import DEVICE, allowed, every_precision, operands
 
-from midms.matching.kernels import NoImplementation, check, couple, logsumexp_both, mutual_nearest, prepare, top_k
+from midms.matching.kernels import NoImplementation, attend, cycle, logsumexp_both, mutual_nearest, top_k
 from midms.matching.kernels.triton.configs import Tile
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["ieee", "fp16x3", "bf16"])
-@pytest.mark.parametrize("centre", [False, True])
-def test_features_are_prepared(precision: str, centre: bool) -> None:
-    x = torch.randn(2, 70, 5, 9, generator=torch.Generator().manual_seed(13)) + 1
-    x[0, :, 1, 1] = 0
-    x[1, 3, 2, 2], x[1, 4, 0, 0] = torch.nan, torch.inf
-    ours, theirs = x.to(DEVICE).requires_grad_(), x.clone().requires_grad_()
-    got, wanted = (
-        prepare(ours, centre, precision, backend="triton"),
-        prepare(theirs, centre, precision, backend="reference"),
-    )
-    assert len(got) == len(wanted)
-    for one, two in zip(got, wanted, strict=True):
-        assert one.dtype == two.dtype
-    total, whole = (sum(part.double() for part in parts) for parts in (got, wanted))
-    torch.testing.assert_close(
-        total.cpu(), whole, rtol=1e-2 if precision == "bf16" else 1e-6, atol=1e-6 * 64 ** (len(got) - 1)
-    )
-    weights = torch.randn(whole.shape, generator=torch.Generator().manual_seed(14), dtype=torch.float64)
-    (d_ours,) = torch.autograd.grad((got[0].double() * weights.to(DEVICE)).sum(), ours)
-    (d_theirs,) = torch.autograd.grad((wanted[0].double() * weights).sum(), theirs)
-    torch.testing.assert_close(d_ours.cpu(), d_theirs, rtol=1e-4, atol=1e-4 * d_theirs.abs().max().item())
-
-
-@pytest.mark.gpu
 @pytest.mark.parametrize("size", [(1, 1, 1, 1), (2, 5, 9, 7), (1, 30, 20, 11)])
-def test_the_check(size: tuple[int, ...]) -> None:
+def test_the_cycle_error(size: tuple[int, ...]) -> None:
     b, h, w, other = size
     forth, back = (
         place * torch.tensor([far_w, far_h]).view(1, 2, 1, 1) * 1.4 - 1
         for place, far_w, far_h in ((torch.rand(b, 2, h, w), other, h + 1), (torch.rand(b, 2, h + 1, other), w, h))
     )
     forth[0, 1, -1, -1] = torch.nan
-    got = check(forth.to(DEVICE), back.to(DEVICE), 0.3, "triton")
-    wanted = check(forth, back, 0.3, "reference")
+    got = cycle(forth.to(DEVICE), back.to(DEVICE), 0.3, "triton")
+    wanted = cycle(forth, back, 0.3, "reference")
     torch.testing.assert_close(got[0].cpu(), wanted[0], rtol=1e-5, atol=1e-5)
     assert torch.equal(got[1].cpu(), (got[0].cpu() < 0.3).float())
-    with pytest.raises(NoImplementation, match="the check has no gradient"):
-        check(forth.to(DEVICE).requires_grad_(), back.to(DEVICE), 0.3, "triton")
+    with pytest.raises(NoImplementation, match="the cycle error has no gradient"):
+        cycle(forth.to(DEVICE).requires_grad_(), back.to(DEVICE), 0.3, "triton")
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp16x3", "ieee", "tf32"])
@@ -164,8 +139,8 @@ def test_tuning_takes_the_quickest_tile_once(monkeypatch: pytest.MonkeyPatch) ->
 def test_tuned_launches_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIDMS_AUTOTUNE", "1")
     q, k, v, *_ = (x.float().to(DEVICE) for x in operands(17, 1, 20, 30, 16, 3, 0))
-    wanted = couple(q, k, v, None, 20.0, 0.0, "reference")[0]
+    wanted = attend(q, k, v, None, 20.0, 0.0, "reference")[0]
     leaf = q.requires_grad_()
-    out, _ = couple(leaf, k, v, None, 20.0, 0.0, "triton", "fp16x3")
+    out, _ = attend(leaf, k, v, None, 20.0, 0.0, "triton", "fp16x3")
     torch.testing.assert_close(out, wanted, rtol=1e-4, atol=1e-5)
     assert torch.autograd.grad(out.sum(), leaf)[0].isfinite().all()

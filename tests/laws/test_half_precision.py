@@ -19,7 +19,8 @@ import midms
 from midms import Spec, build, cli
 from midms.compose.presets import PRESETS
 from midms.core.types import Context, Level, Moment
-from midms.diffusion.denoisers import PREDICTIONS, Network
+from midms.diffusion.denoisers.network import Network
+from midms.diffusion.denoisers.prediction import PREDICTIONS
 from midms.pipeline.pipeline import Pipeline
 
 HALVES = (torch.float16, torch.bfloat16)

@@ -99,7 +99,7 @@ def walks() -> dict[str, Tensor]:
         def draw(shape: tuple[int, ...], numbers: torch.Generator = numbers) -> Tensor:
             return torch.randn(shape, generator=numbers, dtype=torch.float32, device="cpu")
 
-        x, step = sampler.noise(LATENT, draw), None
+        x, step = sampler.levels.add_noise(LATENT, draw), None
         for level in sampler.levels:
             x = x if step is None else sampler.advance(step, level, draw)
             step = sampler.predict(lambda x, level: torch.tanh(x - level.timestep / 700), x, level, step)
@@ -172,7 +172,7 @@ def test_the_host_changes_nothing(law: Callable[[], dict[str, Tensor]], host: st
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_how_usual_something_is_under_autocast(dtype: torch.dtype) -> None:
     """Far enough away for half precision to overflow."""
-    known = usual("faces-64")["drawing"]
+    known = usual("midm-faces")["drawing"]
     summary = known.mean + torch.randn(4, len(known.mean), generator=torch.Generator().manual_seed(0)) / 10
     expected = known.distance(summary)
     with torch.autocast("cpu", dtype):

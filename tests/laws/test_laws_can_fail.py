@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
-from midms.core.types import Features
+from midms.core.types import Features, Level, Levels
 from midms.data.pair import Pair
 from midms.data.portraits.dataset import Portraits
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import FactoredMatch
@@ -66,7 +67,7 @@ CONFIDENCES = {
         m.similarity(), isinstance(m, FactoredMatch)
     ),
 }
-GOOD = DDIM((800, 500, 200), eta=0.5)
+GOOD = DDIM(noise_levels((800, 500, 200)), eta=0.5)
 
 
 def predicted(change: Callable[[Any], dict[str, Any]]) -> Spoilt:
@@ -81,11 +82,13 @@ def predicted(change: Callable[[Any], dict[str, Any]]) -> Spoilt:
 
 SAMPLERS = {
     "test_levels_go_from_noise_to_the_picture": Spoilt(GOOD, levels=GOOD.levels[::-1]),
-    "test_it_starts_at_the_first_level_or_before": Spoilt(GOOD, noise=lambda x0, draw: x0),
+    "test_it_starts_at_the_first_level_or_before": Spoilt(
+        GOOD, levels=Levels(GOOD.levels.items, start=Level(0, 800, 1.0, 0.0))
+    ),
     "test_a_network_that_knows_x0_gives_it_back": predicted(lambda step: {"x0": 1.01 * step.x0}),
     "test_a_step_explains_x": predicted(lambda step: {"eps": 1.01 * step.eps}),
     "test_an_edit_of_x0_is_carried_on": Spoilt(GOOD, advance=lambda step, to, draw: to.sigma * step.eps),
-    "test_every_draw_is_asked_for": Spoilt(GOOD, noise=lambda x0, draw: torch.randn_like(x0)),
+    "test_every_draw_is_asked_for": Spoilt(GOOD, advance=lambda step, to, draw: GOOD.advance(step, to, torch.randn)),
     "test_precision_and_shape_are_kept": predicted(lambda step: {"x0": step.x0.double(), "eps": step.eps.half()}),
     "test_latents_of_a_batch_do_not_mix": predicted(lambda step: {"x0": step.x0 - step.x0.mean()}),
 }

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from midms import cli, register
 from midms.core.errors import NotFinite
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.images import to_pil
 from midms.matching.matchers.correlation import Correlation
@@ -84,7 +85,7 @@ def test_no_picture_is_made_of_it(number: float) -> None:
 
 
 def test_the_last_pass_is_watched_too(unchecked: None) -> None:
-    run = Run(refiner=Spoilt(DDIM((90, 30)), "predict", float("nan")))
+    run = Run(refiner=Spoilt(DDIM(noise_levels((90, 30))), "predict", float("nan")))
     with pytest.raises(NotFinite, match="the refiner"):
         run(*pictures())
 

@@ -20,6 +20,7 @@ from midms import build
 from midms.compose.catalog import available
 from midms.confidence.always import Always
 from midms.core.types import scaling
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.images import PictureError
 from midms.images.frame import Frame
@@ -30,7 +31,7 @@ from midms.matching import MATCHERS
 
 __all__ = ["folder"]
 
-ONE = DDIM((600,))
+ONE = DDIM(noise_levels((600,)))
 
 
 def several() -> tuple[Tensor, list[Tensor]]:

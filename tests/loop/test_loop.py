@@ -14,6 +14,7 @@ from torch import Tensor
 from midms.confidence.calibrated import Calibrated
 from midms.confidence.cycle import Cycle
 from midms.core.types import Context, Moment
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.diffusion.solvers.ddpm import DDPM
 from midms.loop import Policy
@@ -75,9 +76,9 @@ COMPOSITIONS: dict[str, dict[str, Any]] = {
     "no re-matching": {},
     "re-matching, blended": {"policy": Policy((0, 2))},
     "re-matching for the denoiser alone": {"policy": Policy((0, 1), edit="context")},
-    "ancestral": {"sampler": DDPM((700, 350, 100)), "policy": Policy((1,))},
-    "last pass": {"refiner": DDIM((150, 60)), "policy": Policy((1,))},
-    "ancestral last pass": {"refiner": DDPM((150, 100, 50)), "policy": Policy((0, 1, 2))},
+    "ancestral": {"sampler": DDPM(noise_levels((700, 350, 100))), "policy": Policy((1,))},
+    "last pass": {"refiner": DDIM(noise_levels((150, 60))), "policy": Policy((1,))},
+    "ancestral last pass": {"refiner": DDPM(noise_levels((150, 100, 50))), "policy": Policy((0, 1, 2))},
 }
 
 
@@ -101,7 +102,7 @@ def iter_draws(drawn: list[Tensor]) -> Callable[[tuple[int, ...]], Tensor]:
 
 
 def test_moments_say_what_happened() -> None:
-    run = Run(policy=Policy((1,)), refiner=DDIM((150, 60)))
+    run = Run(policy=Policy((1,)), refiner=DDIM(noise_levels((150, 60))))
     moments = list(run.trajectory(*pictures(), generator=Recorder()))
     assert [moment.stage for moment in moments] == ["loop"] * 3 + ["refine"] * 2
     assert [moment.rematched for moment in moments] == [False, True, False, False, False]
@@ -114,10 +115,10 @@ def test_moments_say_what_happened() -> None:
 
 def test_draws_are_asked_for_in_order() -> None:
     draw = Recorder()
-    Run(sampler=DDPM((600, 300)), refiner=DDPM((150, 100, 50)))(*pictures(), generator=draw)
+    Run(sampler=DDPM(noise_levels((600, 300))), refiner=DDPM(noise_levels((150, 100, 50))))(*pictures(), generator=draw)
     assert [noise.shape for noise in draw.drawn] == [(2, CHANNELS, 4, 6)] * (1 + 1 + 1 + 2)
     draw = Recorder()
-    Run(refiner=DDIM((150, 60)))(*pictures(), generator=draw)
+    Run(refiner=DDIM(noise_levels((150, 60))))(*pictures(), generator=draw)
     assert len(draw.drawn) == 2, "the loop's start and the last pass's"
 
 
@@ -134,7 +135,7 @@ def test_a_condition_for_the_exemplar_is_used_and_by_default_made_from_it() -> N
 
 def test_gradients_flow_through_every_moment() -> None:
     """Against central differences along a direction, through two matches, the blend and a last pass."""
-    run = Run(policy=Policy((0, 1)), refiner=DDPM((150, 60)))
+    run = Run(policy=Policy((0, 1)), refiner=DDPM(noise_levels((150, 60))))
     condition, exemplar = pictures(batch=1)
     exemplar.requires_grad_()
     weights = torch.randn(CHANNELS, 4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -175,7 +176,7 @@ def test_breaking_out_computes_no_more() -> None:
 
 
 def test_seeds_decide() -> None:
-    run, given = Run(refiner=DDPM((150, 60))), pictures()
+    run, given = Run(refiner=DDPM(noise_levels((150, 60)))), pictures()
 
     def image(seed: int) -> Tensor:
         return run(*given, generator=torch.Generator().manual_seed(seed))

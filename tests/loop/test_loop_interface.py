@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from standins import STRIDE, Run, pictures
 from torch import Tensor, nn
 
+from midms.compose.recipe import Recipe
 from midms.confidence.calibrated import Calibrated
 from midms.core.types import Features
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.loop import Policy
 from midms.matching.matchers.correlation import Correlation
@@ -134,12 +136,17 @@ def test_settings_of_another_kind_are_named(setting: str, value: object, expecte
 
 
 def test_moving_and_describing() -> None:
-    run = Run(confidence=Calibrated(), policy=Policy((1,)), name="mine", notes=("random weights",))
+    run = Run(confidence=Calibrated(), policy=Policy((1,)), recipe=Recipe("mine", notes=("random weights",)))
     assert run.modules() == [run.confidence, run.denoiser]
     assert run.to(torch.float32) is run
     assert {p.dtype for module in run.modules() for p in module.parameters()} == {torch.float32}
     text = repr(run)
-    parts = ("Maps(channels=2)", "DDIM(timesteps=(600, 400, 200)", "Looking (1 parameters)", "refiner     None")
+    parts = (
+        "Maps(channels=2)",
+        "DDIM(levels=Levels(timesteps=(600, 400, 200)",
+        "Looking (1 parameters)",
+        "refiner     None",
+    )
     for shown in ("mine", *parts, "rematch=(1,)", "note: random weights"):
         assert shown in text
     changed = run.replace(rematch=(), matcher=OptimalTransport())
@@ -148,25 +155,26 @@ def test_moving_and_describing() -> None:
 
 def test_of_many_numbers_a_description_shows_the_ends() -> None:
     betas = tuple((10 + i) / 10_000 for i in range(400))
-    text = repr(Run(sampler=DDIM((300, 200, 100), betas), refiner=DDIM(tuple(range(399, 0, -3)), betas)))
+    few, many = noise_levels((300, 200, 100), betas), noise_levels(tuple(range(399, 0, -3)), betas)
+    text = repr(Run(sampler=DDIM(few), refiner=DDIM(many)))
     sampler, refiner = (line for line in text.splitlines() if "DDIM" in line)
-    shown = "(0.001, ..., 0.0409: 400 numbers)"
-    assert sampler == f"  sampler     DDIM(timesteps=(300, 200, 100), schedule={shown}, eta=0.0, start=None)"
-    assert refiner == f"  refiner     DDIM(timesteps=(399, ..., 3: 133 numbers), schedule={shown}, eta=0.0, start=None)"
+    made = "schedule=(0.001, ..., 0.0409: 400 numbers), start=None), eta=0.0)"
+    assert sampler == f"  sampler     DDIM(levels=Levels(timesteps=(300, 200, 100), {made}"
+    assert refiner == f"  refiner     DDIM(levels=Levels(timesteps=(399, ..., 3: 133 numbers), {made}"
 
 
 def test_parts_need_not_know_of_us() -> None:
     """Objects that inherit nothing and import nothing of ours, lambdas among them."""
 
     class Everything:
-        stride, channels, levels = STRIDE, 2, DDIM((500, 250)).levels
+        stride, channels, levels = STRIDE, 2, noise_levels((500, 250))
         photo = drawing = staticmethod(lambda image, size=None: image[:, :2])
         encode = staticmethod(lambda image: F.avg_pool2d(image, STRIDE))
         decode = staticmethod(lambda latent: F.interpolate(latent, scale_factor=4.0))
         condition = staticmethod(lambda c: Features(F.avg_pool2d(c, STRIDE), F.avg_pool2d(c, STRIDE)))
         exemplar = staticmethod(lambda z, c: Features(z[:, :2], z[:, :2]))
         rematch_query = staticmethod(lambda x0, wanted: x0[:, :2])
-        noise, predict, advance = (getattr(DDIM((500, 250)), name) for name in ("noise", "predict", "advance"))
+        predict, advance = (getattr(DDIM(noise_levels((500, 250))), name) for name in ("predict", "advance"))
 
     part = Everything()
     run = Pipeline(

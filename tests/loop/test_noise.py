@@ -14,6 +14,7 @@ from torch import Tensor
 from midms import ablate, build
 from midms.data.portraits.pairs import draw_pairs, generators
 from midms.diffusion import SAMPLERS
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddpm import DDPM
 from midms.loop import Policy
 
@@ -44,7 +45,7 @@ def test_a_seed_gives_the_same_picture_in_every_precision(preset: str, changes: 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_draw_does_not_depend_on_the_precision(name: str) -> None:
-    run = Run(sampler=sampler(name), refiner=DDPM((150, 50)), policy=Policy((1,)))
+    run = Run(sampler=sampler(name), refiner=DDPM(noise_levels((150, 50))), policy=Policy((1,)))
     double, single = (
         run.to(dtype)(*(x.to(dtype) for x in pictures()), generator=numbers()[0])
         for dtype in (torch.double, torch.float)
@@ -54,7 +55,7 @@ def test_a_draw_does_not_depend_on_the_precision(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_each_picture_of_a_batch_is_the_picture_of_its_generator(name: str) -> None:
-    run = Run(sampler=sampler(name), refiner=DDPM((150, 50)), policy=Policy((1,)))
+    run = Run(sampler=sampler(name), refiner=DDPM(noise_levels((150, 50))), policy=Policy((1,)))
     condition, exemplar = pictures()
     both = run.to(torch.float64)(condition, exemplar, generator=numbers())
     for i, one in enumerate(numbers()):

@@ -18,11 +18,12 @@ from midms.confidence.always import Always
 from midms.confidence.cycle import Cycle
 from midms.core.types import Context, Level, Step
 from midms.data.portraits.pairs import draw_pairs, generators
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.evaluation.metrics.faces import conditions
 from midms.loop.policy import EDITS, MATCH_ON, NoGradient, Policy
 
-ONE = DDIM((600,))
+ONE = DDIM(noise_levels((600,)))
 
 
 def only_moment(run: Run, *more: Any, **options: Any) -> Any:

@@ -14,7 +14,8 @@ from torch import nn
 import midms
 from midms import build, create
 from midms.checkpoints import tensors as checkpoints
-from midms.checkpoints.convert import source
+from midms.checkpoints.convert.fit import recipe_of
+from midms.checkpoints.folder import write
 from midms.checkpoints.tensors import CheckpointError, cast, outline, save_weights
 from midms.compose.spec import Spec
 
@@ -36,7 +37,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     run.save_pretrained(top / "composition")
     spec = Spec("midm", condition_channels=15, latent_channels=3, width=16, widths=(8, 8, 16), hidden=8, blocks=1)
     state = create("features", spec.name, **spec.arguments).state_dict()
-    source.write(source.Source("x", {"features": spec}, "ldm-celeba", {"features": state}.__getitem__), top / "weights")
+    write(top / "weights", "convert", recipe_of({"features": spec}, "ldm-celeba"), {"features": state})
     return {"composition": top / "composition", "weights": top / "weights"}
 
 
@@ -46,9 +47,9 @@ def test_sizes_that_the_weights_do_not_have_are_refused_without_memory(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, key: str, value: object
 ) -> None:
     folder = Path(shutil.copytree(folders[kind], tmp_path / kind))
-    config = folder / {"composition": "composition.json", "weights": "config.json"}[kind]
+    config = folder / "config.json"
     content = json.loads(config.read_text())
-    content["parts"]["features"]["arguments"][key] = value
+    content["slots"]["features"]["arguments"][key] = value
     config.write_text(json.dumps(content))
     monkeypatch.setattr(nn.Module, "eval", lambda _: pytest.fail("a part was made"))
     with pytest.raises(CheckpointError, match=r"features.safetensors: (does not fit|no part can be made)") as caught:

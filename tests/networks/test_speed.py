@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from midms import build
 from midms.core.types import Context, Level
 from midms.diffusion.autoencoders.vq import VQ
-from midms.diffusion.denoisers import Unconditional
+from midms.diffusion.denoisers.unconditional import Unconditional
 from midms.networks.speed import PROCESSORS, Unavailable, use_attention, use_channels_last, use_compiled
 from midms.networks.winograd import use_winograd
 
@@ -89,7 +89,7 @@ def test_nobody_hears_the_warnings_of_xformers(tmp_path: Path) -> None:
     (package / "ops.py").write_text("")
     (tmp_path / "xformers-0.0.35.dist-info").mkdir()
     (tmp_path / "xformers-0.0.35.dist-info" / "METADATA").write_text("Name: xformers\nVersion: 0.0.35\n")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import midms.diffusion.denoisers"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import midms.diffusion.denoisers.unet"
     code += "; print('xformers' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "True\n" and "cannot load" not in told.stderr
@@ -114,7 +114,7 @@ def test_channels_last_and_compiled_are_the_same_numbers(denoiser: Unconditional
 def test_what_would_change_nothing_is_refused(denoiser: Unconditional) -> None:
     run, plain = build("midm-faces"), nn.Conv2d(1, 1, 1)
     for use in (use_channels_last, use_compiled, use_winograd, lambda *modules: use_attention("eager", *modules)):
-        with pytest.raises(Unavailable, match=r"expected networks, got Matching.*Diffusion; those of a .* are \*run"):
+        with pytest.raises(Unavailable, match=r"expected networks, got Pipeline; those of a .* are \*run"):
             use(run)  # type: ignore[arg-type, operator]
         with pytest.raises(Unavailable, match=r"nothing to change: no \w+ of \w+ in no networks"):
             use()  # type: ignore[operator]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from midms.conditions.sketch import Sketch
 from midms.core.types import Context, Features, Level
+from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.images import PictureError, read
 from midms.images.frame import Frame
@@ -105,7 +106,7 @@ class Run(Pipeline):
     matcher: Shifter = field(default_factory=Shifter)
     confidence: LeftTrusted = field(default_factory=LeftTrusted)
     denoiser: Warped = field(default_factory=Warped)
-    sampler: DDIM = field(default_factory=lambda: DDIM((700, 350)))
+    sampler: DDIM = field(default_factory=lambda: DDIM(noise_levels((700, 350))))
     autoencoder: Pooled = field(default_factory=Pooled)
 
 

@@ -27,11 +27,11 @@ def test_former_weights_do_not_lock_a_folder(tmp_path: Path, monkeypatch: pytest
         patched.setattr(Path, "unlink", stop)
         with pytest.raises(KeyboardInterrupt):
             fewer.save_pretrained(tmp_path)
-    assert json.loads((tmp_path / "composition.json").read_text())["past"] == ["confidence"]
+    assert json.loads((tmp_path / "config.json").read_text())["past"] == ["confidence"]
     assert (tmp_path / "confidence.safetensors").exists()
     fewer.save_pretrained(tmp_path)
     assert not (tmp_path / "confidence.safetensors").exists()
-    assert json.loads((tmp_path / "composition.json").read_text()).get("past", []) == []
+    assert json.loads((tmp_path / "config.json").read_text()).get("past", []) == []
     more.save_pretrained(tmp_path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import json
 import pickle
 import re
@@ -14,7 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from midms import build, cli
+from midms import build, cli, from_pretrained
+from midms.checkpoints import folder as weights_folder
+from midms.checkpoints.folder import read, write
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.spec import parse_value
 from midms.conditions.sketch import Sketch
@@ -49,6 +51,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory, rendered: Path) -> Path:
     return out
 
 
+def copied(trained: Path, out: Path, *slots: str) -> None:
+    """Leave what the stages before have trained."""
+    found = read(trained)
+    recipe = dataclasses.replace(found.recipe, weights={slot: found.recipe.weights[slot] for slot in slots})
+    if slots:
+        (out / "rest").mkdir(parents=True)
+        write(out / "rest", "train", recipe, {slot: found.state(slot) for slot in slots})
+        for path in (out / "rest").iterdir():
+            path.rename(out / path.name)
+        (out / "rest").rmdir()
+
+
 def losses(checkpoint: Path) -> list[dict[str, float]]:
     found: list[dict[str, float]] = torch.load(checkpoint, weights_only=True)["losses"]
     return found
@@ -58,16 +72,21 @@ def test_every_stage_leaves_weights_that_the_presets_load(trained: Path) -> None
     generator = torch.Generator().manual_seed(0)
     condition = torch.rand(1, 2, 64, 64, generator=generator)
     exemplar = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
-    for preset in ("midm-faces", "midm-faces-paper"):
-        image = build(preset, weights=trained)(condition, exemplar, generator=generator)
-        assert image.shape == (1, 3, 64, 64) and image.isfinite().all()
-    record = json.loads((trained / "results.json").read_text())
-    assert set(record) == {"autoencoder", "matching", "bridge", "unconditional"}
+    for preset, folder in (("midm-faces", trained), ("midm-faces-paper", trained / "midm-faces-paper")):
+        draws = (torch.Generator().manual_seed(1) for _ in range(2))
+        image, same = (
+            run(condition, exemplar, generator=draw)
+            for run, draw in zip((build(preset, weights=folder), from_pretrained(folder)), draws, strict=True)
+        )
+        assert image.shape == (1, 3, 64, 64) and image.isfinite().all() and torch.equal(image, same)
+    paper = trained / "midm-faces-paper"
+    record, other = (json.loads((folder / "config.json").read_text())["made"] for folder in (trained, paper))
+    assert set(record) == {"autoencoder", "matching", "bridge"}
+    assert set(other) == {"autoencoder", "matching", "unconditional"}
+    record |= other
     for stage in record.values():
         assert stage["steps"] == 2 and stage["seed"] == 5 and stage["dataset"] == PORTRAITS
         assert {"date", "versions", "hardware", "parameters", "minutes"} <= set(stage)
-        for file, digest in stage["made"].items():
-            assert hashlib.sha256((trained / file).read_bytes()).hexdigest() == digest
     assert record["matching"]["command"].startswith(
         f"midms train '{PORTRAITS}' --stage matching --denoiser bridge --out "
     )
@@ -83,20 +102,17 @@ def test_a_stopped_stage_goes_on_exactly(trained: Path, rendered: Path, tmp_path
     for run in ("whole", "stopped"):
         (tmp_path / run).mkdir()
         (tmp_path / run / "data").symlink_to(rendered)
-        for weights in trained.glob("*.safetensors"):
-            (tmp_path / run / weights.name).symlink_to(weights)
-    for product in ("features", "confidence") if stage == "matching" else (name,):
-        for run in ("whole", "stopped"):
-            (tmp_path / run / f"{product}.safetensors").unlink()
+        slots = {"autoencoder": (), "matching": ("autoencoder",)}.get(stage, ("autoencoder", "features", "confidence"))
+        copied(trained, tmp_path / run, *slots)
     assert train(tmp_path / "whole", stage, steps=3) == 0
     assert train(tmp_path / "stopped", stage, "--minutes", "0", steps=3) == 3
-    assert not (tmp_path / "stopped" / "results.json").exists()
+    assert stage == "autoencoder" or stage not in read(tmp_path / "stopped").parts
     while (status := train(tmp_path / "stopped", stage, "--minutes", "0", steps=3)) == 3:
         pass
     assert status == 0
     whole, stopped = (losses(tmp_path / run / f"{name}.checkpoint") for run in ("whole", "stopped"))
     assert len(whole) == 3 and whole == stopped
-    product = "features" if stage == "matching" else name
+    product = {"matching": "features", "diffusion": "denoiser"}.get(stage, stage)
     one, other = (load_file(tmp_path / run / f"{product}.safetensors") for run in ("whole", "stopped"))
     assert all(torch.equal(one[key], other[key]) for key in one)
 
@@ -104,8 +120,8 @@ def test_a_stopped_stage_goes_on_exactly(trained: Path, rendered: Path, tmp_path
 def test_a_run_begins_with_the_weights_of_another(trained: Path, rendered: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(rendered)
     assert train(tmp_path, "autoencoder", "--start", trained, steps=1) == 0
-    record = json.loads((tmp_path / "results.json").read_text())["autoencoder"]
-    assert record["start"] == json.loads((trained / "results.json").read_text())["autoencoder"]
+    record = read(tmp_path).recipe.made["autoencoder"]
+    assert record["start"] == read(trained).recipe.made["autoencoder"]
     before, after = (load_file(folder / "autoencoder.safetensors") for folder in (trained, tmp_path))
     learned = [name for name in before if name.endswith(".weight")]
     assert learned and all((after[name] - before[name]).abs().max() < 1e-3 for name in learned), "a step, no new start"
@@ -125,6 +141,9 @@ def test_a_checkpoint_on_other_weights_or_terms_is_refused(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(trained, tmp_path / "run")
+    found = read(tmp_path / "run")
+    other = {name: value + 1 for name, value in found.state("autoencoder").items()}
+    write(tmp_path / "run", "train", found.recipe, {"autoencoder": other})
     assert train(tmp_path / "run", "matching", "--terms", '{"domain": 2}') == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "choose another --out" in line]
     assert "'domain': 1.0" in line and "'domain': 2.0" in line and "made with weights" in line
@@ -163,7 +182,7 @@ class Touch:
 def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for stage in ("matching", "diffusion"):
         assert train(tmp_path, stage) == 2
-        assert refused(capsys).endswith("no such file of weights; run `midms train` with --stage autoencoder first")
+        assert refused(capsys).endswith("has no autoencoder yet; run `midms train` with --stage autoencoder first")
     assert not list(tmp_path.iterdir())
 
 
@@ -174,29 +193,26 @@ class Killed(BaseException):
 def test_a_stage_killed_before_its_record_goes_on(
     rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its weights are there, nothing says of which run they are; the same command finishes it."""
+    """Nothing of it is left but its checkpoint; the same command finishes it."""
     (tmp_path / "data").symlink_to(rendered)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_remember", Mock(side_effect=Killed))
+        patch.setattr(weights_folder, "_write_json", Mock(side_effect=Killed))
         with pytest.raises(Killed):
             train(tmp_path, "autoencoder", steps=1)
-    before = load_file(tmp_path / "autoencoder.safetensors")
-    assert not (tmp_path / "results.json").exists()
+    assert not (tmp_path / "config.json").exists() and not [*tmp_path.glob("*.safetensors")]
     assert train(tmp_path, "autoencoder", steps=1) == 0
-    assert json.loads((tmp_path / "results.json").read_text())["autoencoder"]["made"]
-    after = load_file(tmp_path / "autoencoder.safetensors")
-    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert read(tmp_path).recipe.made["autoencoder"]["steps"] == 1 and [*read(tmp_path).parts] == ["autoencoder"]
 
 
-@pytest.mark.parametrize("damaged", ["weights", "record"])
+@pytest.mark.parametrize("damaged", ["autoencoder.safetensors", "config.json"])
 def test_what_is_started_from_is_read_before_anything_is_rendered(
     damaged: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start, out = tmp_path / "start", tmp_path / "out"
     start.mkdir()
-    for name in ("autoencoder.safetensors", "results.json"):
+    for name in ("autoencoder.safetensors", "config.json"):
         shutil.copy(trained / name, start)
-    (start / {"weights": "autoencoder.safetensors", "record": "results.json"}[damaged]).write_bytes(b"{")
+    (start / damaged).write_bytes(b"{")
     assert train(out, "autoencoder", "--start", start, steps=1) == 2
     assert str(start) in refused(capsys) and not out.exists()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -13,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_training import refused, train
+from test_training import copied, refused, train
 from torch import Tensor
 
+from midms.checkpoints.folder import read
 from midms.checkpoints.tensors import save_state
 from midms.training import train as training
 from midms.training.trainer import fit
@@ -71,7 +70,7 @@ def test_damaged_latents_are_refused(
     trained: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(trained / "data", tmp_path / "data")
-    shutil.copy(trained / "autoencoder.safetensors", tmp_path)
+    copied(trained, tmp_path, "autoencoder")
     change, message = LATENTS[damage]
     for latents in (tmp_path / "data").glob("latents-*"):
         change(latents)
@@ -80,17 +79,17 @@ def test_damaged_latents_are_refused(
 
 
 @pytest.mark.parametrize(
-    "record", ["[1]", "3", '{"autoencoder": {', '{"autoencoder": [1]}', "[" * 100_000], ids=range(5)
+    "record", ["[1]", "3", '{"made": {', '{"made": {"autoencoder": [1]}}', "[" * 100_000], ids=range(5)
 )
 def test_a_damaged_record_is_refused_before_anything_is_rendered(
     record: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "results.json"
+    path = tmp_path / "config.json"
     path.write_text(record)
     assert train(tmp_path, "autoencoder") == 2
     line = refused(capsys)
     assert line.startswith(f"midms: {path}: ") and len(line) < 1000
-    assert path.read_text() == record and os.listdir(tmp_path) == ["results.json"]
+    assert path.read_text() == record and os.listdir(tmp_path) == ["config.json"]
 
 
 def test_while_one_trains_in_a_folder_a_second_is_told_who(
@@ -107,7 +106,5 @@ def test_while_one_trains_in_a_folder_a_second_is_told_who(
     monkeypatch.setattr(training, "fit", both)
     assert train(tmp_path, "autoencoder") == 0 and second == [2]
     assert f"is written to by process {os.getpid()} on " in refused(capsys)
-    record = json.loads((tmp_path / "results.json").read_text())["autoencoder"]
-    weights = (tmp_path / "autoencoder.safetensors").read_bytes()
-    assert "--seed 5" in record["command"]
-    assert record["made"] == {"autoencoder.safetensors": hashlib.sha256(weights).hexdigest()}
+    assert "--seed 5" in read(tmp_path).recipe.made["autoencoder"]["command"]
+    assert read(tmp_path).state("autoencoder")

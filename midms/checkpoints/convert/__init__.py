@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from midms.checkpoints.composition import CONFIG as COMPOSITION
-from midms.checkpoints.convert import compvis, diffusers_folder, hub, source
-from midms.checkpoints.convert.source import Source
-from midms.checkpoints.tensors import CheckpointError
+from midms.checkpoints import folder as weights_folder
+from midms.checkpoints.convert import compvis, diffusers_folder, hub
+from midms.checkpoints.folder import CONFIG, REFUSAL, Weights, write_text
+from midms.checkpoints.tensors import CheckpointError, cast
 
-__all__ = ["Source", "convert", "find"]
+__all__ = ["convert", "find", "save", "write_refusal"]
+
+REPORT = "report.txt"
+"""What was left out of a checkpoint, beside the weights."""
 
 
-def convert(path: Path, config: Path | None = None, trainable: bool = False, half: bool = False) -> Source:
+def convert(path: Path, config: Path | None = None, trainable: bool = False, half: bool = False) -> Weights:
     """Weights of the released MIDMs, of CompVis' latent diffusion, or of a folder of diffusers.
 
     Args:
@@ -39,11 +44,38 @@ def convert(path: Path, config: Path | None = None, trainable: bool = False, hal
     return compvis.convert(path, config, trainable, half)
 
 
-def find(weights: str | Path) -> Source | None:
-    """What `weights=` of `build` names: a converted folder, a folder of diffusers, or a hub id.
+def save(weights: Weights, folder: Path, replace: bool = False) -> None:
+    """Leave converted weights in a folder of ours, with their report.
 
-    Returns:
-        None for a folder that says nothing of its parts: it has the preset's file names.
+    Args:
+        weights: what to write.
+        folder: made if need be; killed at any moment it is as it was or as it will be.
+        replace: whether the folder may hold something else, of which files of the same names are replaced.
+
+    Raises:
+        CheckpointError: it does, a number is not finite, or the disk refuses.
+        HeldError: another process writes to it.
+    """
+    states = {slot: cast(weights.state(slot), None, f"{weights.name}, {slot}") for slot in weights.parts}
+    left_out = {reason: len(names) for reason, names in weights.report.items() if names}
+    recipe = dataclasses.replace(weights.recipe, made={"conversion": {"from": weights.name, "left out": left_out}})
+    lines = [line for reason, names in weights.report.items() for line in (reason, *names)]
+    weights_folder.write(folder, "convert", recipe, states, {REPORT: _lines(lines), REFUSAL: ""}, replace)
+
+
+def write_refusal(lines: Sequence[str], folder: Path) -> Path:
+    """Why a conversion failed, a line each reason; the folder is made if need be, and what is in it stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / REFUSAL, _lines(lines))
+    return folder / REFUSAL
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def find(weights: str | Path) -> Weights:
+    """What `weights=` of `build`, or `from_pretrained`, names: a folder of ours, one of diffusers, or a hub id.
 
     Raises:
         CheckpointError: there is no such folder, or it cannot be used.
@@ -53,16 +85,10 @@ def find(weights: str | Path) -> Source | None:
         raise CheckpointError(
             f"{path}: is a file; `midms convert {path} --config LDM.yaml --out FOLDER` makes a folder of it"
         )
-    if os.path.lexists(path / source.CONFIG):
-        return source.read(path)
-    if os.path.lexists(path / COMPOSITION):
-        raise CheckpointError(
-            f"{path}: is a whole composition; midms.from_pretrained({str(path)!r}), or --preset {path}"
-        )
-    if diffusers_folder.is_folder(path):
+    if not path.is_dir():
+        if not hub.HUB_ID.fullmatch(str(weights)):
+            raise CheckpointError(f"there is no folder {weights}")
+        path = hub.fetch(str(weights))
+    if diffusers_folder.is_folder(path) and not os.path.lexists(path / CONFIG):
         return diffusers_folder.convert(path)
-    if path.is_dir():
-        return None
-    if hub.HUB_ID.fullmatch(str(weights)):
-        return diffusers_folder.convert(hub.fetch(str(weights)))
-    raise CheckpointError(f"there is no folder {weights}")
+    return weights_folder.read(path)

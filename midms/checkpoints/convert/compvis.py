@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from midms.checkpoints.convert.fit import Ledger
+from midms.checkpoints.convert.fit import Ledger, recipe_of
 from midms.checkpoints.convert.names import first_stage, matching, unet
 from midms.checkpoints.convert.sizes import Sizes, read_sizes
-from midms.checkpoints.convert.source import Source
 from midms.checkpoints.convert.weights import read
+from midms.checkpoints.folder import Weights
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.catalog import create
 from midms.compose.spec import Spec
@@ -36,7 +36,7 @@ LEFT_OUT = {
 """What is known not to be needed, and why."""
 
 
-def convert(path: Path, config: Path, trainable: bool = False, half: bool = False) -> Source:
+def convert(path: Path, config: Path, trainable: bool = False, half: bool = False) -> Weights:
     """Weights of the released MIDMs or of a CompVis latent diffusion.
 
     Args:
@@ -79,7 +79,7 @@ def convert(path: Path, config: Path, trainable: bool = False, half: bool = Fals
     )
     if "" in groups:
         report["unexpected, left out"] = groups[""]
-    return Source(str(path), parts, sizes.schedule, states.__getitem__, report)
+    return Weights(str(path), recipe_of(parts, sizes.schedule), states.__getitem__, report=report)
 
 
 def _heads(arguments: dict[str, Any]) -> Callable[[int], int]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from midms.checkpoints.convert.fit import Ledger
+from midms.checkpoints.convert.fit import Ledger, recipe_of
 from midms.checkpoints.convert.names import diffusers
 from midms.checkpoints.convert.settings import (
     Channels,
@@ -27,14 +27,14 @@ from midms.checkpoints.convert.settings import (
     schedule_of,
     settled,
 )
-from midms.checkpoints.convert.source import Source
 from midms.checkpoints.convert.weights import tensors, weights_of
+from midms.checkpoints.folder import Weights
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.spec import Spec
 from midms.core.schema import BRIEF, Schema, read_json
 from midms.diffusion.autoencoders.kl import AutoencoderKL
 from midms.diffusion.autoencoders.vq import VQModel
-from midms.diffusion.denoisers import UNet2DModel
+from midms.diffusion.denoisers.unet import UNet2DModel
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 STEPS = (
@@ -52,7 +52,7 @@ def is_folder(path: Path) -> bool:
     return os.path.lexists(path / "unet" / "config.json")
 
 
-def convert(path: Path) -> Source:
+def convert(path: Path) -> Weights:
     """The denoiser and the autoencoder of a latent diffusion.
 
     The latents of a VQ are not scaled, whatever its configuration says or leaves to diffusers' default: CompVis trained
@@ -75,9 +75,8 @@ def convert(path: Path) -> Source:
     }
     steps = [f"{key} {BRIEF.repr(scheduler[key])}" for key in STEPS if key in scheduler]
     report = {"of the scheduler's own steps, which the sampler of a preset takes the place of": steps} if steps else {}
-    return Source(
-        str(path), parts, schedule_of(kind, noise, where), lambda slot: _state(slot, parts[slot], folders[slot]), report
-    )
+    recipe = recipe_of(parts, schedule_of(kind, noise, where))
+    return Weights(str(path), recipe, lambda slot: _state(slot, parts[slot], folders[slot]), report=report)
 
 
 def _read(path: Path) -> tuple[Mapping[str, Any], str]:

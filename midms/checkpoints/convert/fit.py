@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,10 +11,31 @@ from torch import Tensor, nn
 from midms.checkpoints.convert.names import Origin
 from midms.checkpoints.tensors import FEW, FLOATS, CheckpointError, finite, outline
 from midms.compose.catalog import create
+from midms.compose.presets import PRESETS
+from midms.compose.recipe import Recipe
 from midms.compose.spec import Spec
+from midms.diffusion.levels import Schedule
 
 WRAPPED = "network."
 """What the names begin with of a part that wraps somebody else's network."""
+
+
+def recipe_of(parts: Mapping[str, Spec], schedule: Schedule) -> Recipe:
+    """What converted weights belong to: the preset whose condition they read, or only the parts that they are for.
+
+    Args:
+        parts: slot to the part that there are weights for.
+        schedule: that the denoiser was trained with.
+    """
+    read = parts["features"].arguments.get("condition_channels") if "features" in parts else None
+    fitting = [
+        preset
+        for preset in PRESETS.values()
+        if preset.slots["features"].name == "midm" and preset.slots["features"].arguments["condition_channels"] == read
+    ]
+    recipe = fitting[0] if fitting else Recipe(slots={"sampler": Spec("ddim")}, source="a latent diffusion")
+    weights = {slot: f"{slot}.safetensors" for slot in parts}
+    return dataclasses.replace(recipe.sized(parts, schedule), weights=weights, precision="float32")
 
 
 @dataclass

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import number
-from midms.core.types import Level, NoiseFn, Step
-from midms.diffusion.levels import falling
-from midms.diffusion.solvers.steps import explained
+from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
+from midms.diffusion.levels import check_timesteps
+from midms.diffusion.solvers.steps import step_from_x0
 
 
 @dataclass(frozen=True)
@@ -26,43 +25,25 @@ class BrownianBridge:
     trained on such a bridge, which mostly predict the difference x - x0.
 
     Args:
-        timesteps: from the noisiest, where the bridge is pinned to y, to the cleanest, which is above 0.
+        levels: with alpha 1 - m and sigma m, see `brownian_bridge`.
         spread: largest delta times 2; the paper's s.
         eta: share of the randomness of the walk, 1 for the walk itself, 0 for none but the first draw.
-        levels: follows from the others: alpha 1 - m, sigma m.
 
     Raises:
-        ValueError: timesteps do not fall or reach 0, the spread is negative, or eta is not in [0, 1].
+        ValueError: the spread is negative, or eta is not in [0, 1].
     """
 
-    timesteps: tuple[int, ...]
+    levels: Levels
     spread: float = 1.0
     eta: float = 1.0
-    levels: tuple[Level, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         number(0, 100, spread=self.spread)
         number(0, 1, eta=self.eta)
-        timesteps = falling(self.timesteps)
-        if timesteps[-1] < 1:
-            raise ValueError(f"timesteps of a bridge are above 0, got {timesteps}")
-        times = [timestep / timesteps[0] for timestep in timesteps]
-        levels = tuple(Level(i, t, 1 - m, m) for i, (t, m) in enumerate(zip(timesteps, times, strict=True)))
-        object.__setattr__(self, "levels", levels)
 
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """The warp itself: the bridge is pinned there."""
-        return x0
-
-    def predict(
-        self,
-        denoise: Callable[[Tensor, Level], Tensor],
-        x: Float[Tensor, "b c h w"],
-        level: Level,
-        previous: Step | None,
-    ) -> Step:
+    def predict(self, denoise: DenoiseFn, x: Float[Tensor, "b c h w"], level: Level, previous: Step | None) -> Step:
         """x0, the eps that explains x with it, and y."""
-        return explained(x, denoise(x, level), level, previous.past if previous else (x,))
+        return step_from_x0(x, denoise(x, level), level, previous.past if previous else (x,))
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """A draw at the next level given x, x0 and y."""
@@ -73,3 +54,22 @@ class BrownianBridge:
         kept = ((there - churn) / here) ** 0.5 * step.level.sigma if here else 0.0
         x = to.alpha * step.x0 + to.sigma * y + kept * (step.eps - y)
         return x + churn**0.5 * draw(tuple(x.shape)).to(x) if churn else x
+
+
+def brownian_bridge(timesteps: tuple[int, ...], spread: float = 1.0, eta: float = 1.0) -> BrownianBridge:
+    """A `BrownianBridge` on its own levels: alpha 1 - m, sigma m, and a start at the latent as it is.
+
+    Args:
+        timesteps: from the noisiest, where the bridge is pinned to the warp, to the cleanest, which is above 0.
+        spread: largest variance on the way, times 2; the paper's s.
+        eta: share of the randomness of the walk, 1 for the walk itself, 0 for none but the first draw.
+
+    Raises:
+        ValueError: timesteps do not fall or reach 0, the spread is negative, or eta is not in [0, 1].
+    """
+    timesteps = check_timesteps(timesteps)
+    if timesteps[-1] < 1:
+        raise ValueError(f"timesteps of a bridge are above 0, got {timesteps}")
+    times = [timestep / timesteps[0] for timestep in timesteps]
+    items = tuple(Level(i, t, 1 - m, m) for i, (t, m) in enumerate(zip(timesteps, times, strict=True)))
+    return BrownianBridge(Levels(items, Level(0, timesteps[0], 1.0, 0.0), "Brownian bridge"), spread, eta)

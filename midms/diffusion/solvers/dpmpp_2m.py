@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Level, NoiseFn, Step
-from midms.diffusion.levels import Schedule, levels
-from midms.diffusion.solvers.steps import carried, explained, extrapolated, latent, noised
+from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
+from midms.diffusion.solvers.steps import ddim_step, extrapolate_x0, step_from_x0
 
 
 @dataclass(frozen=True)
@@ -21,35 +19,15 @@ class DPMPP2M:
     edited x0 is extrapolated as it was edited.
 
     Args:
-        timesteps: from the noisiest to the cleanest; what the network is told.
-        schedule: one of `midms.diffusion.levels.SCHEDULES`, or betas.
-        levels: follows from the others.
-
-    Raises:
-        ValueError: timesteps do not fall or the schedule is unknown.
+        levels: the noise levels.
     """
 
-    timesteps: tuple[int, ...]
-    schedule: Schedule = "cosine"
-    levels: tuple[Level, ...] = field(init=False, repr=False)
+    levels: Levels
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
-
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """Bring a clean latent to the first level."""
-        return noised(x0, self.levels[0], draw)
-
-    def predict(
-        self,
-        denoise: Callable[[Tensor, Level], Tensor],
-        x: Float[Tensor, "b c h w"],
-        level: Level,
-        previous: Step | None,
-    ) -> Step:
+    def predict(self, denoise: DenoiseFn, x: Float[Tensor, "b c h w"], level: Level, previous: Step | None) -> Step:
         """x0, the eps that explains x with it, and the x0 before."""
-        return explained(x, denoise(x, level), level, (previous.x0,) if previous else ())
+        return step_from_x0(x, denoise(x, level), level, (previous.x0,) if previous else ())
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """x at the next level, x0 being what the last two make of it."""
-        return carried(latent(step), extrapolated(step, to, self.levels), step.level, to)
+        return ddim_step(step.x, extrapolate_x0(step, to, self.levels), step.level, to)

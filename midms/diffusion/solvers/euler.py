@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Level, NoiseFn, Step
-from midms.diffusion.levels import Schedule, levels
-from midms.diffusion.solvers.steps import explained, noised
+from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
+from midms.diffusion.solvers.steps import step_from_x0
 
 
 @dataclass(frozen=True)
 class Euler:
     """Karras et al. 2022 (arXiv:2206.00364), alg. 1 without the correction. Order 1.
 
-    In z = x / alpha and s = sigma / alpha the equation is dz/ds = eps, and a step of Euler's method is the
-    step of DDIM: choose either. What differs between the two in practice is the choice of levels, see
-    `midms.diffusion.levels.karras`.
+    In z = x / alpha and s = sigma / alpha the equation is dz/ds = eps, and a step of Euler's method is the step of
+    DDIM: choose either. On the levels of a rectified flow (`flow_euler`) it is dx/dsigma = eps - x0, and the step is
+    the same again.
 
     Args:
-        timesteps: from the noisiest to the cleanest; what the network is told.
-        schedule: one of `midms.diffusion.levels.SCHEDULES`, or betas.
-        levels: follows from the others.
-
-    Raises:
-        ValueError: timesteps do not fall or the schedule is unknown.
+        levels: the noise levels.
     """
 
-    timesteps: tuple[int, ...]
-    schedule: Schedule = "cosine"
-    levels: tuple[Level, ...] = field(init=False, repr=False)
+    levels: Levels
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
-
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """Bring a clean latent to the first level."""
-        return noised(x0, self.levels[0], draw)
-
-    def predict(
-        self,
-        denoise: Callable[[Tensor, Level], Tensor],
-        x: Float[Tensor, "b c h w"],
-        level: Level,
-        previous: Step | None,
-    ) -> Step:
+    def predict(self, denoise: DenoiseFn, x: Float[Tensor, "b c h w"], level: Level, previous: Step | None) -> Step:
         """x0, and the eps that explains x with it."""
-        return explained(x, denoise(x, level), level)
+        return step_from_x0(x, denoise(x, level), level)
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """z + (s' - s) * eps, times alpha."""
+        """z + (s' - s) * eps, times alpha (alg. 1, line 5)."""
         return to.alpha * step.x0 + to.sigma * step.eps

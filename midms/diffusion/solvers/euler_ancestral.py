@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Level, NoiseFn, Step
-from midms.diffusion.levels import Schedule, levels
-from midms.diffusion.solvers.steps import explained, noised
+from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
+from midms.diffusion.solvers.steps import step_from_x0
 
 
 @dataclass(frozen=True)
@@ -25,38 +23,18 @@ class EulerAncestral:
     the variance this is the distribution of DDPM and of DDIM with eta 1.
 
     Args:
-        timesteps: from the noisiest to the cleanest; what the network is told.
-        schedule: one of `midms.diffusion.levels.SCHEDULES`, or betas.
-        levels: follows from the others.
-
-    Raises:
-        ValueError: timesteps do not fall or the schedule is unknown.
+        levels: the noise levels.
     """
 
-    timesteps: tuple[int, ...]
-    schedule: Schedule = "cosine"
-    levels: tuple[Level, ...] = field(init=False, repr=False)
+    levels: Levels
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
-
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """Bring a clean latent to the first level."""
-        return noised(x0, self.levels[0], draw)
-
-    def predict(
-        self,
-        denoise: Callable[[Tensor, Level], Tensor],
-        x: Float[Tensor, "b c h w"],
-        level: Level,
-        previous: Step | None,
-    ) -> Step:
+    def predict(self, denoise: DenoiseFn, x: Float[Tensor, "b c h w"], level: Level, previous: Step | None) -> Step:
         """x0, and the eps that explains x with it."""
-        return explained(x, denoise(x, level), level)
+        return step_from_x0(x, denoise(x, level), level)
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """Down, then up by a draw."""
-        here, above = step.level.sigma / step.level.alpha, to.sigma / to.alpha
-        up = above * (1 - (above / here) ** 2) ** 0.5
-        down = above**2 / here
+        here, there = step.level.sigma / step.level.alpha, to.sigma / to.alpha
+        up = there * (1 - (there / here) ** 2) ** 0.5
+        down = there**2 / here
         return to.alpha * (step.x0 + down * step.eps + up * draw(tuple(step.x0.shape)).to(step.x0))

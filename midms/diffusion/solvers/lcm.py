@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Level, NoiseFn, Step
-from midms.diffusion.levels import Schedule, levels
-from midms.diffusion.solvers.steps import explained, noised
+from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
+from midms.diffusion.solvers.steps import step_from_x0
 
 SIGMA_DATA = 0.5
 SCALING = 10
@@ -25,37 +23,17 @@ class LCM:
     x0 = c_skip x + c_out network, with sigma_data = 1/2 and timesteps scaled by 10. The step's eps is kept out of it.
 
     Args:
-        timesteps: from the noisiest to the cleanest; what the network is told.
-        schedule: one of `midms.diffusion.levels.SCHEDULES`, or betas.
-        levels: follows from the others.
-
-    Raises:
-        ValueError: timesteps do not fall or the schedule is unknown.
+        levels: the noise levels.
     """
 
-    timesteps: tuple[int, ...]
-    schedule: Schedule = "cosine"
-    levels: tuple[Level, ...] = field(init=False, repr=False)
+    levels: Levels
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", levels(self.schedule, self.timesteps))
-
-    def noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """Bring a clean latent to the first level."""
-        return noised(x0, self.levels[0], draw)
-
-    def predict(
-        self,
-        denoise: Callable[[Tensor, Level], Tensor],
-        x: Float[Tensor, "b c h w"],
-        level: Level,
-        previous: Step | None,
-    ) -> Step:
+    def predict(self, denoise: DenoiseFn, x: Float[Tensor, "b c h w"], level: Level, previous: Step | None) -> Step:
         """x0 as the consistency function has it, and the eps that explains x with it."""
         time = SCALING * level.timestep
         skip, out = SIGMA_DATA**2 / (time**2 + SIGMA_DATA**2), time / (time**2 + SIGMA_DATA**2) ** 0.5
-        return explained(x, out * denoise(x, level) + skip * x, level)
+        return step_from_x0(x, out * denoise(x, level) + skip * x, level)
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """x0 noised afresh."""
-        return noised(step.x0, to, draw)
+        return to.add_noise(step.x0, draw)

@@ -1,35 +1,31 @@
-"""What samplers share: a latent as alpha * x0 + sigma * eps, and the way from one level to the next."""
+"""What solvers share: x = alpha * x0 + sigma * eps read both ways, and the way from one level to the next."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import Level, NoiseFn, Step
+from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
 
 
-def noised(x0: Float[Tensor, "b c h w"], level: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-    """A clean latent brought to a level with a fresh draw."""
-    return level.alpha * x0 + level.sigma * draw(tuple(x0.shape)).to(x0)
-
-
-def explained(
+def step_from_x0(
     x: Float[Tensor, "b c h w"], x0: Float[Tensor, "b c h w"], level: Level, past: tuple[Any, ...] = ()
 ) -> Step:
     """A step with the eps that, with this x0, explains x."""
     return Step(level, x0, (x - level.alpha * x0) / level.sigma, past)
 
 
-def latent(step: Step) -> Float[Tensor, "b c h w"]:
-    """The x that a step's x0 and eps stand for: where x0 was edited, x moves with it."""
-    return step.level.alpha * step.x0 + step.level.sigma * step.eps
+def step_from_eps(
+    x: Float[Tensor, "b c h w"], eps: Float[Tensor, "b c h w"], level: Level, past: tuple[Any, ...] = ()
+) -> Step:
+    """A step with the x0 that, with this eps, explains x."""
+    return Step(level, (x - level.sigma * eps) / level.alpha, eps, past)
 
 
-def carried(
+def ddim_step(
     x: Float[Tensor, "b c h w"], x0: Float[Tensor, "b c h w"], here: Level, to: Level
 ) -> Float[Tensor, "b c h w"]:
     """x at the next level, were x0 the truth: the step of DDIM (arXiv:2010.02502, eq. 13).
@@ -40,7 +36,7 @@ def carried(
     return to.alpha * x0 + to.sigma / here.sigma * (x - here.alpha * x0)
 
 
-def drawn(
+def posterior_sample(
     x: Float[Tensor, "b c h w"], x0: Float[Tensor, "b c h w"], here: Level, to: Level, draw: NoiseFn
 ) -> Float[Tensor, "b c h w"]:
     """A draw of x at the next level from its distribution given x and x0 (arXiv:2006.11239, eq. 6-7)."""
@@ -49,12 +45,25 @@ def drawn(
     return mean + to.sigma * math.sqrt(1 - ratio**2) * draw(tuple(x.shape)).to(x)
 
 
+def heun_eps(denoise: DenoiseFn, x: Float[Tensor, "b c h w"], step: Step, to: Level) -> Float[Tensor, "b c h w"]:
+    """The mean of eps here and of eps where an Euler step leads (arXiv:2206.00364, alg. 1, lines 5, 7 and 8).
+
+    Args:
+        denoise: the network, which is asked once more.
+        x: the latent.
+        step: what the network made of it.
+        to: the next level.
+    """
+    ahead = ddim_step(x, step.x0, step.level, to)
+    return (step.eps + step_from_x0(ahead, denoise(ahead, to), to).eps) / 2
+
+
 def log_snr(level: Level) -> float:
     """Half the logarithm of the signal-to-noise ratio, the time in which multistep samplers extrapolate."""
     return math.log(level.alpha / level.sigma)
 
 
-def extrapolated(step: Step, to: Level, levels: Sequence[Level]) -> Float[Tensor, "b c h w"]:
+def extrapolate_x0(step: Step, to: Level, levels: Levels) -> Float[Tensor, "b c h w"]:
     """x0 half a step ahead, on the line through this level's and the one's before (arXiv:2211.01095, alg. 2).
 
     Args:

@@ -2,35 +2,33 @@
 
 from midms.matching.kernels.dispatch import IMPLEMENTATIONS, PRECISIONS, Backend, NoImplementation, Precision, explain
 from midms.matching.kernels.ops import (
-    check,
-    couple,
-    couple_both,
+    attend,
+    attend_both,
+    cycle,
     logsumexp,
     logsumexp_both,
     mutual_nearest,
-    prepare,
     statistics,
     top_k,
 )
-from midms.matching.kernels.records import STATISTICS, Carried, Nearest
+from midms.matching.kernels.records import STATISTICS, Attended, Nearest
 
 __all__ = [
     "IMPLEMENTATIONS",
     "PRECISIONS",
     "STATISTICS",
+    "Attended",
     "Backend",
-    "Carried",
     "Nearest",
     "NoImplementation",
     "Precision",
-    "check",
-    "couple",
-    "couple_both",
+    "attend",
+    "attend_both",
+    "cycle",
     "explain",
     "logsumexp",
     "logsumexp_both",
     "mutual_nearest",
-    "prepare",
     "statistics",
     "top_k",
 ]

@@ -17,14 +17,14 @@ from midms.matching.kernels.triton import implementation as on_triton
 IMPLEMENTATIONS: dict[str, ModuleType] = {"triton": on_triton, "chunked": chunked, "reference": reference}
 """In order of preference.
 
-A module has any of `reference`'s operations, under the same names and with the same arguments, and its `objections`. It
-must import on every machine: that Triton is missing is an objection.
+A module has any of the operations of `reference`, with the same names and arguments, and a function `unsupported` that
+says why it cannot run one. It can be imported on every machine, without Triton too.
 """
 
 Backend = Literal["auto", "triton", "chunked", "reference"]
-"""What may be asked for: one of them, or the first without objection."""
+"""One of them, or "auto" for the first that can run."""
 Precision = Literal["auto", "ieee", "fp16x3", "fp16x2k", "tf32", "fp16", "bf16"]
-"""Of the products of features; "auto" is what the implementation thinks best for the device."""
+"""How products of features are computed; "auto" is what the implementation thinks best for the device."""
 PRECISIONS = get_args(Precision)
 
 
@@ -33,7 +33,7 @@ class NoImplementation(MidmsError, RuntimeError):
 
 
 def run(operation: str, backend: str, precision: str, operands: Sequence[Tensor], *arguments: Any, **more: Any) -> Any:
-    """An operation, by the implementation asked for or the first without objection. Autocast is ignored.
+    """An operation, by the implementation asked for or the first that can run. Autocast is ignored.
 
     Args:
         operation: its name in `reference`.
@@ -53,26 +53,28 @@ def run(operation: str, backend: str, precision: str, operands: Sequence[Tensor]
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     for name in IMPLEMENTATIONS:
-        if backend in ("auto", name) and not objections(name, operation, *operands, precision=precision):
+        if backend in ("auto", name) and not unsupported(name, operation, *operands, precision=precision):
             with torch.autocast(operands[0].device.type, enabled=False):
                 return getattr(IMPLEMENTATIONS[name], operation)(*arguments, **more)
     reasons = explain(operation, *operands, precision=precision)
     raise NoImplementation(f"{operation}(backend={backend!r}, precision={precision!r}) cannot run:\n{reasons}")
 
 
-def objections(name: str, operation: str, *operands: Tensor, precision: str = "auto") -> list[str]:
+def unsupported(name: str, operation: str, *operands: Tensor, precision: str = "auto") -> list[str]:
     """Why an implementation will not run an operation on these tensors; none means it will."""
     module = IMPLEMENTATIONS[name]
     if not hasattr(module, operation):
         return [f"has no {operation}"]
-    reasons: list[str] = module.objections(operation, *operands, precision=precision)
+    reasons: list[str] = module.unsupported(operation, *operands, precision=precision)
     return reasons
 
 
 def explain(operation: str, *operands: Tensor, precision: str = "auto") -> str:
-    """Each implementation's objections, one a line."""
+    """Each implementation, a line each: why it cannot run, or that it can."""
     shapes = " ".join(str(tuple(x.shape)) for x in operands)
     lines = [f"  {shapes} {operands[0].dtype} on {operands[0].device}"]
     for name in IMPLEMENTATIONS:
-        lines.append(f"  {name}: {'; '.join(objections(name, operation, *operands, precision=precision)) or 'can run'}")
+        lines.append(
+            f"  {name}: {'; '.join(unsupported(name, operation, *operands, precision=precision)) or 'can run'}"
+        )
     return "\n".join(lines)

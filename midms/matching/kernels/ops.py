@@ -9,12 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.matching.kernels.dispatch import run
-from midms.matching.kernels.records import STATISTICS, Carried, Nearest
-from midms.matching.kernels.reference import PARTS
-from midms.matching.kernels.validate import refuse, refuse_maps, told
+from midms.matching.kernels.records import STATISTICS, Attended, Nearest
+from midms.matching.kernels.validate import validate, validate_maps
 
 
-def couple(
+def attend(
     q: Float[Tensor, "b n d"],
     k: Float[Tensor, "b m d"],
     v: Float[Tensor, "b m c"],
@@ -26,7 +25,7 @@ def couple(
 ) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b n"]]:
     """softmax_j(scale * max(<q_i, k_j>, floor) + col_bias_j) v_j, and the rows' logsumexp.
 
-    `reference.couple` says exactly what is computed. Autocast is ignored.
+    `reference.attend` says exactly what is computed. Autocast is ignored.
 
     Args:
         q: rows, finite, as `unit` makes them.
@@ -36,19 +35,19 @@ def couple(
             get zeros and -inf as their logsumexp.
         scale: one over the temperature.
         floor: lowest inner product, or None.
-        backend: an implementation's name, or "auto" for the first that has no objection.
+        backend: an implementation's name, or "auto" for the first that can run.
         precision: of the products of q and k, see `dispatch.PRECISIONS`.
 
     Returns:
-        The values carried to the rows, in `v`'s precision, and the logsumexp, in float32 or better.
+        The expectation of the values under each row, in `v`'s precision, and the logsumexp, in float32 or better.
 
     Raises:
         ValueError: the operands do not fit together, the scale is not positive and finite, the floor not finite, or
             there is no such precision.
         NoImplementation: the one asked for is unknown or objects; it never falls back.
     """
-    carried = statistics(q, k, v, col_bias, scale, floor, backend, precision, also=())
-    return carried.values, carried.mass
+    found = statistics(q, k, v, col_bias, scale, floor, backend, precision, stats=())
+    return found.values, found.logsumexp
 
 
 def statistics(
@@ -60,31 +59,31 @@ def statistics(
     floor: float | None = None,
     backend: str = "auto",
     precision: str = "auto",
-    also: Collection[str] = STATISTICS,
-) -> Carried:
-    """`couple`, and what else one pass can tell of each row. Where no column takes part, all is 0 but the mass.
+    stats: Collection[str] = STATISTICS,
+) -> Attended:
+    """`attend`, and what else one pass can tell of each row. Where no column takes part, all is 0 but the logsumexp.
 
     Args:
         q: rows.
         k: columns.
         v: values of the columns; None for none.
-        col_bias: as in `couple`.
+        col_bias: as in `attend`.
         scale: one over the temperature.
         floor: lowest inner product, or None.
-        backend: as in `couple`.
-        precision: as in `couple`.
-        also: which of `STATISTICS`.
+        backend: as in `attend`.
+        precision: as in `attend`.
+        stats: which of `STATISTICS`.
 
     Returns:
-        Values, mass and statistics; each but the argmax has gradients.
+        Values, logsumexp and statistics; each but the argmax has gradients.
     """
-    v, also = _none_of(k) if v is None else v, tuple(also)
-    refuse(also, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), col_bias=(col_bias, "b m"))
+    v, stats = _none_of(k) if v is None else v, tuple(stats)
+    validate(stats, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), col_bias=(col_bias, "b m"))
     v, bias, barren = _taking_part(v, col_bias)
-    return _barren(run("couple", backend, precision, (q, k, v), q, k, v, bias, scale, floor, also, precision), barren)
+    return _barren(run("attend", backend, precision, (q, k, v), q, k, v, bias, scale, floor, stats, precision), barren)
 
 
-def couple_both(
+def attend_both(
     q: Float[Tensor, "b n d"],
     k: Float[Tensor, "b m d"],
     v: Float[Tensor, "b m c"] | None,
@@ -95,32 +94,32 @@ def couple_both(
     floor: float | None = None,
     backend: str = "auto",
     precision: str = "auto",
-    also: Collection[str] = (),
-) -> tuple[Carried, Carried]:
+    stats: Collection[str] = (),
+) -> tuple[Attended, Attended]:
     """`statistics` of (q, k, v, col_bias) and of (k, q, u, row_bias), from one product of q and k.
 
     Args:
         q: rows.
         k: columns.
-        v: values of the columns, carried to the rows; None for none.
-        u: values of the rows, carried to the columns; None for none.
+        v: values of the columns, which the rows get; None for none.
+        u: values of the rows, which the columns get; None for none.
         row_bias: added to the logits that the columns read.
         col_bias: added to the logits that the rows read.
         scale: one over the temperature.
         floor: lowest inner product, or None.
-        backend: as in `couple`.
-        precision: as in `couple`.
-        also: which of `STATISTICS`.
+        backend: as in `attend`.
+        precision: as in `attend`.
+        stats: which of `STATISTICS`.
 
     Returns:
         What the rows get, and what the columns get.
     """
-    v, u, also = _none_of(k) if v is None else v, _none_of(q) if u is None else u, tuple(also)
+    v, u, stats = _none_of(k) if v is None else v, _none_of(q) if u is None else u, tuple(stats)
     biases = {"row_bias": (row_bias, "b n"), "col_bias": (col_bias, "b m")}
-    refuse(also, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), u=(u, "b n e"), **biases)
+    validate(stats, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), u=(u, "b n e"), **biases)
     (v, columns, no_column), (u, rows, no_row) = _taking_part(v, col_bias), _taking_part(u, row_bias)
     both = run(
-        "couple_both", backend, precision, (q, k, v, u), q, k, v, u, rows, columns, scale, floor, also, precision
+        "attend_both", backend, precision, (q, k, v, u), q, k, v, u, rows, columns, scale, floor, stats, precision
     )
     return _barren(both[0], no_column), _barren(both[1], no_row)
 
@@ -134,8 +133,8 @@ def logsumexp(
     backend: str = "auto",
     precision: str = "auto",
 ) -> Float[Tensor, "b n"]:
-    """The second result of `couple` alone."""
-    return statistics(q, k, None, col_bias, scale, floor, backend, precision, also=()).mass
+    """The second result of `attend` alone."""
+    return statistics(q, k, None, col_bias, scale, floor, backend, precision, stats=()).logsumexp
 
 
 def logsumexp_both(
@@ -149,8 +148,8 @@ def logsumexp_both(
     precision: str = "auto",
 ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b m"]]:
     """The rows' logsumexp with col_bias and the columns' with row_bias: one step of symmetric Sinkhorn."""
-    rows, columns = couple_both(q, k, None, None, row_bias, col_bias, scale, floor, backend, precision)
-    return rows.mass, columns.mass
+    rows, columns = attend_both(q, k, None, None, row_bias, col_bias, scale, floor, backend, precision)
+    return rows.logsumexp, columns.logsumexp
 
 
 def top_k(
@@ -162,7 +161,7 @@ def top_k(
         q: rows.
         k: columns.
         count: from 1 to the number of columns.
-        backend: as in `couple`.
+        backend: as in `attend`.
         precision: of a first look; the result is exact to float32 whatever it is.
 
     Returns:
@@ -171,7 +170,7 @@ def top_k(
     Raises:
         ValueError: the shapes do not fit together, or there are not so many columns.
     """
-    refuse((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
+    validate((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
     if not 1 <= count <= k.shape[1]:
         raise ValueError(f"count: expected 1 to {k.shape[1]}, the number of columns, got {count}")
     nearest: Nearest = run("top_k", backend, precision, (q, k), q, k, count, precision)
@@ -186,18 +185,18 @@ def mutual_nearest(
     Args:
         q: rows.
         k: columns.
-        backend: as in `couple`.
+        backend: as in `attend`.
         precision: as in `top_k`.
 
     Returns:
         [b n] scores of each row's best column, without gradient, and that column or -1.
     """
-    refuse((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
+    validate((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
     nearest: Nearest = run("mutual_nearest", backend, precision, (q, k), q, k, precision)
     return nearest
 
 
-def check(
+def cycle(
     forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2 H W"], radius: float, backend: str = "auto"
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
     """How far from itself each cell comes back, and 1 where that is under the radius, else 0; see `flow.return_error`.
@@ -206,7 +205,7 @@ def check(
         forward: (x, y), in cells, that each cell of the first grid is matched to in the second.
         backward: the same from the second to the first.
         radius: in widths of the first grid.
-        backend: as in `couple`.
+        backend: as in `attend`.
 
     Returns:
         Errors in widths, and the mask in their precision.
@@ -214,35 +213,9 @@ def check(
     Raises:
         ValueError: they are no maps of one batch, on one device.
     """
-    refuse_maps(forward, backward)
-    error, mask = run("check", backend, "auto", (forward, backward), forward, backward, radius)
+    validate_maps(forward, backward)
+    error, mask = run("cycle", backend, "auto", (forward, backward), forward, backward, radius)
     return error, mask
-
-
-def prepare(
-    x: Float[Tensor, "b d h w"], centre: bool = False, precision: str = "ieee", eps: float = 1e-6, backend: str = "auto"
-) -> tuple[Float[Tensor, "b n d"], ...]:
-    """Features as the products of a precision read them: centred on request, of unit length, cast and split.
-
-    Args:
-        x: features.
-        centre: subtract each cell's mean over the channels first, as MIDMs does.
-        precision: what they are cast to; those with "x" are split into two terms, see `reference.prepare`.
-        eps: a cell that is shorter, or holds a NaN or an infinity, becomes zero and gets no gradient.
-        backend: as in `couple`.
-
-    Returns:
-        One tensor, or two that add up to the features times `reference.SPLIT_SCALE`.
-
-    Raises:
-        ValueError: there is no such precision, or they are no features.
-    """
-    if precision not in PARTS:
-        raise ValueError(f"precision: expected one of {', '.join(PARTS)}, got {precision!r}")
-    if x.ndim != 4 or not x.is_floating_point():
-        raise ValueError(f"x: expected features [b d h w], got {told(x)}")
-    parts: tuple[Tensor, ...] = run("prepare", backend, precision, (x,), x, centre, precision, eps)
-    return parts
 
 
 def _none_of(x: Tensor) -> Tensor:
@@ -262,9 +235,9 @@ def _taking_part(values: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | 
     )
 
 
-def _barren(carried: Carried, barren: Tensor | None) -> Carried:
+def _barren(found: Attended, barren: Tensor | None) -> Attended:
     if barren is None:
-        return carried
-    values, mass, *rest = carried
+        return found
+    values, logsumexp, *rest = found
     blank = [None if x is None else x.masked_fill(barren, 0) for x in rest]
-    return Carried(values.masked_fill(barren[..., None], 0), mass.masked_fill(barren, -torch.inf), *blank)  # type: ignore[arg-type]
+    return Attended(values.masked_fill(barren[..., None], 0), logsumexp.masked_fill(barren, -torch.inf), *blank)  # type: ignore[arg-type]

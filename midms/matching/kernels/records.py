@@ -8,22 +8,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 STATISTICS = ("peak", "argmax", "entropy")
-"""What one pass can tell of each row beside its values and mass."""
+"""What one pass can tell of each row beside its values and logsumexp."""
 
 
-class Carried(NamedTuple):
+class Attended(NamedTuple):
     """One direction of a coupling P, its rows normalised. What was not asked for is None.
 
     Attributes:
         values: the expectation of the values under each row, in the values' precision.
-        mass: logsumexp of each row's logits, in float32 or better.
+        logsumexp: logsumexp of each row's logits, in float32 or better.
         peak: probability of the row's best column.
         argmax: the row's best column, the first of equals.
         entropy: of the row, in nats.
     """
 
     values: Float[Tensor, "b n c"]
-    mass: Float[Tensor, "b n"]
+    logsumexp: Float[Tensor, "b n"]
     peak: Float[Tensor, "b n"] | None = None
     argmax: Int[Tensor, "b n"] | None = None
     entropy: Float[Tensor, "b n"] | None = None

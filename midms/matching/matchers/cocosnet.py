@@ -39,7 +39,7 @@ class CoCosNet:
         patch: cells a side, odd; 1 for none.
         losers: factor of all but the best correlation of a row. The released network leaves them at 1 and has 1e-4 as
             the other choice. Other than 1 it needs the whole matrix, so grids up to about 64 x 64.
-        backend: which implementation computes it, see `kernels.couple`; not with other losers than 1.
+        backend: which implementation computes it, see `kernels.attend`; not with other losers than 1.
 
     Raises:
         ValueError: an argument is out of its range.

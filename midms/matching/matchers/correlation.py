@@ -24,8 +24,8 @@ class Correlation:
     Args:
         temperature: divides the correlation. MIDMs 0.005, CoCosNet 0.01; the larger, the softer.
         floor: the released MIDMs raises correlations to 0; None leaves them.
-        backend: which implementation computes it, see `kernels.couple`.
-        precision: of the products of features, see `kernels.couple`.
+        backend: which implementation computes it, see `kernels.attend`.
+        precision: of the products of features, see `kernels.attend`.
 
     Raises:
         ValueError: the temperature is not positive.

@@ -28,8 +28,8 @@ class DualSoftmax:
 
     Args:
         temperature: divides the correlation, 0.1 in LoFTR; the larger, the softer.
-        backend: which implementation computes it, see `kernels.couple`.
-        precision: of the products of features, see `kernels.couple`.
+        backend: which implementation computes it, see `kernels.attend`.
+        precision: of the products of features, see `kernels.attend`.
 
     Raises:
         ValueError: the temperature is not positive.

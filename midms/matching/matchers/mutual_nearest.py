@@ -25,7 +25,7 @@ class MutualNearest:
     To choose with a confidence that keeps what has a partner (`mutual`), where a wrong texture is worse than none.
 
     Args:
-        backend: which implementation searches, see `kernels.couple`.
+        backend: which implementation searches, see `kernels.attend`.
     """
 
     backend: Backend = "auto"

@@ -25,7 +25,7 @@ class Nearest:
     To choose where textures must not be averaged, or as a baseline; to train, a soft matcher.
 
     Args:
-        backend: which implementation searches, see `kernels.couple`.
+        backend: which implementation searches, see `kernels.attend`.
     """
 
     backend: Backend = "auto"

@@ -43,8 +43,8 @@ class OptimalTransport:
         annealing: factor below 1 by which epsilon falls from sweep to sweep, from the greatest cost there is, before
             the sweeps at its own value: fewer sweeps for a small epsilon (Schmitzer 2019, arXiv:1610.06519).
             None for none.
-        backend: which implementation computes it, see `kernels.couple`.
-        precision: of the products of features, see `kernels.couple`.
+        backend: which implementation computes it, see `kernels.attend`.
+        precision: of the products of features, see `kernels.attend`.
 
     Raises:
         ValueError: an argument is out of its range.

@@ -38,7 +38,7 @@ class PatchMatch:
         iterations: at each size.
         temperature: divides the correlation, 0.01 in CoCosNet v2; the larger, the softer.
         coarsest: longest side, in cells, on which everything is compared with everything.
-        backend: which implementation does so, see `kernels.couple`.
+        backend: which implementation does so, see `kernels.attend`.
 
     Raises:
         ValueError: an argument is not positive.

@@ -31,7 +31,7 @@ class TopK:
         count: blocks that a cell may take from.
         block: cells a side.
         temperature: divides the correlation; the larger, the softer.
-        backend: which implementation compares the blocks, see `kernels.couple`.
+        backend: which implementation compares the blocks, see `kernels.attend`.
 
     Raises:
         ValueError: an argument is not positive.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from midms.core.protocols import Unanswered
 from midms.core.types import cells
-from midms.matching.kernels import Carried, Nearest, check, couple, couple_both, statistics, top_k
+from midms.matching.kernels import Attended, Nearest, attend, attend_both, cycle, statistics, top_k
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class FactoredMatch:
         floor: lowest inner product, or None.
         row_bias: of the condition's cells; None for none.
         col_bias: of the exemplar's cells; None for none.
-        backend: which implementation computes it, see `kernels.couple`.
-        precision: of the products of query and key, see `kernels.couple`.
+        backend: which implementation computes it, see `kernels.attend`.
+        precision: of the products of query and key, see `kernels.attend`.
         row_marginal: log of what each of the condition's cells had to give; None where nobody said.
         col_marginal: the same of the exemplar's cells.
     """
@@ -65,7 +65,7 @@ class FactoredMatch:
         values = on_grid(values, self.key)
         q, k = tokens(self.query), tokens(self.key)
         return untokens(
-            couple(q, k, values, _flat(self.col_bias), self.scale, self.floor, self.backend, self.precision)[0],
+            attend(q, k, values, _flat(self.col_bias), self.scale, self.floor, self.backend, self.precision)[0],
             self.grid,
         )
 
@@ -91,7 +91,7 @@ class FactoredMatch:
         """How far from itself each cell comes back, in widths, and 1 where that is under the radius, else 0."""
         precise = torch.promote_types(self.query.dtype, torch.float32)  # places are no matter of half precision
         there, here = (cells(x.shape[-2], x.shape[-1], x[:0].to(precise)) for x in (self.key, self.query))
-        return check(*self.both(there, here), radius, self.backend)
+        return cycle(*self.both(there, here), radius, self.backend)
 
     def transpose(self) -> FactoredMatch:
         """The same coupling read from exemplar to condition."""
@@ -115,8 +115,8 @@ class FactoredMatch:
         finite = None if bias is None else bias.masked_fill(bias == -torch.inf, 0)[..., None]
         got = statistics(q, k, finite, bias, self.scale, None, self.backend, self.precision, ("entropy",))
         assert got.entropy is not None
-        logit = got.mass - got.entropy if finite is None else got.mass - got.entropy - got.values[..., 0]
-        return self._grid(logit.masked_fill(got.mass == -torch.inf, 0) / self.scale)
+        logit = got.logsumexp - got.entropy if finite is None else got.logsumexp - got.entropy - got.values[..., 0]
+        return self._grid(logit.masked_fill(got.logsumexp == -torch.inf, 0) / self.scale)
 
     def log_mass(self) -> Float[Tensor, "b 1 h w"]:
         """Each row's log sum_j P[i, j], before `apply` normalises it.
@@ -124,7 +124,7 @@ class FactoredMatch:
         For a match without biases it is the log of the softmax's normaliser: the cross-entropy with a known counterpart
         j is `log_mass - scale * <query_i, key_j>`.
         """
-        mass = self._statistics().mass.unflatten(1, self.grid)
+        mass = self._statistics().logsumexp.unflatten(1, self.grid)
         return (mass if self.row_bias is None else mass + self.row_bias)[:, None]
 
     def mass(self) -> Float[Tensor, "b 1 h w"]:
@@ -164,14 +164,14 @@ class FactoredMatch:
         nearest = top_k(tokens(self.query), tokens(self.key), count, self.backend, self.precision)
         return Nearest(untokens(nearest.scores, self.grid), untokens(nearest.indices, self.grid))
 
-    def _statistics(self, *also: str) -> Carried:
+    def _statistics(self, *stats: str) -> Attended:
         q, k, bias = tokens(self.query), tokens(self.key), _flat(self.col_bias)
-        return statistics(q, k, None, bias, self.scale, self.floor, self.backend, self.precision, also)
+        return statistics(q, k, None, bias, self.scale, self.floor, self.backend, self.precision, stats)
 
-    def _both(self, values: Tensor, back: Tensor, *also: str) -> tuple[Carried, Carried]:
-        return couple_both(
+    def _both(self, values: Tensor, back: Tensor, *stats: str) -> tuple[Attended, Attended]:
+        return attend_both(
             tokens(self.query), tokens(self.key), on_grid(values, self.key), on_grid(back, self.query),
-            _flat(self.row_bias), _flat(self.col_bias), self.scale, self.floor, self.backend, self.precision, also,
+            _flat(self.row_bias), _flat(self.col_bias), self.scale, self.floor, self.backend, self.precision, stats,
         )  # fmt: skip
 
     def _grid(self, x: Tensor | None) -> Tensor:

@@ -1,1 +1,1 @@
-"""The streaming coupling in plain torch."""
+"""Attention in plain torch, slice by slice, see `implementation`."""

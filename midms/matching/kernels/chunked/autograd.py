@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from midms.matching.kernels.chunked.passes import Pull, Side, Sums, accumulate
+from midms.matching.kernels.chunked.passes import LogitGrad, OnlineSoftmax, Result, accumulate
 from midms.matching.kernels.chunked.slices import Logits, slices
-from midms.matching.kernels.validate import refuse_twice
+from midms.matching.kernels.validate import no_second_derivative
 
-RESULTS = len(Side._fields)
-"""Of a direction."""
+RESULTS = len(Result._fields)
+"""Tensors of one direction."""
 
 _INPUTS = "Tensor q, Tensor k, Tensor v, Tensor? u, Tensor? row_bias, Tensor? col_bias, float scale, float? floor"
 
@@ -20,24 +20,24 @@ _INPUTS = "Tensor q, Tensor k, Tensor v, Tensor? u, Tensor? row_bias, Tensor? co
 @torch.library.custom_op(
     "midms::chunked", mutates_args=(), schema=f"({_INPUTS}, bool ranked, bool entropy) -> Tensor[]"
 )
-def couple(
+def attend(
     q: Tensor, k: Tensor, v: Tensor, u: Tensor | None, row_bias: Tensor | None, col_bias: Tensor | None,
     scale: float, floor: float | None, ranked: bool, entropy: bool,
 ) -> list[Tensor]:  # fmt: skip
-    """q [b d n], k [b d m], v [b c m], u [b e n] to the rows' `Side` and, if there is a u, the columns'."""
+    """q [b d n], k [b d m], v [b c m], u [b e n] to the rows' `Result` and, if there is a u, the columns'."""
     source = Logits(q, k, row_bias, col_bias, scale, floor)
-    rows, columns = Sums(q, v, ranked, entropy), None if u is None else Sums(k, u, ranked, entropy)
+    rows, columns = OnlineSoftmax(q, v, ranked, entropy), None if u is None else OnlineSoftmax(k, u, ranked, entropy)
     for batch, part, (logits, spare) in slices(q, k, 2):
         source.unfloored(batch, part, logits)
         if source.lowest is not None:
             logits.clamp_(min=source.lowest)
-        rows.settle(source.of_rows(logits, batch, spare), batch, part, spare)
+        rows.add_rows(source.of_rows(logits, batch, spare), batch, part, spare)
         if columns is not None:
-            columns.add(source.of_columns(logits, batch, part), batch, part)
-    return [*rows.side()] if columns is None else [*rows.side(), *columns.side()]
+            columns.add_columns(source.of_columns(logits, batch, part), batch, part)
+    return [*rows.result()] if columns is None else [*rows.result(), *columns.result()]
 
 
-@couple.register_fake
+@attend.register_fake
 def _(
     q: Tensor, k: Tensor, v: Tensor, u: Tensor | None, row_bias: Tensor | None, col_bias: Tensor | None,
     scale: float, floor: float | None, ranked: bool, entropy: bool,
@@ -56,22 +56,22 @@ def _(
     mutates_args=(),
     schema=f"({_INPUTS}, Tensor[] results, Tensor[] gradients, bool[] wanted) -> Tensor[]",
 )
-def couple_backward(
+def attend_backward(
     q: Tensor, k: Tensor, v: Tensor, u: Tensor | None, row_bias: Tensor | None, col_bias: Tensor | None,
     scale: float, floor: float | None, results: list[Tensor], gradients: list[Tensor], wanted: list[bool],
 ) -> list[Tensor]:  # fmt: skip
-    """Gradients of q, k.mT, v, u, row_bias, col_bias, empty if not wanted. Each slice again, once for both directions.
+    """Gradients of q, k.mT, v, u, row_bias, col_bias, empty if not wanted. A slice is made once for both directions.
 
-    `gradients` are a direction's of values, mass, peak and entropy; what is empty counts as zero.
+    `gradients` are a direction's of values, logsumexp, peak and entropy; what is empty counts as zero.
     """
     source = Logits(q, k, row_bias, col_bias, scale, floor)
     given = [gradient if gradient.numel() else None for gradient in gradients]
-    pulls: list[Pull | None] = [None, None]
+    logit_grads: list[LogitGrad | None] = [None, None]
     for at, values in ((0, v), (1, u)):
         if values is not None and any(gradient is not None for gradient in given[4 * at : 4 * at + 4]):
-            side = Side(*results[RESULTS * at : RESULTS * (at + 1)])
-            pulls[at] = Pull(side, values, given[4 * at : 4 * at + 4])
-    rows, columns = pulls
+            result = Result(*results[RESULTS * at : RESULTS * (at + 1)])
+            logit_grads[at] = LogitGrad(result, values, given[4 * at : 4 * at + 4])
+    rows, columns = logit_grads
     made = [
         x.new_zeros(x.shape) if x is not None and asked else None
         for x, asked in zip((q, k.mT, v, u, row_bias, col_bias), wanted, strict=True)
@@ -82,7 +82,7 @@ def couple_backward(
     return [q.new_empty(0) if x is None else x for x in made]
 
 
-@couple_backward.register_fake
+@attend_backward.register_fake
 def _(
     q: Tensor, k: Tensor, v: Tensor, u: Tensor | None, row_bias: Tensor | None, col_bias: Tensor | None,
     scale: float, floor: float | None, results: list[Tensor], gradients: list[Tensor], wanted: list[bool],
@@ -95,8 +95,8 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     *tensors, ctx.scale, ctx.floor, _, _ = inputs
     ctx.save_for_backward(*tensors, *output)
     ctx.set_materialize_grads(False)
-    sides = [Side(*output[at : at + RESULTS]) for at in range(0, len(output), RESULTS)]
-    ctx.mark_non_differentiable(*(x for side in sides for x in (side.argmax, side.top, side.total)))
+    directions = [Result(*output[at : at + RESULTS]) for at in range(0, len(output), RESULTS)]
+    ctx.mark_non_differentiable(*(x for one in directions for x in (one.argmax, one.top, one.total)))
 
 
 def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Tensor | None, ...]:
@@ -106,10 +106,10 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Tensor | None, 
     asked = [gradients[at + i] for at in range(0, len(results), RESULTS) for i in (0, 1, 2, 4)]
     told = [nothing if gradient is None else gradient for gradient in asked]
     wanted = list(ctx.needs_input_grad[:6])
-    d_q, d_k, *others = couple_backward(*inputs, ctx.scale, ctx.floor, results, told, wanted)
+    d_q, d_k, *others = attend_backward(*inputs, ctx.scale, ctx.floor, results, told, wanted)
     made = zip((d_q, d_k.mT if wanted[1] else None, *others), wanted, strict=True)
     return (*(d if needed else None for d, needed in made), *(None,) * 4)
 
 
-couple.register_autograd(_backward, setup_context=_remember)
-couple_backward.register_autograd(refuse_twice)
+attend.register_autograd(_backward, setup_context=_remember)
+attend_backward.register_autograd(no_second_derivative)

@@ -15,41 +15,41 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.matching.kernels.chunked import autograd as chunked_autograd
-from midms.matching.kernels.chunked.passes import Side
+from midms.matching.kernels.chunked.passes import Result
 from midms.matching.kernels.chunked.slices import products, slices
-from midms.matching.kernels.records import STATISTICS, Carried, Nearest
-from midms.matching.kernels.reference import check, prepare
+from midms.matching.kernels.records import STATISTICS, Attended, Nearest
+from midms.matching.kernels.reference import cycle
 
-__all__ = ["check", "couple", "couple_both", "mutual_nearest", "objections", "prepare", "top_k"]
+__all__ = ["attend", "attend_both", "cycle", "mutual_nearest", "top_k", "unsupported"]
 
 
-def objections(operation: str, *operands: Tensor, precision: str) -> list[str]:
+def unsupported(operation: str, *operands: Tensor, precision: str) -> list[str]:
     """Why it will not run; none means it will."""
-    if operation == "prepare" or precision in ("auto", "ieee"):
+    if precision in ("auto", "ieee"):
         return []
     return [f"computes in ieee precision, not {precision}"]
 
 
-def couple(
+def attend(
     q: Float[Tensor, "b n d"],
     k: Float[Tensor, "b m d"],
     v: Float[Tensor, "b m c"],
     col_bias: Float[Tensor, "b m"] | None,
     scale: float,
     floor: float | None,
-    also: Collection[str],
+    stats: Collection[str],
     precision: str,
-) -> Carried:
-    """See `reference.couple`. Differentiable once."""
+) -> Attended:
+    """See `reference.attend`. Differentiable once."""
     operands = _channels_first(q, k, v)
-    ranked = "peak" in also or "argmax" in also
-    results = chunked_autograd.couple(
-        *operands, None, None, _precise(col_bias), scale, floor, ranked, "entropy" in also
+    ranked = "peak" in stats or "argmax" in stats
+    results = chunked_autograd.attend(
+        *operands, None, None, _precise(col_bias), scale, floor, ranked, "entropy" in stats
     )
-    return _carried(results, v, also)
+    return _attended(results, v, stats)
 
 
-def couple_both(
+def attend_both(
     q: Float[Tensor, "b n d"],
     k: Float[Tensor, "b m d"],
     v: Float[Tensor, "b m c"],
@@ -58,15 +58,15 @@ def couple_both(
     col_bias: Float[Tensor, "b m"] | None,
     scale: float,
     floor: float | None,
-    also: Collection[str],
+    stats: Collection[str],
     precision: str,
-) -> tuple[Carried, Carried]:
-    """See `reference.couple_both`. Differentiable once."""
+) -> tuple[Attended, Attended]:
+    """See `reference.attend_both`. Differentiable once."""
     operands = _channels_first(q, k, v, u)
-    biases, ranked = (_precise(row_bias), _precise(col_bias)), "peak" in also or "argmax" in also
-    results = chunked_autograd.couple(*operands, *biases, scale, floor, ranked, "entropy" in also)
+    biases, ranked = (_precise(row_bias), _precise(col_bias)), "peak" in stats or "argmax" in stats
+    results = chunked_autograd.attend(*operands, *biases, scale, floor, ranked, "entropy" in stats)
     there, back = results[: chunked_autograd.RESULTS], results[chunked_autograd.RESULTS :]
-    return _carried(there, v, also), _carried(back, u, also)
+    return _attended(there, v, stats), _attended(back, u, stats)
 
 
 @torch.no_grad()
@@ -107,7 +107,7 @@ def _channels_first(q: Tensor, *others: Tensor) -> list[Tensor]:
     return [x.to(precise).mT.contiguous() for x in (q, *others)]
 
 
-def _carried(results: list[Tensor], values: Tensor, also: Collection[str]) -> Carried:
-    side = Side(*results)
-    told = (getattr(side, name) if name in also else None for name in STATISTICS)
-    return Carried(side.out.mT.to(values.dtype), side.mass, *told)
+def _attended(results: list[Tensor], values: Tensor, stats: Collection[str]) -> Attended:
+    result = Result(*results)
+    statistics = (getattr(result, name) if name in stats else None for name in STATISTICS)
+    return Attended(result.out.mT.to(values.dtype), result.logsumexp, *statistics)

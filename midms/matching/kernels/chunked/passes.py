@@ -1,4 +1,4 @@
-"""What each slice adds to the results of `chunked`, and to its gradients."""
+"""What each slice of the matrix adds to the results, and to their gradients."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ NEGLIGIBLE = {dtype: 0.6 * math.log(torch.finfo(dtype).tiny) for dtype in (torch
 denormal gradients, would be a hundred times slower to multiply than others."""
 
 
-class Side(NamedTuple):
-    """What one direction has read; empty what was not asked for.
+class Result(NamedTuple):
+    """The result of one direction; empty what was not asked for.
 
     Attributes:
-        out: [b c n] the values carried.
-        mass: [b n] logsumexp of the logits.
+        out: [b c n] expectation of the values.
+        logsumexp: [b n] logsumexp of the logits.
         peak: [b n] probability of the best column.
-        argmax: [b n] it.
+        argmax: [b n] the best column.
         entropy: [b n], in nats.
-        top: [b n] shift of the weights, exp(logit - top).
+        top: [b n] largest logit; the weights are exp(logit - top).
         total: [b n] sum of the weights.
     """
 
     out: Tensor
-    mass: Tensor
+    logsumexp: Tensor
     peak: Tensor
     argmax: Tensor
     entropy: Tensor
@@ -41,8 +41,8 @@ class Side(NamedTuple):
     total: Tensor
 
 
-class Sums:
-    """One direction's sums over the slices seen so far."""
+class OnlineSoftmax:
+    """The softmax of one direction, over the slices seen so far: sums of weights and of weighted values."""
 
     def __init__(self, like: Tensor, values: Tensor, ranked: bool, entropy: bool) -> None:
         b, _, n = like.shape
@@ -52,8 +52,8 @@ class Sums:
         self.energy = like.new_zeros(b, n) if entropy else None
         self.argmax = torch.zeros(b, n, dtype=torch.long, device=like.device) if ranked else None
 
-    def settle(self, logits: Tensor, batch: slice, part: slice, into: Tensor) -> None:
-        """All that some rows read: logits [b r m]; `into` is memory for as many, and may be theirs."""
+    def add_rows(self, logits: Tensor, batch: slice, part: slice, into: Tensor) -> None:
+        """Whole rows, their logits [b r m]; `into` is memory for as many, and may be the logits."""
         if self.argmax is None:
             top = logits.amax(-1)
         else:
@@ -65,8 +65,8 @@ class Sums:
         if self.energy is not None:
             self.energy[batch, part] = below.mul_(weights).sum(-1)
 
-    def add(self, logits: Tensor, batch: slice, part: slice) -> None:
-        """What all columns read of some rows: logits [b r m], which are consumed."""
+    def add_columns(self, logits: Tensor, batch: slice, part: slice) -> None:
+        """Some rows' share of the softmax of every column, from logits [b r m], which are overwritten."""
         before, sums = self.top[batch], self.sums[batch]
         if self.argmax is None:
             highest = logits.amax(1)
@@ -83,11 +83,11 @@ class Sums:
         sums.mul_(kept[:, None]).baddbmm_(self.values[batch, :, part], weights)
         self.top[batch] = top
 
-    def side(self) -> Side:
-        """When all is seen."""
+    def result(self) -> Result:
+        """The result, once all slices are added."""
         total = self.sums[:, -1].clone()
         log_total = total.log()
-        return Side(
+        return Result(
             self.sums[:, :-1] / total[:, None],
             self.top + log_total,
             total.new_empty(0) if self.argmax is None else total.reciprocal(),
@@ -98,62 +98,67 @@ class Sums:
         )
 
 
-class Pull:
-    """One direction's gradients: of the logits P * (<d out, v> + tilt - d entropy * logit), and at the best one more.
+class LogitGrad:
+    """The gradient of the logits of one direction: P * (<d out, v> + row_offset + entropy_grad * logit), + peak_grad.
 
-    That the weights are exp(logit - top) = P * total is taken care of once, in what they are multiplied by.
+    The last is for each row's best column alone. Everything is divided by `total` once, since the weights that it is
+    multiplied by are exp(logit - top) = P * total.
     """
 
-    def __init__(self, side: Side, values: Tensor, gradients: Sequence[Tensor | None]) -> None:
-        d_out, d_mass, d_peak, d_entropy = gradients
-        self.side, self.values = side, with_ones(values)
-        d_out = torch.zeros_like(side.out) if d_out is None else d_out
-        tilt = -(d_out * side.out).sum(1)
-        if d_mass is not None:
-            tilt += d_mass
+    def __init__(self, result: Result, values: Tensor, gradients: Sequence[Tensor | None]) -> None:
+        d_out, d_logsumexp, d_peak, d_entropy = gradients
+        self.result, self.values = result, with_ones(values)
+        d_out = torch.zeros_like(result.out) if d_out is None else d_out
+        row_offset = -(d_out * result.out).sum(1)
+        if d_logsumexp is not None:
+            row_offset += d_logsumexp
         if d_entropy is not None:
-            tilt += d_entropy * (side.total.log() - side.entropy)
-        self.warmth = None if d_entropy is None else -d_entropy / side.total
-        self.at_best = None if d_peak is None else d_peak / side.total
-        if self.at_best is not None:
-            tilt -= self.at_best
-        self.pull = torch.cat([d_out, tilt[:, None]], 1).div_(side.total[:, None])
+            row_offset += d_entropy * (result.total.log() - result.entropy)
+        self.entropy_grad = None if d_entropy is None else -d_entropy / result.total
+        self.peak_grad = None if d_peak is None else d_peak / result.total
+        if self.peak_grad is not None:
+            row_offset -= self.peak_grad
+        self.factors = torch.cat([d_out, row_offset[:, None]], 1).div_(result.total[:, None])
 
-    def of_rows(self, logits: Tensor, batch: slice, part: slice, below: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Of logits [b r m] that some rows read: their slope, and the gradient of the values [b c m].
+    def of_rows(
+        self, logits: Tensor, batch: slice, part: slice, below: Tensor, d_logits: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of the logits [b r m] of some rows, and of the values [b c m].
 
-        `below`, which may be the logits, and `slope` are memory for as many.
+        `below`, which may be the logits, and `d_logits` are memory for as many.
         """
-        pull = self.pull[batch, :, part]
-        torch.sub(logits, self.side.top[batch, part, None], out=below)
-        torch.bmm(pull.mT, self.values[batch], out=slope)
-        weights = self._weigh(slope, below, None if self.warmth is None else self.warmth[batch, part, None])
-        if self.at_best is not None:
-            slope.scatter_add_(-1, self.side.argmax[batch, part, None], self.at_best[batch, part, None])
-        return slope, torch.bmm(pull[:, :-1], weights)
+        factors = self.factors[batch, :, part]
+        torch.sub(logits, self.result.top[batch, part, None], out=below)
+        torch.bmm(factors.mT, self.values[batch], out=d_logits)
+        weights = self._weigh(
+            d_logits, below, None if self.entropy_grad is None else self.entropy_grad[batch, part, None]
+        )
+        if self.peak_grad is not None:
+            d_logits.scatter_add_(-1, self.result.argmax[batch, part, None], self.peak_grad[batch, part, None])
+        return d_logits, torch.bmm(factors[:, :-1], weights)
 
-    def of_columns(self, logits: Tensor, batch: slice, part: slice, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Of logits [b r m] that all columns read of some rows: their slope, and the gradient of the values [b e r].
+    def of_columns(self, logits: Tensor, batch: slice, part: slice, d_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of the logits [b r m] of all columns with some rows, and of the values [b e r].
 
-        The logits are consumed; `slope` is memory for as many.
+        The logits are overwritten; `d_logits` is memory for as many.
         """
-        below, pull = logits.sub_(self.side.top[batch, None]), self.pull[batch]
-        torch.bmm(self.values[batch, :, part].mT, pull, out=slope)
-        weights = self._weigh(slope, below, None if self.warmth is None else self.warmth[batch, None])
-        if self.at_best is not None:
-            index = self.side.argmax[batch, None] - part.start
-            here = (index >= 0) & (index < slope.shape[1])
-            slope.scatter_add_(1, index.where(here, 0), self.at_best[batch, None].where(here, 0))
-        return slope, torch.bmm(pull[:, :-1], weights.mT)
+        below, factors = logits.sub_(self.result.top[batch, None]), self.factors[batch]
+        torch.bmm(self.values[batch, :, part].mT, factors, out=d_logits)
+        weights = self._weigh(d_logits, below, None if self.entropy_grad is None else self.entropy_grad[batch, None])
+        if self.peak_grad is not None:
+            index = self.result.argmax[batch, None] - part.start
+            here = (index >= 0) & (index < d_logits.shape[1])
+            d_logits.scatter_add_(1, index.where(here, 0), self.peak_grad[batch, None].where(here, 0))
+        return d_logits, torch.bmm(factors[:, :-1], weights.mT)
 
     @staticmethod
-    def _weigh(slope: Tensor, below: Tensor, warmth: Tensor | None) -> Tensor:
-        """The weights, of logits less their top; the slope is multiplied by them."""
+    def _weigh(d_logits: Tensor, below: Tensor, entropy_grad: Tensor | None) -> Tensor:
+        """The weights, of logits less their top; `d_logits` is multiplied by them in place."""
         below.clamp_(min=NEGLIGIBLE[below.dtype])
-        if warmth is not None:
-            slope.addcmul_(below, warmth)
+        if entropy_grad is not None:
+            d_logits.addcmul_(below, entropy_grad)
         weights = below.exp_()
-        slope.mul_(weights)
+        d_logits.mul_(weights)
         return weights
 
 
@@ -163,36 +168,36 @@ def with_ones(values: Tensor) -> Tensor:
 
 
 def accumulate(
-    source: Logits, rows: Pull | None, columns: Pull | None, wanted: list[Tensor | None], batch: slice, part: slice,
-    memory: list[Tensor],
+    source: Logits, rows: LogitGrad | None, columns: LogitGrad | None, wanted: list[Tensor | None],
+    batch: slice, part: slice, memory: list[Tensor],
 ) -> None:  # fmt: skip
     """Add a slice's share to the gradients of q, k.mT, v, u, row_bias, col_bias."""
     d_q, d_k, d_v, d_u, d_row, d_col = wanted
     raw, spare, steep = memory[:3]
-    floored, also_steep = (spare, steep) if rows is None or columns is None else (memory[3], spare)
+    floored, columns_slope = (spare, steep) if rows is None or columns is None else (memory[3], spare)
     source.unfloored(batch, part, raw)
     logits = raw if source.lowest is None else torch.clamp(raw, min=source.lowest, out=floored)
-    slope = None
+    d_logits = None
     if rows is not None:
-        slope, d_values = rows.of_rows(source.of_rows(logits, batch, spare), batch, part, spare, steep)
+        d_logits, d_values = rows.of_rows(source.of_rows(logits, batch, spare), batch, part, spare, steep)
         if d_v is not None:
             d_v[batch] += d_values
         if d_col is not None:
-            d_col[batch] += slope.sum(1)
+            d_col[batch] += d_logits.sum(1)
     if columns is not None:
-        also, d_values = columns.of_columns(source.of_columns(logits, batch, part), batch, part, also_steep)
+        d_more, d_values = columns.of_columns(source.of_columns(logits, batch, part), batch, part, columns_slope)
         if d_u is not None:
             d_u[batch, :, part] = d_values
         if d_row is not None:
-            d_row[batch, part] = also.sum(-1)
-        slope = also if slope is None else slope.add_(also)
-    if slope is None or (d_q is None and d_k is None):
+            d_row[batch, part] = d_more.sum(-1)
+        d_logits = d_more if d_logits is None else d_logits.add_(d_more)
+    if d_logits is None or (d_q is None and d_k is None):
         return
     if source.lowest is not None:  # the clamp's gradient: where the product is the floor or above
         limits = torch.finfo(raw.dtype)
         below = source.lowest - max(abs(source.lowest) * limits.eps, limits.tiny)
-        torch.ops.aten.threshold_backward.grad_input(slope, raw, below, grad_input=slope)
+        torch.ops.aten.threshold_backward.grad_input(d_logits, raw, below, grad_input=d_logits)
     if d_q is not None:
-        d_q[batch, :, part] = torch.bmm(source.k[batch], slope.mT).mul_(source.scale)
+        d_q[batch, :, part] = torch.bmm(source.k[batch], d_logits.mT).mul_(source.scale)
     if d_k is not None:
-        d_k[batch].baddbmm_(slope.mT, source.q[batch, :, part].mT, alpha=source.scale)
+        d_k[batch].baddbmm_(d_logits.mT, source.q[batch, :, part].mT, alpha=source.scale)

@@ -39,7 +39,7 @@ def products(q: Tensor, k: Tensor, batch: slice, part: slice, into: Tensor, scal
 
 
 class Logits(NamedTuple):
-    """scale * max(<q_i, k_j>, floor) of q [b d n] and k [b d m], and the biases that each direction adds."""
+    """scale * max(<q_i, k_j>, floor) of q [b d n] and k [b d m], and the bias of each direction."""
 
     q: Tensor
     k: Tensor
@@ -49,7 +49,7 @@ class Logits(NamedTuple):
     floor: float | None
 
     def unfloored(self, batch: slice, part: slice, into: Tensor) -> Tensor:
-        """[b r m]."""
+        """The logits [b r m] of a slice before floor and biases."""
         return products(self.q, self.k, batch, part, into, self.scale)
 
     @property
@@ -58,9 +58,9 @@ class Logits(NamedTuple):
         return None if self.floor is None else self.floor * self.scale
 
     def of_rows(self, logits: Tensor, batch: slice, into: Tensor) -> Tensor:
-        """What the rows read."""
+        """The logits of the rows' softmax."""
         return logits if self.col_bias is None else torch.add(logits, self.col_bias[batch, None], out=into)
 
     def of_columns(self, logits: Tensor, batch: slice, part: slice) -> Tensor:
-        """What the columns read; it replaces the logits."""
+        """The logits of the columns' softmax, in place."""
         return logits if self.row_bias is None else logits.add_(self.row_bias[batch, part, None])

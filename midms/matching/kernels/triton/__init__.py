@@ -1,1 +1,1 @@
-"""The streaming coupling in Triton: a kernel, its launch and its gradient are neighbours."""
+"""Attention in Triton, see `attend`; each kernel stands in the file of its launch."""

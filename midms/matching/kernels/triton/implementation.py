@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.matching.kernels.records import Carried, Nearest
+from midms.matching.kernels.records import Attended, Nearest
 from midms.matching.kernels.triton.configs import WIDEST
 
 DEFAULT = "fp16"
 """Unit features lose 2^-11 of themselves, as in TF32, at twice its speed."""
 
 
-def objections(operation: str, *operands: Tensor, precision: str) -> list[str]:
+def unsupported(operation: str, *operands: Tensor, precision: str) -> list[str]:
     """Why it will not run; none means it will."""
     if find_spec("triton") is None:
         return ["triton is not installed"]
@@ -33,11 +33,11 @@ def objections(operation: str, *operands: Tensor, precision: str) -> list[str]:
         reasons.append("computes in float32, not float64")
     if not len(q):
         reasons.append("the batch is empty")
-    if operation == "check" and torch.is_grad_enabled() and any(x.requires_grad for x in operands):
-        reasons.append("the check has no gradient")
-    if operation != "check" and max(x.shape[1] * x.shape[2] for x in operands) >= 1 << 31:
+    if operation == "cycle" and torch.is_grad_enabled() and any(x.requires_grad for x in operands):
+        reasons.append("the cycle error has no gradient")
+    if operation != "cycle" and max(x.shape[1] * x.shape[2] for x in operands) >= 1 << 31:
         reasons.append("an operand has 2^31 entries or more a sample")
-    if operation not in ("check", "prepare") and q.shape[2] > WIDEST:
+    if operation != "cycle" and q.shape[2] > WIDEST:
         reasons.append(f"feature width {q.shape[2]} > {WIDEST}")
     return reasons
 
@@ -51,26 +51,26 @@ def _on_cpu() -> list[str]:
     return ["TRITON_INTERPRET was set after the kernels had been imported"] if late else []
 
 
-def couple(
+def attend(
     q: Float[Tensor, "b n d"],
     k: Float[Tensor, "b m d"],
     v: Float[Tensor, "b m c"],
     col_bias: Float[Tensor, "b m"] | None,
     scale: float,
     floor: float | None,
-    also: Collection[str],
+    stats: Collection[str],
     precision: str,
-) -> Carried:
-    """See `reference.couple`. Differentiable once."""
-    from midms.matching.kernels.triton import autograd
+) -> Attended:
+    """See `reference.attend`. Differentiable once."""
+    from midms.matching.kernels.triton import attend as operator
 
-    ranked = "peak" in also or "argmax" in also
+    ranked = "peak" in stats or "argmax" in stats
     named = _named(precision)
-    results = autograd.couple(q, k, v, None, None, col_bias, scale, floor, named, ranked, "entropy" in also)
-    return _carried(results, v, also)
+    results = operator.attend(q, k, v, None, None, col_bias, scale, floor, named, ranked, "entropy" in stats)
+    return _attended(results, v, stats)
 
 
-def couple_both(
+def attend_both(
     q: Float[Tensor, "b n d"],
     k: Float[Tensor, "b m d"],
     v: Float[Tensor, "b m c"],
@@ -79,64 +79,55 @@ def couple_both(
     col_bias: Float[Tensor, "b m"] | None,
     scale: float,
     floor: float | None,
-    also: Collection[str],
+    stats: Collection[str],
     precision: str,
-) -> tuple[Carried, Carried]:
-    """See `reference.couple_both`. Differentiable once."""
-    from midms.matching.kernels.triton import autograd
+) -> tuple[Attended, Attended]:
+    """See `reference.attend_both`. Differentiable once."""
+    from midms.matching.kernels.triton import attend as operator
 
-    ranked = "peak" in also or "argmax" in also
+    ranked = "peak" in stats or "argmax" in stats
     named = _named(precision)
-    results = autograd.couple(q, k, v, u, row_bias, col_bias, scale, floor, named, ranked, "entropy" in also)
-    return _carried(results[: autograd.RESULTS], v, also), _carried(results[autograd.RESULTS :], u, also)
+    results = operator.attend(q, k, v, u, row_bias, col_bias, scale, floor, named, ranked, "entropy" in stats)
+    return _attended(results[: operator.RESULTS], v, stats), _attended(results[operator.RESULTS :], u, stats)
 
 
 @torch.no_grad()
 def top_k(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, precision: str) -> Nearest:
     """See `reference.top_k`."""
-    from midms.matching.kernels.triton import operators as triton_operators
+    from midms.matching.kernels.triton import nearest as operator
 
-    return Nearest(*triton_operators.nearest(q, k, count, _named(precision)))
+    return Nearest(*operator.nearest(q, k, count, _named(precision)))
 
 
 @torch.no_grad()
 def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precision: str) -> Nearest:
     """See `reference.mutual_nearest`."""
-    from midms.matching.kernels.triton import operators as triton_operators
+    from midms.matching.kernels.triton import nearest as operator
 
     named = _named(precision)
-    scores, best = (x[..., 0] for x in triton_operators.nearest(q, k, 1, named))
-    home = triton_operators.nearest(k, q, 1, named)[1][..., 0].gather(1, best.clamp(min=0))
+    scores, best = (x[..., 0] for x in operator.nearest(q, k, 1, named))
+    home = operator.nearest(k, q, 1, named)[1][..., 0].gather(1, best.clamp(min=0))
     return Nearest(scores, best.where(home == torch.arange(q.shape[1], device=q.device), -1))
 
 
-def prepare(
-    x: Float[Tensor, "b d h w"], centre: bool, precision: str, eps: float
-) -> tuple[Float[Tensor, "b n d"], ...]:
-    """See `reference.prepare`. Differentiable once."""
-    from midms.matching.kernels.triton import operators as triton_operators
-
-    return tuple(triton_operators.prepare(x, centre, precision, eps))
-
-
-def check(
+def cycle(
     forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2 H W"], radius: float
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """See `reference.check`. Without gradient."""
-    from midms.matching.kernels.triton import operators as triton_operators
+    """See `reference.cycle`. Without gradient."""
+    from midms.matching.kernels.triton import cycle as operator
 
-    error, mask = triton_operators.check(forward, backward, radius)
+    error, mask = operator.cycle(forward, backward, radius)
     return error.to(forward.dtype), mask.to(forward.dtype)
 
 
-def _carried(results: list[Tensor], values: Tensor, also: Collection[str]) -> Carried:
-    out, mass, peak, argmax, entropy = results
-    return Carried(
+def _attended(results: list[Tensor], values: Tensor, stats: Collection[str]) -> Attended:
+    out, logsumexp, peak, argmax, entropy = results
+    return Attended(
         out.to(values.dtype),
-        mass,
-        peak if "peak" in also else None,
-        argmax if "argmax" in also else None,
-        entropy if "entropy" in also else None,
+        logsumexp,
+        peak if "peak" in stats else None,
+        argmax if "argmax" in stats else None,
+        entropy if "entropy" in stats else None,
     )
 
 

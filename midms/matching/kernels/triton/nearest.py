@@ -1,4 +1,7 @@
-"""Best columns of each row: a first look keeps some, float32 ranks them, and what is in doubt is looked at again."""
+"""Best columns of each row: the kernels, their launches, the operator.
+
+A first pass at the asked precision keeps some columns, float32 ranks them; rows in doubt have a second, exact pass.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,21 @@ import triton.language as tl
 from torch import Tensor
 
 from midms.matching.kernels.triton.configs import ALONE, FUSED, PRECISIONS, choose
-from midms.matching.kernels.triton.couple import splits_of
+from midms.matching.kernels.triton.launch import splits_of
 from midms.matching.kernels.triton.pack import pack_features
-from midms.matching.kernels.triton.tiles import COUNTS, chunked_products, products, tile
+from midms.matching.kernels.triton.tiles import COUNTS, both_parts, chunked_products, products, share_of_columns
 
 SPARE = 3
-"""Columns kept beyond those asked for, so that near ties do not call for a second look."""
+"""Columns kept beyond those asked for, so that near ties do not call for a second pass."""
 
 SUMMED = 2.0**-16
-"""Bound on what summing float32 terms adds to an inner product of unit vectors."""
+"""Bound on what summing float32 terms adds to an inner product of value_scale vectors."""
 
 
 @triton.jit
 @no_type_check
 def _enter(s, columns, score, index, slots):
-    """Each row's largest of s takes the place of the lowest kept, if that is lower; it is gone from s."""
+    """The largest of each row of s [ROWS, COLUMNS] replaces the lowest of score [ROWS, KEEP], if that is lower."""
     here = tl.max(s, 1)
     where = tl.min(tl.where(s == here[:, None], columns[None], 2147483647), 1)
     lowest = tl.min(score, 1)
@@ -42,9 +45,10 @@ def nearest_kernel(
     WIDTH: tl.constexpr, CHUNK: tl.constexpr, PARTS: tl.constexpr, PRODUCT: tl.constexpr, KEEP: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """[batch, n, splits, KEEP] largest products of each row in each split, in no order, and where; -inf, -1 for none.
+    """The KEEP largest products of each row with each share of the columns, in no order; -inf and -1 for none.
 
-    Only blocks of rows that are in doubt, Doubt [batch, blocks], are looked at. Grid (blocks x splits, batch).
+    Q [PARTS, batch, n, WIDTH] and K [PARTS, batch, m, WIDTH] are packed; Score and Index are [batch, n, splits, KEEP].
+    Only blocks of rows that are in doubt, Doubt [batch, blocks], are computed. Grid (blocks x splits, batch).
     """
     block = tl.program_id(0) // splits
     split = tl.program_id(0) % splits
@@ -56,23 +60,16 @@ def nearest_kernel(
     K += b * m * WIDTH
     WHOLE: tl.constexpr = CHUNK == WIDTH
     if WHOLE:
-        q = tile(Q, rows, n, 0, WIDTH, WIDTH)
-        q_low = q
-        if PARTS == 2:
-            q_low = tile(Q + q_part, rows, n, 0, WIDTH, WIDTH)
+        q, q_low = both_parts(Q, rows, n, q_part, 0, WIDTH, WIDTH, PARTS)
     slots = tl.arange(0, KEEP)
     score = tl.full([ROWS, KEEP], float("-inf"), tl.float32)
     index = tl.full([ROWS, KEEP], -1, tl.int32)
-    share = tl.cdiv(tl.cdiv(m, COLUMNS), splits) * COLUMNS
-    first = split * share
-    last = tl.where(doubt, tl.minimum(first + share, m), first)
+    first, last = share_of_columns(split, splits, m, COLUMNS)
+    last = tl.where(doubt, last, first)
     for start in tl.range(first, last, COLUMNS, num_stages=STAGES if WHOLE else 1):
         columns = start + tl.arange(0, COLUMNS)
         if WHOLE:
-            k = tile(K, columns, m, 0, WIDTH, WIDTH)
-            k_low = k
-            if PARTS == 2:
-                k_low = tile(K + k_part, columns, m, 0, WIDTH, WIDTH)
+            k, k_low = both_parts(K, columns, m, k_part, 0, WIDTH, WIDTH, PARTS)
             s = products(q, q_low, k, k_low, tl.zeros([ROWS, COLUMNS], tl.float32), PARTS, PARTS, PRODUCT)
         else:
             s = chunked_products(Q, K, rows, columns, n, m, q_part, k_part, WIDTH, CHUNK, PARTS, PARTS, PRODUCT, STAGES)
@@ -112,28 +109,28 @@ def rescore_kernel(Q, K, Index, Score, n, m, d, kept, PIECE: tl.constexpr, ROWS:
 def best_columns(q: Tensor, k: Tensor, count: int, precision: str) -> tuple[Tensor, Tensor]:
     """[b n count] float32 products and columns, best first, the first of equals.
 
-    A first look's products are off by at most |q - q'| |k| + |q'| |k - k'|, where q', k' are rounded. If the last of
-    the best, ranked in float32, is above the lowest that the first look kept by more than that, none was missed; the
-    rows of which this cannot be said are looked at again at float32's grade.
+    A first pass's products are off by at most |q - q'| |k| + |q'| |k - k'|, where q', k' are rounded. If the last of
+    the best, ranked in float32, is above the lowest that the first pass kept by more than that, none was missed; the
+    rows of which this cannot be said are computed again as precisely as in float32.
     """
     q, k = q.float().contiguous(), k.float().contiguous()
     b, n, m = len(q), q.shape[1], k.shape[1]
     keep = triton.next_power_of_2(min(count + SPARE, max(m, count)))
     shape = choose(ALONE, precision, q.device, 0, b * n)
     everywhere = torch.ones(b, triton.cdiv(n, shape.rows), dtype=torch.int32, device=q.device)
-    scores, indices, missed = _look(q, k, count, keep, precision, everywhere)
+    scores, indices, missed = _pass(q, k, count, keep, precision, everywhere)
     if PRECISIONS[precision].parts == 2 or precision == "ieee" or keep >= m:
         return scores, indices
     bound = _rounding(q, k, precision)
     doubtful = ~(scores[..., -1] > missed + bound)
     fine = choose(ALONE, "fp16x3", q.device, 0, b * n)
     blocks = torch.nn.functional.pad(doubtful, (0, -n % fine.rows)).unflatten(1, (-1, fine.rows)).any(2).int()
-    again, columns, _ = _look(q, k, count, keep, "fp16x3", blocks)
+    again, columns, _ = _pass(q, k, count, keep, "fp16x3", blocks)
     return torch.where(doubtful[..., None], again, scores), torch.where(doubtful[..., None], columns, indices)
 
 
-def _look(q: Tensor, k: Tensor, count: int, keep: int, precision: str, doubt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The best of those that one look kept, and [b n] the lowest product, at its precision, that it kept."""
+def _pass(q: Tensor, k: Tensor, count: int, keep: int, precision: str, doubt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best of those that one pass kept, and [b n] the lowest product, at its precision, that it kept."""
     (b, n, d), m, spec = q.shape, k.shape[1], PRECISIONS[precision]
     shape = choose(ALONE, precision, q.device, 0, b * n)
     rows, columns = pack_features(q, spec, spec.parts), pack_features(k, spec, spec.parts)
@@ -157,10 +154,25 @@ def _look(q: Tensor, k: Tensor, count: int, keep: int, precision: str, doubt: Te
 
 
 def _rounding(q: Tensor, k: Tensor, precision: str) -> Tensor:
-    """[b n] how far a first look's products can be off."""
+    """[b n] a bound on the rounding of a first pass's products."""
     operand = PRECISIONS[precision].operand
     (q_length, q_rest), (k_length, k_rest) = (
         [torch.linalg.vector_norm(y, dim=-1) for y in (x, x - x.to(operand).float())] for x in (q, k)
     )
     longest, largest = k_length.amax(1, keepdim=True), k_rest.amax(1, keepdim=True)
     return q_rest * longest + (q_length + q_rest) * largest + SUMMED * q_length * longest
+
+
+@torch.library.custom_op(
+    "midms::nearest", mutates_args=(), schema="(Tensor q, Tensor k, int count, str precision) -> (Tensor, Tensor)"
+)
+def nearest(q: Tensor, k: Tensor, count: int, precision: str) -> tuple[Tensor, Tensor]:
+    """`best_columns` as an operator of torch."""
+    scores, columns = best_columns(q, k, count, precision)
+    return scores.contiguous(), columns.contiguous()
+
+
+@nearest.register_fake
+def _(q: Tensor, k: Tensor, count: int, precision: str) -> tuple[Tensor, Tensor]:
+    shape = (*q.shape[:2], count)
+    return q.new_empty(shape, dtype=torch.float32), q.new_empty(shape, dtype=torch.long)

@@ -18,7 +18,7 @@ INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET", "0") == "1")
 LOWEST = tl.constexpr(-1e30)
 """Below every logit but those of a column that takes no part."""
 
-COUNTS = ("n", "m", "c", "e", "batches", "splits", "u_splits", "carried", "tokens")
+COUNTS = ("n", "m", "c", "e", "batches", "splits", "u_splits", "du_start", "tokens")
 """Arguments that stay arguments when they are 1, which Triton would make constants: kernels convert and exchange them.
 So what is launched is what is compiled ahead of time."""
 
@@ -29,7 +29,7 @@ LIFT = tl.constexpr(12.0)
 @triton.jit
 @no_type_check
 def dot(a, b, total, PRODUCT: tl.constexpr):
-    """Total + a b. PRODUCT says how float32 is multiplied: "ieee" or "tf32"."""
+    """Total [n, m] + a [n, k] b [k, m]. PRODUCT says how float32 is multiplied: "ieee" or "tf32"."""
     if INTERPRETED:
         return total + tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="ieee")
     return tl.dot(a, b, total, input_precision=PRODUCT)
@@ -45,8 +45,28 @@ def tile(X, rows, count, start, WIDTH: tl.constexpr, PIECE: tl.constexpr):
 
 @triton.jit
 @no_type_check
+def both_parts(X, rows, count, part, start, WIDTH: tl.constexpr, PIECE: tl.constexpr, PARTS: tl.constexpr):
+    """`tile` of the first part of X, and of the second, `part` entries on, where there are two."""
+    high = tile(X, rows, count, start, WIDTH, PIECE)
+    low = high
+    if PARTS == 2:
+        low = tile(X + part, rows, count, start, WIDTH, PIECE)
+    return high, low
+
+
+@triton.jit
+@no_type_check
+def share_of_columns(split, splits, m, COLUMNS: tl.constexpr):
+    """From which of m columns to which the program `split` of `splits` goes, in blocks of COLUMNS."""
+    share = tl.cdiv(tl.cdiv(m, COLUMNS), splits) * COLUMNS
+    first = split * share
+    return first, tl.minimum(first + share, m)
+
+
+@triton.jit
+@no_type_check
 def products(a, a_low, b, b_low, total, A_PARTS: tl.constexpr, B_PARTS: tl.constexpr, PRODUCT: tl.constexpr):
-    """Total + a b^T, the small terms first; low times low is below float32's rounding."""
+    """Total [n, m] + a [n, k] b^T [k, m], the small terms first; low times low is below float32's rounding."""
     if B_PARTS == 2:
         total = dot(a, b_low.T, total, PRODUCT)
     if A_PARTS == 2:
@@ -61,23 +81,18 @@ def chunked_products(
     WIDTH: tl.constexpr, CHUNK: tl.constexpr, A_PARTS: tl.constexpr, B_PARTS: tl.constexpr, PRODUCT: tl.constexpr,
     STAGES: tl.constexpr,
 ):  # fmt: skip
-    """a b^T where the width does not fit at once: both are streamed in CHUNKs."""
+    """a b^T [rows of A, rows of B] where the width does not fit at once: both are streamed in CHUNKs."""
     total = tl.zeros([a_rows.shape[0], b_rows.shape[0]], tl.float32)
     for start in tl.range(0, WIDTH, CHUNK, num_stages=STAGES):
-        a = tile(A, a_rows, n, start, WIDTH, CHUNK)
-        b = tile(B, b_rows, m, start, WIDTH, CHUNK)
-        a_low, b_low = a, b
-        if A_PARTS == 2:
-            a_low = tile(A + a_part, a_rows, n, start, WIDTH, CHUNK)
-        if B_PARTS == 2:
-            b_low = tile(B + b_part, b_rows, m, start, WIDTH, CHUNK)
+        a, a_low = both_parts(A, a_rows, n, a_part, start, WIDTH, CHUNK, A_PARTS)
+        b, b_low = both_parts(B, b_rows, m, b_part, start, WIDTH, CHUNK, B_PARTS)
         total = products(a, a_low, b, b_low, total, A_PARTS, B_PARTS, PRODUCT)
     return total
 
 
 @triton.jit
 @no_type_check
-def carry(weights, V, rows, count, v_part, start, total,
+def add_weighted(weights, V, rows, count, v_part, start, total,
           WIDTH: tl.constexpr, PIECE: tl.constexpr, PARTS: tl.constexpr, PRODUCT: tl.constexpr):  # fmt: skip
     """Total + weights v, for PIECE columns of values from `start`; with two parts, the weights are split too."""
     v = tile(V, rows, count, start, WIDTH, PIECE)

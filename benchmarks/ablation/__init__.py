@@ -1,0 +1,1 @@
+"""What each part gives, on faces."""

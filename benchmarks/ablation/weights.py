@@ -1,0 +1,57 @@
+"""First matches of several qualities: features trained for so long, with the exact truth or with the paper's losses.
+
+    python -m benchmarks.ablation.weights                     # trains what is missing, about 10 minutes on one core
+
+Leaves a folder of weights for `midm-faces-paper` each in `runs/ablation/weights`; what is not trained is the shipped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from benchmarks.faces.matching_losses import EXACT, NONE
+from midms.checkpoints.folder import CONFIG, read, write
+from midms.checkpoints.tensors import cast
+from midms.compose.recipe import SHIPPED
+from midms.compose.spec import Spec
+from midms.training.data import training_data
+from midms.training.progress import Progress
+from midms.training.train import fresh, known_parts, part, stage
+from midms.training.trainer import fit
+
+WEAK = NONE | {"domain": 1.0, "cycle": 1.0, "reconstruction": 1.0}
+VARIANTS = {
+    f"{kind}, {steps} steps": (terms, steps)
+    for kind, terms in (("exact", EXACT), ("weak", WEAK))
+    for steps in (30, 100, 300)
+}
+"""Losses and steps."""
+STYLES, SIZE, SEED = 1000, 64, 0
+ROOT = Path("runs/ablation/weights")
+
+
+def trained(name: str, root: Path = ROOT) -> Path:
+    """The folder of a variant's weights, trained now if it is not there.
+
+    Those of the last step are taken: the average that training keeps would hold mostly the start after so few.
+    """
+    out = root / name.replace(", ", "-").replace(" ", "-")
+    if not (out / CONFIG).exists():
+        terms, steps = VARIANTS[name]
+        torch.manual_seed(SEED)
+        device = torch.device("cpu")
+        known, network = known_parts("matching", SHIPPED / "midm-faces", device), fresh("matching", device)
+        data = training_data(Spec("portraits", styles=STYLES), SIZE, part("condition"), root / "data")
+        task = stage("matching", network, known, data, root, device, terms)
+        fit(task, Progress(root / f"{out.name}.checkpoint", network, {"steps": steps, "seed": SEED}))
+        paper = read(SHIPPED / "midm-faces-paper")
+        features = cast(network.features.eval().state_dict(), torch.float16, name)
+        write(out, "train", paper.recipe, {slot: paper.state(slot) for slot in paper.parts} | {"features": features})
+    return out
+
+
+if __name__ == "__main__":
+    for variant in VARIANTS:
+        print(trained(variant))

@@ -1,0 +1,1 @@
+"""The faces model against its baselines, and what it knows."""

@@ -1,0 +1,1 @@
+"""The hot path: speed, memory and precision against peers."""

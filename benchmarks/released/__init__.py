@@ -1,0 +1,1 @@
+"""The released model: parity, its check, and the cost of inference."""

@@ -1,0 +1,98 @@
+"""The page and the README's lines about the released models, from what `benchmarks.released.inference` left.
+
+    python -m benchmarks.released
+
+Reads `benchmarks/results/inference-*.json`; writes what stands between the marks of `docs/released.md` and README.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import RESULTS, table
+from midms.core.files import whole
+
+ROOT = Path(__file__).parents[2]
+SPLIT = ("encode", "features", "matching", "U-Net", "decode")
+SHOWN = ("seconds", "CPU seconds", *SPLIT, "U-Net calls", "decode calls", "peak GiB", "times faster")
+KEPT = 45.0
+"""dB from which a picture counts as the same."""
+
+
+def main() -> None:
+    """Write both."""
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("inference-*.json"))]
+    results.sort(key=lambda result: -math.prod(result["size"]))
+    between(ROOT / "docs" / "released.md", "figures", "\n\n".join(map(section, results)))
+    between(ROOT / "README.md", "released", brief(results[0]))
+
+
+def section(result: dict[str, Any]) -> str:
+    """What one preset's inference costs, in Markdown."""
+    height, width = result["size"]
+    rows = {name: {figure: row[figure] for figure in SHOWN} for name, row in result["rows"].items()}
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    flags = ", ".join(result["cpu"]["flags"])
+    parameters = ", ".join(f"{slot} {count:,}" for slot, count in result["parameters"].items())
+    return "\n\n".join(
+        [
+            f"### {result['preset']}, one pair of {height} x {width} pixels",
+            table(rows),
+            "Encode to decode are CPU seconds over all threads, factors of these: the machine also did other work.",
+            *verdicts(result["rows"]),
+            f"Parameters: {parameters}. `{result['command']}`, {result['date'][:10]}, {result['cpu']['name']}, "
+            f"{result['threads']} threads, of half-width arithmetic and AVX-512 the processor has {flags}; {versions}; "
+            f"seed {result['seed']}, the quickest of {result['repeats']}.",
+        ]
+    )
+
+
+def verdicts(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """What each variant gave, and whether its picture is the same."""
+    said = []
+    for name, row in rows.items():
+        if name == "as released":
+            continue
+        same = "the same picture" if row["PSNR"] >= 200 else f"a picture within {row['PSNR']:.0f} dB of it"
+        kept = "" if row["PSNR"] >= KEPT else f", which is less than the {KEPT:.0f} dB that count as the same"
+        said.append(f"- {name}: {pace(row['times faster'])}, {same}{kept}.")
+    return ["\n".join(said)]
+
+
+def pace(factor: float) -> str:
+    """A factor in words, whichever way it goes."""
+    return f"{factor:.2f} times faster than as released" if factor >= 1 else f"takes {1 / factor:.2f} times as long"
+
+
+def brief(result: dict[str, Any]) -> str:
+    """The README's sentence."""
+    height, width = result["size"]
+    rows = result["rows"]
+    fast, plain, released = rows["midms, Winograd"], rows["midms"], rows["as released"]
+    return (
+        f"`{result['preset']}` at {height} x {width} pixels on {result['threads']} threads of a CPU: "
+        f"{released['CPU seconds']:.0f} CPU seconds as released, {plain['CPU seconds']:.0f} here for the same picture "
+        f"({plain['times faster']:.2f} times faster), {fast['CPU seconds']:.0f} with Winograd's convolution "
+        f"({fast['times faster']:.2f} times, {fast['PSNR']:.0f} dB). "
+        "What it took: [docs/released.md](docs/released.md).\n"
+    )
+
+
+def between(path: Path, name: str, text: str) -> None:
+    """Replace what stands between a file's marks of a name."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    content, found = re.subn(
+        f"{begin}.*?{end}", lambda _: f"{begin}{text.rstrip()}\n{end}", path.read_text(), flags=re.S
+    )
+    if not found:
+        raise ValueError(f"{path}: has no marks {begin.strip()} and {end}")
+    with whole(path) as part:
+        part.write_text(content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The model card of a folder of weights: what people, and the hub, read first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from midms.compose.recipe import Recipe
+
+CARD = "README.md"
+OURS = "# Written by midms with the weights; without this line the file stays as it is."
+
+
+def keeps_own(folder: Path) -> bool:
+    """Whether a folder has a README.md that somebody else wrote."""
+    path = folder / CARD
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return OURS not in file.read(1000)
+    except FileNotFoundError:
+        return path.is_symlink()
+    except OSError:
+        return True
+
+
+def card(recipe: Recipe) -> str:
+    """The text of `README.md`.
+
+    Args:
+        recipe: of the weights beside it.
+    """
+    name = recipe.name or "weights"
+    trained = recipe.domain.trained_on
+    size = f" at {recipe.domain.size} pixels" if recipe.domain.size else ""
+    slots = [f"- {slot}: `{spec.name}`{_kept(slot, recipe)}" for slot, spec in recipe.slots.items()]
+    paragraphs = [
+        f"# {name}",
+        f"{recipe.purpose[:1].upper()}{recipe.purpose[1:]}." if recipe.purpose else "",
+        f"Weights for the Python package `midms`; {recipe.source}." if recipe.source else "",
+        f"Trained on {trained}{size}." if trained else "",
+        f"License: {recipe.license}." if recipe.license else "",
+        "```python\nimport midms\n\n"
+        'pipe = midms.from_pretrained("FOLDER OR HUB ID")\n'
+        'pipe.translate("sketch.png", "photo.png").image.save("out.png")\n```',
+        "\n".join(["Parts:", "", *slots]),
+        "\n".join(["To note:", "", *(f"- {note}" for note in recipe.notes)]) if recipe.notes else "",
+        "`config.json` has all settings, and how the weights were made." if recipe.made else "",
+    ]
+    license = [f"license: {recipe.license}"] if recipe.license else []
+    front = ["---", OURS, "library_name: midms", *license, "tags:", "- image-to-image", "---", ""]
+    return "\n".join(front) + "\n" + "\n\n".join(text for text in paragraphs if text) + "\n"
+
+
+def _kept(slot: str, recipe: Recipe) -> str:
+    return f", weights in `{slot}.safetensors`" if slot in recipe.weights else ""

@@ -1,0 +1,165 @@
+"""What `config.json` says in a folder of weights: a recipe, within the bounds of what an untrusted folder may say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+import midms
+from midms.checkpoints.tensors import CheckpointError
+from midms.compose.catalog import KINDS
+from midms.compose.recipe import Recipe
+from midms.compose.slots import SLOTS
+from midms.compose.spec import Spec
+from midms.core.domain import Domain
+from midms.core.errors import brief
+from midms.core.schema import Schema
+from midms.loop import Policy
+
+NEW = re.compile(r"\w+\.new-[0-9a-f]{8}\.safetensors")
+"""Names of weights that have not taken the place of the old ones yet."""
+LONGEST, DEEPEST, WHOLE, REAL = 4096, 4, 2**16, 1e12
+"""Limits of arguments in a configuration: items of a list, lists in lists, whole numbers, other numbers."""
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """An argument of a part as JSON has it: a name, a number, or a list of such, which becomes a tuple.
+
+    Raises:
+        ValueError: it is another, or beyond the limits.
+    """
+    if isinstance(value, bool | None):
+        return value
+    if isinstance(value, int | float):
+        if not abs(value) <= (most := WHOLE if isinstance(value, int) else REAL):
+            raise ValueError(f"numbers may go to {most:,}")
+        return value
+    if isinstance(value, str):
+        if len(value) > 100 or value.startswith(("~", ".")) or {*value} & {"/", "\\", "\0"}:
+            raise ValueError("texts may be names of up to 100 letters, and no paths")
+        return value
+    if not isinstance(value, list | dict) or depth == DEEPEST or len(value) > LONGEST:
+        raise ValueError(f"arguments may be names, numbers and lists of up to {LONGEST:,} of them")
+    if isinstance(value, dict):
+        return {plain(key): plain(item, depth + 1) for key, item in value.items()}
+    return tuple(plain(item, depth + 1) for item in value)
+
+
+def _line(value: str) -> str:
+    if not value.isprintable() or len(value) > 1000:
+        raise ValueError("expected a line of up to 1,000 letters")
+    return value
+
+
+def _domain(value: Any) -> Domain:
+    names = {field.name for field in dataclasses.fields(Domain)}
+    if not isinstance(value, dict) or value.keys() - names:
+        raise ValueError(f"expected some of {', '.join(sorted(names))}")
+    return Domain(**value)
+
+
+Plain = Annotated[Any, AfterValidator(plain)]
+Line = Annotated[str, AfterValidator(_line)]
+Slot = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,30}$")]
+License = Annotated[str, StringConstraints(pattern=r"^[\w.-]{0,100}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[\w.:-]{1,100}$")]
+File = Annotated[str, StringConstraints(pattern=r"^(\.\./[a-z0-9-]{1,100}/)?\w[\w.-]{0,100}\.safetensors$")]
+Writer = Literal["save_pretrained", "train", "convert"]
+
+
+class Part(Schema):
+    """A part by name.
+
+    Attributes:
+        name: as it is registered.
+        arguments: for its constructor.
+        module: the Python module that it was from.
+    """
+
+    name: Name
+    arguments: dict[Name, Plain]
+    module: str
+
+
+class Config(Schema):
+    """A recipe as a configuration tells it; see `Recipe` for what is not here.
+
+    Attributes:
+        format: of the folder.
+        midms: the version that wrote it.
+        by: what wrote it; nothing else of midms replaces it unasked.
+        checksums: of the weights, by slot.
+        past: slots whose weights were the former ones', and are being removed.
+    """
+
+    format: Literal[1]
+    midms: Line
+    by: Writer
+    name: Line
+    purpose: Line = ""
+    source: Line = ""
+    license: License = ""
+    slots: dict[Slot, Part]
+    loop: dict[Name, Plain]
+    domain: Annotated[Any, AfterValidator(_domain)] = Field(default_factory=Domain)
+    precision: Literal["", "float32"] = ""
+    notes: list[Line]
+    weights: dict[Slot, File]
+    checksums: dict[Slot, str]
+    past: list[Slot] = Field(default_factory=list)
+    made: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def recipe(self) -> Recipe:
+        """What it says."""
+        slots = {slot: Spec(part.name, **part.arguments) for slot, part in self.slots.items()}
+        same = ("name", "purpose", "source", "license", "loop", "domain", "precision", "weights", "made")
+        notes = tuple(self.notes)
+        return Recipe(slots=slots, notes=notes, **{name: getattr(self, name) for name in same})
+
+
+def content(recipe: Recipe, by: Writer, where: str) -> dict[str, Any]:
+    """What a configuration says of a recipe, but for where its weights are.
+
+    Args:
+        recipe: with every argument a plain value.
+        by: what writes it.
+        where: what errors call the folder.
+
+    Raises:
+        CheckpointError: an argument cannot be written; all are named.
+    """
+    slots, wrong = {}, []
+    for slot, spec in recipe.slots.items():
+        arguments = dict(spec.arguments)
+        wrong += [f"{slot}'s {key}={value!r} is no plain value" for key, value in arguments.items() if not _kept(value)]
+        if slot in recipe.weights and "pretrained" in arguments:  # the weights come from here
+            arguments["pretrained"] = False
+        module = getattr(KINDS[SLOTS[slot][0]][spec.name], "__module__", "")
+        slots[slot] = {"name": spec.name, "arguments": arguments, "module": module}
+    if wrong:
+        raise CheckpointError(f"{where}: cannot be saved: {'; '.join(map(brief, wrong))}")
+    told = {name: getattr(recipe, name) for name in ("name", "purpose", "source", "license")}
+    return {
+        "format": 1,
+        "midms": midms.__version__,
+        "by": by,
+        **told,
+        "slots": slots,
+        "loop": {**dataclasses.asdict(Policy()), **recipe.loop} if recipe.loop else {},
+        "domain": dataclasses.asdict(recipe.domain),
+        "precision": recipe.precision,
+        "notes": list(recipe.notes),
+        "made": dict(recipe.made),
+    }
+
+
+def _kept(value: Any) -> bool:
+    """Whether a value can be written as JSON and read again."""
+    try:
+        return bool(plain(json.loads(json.dumps(value, allow_nan=False))) == value)
+    except (TypeError, ValueError, RecursionError):
+        return False

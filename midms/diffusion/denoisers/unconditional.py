@@ -1,0 +1,62 @@
+"""The denoiser that sees the noisy latent alone."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Real
+from torch import Tensor, nn
+
+from midms.core import limits
+from midms.core.types import Context, Level
+from midms.diffusion.denoisers.prediction import check_prediction, expand_level, x0_from_prediction
+from midms.diffusion.denoisers.unet import make_unet, run_unet
+
+
+class Unconditional(nn.Module):
+    """The paper's denoiser: sees the noisy latent alone (MIDMs, arXiv:2209.11047, sec. 3.2).
+
+    Args:
+        channels: of the latent.
+        widths: channels of each level.
+        attention: whether each level attends.
+        layers: residual blocks a level.
+        head_dim: width of an attention head.
+        norm_groups: groups of the normalisation.
+        prediction: what the network was trained to predict, one of `PREDICTIONS`.
+        heads: so many heads at every level instead of heads of one width.
+        biggan: see `make_unet`.
+
+    Raises:
+        ValueError: the prediction is none of these.
+    """
+
+    def __init__(
+        self,
+        channels: int = 8,
+        widths: tuple[int, ...] = (64, 96, 128),
+        attention: tuple[bool, ...] = (False, True, True),
+        layers: int = 1,
+        head_dim: int = 32,
+        norm_groups: int = 16,
+        prediction: str = "eps",
+        heads: int | None = None,
+        biggan: bool = False,
+    ) -> None:
+        super().__init__()
+        limits.channels(channels=channels)
+        self.channels, self.prediction = channels, check_prediction(prediction)
+        self.network = make_unet(channels, channels, widths, attention, layers, head_dim, norm_groups, heads, biggan)
+
+    def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
+        """x0 at one level for the whole batch; the context is not looked at."""
+        return self.denoise(x, *expand_level(x, level), context)
+
+    def denoise(
+        self,
+        x: Float[Tensor, "b c h w"],
+        timestep: Real[Tensor, " b"],
+        alpha: Float[Tensor, "b 1 1 1"],
+        sigma: Float[Tensor, "b 1 1 1"],
+        context: Context | None,
+    ) -> Float[Tensor, "b c h w"]:
+        """x0, each sample at a level of its own."""
+        return x0_from_prediction(self.prediction, run_unet(self.network, x, timestep), x, alpha, sigma)

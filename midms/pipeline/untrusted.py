@@ -1,0 +1,44 @@
+"""What is wrong with the parts that a folder of weights names, before any is made."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection
+from pathlib import Path
+
+from midms.checkpoints.folder import Weights
+from midms.compose.catalog import KINDS
+from midms.compose.slots import SLOTS
+from midms.compose.spec import Spec
+from midms.registry import unknown
+
+
+def unusable(found: Weights, slots: Collection[str]) -> list[str]:
+    """Parts that do not exist here, or would reach out of the folder: to the network, or to files elsewhere.
+
+    Args:
+        found: the weights and their recipe.
+        slots: that parts are asked of.
+    """
+    wrong = []
+    for slot, spec in found.recipe.slots.items():
+        if slot not in SLOTS:
+            wrong.append(unknown("slot", slot, SLOTS))
+        elif slot in slots and spec.name not in KINDS[SLOTS[slot][0]]:
+            kind, module = SLOTS[slot][0], found.modules.get(slot, "")
+            wrong.append(f"{slot}: the {kind} {spec.name!r} is not installed here; it was from the module {module}")
+        elif slot in slots:
+            wrong += _outside(slot, spec)
+    return wrong
+
+
+def _outside(slot: str, spec: Spec) -> list[str]:
+    taken = inspect.signature(KINDS[SLOTS[slot][0]][spec.name]).parameters
+    wrong = []
+    for name, value in spec.arguments.items():
+        kind = str(taken[name].annotation) if name in taken else ""
+        if name == "pretrained" and value is not False:
+            wrong.append(f"{slot}: {name}={value!r} would fetch weights, expected those of the folder")
+        elif (kind == "Any" or "Path" in kind) and isinstance(value, str) and Path(value).exists():
+            wrong.append(f"{slot}: {name}={value!r} is a file outside of the folder")
+    return wrong
