@@ -9,7 +9,7 @@ import reprlib
 from pathlib import Path
 
 from midms.cli.options import Commands, command, device, plugins
-from midms.cli.values import part, whole
+from midms.cli.values import integer, part
 from midms.compose.catalog import registry
 from midms.compose.spec import Spec
 from midms.core.limits import SEEDS
@@ -52,10 +52,10 @@ def add(commands: Commands) -> None:
     )
     added.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the weights; resumes")
     added.add_argument(
-        "--size", type=whole(64, 256), default=64, metavar="N", help="pixels a side (default %(default)s)"
+        "--size", type=integer(64, 256), default=64, metavar="N", help="pixels a side (default %(default)s)"
     )
     added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
-    added.add_argument("--steps", type=whole(1), metavar="N", help="default: the stage's own")
+    added.add_argument("--steps", type=integer(1), metavar="N", help="default: the stage's own")
     added.add_argument("--minutes", type=float, metavar="M", help="stop after so long; run again to go on")
     added.add_argument(
         "--terms",
@@ -66,7 +66,7 @@ def add(commands: Commands) -> None:
     )
     added.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of another run")
     added.add_argument(
-        "--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of all that is drawn (default %(default)s)"
+        "--seed", type=integer(0, SEEDS), default=0, metavar="N", help="of all that is drawn (default %(default)s)"
     )
 
 

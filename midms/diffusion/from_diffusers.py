@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from midms.core.limits import whole
+from midms.core.limits import int_range
 from midms.core.signatures import takes_also
 from midms.core.types import Level, Levels
 from midms.diffusion.levels import TIMESTEPS, Schedule, alpha_bar, check_timesteps
@@ -79,7 +79,7 @@ def make_solver(
     """
     timesteps = check_timesteps(timesteps) if steps is None else ()
     if steps is not None:
-        whole(1, TIMESTEPS, steps=steps)
+        int_range(1, TIMESTEPS, steps=steps)
     try:
         scheduler = _scheduler(kind, timesteps, schedule, steps, options)
         solver = DiffusersSolver(*_levels(scheduler, schedule))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.protocols import ConfidenceEstimator, Match, Matcher
-from midms.networks.precision import exact
+from midms.networks.precision import without_autocast
 
 TIE = 1e-3
 """What similarity counts beside confidence: it decides where masks trust several exemplars alike."""
@@ -79,7 +79,7 @@ class MosaicBack:
         return side_by_side([match.transpose().similarity() for match in self.forth.matches])
 
 
-@exact
+@without_autocast
 def compare(
     matcher: Matcher,
     confidence: ConfidenceEstimator,

@@ -21,7 +21,7 @@ from midms.core.defaults import defaults
 from midms.core.domain import TELLING, Domain
 from midms.core.types import Moment, Noise
 from midms.loop import PARTS, POLICY, Parts, Policy, interleave
-from midms.loop.inputs import OneOrMore, describe, finite
+from midms.loop.inputs import OneOrMore, check_finite, describe
 from midms.pipeline.translation import Translation, translate
 
 
@@ -92,7 +92,7 @@ class Pipeline(Parts):
             NotFinite: a part gives numbers that are not finite; names the slot.
         """
         (last,) = deque(self.trajectory(condition, exemplar, exemplar_condition, generator, regions), maxlen=1)
-        return finite(self.autoencoder.decode(last.step.x0), self.autoencoder, "autoencoder").to(condition.dtype)
+        return check_finite(self.autoencoder.decode(last.step.x0), self.autoencoder, "autoencoder").to(condition.dtype)
 
     def trajectory(
         self,

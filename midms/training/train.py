@@ -193,7 +193,7 @@ def stage(
         if name == "bridge"
         else None
     )
-    schedule = part("sampler", PRESET[name]).schedule
+    schedule = PRESETS[PRESET[name]].schedule
     return DiffusionStage(network, train, latent, warps, importance(autoencoder, latent), device, schedule, name=name)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midms.checkpoints.tensors import CheckpointError, save_state, save_weights
 from midms.conditions.sketch import Sketch
-from midms.core.files import whole
+from midms.core.files import atomic_write
 from midms.data.portraits.dataset import Portraits
 from midms.training.cached_portraits import CachedPortraits
 from midms.training.precomputed import latents
@@ -108,7 +108,7 @@ def test_latents_of_something_else_are_refused(kept: Path, tmp_path: Path) -> No
 def test_what_a_killed_run_left_beside_pictures_is_removed(kept: Path, tmp_path: Path) -> None:
     kept = Path(shutil.copy(kept, tmp_path))
     if not (child := os.fork()):
-        with whole(kept.parent / "portraits") as part:
+        with atomic_write(kept.parent / "portraits") as part:
             part.write_bytes(b"half")
             os._exit(9)
     os.waitpid(child, 0)

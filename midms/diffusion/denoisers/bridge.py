@@ -45,7 +45,7 @@ class Bridge(nn.Module):
     ) -> None:
         super().__init__()
         limits.channels(channels=channels, condition_channels=condition_channels)
-        limits.whole(1, 16, stride=stride)
+        limits.int_range(1, 16, stride=stride)
         limits.number(0, 1, min_confidence=min_confidence)
         self.channels, self.condition_channels, self.stride = channels, condition_channels, stride
         self.min_confidence = min_confidence
