@@ -17,8 +17,8 @@ import torch
 from benchmarks.ablation import gains as ablation_gains
 from benchmarks.ablation.gains import firsts, said
 from benchmarks.results import RESULTS
-from midms.core.files import whole
-from midms.evaluation.ablation.report import called, plot, ranked, table
+from midms.core.files import atomic_write
+from midms.evaluation.ablation.report import label, plot, ranked, table
 from midms.images import save
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ def shortened(records: Records) -> str:
         reasons: dict[str, list[str]] = {}
         for record in records:
             if kind in record:
-                reasons.setdefault(record[kind].replace("\n- ", " "), []).append(called(record))
+                reasons.setdefault(record[kind].replace("\n- ", " "), []).append(label(record))
         lines += [f"\n{title}:"] if reasons else []
         for reason, those in reasons.items():
             named = f"`{those[0]}`" + (f" and {len(those) - 1} more" if len(those) > 1 else "")
@@ -105,9 +105,9 @@ def answers(name: str, records: Records) -> list[str]:
         return []
     first, last = best[0], best[-1]
     gap = first["figures"]["PSNR"] - last["figures"]["PSNR"]
-    near = [f"`{called(record)}`" for record in best[1:] if record["behind"][0] <= 2 * record["behind"][1]]
+    near = [f"`{label(record)}`" for record in best[1:] if record["behind"][0] <= 2 * record["behind"][1]]
     told = [
-        f"Best is `{called(first)}`, {gap:.2f} dB above the worst, `{called(last)}`; "
+        f"Best is `{label(first)}`, {gap:.2f} dB above the worst, `{label(last)}`; "
         f"{len(near) or 'none'} of the others come within two standard errors of it"
         f"{': ' if near else ''}{', '.join(near[:NAMED])}{' and so on' if len(near) > NAMED else ''}."
     ]
@@ -195,7 +195,7 @@ def denoisers(sets: Mapping[str, Any]) -> list[str]:
     for heading, records in sets["unconditional"]["settings"].items():
         alone, seeing = ranked(records), ranked(sets.get("conditional", {"settings": {}})["settings"].get(heading, []))
         if alone and seeing:
-            gap, best = seeing[0]["figures"]["PSNR"] - alone[0]["figures"]["PSNR"], called(seeing[0])
+            gap, best = seeing[0]["figures"]["PSNR"] - alone[0]["figures"]["PSNR"], label(seeing[0])
             told.append(
                 f"On the {heading} the conditional denoiser at its best ({best}) gives {gap:+.2f} dB over this."
             )
@@ -232,7 +232,7 @@ def brief(records: Records, pairs: int) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text)
 
 

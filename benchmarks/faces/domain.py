@@ -25,7 +25,7 @@ from torch import Tensor
 from benchmarks.faces.out_of_domain import KEPT_BACK, KINDS, make
 from benchmarks.results import RESULTS, command, machine, table, write_json
 from midms import build
-from midms.core.files import whole
+from midms.core.files import atomic_write
 from midms.data.portraits.pairs import draw_pairs
 from midms.evaluation.metrics.pictures import psnr
 from midms.images import PictureError, read, resize
@@ -69,13 +69,13 @@ def main() -> None:
     }
     results |= {f"misses, {title}": sum(rows.values()) / len(rows) for title, rows in results["misses"].items()}
     results |= {"sizes": sizes(args.pairs), "shapes": shapes(args.pairs), "dials": dials(args.pairs)}
-    with whole(SHIPPED / NAME / "usual.safetensors") as path:
+    with atomic_write(SHIPPED / NAME / "usual.safetensors") as path:
         save_file(
             {f"{aspect}.{part}": torch.as_tensor(getattr(one, part)).contiguous() for aspect, one in known.items()
              for part in ("mean", "precision", "most")}, path,
         )  # fmt: skip
     write_json(RESULTS / "domain.json", results)
-    with whole(Path(__file__).parents[2] / "docs" / "domain.md") as path:
+    with atomic_write(Path(__file__).parents[2] / "docs" / "domain.md") as path:
         path.write_text(page(results))
     print(page(results))
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchmarks.results import RESULTS, table
 from midms import build
-from midms.core.files import whole
+from midms.core.files import atomic_write
 from midms.images import save
 from midms.pipeline.demo import demo
 
@@ -144,7 +144,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str) -> None:
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import RESULTS
-from midms.core.files import whole
+from midms.core.files import atomic_write
 
 DOCS = Path(__file__).parents[2] / "docs"
 OURS, BASE = "midms chunked", "released"
@@ -189,7 +189,7 @@ def _origin(results: dict[str, Any]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import RESULTS, table
-from midms.core.files import whole
+from midms.core.files import atomic_write
 
 ROOT = Path(__file__).parents[2]
 SPLIT = ("encode", "features", "matching", "U-Net", "decode")
@@ -90,7 +90,7 @@ def between(path: Path, name: str, text: str) -> None:
     )
     if not found:
         raise ValueError(f"{path}: has no marks {begin.strip()} and {end}")
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(content)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.results import RESULTS, machine, table, write_json
 from midms.confidence.cycle import Cycle
 from midms.confidence.cycle_released import CycleReleased
-from midms.core.files import whole
+from midms.core.files import atomic_write
 from midms.core.protocols import Match
 from midms.core.types import cells
 from midms.images import save, to_pil
@@ -67,7 +67,7 @@ def main() -> None:
     result |= {"side": SIDE, "channels": CHANNELS, "rows": shares(trust), **machine()}
     write_json(RESULTS / "checks.json", result)
     save({ROOT / "docs" / "checks.png": sheet(found, trust)})
-    with whole(ROOT / "docs" / "checks.md") as part:
+    with atomic_write(ROOT / "docs" / "checks.md") as part:
         part.write_text(page(result))
     print(table(result["rows"]))
 

@@ -32,7 +32,7 @@ from midms.compose.catalog import create
 from midms.compose.recipe import SHIPPED, Recipe
 from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec
-from midms.core.files import held, whole
+from midms.core.files import atomic_write, held
 from midms.core.schema import checked, read_json
 
 CONFIG, REFUSAL = "config.json", "refused.txt"
@@ -241,12 +241,12 @@ def write_text(path: Path, text: str) -> None:
     if not text:
         path.unlink(missing_ok=True)
         return
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def _write_json(path: Path, told: Mapping[str, Any]) -> None:
-    with whole(path) as part, part.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(json.dumps(told, indent=1) + "\n")
         file.flush()
         os.fsync(file.fileno())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from midms.core.defaults import shapes_alone
 from midms.core.errors import MidmsError
-from midms.core.files import whole
+from midms.core.files import atomic_write
 
 FEW = 3
 """Complaints that a line has before it counts the rest."""
@@ -86,7 +86,7 @@ def save_state(state: Mapping[str, Tensor], path: Path) -> None:
     state = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as part:
+        with atomic_write(path) as part:
             save_file(state, part, metadata={"sha256": checksum(state)})
             with part.open("rb") as file:
                 os.fsync(file.fileno())

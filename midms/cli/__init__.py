@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import midms
 from midms.cli import ablate, convert, demo, doctor, names, train, translate
-from midms.cli.options import Parser, complain, load, note, told
+from midms.cli.options import Parser, complain, load_plugin, message_of, show_warning
 from midms.core.errors import MidmsError
 
 __all__ = ["COMMANDS", "main", "parser"]
@@ -24,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = note
+            warnings.showwarning = show_warning
             for path in getattr(args, "plugin", []):
-                load(path)
+                load_plugin(path)
             status: int = args.command(args)
         sys.stdout.flush()
         return status
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = traceback.extract_tb(end.__traceback__)[-1]
         return complain(f"{place.filename}, line {place.lineno}: a part ended the program ({end.code})")
     except (MidmsError, OSError) as error:
-        return complain(told(error, args))
+        return complain(message_of(error, args))
 
 
 def parser() -> Parser:

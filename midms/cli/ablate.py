@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from midms.cli.options import Commands, command, complain, composition, device
-from midms.cli.values import whole
+from midms.cli.values import integer
 from midms.core.errors import MidmsError
 from midms.registry import BadArguments
 
@@ -38,10 +38,10 @@ def add(commands: Commands) -> None:
         help="a slot or loop setting and its values: matcher=preset,nearest, confidence=cycle(radius=0.1),always,"
         " rematch=(),(0,1); of several slots, all combinations",
     )
-    one.add_argument("--pairs", type=whole(1), default=100, metavar="N", help="of faces (default %(default)s)")
+    one.add_argument("--pairs", type=integer(1), default=100, metavar="N", help="of faces (default %(default)s)")
     one.add_argument("--split", default="test", metavar="S", help="test, hard or validation (default %(default)s)")
-    one.add_argument("--size", type=whole(64, 256), metavar="N", help="pixels a side (default: the preset's)")
-    one.add_argument("--seed", type=whole(0), default=0, metavar="N", help="of the noise (default %(default)s)")
+    one.add_argument("--size", type=integer(64, 256), metavar="N", help="pixels a side (default: the preset's)")
+    one.add_argument("--seed", type=integer(0), default=0, metavar="N", help="of the noise (default %(default)s)")
     one.add_argument("--out", type=Path, required=True, metavar="DIR", help="resumes if it was begun")
     composition(one, saved=False)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from midms.cli.options import Commands, command, composed, composition, parts
-from midms.cli.values import whole
+from midms.cli.values import integer
 from midms.core.limits import SEEDS
 
 
@@ -22,10 +22,10 @@ def add(commands: Commands) -> None:
     show.add_argument(
         "--out", type=Path, default=Path("midms-demo"), metavar="DIR", help="folder to write to (default %(default)s)"
     )
-    show.add_argument("--faces", type=whole(1, 64), default=6, metavar="N", help="how many (default %(default)s)")
+    show.add_argument("--faces", type=integer(1, 64), default=6, metavar="N", help="how many (default %(default)s)")
     show.add_argument(
         "--seed",
-        type=whole(0, SEEDS),
+        type=integer(0, SEEDS),
         default=0,
         metavar="N",
         help="another seed takes other faces (default %(default)s)",

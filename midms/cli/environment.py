@@ -33,12 +33,12 @@ def report() -> str:
             f"no GPU: {_without_gpu()}",
             "TRITON_INTERPRET=1 runs the Triton kernels on the CPU, to test them",
         ]
-    if told := list(plugins()):
+    if told := list(plugin_lines()):
         lines += ["", "plug-ins", *(f"  {line}" for line in told)]
     return "\n".join(lines)
 
 
-def plugins() -> Iterator[str]:
+def plugin_lines() -> Iterator[str]:
     """A line for each part of another package, then for each that is broken or left out."""
     broken = []
     for registry in KINDS.values():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MISTAKE = 2
 """Exit status when the user can do something about it."""
-PARTS = {"condition": "condition-from"} | {
+PART_OPTIONS = {"condition": "condition-from"} | {
     slot: slot for slot in (*KINDS, "refiner") if slot not in ("condition", "dataset")
 }
 """Slot to the option that exchanges it; what `--condition` names is the drawing."""
@@ -126,7 +126,7 @@ def parts(added: argparse.ArgumentParser) -> None:
         "condition": "what reads the condition: edges takes an ordinary photo where the preset wants a sketch",
         "refiner": "sampler of a last pass of plain diffusion; none for no such pass",
     }
-    for slot, option in PARTS.items():
+    for slot, option in PART_OPTIONS.items():
         shown = more.get(slot, f"another {slot}, see `midms list {slot}`")
         group.add_argument(
             f"--{option}",
@@ -152,7 +152,7 @@ def parts(added: argparse.ArgumentParser) -> None:
         )
 
 
-def load(path: Path) -> None:
+def load_plugin(path: Path) -> None:
     """Run a file with parts of somebody's own.
 
     Raises:
@@ -181,7 +181,9 @@ def composed(args: argparse.Namespace) -> Pipeline:
     Raises:
         BadArguments: weights are given for a composition that has its own, or there is no such device.
     """
-    options = {slot: option.replace("-", "_") for slot, option in PARTS.items()} | {name: name for name in SETTINGS}
+    options = {slot: option.replace("-", "_") for slot, option in PART_OPTIONS.items()} | {
+        name: name for name in SETTINGS
+    }
     changes = {name: getattr(args, option) for name, option in options.items() if hasattr(args, option)}
     from midms.checkpoints.convert.hub import HUB_ID
     from midms.pipeline.build import build
@@ -234,7 +236,7 @@ def device(name: str) -> str:
     return name
 
 
-def note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+def show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Show a warning as a line of ours, in the place of `warnings.showwarning`."""
     if category is UserWarning:
         complain(f"note: {message}")
@@ -242,7 +244,7 @@ def note(message: Warning | str, category: type[Warning], *where: Any, **more: A
         print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
 
 
-def told(error: Exception, args: argparse.Namespace) -> str:
+def message_of(error: Exception, args: argparse.Namespace) -> str:
     """What is wrong, by the names of options; of a call of `build`, all that is."""
     if isinstance(error, OSError) and not isinstance(error, MidmsError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
@@ -258,7 +260,7 @@ def in_options(text: str, args: argparse.Namespace) -> str:
     """A complaint that begins with the name of an argument, beginning with the option that it came from."""
     found = re.match(r"no (?P<kind>\w+) is called|(?P<name>\w+)(?=: | must )", text)
     name = found and (found["kind"] or found["name"])
-    option = PARTS.get(name or "", (name or "").replace("_", "-"))
+    option = PART_OPTIONS.get(name or "", (name or "").replace("_", "-"))
     if not found or not option or not hasattr(args, option.replace("-", "_")):
         return text
     return f"--{option}: {text}" if found["kind"] else f"--{option}{text[found.end() :]}"

@@ -9,7 +9,7 @@ import reprlib
 from pathlib import Path
 
 from midms.cli.options import Commands, command, device
-from midms.cli.values import whole
+from midms.cli.values import integer
 from midms.core.limits import SEEDS
 from midms.registry import BadArguments, unknown
 
@@ -43,16 +43,16 @@ def add(commands: Commands) -> None:
     )
     added.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the weights; resumes")
     added.add_argument(
-        "--size", type=whole(64, 256), default=64, metavar="N", help="pixels a side (default %(default)s)"
+        "--size", type=integer(64, 256), default=64, metavar="N", help="pixels a side (default %(default)s)"
     )
     added.add_argument(
-        "--styles", type=whole(1), default=6000, metavar="N", help="faces to render (default %(default)s)"
+        "--styles", type=integer(1), default=6000, metavar="N", help="faces to render (default %(default)s)"
     )
     added.add_argument(
-        "--geometries", type=whole(2), default=4, metavar="N", help="pictures of each (default %(default)s)"
+        "--geometries", type=integer(2), default=4, metavar="N", help="pictures of each (default %(default)s)"
     )
     added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
-    added.add_argument("--steps", type=whole(1), metavar="N", help="default: the stage's own")
+    added.add_argument("--steps", type=integer(1), metavar="N", help="default: the stage's own")
     added.add_argument("--minutes", type=float, metavar="M", help="stop after so long; run again to go on")
     added.add_argument(
         "--terms",
@@ -63,7 +63,7 @@ def add(commands: Commands) -> None:
     )
     added.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of another run")
     added.add_argument(
-        "--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of all that is drawn (default %(default)s)"
+        "--seed", type=integer(0, SEEDS), default=0, metavar="N", help="of all that is drawn (default %(default)s)"
     )
 
 

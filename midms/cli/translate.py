@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midms.cli.options import MISTAKE, Commands, command, complain, composed, composition, in_options, parts
-from midms.cli.values import whole
+from midms.cli.values import integer
 from midms.compose.catalog import KINDS
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
@@ -73,10 +73,12 @@ def add(commands: Commands) -> None:
         "--figure", type=Path, metavar="FIG.png", help="also draw how it came about; a folder where --out is one"
     )
     composition(one)
-    one.add_argument("--seed", type=whole(0, SEEDS), default=0, metavar="N", help="of the noise (default %(default)s)")
+    one.add_argument(
+        "--seed", type=integer(0, SEEDS), default=0, metavar="N", help="of the noise (default %(default)s)"
+    )
     one.add_argument(
         "--size",
-        type=whole(),
+        type=integer(),
         metavar="N",
         help="pixels of the shorter side, of the longer with weights for squares (default: the preset's own)",
     )
@@ -84,9 +86,9 @@ def add(commands: Commands) -> None:
 
 
 def _translate(args: argparse.Namespace) -> int:
-    from midms.pipeline.batch import examine, perform, plan
+    from midms.pipeline.batch import examine, plan_jobs, run_jobs
 
-    jobs = plan(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region)
+    jobs = plan_jobs(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region)
     if not all(job.alike for job in jobs):
         print("no names agree, so pairs are made in their order:")
         for job in jobs:
@@ -102,7 +104,7 @@ def _translate(args: argparse.Namespace) -> int:
         for warning in told.warnings:
             warned.setdefault(warning, []).append(job.out)
 
-    failures = perform(run, jobs, args.seed, args.size, written)
+    failures = run_jobs(run, jobs, args.seed, args.size, written)
     for failure in dict.fromkeys(failures):
         complain(in_options(failure, args))
     _warn(warned, len(jobs) - len(failures))

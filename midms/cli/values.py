@@ -38,10 +38,10 @@ def levels(text: str) -> Any:
     return chosen
 
 
-def whole(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+def integer(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
     """An argument type: a whole number within bounds."""
 
-    def whole(text: str) -> int:
+    def parse(text: str) -> int:
         value = int(text)
         if least is None:
             return value
@@ -50,5 +50,5 @@ def whole(least: int | None = None, most: int | None = None) -> Callable[[str], 
             raise argparse.ArgumentTypeError(f"expected a whole number, {bounds}, got {value}")
         return value
 
-    whole.__name__ = "whole number"
-    return whole
+    parse.__name__ = "whole number"
+    return parse

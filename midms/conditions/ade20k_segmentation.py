@@ -11,8 +11,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from midms.core.types import Fit
-from midms.images import blaming, called
-from midms.images.annotations import grey_levels, label_map, nearest
+from midms.images import display_name, name_in_errors
+from midms.images.annotations import grey_levels, label_map, resize_nearest
 
 CLASSES = 150
 UNKNOWN = 255
@@ -46,7 +46,7 @@ class ADE20KSegmentation:
         Raises:
             ValueError: it has colours, or grey levels that are no labels.
         """
-        return self.map(nearest(grey_levels(picture), size))
+        return self.map(resize_nearest(grey_levels(picture), size))
 
     def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 151 Y X"]:
         """Refused: a photo does not tell its labels.
@@ -63,8 +63,8 @@ class ADE20KSegmentation:
             PictureError: it cannot be read, or has numbers that are no labels.
         """
         labels = label_map(source, name)
-        with blaming(called(source, name)):
-            return self.map(nearest(labels, fit((labels.shape[-2], labels.shape[-1]))))
+        with name_in_errors(display_name(source, name)):
+            return self.map(resize_nearest(labels, fit((labels.shape[-2], labels.shape[-1]))))
 
     def map(self, labels: Integer[Tensor, "b Y X"]) -> Float[Tensor, "b 151 Y X"]:
         """1 in the channel of each pixel's label, 0 in the others.

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from midms.conditions.strokes import each_plane
-from midms.networks.precision import exact
+from midms.networks.precision import without_autocast
 
 
-@exact
+@without_autocast
 def canny(
     grey: Float[Tensor, "b 1 Y X"], low: float = 0.1, high: float = 0.2, sigma: float = 1.0
 ) -> Bool[Tensor, "b 1 Y X"]:

@@ -13,10 +13,10 @@ from torch import Tensor
 from midms.conditions.canny import canny
 from midms.conditions.strokes import city_block, resize_area
 from midms.core.types import Fit
-from midms.images import blaming, called, read
-from midms.images.annotations import grey_levels, label_map, nearest, part_masks
+from midms.images import display_name, name_in_errors, read
+from midms.images.annotations import grey_levels, label_map, part_masks, resize_nearest
 
-PARTS = (
+FACE_PARTS = (
     "skin", "l_brow", "r_brow", "l_eye", "r_eye", "l_ear", "r_ear", "nose", "u_lip", "mouth", "l_lip", "eye_g", "hair",
 )  # fmt: skip
 """In the order of the channels, by the names of CelebAMask-HQ's files."""
@@ -36,14 +36,15 @@ class CelebaHQEdge:
     """15 channels, as in CoCosNet (Zhang et al. 2020, arXiv:2004.05571) and MIDMs.
 
     0: edges of all parts, and the photo's edges (Canny) outside the face and in the hair; 1 to 13: city-block distance
-    to the edge of each of `PARTS`, a third of it in whole pixels, 255 and more being 1; 14: edges of all parts alone.
+    to the edge of each of `FACE_PARTS`, a third of it in whole pixels, 255 and more being 1; 14: edges of all
+    parts alone.
     The released model was trained at 256 x 256 pixels, so distances are best measured there.
     """
 
     @property
     def channels(self) -> int:
         """Two of edges, and one of distances a part."""
-        return len(PARTS) + 2
+        return len(FACE_PARTS) + 2
 
     def drawing(self, picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tensor, "b 15 y x"]:
         """The map of a picture whose grey levels are part labels (see `LABELS`), without a photo's edges.
@@ -51,7 +52,7 @@ class CelebaHQEdge:
         Raises:
             ValueError: it has colours, or grey levels that are no labels, or shows no part.
         """
-        return self.map(nearest(from_labels(grey_levels(picture)), size), None)
+        return self.map(resize_nearest(from_labels(grey_levels(picture)), size), None)
 
     def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 15 Y X"]:
         """Refused: a photo does not tell its parts.
@@ -78,17 +79,17 @@ class CelebaHQEdge:
         path = Path(annotation) if isinstance(annotation, str | os.PathLike) else None
         if path is not None and path.parent.name == PHOTOS and path.stem.isdigit():
             annotation = path.parents[1] / MASKS / str(int(path.stem) // FOLDER) / f"{int(path.stem):05}_"
-            parts, photo = part_masks(annotation, PARTS), path
+            parts, photo = part_masks(annotation, FACE_PARTS), path
         elif path is not None and path.is_dir():
-            parts = part_masks(path, PARTS)
+            parts = part_masks(path, FACE_PARTS)
         else:
             parts = None
-        with blaming(called(annotation, name)):
+        with name_in_errors(display_name(annotation, name)):
             parts = from_labels(label_map(annotation, name)) if parts is None else parts
-            parts = nearest(parts, fit((parts.shape[-2], parts.shape[-1])))
+            parts = resize_nearest(parts, fit((parts.shape[-2], parts.shape[-1])))
             found = self.map(parts, None)
         if photo is not None:
-            with blaming(called(photo, name)):
+            with name_in_errors(display_name(photo, name)):
                 picture = resize_area(read(photo, name), (parts.shape[-2], parts.shape[-1])).clamp(-1, 1)
                 found[:, :1] = torch.maximum(found[:, :1], _behind(parts, picture).float())
         return found
@@ -97,19 +98,19 @@ class CelebaHQEdge:
         """The map itself.
 
         Args:
-            parts: a mask for each of `PARTS`; they may overlap, and a part may be nowhere.
+            parts: a mask for each of `FACE_PARTS`; they may overlap, and a part may be nowhere.
             photo: in [-1, 1], or None for no background edges.
 
         Raises:
             ValueError: a type or shape is another, a face shows no part, or a photo is not in [-1, 1] or has no edge
                 anywhere.
         """
-        if parts.dtype != torch.bool or parts.ndim != 4 or parts.shape[1] != len(PARTS):
+        if parts.dtype != torch.bool or parts.ndim != 4 or parts.shape[1] != len(FACE_PARTS):
             got = f"{parts.dtype} {tuple(parts.shape)}"
-            raise ValueError(f"parts are {got}, expected bool [b, {len(PARTS)}, height, width]")
+            raise ValueError(f"parts are {got}, expected bool [b, {len(FACE_PARTS)}, height, width]")
         if photo is not None and photo.shape != (len(parts), 3, *parts.shape[-2:]):
             raise ValueError(f"photo is {tuple(photo.shape)}, expected {(len(parts), 3, *parts.shape[-2:])}")
-        boundary = outline(parts)
+        boundary = part_outlines(parts)
         drawn = boundary.any(1, keepdim=True)
         if not bool(drawn.flatten(1).any(1).all()):
             raise ValueError("shows no face: no part has an edge")
@@ -124,7 +125,7 @@ class CelebaHQEdge:
 
 
 def from_labels(labels: Int[Tensor, "b Y X"]) -> Bool[Tensor, "b 13 Y X"]:
-    """Masks of `PARTS` from a label map; the skin runs on below what lies on it.
+    """Masks of `FACE_PARTS` from a label map; the skin runs on below what lies on it.
 
     Raises:
         ValueError: there are numbers that are no labels.
@@ -136,10 +137,10 @@ def from_labels(labels: Int[Tensor, "b Y X"]) -> Bool[Tensor, "b 13 Y X"]:
     def mask(*names: str) -> Tensor:
         return torch.isin(labels, labels.new_tensor([LABELS.index(name) for name in names]))
 
-    return torch.stack([mask(*ON_SKIN), *(mask(part) for part in PARTS[1:])], 1)
+    return torch.stack([mask(*ON_SKIN), *(mask(part) for part in FACE_PARTS[1:])], 1)
 
 
-def outline(mask: Bool[Tensor, "b n Y X"]) -> Bool[Tensor, "b n Y X"]:
+def part_outlines(mask: Bool[Tensor, "b n Y X"]) -> Bool[Tensor, "b n Y X"]:
     """Pixels that differ from one beside, above or below them: two pixels wide."""
     edge = torch.zeros_like(mask)
     for dim in (-2, -1):

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from midms.conditions.strokes import city_block
-from midms.core.limits import whole
+from midms.core.limits import int_range
 from midms.core.types import Fit
-from midms.images import blaming, called
+from midms.images import display_name, name_in_errors
 from midms.images.annotations import JOINTS, keypoints
 
 LIMBS = (
@@ -54,7 +54,7 @@ class DeepFashionPose:
         if not isinstance(self.canvas, Sequence) or len(self.canvas) != 2:
             raise ValueError(f"canvas must be a height and a width, got {self.canvas!r}")
         for side in self.canvas:
-            whole(1, 2**14, canvas=side)
+            int_range(1, 2**14, canvas=side)
 
     @property
     def channels(self) -> int:
@@ -86,7 +86,7 @@ class DeepFashionPose:
         joints, canvas = keypoints(source, name)
         height, width = canvas or self.canvas
         size = fit((height, width))
-        with blaming(called(source, name)):
+        with name_in_errors(display_name(source, name)):
             inside = (joints >= 0) & (joints < joints.new_tensor([width, height]))
             if not bool((inside | joints.isnan()).all()):
                 raise ValueError(f"has joints outside its canvas of {width} x {height} pixels, see canvas=")

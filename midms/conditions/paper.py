@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.conditions.strokes import resize_area
-from midms.networks.precision import exact
+from midms.networks.precision import without_autocast
 
 COARSE = 48
 """Cells a side on which the paper is fitted."""
@@ -17,7 +17,7 @@ STRIP = 64
 """Rows of a picture that are compared with the paper at once, to stay within the processor's cache."""
 
 
-@exact
+@without_autocast
 def contrast_with_paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 1 Y X"]:
     """How much each pixel differs from the paper, in the colour that differs most."""
     surface = paper(picture)

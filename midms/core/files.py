@@ -24,7 +24,7 @@ LEFT = re.compile(rf"\.(\d+)-{HOST}\..*\.part")
 """What a folder is called in which a process of this machine writes a file before it has its name."""
 LOCK = ".lock"
 
-LARGEST = 16 * 2**20
+MAX_BYTES = 16 * 2**20
 """Bytes of the largest file of settings or records that is read."""
 
 
@@ -33,7 +33,7 @@ class HeldError(MidmsError, RuntimeError):
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A place on the same disk to write to; it becomes `path` at the end, or disappears if there was an error.
 
     Args:
@@ -61,7 +61,7 @@ def whole(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def read_regular(path: Path, most: int = LARGEST) -> bytes:
+def read_regular(path: Path, most: int = MAX_BYTES) -> bytes:
     """The bytes of a regular file; a pipe, a device or a folder is never opened.
 
     Args:
@@ -79,7 +79,7 @@ def read_regular(path: Path, most: int = LARGEST) -> bytes:
     return content
 
 
-def digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """SHA-256 of a regular file's bytes.
 
     Raises:
@@ -93,7 +93,7 @@ def digest(path: Path) -> str:
     return found.hexdigest()
 
 
-def check_regular(path: Path, most: float = LARGEST) -> None:
+def check_regular(path: Path, most: float = MAX_BYTES) -> None:
     """Find out before it is opened whether a path leads to a regular file.
 
     Args:

@@ -21,7 +21,7 @@ class OutOfLimits(MidmsError, ValueError):
     """An argument that is no such number; the message names it, what is expected and what came."""
 
 
-def whole(least: int, most: int, **given: object) -> None:
+def int_range(least: int, most: int, **given: object) -> None:
     """Find out whether arguments are whole numbers within limits.
 
     Args:
@@ -97,7 +97,7 @@ def channels(**given: object) -> None:
     Raises:
         OutOfLimits: one cannot.
     """
-    whole(1, WIDTH, **given)
+    int_range(1, WIDTH, **given)
 
 
 def channels_of(levels: int | None, multiple: int = 1, **given: object) -> None:

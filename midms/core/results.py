@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from midms.core.files import whole
+from midms.core.files import atomic_write
 
 
 def machine() -> dict[str, Any]:
@@ -31,5 +31,5 @@ def machine() -> dict[str, Any]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Whole or not at all; the folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n")

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from midms.core.errors import brief
-from midms.core.files import LARGEST, read_regular
+from midms.core.files import MAX_BYTES, read_regular
 
 FEW = 3
 """Complaints that a line has before it counts the rest."""
@@ -58,7 +58,7 @@ def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) 
     return f"{name}: {said}, got {BRIEF.repr(value)}" if name else f"{said}, got {BRIEF.repr(value)}"
 
 
-def read_json(path: Path, error: type[Exception], most: int = LARGEST) -> object:
+def read_json(path: Path, error: type[Exception], most: int = MAX_BYTES) -> object:
     """What a JSON file holds; whatever cannot be read as such is raised as `error`, in a line that names the file."""
     try:
         return json.loads(read_regular(path, most).decode("utf-8"))

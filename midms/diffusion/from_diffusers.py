@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from midms.core.limits import whole
+from midms.core.limits import int_range
 from midms.core.signatures import takes_also
 from midms.core.types import Level, Levels
 from midms.diffusion.levels import TIMESTEPS, Schedule, alpha_bar, check_timesteps
@@ -51,15 +51,15 @@ def factory(scheduler: str) -> Callable[..., DiffusersSolver]:
     def make(
         timesteps: tuple[int, ...] = (), schedule: Schedule = "cosine", steps: int | None = None, **options: Any
     ) -> DiffusersSolver:
-        return sampler(kind, timesteps, schedule, steps, options)
+        return make_solver(kind, timesteps, schedule, steps, options)
 
     known = inspect.signature(kind).parameters
     takes_also(make, {name: p for name, p in known.items() if name not in OURS})
-    make.__doc__ = f"{scheduler} of diffusers, see its documentation there.\n\n{inspect.getdoc(sampler)}"
+    make.__doc__ = f"{scheduler} of diffusers, see its documentation there.\n\n{inspect.getdoc(make_solver)}"
     return make
 
 
-def sampler(
+def make_solver(
     kind: Any, timesteps: tuple[int, ...], schedule: Schedule, steps: int | None, options: dict[str, Any]
 ) -> DiffusersSolver:
     """A scheduler of diffusers as a sampler.
@@ -79,7 +79,7 @@ def sampler(
     """
     timesteps = check_timesteps(timesteps) if steps is None else ()
     if steps is not None:
-        whole(1, TIMESTEPS, steps=steps)
+        int_range(1, TIMESTEPS, steps=steps)
     try:
         scheduler = _scheduler(kind, timesteps, schedule, steps, options)
         solver = DiffusersSolver(*_levels(scheduler, schedule))

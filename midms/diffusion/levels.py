@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.defaults import defaults
-from midms.core.limits import LARGE, OutOfLimits, number, whole
+from midms.core.limits import LARGE, OutOfLimits, int_range, number
 from midms.core.signatures import parameters, takes_also
 from midms.core.types import Level, Levels
 
@@ -92,11 +92,11 @@ def noise_levels(timesteps: tuple[int, ...], schedule: Schedule = "cosine", star
         ValueError: timesteps do not fall, the schedule is unknown, or has no such timestep.
     """
     for timestep in check_timesteps(timesteps):
-        whole(-int(LARGE), int(LARGE), timesteps=timestep)
+        int_range(-int(LARGE), int(LARGE), timesteps=timestep)
     items = tuple(Level(i, t, *alpha_sigma(schedule, t)) for i, t in enumerate(timesteps))
     if start is None:
         return Levels(items, schedule=schedule)
-    whole(0, int(LARGE), start=start)
+    int_range(0, int(LARGE), start=start)
     return Levels(items, Level(0, start, *alpha_sigma(schedule, start)), schedule)
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.core.limits import LARGE, STRIDE, channels, number, whole
+from midms.core.limits import LARGE, STRIDE, channels, int_range, number
 from midms.core.types import Features
 from midms.features.common import described, rendered, resized
 from midms.networks.precision import rounded
@@ -50,8 +50,8 @@ class DiffusionFeatures(nn.Module):
     ) -> None:
         super().__init__()
         channels(latent_channels=latent_channels)
-        whole(1, STRIDE, stride=stride)
-        whole(1, 64, draws=draws)
+        int_range(1, STRIDE, stride=stride)
+        int_range(1, 64, draws=draws)
         number(0, LARGE, timestep=timestep)
         number(0, 1, noise=noise)
         from diffusers.models.unets.unet_2d import UNet2DModel
@@ -74,7 +74,7 @@ class DiffusionFeatures(nn.Module):
         if not isinstance(blocks, Sequence) or not blocks:
             raise ValueError(f"blocks must be a tuple of whole numbers, got {blocks!r}")
         for block in blocks:
-            whole(0, 64, blocks=block)
+            int_range(0, 64, blocks=block)
         if not all(0 <= block < len(network.up_blocks) for block in blocks):
             raise ValueError(f"blocks must be out of 0 to {len(network.up_blocks) - 1}, got {blocks}")
         self.network, self.latent_channels, self.stride = network, int(network.config["in_channels"]), stride

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-from midms.core.limits import STRIDE, channels, channels_of, whole
+from midms.core.limits import STRIDE, channels, channels_of, int_range
 from midms.core.normalize import l2_normalize
 from midms.core.types import Features
 from midms.networks.precision import rounded
@@ -143,8 +143,8 @@ class MidmFeatures(nn.Module):
         super().__init__()
         channels(condition_channels=condition_channels, latent_channels=latent_channels, width=width, hidden=hidden)
         channels_of(3, widths=widths)
-        whole(1, STRIDE, stride=stride)
-        whole(0, 64, blocks=blocks)
+        int_range(1, STRIDE, stride=stride)
+        int_range(0, 64, blocks=blocks)
         self.condition_channels, self.latent_channels, self.stride = condition_channels, latent_channels, stride
         self.antialias = antialias
         mixed = width + condition_channels

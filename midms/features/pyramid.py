@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.core.limits import channels, channels_of, whole
+from midms.core.limits import channels, channels_of, int_range
 from midms.core.normalize import l2_normalize
 from midms.core.types import Features, cells
 from midms.networks.layers import Residual
@@ -87,7 +87,7 @@ class PyramidFeatures(nn.Module):
         super().__init__()
         channels(condition_channels=condition_channels, latent_channels=latent_channels, width=width)
         channels_of(3, 8, widths=widths)
-        whole(1, 16, stride=stride)
+        int_range(1, 16, stride=stride)
         self.condition_channels, self.latent_channels, self.stride = condition_channels, latent_channels, stride
         packed = condition_channels * stride * stride
         inputs = {"sketch": packed, "picture": latent_channels + packed, "estimate": latent_channels + packed}

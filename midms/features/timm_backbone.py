@@ -13,7 +13,7 @@ from timm.data import resolve_model_data_config
 from timm.layers import get_channel_dim
 from torch import Tensor, nn
 
-from midms.core.limits import STRIDE, whole
+from midms.core.limits import STRIDE, int_range
 from midms.core.types import Features
 from midms.features.common import described, rendered, resized
 from midms.networks.precision import rounded
@@ -56,11 +56,11 @@ class TimmFeatures(nn.Module):
         magnify: int = 2,
     ) -> None:
         super().__init__()
-        whole(1, STRIDE, stride=stride, magnify=magnify)
+        int_range(1, STRIDE, stride=stride, magnify=magnify)
         if not isinstance(depths, Sequence) or not depths:
             raise ValueError(f"depths must be a tuple of whole numbers, got {depths!r}")
         for depth in depths:
-            whole(0, 16, depths=depth)
+            int_range(0, 16, depths=depth)
         if not isinstance(backbone, str) or not timm.is_model(backbone):
             near = difflib.get_close_matches(str(backbone).split(".")[0], timm.list_models(), n=3)
             raise ValueError(f"timm knows no backbone {backbone!r}. Near: {', '.join(near) or 'none'}.")

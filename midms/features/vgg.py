@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.core.limits import STRIDE, whole
+from midms.core.limits import STRIDE, int_range
 from midms.core.types import Features
 from midms.features.common import described, rendered, resized
 from midms.networks.precision import rounded
@@ -43,7 +43,7 @@ class VggFeatures(nn.Module):
         magnify: int = 2,
     ) -> None:
         super().__init__()
-        whole(1, STRIDE, stride=stride, magnify=magnify)
+        int_range(1, STRIDE, stride=stride, magnify=magnify)
         if not isinstance(layers, Sequence) or not layers or not all(isinstance(layer, str) for layer in layers):
             raise ValueError(f"layers must be a tuple of names, got {layers!r}")
         self.layers, self.stride, self.magnify = tuple(layers), stride, magnify

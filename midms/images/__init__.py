@@ -1,16 +1,16 @@
 """Pictures in and out: from whatever a person has to tensors in [-1, 1], and back to pictures and files."""
 
 from midms.images.decoding import opened
-from midms.images.errors import PictureError, blaming, called, check_shape, one_line
+from midms.images.errors import PictureError, check_shape, display_name, name_in_errors, one_line
 from midms.images.reading import native_size, read, resize
 from midms.images.writing import check_target, save, to_pil
 
 __all__ = [
     "PictureError",
-    "blaming",
-    "called",
     "check_shape",
     "check_target",
+    "display_name",
+    "name_in_errors",
     "native_size",
     "one_line",
     "opened",

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from midms.core.schema import Schema, checked, read_json
-from midms.images import PictureError, called, check_shape, one_line, opened
+from midms.images import PictureError, check_shape, display_name, one_line, opened
 from midms.images.arrays import excess, is_array, to_array
 from midms.images.decoding import upright
 
@@ -71,7 +71,7 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
     Raises:
         PictureError: it cannot be read or is a picture in colours.
     """
-    name = called(source, name)
+    name = display_name(source, name)
     if isinstance(source, str | os.PathLike):
         return label_map(_indices(opened(Path(source)), name), name)
     if isinstance(source, Image.Image):
@@ -145,7 +145,7 @@ def _mask(path: Path) -> Bool[Tensor, "1 Y X"]:
     return inside
 
 
-def nearest(planes: Shaped[Tensor, "*b Y X"], size: tuple[int, int]) -> Shaped[Tensor, "*b y x"]:
+def resize_nearest(planes: Shaped[Tensor, "*b Y X"], size: tuple[int, int]) -> Shaped[Tensor, "*b y x"]:
     """Labels or masks brought to `size` (height, width) without mixing any."""
 
     def taken(side: int, wanted: int) -> Tensor:
@@ -182,7 +182,7 @@ def keypoints(source: object, name: str = "keypoints") -> tuple[Float[Tensor, "1
     Raises:
         PictureError: it cannot be read, or nobody is in it.
     """
-    name = called(source, name)
+    name = display_name(source, name)
     if isinstance(source, str | os.PathLike):
         data = read_json(Path(source), PictureError, KEYPOINTS)
     elif isinstance(source, Mapping) or (isinstance(source, list) and source and isinstance(source[0], Mapping)):

@@ -115,7 +115,7 @@ def _loaded_without_notes(content: bytes, name: str, error: Exception) -> Image.
     raise PictureError(f"{name}: damaged picture ({one_line(error)})") from None
 
 
-def pixels(image: Image.Image, name: str) -> np.ndarray:
+def decode(image: Image.Image, name: str) -> np.ndarray:
     """[Y X] or [Y X 2..4] as grey or RGB, with alpha last, at most `arrays.LARGEST` a side.
 
     8 bits; of modes with more, floats in [0, 1] (those of mode F as they are). Numbers of 32 bits count to 255, or to
@@ -163,7 +163,7 @@ def _profile(image: Image.Image) -> bytes | None:
 
 
 def reduction(image: Image.Image) -> int:
-    """How many pixels of its file, or else of its own, one of a picture's `pixels` is wide and high."""
+    """How many pixels of its file, or else of its own, one of a picture's `decode` is wide and high."""
     return int(image.info.get(DRAFTED, 1)) * excess(image.height, image.width)
 
 

@@ -18,13 +18,13 @@ class PictureError(MidmsError, ValueError):
     """A picture cannot be read, made or written; the message is one line that names it and says why."""
 
 
-def called(picture: object, name: str) -> str:
+def display_name(picture: object, name: str) -> str:
     """What errors call a picture: its path if it has one, else `name`."""
     return os.fspath(picture) if isinstance(picture, str | os.PathLike) else name
 
 
 @contextmanager
-def blaming(name: str) -> Iterator[None]:
+def name_in_errors(name: str) -> Iterator[None]:
     """Whatever is wrong with a picture is said with its name.
 
     Raises:

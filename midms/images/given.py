@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midms.core.protocols import AnnotationReader, ConditionExtractor, SheetReader
 from midms.core.types import Page, scaling
-from midms.images import PictureError, blaming, called, read, resize
+from midms.images import PictureError, display_name, name_in_errors, read, resize
 from midms.images.frame import Frame
 from midms.images.reading import read_reduced
 
@@ -49,7 +49,7 @@ def mapped(extractor: ConditionExtractor, source: object, name: str, framing: Fr
     picture, factor = read_reduced(source, name)
     page = extractor.sheet(picture) if isinstance(extractor, SheetReader) else Page(picture, scaling(1, 1))
     frame = framing(_shape(page.picture)).within(scaling(factor, factor) @ page.home)
-    with blaming(called(source, name)):
+    with name_in_errors(display_name(source, name)):
         found = extractor.drawing(frame.pad(page.picture), frame.canvas)
     return Given(found, page.picture, frame, page.warnings)
 
@@ -72,7 +72,7 @@ def _shape(image: Float[Tensor, "b c Y X"]) -> tuple[int, int]:
     return image.shape[-2], image.shape[-1]
 
 
-def exemplars(
+def read_exemplars(
     extractor: ConditionExtractor, exemplar: object, condition: object | None, framing: Framing
 ) -> tuple[list[Tensor], list[Tensor], list[Frame]]:
     """Canvases [1 3 Y X], their maps [1 k Y X] and frames, of one exemplar, or of several in a list or tuple.
@@ -93,12 +93,12 @@ def exemplars(
     maps = []
     if condition is None:
         for (name, source), picture in zip(sources, pictures, strict=True):
-            with blaming(called(source, name)):
+            with name_in_errors(display_name(source, name)):
                 maps.append(extractor.photo(picture))
         return pictures, maps, frames
     sketches = _each("exemplar_condition", condition if several else [condition], len(pictures))
     for (name, sketch), frame in zip(sketches, frames, strict=True):
-        maps.append(mapped(extractor, sketch, name, _exactly(frame, called(sketch, name))).map)
+        maps.append(mapped(extractor, sketch, name, _exactly(frame, display_name(sketch, name))).map)
     return pictures, maps, frames
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from midms.images.arrays import excess, in_strips, is_array, to_array
-from midms.images.decoding import opened, pixels, reduction
-from midms.images.errors import PictureError, called, check_shape
+from midms.images.decoding import decode, opened, reduction
+from midms.images.errors import PictureError, check_shape, display_name
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor | Sequence[Any]
 """A path, a PIL image, an array [Y X] or [Y X 1..4] or what numpy reads as one, a tensor [Y X], [1..4 Y X] or
@@ -50,11 +50,11 @@ def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
 
 def read_reduced(picture: object, name: str) -> tuple[Float[Tensor, "1 3 Y X"], int]:
     """What `read` gives, and how many of the picture's own pixels one of it is wide and high."""
-    name = called(picture, name)
+    name = display_name(picture, name)
     if isinstance(picture, str | os.PathLike):
         picture = opened(Path(picture))
     if isinstance(picture, Image.Image):
-        return _rgb(pixels(picture, name), name), reduction(picture)
+        return _rgb(decode(picture, name), name), reduction(picture)
     if is_array(picture):
         array = to_array(picture, name)
         array = _channels_last(array, name) if isinstance(picture, Tensor) else array

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from midms.core.errors import NotFinite
-from midms.core.files import followed, sweep, whole
+from midms.core.files import atomic_write, followed, sweep
 from midms.images.errors import PictureError, one_line
 
 
@@ -78,6 +78,6 @@ def save(pictures: Mapping[Path, Image.Image]) -> None:
     with ExitStack() as written:
         for path, picture in pictures.items():
             try:
-                picture.save(written.enter_context(whole(path)))
+                picture.save(written.enter_context(atomic_write(path)))
             except Exception as error:  # encoders raise whatever they like
                 raise PictureError(f"{path}: cannot be written ({one_line(error)})") from None

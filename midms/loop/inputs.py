@@ -22,7 +22,7 @@ OneOrMore: TypeAlias = Tensor | Sequence[Tensor]
 """A batch of pictures or maps [b c Y X], or one such batch for each of several exemplars."""
 
 
-def exemplars(
+def check_exemplars(
     condition: Float[Tensor, "b k Y X"],
     exemplar: OneOrMore,
     exemplar_condition: OneOrMore | None,
@@ -43,16 +43,16 @@ def exemplars(
     Raises:
         ValueError: something is not; names the argument.
     """
-    check("condition", condition, channels, stride, condition)
+    check_tensor("condition", condition, channels, stride, condition)
     pictures = _list(exemplar)
     maps = [None] * len(pictures) if exemplar_condition is None else _list(exemplar_condition)
     if not pictures or len(maps) != len(pictures):
         raise ValueError(f"exemplar_condition has {len(maps)} maps, expected one for each of {len(pictures)} exemplars")
     for i, (picture, drawn) in enumerate(zip(pictures, maps, strict=True)):
         which = f"[{i}]" if isinstance(exemplar, list | tuple) else ""
-        check(f"exemplar{which}", picture, 3, stride, condition)
+        check_tensor(f"exemplar{which}", picture, 3, stride, condition)
         if drawn is not None:
-            check(f"exemplar_condition{which}", drawn, channels, stride, condition)
+            check_tensor(f"exemplar_condition{which}", drawn, channels, stride, condition)
             if drawn.shape[-2:] != picture.shape[-2:]:
                 raise ValueError(
                     f"exemplar_condition{which} is {tuple(drawn.shape[-2:])} pixels, "
@@ -61,7 +61,7 @@ def exemplars(
     if regions is not None and len(regions) != len(pictures):
         raise ValueError(f"regions has {len(regions)} masks, expected one for each of {len(pictures)} exemplars")
     for i, region in enumerate(regions or ()):
-        check(f"regions[{i}]", region, 1, 1, condition)
+        check_tensor(f"regions[{i}]", region, 1, 1, condition)
         if region.shape[-2:] != condition.shape[-2:]:
             raise ValueError(
                 f"regions[{i}] is {tuple(region.shape[-2:])} pixels, "
@@ -78,7 +78,7 @@ def _list(one_or_more: OneOrMore) -> list[Any]:
     return list(one_or_more) if isinstance(one_or_more, list | tuple) else [one_or_more]
 
 
-def check(name: str, value: Tensor, channels: int, stride: int, like: Tensor) -> None:
+def check_tensor(name: str, value: Tensor, channels: int, stride: int, like: Tensor) -> None:
     """Find out whether a tensor can be an argument of the loop.
 
     Args:
@@ -114,7 +114,7 @@ def check(name: str, value: Tensor, channels: int, stride: int, like: Tensor) ->
         raise ValueError(f"{name} reaches {value.abs().amax():.3g}, expected numbers within 1")
 
 
-def draws(generator: Noise, like: Tensor) -> NoiseFn:
+def noise_fn(generator: Noise, like: Tensor) -> NoiseFn:
     """A source of standard normals.
 
     A generator draws on its own device, and always in float32: a seed gives the same picture everywhere and in every
@@ -153,7 +153,7 @@ def draws(generator: Noise, like: Tensor) -> NoiseFn:
     return draw
 
 
-def finite(value: Float[Tensor, "b c h w"], part: Any, slot: str) -> Float[Tensor, "b c h w"]:
+def check_finite(value: Float[Tensor, "b c h w"], part: Any, slot: str) -> Float[Tensor, "b c h w"]:
     """What a part gave.
 
     Args:

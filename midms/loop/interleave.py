@@ -9,7 +9,7 @@ from torch import Tensor
 
 from midms.core.protocols import Match
 from midms.core.types import Context, Level, Moment, Noise, Step
-from midms.loop.inputs import OneOrMore, draws, exemplars, finite
+from midms.loop.inputs import OneOrMore, check_exemplars, check_finite, noise_fn
 from midms.loop.multi_exemplar import compare, side_by_side
 from midms.loop.parts import Parts
 from midms.loop.policy import Policy, outside
@@ -49,11 +49,13 @@ def interleave(
         NotFinite: a part gives numbers that are not finite; names the slot.
     """
     channels, stride = parts.condition.channels, parts.autoencoder.stride
-    pictures, maps = exemplars(condition, exemplar, exemplar_condition, regions, channels, stride)
+    pictures, maps = check_exemplars(condition, exemplar, exemplar_condition, regions, channels, stride)
     condition = precise(condition)
-    draw = draws(generator, condition)
+    draw = noise_fn(generator, condition)
 
-    latents = [finite(parts.autoencoder.encode(picture), parts.autoencoder, "autoencoder") for picture in pictures]
+    latents = [
+        check_finite(parts.autoencoder.encode(picture), parts.autoencoder, "autoencoder") for picture in pictures
+    ]
     wanted = parts.features.condition(condition)
     offered = [
         parts.features.exemplar(z, parts.condition.photo(picture) if drawn is None else drawn)
@@ -64,8 +66,8 @@ def interleave(
 
     def matched(query: Tensor, keys: list[Tensor]) -> tuple[Match, Tensor, Tensor]:
         match, confidence = compare(parts.matcher, parts.confidence, query, keys, regions)
-        finite(confidence, parts.confidence, "confidence")
-        return match, finite(match.apply(latent), parts.matcher, "matcher"), confidence
+        check_finite(confidence, parts.confidence, "confidence")
+        return match, check_finite(match.apply(latent), parts.matcher, "matcher"), confidence
 
     def matched_again(x: Tensor) -> tuple[Match, Tensor, Tensor]:
         return matched(parts.features.rematch_query(x, wanted), [features.rematch for features in offered])
@@ -76,7 +78,7 @@ def interleave(
 
     def denoise(x: Tensor, level: Level) -> Tensor:
         context = Context(warp, condition, policy.apply_style(confidence, least))
-        return finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser")
+        return check_finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser")
 
     match, warp, confidence = matched(wanted.initial, [features.initial for features in offered])
     step: Step | None = None
@@ -89,7 +91,7 @@ def interleave(
         if again:
             match, warp, confidence = matched_again(step.x0 if policy.match_on == "x0" else x)
             step = policy.edit_x0(step, warp, confidence, score)
-        finite(step.x0, policy if again else parts.sampler, "policy" if again else "sampler")
+        check_finite(step.x0, policy if again else parts.sampler, "policy" if again else "sampler")
         yield Moment(step, match, warp, confidence, again)
 
     if parts.refiner is None or step is None:
@@ -99,5 +101,5 @@ def interleave(
         if step is not None:
             x = parts.refiner.advance(step, level, draw)
         step = parts.refiner.predict(denoise, x, level, step)
-        finite(step.x0, parts.refiner, "refiner")
+        check_finite(step.x0, parts.refiner, "refiner")
         yield Moment(step, match, warp, confidence, rematched=False, stage="refine")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.core.errors import MidmsError
 from midms.core.protocols import ConfidenceEstimator, Match, Matcher
-from midms.networks.precision import exact
+from midms.networks.precision import without_autocast
 
 TIE = 1e-3
 """What similarity counts beside confidence: it decides where masks trust several exemplars alike."""
@@ -84,7 +84,7 @@ class MosaicBack:
         return side_by_side([match.transpose().similarity() for match in self.forth.matches])
 
 
-@exact
+@without_autocast
 def compare(
     matcher: Matcher,
     confidence: ConfidenceEstimator,

@@ -31,7 +31,7 @@ class Unopened(ModuleType):
         return getattr(self, name)
 
 
-def load(module: str, name: str) -> Any:
+def load_network(module: str, name: str) -> Any:
     """`from module import name` for a module of diffusers: the same class that anybody else gets.
 
     Args:

@@ -3,7 +3,7 @@
 The loop works in float32 at least, whatever it is given: levels and the sampler's steps, matching, where a scale of 200
 magnifies rounding, and confidence. A network is given what the loop has, rounds it to the precision of its weights, and
 answers in the precision that it was given. So `run.to(torch.bfloat16)` changes what networks compute with, and nothing
-else. Nor does `torch.autocast`, which networks follow: what is `exact` ignores it.
+else. Nor does `torch.autocast`, which networks follow: what is `without_autocast` ignores it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def within(network: nn.Module, x: Tensor) -> Tensor:
     return answer.to(x.dtype)
 
 
-def exact(function: Callable[P, R]) -> Callable[P, R]:
+def without_autocast(function: Callable[P, R]) -> Callable[P, R]:
     """A function whose products keep the precision of its tensors: inside it there is no autocast."""
 
     @functools.wraps(function)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from midms.core.errors import MidmsError
-from midms.networks.lean import load, unheard
+from midms.networks.lean import load_network, unheard
 from midms.registry import unknown
 
 PROCESSORS = {"sdpa": "AttnProcessor2_0", "xformers": "XFormersAttnProcessor", "eager": "AttnProcessor"}
@@ -40,12 +40,12 @@ def use_attention(name: str, *modules: nn.Module) -> None:
     """
     if name not in PROCESSORS:
         raise Unavailable(unknown("attention", name, PROCESSORS))
-    found = inside(modules, load("diffusers.models.attention_processor", "Attention"))
+    found = inside(modules, load_network("diffusers.models.attention_processor", "Attention"))
     if name == "xformers":
         for weight in {(w.device, w.dtype): w for inner in found for w in inner.to_q.parameters()}.values():
             _try_xformers(weight)
     for inner in found:
-        inner.set_processor(load("diffusers.models.attention_processor", PROCESSORS[name])())
+        inner.set_processor(load_network("diffusers.models.attention_processor", PROCESSORS[name])())
 
 
 def use_channels_last(*modules: nn.Module) -> None:
@@ -69,7 +69,7 @@ def use_compiled(*modules: nn.Module, backend: str | Callable[..., Any] = "induc
     Raises:
         Unavailable: nothing given has such a network.
     """
-    for inner in inside(modules, load("diffusers.models.unets.unet_2d", "UNet2DModel")):
+    for inner in inside(modules, load_network("diffusers.models.unets.unet_2d", "UNet2DModel")):
         inner.compile(backend=backend)
 
 

@@ -44,7 +44,7 @@ class Job:
     alike: bool = True
 
 
-def plan(
+def plan_jobs(
     condition: Path,
     exemplars: Sequence[Path],
     out: Path,
@@ -191,7 +191,7 @@ def examine(job: Job, reader: ConditionExtractor | None) -> None:
     """Read the files of a job, so that what cannot be read is told before a model is loaded.
 
     Args:
-        job: from `plan`.
+        job: from `plan_jobs`.
         reader: of conditions; without one they are not read.
 
     Raises:
@@ -206,7 +206,7 @@ def examine(job: Job, reader: ConditionExtractor | None) -> None:
             read(path)
 
 
-def perform(
+def run_jobs(
     run: Translator,
     jobs: list[Job],
     seed: int,
@@ -217,7 +217,7 @@ def perform(
 
     Args:
         run: a composed method.
-        jobs: from `plan`.
+        jobs: from `plan_jobs`.
         seed: of the noise, the same for each.
         size: as `translate` takes it, by default the method's own.
         written: is told of each job whose result was saved.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from midms.compose.recipe import SHIPPED
 from midms.core.protocols import Autoencoder, FeatureExtractor
-from midms.networks.precision import exact
+from midms.networks.precision import without_autocast
 
 ASPECTS = {"drawing": "the drawing", "picture": "the picture", "colours": "the picture"}
 """What is judged, and what a person calls it."""
@@ -37,7 +37,7 @@ class Usual:
     precision: Float[Tensor, "d d"]
     most: float
 
-    @exact
+    @without_autocast
     def distance(self, summary: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Of each summary to the mean, in standard deviations: the root mean square over the Gaussian's axes."""
         off = summary.to(self.mean) - self.mean
@@ -74,7 +74,7 @@ def picture_summary(
     }
 
 
-@exact
+@without_autocast
 def unusual(
     name: str,
     features: FeatureExtractor,

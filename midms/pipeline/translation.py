@@ -12,14 +12,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from midms.core.domain import Domain
-from midms.core.limits import SEEDS, side, whole
+from midms.core.limits import SEEDS, int_range, side
 from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor
 from midms.core.types import Moment, Noise
 from midms.images import PictureError, to_pil
 from midms.images.arrays import is_array, to_array
 from midms.images.figure import Line, Sheet, colour_map
 from midms.images.frame import Frame, framed
-from midms.images.given import exemplars, mapped, masked
+from midms.images.given import mapped, masked, read_exemplars
 from midms.loop.multi_exemplar import side_by_side
 from midms.networks.precision import precise
 from midms.pipeline.correspondence import Origins, correspondences, enlarge, origins, taken, telling_points
@@ -210,7 +210,7 @@ def translate(
     if seed is not None and generator is not None:
         raise ValueError("give either a seed or a generator, not both")
     if seed is not None:
-        whole(-SEEDS, SEEDS, seed=seed)
+        int_range(-SEEDS, SEEDS, seed=seed)
         generator = torch.Generator().manual_seed(int(seed))
     stride = run.autoencoder.stride
     size = run.size if size is None else size
@@ -221,7 +221,7 @@ def translate(
         return framed(shape, size, stride, run.domain.square)
 
     wanted, drawing, frame, doubts = mapped(run.condition, condition, "condition", framing)
-    pictures, offered, frames = exemplars(run.condition, exemplar, exemplar_condition, framing)
+    pictures, offered, frames = read_exemplars(run.condition, exemplar, exemplar_condition, framing)
     masks = None if regions is None else masked(regions, frame, len(pictures))
     like = precise(next((p for module in run.modules() for p in module.parameters()), wanted))
     canvases, maps = ([x.to(like) for x in xs] for xs in (pictures, offered))

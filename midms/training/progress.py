@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from midms.checkpoints.convert.torch_files import plain
 from midms.checkpoints.tensors import CheckpointError, finite, load_state
 from midms.core.errors import MidmsError, brief
-from midms.core.files import whole
+from midms.core.files import atomic_write
 from midms.core.schema import Schema, checked
 
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
@@ -105,7 +105,7 @@ class Progress:
         content = {name: getattr(self, name) for name in Checkpoint.model_fields if name not in parts}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with whole(self.path) as part:
+            with atomic_write(self.path) as part:
                 torch.save(content | {name: one.state_dict() for name, one in parts.items()}, part)
         except (OSError, RuntimeError) as error:  # torch's own is a RuntimeError
             reason = getattr(error, "strerror", None) or "is the disk full?"

@@ -15,7 +15,7 @@ from benchmarks.ablation.page import ROOT, brief, page, spearman
 from benchmarks.ablation.weights import VARIANTS
 from benchmarks.results import RESULTS
 from midms.data.portraits.pairs import SPLITS, turns
-from midms.evaluation.ablation.vary import check
+from midms.evaluation.ablation.vary import check_vary
 
 FIGURES = {"PSNR": 0.0, "SSIM": 0.5, "PCK@0.05": 0.9, "EPE px": 1.0, "AUROC": 0.8, "first PSNR": 17.0} | {
     "ms a pair": 40.0, "peak MB": 50.0, "first PCK@0.05": 0.6,
@@ -49,7 +49,7 @@ def results(sets: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 def test_what_is_asked_exists() -> None:
     asked = questions()
     for question in asked.values():
-        check(question.vary)
+        check_vary(question.vary)
         for setting in question.settings.values():
             assert set(setting) <= {"split", "size", "weights"}
             assert setting.get("split", "test") in SPLITS and setting.get("weights", "weak, 30 steps") in VARIANTS

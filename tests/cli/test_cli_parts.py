@@ -13,7 +13,7 @@ from command_line import complaint, run, translate
 from PIL import Image
 
 from midms import Spec, available, build, cli
-from midms.cli.options import PARTS, SETTINGS
+from midms.cli.options import PART_OPTIONS, SETTINGS
 from midms.compose.catalog import KINDS
 from midms.compose.slots import SLOTS
 from midms.compose.spec import SpecError, parse_value
@@ -88,7 +88,7 @@ def test_what_is_no_setting_is_refused_and_never_run(settings: str) -> None:
 
 
 def test_every_slot_and_setting_has_an_option() -> None:
-    assert set(PARTS) == set(SLOTS) and set(SETTINGS) == set(POLICY)
+    assert set(PART_OPTIONS) == set(SLOTS) and set(SETTINGS) == set(POLICY)
 
 
 def test_parts_with_settings_make_the_picture_that_they_make_in_python(pair: Path, tmp_path: Path) -> None:
@@ -177,4 +177,4 @@ def test_every_default_is_told() -> None:
 
 
 def test_every_kind_but_data_sets_is_a_slot() -> None:
-    assert {*KINDS, "refiner"} - {"dataset"} == set(PARTS)
+    assert {*KINDS, "refiner"} - {"dataset"} == set(PART_OPTIONS)

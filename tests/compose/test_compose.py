@@ -112,6 +112,14 @@ def test_another_sampler_keeps_what_the_denoiser_was_trained_for() -> None:
 
     assert build("toy", sampler="own-levels").sampler.levels.timesteps == (900, 450), "and nothing where none is taken"
 
+    @register("sampler", "on-levels")
+    class OnLevels(DDIM):
+        """Takes levels, and is asked for by timesteps."""
+
+    assert build("toy", sampler=Spec("on-levels", eta=0.5)).sampler == OnLevels(
+        noise_levels((600, 400, 200), "linear"), 0.5
+    )
+
 
 def test_all_mistakes_at_once() -> None:
     message = mistakes(

@@ -18,14 +18,14 @@ from torch import Tensor
 
 from midms.conditions.ade20k_segmentation import ADE20KSegmentation
 from midms.conditions.canny import canny
-from midms.conditions.celebahq_edge import LABELS, PARTS, CelebaHQEdge, outline
+from midms.conditions.celebahq_edge import FACE_PARTS, LABELS, CelebaHQEdge, part_outlines
 from midms.conditions.deepfashion_pose import DeepFashionPose
 from midms.conditions.strokes import city_block
 from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.features.midm import MidmFeatures
 from midms.images import PictureError
 from midms.images.annotations import label_map
-from midms.pipeline.batch import plan
+from midms.pipeline.batch import plan_jobs
 
 NUMBERS = load_file(Path(__file__).parents[1] / "golden" / "conditions.safetensors")
 MASKS, PHOTO = NUMBERS["face/parts"], NUMBERS["face/photo"].numpy()
@@ -49,7 +49,7 @@ def tree(tmp_path: Path) -> Path:
     for folder in ("CelebA-HQ-img", "CelebAMask-HQ-mask-anno/1"):
         (tmp_path / folder).mkdir(parents=True)
     Image.fromarray(PHOTO).save(tmp_path / "CelebA-HQ-img" / "2007.png")
-    for part, mask in zip(PARTS, MASKS, strict=True):
+    for part, mask in zip(FACE_PARTS, MASKS, strict=True):
         if mask.any():
             Image.fromarray(mask.numpy()).convert("L").save(
                 tmp_path / "CelebAMask-HQ-mask-anno" / "1" / f"02007_{part}.png"
@@ -92,7 +92,7 @@ def test_canny_of_a_disc() -> None:
 def test_outlines_are_two_pixels_wide() -> None:
     mask = torch.zeros(1, 1, 6, 7, dtype=torch.bool)
     mask[..., 3:] = True
-    assert outline(mask)[0, 0].any(0).tolist() == [False, False, True, True, False, False, False]
+    assert part_outlines(mask)[0, 0].any(0).tolist() == [False, False, True, True, False, False, False]
 
 
 def test_a_face_from_the_data_sets_folders(tree: Path) -> None:
@@ -109,12 +109,12 @@ def test_a_face_from_a_label_map(tmp_path: Path) -> None:
     """The skin of a label map ends where other parts lie on it, which its mask does not."""
     labels = torch.zeros(80, 80, dtype=torch.uint8)
     for label, part in enumerate(LABELS):
-        if part in PARTS:
-            labels[MASKS[PARTS.index(part)]] = label
+        if part in FACE_PARTS:
+            labels[MASKS[FACE_PARTS.index(part)]] = label
     Image.fromarray(labels.numpy()).save(tmp_path / "labels.png")
     found = CelebaHQEdge().read(tmp_path / "labels.png", "condition", same)[0]
     assert torch.equal(found, CelebaHQEdge().drawing((labels / 127.5 - 1).expand(1, 3, 80, 80), (80, 80))[0])
-    whole = PARTS.index("skin"), PARTS.index("nose")
+    whole = FACE_PARTS.index("skin"), FACE_PARTS.index("nose")
     assert torch.equal(levels(found)[[1 + i for i in whole]], NUMBERS["face/map"][[1 + i for i in whole]])
 
 
@@ -277,12 +277,12 @@ def test_folders_of_keypoints(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for name in ("a", "b"):
             (tmp_path / folder / f"{name}.{suffix}").touch()
-    jobs = plan(tmp_path / "poses", [tmp_path / "pictures"], tmp_path / "out", None, tmp_path / "their-poses")
+    jobs = plan_jobs(tmp_path / "poses", [tmp_path / "pictures"], tmp_path / "out", None, tmp_path / "their-poses")
     assert [job.condition.name for job in jobs] == ["a.json", "b.json"]
     assert [job.exemplar_conditions for job in jobs] == [(tmp_path / "their-poses" / f"{n}.json",) for n in "ab"]
     (tmp_path / "their-poses" / "b.json").unlink()
     with pytest.raises(PictureError, match=r"their-poses: no condition of the exemplar b\.png"):
-        plan(tmp_path / "poses", [tmp_path / "pictures"], tmp_path / "out", None, tmp_path / "their-poses")
+        plan_jobs(tmp_path / "poses", [tmp_path / "pictures"], tmp_path / "out", None, tmp_path / "their-poses")
 
 
 @pytest.mark.parametrize("antialias", [False, True])

@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from midms.conditions.ade20k_segmentation import ADE20KSegmentation
-from midms.conditions.celebahq_edge import LABELS, PARTS, CelebaHQEdge
+from midms.conditions.celebahq_edge import FACE_PARTS, LABELS, CelebaHQEdge
 from midms.conditions.deepfashion_pose import DeepFashionPose
 from midms.images import PictureError
 from midms.images.annotations import keypoints
 
-MASKS = torch.zeros(len(PARTS), 24, 20, dtype=torch.bool)
+MASKS = torch.zeros(len(FACE_PARTS), 24, 20, dtype=torch.bool)
 MASKS[0, 4:20, 4:16] = True
 MISSHAPEN: dict[str, tuple[Callable[[], Tensor], str]] = {
     "twelve masks": (lambda: CelebaHQEdge().map(MASKS[None, :12], None), r"parts are .*\(1, 12, .*bool \[b, 13"),

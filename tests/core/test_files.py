@@ -10,12 +10,12 @@ from hostile import outcome
 from PIL import Image
 
 from midms.core import files
-from midms.core.files import held, whole
+from midms.core.files import atomic_write, held
 
 
 def test_a_lock_of_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     def hold() -> None:
-        with held(tmp_path), whole(tmp_path / "big") as part:
+        with held(tmp_path), atomic_write(tmp_path / "big") as part:
             part.write_bytes(b"half")
             os._exit(9)
 
@@ -23,7 +23,7 @@ def test_a_lock_of_a_killed_process_holds_nothing(tmp_path: Path) -> None:
         hold()
     os.waitpid(child, 0)
     assert len(os.listdir(tmp_path)) == 2
-    with whole(tmp_path / "mine"), held(tmp_path):
+    with atomic_write(tmp_path / "mine"), held(tmp_path):
         mine = [name for name in os.listdir(tmp_path) if name.endswith(".part")]
         assert len(mine) == 1 and str(os.getpid()) in mine[0], "what a living process writes stays"
     assert os.listdir(tmp_path) == ["mine"]
@@ -54,12 +54,12 @@ def test_part_files_of_killed_runs_are_removed_by_the_next(tmp_path: Path, comma
     out = tmp_path / ("pictures" if command == "ablate" else "out")
     out.mkdir()
     if not (child := os.fork()):
-        with whole(out / "a.png") as part:
+        with atomic_write(out / "a.png") as part:
             part.write_bytes(b"half")
             os._exit(9)
     os.waitpid(child, 0)
     assert len(os.listdir(out)) == 1
-    with whole(out / "mine"):
+    with atomic_write(out / "mine"):
         Image.effect_noise((64, 64), 99).convert("RGB").save(tmp_path / "a.png")
         done = outcome([command, *COMMANDS[command]], tmp_path)
         assert done.status == 0, done

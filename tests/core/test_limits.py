@@ -19,7 +19,7 @@ from torch import Tensor
 from midms import ablate, build
 from midms.compose.catalog import KINDS
 from midms.core.errors import MidmsError
-from midms.core.limits import OutOfLimits, number, whole
+from midms.core.limits import OutOfLimits, int_range, number
 from midms.core.protocols import Unanswered
 from midms.core.types import Level, Step
 from midms.evaluation.ablation import run as measuring
@@ -165,7 +165,7 @@ def test_hostile_sizes_and_seeds_of_a_translation_are_named() -> None:
 
 
 def test_limits_are_those_that_are_given() -> None:
-    whole(1, 3, one=1, three=3)
+    int_range(1, 3, one=1, three=3)
     number(0, 1, low=0, high=1.0)
     for least, value, message in ((0, -1, "be between 0 and 1, got -1"), (0.5, 0, "be a number from 0.5 to 1, got 0")):
         with pytest.raises(OutOfLimits, match=message):

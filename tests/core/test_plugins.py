@@ -12,7 +12,7 @@ from bad_files import sparse
 from hostile import Outcome, outcome, refused
 
 from midms import cli
-from midms.cli.environment import plugins
+from midms.cli.environment import plugin_lines
 from midms.compose.catalog import KINDS
 from midms.core.plugins import installed
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 def doctor(arguments: list[str]) -> int:
     """What the doctor says of them, after a command."""
     status = main(arguments)
-    print("\n".join(plugins()))
+    print("\n".join(plugin_lines()))
     return status
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from midms import cli
 from midms.images import PictureError
 from midms.pipeline import batch as folders
-from midms.pipeline.batch import plan
+from midms.pipeline.batch import plan_jobs
 
 
 def fill(folder: Path, **files: list[str]) -> Path:
@@ -26,12 +26,12 @@ def fill(folder: Path, **files: list[str]) -> Path:
 
 def pairs(folder: Path, condition: str = "sketches", *exemplars: str) -> list[tuple[str, ...]]:
     """Condition, exemplars and result of each job."""
-    jobs = plan(folder / condition, [folder / path for path in exemplars or ("photos",)], folder / "out", None)
+    jobs = plan_jobs(folder / condition, [folder / path for path in exemplars or ("photos",)], folder / "out", None)
     return [(job.condition.name, *(path.name for path in job.exemplars), job.out.name) for job in jobs]
 
 
 def alike(folder: Path) -> bool:
-    return all(job.alike for job in plan(folder / "sketches", [folder / "photos"], folder / "out", None))
+    return all(job.alike for job in plan_jobs(folder / "sketches", [folder / "photos"], folder / "out", None))
 
 
 def test_how_folders_are_paired(tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_several_folders_of_exemplars_are_each_paired(tmp_path: Path) -> None:
 
 def test_conditions_of_exemplars_are_found_by_the_same_names(tmp_path: Path) -> None:
     fill(tmp_path, sketches=["1.png", "2.png"], photos=["001.jpg", "002.jpg"], drawn=["1.PNG", "2.PNG", "3.PNG"])
-    jobs = plan(tmp_path / "sketches", [tmp_path / "photos"], tmp_path / "out", None, tmp_path / "drawn")
+    jobs = plan_jobs(tmp_path / "sketches", [tmp_path / "photos"], tmp_path / "out", None, tmp_path / "drawn")
     assert [[path.name for path in job.exemplar_conditions] for job in jobs] == [["1.PNG"], ["2.PNG"]]
     (tmp_path / "drawn/2.PNG").unlink()
     with pytest.raises(PictureError, match=r"drawn: no condition of the exemplar 002\.jpg"):
-        plan(tmp_path / "sketches", [tmp_path / "photos"], tmp_path / "out", None, tmp_path / "drawn")
+        plan_jobs(tmp_path / "sketches", [tmp_path / "photos"], tmp_path / "out", None, tmp_path / "drawn")
 
 
 def test_pairs_without_a_name_in_common_are_printed_before_the_work(
@@ -162,8 +162,8 @@ def test_whatever_ends_one_job_the_others_go_on(tmp_path: Path, monkeypatch: pyt
         return SimpleNamespace(image=Image.new("RGB", (16, 16)))
 
     monkeypatch.setattr(folders, "translate", fail)
-    jobs = plan(tmp_path / "sketches", [tmp_path / "photos"], tmp_path / "out", None)
-    failures = folders.perform(None, jobs, 0, None)
+    jobs = plan_jobs(tmp_path / "sketches", [tmp_path / "photos"], tmp_path / "out", None)
+    failures = folders.run_jobs(None, jobs, 0, None)
     assert [line.removeprefix(f"{tmp_path}/") for line in failures] == [
         "out/a.png: failed (OverflowError: too large)",
         "out/b.png: failed (MemoryError: MemoryError)",
@@ -172,4 +172,4 @@ def test_whatever_ends_one_job_the_others_go_on(tmp_path: Path, monkeypatch: pyt
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["d.png", "e.png"]
     with pytest.raises(OverflowError):
-        folders.perform(None, jobs[:1], 0, None)
+        folders.run_jobs(None, jobs[:1], 0, None)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from midms.checkpoints.tensors import CheckpointError, save_state, save_weights
-from midms.core.files import whole
+from midms.core.files import atomic_write
 from midms.training.album import Album, open_album
 from midms.training.faces import fresh
 from midms.training.stages import latents
@@ -100,7 +100,7 @@ def test_latents_of_something_else_are_refused(kept: Path, tmp_path: Path) -> No
 
 def test_what_a_killed_run_left_beside_albums_is_removed(kept: Path) -> None:
     if not (child := os.fork()):
-        with whole(kept.parent / "album") as part:
+        with atomic_write(kept.parent / "album") as part:
             part.write_bytes(b"half")
             os._exit(9)
     os.waitpid(child, 0)

@@ -123,7 +123,7 @@ def damaged(path: Path, error: Exception) -> NoReturn:
     raise CheckpointError(f"{path}: damaged or no checkpoint of PyTorch ({told})") from None
 
 
-def called(value: Any) -> str:
+def type_name(value: Any) -> str:
     """What a value is, as a user would call it."""
     if isinstance(value, Asked):
         return value.name or "an object"

@@ -12,9 +12,9 @@ from midms.checkpoints.tensors import CheckpointError
 from midms.compose.spec import Spec
 from midms.core.schema import checked, read_yaml
 from midms.diffusion.levels import Schedule
-from midms.networks.lean import load
+from midms.networks.lean import load_network
 
-DDIMScheduler = load("diffusers.schedulers.scheduling_ddim", "DDIMScheduler")
+DDIMScheduler = load_network("diffusers.schedulers.scheduling_ddim", "DDIMScheduler")
 SHAPES = {"linear": "scaled_linear", "sqrt_linear": "linear", "cosine": "squaredcos_cap_v2"}
 """CompVis' names of how betas rise, and diffusers'."""
 LARGEST = 2**15

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from midms.checkpoints.convert.pickles import DAMAGE, LARGEST, Asked, called, damaged, unpickled
+from midms.checkpoints.convert.pickles import DAMAGE, LARGEST, Asked, damaged, type_name, unpickled
 from midms.checkpoints.tensors import CheckpointError
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -158,7 +158,7 @@ def _pickles(path: Path) -> tuple[Any, Storage]:
         if system.get("little_endian") is not True:
             raise ValueError("its numbers have their bytes the other way round")
         content, storages = unpickled(file, path)
-        types = {pid[2]: TYPES[called(pid[1])] for pid in storages}
+        types = {pid[2]: TYPES[type_name(pid[1])] for pid in storages}
         keys, _ = unpickled(file, path)
         places = {}
         for key in keys:
@@ -199,7 +199,7 @@ def _tensor(asked: Asked, storage: Storage, path: Path) -> Tensor:
         last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
         if math.prod(shape) and (last >= count or math.prod(shape) > count):
             raise ValueError(f"a tensor of {tuple(shape)} in a storage of {count:,} numbers")
-        numbers = storage(key, TYPES[called(kind)], count)
+        numbers = storage(key, TYPES[type_name(kind)], count)
         start = numbers.storage_offset() + offset
         return numbers.as_strided(shape, strides, start) if math.prod(shape) else numbers.new_empty(shape)
     except DAMAGE as error:

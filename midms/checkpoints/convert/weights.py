@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from midms.checkpoints.convert import torch_files
-from midms.checkpoints.convert.pickles import called
+from midms.checkpoints.convert.pickles import type_name
 from midms.checkpoints.tensors import CheckpointError, read_weights
 from midms.core.schema import BRIEF, Schema, checked, read_json
 
@@ -90,10 +90,14 @@ def _whole(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
     content, tensor = torch_files.read(path)
     content, report = _inside(content)
     if not isinstance(content, dict) or not content or torch_files.is_tensor(content):
-        raise CheckpointError(f"{path}: holds a {called(content)}, expected tensors by name")
+        raise CheckpointError(f"{path}: holds a {type_name(content)}, expected tensors by name")
     weights = {name: value for name, value in content.items() if torch_files.is_tensor(value)}
     notes = {name: value for name, value in content.items() if name not in weights}
-    odd = [f"{name} ({called(value)})" for name, value in notes.items() if not weights or REBUILT.match(called(value))]
+    odd = [
+        f"{name} ({type_name(value)})"
+        for name, value in notes.items()
+        if not weights or REBUILT.match(type_name(value))
+    ]
     odd += [f"the name {name!r}" for name in weights if not isinstance(name, str)]
     if odd:
         raise CheckpointError(f"{path}: expected tensors by name, got also {', '.join(odd[:3])}")

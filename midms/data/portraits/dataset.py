@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from midms.core.limits import whole
+from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
 from midms.data.pair import Pair
 from midms.data.portraits.pairs import SIZES, SPLIT_LENGTH, SPLITS, draw_pairs
@@ -37,9 +37,9 @@ class Portraits:
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {self.split!r}")
-        whole(*SIZES, size=self.size)
-        whole(1, SPLIT_LENGTH // 64, styles=self.styles)
-        whole(2, 64, geometries=self.geometries)
+        int_range(*SIZES, size=self.size)
+        int_range(1, SPLIT_LENGTH // 64, styles=self.styles)
+        int_range(2, 64, geometries=self.geometries)
 
     def __len__(self) -> int:
         return SPLIT_LENGTH // 2

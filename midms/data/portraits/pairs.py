@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from midms.core.defaults import defaults
-from midms.core.limits import whole
+from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
 from midms.data.pair import Pair
 from midms.data.portraits import parameters, surface
@@ -131,7 +131,7 @@ def render(geometry: Geometry, style: Style, size: int) -> Faces:
     Raises:
         ValueError: the size is not in `SIZES`, or geometry and style differ in number.
     """
-    whole(*SIZES, size=size)
+    int_range(*SIZES, size=size)
     if len(geometry.yaw) != len(style.seeds):
         raise ValueError(f"geometry describes {len(geometry.yaw)} faces, style {len(style.seeds)}")
     fine, fine_parts = paint(geometry, style, 2 * size)

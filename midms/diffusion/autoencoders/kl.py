@@ -6,10 +6,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core import limits
-from midms.networks.lean import load
+from midms.networks.lean import load_network
 from midms.networks.precision import rounded
 
-AutoencoderKL = load("diffusers.models.autoencoders.autoencoder_kl", "AutoencoderKL")
+AutoencoderKL = load_network("diffusers.models.autoencoders.autoencoder_kl", "AutoencoderKL")
 
 
 class KL(nn.Module):
@@ -39,7 +39,7 @@ class KL(nn.Module):
         super().__init__()
         limits.channels(channels=channels, norm_groups=norm_groups)
         limits.channels_of(None, widths=widths)
-        limits.whole(1, 16, layers=layers)
+        limits.int_range(1, 16, layers=layers)
         if any(width % norm_groups for width in widths):
             raise ValueError(f"widths must be multiples of norm_groups={norm_groups}, got {widths}")
         limits.number(0, limits.LARGE, above=True, scale=scale)

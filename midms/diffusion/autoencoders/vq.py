@@ -8,10 +8,10 @@ from torch.func import functional_call
 
 from midms.core import limits
 from midms.core.defaults import defaults
-from midms.networks.lean import load
+from midms.networks.lean import load_network
 from midms.networks.precision import precise, rounded
 
-VQModel = load("diffusers.models.autoencoders.vq_model", "VQModel")
+VQModel = load_network("diffusers.models.autoencoders.vq_model", "VQModel")
 
 
 class VQ(nn.Module):
@@ -42,8 +42,8 @@ class VQ(nn.Module):
         super().__init__()
         limits.channels(channels=channels, norm_groups=norm_groups)
         limits.channels_of(None, widths=widths)
-        limits.whole(1, 16, layers=layers)
-        limits.whole(1, 2**20, codes=codes)
+        limits.int_range(1, 16, layers=layers)
+        limits.int_range(1, 2**20, codes=codes)
         if any(width % norm_groups for width in widths):
             raise ValueError(f"widths must be multiples of norm_groups={norm_groups}, got {widths}")
         self.channels, self.stride = channels, 2 ** (len(widths) - 1)

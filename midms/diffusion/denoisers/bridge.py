@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from midms.core import limits
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import expand_level
-from midms.diffusion.denoisers.unet import run_unet, unet
+from midms.diffusion.denoisers.unet import make_unet, run_unet
 
 
 class Bridge(nn.Module):
@@ -45,12 +45,12 @@ class Bridge(nn.Module):
     ) -> None:
         super().__init__()
         limits.channels(channels=channels, condition_channels=condition_channels)
-        limits.whole(1, 16, stride=stride)
+        limits.int_range(1, 16, stride=stride)
         limits.number(0, 1, min_confidence=min_confidence)
         self.channels, self.condition_channels, self.stride = channels, condition_channels, stride
         self.min_confidence = min_confidence
         inputs = 2 * channels + condition_channels * stride * stride + 1
-        self.network = unet(inputs, channels, widths, attention, layers, head_dim, norm_groups)
+        self.network = make_unet(inputs, channels, widths, attention, layers, head_dim, norm_groups)
         nn.init.zeros_(self.network.conv_out.weight)
         nn.init.zeros_(self.network.conv_out.bias)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from midms.core import limits
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import check_prediction, expand_level, x0_from_prediction
-from midms.diffusion.denoisers.unet import run_unet, unet
+from midms.diffusion.denoisers.unet import make_unet, run_unet
 
 
 class Unconditional(nn.Module):
@@ -23,7 +23,7 @@ class Unconditional(nn.Module):
         norm_groups: groups of the normalisation.
         prediction: what the network was trained to predict, one of `PREDICTIONS`.
         heads: so many heads at every level instead of heads of one width.
-        biggan: see `unet`.
+        biggan: see `make_unet`.
 
     Raises:
         ValueError: the prediction is none of these.
@@ -44,7 +44,7 @@ class Unconditional(nn.Module):
         super().__init__()
         limits.channels(channels=channels)
         self.channels, self.prediction = channels, check_prediction(prediction)
-        self.network = unet(channels, channels, widths, attention, layers, head_dim, norm_groups, heads, biggan)
+        self.network = make_unet(channels, channels, widths, attention, layers, head_dim, norm_groups, heads, biggan)
 
     def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
         """x0 at one level for the whole batch; the context is not looked at."""

@@ -10,14 +10,14 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.core import limits
-from midms.networks.lean import load
+from midms.networks.lean import load_network
 from midms.networks.precision import rounded
 
-UNet2DModel = load("diffusers.models.unets.unet_2d", "UNet2DModel")
-Attention = load("diffusers.models.attention_processor", "Attention")
+UNet2DModel = load_network("diffusers.models.unets.unet_2d", "UNet2DModel")
+Attention = load_network("diffusers.models.attention_processor", "Attention")
 
 
-def unet(
+def make_unet(
     inputs: int,
     outputs: int,
     widths: tuple[int, ...],
@@ -47,7 +47,7 @@ def unet(
     """
     limits.channels(norm_groups=norm_groups, head_dim=head_dim, **({} if heads is None else {"heads": heads}))
     limits.channels_of(None, widths=widths)
-    limits.whole(1, 16, layers=layers)
+    limits.int_range(1, 16, layers=layers)
     if not isinstance(attention, list | tuple) or len(widths) != len(attention):
         raise ValueError(f"attention must say yes or no for each of the {len(widths)} widths, got {attention}")
     attended = [*(width for width, attend in zip(widths, attention, strict=True) if attend), widths[-1]]

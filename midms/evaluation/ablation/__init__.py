@@ -16,11 +16,11 @@ from typing import Any
 from midms.checkpoints.convert import find
 from midms.compose.presets import PRESETS
 from midms.core.errors import MidmsError
-from midms.core.limits import SEEDS, whole
+from midms.core.limits import SEEDS, int_range
 from midms.data.portraits.pairs import SIZES, SPLITS
 from midms.evaluation.ablation.identity import fingerprint
-from midms.evaluation.ablation.report import listed, table, write
-from midms.evaluation.ablation.run import Setting, perform
+from midms.evaluation.ablation.report import listed, table, write_report
+from midms.evaluation.ablation.run import Setting, run_settings
 from midms.registry import UnknownName, unknown
 
 __all__ = ["Ablation", "AblationError", "ablate"]
@@ -108,16 +108,16 @@ def ablate(
         raise UnknownName(unknown("preset", preset, PRESETS, "`midms list preset`"))
     if split not in SPLITS:
         raise AblationError(unknown("split", split, SPLITS))
-    whole(1, PAIRS, pairs=pairs)
-    whole(0, SEEDS, seed=seed)
+    int_range(1, PAIRS, pairs=pairs)
+    int_range(0, SEEDS, seed=seed)
     if size is not None:
-        whole(*SIZES, size=size)
+        int_range(*SIZES, size=size)
     if not vary or not all(vary.values()):
         raise AblationError(f"vary must have a slot, and a value for each, got {dict(vary)}")
     if weights is not None:
         find(weights)
     size = int(PRESETS[preset].loop["size"]) if size is None else size
     setting = Setting(preset, split, pairs, size, seed, str(device), fingerprint(weights))
-    records = perform(setting, vary, weights, Path(out), progress)
-    write(setting, records, Path(out))
+    records = run_settings(setting, vary, weights, Path(out), progress)
+    write_report(setting, records, Path(out))
     return Ablation(tuple(records), Path(out))

@@ -42,11 +42,11 @@ def package() -> str:
 def _files(folder: Path, endings: tuple[str, ...]) -> str:
     found = hashlib.sha256()
     for file in sorted(file for file in folder.rglob("*") if file.suffix in endings and file.is_file()):
-        found.update(f"{file.relative_to(folder)} {files.digest(file)}".encode())
+        found.update(f"{file.relative_to(folder)} {files.file_digest(file)}".encode())
     return found.hexdigest()[:16]
 
 
-def digest(value: Any) -> str:
+def digest_value(value: Any) -> str:
     """Tells values apart, in every process alike: parts by their code and state, names also by what they stand for."""
     found = hashlib.sha256()
     for piece in _pieces(value, {}):
@@ -87,7 +87,7 @@ def _inside(value: Any) -> Iterator[Any]:
         for pair in value.items():
             yield from pair
     elif isinstance(value, set | frozenset):
-        yield from sorted(map(digest, value))
+        yield from sorted(map(digest_value, value))
     elif isinstance(value, tuple | list):
         yield from value
     elif isinstance(value, types.CodeType):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from midms.core.files import read_regular, whole
+from midms.core.files import atomic_write, read_regular
 from midms.data.portraits.pairs import SIZES, draw_pairs
 from midms.evaluation.ablation.run import SHOWN, Setting
 from midms.images import save, to_pil
@@ -44,10 +44,10 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
 def listed(records: Sequence[Mapping[str, Any]], kind: str) -> tuple[str, ...]:
     """The combinations that have "notes", "refused" or "error", and what it says."""
     having = [(record, record[kind]) for record in records if kind in record]
-    return tuple(f"{called(record)}: {'; '.join([said] if isinstance(said, str) else said)}" for record, said in having)
+    return tuple(f"{label(record)}: {'; '.join([said] if isinstance(said, str) else said)}" for record, said in having)
 
 
-def called(record: Mapping[str, Any]) -> str:
+def label(record: Mapping[str, Any]) -> str:
     """A combination as one would type it."""
     return " ".join(f"{slot}={value}" for slot, value in record["run"].items())
 
@@ -94,9 +94,9 @@ def _strip(path: Path, count: int) -> list[Image.Image]:
         return []
 
 
-def write(setting: Setting, records: Sequence[Mapping[str, Any]], out: Path) -> None:
+def write_report(setting: Setting, records: Sequence[Mapping[str, Any]], out: Path) -> None:
     """`table.md` in the folder; `plot.png` and `sheet.png` if there are figures, else there are none."""
-    with whole(out / "table.md") as part:
+    with atomic_write(out / "table.md") as part:
         part.write_text(table(records) + "\n")
     if ranked(records):
         save({out / "plot.png": plot(records), out / "sheet.png": sheet(setting, records, out / "pictures")})

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from midms.compose.compose import BuildError
 from midms.core.results import machine
 from midms.data.portraits.pairs import Pairs, draw_pairs, generators
-from midms.evaluation.ablation.identity import digest, package
+from midms.evaluation.ablation.identity import digest_value, package
 from midms.evaluation.ablation.ledger import ALWAYS, Ledger, LedgerError
-from midms.evaluation.ablation.vary import OWN, Vary, check, combinations, spelled
+from midms.evaluation.ablation.vary import OWN, Vary, check_vary, combinations, spelled
 from midms.evaluation.metrics.cost import Cost
 from midms.evaluation.metrics.faces import conditions, matches, pictures
 from midms.evaluation.metrics.pictures import auroc
@@ -73,7 +73,7 @@ class Setting:
         return draw_pairs(self.split, indices, self.size, self.device)
 
 
-def perform(
+def run_settings(
     setting: Setting, vary: Vary, weights: str | Path | None, out: Path, progress: bool
 ) -> list[dict[str, Any]]:
     """Measure every combination that the folder's ledger does not have, and return the records of all.
@@ -90,7 +90,7 @@ def perform(
         LedgerError: the ledger is damaged, or the disk refuses a line.
         PictureError: the disk refuses a picture.
     """
-    check(vary)
+    check_vary(vary)
     quiet = None if progress else True
     ledger = Ledger(out / "runs.jsonl")
     with ledger.held() as lines:
@@ -115,7 +115,7 @@ def perform(
 
 def identity(setting: Setting, combination: dict[str, Any]) -> str:
     """A name for a run: the same setting and combination, of the same code, have the same."""
-    return digest([package(), setting.told(), dict(sorted(combination.items()))])
+    return digest_value([package(), setting.told(), dict(sorted(combination.items()))])
 
 
 def measured(

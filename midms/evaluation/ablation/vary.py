@@ -12,7 +12,7 @@ from midms.compose.catalog import KINDS
 from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec, parse_value
 from midms.core.errors import MidmsError
-from midms.evaluation.ablation.identity import digest
+from midms.evaluation.ablation.identity import digest_value
 from midms.loop import POLICY
 from midms.registry import unknown
 
@@ -40,7 +40,7 @@ def parse(text: str) -> tuple[str, list[Any]]:
     if not equals or not values:
         raise VaryError("expected SLOT=VALUE,VALUE such as matcher=correlation,nearest")
     found = [parse_value(piece) for piece in _pieces(values)]
-    check({slot: found})
+    check_vary({slot: found})
     return slot, found
 
 
@@ -53,7 +53,7 @@ def _pieces(values: str) -> list[str]:
     return [values[a + 1 : b] for a, b in itertools.pairwise([*cuts, len(values)])]
 
 
-def check(vary: Vary) -> None:
+def check_vary(vary: Vary) -> None:
     """Find out whether everything named exists.
 
     Raises:
@@ -87,5 +87,5 @@ def spelled(value: Any) -> str:
         inside = ", ".join(f"{name}={argument!r}" for name, argument in value.arguments.items())
         return f"{value.name}({inside})" if inside else value.name
     if isinstance(value, nn.Module) or " at 0x" in repr(value):
-        return f"{type(value).__name__}#{digest(value)[:6]}"
+        return f"{type(value).__name__}#{digest_value(value)[:6]}"
     return value if isinstance(value, str) else repr(value)

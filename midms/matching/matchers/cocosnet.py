@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.limits import divisor, number, whole
+from midms.core.limits import divisor, int_range, number
 from midms.core.normalize import l2_normalize
 from midms.matching.kernels import Backend
 from midms.matching.matches.dense import DenseMatch, cosines
@@ -53,7 +53,7 @@ class CoCosNet:
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)
-        whole(1, 31, patch=self.patch)
+        int_range(1, 31, patch=self.patch)
         if self.patch % 2 == 0:
             raise ValueError(f"patch must be odd and positive, got {self.patch}")
         number(0, 1, losers=self.losers)

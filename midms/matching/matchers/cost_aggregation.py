@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.limits import divisor, whole
+from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
 from midms.core.protocols import Match
 from midms.matching.matches.dense import DenseMatch, cosines
-from midms.networks.precision import exact
+from midms.networks.precision import without_autocast
 
 DENSE_LIMIT = 1 << 25
 """Entries of the correlation: 64 x 64 cells twice over are half of it."""
@@ -53,7 +53,7 @@ class CostAggregation:
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)
-        whole(0, 16, radius=self.radius, slack=self.slack)
+        int_range(0, 16, radius=self.radius, slack=self.slack)
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> DenseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length.
@@ -67,7 +67,7 @@ class CostAggregation:
         consensus = self._aggregate(volume) + self._aggregate(volume.permute(0, 3, 4, 1, 2)).permute(0, 3, 4, 1, 2)
         return DenseMatch(query, key, mutual(consensus.flatten(3).flatten(1, 2) / 2) / self.temperature)
 
-    @exact
+    @without_autocast
     def _aggregate(self, volume: Float[Tensor, "b h w H W"]) -> Float[Tensor, "b h w H W"]:
         b, h, w, rows, columns = volume.shape
         counted = torch.cat([volume, torch.ones_like(volume[:1])])

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.flow import sample
-from midms.core.limits import divisor, whole
+from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
 from midms.core.protocols import Match, Matcher
 from midms.core.types import cells
@@ -52,8 +52,8 @@ class Local:
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)
-        whole(0, 64, radius=self.radius)
-        whole(1, 64, coarse=self.coarse)
+        int_range(0, 64, radius=self.radius)
+        int_range(1, 64, coarse=self.coarse)
         if not isinstance(self.prior, Tensor):
             MATCHERS.made(self.prior, "prior")
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.limits import LARGE, divisor, number, whole
+from midms.core.limits import LARGE, divisor, int_range, number
 from midms.core.normalize import l2_normalize
 from midms.core.protocols import Match
 from midms.matching.kernels import Backend, Precision, logsumexp
@@ -68,7 +68,7 @@ class OptimalTransport:
 
     def __post_init__(self) -> None:
         divisor(epsilon=self.epsilon)
-        whole(1, 1000, iterations=self.iterations)
+        int_range(1, 1000, iterations=self.iterations)
         if self.reach is not None:
             number(0, LARGE, above=True, reach=self.reach)
         if self.marginals not in ("uniform", "features"):

@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.core.limits import divisor, whole
+from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
 from midms.core.protocols import Match
 from midms.matching.kernels import Backend, top_k
 from midms.matching.matches.edges import ENTRIES
 from midms.matching.matches.factored import tokens
 from midms.matching.matches.sparse import SparseMatch, link
-from midms.networks.precision import exact
+from midms.networks.precision import without_autocast
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class PatchMatch:
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)
-        whole(1, 1024, candidates=self.candidates, coarsest=self.coarsest)
-        whole(1, 64, iterations=self.iterations)
+        int_range(1, 1024, candidates=self.candidates, coarsest=self.coarsest)
+        int_range(1, 64, iterations=self.iterations)
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""
@@ -105,7 +105,7 @@ class PatchMatch:
         return torch.stack([best.div(width, rounding_mode="floor"), best % width], -1)
 
 
-@exact
+@without_autocast
 def _products(q: Float[Tensor, "n d"], k: Float[Tensor, "m d"], columns: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
     """<q_i, k_j> of each row's columns, so many rows at once that what is gathered stays small."""
     rows, k = max(1, ENTRIES // (columns.shape[1] * q.shape[1])), k.contiguous()

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.core.limits import divisor, whole
+from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
 from midms.core.protocols import Match
 from midms.matching.kernels import Backend, top_k
@@ -47,8 +47,8 @@ class TopK:
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)
-        whole(1, 4096, count=self.count)
-        whole(1, 256, block=self.block)
+        int_range(1, 4096, count=self.count)
+        int_range(1, 256, block=self.block)
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midms.matching.kernels import Nearest
 from midms.matching.matches.factored import FactoredMatch, on_grid, tokens, untokens
-from midms.networks.precision import exact
+from midms.networks.precision import without_autocast
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def cosines(query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"], limi
     return product(q.to(precise), k.to(precise).mT)
 
 
-@exact
+@without_autocast
 def product(a: Float[Tensor, "b n k"], b: Float[Tensor, "b k m"]) -> Float[Tensor, "b n m"]:
     """a @ b."""
     return a @ b
