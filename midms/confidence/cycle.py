@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -28,12 +29,18 @@ class Cycle:
         ValueError: the radius is not positive or the softness negative.
     """
 
+    asks: ClassVar[frozenset[str]] = frozenset()
     radius: float = 0.05
     softness: float = 0.0
 
     def __post_init__(self) -> None:
         number(0, LARGE, above=True, radius=self.radius)
         check_softness(self.softness)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether it has a gradient: a mask has none."""
+        return self.softness > 0
 
     def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         """Confidence in each cell of the condition, in [0, 1]."""

@@ -43,7 +43,7 @@ ROOM = 2 * MEMORY
 LOADED = (
     "midms.evaluation.ablation",
     "midms.pipeline.build",
-    "midms.checkpoints.convert.weights",
+    "midms.checkpoints.folder",
     "midms.pipeline.demo",
     "midms.pipeline.batch",
     "midms.pipeline.pretrained",

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.core.protocols import Matcher
+from midms.core.protocols import Match, Matcher, answers_of
 from midms.matching import MATCHERS
 from midms.matching.matches.partitioned import Part, PartitionedMatch
 
@@ -32,6 +32,7 @@ class Semantic:
         ValueError: it does.
     """
 
+    gives: ClassVar[type[Match]] = PartitionedMatch
     labelled: ClassVar[bool] = True
     matcher: Matcher | str = "correlation"
 
@@ -40,6 +41,12 @@ class Semantic:
             raise ValueError(
                 f"matcher {self.matcher!r} looks at where cells lie, which the cells of a label do not tell"
             )
+
+    @property
+    def answers(self) -> frozenset[str] | None:
+        """What its matches answer: whatever those of the other matcher do, and the agreement of labels."""
+        inner = answers_of(self._inner())
+        return None if inner is None else inner | PartitionedMatch.answers
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> PartitionedMatch:
         """Match the condition's features to the exemplar's, up to their last channel, which is the label."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -34,6 +35,7 @@ class FactoredMatch:
         col_marginal: the same of the exemplar's cells.
     """
 
+    answers: ClassVar[frozenset[str]] = frozenset({"argmax", "peak", "entropy", "top"})
     query: Float[Tensor, "b d h w"]
     key: Float[Tensor, "b d H W"]
     scale: float
