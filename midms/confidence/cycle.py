@@ -44,19 +44,14 @@ class Cycle:
 
     def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         """Confidence in each cell of the condition, in [0, 1]."""
-        error, mask = check(match, self.radius)
+        error, mask = cycle_error(match, self.radius)
         if self.softness:
             return torch.sigmoid((self.radius - error) / self.softness)
         return mask
 
 
-def cycle_error(match: Match) -> Float[Tensor, "b 1 h w"]:
-    """How far from itself each cell comes back, in widths (cells over the longer side of the condition's grid)."""
-    return check(match, math.inf)[0]
-
-
-def check(match: Match, radius: float) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """`flow.return_error` of a match, and 1 where it is under the radius, else 0."""
+def cycle_error(match: Match, radius: float = math.inf) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """How far from itself each cell comes back, in widths of the grid, and 1 where that is under the radius, else 0."""
     if isinstance(match, TwoWay):
         return match.cycle(radius)
     like = match.similarity()

@@ -101,7 +101,7 @@ class ConfidenceLaws(Laws):
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_half_precision_features(self, confidence: ConfidenceEstimator, dtype: torch.dtype) -> None:
-        """Of features in half precision trust is in single precision, as similarity is."""
+        """Of features in half precision the confidence is in single precision, as similarity is."""
         match = self.match(features(0).to(dtype), features(1).to(dtype))
         weight = confidence(match)
         assert weight.dtype == match.similarity().dtype == torch.float32

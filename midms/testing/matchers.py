@@ -12,6 +12,7 @@ from torch import Tensor
 
 from midms.core.protocols import Match, Matcher, Unanswered, answers_of
 from midms.core.types import cells
+from midms.matching.matches.factored import tokens, untokens
 from midms.testing.laws import QUESTIONS, Laws, features
 
 
@@ -19,16 +20,6 @@ def rows(match: Match) -> Float[Tensor, "b n m"]:
     """The rows of the coupling, normalised."""
     h, w = match.transpose().grid
     return tokens(match.apply(torch.eye(h * w, dtype=torch.float64).view(1, h * w, h, w).expand(2, -1, -1, -1)))
-
-
-def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
-    """A grid as a list of cells, row by row."""
-    return x.flatten(2).mT
-
-
-def untokens(x: Float[Tensor, "b n c"], grid: tuple[int, int]) -> Float[Tensor, "b c h w"]:
-    """The inverse of `tokens`."""
-    return x.mT.unflatten(-1, grid)
 
 
 def _answered(match: Match, question: str) -> bool:
