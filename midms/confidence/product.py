@@ -35,6 +35,16 @@ class Product(nn.Module):
         self.of = list(of)
         self.trained = nn.ModuleList(one for one in self.of if isinstance(one, nn.Module))
 
+    @property
+    def asks(self) -> frozenset[str]:
+        """Whatever one of them asks."""
+        return frozenset().union(*(getattr(one, "asks", frozenset()) for one in self.of))
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether one of them is."""
+        return any(getattr(one, "differentiable", True) for one in self.of)
+
     def forward(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         """Confidence in each cell of the condition, in [0, 1].
 

@@ -26,6 +26,8 @@ from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.diffusion.solvers.ddpm import DDPM
 from midms.loop import Policy
+from midms.loop.multi_exemplar import NoMatch
+from midms.loop.policy import NoGradient
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
 from midms.pipeline.pipeline import Pipeline
@@ -264,7 +266,9 @@ def test_guiding_wants_a_confidence_with_a_gradient() -> None:
     for confidence in ("always", Cycle()):
         message = mistakes(confidence=confidence, **guided)
         assert re.search("confidence does not go with the matcher: guide: this confidence has no gradient", message)
-    assert "has no gradient" in mistakes(confidence=Weighty(), **guided), "but for its own weights"
+    assert "matches of Nearest have no gradient" in mistakes(matcher="nearest", confidence=Weighty(), **guided)
+    with pytest.raises(NoGradient):  # but for its own weights, which it does not declare
+        build("toy", confidence=Weighty(), **guided)(*pictures())
     assert build("toy", confidence=Cycle(softness=0.02), **guided).policy.edit == "guide"
     assert build("toy", confidence=Cycle(), rematch=(), edit="guide").policy.rematch == (), "which never guides"
 
@@ -278,11 +282,10 @@ def test_a_matcher_must_give_a_match_on_the_grid_of_its_query() -> None:
         def __call__(self, query: Tensor, key: Tensor) -> Any:
             return Correlation()(key, query)
 
-    assert re.search(
-        "matcher: Scores gives what is no match: Tensor is no Match: it lacks grid", mistakes(matcher=Scores())
-    )
-    expected = "grid is (4, 4) where cells (2, 8) are matched to (4, 4), expected (2, 8)"
-    assert mistakes(matcher=Backwards()).endswith(f": matcher: Backwards gives what is no match: {expected}")
+    for matcher, message in ((Scores(), "Tensor lacks grid"), (Backwards(), r"between cells .*, expected \(")):
+        run = build("toy", matcher=matcher)
+        with pytest.raises(NoMatch, match=f"{type(matcher).__name__} gives what is no match: .*{message}"):
+            run(*pictures())
 
 
 def test_parts_of_parts_are_made_by_the_composer() -> None:

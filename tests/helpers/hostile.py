@@ -47,7 +47,7 @@ LOADED = (
     "midms.pipeline.demo",
     "midms.pipeline.batch",
     "midms.pipeline.pretrained",
-    "midms.training.faces",
+    "midms.training.train",
     "pytest",
 )
 """What commands import when they are run, and test files that `main` is in."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pairs_that_compose import composes
 from PIL import Image
 from standins import Run, pictures
 from test_cli import folder, size, translate
-from test_confidence import composes
 from test_loop import Recorder
 from test_translation import Run as Shifting
 from test_translation import drawing, photo

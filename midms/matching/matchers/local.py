@@ -13,7 +13,7 @@ from torch import Tensor
 from midms.core.flow import sample
 from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
-from midms.core.protocols import Matcher
+from midms.core.protocols import Match, Matcher
 from midms.core.types import cells
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.sparse import SparseMatch, link
@@ -43,6 +43,7 @@ class Local:
         ValueError: an argument is out of its range.
     """
 
+    gives: ClassVar[type[Match]] = SparseMatch
     spatial: ClassVar[bool] = True
     nested: ClassVar[dict[str, str]] = {"prior": "matcher"}
     radius: int = 4

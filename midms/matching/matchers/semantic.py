@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.core.protocols import Matcher
+from midms.core.protocols import Match, Matcher, answers_of
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.partitioned import Part, PartitionedMatch
 
@@ -32,6 +32,7 @@ class Semantic:
         ValueError: it does.
     """
 
+    gives: ClassVar[type[Match]] = PartitionedMatch
     labelled: ClassVar[bool] = True
     nested: ClassVar[dict[str, str]] = {"matcher": "matcher"}
     matcher: Matcher = Correlation()  # noqa: RUF009 (it is frozen)
@@ -40,6 +41,12 @@ class Semantic:
         if getattr(self.matcher, "spatial", False):
             name = type(self.matcher).__name__
             raise ValueError(f"matcher {name} looks at where cells lie, which the cells of a label do not tell")
+
+    @property
+    def answers(self) -> frozenset[str] | None:
+        """What its matches answer: whatever those of the other matcher do, and the agreement of labels."""
+        inner = answers_of(self.matcher)
+        return None if inner is None else inner | PartitionedMatch.answers
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> PartitionedMatch:
         """Match the condition's features to the exemplar's, up to their last channel, which is the label."""
