@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 import torch
-from test_confidence import composes
+from compatible import composes
 from torch import Tensor
 
 from midms import available, build, register

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from compatible import AMBIGUITY, HARD, PLACED, composes
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
@@ -21,22 +22,6 @@ from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
 from midms.matching.matches.factored import tokens, untokens
 from midms.testing.confidences import Bare
-
-HARD = ("nearest", "mutual-nearest")
-"""Matchers that give each cell to one other, so that there is no spread to ask for."""
-PLACED = {name for name in MATCHERS if getattr(MATCHERS[name], "spatial", False)}
-"""Matchers that look at where cells lie: shuffled cells are another picture to them."""
-AMBIGUITY = ("entropy", "peak")
-"""Confidences that ask whether there is another candidate, not whether the best is like."""
-
-
-def composes(matcher: str, confidence: str) -> bool:
-    """Whether this confidence can read this matcher's matches."""
-    if confidence == "mass":
-        return matcher == "unbalanced-transport"
-    if confidence == "semantic":
-        return matcher == "semantic"
-    return not (confidence in AMBIGUITY and matcher in HARD)
 
 
 def pairs(*without: str) -> pytest.MarkDecorator:

@@ -9,6 +9,7 @@ import numpy as np
 import ot
 import pytest
 import torch
+from compatible import PLACED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,8 +21,6 @@ from midms.matching.matchers.optimal_transport import OptimalTransport
 from midms.matching.matches.factored import FactoredMatch, tokens
 from midms.testing import MatcherLaws, features, rows
 
-PLACED = {name for name in MATCHERS if getattr(MATCHERS[name], "spatial", False)}
-"""Matchers that look at where cells lie: shuffled cells are another picture to them."""
 CHOOSY = {"nearest", "mutual-nearest"} | PLACED
 """Matchers that leave most cells out, so that a rounding can make them choose others."""
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from kornia.feature import match_mnn
-from test_matchers import features, rows
 from torch import Tensor
 
 from midms.core.flow import sample
@@ -27,6 +26,7 @@ from midms.matching.matchers.top_k import TopK
 from midms.matching.matches import edges
 from midms.matching.matches.factored import tokens
 from midms.matching.matches.sparse import SparseMatch, link
+from midms.testing import features, rows
 
 
 def products(query: Tensor, key: Tensor) -> Tensor:

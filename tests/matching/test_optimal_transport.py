@@ -7,12 +7,12 @@ import numpy as np
 import ot
 import pytest
 import torch
-from test_matchers import features
 from torch import Tensor
 
 from midms.core.protocols import Unanswered
 from midms.matching.matchers.optimal_transport import OptimalTransport, unbalanced
 from midms.matching.matches.factored import FactoredMatch, tokens
+from midms.testing import features
 
 
 def plan(match: FactoredMatch) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_matchers import features, rows
 from torch import Tensor
 
 from midms.confidence.margin import Margin
@@ -17,6 +16,7 @@ from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
 from midms.matching.matchers.semantic import Semantic
 from midms.matching.matches.factored import tokens
+from midms.testing import features, rows
 
 
 def labelled(seed: int, kinds: tuple[int, ...], h: int = 6, w: int = 8) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,21 @@
+"""Kinds of matchers and confidences, and which go together."""
+
+from __future__ import annotations
+
+from midms.matching import MATCHERS
+
+PLACED = {name for name in MATCHERS if getattr(MATCHERS[name], "spatial", False)}
+"""Matchers that look at where cells lie: shuffled cells are another picture to them."""
+HARD = ("nearest", "mutual-nearest")
+"""Matchers that give each cell to one other, so that there is no spread to ask for."""
+AMBIGUITY = ("entropy", "peak")
+"""Confidences that ask whether there is another candidate, not whether the best is like."""
+
+
+def composes(matcher: str, confidence: str) -> bool:
+    """Whether this confidence can read this matcher's matches."""
+    if confidence == "mass":
+        return matcher == "unbalanced-transport"
+    if confidence == "semantic":
+        return matcher == "semantic"
+    return not (confidence in AMBIGUITY and matcher in HARD)
