@@ -2,7 +2,7 @@
 
     python -m benchmarks.faces.matching_losses --run runs/faces --steps 300
 
-Needs a folder in which `midms train faces --stage autoencoder` has left its weights and album.
+Needs a folder in which `midms train portraits --stage autoencoder` has left its weights and pictures.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any
 import torch
 
 from benchmarks.results import RESULTS, machine, table, write_json
-from midms.training.faces import albums, fresh, known_parts, stage
+from midms.compose.spec import Spec
+from midms.training.data import training_data
 from midms.training.progress import Progress
+from midms.training.train import fresh, known_parts, part, stage
 from midms.training.trainer import fit
 
 EXACT = {"exact": 1.0, "distance": 5.0, "visibility": 0.5}
@@ -46,8 +48,9 @@ def main() -> None:
         known, network = known_parts("matching", args.run, device), fresh("matching", device)
         out = args.run / "losses" / name.replace(" ", "-")
         progress = Progress(out / "matching.checkpoint", network, {"steps": args.steps, "seed": args.seed})
-        pictures = albums(args.run, args.size, args.styles, 4)
-        task = stage("matching", network, known, pictures, args.run, device, terms)
+        spec = Spec("portraits", styles=args.styles)
+        data = training_data(spec, args.size, part("condition"), args.run / "data")
+        task = stage("matching", network, known, data, args.run, device, terms)
         _, record = fit(task, progress)
         rows[name] = {figure: value for figure, value in record["held out"].items() if figure.startswith("first")}
         rows[name]["minutes"] = record["minutes"]

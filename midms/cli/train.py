@@ -1,4 +1,4 @@
-"""`midms train`: the faces model, stage by stage."""
+"""`midms train`: a small model, stage by stage."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import math
 import reprlib
 from pathlib import Path
 
-from midms.cli.options import Commands, command, device
-from midms.cli.values import integer
+from midms.cli.options import Commands, command, device, plugins
+from midms.cli.values import integer, part
+from midms.compose.catalog import registry
+from midms.compose.spec import Spec
 from midms.core.limits import SEEDS
 from midms.registry import BadArguments, unknown
 
@@ -22,18 +24,25 @@ def add(commands: Commands) -> None:
         commands,
         "train",
         _train,
-        "train the faces model, one stage after the other",
-        "The stages are autoencoder, matching and diffusion, in this order, with one DIR. The first renders the faces,"
-        " and says beforehand how many, how long that takes and how much disk. A stage that was stopped goes on where"
-        " it was; it leaves with 3 if its minutes were not enough. DIR then goes to --weights of other commands.",
+        "train a small model like midm-faces, one stage after the other",
+        "The stages are autoencoder, matching and diffusion, in this order, with one DIR. Of portraits the first stage"
+        " renders as many as it needs, and says beforehand how long that takes and how much disk. A stage that was"
+        " stopped goes on where it was; it leaves with 3 if its minutes were not enough. DIR then goes to --weights of"
+        " other commands.",
         (
-            "faces --stage autoencoder --out runs/mine",
-            "faces --stage matching --out runs/mine --minutes 30",
-            "faces --stage diffusion --out runs/mine",
-            "faces --stage autoencoder --out runs/try --styles 64 --steps 100",
+            "portraits --stage autoencoder --out runs/mine",
+            "portraits --stage matching --out runs/mine --minutes 30",
+            "portraits --stage diffusion --out runs/mine",
+            '"portraits(styles=64)" --stage autoencoder --out runs/try --steps 100',
         ),
     )
-    added.add_argument("what", choices=["faces"], help="what to train on")
+    plugins(added)
+    added.add_argument(
+        "data",
+        type=part,
+        metavar="DATASET",
+        help="what to train on, see `midms list dataset`; with settings (`midms show NAME`) in parentheses and quotes",
+    )
     added.add_argument("--stage", choices=["autoencoder", "matching", "diffusion"], required=True, help="in this order")
     added.add_argument(
         "--denoiser",
@@ -44,12 +53,6 @@ def add(commands: Commands) -> None:
     added.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the weights; resumes")
     added.add_argument(
         "--size", type=integer(64, 256), default=64, metavar="N", help="pixels a side (default %(default)s)"
-    )
-    added.add_argument(
-        "--styles", type=integer(1), default=6000, metavar="N", help="faces to render (default %(default)s)"
-    )
-    added.add_argument(
-        "--geometries", type=integer(2), default=4, metavar="N", help="pictures of each (default %(default)s)"
     )
     added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
     added.add_argument("--steps", type=integer(1), metavar="N", help="default: the stage's own")
@@ -85,7 +88,9 @@ def _train(args: argparse.Namespace) -> int:
     for given, name, stage in ((args.terms, "terms", "matching"), (args.denoiser != BRIDGE, "denoiser", "diffusion")):
         if given and args.stage != stage:
             raise BadArguments(f"--{name}: changes nothing in --stage {args.stage}, expected --stage {stage}")
-    from midms.training.faces import main as train
+    args.data = Spec(args.data) if isinstance(args.data, str) else args.data
+    registry("dataset").check(args.data.name, **args.data.arguments | {"split": "train", "size": args.size})
+    from midms.training.train import main as train
 
     device(args.device)
     from midms.training.stages import TERMS

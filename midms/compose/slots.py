@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from midms.core.protocols import (
     Autoencoder,
@@ -16,12 +15,10 @@ from midms.core.protocols import (
     ConfidenceEstimator,
     Denoiser,
     FeatureExtractor,
-    Match,
     Matcher,
     Sampler,
-    Unanswered,
+    answers_of,
 )
-from midms.core.types import Level, Step
 
 if TYPE_CHECKING:
     from midms.loop import Policy
@@ -121,38 +118,17 @@ def impossible(parts: Mapping[str, Any], rematch: tuple[int, ...], size: int) ->
     return wrong
 
 
-@torch.no_grad()
 def unanswered(matcher: Matcher, confidence: ConfidenceEstimator, policy: Policy) -> list[str]:
-    """What is wrong with this matcher's matches, or with what confidence and policy ask of them, on sixteen cells.
-
-    Whatever else a part raises the run will tell: it may want other features, or another device.
-    """
-    query, key = (torch.eye(16, dtype=torch.float32, device="cpu").view(1, 16, *grid) for grid in ((2, 8), (4, 4)))
-    try:
-        match = matcher(query, key)
-        if objection := _unlike(match, Match) or _misplaced(match, query, key):
-            return [f"matcher: {type(matcher).__name__} gives what is no match: {objection}"]
-        trust = confidence(match)
-        if policy.rematch:
-            step = Step(Level(0, 0, 1.0, 0.0), query, query)
-            policy.edit_x0(step, query, trust, lambda x0: confidence(matcher(x0, key)))
-    except Unanswered as error:
-        return [f"confidence does not go with the matcher: {error}"]
-    except Exception:
-        return []
-    return []
-
-
-def _misplaced(match: Match, query: Tensor, key: Tensor) -> str:
-    """The first thing of a match that is not on the grid that it should be on; or ""."""
-    rows, columns = tuple(query.shape[-2:]), tuple(key.shape[-2:])
-    asked: dict[str, tuple[Callable[[], Sequence[int]], tuple[int, ...]]] = {
-        "grid": (lambda: match.grid, rows),
-        "transpose().grid": (lambda: match.transpose().grid, columns),
-        "apply(...)": (lambda: match.apply(key).shape, tuple(query.shape)),
-        "similarity()": (lambda: match.similarity().shape, (1, 1, *rows)),
-    }
-    for question, (answer, expected) in asked.items():
-        if (got := tuple(answer())) != expected:
-            return f"{question} is {got} where cells {rows} are matched to {columns}, expected {expected}"
-    return ""
+    """What confidence and policy ask that the matcher's matches do not answer, as far as the parts declare it."""
+    wrong, answers = [], answers_of(matcher)
+    asks: frozenset[str] = getattr(confidence, "asks", frozenset())
+    if answers is not None and not asks <= answers:
+        kind = getattr(matcher, "gives", type(matcher)).__name__
+        missing, told = (", ".join(sorted(names)) or "nothing else" for names in (asks - answers, answers))
+        wrong.append(f"{kind} does not tell its {missing}, but {told}")
+    if policy.rematch and policy.edit == "guide":
+        if not getattr(confidence, "differentiable", True):
+            wrong.append("guide: this confidence has no gradient; take a soft one: calibrated, or cycle(softness=0.02)")
+        if not getattr(matcher, "differentiable", True):
+            wrong.append(f"guide: matches of {type(matcher).__name__} have no gradient")
+    return [f"confidence does not go with the matcher: {one}" for one in wrong]

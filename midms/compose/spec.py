@@ -28,6 +28,11 @@ class Spec:
     def __repr__(self) -> str:
         return f"Spec({', '.join([repr(self.name), *(f'{k}={v!r}' for k, v in self.arguments.items())])})"
 
+    def typed(self) -> str:
+        """As people type it, such as `cycle(radius=0.1)`."""
+        inside = ", ".join(f"{name}={argument!r}" for name, argument in self.arguments.items())
+        return f"{self.name}({inside})" if inside else self.name
+
 
 class SpecError(MidmsError, ValueError):
     """A value that is not written as values are; the message says how they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,9 @@ from midms.core.protocols import Match
 @dataclass(frozen=True)
 class Always:
     """Every cell is trusted: MIDMs (arXiv:2209.11047) without its check."""
+
+    asks: ClassVar[frozenset[str]] = frozenset()
+    differentiable: ClassVar[bool] = False
 
     def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         """Ones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,8 @@ class Calibrated(nn.Module):
     everything where there is nothing to find. Before any training a match of a picture with itself is trusted and a
     random one is not.
     """
+
+    asks: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -28,6 +29,7 @@ class Cycle:
         ValueError: the radius is not positive or the softness negative.
     """
 
+    asks: ClassVar[frozenset[str]] = frozenset()
     radius: float = 0.05
     softness: float = 0.0
 
@@ -35,21 +37,21 @@ class Cycle:
         number(0, LARGE, above=True, radius=self.radius)
         check_softness(self.softness)
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether it has a gradient: a mask has none."""
+        return self.softness > 0
+
     def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         """Confidence in each cell of the condition, in [0, 1]."""
-        error, mask = check(match, self.radius)
+        error, mask = cycle_error(match, self.radius)
         if self.softness:
             return torch.sigmoid((self.radius - error) / self.softness)
         return mask
 
 
-def cycle_error(match: Match) -> Float[Tensor, "b 1 h w"]:
-    """How far from itself each cell comes back, in widths (cells over the longer side of the condition's grid)."""
-    return check(match, math.inf)[0]
-
-
-def check(match: Match, radius: float) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """`flow.return_error` of a match, and 1 where it is under the radius, else 0."""
+def cycle_error(match: Match, radius: float = math.inf) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """How far from itself each cell comes back, in widths of the grid, and 1 where that is under the radius, else 0."""
     if isinstance(match, TwoWay):
         return match.cycle(radius)
     like = match.similarity()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,8 @@ class CycleReleased:
         ValueError: the radius is not positive.
     """
 
+    asks: ClassVar[frozenset[str]] = frozenset()
+    differentiable: ClassVar[bool] = False
     radius: float = 0.5
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -31,6 +32,8 @@ class Margin:
         ValueError: apart is not positive, or the softness negative.
     """
 
+    asks: ClassVar[frozenset[str]] = frozenset({"top"})
+    differentiable: ClassVar[bool] = False
     threshold: float = 0.1
     apart: float = 2.0
     softness: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -30,6 +31,8 @@ class Mutual:
         ValueError: the radius or the softness is negative.
     """
 
+    asks: ClassVar[frozenset[str]] = frozenset({"argmax"})
+    differentiable: ClassVar[bool] = False
     radius: float = 0.0
     softness: float = 0.0
 

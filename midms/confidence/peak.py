@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -28,12 +29,18 @@ class Peak:
         ValueError: the threshold is not in [0, 1], or the softness negative.
     """
 
+    asks: ClassVar[frozenset[str]] = frozenset({"peak"})
     threshold: float = 0.2
     softness: float = 0.0
 
     def __post_init__(self) -> None:
         number(0, 1, threshold=self.threshold)
         check_softness(self.softness)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether it has a gradient: a mask has none."""
+        return self.softness > 0
 
     def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         """Confidence in each cell of the condition, in [0, 1].

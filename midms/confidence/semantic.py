@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -28,6 +29,8 @@ class Semantic:
         ValueError: the threshold is not in (0, 1], or the softness negative.
     """
 
+    asks: ClassVar[frozenset[str]] = frozenset({"agreement"})
+    differentiable: ClassVar[bool] = False
     threshold: float = 0.5
     softness: float = 0.0
 

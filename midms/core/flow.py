@@ -1,6 +1,8 @@
-"""Maps of places: for each cell of one grid an (x, y) in another, in cells."""
+"""Maps of places: for each cell of one grid an (x, y) in another."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.types import cells
+
+if TYPE_CHECKING:
+    from midms.core.protocols import Match
 
 
 def sample(values: Float[Tensor, "b c H W"], place: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b c h w"]:
@@ -33,3 +38,24 @@ def return_error(forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2
     offset = sample(backward, forward) - cells(h, w, forward)
     error = torch.linalg.vector_norm(offset, dim=1, keepdim=True) / max(h, w)
     return error.masked_fill(forward.isnan().any(1, keepdim=True), torch.inf)
+
+
+def match_flow(match: Match, size: tuple[int, int], like: Float[Tensor, "b ..."]) -> Float[Tensor, "b 2 y x"]:
+    """Where each pixel of the condition's picture is matched to in the exemplar's, bilinear between cells.
+
+    Args:
+        match: from the condition's cells to the exemplar's.
+        size: height and width of the condition's picture.
+        like: gives batch, device and dtype.
+
+    Returns:
+        (x, y) in [-1, 1] from border to border of the exemplar's picture, y downwards.
+    """
+    (h, w), (rows, columns), (height, width) = match.grid, match.transpose().grid, size
+    ratio = like.new_tensor([columns / w, rows / h]).view(1, 2, 1, 1)
+    scale = like.new_tensor([2 / columns, 2 / rows]).view(1, 2, 1, 1)
+    here, there = (cells(h, w, like) + 0.5) * ratio - 0.5, cells(rows, columns, like)
+    off = (match.apply(there.expand(len(like), -1, -1, -1)) - here) * scale
+    off = F.interpolate(off, size=(height, width), mode="bilinear", align_corners=False)
+    pixel = (cells(height, width, off) + 0.5) / off.new_tensor([width, height]).view(1, 2, 1, 1)
+    return off + pixel * 2 - 1

@@ -20,7 +20,10 @@ from midms.core.types import Context, DenoiseFn, Features, Fit, Level, Levels, N
 
 
 class Unanswered(MidmsError, TypeError):
-    """A match is asked what its kind cannot tell; the message says what, and why. `build` tries every pair for it."""
+    """A match is asked what its kind cannot tell; the message says what, and why.
+
+    `build` compares what matchers and confidences declare, see `answers_of`; what is not declared is found out here.
+    """
 
 
 @runtime_checkable
@@ -28,8 +31,8 @@ class Match(Protocol):
     """A soft coupling between the condition's cells (rows) and the exemplar's cells (columns).
 
     The (h*w) x (H*W) matrix is nobody's business: whatever is linear in the coupling is `apply` of something. Some
-    matches tell more of each row (`FactoredMatch`: `argmax`, `peak`, `entropy`, `top`, `mass`); a confidence that asks
-    it of one that does not raises `Unanswered`.
+    matches tell more of each row (`FactoredMatch`: `argmax`, `peak`, `entropy`, `top`, `mass`) and declare it as
+    `answers`, the names of these methods; a confidence that asks it of one that does not raises `Unanswered`.
     """
 
     @property
@@ -68,11 +71,18 @@ class Matcher(Protocol):
     their precision, in half precision too, where the match is nearly that of the same features in float64.
 
     May declare `spatial = True`, that it looks at where cells lie, and `labelled = True`, that it takes the last
-    feature for a label; `build` wants the features to say the same of labels.
+    feature for a label; `build` wants the features to say the same of labels. May declare `gives`, the kind of its
+    matches, `answers`, what they answer where that is not what their kind does, and `differentiable = False`.
     """
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> Match:
         """Which cell of the exemplar (key) each cell of the condition (query) is like."""
+
+
+def answers_of(matcher: Matcher) -> frozenset[str] | None:
+    """What the matches of a matcher answer, as it or their kind declares; None where neither does."""
+    answers: frozenset[str] | None = getattr(matcher, "answers", None)
+    return getattr(getattr(matcher, "gives", None), "answers", None) if answers is None else answers
 
 
 @runtime_checkable
@@ -81,7 +91,8 @@ class ConfidenceEstimator(Protocol):
 
     It is in [0, 1] for each of the condition's cells, whatever the features were, in the precision of the
     match's similarity; a picture matched to itself is trusted; gradients, where there are any, are finite. The verbs of
-    `Match` are enough, or `Unanswered` is raised.
+    `Match` are enough, or `Unanswered` is raised; `asks` may declare what is asked beside them, and `differentiable`
+    whether it has a gradient.
     """
 
     def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:

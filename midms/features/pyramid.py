@@ -6,6 +6,7 @@ import itertools
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -30,8 +31,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """x + attention(x); channels lie side by side, without which the CPU would fill a matrix of all pairs."""
-        qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).mT.contiguous().unbind(1)
-        return x + self.out(F.scaled_dot_product_attention(*qkv).mT.flatten(1, 2).view_as(x))
+        qkv = rearrange(
+            self.qkv(self.norm(x)), "b (three heads d) h w -> b three heads (h w) d", three=3, heads=self.heads
+        )
+        out = F.scaled_dot_product_attention(*qkv.contiguous().unbind(1))
+        return x + self.out(rearrange(out, "b heads (h w) d -> b (heads d) h w", h=x.shape[-2]))
 
 
 class Trunk(nn.Module):

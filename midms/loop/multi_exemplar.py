@@ -10,11 +10,16 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.errors import MidmsError
 from midms.core.protocols import ConfidenceEstimator, Match, Matcher
 from midms.networks.precision import without_autocast
 
 TIE = 1e-3
 """What similarity counts beside confidence: it decides where masks trust several exemplars alike."""
+
+
+class NoMatch(MidmsError, TypeError):
+    """What a matcher gives is no match between the grids that it was given."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,11 @@ def compare(
         keys: features [b d H W] of each exemplar.
         regions: masks [b 1 Y X] of the condition, one an exemplar: each cell takes from the exemplar that covers most
             of it. Cells that none covers, and without regions all, take from the exemplar that is trusted most.
+
+    Raises:
+        NoMatch: the matcher gives something else than a match between these grids.
     """
-    matches = [matcher(query, key) for key in keys]
+    matches = [_matched(matcher, query, key) for key in keys]
     confidences = [confidence(match) for match in matches]
     if len(matches) == 1:
         return matches[0], confidences[0]
@@ -109,6 +117,17 @@ def compare(
     shares = chosen.split(1, 1)
     match = MultiExemplarMatch(tuple(matches), shares)
     return match, _total([share * one for share, one in zip(shares, confidences, strict=True)])
+
+
+def _matched(matcher: Matcher, query: Tensor, key: Tensor) -> Match:
+    match = matcher(query, key)
+    name = f"matcher: {type(matcher).__name__} gives what is no match:"
+    if not isinstance(match, Match):
+        raise NoMatch(f"{name} {type(match).__name__} lacks grid, apply, transpose or similarity")
+    rows, columns = (tuple(x.shape[-2:]) for x in (query, key))
+    if (got := (tuple(match.grid), tuple(match.transpose().grid))) != (rows, columns):
+        raise NoMatch(f"{name} it is between cells {got[0]} and {got[1]}, expected {rows} and {columns}")
+    return match
 
 
 def side_by_side(pieces: Sequence[Tensor], fill: float = 0.0) -> Float[Tensor, "b c H W"]:

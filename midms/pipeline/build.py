@@ -50,6 +50,8 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     recipe = PRESETS[preset] if known else NOTHING
     wrong = [] if known else [unknown("preset", preset, PRESETS, "`midms list preset`")]
     found = read(recipe.home) if weights is None and known and recipe.shipped and recipe.weights else None
+    if found:
+        recipe = dataclasses.replace(recipe, made=found.recipe.made)
     if weights is not None:
         with noted(wrong, "weights"):
             found = find(weights)

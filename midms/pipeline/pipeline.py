@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.checkpoints.convert.hub import push
 from midms.checkpoints.folder import write
 from midms.checkpoints.tensors import CheckpointError, cast
 from midms.compose.recipe import Recipe
@@ -156,6 +158,31 @@ class Pipeline(Parts):
             precision="",
         )
         write(Path(folder), "save_pretrained", recipe, states, replace=replace)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        private: bool | None = None,
+        dtype: torch.dtype | None = None,
+        commit_message: str = "Weights of midms",
+    ) -> str:
+        """Put what `save_pretrained` writes on the Hugging Face hub, for `midms.from_pretrained(repo_id)`.
+
+        Args:
+            repo_id: OWNER/NAME; the repository is made if need be. Its own README.md stays if it has one.
+            private: whether only its owner sees a new repository; by default as the owner's settings say.
+            dtype: in which weights are stored, as of `save_pretrained`.
+            commit_message: what is said of the change.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            CheckpointError: the pipeline cannot be saved, or the hub refuses or cannot be reached.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, dtype)
+            return push(Path(folder), repo_id, private, commit_message)
 
     @defaults()
     def to(self, *target: Any, **options: Any) -> Pipeline:

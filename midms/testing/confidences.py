@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered
 from midms.matching.matchers.correlation import Correlation
-from midms.testing.laws import Laws, features
+from midms.testing.laws import QUESTIONS, Laws, features
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,23 @@ class Bare:
     def similarity(self) -> Float[Tensor, "b 1 h w"]:
         """The mean cosine."""
         return self.inside.similarity()
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A match that does not answer one question."""
+
+    inside: Match
+    question: str
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.question:
+            raise AttributeError(name)
+        return getattr(self.inside, name)
+
+    def transpose(self) -> Silent:
+        """The other direction, which does not answer it either."""
+        return Silent(self.inside.transpose(), self.question)
 
 
 class ConfidenceLaws(Laws):
@@ -83,7 +101,7 @@ class ConfidenceLaws(Laws):
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_half_precision_features(self, confidence: ConfidenceEstimator, dtype: torch.dtype) -> None:
-        """Of features in half precision trust is in single precision, as similarity is."""
+        """Of features in half precision the confidence is in single precision, as similarity is."""
         match = self.match(features(0).to(dtype), features(1).to(dtype))
         weight = confidence(match)
         assert weight.dtype == match.similarity().dtype == torch.float32
@@ -101,6 +119,24 @@ class ConfidenceLaws(Laws):
         first = confidence(match)
         confidence(self.match(features(2), features(2)))
         assert torch.equal(confidence(match), first)
+
+    def test_it_asks_what_it_declares(self, confidence: ConfidenceEstimator) -> None:
+        """What a confidence declares as `asks` is what it asks: nothing else is missed, and each of it is."""
+        asked = {question for question in QUESTIONS if not self.reads_without(confidence, question)}
+        assert asked == getattr(confidence, "asks", asked)
+
+    def reads_without(self, confidence: ConfidenceEstimator, question: str) -> bool:
+        """Whether it can read a match that answers everything else."""
+        try:
+            confidence(Silent(self.match(features(0), features(1)), question))
+        except Unanswered:
+            return False
+        return True
+
+    def test_it_has_the_gradient_that_it_declares(self, confidence: ConfidenceEstimator) -> None:
+        """Of a match of features with gradients, as `differentiable` says."""
+        found = confidence(self.match(*(features(i).requires_grad_() for i in range(2))))
+        assert found.requires_grad == getattr(confidence, "differentiable", found.requires_grad)
 
     def test_a_match_of_another_kind_is_read_or_refused(self, confidence: ConfidenceEstimator) -> None:
         """The protocol's verbs are enough and give the same, or `Unanswered` says what is missing."""

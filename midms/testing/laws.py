@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from midms.core.defaults import shapes_alone
 
+QUESTIONS = ("argmax", "peak", "entropy", "top", "mass", "agreement")
+"""What a match may tell of each cell beside what every match does."""
+
 
 class Laws:
     """Laws of a kind of part.

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.protocols import Match, Matcher
+from midms.core.protocols import Match, Matcher, Unanswered, answers_of
 from midms.core.types import cells
-from midms.testing.laws import Laws, features
+from midms.matching.matches.factored import tokens, untokens
+from midms.testing.laws import QUESTIONS, Laws, features
 
 
 def rows(match: Match) -> Float[Tensor, "b n m"]:
@@ -21,14 +22,12 @@ def rows(match: Match) -> Float[Tensor, "b n m"]:
     return tokens(match.apply(torch.eye(h * w, dtype=torch.float64).view(1, h * w, h, w).expand(2, -1, -1, -1)))
 
 
-def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
-    """A grid as a list of cells, row by row."""
-    return x.flatten(2).mT
-
-
-def untokens(x: Float[Tensor, "b n c"], grid: tuple[int, int]) -> Float[Tensor, "b c h w"]:
-    """The inverse of `tokens`."""
-    return x.mT.unflatten(-1, grid)
+def _answered(match: Match, question: str) -> bool:
+    arguments = (1,) if question == "top" else ()
+    try:
+        return hasattr(match, question) and getattr(match, question)(*arguments) is not None
+    except Unanswered:
+        return False
 
 
 class MatcherLaws(Laws):
@@ -127,6 +126,13 @@ class MatcherLaws(Laws):
         # unit vectors are rounded to half precision once, which a scale of 200 magnifies
         near = (match.apply(values).double() - exact).abs().amax(1) < (0.02 if dtype == torch.float16 else 0.2)
         assert near.float().mean() > self.steady
+
+    def test_a_match_is_and_answers_what_is_declared(self, matcher: Matcher) -> None:
+        """The match is of the kind that the matcher `gives`, and tells what is declared in `answers`, no more."""
+        match = matcher(features(0), features(1))
+        assert isinstance(match, getattr(matcher, "gives", object))
+        answers = answers_of(matcher)
+        assert answers is None or answers == {question for question in QUESTIONS if _answered(match, question)}
 
     def test_pictures_of_a_batch_do_not_mix(self, matcher: Matcher) -> None:
         """Each picture is matched as if it were alone."""

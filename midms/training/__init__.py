@@ -1,1 +1,1 @@
-"""Training a small model on faces: data cached once, three stages, checkpoints that resume exactly."""
+"""Training a small model on pairs: three stages, checkpoints that resume exactly."""

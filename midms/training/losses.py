@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from midms.core.flow import return_error
 from midms.core.types import cells
 from midms.matching.matches.factored import FactoredMatch
 
@@ -15,37 +16,41 @@ def sample(values: Float[Tensor, "b c h w"], place: Float[Tensor, "b 2 y x"]) ->
     return F.grid_sample(values, place.permute(0, 2, 3, 1), "bilinear", "border", align_corners=False)
 
 
-def exact_places(match: FactoredMatch, size: int) -> Float[Tensor, "b 2 y x"]:
-    """Where each pixel of a picture `size` wide is matched to: (x, y) in [-1, 1], bilinear between cells."""
-    h, w = match.grid
-    columns, rows = match.key.shape[-1], match.key.shape[-2]
-    here, there = cells(h, w, match.query), cells(rows, columns, match.query)
-    flow = match.apply(there.expand(len(match.query), -1, -1, -1)) - here
-    scale = flow.new_tensor([2 / columns, 2 / rows]).view(1, 2, 1, 1)
-    flow = F.interpolate(flow * scale, size=(size * h // w, size), mode="bilinear", align_corners=False)
-    height, width = flow.shape[-2:]
-    pixel = (cells(height, width, flow) + 0.5) / flow.new_tensor([width, height]).view(1, 2, 1, 1)
-    return flow + pixel * 2 - 1
-
-
-def exact(match: FactoredMatch, place: Float[Tensor, "b 2 y x"], weight: Float[Tensor, "b 1 y x"]) -> Float[Tensor, ""]:
-    """Cross-entropy of the match with the exact one, in both directions.
+def exact(match: FactoredMatch, flow: Float[Tensor, "b 2 y x"], visible: Bool[Tensor, "b 1 y x"]) -> Float[Tensor, ""]:
+    """Cross-entropy of the match with the exact one, in both directions, over visible pixels.
 
     A pixel's exact counterpart lies between four cells of the exemplar; its target is their bilinear mixture, so that
     the expected position, not only the best cell, becomes right. Nothing of size N x M is formed.
 
     Args:
         match: from a correlation matcher.
-        place: where pixels lie in the exemplar, in [-1, 1]; as many to each cell of the condition.
-        weight: of each of them; zero where the exemplar does not show it.
+        flow: where pixels lie in the exemplar, in [-1, 1]; as many to each cell of the condition.
+        visible: whether the exemplar shows them.
     """
-    stride = place.shape[-1] // match.query.shape[-1]
+    stride = flow.shape[-1] // match.query.shape[-1]
     query = match.query.repeat_interleave(stride, -1).repeat_interleave(stride, -2)
-    positive = match.scale * (query * sample(match.key, place)).sum(1, keepdim=True)
+    positive = match.scale * (query * sample(match.key, flow)).sum(1, keepdim=True)
     row_mass = match.log_mass().repeat_interleave(stride, -1).repeat_interleave(stride, -2)
-    column_mass = sample(match.transpose().log_mass(), place)
+    column_mass = sample(match.transpose().log_mass(), flow)
+    weight = visible.float()
     total = weight.sum().clamp(min=1)
     return ((row_mass + 0.3 * column_mass - 1.3 * positive) * weight).sum() / total
+
+
+def distance(off: Float[Tensor, "b 2 y x"], visible: Bool[Tensor, "b 1 y x"]) -> Float[Tensor, ""]:
+    """Mean city-block distance over visible pixels, of flows that are off by so much."""
+    weight = visible.float()
+    return (off.abs().sum(1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1)
+
+
+def comes_back(match: FactoredMatch, radius: float) -> Bool[Tensor, "b 1 h w"]:
+    """Which cells come back to within `radius` widths of themselves, matched forth and back."""
+    back = match.transpose()
+    forward, backward = (
+        one.apply(cells(*other.grid, match.query).expand(len(match.query), -1, -1, -1))
+        for one, other in ((match, back), (back, match))
+    )
+    return return_error(forward.detach(), backward.detach()) < radius
 
 
 def domain(

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from midms.core.results import machine
-from midms.training.album import Album
 from midms.training.progress import Diverged, Progress
 
 CHECKPOINT_EVERY = 60.0  # seconds
@@ -23,7 +22,6 @@ class Task(Protocol):
 
     name: str
     network: Any
-    album: Album
     batch: int
     learning_rate: float
 
@@ -31,7 +29,7 @@ class Task(Protocol):
         """The loss of one step, every random choice taken from `generator`; and its terms, for the record."""
 
     def evaluate(self, network: Any) -> dict[str, float]:
-        """Figures on held-out faces."""
+        """Figures on held-out pairs."""
 
 
 class Interrupted(Exception):

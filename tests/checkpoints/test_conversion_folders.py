@@ -197,7 +197,8 @@ def test_a_hub_that_cannot_be_reached_says_which_folder_would_do(monkeypatch: py
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     expected = (
         r"CompVis/ldm-celebahq-256: cannot be had from the hub \(no route to host, (however long ){30}one waits\.\); "
-        r"a local copy of its folder would do, with unet/, vqvae/ or vae/, and scheduler/ in it"
+        r"a local copy of its folder would do, one that midms wrote, "
+        r"or with unet/, vqvae/ or vae/, and scheduler/ in it"
     )
     with pytest.raises(CheckpointError, match=expected):
         find("CompVis/ldm-celebahq-256")

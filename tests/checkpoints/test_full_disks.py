@@ -16,7 +16,7 @@ from hostile import Outcome, outcome
 from midms import cli
 from midms.checkpoints.folder import read
 
-TRAIN = ["train", "faces", "--stage", "autoencoder", "--steps", "2", "--styles", "16", "--geometries", "2"]
+TRAIN = ["train", "portraits(styles=16, geometries=2)", "--stage", "autoencoder", "--steps", "2"]
 ROOM = 2_000
 """Bytes that a file may have where the disk is full: enough for a record, not for weights, faces or pictures."""
 
@@ -51,7 +51,7 @@ def test_a_full_disk_ends_training_and_the_checkpoint_stays(stopped: Path) -> No
 
 def test_a_full_disk_ends_training_before_the_faces_are_kept(tmp_path: Path) -> None:
     line = refused(outcome([*TRAIN, "--out", "run"], tmp_path, f"{__name__}:cramped"))
-    assert "run/albums/album-train-16x2-64.safetensors: cannot be written" in line
+    assert "run/data/portraits-train-16x2-64.safetensors: cannot be written" in line
     assert not [path for path in tmp_path.rglob("*") if not path.is_dir()]
 
 

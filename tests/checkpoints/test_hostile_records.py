@@ -18,8 +18,8 @@ from test_hostile_files import TRANSLATE, pictures
 from test_hostile_folders import DAMAGE, put
 
 from midms.evaluation.ablation.ledger import LARGEST, MANY
-from midms.training.faces import fresh
 from midms.training.progress import Progress
+from midms.training.train import fresh
 
 BEGUN = {"nothing", "a link to nothing"}
 """What is the beginning of a ledger."""
@@ -49,8 +49,9 @@ def test_a_ledger_is_refused(case: str, tmp_path: Path) -> None:
     assert "runs.jsonl" in line and len(line) < 1000
 
 
-TRAIN = ["train", "faces", "--stage", "autoencoder", "--out", "run", "--steps", "2", "--styles", "16"]
-SETTINGS = {"steps": 2, "seed": 0, "size": 64, "styles": 16, "geometries": 4, "weights": {}}
+DATASET = "portraits(styles=16)"
+TRAIN = ["train", DATASET, "--stage", "autoencoder", "--out", "run", "--steps", "2"]
+SETTINGS = {"steps": 2, "seed": 0, "dataset": DATASET, "size": 64, "weights": {}}
 
 
 @pytest.fixture(scope="module")

@@ -137,8 +137,22 @@ def test_every_command_names_its_options_and_no_catalogue(
 def test_an_option_of_another_stage_is_refused(
     words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("train", "faces", "--out", tmp_path / "run", *shlex.split(words)) == 2
+    assert run("train", "portraits", "--out", tmp_path / "run", *shlex.split(words)) == 2
     assert complaint(capsys).startswith(f"midms: {message}")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("protraits", "no dataset is called 'protraits'. Did you mean 'portraits'?"),
+        ("portraits(style=3)", "dataset 'portraits': has no setting 'style'. Did you mean 'styles'"),
+        ("portraits(size=128)", "data set portraits(size=128): training itself gives size, and takes none here"),
+        ("portraits(styles=0)", "styles must be a whole number from 1 to"),
+    ],
+)
+def test_data_sets_are_checked(data: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", data, "--stage", "autoencoder", "--out", tmp_path / "run") == 2
+    assert message in complaint(capsys) and not (tmp_path / "run" / "data").exists()
 
 
 def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,9 +166,9 @@ def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.MonkeyPatch) -
 
 def test_train_hands_its_options_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Namespace] = []
-    stand_in = ModuleType("midms.training.faces")
+    stand_in = ModuleType("midms.training.train")
     stand_in.main = lambda args: seen.append(args) or 0  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
-    assert cli.main(["train", "faces", "--stage", "matching", "--out", str(tmp_path), "--steps", "3"]) == 0
+    assert cli.main(["train", "portraits", "--stage", "matching", "--out", str(tmp_path), "--steps", "3"]) == 0
     args = seen[0]
     assert (args.stage, args.out, args.steps, args.size, args.device) == ("matching", tmp_path, 3, 64, "cpu")

@@ -6,12 +6,13 @@ from functools import cache
 
 import pytest
 import torch
-from compatible import composes
+from pairs_that_compose import composes
 from torch import Tensor
 
 from midms import available, build, register
 from midms.compose.compose import BuildError
 from midms.confidence import CONFIDENCES
+from midms.core.protocols import Unanswered
 from midms.features.labelled import LabelledFeatures
 from midms.matching import MATCHERS
 from midms.matching.matches.factored import FactoredMatch
@@ -80,6 +81,8 @@ def test_a_matcher_of_ones_own_in_a_notebook() -> None:
 def test_a_match_of_ones_own_says_what_it_lacks_at_build() -> None:
     @register("matcher", "bare")
     class Bare:
+        answers = frozenset[str]()
+
         def __init__(self, grid: tuple[int, int] = (1, 1), other: tuple[int, int] = (1, 1)) -> None:
             self.grid, self.other = grid, other
 
@@ -98,3 +101,7 @@ def test_a_match_of_ones_own_says_what_it_lacks_at_build() -> None:
     assert composed("bare", "cycle").matcher.__class__ is Bare
     with pytest.raises(BuildError, match="confidence does not go with the matcher: Bare does not tell its entropy"):
         composed("bare", "entropy")
+    del Bare.answers
+    run = composed("bare", "entropy")
+    with pytest.raises(Unanswered, match="Bare does not tell its entropy"):
+        run(torch.rand(1, 2, 16, 16), torch.rand(1, 3, 16, 16))

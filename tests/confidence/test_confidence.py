@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from compatible import AMBIGUITY, HARD, PLACED, composes
+from pairs_that_compose import AMBIGUITY, HARD, PLACED, composes
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
@@ -82,7 +82,7 @@ def test_cycle_error_is_scipys(sizes: tuple[tuple[int, int], tuple[int, int]]) -
     (h, w), (rows, columns) = sizes
     forward = match.apply(cells(rows, columns, match.query)).numpy()
     backward = match.transpose().apply(cells(h, w, match.query)).numpy()
-    error = cycle_error(match)
+    error, _ = cycle_error(match)
     y, x = np.mgrid[:h, :w]
     for i in range(2):
         home = [map_coordinates(axis, forward[i, ::-1], order=1, mode="nearest") for axis in backward[i]]
@@ -146,14 +146,14 @@ def test_two_cells_with_one_counterpart_come_back_half_way() -> None:
     query[..., 4, 3] = query[..., 4, 9]
     key = query.clone()
     key[..., 4, 3] = features(1, batch=1)[..., 4, 3]
-    error = 16 * cycle_error(Correlation()(query, key))[0, 0]
+    error = 16 * cycle_error(Correlation()(query, key))[0][0, 0]
     assert error[4, 3].item() == pytest.approx(3, abs=0.01) and error[4, 9].item() == pytest.approx(3, abs=0.01)
     assert (error > 0.01).sum() == 2
 
 
 def test_radius_and_softness() -> None:
     match = Correlation(temperature=0.05)(features(0), features(1))
-    error = cycle_error(match)
+    error, _ = cycle_error(match)
     assert torch.equal(Cycle(radius=0.2)(match), (error < 0.2).float())
     soft = Cycle(radius=0.2, softness=0.05)(match)
     torch.testing.assert_close(soft, 1 / (1 + ((error - 0.2) / 0.05).exp()))

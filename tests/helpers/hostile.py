@@ -43,11 +43,11 @@ ROOM = 2 * MEMORY
 LOADED = (
     "midms.evaluation.ablation",
     "midms.pipeline.build",
-    "midms.checkpoints.convert.source",
+    "midms.checkpoints.folder",
     "midms.pipeline.demo",
     "midms.pipeline.batch",
     "midms.pipeline.pretrained",
-    "midms.training.faces",
+    "midms.training.train",
     "pytest",
 )
 """What commands import when they are run, and test files that `main` is in."""

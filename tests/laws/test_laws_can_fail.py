@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
+from midms.confidence.peak import Peak
 from midms.core.types import Features, Level, Levels
 from midms.data.pair import Pair
 from midms.data.portraits.dataset import Portraits
@@ -54,6 +55,7 @@ MATCHERS = {
     "test_features_that_say_nothing_do_no_harm": matcher(similarity=lambda m: m.similarity().sqrt()),
     "test_half_precision_features": matcher(apply=lambda m, v: m.apply(v.float())),
     "test_pictures_of_a_batch_do_not_mix": matcher(apply=lambda m, v: m.apply(v) + v.mean()),
+    "test_a_match_is_and_answers_what_is_declared": type("Boasting", (Correlation,), {"answers": {"peak", "mass"}})(),
     "test_the_same_is_matched_alike": matcher(apply=lambda m, v: m.apply(v) + torch.rand(())),
 }
 CONFIDENCES = {
@@ -66,6 +68,10 @@ CONFIDENCES = {
     "test_a_match_of_another_kind_is_read_or_refused": lambda m: torch.full_like(
         m.similarity(), isinstance(m, FactoredMatch)
     ),
+}
+UNDECLARED = {
+    "test_it_asks_what_it_declares": type("Shy", (Peak,), {"asks": frozenset()})(),
+    "test_it_has_the_gradient_that_it_declares": type("Bold", (Peak,), {"differentiable": True})(),
 }
 GOOD = DDIM(noise_levels((800, 500, 200)), eta=0.5)
 
@@ -167,7 +173,7 @@ DATASETS = {
 KINDS = {
     MatcherLaws: (MATCHERS, matcher()),
     ConfidenceLaws: (
-        {law: (lambda match, f=f: f(match)) for law, f in CONFIDENCES.items()},
+        {law: (lambda match, f=f: f(match)) for law, f in CONFIDENCES.items()} | UNDECLARED,
         lambda match: match.similarity().clamp(0, 1),
     ),
     SamplerLaws: (SAMPLERS, GOOD),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from compatible import composes
+from pairs_that_compose import composes
 from PIL import Image
 from sample_pictures import drawing, photo
 from shifting import Shifting

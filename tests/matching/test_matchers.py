@@ -9,9 +9,9 @@ import numpy as np
 import ot
 import pytest
 import torch
-from compatible import PLACED
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pairs_that_compose import PLACED
 
 from midms.core.normalize import l2_normalize
 from midms.core.types import cells

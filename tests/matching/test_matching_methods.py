@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from bent import scene
 from kornia.feature import match_mnn
 from torch import Tensor
 
-from midms.core.flow import sample
 from midms.core.types import cells
 from midms.matching import MATCHERS
 from midms.matching.matchers.cocosnet import CoCosNet
@@ -188,16 +188,6 @@ def test_local_is_a_window_around_the_flow() -> None:
     torch.testing.assert_close(rows(match), expected)
     with pytest.raises(ValueError, match=r"prior is \(2, 2, 6, 8\), expected \(2, 2, 5, 9\)"):
         Local(prior=place)(key, query)
-
-
-def scene(seed: int, size: int, noise: float = 0.1) -> tuple[Tensor, Tensor, Tensor]:
-    """Smooth features, the same bent and jittered, and where each cell of the first went: [1 2 h w] in cells."""
-    generator = torch.Generator().manual_seed(seed)
-    picture = F.interpolate(torch.randn(1, 32, size // 4, size // 4, generator=generator), (size, size), mode="bicubic")
-    bend = F.interpolate(torch.randn(1, 2, 3, 3, generator=generator), (size, size), mode="bicubic", align_corners=True)
-    place = (cells(size, size, picture) + size / 12 * bend).clamp(0, size - 1)
-    query = sample(picture, place)
-    return query + noise * torch.randn(query.shape, generator=generator), picture, place
 
 
 @pytest.mark.parametrize("name", ["correlation", "local", "patchmatch", "top-k", "cost-aggregation", "cocosnet"])

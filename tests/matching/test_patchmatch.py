@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from test_matching_methods import scene
+from bent import scene
 from torch import Tensor
 
 from midms.matching.matchers.nearest import Nearest

@@ -1,4 +1,4 @@
-"""`midms train faces`: the stages one after the other, stopped, continued, and started from another run."""
+"""`midms train`: the stages one after the other, stopped, continued, and started from another run."""
 
 from __future__ import annotations
 
@@ -18,24 +18,29 @@ from midms import build, cli, from_pretrained
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.folder import read, write
 from midms.checkpoints.tensors import CheckpointError
-from midms.training import faces
-from midms.training.album import open_album
+from midms.compose.spec import parse_value
+from midms.conditions.sketch import Sketch
+from midms.data.portraits.dataset import Portraits
+from midms.training import train as training
+from midms.training.cached_portraits import CachedPortraits
+from midms.training.data import training_data
 from midms.training.progress import Progress
 from midms.training.trainer import Interrupted, fit
 
 CPU = torch.device("cpu")
-SMALL = ("--styles", "24", "--geometries", "2", "--seed", "5")
+PORTRAITS = "portraits(styles=24, geometries=2)"
 
 
 def train(out: Path, stage: str, *more: object, steps: int = 2) -> int:
-    arguments = ["train", "faces", "--stage", stage, "--out", out, "--steps", steps, *SMALL, *more]
+    arguments = ["train", PORTRAITS, "--stage", stage, "--out", out, "--steps", steps, "--seed", 5, *more]
     return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, rendered: Path) -> Path:
     """Every stage for two steps."""
     out = tmp_path_factory.mktemp("run")
+    (out / "data").symlink_to(rendered)
     for stage, more in (
         ("autoencoder", ()),
         ("matching", ("--terms", '{"domain": 1, "cycle": 1, "reconstruction": 1}')),
@@ -80,9 +85,11 @@ def test_every_stage_leaves_weights_that_the_presets_load(trained: Path) -> None
     assert set(other) == {"autoencoder", "matching", "unconditional"}
     record |= other
     for stage in record.values():
-        assert stage["steps"] == 2 and stage["seed"] == 5 and stage["styles"] == 24
+        assert stage["steps"] == 2 and stage["seed"] == 5 and stage["dataset"] == PORTRAITS
         assert {"date", "versions", "hardware", "parameters", "minutes"} <= set(stage)
-    assert record["matching"]["command"].startswith("midms train faces --stage matching --denoiser bridge --out ")
+    assert record["matching"]["command"].startswith(
+        f"midms train '{PORTRAITS}' --stage matching --denoiser bridge --out "
+    )
     assert record["autoencoder"]["held out"]["psnr"] > 0
     assert 0 <= record["matching"]["held out"]["first pck@0.05"] <= 1
     assert all(record["matching"]["last losses"][term] > 0 for term in ("domain", "cycle", "reconstruction"))
@@ -90,11 +97,11 @@ def test_every_stage_leaves_weights_that_the_presets_load(trained: Path) -> None
 
 
 @pytest.mark.parametrize("stage", ["autoencoder", "matching", "diffusion"])
-def test_a_stopped_stage_goes_on_exactly(trained: Path, tmp_path: Path, stage: str) -> None:
+def test_a_stopped_stage_goes_on_exactly(trained: Path, rendered: Path, tmp_path: Path, stage: str) -> None:
     name = {"diffusion": "bridge"}.get(stage, stage)
     for run in ("whole", "stopped"):
         (tmp_path / run).mkdir()
-        (tmp_path / run / "albums").symlink_to(trained / "albums")
+        (tmp_path / run / "data").symlink_to(rendered)
         slots = {"autoencoder": (), "matching": ("autoencoder",)}.get(stage, ("autoencoder", "features", "confidence"))
         copied(trained, tmp_path / run, *slots)
     assert train(tmp_path / "whole", stage, steps=3) == 0
@@ -110,8 +117,8 @@ def test_a_stopped_stage_goes_on_exactly(trained: Path, tmp_path: Path, stage: s
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_a_run_begins_with_the_weights_of_another(trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "albums").symlink_to(trained / "albums")
+def test_a_run_begins_with_the_weights_of_another(trained: Path, rendered: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(rendered)
     assert train(tmp_path, "autoencoder", "--start", trained, steps=1) == 0
     record = read(tmp_path).recipe.made["autoencoder"]
     assert record["start"] == read(trained).recipe.made["autoencoder"]
@@ -126,8 +133,8 @@ def test_a_checkpoint_of_other_settings_is_refused(trained: Path, capsys: pytest
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "choose another --out" in line]
     assert "made with steps 2, this run has 9" in line
     assert (trained / "autoencoder.checkpoint").read_bytes() == before
-    with pytest.raises(CheckpointError, match="made with seed 5, this run has 6; was made with size 64, this"):
-        Progress(trained / "autoencoder.checkpoint", faces.fresh("autoencoder", CPU), {"steps": 2, "seed": 6})
+    with pytest.raises(CheckpointError, match=r"made with seed 5, this run has 6; .*was made with size 64, this"):
+        Progress(trained / "autoencoder.checkpoint", training.fresh("autoencoder", CPU), {"steps": 2, "seed": 6})
 
 
 def test_a_checkpoint_on_other_weights_or_terms_is_refused(
@@ -149,9 +156,9 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("content", ["garbage", "pickle", "half", "list"])
 def test_what_is_no_checkpoint_is_refused_by_name(
-    trained: Path, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+    trained: Path, rendered: Path, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "albums").symlink_to(trained / "albums")
+    (tmp_path / "data").symlink_to(rendered)
     path, touched = tmp_path / "autoencoder.checkpoint", tmp_path / "touched"
     torch.save([1, 2], path)
     if content != "list":
@@ -175,7 +182,7 @@ class Touch:
 def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for stage in ("matching", "diffusion"):
         assert train(tmp_path, stage) == 2
-        assert refused(capsys).endswith("has no autoencoder yet; run `midms train faces --stage autoencoder` first")
+        assert refused(capsys).endswith("has no autoencoder yet; run `midms train` with --stage autoencoder first")
     assert not list(tmp_path.iterdir())
 
 
@@ -183,8 +190,11 @@ class Killed(BaseException):
     pass
 
 
-def test_a_stage_killed_before_its_record_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_killed_before_its_record_goes_on(
+    rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing of it is left but its checkpoint; the same command finishes it."""
+    (tmp_path / "data").symlink_to(rendered)
     with monkeypatch.context() as patch:
         patch.setattr(weights_folder, "_write_json", Mock(side_effect=Killed))
         with pytest.raises(Killed):
@@ -225,22 +235,24 @@ def test_terms_are_checked(tmp_path: Path, terms: str, message: str, capsys: pyt
 
 def test_what_is_rendered_is_told_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The disk to within a percent of what is written; the time from the first batch, in plain words."""
-    open_album(tmp_path, "train", styles=40, geometries=2, size=64)
+    portraits = Portraits(condition=Sketch())
+    CachedPortraits.open(tmp_path, portraits, styles=40, geometries=2)
     told, _, progress = capsys.readouterr().err.partition("\n")
     (path,) = tmp_path.iterdir()
     found = re.fullmatch(
         r"midms: note: rendering 80 faces of 64 x 64 pixels: about \d+ (seconds|minutes), (\d+) MB of disk, (.*)", told
     )
     assert found and found[3] == str(path) and abs(int(found[2]) - path.stat().st_size / 1e6) <= 0.5
-    assert "rendering train faces" in progress
-    open_album(tmp_path, "train", styles=40, geometries=2, size=64)
+    assert "rendering portraits of train" in progress
+    CachedPortraits.open(tmp_path, portraits, styles=40, geometries=2)
     assert capsys.readouterr().err == ""
 
 
-def test_a_key_press_leaves_a_checkpoint(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "albums").symlink_to(trained / "albums")
-    network = faces.fresh("autoencoder", CPU)
-    task = faces.stage("autoencoder", network, {}, faces.albums(tmp_path, 64, 24, 2), tmp_path, CPU, {})
+def test_a_key_press_leaves_a_checkpoint(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").symlink_to(rendered)
+    network = training.fresh("autoencoder", CPU)
+    data = training_data(parse_value(PORTRAITS), 64, training.part("condition"), tmp_path / "data")
+    task = training.stage("autoencoder", network, {}, data, tmp_path, CPU, {})
     progress = Progress(tmp_path / "autoencoder.checkpoint", network, {"steps": 9, "seed": 0})
     calls, loss = iter(range(3)), task.loss
 

@@ -1,15 +1,17 @@
-"""Folders of diffusers on the Hugging Face hub."""
+"""Folders of ours and of diffusers on the Hugging Face hub."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from midms.checkpoints.card import CARD
+from midms.checkpoints.folder import CONFIG, read
 from midms.checkpoints.tensors import CheckpointError
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FOLDERS = ("unet", "vqvae", "vae")
-CONFIGS = [*(f"{part}/config.json" for part in FOLDERS), "scheduler/scheduler_config.json"]
+CONFIGS = [CONFIG, *(f"{part}/config.json" for part in FOLDERS), "scheduler/scheduler_config.json"]
 NAME = "diffusion_pytorch_model"
 WEIGHTS = tuple(
     (f"{NAME}{variant}.{kind}", f"{NAME}.{kind}.index{variant}.json", f"{NAME}-*.{kind}")
@@ -32,6 +34,8 @@ def fetch(name: str) -> Path:
         for names in WEIGHTS:
             patterns = [f"{part}/{pattern}" for part in lacking for pattern in names]
             folder = Path(snapshot_download(name, allow_patterns=[*CONFIGS, *patterns]))
+            if (folder / CONFIG).is_file():  # one of ours
+                return Path(snapshot_download(name, allow_patterns=[CONFIG, *read(folder).recipe.weights.values()]))
             whole, index, _ = names
             lacking = tuple(
                 part
@@ -40,12 +44,44 @@ def fetch(name: str) -> Path:
             )
             if not lacking:
                 break
+    except CheckpointError:
+        raise
     except Exception as error:  # a network, a proxy or a server may raise anything
         raise CheckpointError(
             f"{name}: cannot be had from the hub ({_one_line(error)}); a local copy of its folder would do, "
-            "with unet/, vqvae/ or vae/, and scheduler/ in it"
+            "one that midms wrote, or with unet/, vqvae/ or vae/, and scheduler/ in it"
         ) from None
     return folder
+
+
+def push(folder: Path, name: str, private: bool | None, message: str) -> str:
+    """Put a folder of ours on the hub, as one commit: other weights there go, a README.md there stays.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        CheckpointError: the hub refuses, or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    if not HUB_ID.fullmatch(name):
+        raise CheckpointError(f"repo_id: expected OWNER/NAME, got {name!r}")
+    api = HfApi()
+    try:
+        api.create_repo(name, private=private, exist_ok=True)
+        kept = [CARD] if api.file_exists(name, CARD) else None
+        return str(
+            api.upload_folder(
+                repo_id=name,
+                folder_path=folder,
+                commit_message=message,
+                ignore_patterns=kept,
+                delete_patterns="*.safetensors",
+            )
+        )
+    except Exception as error:  # a network, a proxy or a server may raise anything
+        raise CheckpointError(f"{name}: cannot be put on the hub ({_one_line(error)})") from None
 
 
 def _one_line(error: Exception) -> str:

@@ -84,8 +84,7 @@ def combinations(vary: Vary) -> list[dict[str, Any]]:
 def spelled(value: Any) -> str:
     """A value as one would type it; an object that does not show what it is by its type and a digest."""
     if isinstance(value, Spec):
-        inside = ", ".join(f"{name}={argument!r}" for name, argument in value.arguments.items())
-        return f"{value.name}({inside})" if inside else value.name
+        return value.typed()
     if isinstance(value, nn.Module) or " at 0x" in repr(value):
         return f"{type(value).__name__}#{digest_value(value)[:6]}"
     return value if isinstance(value, str) else repr(value)

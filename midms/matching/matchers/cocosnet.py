@@ -58,6 +58,11 @@ class CoCosNet:
             raise ValueError(f"patch must be odd and positive, got {self.patch}")
         number(0, 1, losers=self.losers)
 
+    @property
+    def gives(self) -> type[FactoredMatch] | type[DenseMatch]:
+        """The kind of its matches."""
+        return FactoredMatch if self.losers == 1 else DenseMatch
+
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> FactoredMatch | DenseMatch:
         """Match the condition's features to the exemplar's.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import divisor, number
 from midms.core.normalize import l2_normalize
+from midms.core.protocols import Match
 from midms.matching.kernels import Backend, Precision
 from midms.matching.matches.factored import FactoredMatch
 
@@ -31,6 +33,7 @@ class Correlation:
         ValueError: the temperature is not positive.
     """
 
+    gives: ClassVar[type[Match]] = FactoredMatch
     temperature: float = 0.005
     floor: float | None = None
     backend: Backend = "auto"

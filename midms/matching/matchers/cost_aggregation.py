@@ -12,6 +12,7 @@ from torch import Tensor
 
 from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
+from midms.core.protocols import Match
 from midms.matching.matches.dense import DenseMatch, cosines
 from midms.networks.precision import without_autocast
 
@@ -44,6 +45,7 @@ class CostAggregation:
         ValueError: an argument is out of its range.
     """
 
+    gives: ClassVar[type[Match]] = DenseMatch
     spatial: ClassVar[bool] = True
     temperature: float = 0.02
     radius: int = 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import divisor
 from midms.core.normalize import l2_normalize
+from midms.core.protocols import Match
 from midms.matching.kernels import Backend, Precision, logsumexp_both
 from midms.matching.matches.factored import FactoredMatch, tokens
 
@@ -35,6 +37,7 @@ class DualSoftmax:
         ValueError: the temperature is not positive.
     """
 
+    gives: ClassVar[type[Match]] = FactoredMatch
     temperature: float = 0.1
     backend: Backend = "auto"
     precision: Precision = "auto"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.normalize import l2_normalize
+from midms.core.protocols import Match
 from midms.matching.kernels import Backend, mutual_nearest
 from midms.matching.matches.factored import tokens
 from midms.matching.matches.sparse import SparseMatch, link
@@ -28,6 +30,9 @@ class MutualNearest:
         backend: which implementation searches, see `kernels.attend`.
     """
 
+    gives: ClassVar[type[Match]] = SparseMatch
+    answers: ClassVar[frozenset[str]] = frozenset({"argmax", "top"})
+    differentiable: ClassVar[bool] = False
     backend: Backend = "auto"
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from midms.core.limits import LARGE, divisor, int_range, number
 from midms.core.normalize import l2_normalize
+from midms.core.protocols import Match
 from midms.matching.kernels import Backend, Precision, logsumexp
 from midms.matching.matches.factored import FactoredMatch, tokens
 
@@ -50,6 +52,7 @@ class OptimalTransport:
         ValueError: an argument is out of its range.
     """
 
+    gives: ClassVar[type[Match]] = FactoredMatch
     epsilon: float = 0.05
     iterations: int = 30
     reach: float | None = None
@@ -57,6 +60,11 @@ class OptimalTransport:
     annealing: float | None = None
     backend: Backend = "auto"
     precision: Precision = "auto"
+
+    @property
+    def answers(self) -> frozenset[str]:
+        """What its matches answer; the mass only where the transport is unbalanced."""
+        return FactoredMatch.answers if self.reach is None else FactoredMatch.answers | {"mass"}
 
     def __post_init__(self) -> None:
         divisor(epsilon=self.epsilon)

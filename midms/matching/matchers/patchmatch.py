@@ -12,6 +12,7 @@ from torch import Tensor
 
 from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
+from midms.core.protocols import Match
 from midms.matching.kernels import Backend, top_k
 from midms.matching.matches.edges import ENTRIES
 from midms.matching.matches.factored import tokens
@@ -44,6 +45,7 @@ class PatchMatch:
         ValueError: an argument is not positive.
     """
 
+    gives: ClassVar[type[Match]] = SparseMatch
     spatial: ClassVar[bool] = True
     candidates: int = 16
     iterations: int = 2

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
+from midms.core.protocols import Match
 from midms.matching.kernels import Backend, top_k
 from midms.matching.matches.factored import tokens
 from midms.matching.matches.sparse import SparseMatch, link
@@ -37,6 +38,7 @@ class TopK:
         ValueError: an argument is not positive.
     """
 
+    gives: ClassVar[type[Match]] = SparseMatch
     spatial: ClassVar[bool] = True
     count: int = 3
     block: int = 4

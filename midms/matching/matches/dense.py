@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -25,6 +26,7 @@ class DenseMatch:
         logits: in float32 or better.
     """
 
+    answers: ClassVar[frozenset[str]] = frozenset({"argmax", "peak", "entropy", "top"})
     query: Float[Tensor, "b d h w"]
     key: Float[Tensor, "b d H W"]
     logits: Float[Tensor, "b n m"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
@@ -34,6 +36,7 @@ class FactoredMatch:
         col_marginal: the same of the exemplar's cells.
     """
 
+    answers: ClassVar[frozenset[str]] = frozenset({"argmax", "peak", "entropy", "top"})
     query: Float[Tensor, "b d h w"]
     key: Float[Tensor, "b d H W"]
     scale: float
@@ -199,9 +202,9 @@ def on_grid(values: Float[Tensor, "_ c _ _"], side: Float[Tensor, "b d h w"]) ->
 
 def tokens(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
     """A grid as a list of cells, row by row."""
-    return x.flatten(2).mT
+    return rearrange(x, "b c h w -> b (h w) c")
 
 
 def untokens(x: Shaped[Tensor, "b n c"], grid: tuple[int, int]) -> Shaped[Tensor, "b c h w"]:
     """The inverse of `tokens`."""
-    return x.mT.unflatten(-1, grid)
+    return rearrange(x, "b (h w) c -> b c h w", h=grid[0], w=grid[1])

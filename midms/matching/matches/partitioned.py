@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -48,6 +48,7 @@ class PartitionedMatch:
         back: every column in one of them, read from exemplar to condition.
     """
 
+    answers: ClassVar[frozenset[str]] = frozenset({"agreement"})
     query: Float[Tensor, "b d h w"]
     key: Float[Tensor, "b d H W"]
     parts: tuple[Part, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -30,6 +31,7 @@ class SparseMatch:
         scale: one over the temperature; infinity gives each cell the best of its edges.
     """
 
+    answers: ClassVar[frozenset[str]] = frozenset({"argmax", "peak", "entropy", "top"})
     query: Float[Tensor, "b d h w"]
     key: Float[Tensor, "b d H W"]
     rows: Int[Tensor, " e"]

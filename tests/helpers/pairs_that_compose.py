@@ -1,13 +1,13 @@
-"""Kinds of matchers and confidences, and which go together."""
+"""Which confidence can read which matcher's matches."""
 
 from __future__ import annotations
 
 from midms.matching import MATCHERS
 
-PLACED = {name for name in MATCHERS if getattr(MATCHERS[name], "spatial", False)}
-"""Matchers that look at where cells lie: shuffled cells are another picture to them."""
 HARD = ("nearest", "mutual-nearest")
 """Matchers that give each cell to one other, so that there is no spread to ask for."""
+PLACED = {name for name in MATCHERS if getattr(MATCHERS[name], "spatial", False)}
+"""Matchers that look at where cells lie: shuffled cells are another picture to them."""
 AMBIGUITY = ("entropy", "peak")
 """Confidences that ask whether there is another candidate, not whether the best is like."""
 

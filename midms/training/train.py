@@ -1,4 +1,4 @@
-"""`midms train faces`: the stages in order, what each needs from the ones before, and what it leaves behind.
+"""`midms train`: the stages in order, what each needs from the ones before, and what it leaves behind.
 
     autoencoder     -> the autoencoder
     matching        -> the features and the confidence      (needs the autoencoder)
@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from midms.checkpoints.config import content
 from midms.checkpoints.folder import CONFIG, Weights, check, exchange, read
@@ -33,20 +31,11 @@ from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
 from midms.core.defaults import defaults
 from midms.core.files import held
-from midms.core.protocols import ConfidenceEstimator, FeatureExtractor
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.training.album import Album, open_album
+from midms.training.data import DataError, TrainingData, training_data
+from midms.training.precomputed import encode, first_warps, importance, latents
 from midms.training.progress import Progress
-from midms.training.stages import (
-    TERMS,
-    AutoencoderStage,
-    DiffusionStage,
-    MatchingNetwork,
-    MatchingStage,
-    encode,
-    importance,
-    latents,
-)
+from midms.training.stages import TERMS, WITHOUT_FLOW, AutoencoderStage, DiffusionStage, MatchingNetwork, MatchingStage
 from midms.training.trainer import Interrupted, Task, fit
 
 STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
@@ -92,15 +81,15 @@ def _train(args: Namespace) -> int:
             load_state(module, _state(start, slot), f"{start.name}, {slot}")
     settings = {"steps": args.steps or STEPS[name], "seed": args.seed, **_inputs(args, name, known, start)}
     progress = Progress(out / f"{name}.checkpoint", network, settings)
-    pictures = albums(out, args.size, args.styles, args.geometries)
-    task = stage(name, network, known, pictures, out, device, TERMS | args.terms)
+    data = training_data(args.data, args.size, part("condition"), out / "data")
+    task = stage(name, network, known, data, out, device, args.terms)
     try:
         network, outcome = fit(task, progress, args.minutes)
     except Interrupted as stop:
         print(stop)
         return 3
     if isinstance(network, Patchified):
-        _standardise(network, task.album)
+        _standardise(network, data[0])
     record = {"command": _command(args), **outcome}
     if start:
         record["start"] = start.recipe.made.get(name)
@@ -136,7 +125,7 @@ def _leave(
         loop={**preset.loop, "size": size},
         domain=dataclasses.replace(preset.domain.unmeasured(), size=size),
         weights={**kept.weights, **{slot: f"{slot}.safetensors" for slot in states}},
-        source="trained by `midms train faces`",
+        source="trained by `midms train`",
         license="",
         made=made,
     )
@@ -144,12 +133,6 @@ def _leave(
         exchange(folder, content(recipe, "train", str(folder)), recipe, states)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from None
-
-
-def albums(out: Path, size: int, styles: int, geometries: int) -> tuple[Album, Album]:
-    """What is trained on and what is held out."""
-    folder = out / "albums"
-    return open_album(folder, "train", styles, geometries, size), open_album(folder, "validation", 128, 2, size)
 
 
 def known_parts(name: str, out: Path, device: torch.device) -> dict[str, Any]:
@@ -176,7 +159,7 @@ def stage(
     name: str,
     network: Any,
     known: Mapping[str, Any],
-    pictures: tuple[Album, Album],
+    data: tuple[TrainingData, TrainingData],
     out: Path,
     device: torch.device,
     terms: dict[str, float],
@@ -187,54 +170,46 @@ def stage(
         name: a stage's, or a denoiser's.
         network: as `fresh` gives it.
         known: as `known_parts` gives it.
-        pictures: what is trained on and what is held out.
+        data: what is trained on and what is held out.
         out: folder of the run, in which latents are kept.
         device: where to compute.
-        terms: weights of the matching stage's losses, by name; others are zero.
+        terms: weights of the matching stage's losses, by name, where they are not the usual ones.
+
+    Raises:
+        DataError: a loss is asked for that needs a flow, which pairs do not have.
     """
-    album, held_out = pictures
+    train, held_out = data
     if name == "autoencoder":
-        return AutoencoderStage(network, album, held_out, device)
+        return AutoencoderStage(network, train, held_out, device)
     autoencoder = known["autoencoder"]
-    latent = latents(out, autoencoder, album)
+    latent = latents(out, autoencoder, train)
     if name == "matching":
-        other = latents(out, autoencoder, held_out)
-        weights = dict.fromkeys(TERMS, 0.0) | terms
-        return MatchingStage(network, album, held_out, latent, other, device, weights, part("matcher"))
-    warped = warp_all(known["features"], known["confidence"], album, latent, device) if name == "bridge" else None
-    shown, schedule = importance(autoencoder, latent), part("sampler", PRESET[name]).schedule
-    return DiffusionStage(network, album, latent, warped, shown, device, schedule, name=name)
+        weights = _weights(terms, train)
+        return MatchingStage(
+            network, train, held_out, latent, latents(out, autoencoder, held_out), device, weights, part("matcher")
+        )
+    warps = (
+        first_warps(known["features"], known["confidence"], part("matcher"), train, latent, device)
+        if name == "bridge"
+        else None
+    )
+    schedule = PRESETS[PRESET[name]].schedule
+    return DiffusionStage(network, train, latent, warps, importance(autoencoder, latent), device, schedule, name=name)
 
 
-@torch.no_grad()
-def warp_all(
-    features: FeatureExtractor,
-    confidence: ConfidenceEstimator,
-    album: Album,
-    latents: Float[Tensor, "n c h w"],
-    device: torch.device,
-) -> tuple[Float[Tensor, "s g g c h w"], Float[Tensor, "s g g 1 h w"]]:
-    """First warps and the trust in them for every pair of every style, [style, exemplar, answer], in half precision."""
-    matcher, g = part("matcher"), album.geometries
-    styles, (c, h, w) = len(album) // g, latents.shape[1:]
-    warps, trusts = latents.new_zeros(styles, g, g, c, h, w), latents.new_zeros(styles, g, g, 1, h, w)
-    for chosen in tqdm(torch.arange(styles).split(8), desc="warping", unit_scale=8):
-        index = (chosen[:, None] * g + torch.arange(g)).flatten()
-        latent = latents[index].float().to(device)
-        wanted = features.condition(album.sketches(index).to(device)).initial
-        offered = features.exemplar(latent, album.photos(index).to(device)).initial
-        source = torch.arange(len(index)).view(-1, g, 1).expand(-1, g, g).flatten()
-        target = torch.arange(len(index)).view(-1, 1, g).expand(-1, g, g).flatten()
-        match = matcher(wanted[target], offered[source])
-        warps[chosen] = match.apply(latent[source]).half().cpu().view(-1, g, g, c, h, w)
-        trusts[chosen] = confidence(match).half().cpu().view(-1, g, g, 1, h, w)
-    return warps, trusts
+def _weights(terms: Mapping[str, float], data: TrainingData) -> dict[str, float]:
+    """The weights of the matching losses, as far as pairs know what they need."""
+    if data.flow(torch.tensor([0])) is not None:
+        return {**TERMS, **terms}
+    if missing := [name for name in ("exact", "distance") if terms.get(name)]:
+        raise DataError(f"terms {', '.join(missing)}: need a flow, which the pairs of this data set do not have")
+    return {**WITHOUT_FLOW, **terms}
 
 
 def _load(module: nn.Module, slot: str, found: Weights | None, out: Path, device: torch.device) -> Any:
     if found is None or slot not in found.parts:
         stage = "autoencoder" if slot == "autoencoder" else "matching"
-        raise CheckpointError(f"{out}: has no {slot} yet; run `midms train faces --stage {stage}` first")
+        raise CheckpointError(f"{out}: has no {slot} yet; run `midms train` with --stage {stage} first")
     load_state(module, found.state(slot), f"{out}, {slot}")
     return module.to(device).eval().requires_grad_(False)
 
@@ -256,16 +231,17 @@ def _inputs(args: Namespace, name: str, known: Mapping[str, nn.Module], start: W
     weights = {slot: checksum(part.state_dict()) for slot, part in known.items()}
     if start:
         weights |= {f"start {slot}": checksum(_state(start, slot)) for slot in SLOTS.get(name, ("denoiser",))}
-    inputs = {"size": args.size, "styles": args.styles, "geometries": args.geometries}
-    terms = {"terms": TERMS | args.terms} if name == "matching" else {}
+    inputs = {"dataset": args.data.typed(), "size": args.size}
+    terms = {"terms": args.terms} if name == "matching" else {}
     return inputs | terms | {"weights": weights}
 
 
 def _command(args: Namespace) -> str:
     """What was typed, or amounts to it."""
-    given = {name: value for name, value in vars(args).items() if name not in ("what", "command", "minutes") and value}
-    words = [(f"--{name}", json.dumps(v) if isinstance(v, dict) else str(v)) for name, v in given.items()]
-    return shlex.join(["midms", "train", "faces", *itertools.chain.from_iterable(words)])
+    given = {k: v for k, v in vars(args).items() if k not in ("data", "command", "minutes") and v}
+    each = [(name, one) for name, value in given.items() for one in (value if isinstance(value, list) else [value])]
+    words = [(f"--{name}", json.dumps(one) if isinstance(one, dict) else str(one)) for name, one in each]
+    return shlex.join(["midms", "train", args.data.typed(), *itertools.chain.from_iterable(words)])
 
 
 def _products(name: str, network: nn.Module) -> dict[str, nn.Module]:
@@ -275,9 +251,9 @@ def _products(name: str, network: nn.Module) -> dict[str, nn.Module]:
     return {SLOTS.get(name, ("denoiser",))[0]: network}
 
 
-def _standardise(network: Patchified, album: Album) -> None:
-    """The autoencoder's latents, by what it makes of the album."""
-    known = encode(network, album.some(slice(2048))).float()
+def _standardise(network: Patchified, data: TrainingData) -> None:
+    """The autoencoder's latents, by what it makes of the first pictures."""
+    known = encode(network, data, torch.arange(min(2048, data.pictures))).float()
     network.standardise(known.mean((0, 2, 3)), known.std((0, 2, 3)))
 
 

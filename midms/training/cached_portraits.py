@@ -1,0 +1,209 @@
+"""Portraits to train on, rendered once and kept on disk: every style in several geometries, with its condition maps."""
+
+from __future__ import annotations
+
+import functools
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from tqdm import tqdm
+
+from midms.checkpoints.tensors import CheckpointError, checksum, read_weights, save_state
+from midms.core.files import sweep
+from midms.data.pair import Pair
+from midms.data.portraits import parameters
+from midms.data.portraits.dataset import Portraits
+from midms.data.portraits.hand import STEADY, sketch
+from midms.data.portraits.pairs import HEAD, SPLITS, exact_flow, render
+
+STORED = ("image", "parts", "condition", "exemplar_condition")
+"""What is kept on disk."""
+BATCH = 16
+"""Styles that are rendered at a time."""
+SAMPLED = 4
+"""Styles of a kept file that are rendered anew, to compare."""
+FAR = {"image": 1.0, "parts": 0.1, "condition": 18.0, "exemplar_condition": 1.0}
+"""How far a kept file may be from that, in the mean. Sketches follow from the batch too: those that another hand draws
+of the same face are 2 to 19 away, those of another face 24 to 57, none at all 54 and more."""
+Render = Callable[[int, int], dict[str, Tensor]]
+"""From the first style to the last but one, to what is kept of them."""
+
+
+@dataclass(frozen=True)
+class CachedPortraits:
+    """Rendered portraits as bytes, `geometries` pictures of each style in a row; a pair is two of one style.
+
+    A `TrainingData` (`midms.training.data`). Pairs are in the order of how far apart the two stand in their row, then
+    of the exemplar's place in it, then of styles.
+
+    Attributes:
+        image: pictures.
+        parts: part of each pixel.
+        condition: condition maps of a sketch of each.
+        exemplar_condition: condition maps of the pictures themselves.
+        first: first seed of the split.
+        geometries: pictures a style.
+    """
+
+    image: UInt8[Tensor, "n 3 y x"]
+    parts: UInt8[Tensor, "n y x"]
+    condition: UInt8[Tensor, "n k y x"]
+    exemplar_condition: UInt8[Tensor, "n k y x"]
+    first: int
+    geometries: int
+
+    @classmethod
+    def open(cls, folder: Path, portraits: Portraits, styles: int, geometries: int) -> CachedPortraits:
+        """Read portraits from `folder`, rendering them first if they are not there, after saying what that takes.
+
+        A file that is there has to have the checksum that was written with it, against damage; and some of its styles,
+        others each time, are rendered anew, against files that something else made. One in which somebody changed few
+        styles and made the checksum anew is believed.
+
+        Args:
+            folder: where they are kept.
+            portraits: split, size and condition.
+            styles: how many styles.
+            geometries: how many geometries each style is rendered in.
+
+        Raises:
+            CheckpointError: what is there is damaged, or has other portraits; or the disk refuses.
+        """
+        sweep(folder)
+        path = folder / f"portraits-{portraits.split}-{styles}x{geometries}-{portraits.size}.safetensors"
+        render_styles = functools.partial(_render, portraits, geometries)
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            began = time.perf_counter()
+            pieces = [render_styles(0, min(BATCH, styles))]
+            _announce(path, pieces[0], styles * geometries, time.perf_counter() - began)
+            pieces += [
+                render_styles(start, min(start + BATCH, styles))
+                for start in tqdm(
+                    range(BATCH, styles, BATCH),
+                    desc=f"rendering portraits of {portraits.split}",
+                    unit_scale=BATCH * geometries,
+                    unit="face",
+                )
+            ]
+            save_state({name: torch.cat([piece[name] for piece in pieces]) for name in STORED}, path)
+        stored = read_weights(path, sealed=True)
+        _check(stored, path, render_styles, styles, geometries)
+        return cls(**{name: stored[name] for name in STORED}, first=SPLITS[portraits.split], geometries=geometries)
+
+    @property
+    def pictures(self) -> int:
+        """How many there are."""
+        return len(self.image)
+
+    def __len__(self) -> int:
+        return self.pictures * (self.geometries - 1)
+
+    def draw(self, count: int, generator: torch.Generator) -> Int[Tensor, " b"]:
+        """See `TrainingData`."""
+        styles = self.pictures // self.geometries
+        style = torch.randint(styles, (count,), generator=generator)
+        source = torch.randint(self.geometries, (count,), generator=generator)
+        apart = torch.randint(1, self.geometries, (count,), generator=generator)
+        return ((apart - 1) * self.geometries + source) * styles + style
+
+    def numbers(self, index: Int[Tensor, " b"]) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"]]:
+        """See `TrainingData`."""
+        g, styles = self.geometries, self.pictures // self.geometries
+        style, source, apart = index % styles, index // styles % g, index // styles // g + 1
+        return style * g + source, style * g + (source + apart) % g
+
+    def images(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b 3 y x"]:
+        """See `TrainingData`."""
+        return self.image[number].float() / 127.5 - 1
+
+    def exemplar_conditions(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b k y x"]:
+        """See `TrainingData`."""
+        return self.exemplar_condition[number].float() / 255
+
+    def pairs(self, index: Int[Tensor, " b"]) -> Pair:
+        """See `TrainingData`."""
+        exemplar, target = self.numbers(index)
+        return Pair(
+            self.condition[target].float() / 255,
+            self.images(exemplar),
+            self.images(target),
+            self.exemplar_conditions(exemplar),
+            foreground=torch.isin(self.parts[target], torch.tensor(HEAD))[:, None],
+        )
+
+    def flow(
+        self, index: Int[Tensor, " b"], corner: tuple[int, int] = (0, 0), step: int = 1
+    ) -> tuple[Float[Tensor, "b 2 h w"], Bool[Tensor, "b 1 h w"]]:
+        """See `TrainingData`."""
+        numbers = self.numbers(index)
+        source, target = (parameters.geometry((self.first + number).tolist()) for number in numbers)
+        shown, asked = (self.parts[number].long() for number in numbers)
+        place, visible = exact_flow(target, asked, source, shown, corner, step)
+        return place, visible[:, None]
+
+    def checksum(self) -> str:
+        """See `TrainingData`."""
+        return checksum({"image": self.image})
+
+
+def _announce(path: Path, piece: dict[str, Tensor], count: int, seconds: float) -> None:
+    """Say what will be rendered, how long that takes and how much disk, by the first piece and how long it took."""
+    done, size = len(piece["image"]), piece["image"].shape[-1]
+    seconds, megabytes = seconds * count / done, sum(x.nbytes for x in piece.values()) * count / done / 1e6
+    told = f"{seconds / 60:,.0f} minutes" if seconds > 90 else f"{max(seconds, 1):.0f} seconds"
+    what = f"{count:,} faces of {size} x {size} pixels: about {told}, {megabytes:,.0f} MB of disk, {path}"
+    print(f"midms: note: rendering {what}", file=sys.stderr, flush=True)
+
+
+def _check(stored: dict[str, Tensor], path: Path, render: Render, styles: int, geometries: int) -> None:
+    """Find out whether a file holds what would be rendered: its sizes, and all that is kept of some styles.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    chosen = random.SystemRandom().sample(range(styles), min(SAMPLED, styles))
+    rendered = [render(style, style + 1) for style in chosen]
+    wrong = [
+        f"{name} is {value.dtype} {tuple(value.shape)}" if (value := stored.get(name)) is not None else f"has no {name}"
+        for name, one in rendered[0].items()
+        if name not in stored
+        or stored[name].shape != (styles * geometries, *one.shape[1:])
+        or stored[name].dtype != one.dtype
+    ]
+    if not wrong:
+        index = torch.tensor(chosen)[:, None] * geometries + torch.arange(geometries)
+        anew = {name: torch.stack([one[name] for one in rendered]) for name in STORED}
+        far = {name: (stored[name][index].float() - anew[name].float()).abs().mean() for name in STORED}
+        if others := [name for name in STORED if far[name] > FAR[name]]:
+            wrong = [f"{' and '.join(others)} {'is' if len(others) == 1 else 'are'} not what is rendered now"]
+    if wrong:
+        raise CheckpointError(f"{path}: {'; '.join(wrong)}; remove it to have it rendered anew")
+
+
+def _render(portraits: Portraits, geometries: int, start: int, stop: int) -> dict[str, Tensor]:
+    """What is kept of the styles from `start` up to `stop`."""
+    first, size, index = SPLITS[portraits.split], portraits.size, range(start * geometries, stop * geometries)
+    geometry = parameters.geometry([first + i for i in index])
+    style = parameters.style([first + i // geometries for i in index])
+    faces = render(geometry, style, size)
+    hand = torch.Generator().manual_seed(first + start)
+    ink = sketch(faces.fine_parts, STEADY, hand)
+    condition = portraits.condition
+    assert condition, "what is trained reads conditions"
+    maps = {
+        "condition": condition.drawing((1 - 2 * ink).expand(-1, 3, -1, -1), (size, size)),
+        "exemplar_condition": condition.photo(faces.image),
+    }
+    return {
+        "image": ((faces.image + 1) * 127.5).round().byte(),
+        "parts": faces.parts.byte(),
+        **{name: (value * 255).round().byte() for name, value in maps.items()},
+    }
