@@ -8,11 +8,9 @@ import functools
 import importlib
 import inspect
 import re
-import reprlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from numbers import Number
 from typing import Any
 
 from midms.core.defaults import defaults
@@ -171,24 +169,6 @@ class Registry:
                 raise
             reason = f"{type(error).__name__}: {error}"
             raise BrokenPart(f"{self._called(name, row)} cannot be made: {reason}") from error
-
-    def made(self, part: Any, argument: str) -> Any:
-        """The part that a name or a `Spec` of `midms.compose.spec` stands for; any other object is a part already.
-
-        Args:
-            part: a name, a `Spec`, or a part.
-            argument: what errors call it.
-
-        Raises:
-            BadArguments: it is a number, or something else that no part can be.
-        """
-        if part is None or isinstance(part, Number | bytes | list | tuple | dict):
-            raise BadArguments(
-                f"{argument}: expected {self.kind} as an object, a name or a Spec, got {reprlib.repr(part)}"
-            )
-        if isinstance(part, str):
-            return self.create(part)
-        return self.create(part.name, **part.arguments) if hasattr(part, "arguments") else part
 
     def check(self, name: str, /, **arguments: Any) -> None:
         """Raise as `create` would for the arguments' names and types, constructing nothing."""

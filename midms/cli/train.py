@@ -89,7 +89,7 @@ def _train(args: argparse.Namespace) -> int:
         if given and args.stage != stage:
             raise BadArguments(f"--{name}: changes nothing in --stage {args.stage}, expected --stage {stage}")
     args.data = Spec(args.data) if isinstance(args.data, str) else args.data
-    registry("dataset").check(args.data.name, **args.data.arguments)
+    registry("dataset").check(args.data.name, **args.data.arguments | {"split": "train", "size": args.size})
     from midms.training.train import main as train
 
     device(args.device)

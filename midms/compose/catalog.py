@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
+import inspect
+import reprlib
 from collections.abc import Callable
+from numbers import Number
 from typing import Any, overload
 
+from midms.compose.spec import Spec
 from midms.conditions import CONDITIONS
 from midms.confidence import CONFIDENCES
 from midms.data import DATASETS
 from midms.diffusion import AUTOENCODERS, DENOISERS, SAMPLERS
 from midms.features import FEATURES
 from midms.matching import MATCHERS
-from midms.registry import Registry, UnknownName, unknown
+from midms.registry import BadArguments, Registry, UnknownName, unknown
 
 KINDS: dict[str, Registry] = {
     registry.kind: registry
@@ -32,14 +36,34 @@ def registry(kind: str) -> Registry:
 
 
 def create(kind: str, name: str, /, **arguments: Any) -> Any:
-    """One part alone: `create("matcher", "correlation", temperature=0.005)`.
+    """One part: `create("matcher", "correlation", temperature=0.005)`.
+
+    Parts of which it is made are made first: a class that has some says which of its arguments they are, and their
+    kind, in `nested`. Such an argument is an object, a name, a `Spec`, or a tuple of them.
 
     Raises:
         UnknownName: there is no such kind or part.
         BadArguments: the part does not take these arguments.
         BrokenPart: the part's module cannot be imported.
     """
-    return registry(kind).create(name, **arguments)
+    rows = registry(kind)
+    rows.check(name, **arguments)
+    factory = rows[name]
+    for argument, inner in getattr(factory, "nested", {}).items():
+        usual = inspect.signature(factory).parameters[argument].default
+        wish = arguments.get(argument, usual)
+        many = isinstance(wish, tuple | list)
+        made = tuple(_inner(inner, one, argument) for one in (wish if many else [wish]))
+        arguments[argument] = made if many else made[0]
+    return rows.create(name, **arguments)
+
+
+def _inner(kind: str, wish: Any, argument: str) -> Any:
+    """The part that a name or a Spec stands for; any other object is a part already."""
+    if wish is None or isinstance(wish, Number | bytes | list | tuple | dict):
+        raise BadArguments(f"{argument}: expected {kind} as an object, a name or a Spec, got {reprlib.repr(wish)}")
+    spec = Spec(wish) if isinstance(wish, str) else wish
+    return create(kind, spec.name, **spec.arguments) if isinstance(spec, Spec) else spec
 
 
 @overload

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from midms.compose.catalog import KINDS
+from midms.compose.catalog import KINDS, create
 from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS, disagreements, impossible, misfit, unanswered
 from midms.compose.spec import Spec
@@ -112,7 +112,7 @@ def _make(slot: str, wish: Any) -> Any:
     Raises:
         ValueError: it does not fit.
     """
-    part = KINDS[SLOTS[slot][0]].create(wish.name, **wish.arguments) if isinstance(wish, Spec) else wish
+    part = create(SLOTS[slot][0], wish.name, **wish.arguments) if isinstance(wish, Spec) else wish
     if objection := misfit(slot, part):
         raise ValueError(objection)
     return part.eval() if isinstance(wish, Spec) and isinstance(part, nn.Module) else part

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.confidence import CONFIDENCES
+from midms.confidence.cycle import Cycle
+from midms.confidence.margin import Margin
 from midms.core.protocols import ConfidenceEstimator, Match
 
 
@@ -18,17 +20,19 @@ class Product(nn.Module):
     experts).
 
     Args:
-        of: confidences, their names or `Spec`s.
+        of: confidences; `midms.create` and `build` take names and `Spec`s too.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or one is no confidence.
     """
 
-    def __init__(self, of: tuple[ConfidenceEstimator | str, ...] = ("cycle", "margin")) -> None:
+    nested: ClassVar[dict[str, str]] = {"of": "confidence"}
+
+    def __init__(self, of: tuple[ConfidenceEstimator, ...] = (Cycle(), Margin())) -> None:
         super().__init__()
-        if not of or isinstance(of, str):
+        if not of or not all(map(callable, of)):
             raise ValueError(f"of must be a tuple of confidences, got {of!r}")
-        self.of = [CONFIDENCES.made(one, "of") for one in of]
+        self.of = list(of)
         self.trained = nn.ModuleList(one for one in self.of if isinstance(one, nn.Module))
 
     @property

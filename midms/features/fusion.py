@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from midms.core.limits import LARGE, number
 from midms.core.normalize import l2_normalize
 from midms.core.types import Features
-from midms.features import FEATURES
 from midms.features.common import resized
 
 
@@ -30,12 +29,14 @@ class FusionFeatures(nn.Module):
     The cosine of two cells is the weighted mean of the extractors' cosines.
 
     Args:
-        extractors: objects, names, or `Spec`s with a name and arguments; the first says on which grid.
+        extractors: of which the first says on which grid; `midms.create` and `build` take names and `Spec`s too.
         weights: how much each counts; by default all alike.
 
     Raises:
         ValueError: there are no extractors, weights are not as many or not positive, or declared facts disagree.
     """
+
+    nested: ClassVar[dict[str, str]] = {"extractors": "features"}
 
     def __init__(self, extractors: Sequence[Any] = ("pyramid", "timm"), weights: Sequence[float] | None = None) -> None:
         super().__init__()
@@ -47,7 +48,9 @@ class FusionFeatures(nn.Module):
             number(0, LARGE, above=True, weights=weight)
         if not extractors or len(weights) != len(extractors):
             raise ValueError(f"weights: expected {len(extractors) or 'some'} positive numbers, got {weights}")
-        self.extractors = [FEATURES.made(extractor, "extractors") for extractor in extractors]
+        if names := [one for one in extractors if isinstance(one, str)]:
+            raise ValueError(f"extractors must be objects, got {names}; midms.create makes them of names")
+        self.extractors = list(extractors)
         self.networks = nn.ModuleList(part for part in self.extractors if isinstance(part, nn.Module))
         self.shares = [(weight / sum(weights)) ** 0.5 for weight in weights]
         for fact in ("condition_channels", "latent_channels", "stride"):

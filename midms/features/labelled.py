@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from midms.core.protocols import FeatureExtractor
 from midms.core.types import Features
-from midms.features import FEATURES
 
 
 class LabelledFeatures(nn.Module):
@@ -22,14 +21,22 @@ class LabelledFeatures(nn.Module):
     arXiv:1903.07291). A predicted x0 has the labels of the condition that it follows.
 
     Args:
-        features: an extractor, its name or a `Spec`; with weights: `LabelledFeatures(build("midm-faces").features)`.
+        features: an extractor; `midms.create` and `build` take its name or a `Spec` too. With weights:
+            `LabelledFeatures(build("midm-faces").features)`.
+
+    Raises:
+        ValueError: it is none.
     """
 
     labelled: ClassVar[bool] = True
 
+    nested: ClassVar[dict[str, str]] = {"features": "features"}
+
     def __init__(self, features: FeatureExtractor | str = "pyramid") -> None:
         super().__init__()
-        self.features = FEATURES.made(features, "features")
+        if isinstance(features, str):
+            raise ValueError(f"features must be an object, got {features!r}; midms.create makes it of a name")
+        self.features = features
         for fact in ("latent_channels", "condition_channels", "stride"):
             if hasattr(self.features, fact):
                 setattr(self, fact, getattr(self.features, fact))

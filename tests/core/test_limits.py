@@ -16,7 +16,7 @@ import torch
 from test_half_precision import FEATURES
 from torch import Tensor
 
-from midms import ablate, build
+from midms import ablate, build, create
 from midms.compose.catalog import KINDS
 from midms.core.errors import MidmsError
 from midms.core.limits import OutOfLimits, int_range, number
@@ -96,7 +96,7 @@ def test_hostile_settings_are_named_or_harmless(kind: str, name: str, argument: 
     for value in HOSTILE:
         began = time.process_time()
         try:
-            part = KINDS[kind].create(name, **(usual(kind, name) | {argument: value}))
+            part = create(kind, name, **(usual(kind, name) | {argument: value}))
         except (MidmsError, ValueError) as error:
             assert re.search(rf"\b{argument}\b", str(error)), f"{value!r}: {error}"
             assert len(str(error)) < 1000 and "\n" not in str(error)

@@ -14,9 +14,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from midms import Spec
+from midms import Spec, create
 from midms.core.types import Features
-from midms.features import FEATURES
 from midms.features.midm import MidmFeatures, Spade
 from midms.features.pyramid import PyramidFeatures
 from midms.features.timm_backbone import TimmFeatures
@@ -66,7 +65,7 @@ def test_attention_on_a_large_grid_has_no_matrix_of_all_pairs() -> None:
 
 def made(name: str) -> Any:
     torch.manual_seed(0)
-    model = FEATURES.create(name, **SIZES[name]).eval()
+    model = create("features", name, **SIZES[name]).eval()
     if name in TRAINED:  # zero-initialised blocks hide mistakes
         for parameter in model.parameters():
             parameter.data += 0.1 * torch.randn(parameter.shape)
@@ -87,7 +86,7 @@ for name in SIZES:
 
 
 class TestLabelled(FeatureLaws):
-    make = functools.cache(functools.partial(FEATURES.create, "labelled"))
+    make = functools.cache(functools.partial(create, "features", "labelled"))
     latent_channels = 8
     labels = 1
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from midms import create
 from midms.confidence.margin import Margin
 from midms.confidence.mutual import Mutual
 from midms.confidence.product import Product
@@ -72,8 +73,8 @@ def test_a_rival_is_looked_for_on_the_label() -> None:
 
 @pytest.mark.parametrize("name", ["local", "patchmatch", "cocosnet", "top-k", "cost-aggregation"])
 def test_a_matcher_that_looks_at_places_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"matcher '{name}' looks at where cells lie"):
-        Semantic(name)
+    with pytest.raises(ValueError, match=r"matcher \w+ looks at where cells lie"):
+        create("matcher", "semantic", matcher=name)
 
 
 class Plain:
@@ -111,10 +112,12 @@ def test_labels_come_from_the_condition_map() -> None:
 def test_a_product_trusts_what_all_trust() -> None:
     match = Correlation()(features(0), features(0, batch=2).roll(1, -1) + 0.5 * features(1))
     each = [Margin(threshold=0.2)(match), Mutual()(match)]
-    assert torch.equal(Product((Margin(threshold=0.2), "mutual"))(match), each[0] * each[1])
+    assert torch.equal(create("confidence", "product", of=(Margin(threshold=0.2), "mutual"))(match), each[0] * each[1])
     with pytest.raises(ValueError, match=r"of must be a tuple of confidences, got \(\)"):
         Product(())
 
 
 def test_a_products_trained_parts_are_its_own() -> None:
-    assert {name.split(".")[-1] for name in Product(("calibrated", "cycle")).state_dict()} == {"weight", "bias"}
+    assert {
+        name.split(".")[-1] for name in create("confidence", "product", of=("calibrated", "cycle")).state_dict()
+    } == {"weight", "bias"}

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.flow import match_flow
 from midms.core.protocols import ConditionExtractor, Match
-from midms.core.types import cells
 from midms.data.portraits.pairs import PARTS, Pairs
 from midms.evaluation.metrics.pictures import masked_mean, psnr, ssim
 
@@ -38,12 +38,11 @@ def matches(match: Match, trust: Tensor, pairs: Pairs) -> dict[str, Tensor]:
         whether they are right, for `auroc`.
     """
     size, head = pairs.answer.shape[-1], pairs.head
-    place = places(match, pairs)
+    place = match_flow(match, (size, size), pairs.answer)
     off = (place - pairs.place).norm(dim=1) / 2  # widths
     seen = head & pairs.visible
     labels = F.one_hot(pairs.exemplar_parts, len(PARTS)).permute(0, 3, 1, 2).float()
-    h, w = match.grid
-    warped = match.apply(F.interpolate(labels, (h, w), mode="area"))
+    warped = match.apply(F.interpolate(labels, match.transpose().grid, mode="area"))
     named = F.interpolate(warped, (size, size), mode="bilinear").argmax(1)
     right = (off < RIGHT) & pairs.visible
     fine = F.interpolate(trust, (size, size), mode="bilinear")[:, 0]
@@ -54,12 +53,3 @@ def matches(match: Match, trust: Tensor, pairs: Pairs) -> dict[str, Tensor]:
         "_trust": fine[head],
         "_right": right[head].float(),
     }
-
-
-def places(match: Match, pairs: Pairs) -> Tensor:
-    """Where each pixel of the answer is matched to, (x, y) in [-1, 1], bilinear between cells."""
-    h, w = match.grid
-    size = pairs.answer.shape[-1]
-    flow = match.apply(cells(h, w, pairs.answer).expand(len(pairs.answer), -1, -1, -1)) - cells(h, w, pairs.answer)
-    flow = F.interpolate(flow, (size, size), mode="bilinear") * (2 / w)
-    return flow + (cells(size, size, flow) + 0.5) / size * 2 - 1

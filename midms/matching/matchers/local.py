@@ -15,7 +15,7 @@ from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
 from midms.core.protocols import Match, Matcher
 from midms.core.types import cells
-from midms.matching import MATCHERS
+from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.sparse import SparseMatch, link
 
 
@@ -35,8 +35,8 @@ class Local:
     Args:
         radius: of the window, in cells of the exemplar.
         temperature: divides the correlation; the larger, the softer.
-        prior: a matcher, its name or a `Spec`, for the averaged features; or [b 2 h w], the (x, y) in the exemplar, in
-            its cells, where each cell of the condition is expected.
+        prior: a matcher for the averaged features, of which `midms.create` and `build` take the name or a `Spec`; or
+            [b 2 h w], the (x, y) in the exemplar, in its cells, where each cell of the condition is expected.
         coarse: cells a side that are averaged for the prior's match.
 
     Raises:
@@ -45,17 +45,16 @@ class Local:
 
     gives: ClassVar[type[Match]] = SparseMatch
     spatial: ClassVar[bool] = True
+    nested: ClassVar[dict[str, str]] = {"prior": "matcher"}
     radius: int = 4
     temperature: float = 0.01
-    prior: Matcher | str | Tensor = "correlation"
+    prior: Matcher | Tensor = Correlation()  # noqa: RUF009 (it is frozen)
     coarse: int = 2
 
     def __post_init__(self) -> None:
         divisor(temperature=self.temperature)
         int_range(0, 64, radius=self.radius)
         int_range(1, 64, coarse=self.coarse)
-        if not isinstance(self.prior, Tensor):
-            MATCHERS.made(self.prior, "prior")
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> SparseMatch:
         """Match the condition's features to the exemplar's; both are brought to unit length.
@@ -80,9 +79,8 @@ class Local:
             if self.prior.shape != wanted:
                 raise ValueError(f"prior is {tuple(self.prior.shape)}, expected {wanted}, an (x, y) for each cell")
             return self.prior.to(query.device)
-        prior = MATCHERS.made(self.prior, "prior")
         small, large = (_averaged(x, self.coarse) for x in (query, key))
-        match = prior(small, large)
+        match = self.prior(small, large)
         place = match.apply(_cells(large).expand(len(large), -1, -1, -1))
         here = (_cells(query).to(large.dtype) + 0.5) / self.coarse - 0.5
         return (sample(place, here.expand(len(large), -1, -1, -1)) + 0.5) * self.coarse - 0.5

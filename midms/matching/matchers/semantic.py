@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from midms.core.protocols import Match, Matcher, answers_of
-from midms.matching import MATCHERS
+from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.partitioned import Part, PartitionedMatch
 
 
@@ -26,7 +26,7 @@ class Semantic:
     To choose where both pictures have reliable label maps. It also costs less: labels are products of their own.
 
     Args:
-        matcher: or its name or a `Spec`; one that does not look at where cells lie.
+        matcher: one that does not look at where cells lie; `midms.create` and `build` take its name or a `Spec` too.
 
     Raises:
         ValueError: it does.
@@ -34,24 +34,24 @@ class Semantic:
 
     gives: ClassVar[type[Match]] = PartitionedMatch
     labelled: ClassVar[bool] = True
-    matcher: Matcher | str = "correlation"
+    nested: ClassVar[dict[str, str]] = {"matcher": "matcher"}
+    matcher: Matcher = Correlation()  # noqa: RUF009 (it is frozen)
 
     def __post_init__(self) -> None:
-        if getattr(self._inner(), "spatial", False):
-            raise ValueError(
-                f"matcher {self.matcher!r} looks at where cells lie, which the cells of a label do not tell"
-            )
+        if getattr(self.matcher, "spatial", False):
+            name = type(self.matcher).__name__
+            raise ValueError(f"matcher {name} looks at where cells lie, which the cells of a label do not tell")
 
     @property
     def answers(self) -> frozenset[str] | None:
         """What its matches answer: whatever those of the other matcher do, and the agreement of labels."""
-        inner = answers_of(self._inner())
+        inner = answers_of(self.matcher)
         return None if inner is None else inner | PartitionedMatch.answers
 
     def __call__(self, query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"]) -> PartitionedMatch:
         """Match the condition's features to the exemplar's, up to their last channel, which is the label."""
         rows, columns = _labels(query), _labels(key)
-        query, key, inner = query[:, :-1], key[:, :-1], self._inner()
+        query, key, inner = query[:, :-1], key[:, :-1], self.matcher
         there, back = [], []
         for sample in range(len(query)):
             for label in torch.cat([rows[sample], columns[sample]]).unique():
@@ -63,10 +63,6 @@ class Semantic:
                 there += [part] if wanted else []
                 back += [part.transpose()] if offered else []
         return PartitionedMatch(query, key, tuple(there), tuple(back))
-
-    def _inner(self) -> Matcher:
-        matcher: Matcher = MATCHERS.made(self.matcher, "matcher")
-        return matcher
 
 
 def _labels(features: Float[Tensor, "b d h w"]) -> Int[Tensor, "b n"]:

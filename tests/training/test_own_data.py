@@ -1,0 +1,86 @@
+"""Training on a data set of one's own, whose pairs have a flow or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from midms import cli, from_pretrained, register
+from midms.checkpoints.folder import read
+from midms.data.pair import Pair
+from midms.training.data import DataError, DatasetPairs
+
+
+class Tiles:
+    """Random tiles; the exemplar is the picture rolled by one of them."""
+
+    def __init__(self, split: str, size: int, flow: bool = True, condition: Any = None) -> None:
+        self.split, self.size, self.flow, self.condition = split, size, flow, condition
+
+    def __len__(self) -> int:
+        return 12 if self.split == "train" else 3
+
+    def __getitem__(self, index: int) -> Pair:
+        generator = torch.Generator().manual_seed(2 * index + (self.split == "train"))
+        target = F.interpolate(torch.rand(1, 3, 8, 8, generator=generator) * 2 - 1, (self.size, self.size))
+        exemplar = target.roll(self.size // 8, -1)
+        line = (torch.arange(self.size) + 0.5) / self.size * 2 - 1
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        place = torch.stack([x + 0.25, y])[None]
+        maps = self.condition.photo(target), self.condition.photo(exemplar)
+        known = {"flow": place, "visible": place[:, :1] < 1} if self.flow else {}
+        return Pair(maps[0], exemplar, target, maps[1], **known)
+
+
+def train(out: Path, stage: str, flow: bool, *more: object) -> int:
+    words = ["train", f"tiles(flow={flow})", "--stage", stage, "--out", out, "--steps", 1, *more]
+    return cli.main([str(word) for word in words])
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("flow", [True, False])
+def test_every_stage_trains_on_it(flow: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The match by the flow where there is one, by the paper's losses where there is none."""
+    register("dataset", "tiles")(Tiles)
+    assert [train(tmp_path, stage, flow) for stage in ("autoencoder", "matching", "diffusion")] == [0, 0, 0]
+    made = read(tmp_path).recipe.made
+    assert made["matching"]["dataset"] == f"tiles(flow={flow})"
+    terms, held_out = made["matching"]["last losses"], made["matching"]["held out"]
+    assert {name for name in ("exact", "distance", "domain", "cycle", "reconstruction") if terms[name]} == (
+        {"exact", "distance"} if flow else {"domain", "cycle", "reconstruction"}
+    )
+    assert terms["visibility"] > 0 and ("first pck@0.05" in held_out) == flow == ("first warp error" not in held_out)
+    image = from_pretrained(tmp_path)(torch.rand(1, 2, 64, 64), torch.rand(1, 3, 64, 64) * 2 - 1)
+    assert image.shape == (1, 3, 64, 64) and image.isfinite().all()
+    if not flow:
+        (tmp_path / "matching.checkpoint").unlink()
+        capsys.readouterr()
+        assert train(tmp_path, "matching", flow, "--terms", '{"exact": 1}') == 2
+        assert "terms exact: need a flow, which the pairs of this data set do not have" in capsys.readouterr().err
+
+
+def pairs(**changes: Any) -> list[Pair]:
+    names = {"condition": 2, "exemplar": 3, "target": 3, "exemplar_condition": 2}
+    return [Pair(**{name: torch.zeros(1, channels, 8, 8) for name, channels in names.items()} | changes)] * 3
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "data set mine: has no pairs"),
+        (pairs(exemplar=torch.zeros(1, 3, 8, 16), exemplar_condition=None), r"one size, .* got \(1, 3, 8, 16\)"),
+        (pairs(exemplar_condition=None), "exemplar_condition None"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused(data: list[Pair], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        DatasetPairs(data, "mine")
+
+
+def test_other_pictures_have_another_checksum() -> None:
+    one, other = (DatasetPairs(pairs(target=torch.full((1, 3, 8, 8), x)), "x") for x in (0.0, 1.0))
+    assert one.checksum() == DatasetPairs(pairs(), "x").checksum() != other.checksum()
