@@ -93,7 +93,7 @@ def _train(args: Namespace) -> int:
     record = {"command": _command(args), **outcome}
     if start:
         record["start"] = start.recipe.made.get(name)
-    _leave(out, name, args.size, _products(name, network), known, record)
+    _leave(out, name, args, _products(name, network), known, record)
     print(json.dumps(outcome["held out"]))
     return 0
 
@@ -106,7 +106,7 @@ def home(out: Path, name: str) -> Path:
 def _leave(
     out: Path,
     name: str,
-    size: int,
+    args: Namespace,
     products: Mapping[str, nn.Module],
     known: Mapping[str, nn.Module],
     record: Mapping[str, Any],
@@ -120,10 +120,13 @@ def _leave(
         made = {stage: made[stage] for stage in ("autoencoder", "matching", name) if stage in made}
         folder.mkdir(exist_ok=True)
     states = {slot: cast(module.state_dict(), torch.float16, f"{folder}, {slot}") for slot, module in own.items()}
+    domain = dataclasses.replace(preset.domain.unmeasured(), size=args.size)
+    if args.data.name != "portraits":
+        domain = dataclasses.replace(domain, trained_on=f"the data set {args.data.name}")
     recipe = dataclasses.replace(
         preset,
-        loop={**preset.loop, "size": size},
-        domain=dataclasses.replace(preset.domain.unmeasured(), size=size),
+        loop={**preset.loop, "size": args.size},
+        domain=domain,
         weights={**kept.weights, **{slot: f"{slot}.safetensors" for slot in states}},
         source="trained by `midms train`",
         license="",
