@@ -76,6 +76,13 @@ def test_only_kernels_import_triton() -> None:
     assert {path.name for path in MODULES if "triton" in imported(path) and path.parent.name != "triton"} == set()
 
 
+def test_tests_mirror_the_package() -> None:
+    others = {"benchmarks", "kernels", "laws"}
+    """Of what is not in the package, of a package within one, and of all parts."""
+    packages = {path.parent.name for path in (ROOT / "midms").glob("*/__init__.py")}
+    assert {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")} - others <= packages
+
+
 def test_no_file_is_long() -> None:
     files = [path for folder in ("midms", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")]
     assert len(files) > 50

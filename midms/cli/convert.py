@@ -15,7 +15,8 @@ def add(commands: Commands) -> None:
         "convert",
         _convert,
         "make weights out of the released MIDMs', CompVis' or diffusers' checkpoint",
-        "The folder goes to --weights of other commands, or to build(..., weights=OUT) in Python. Everything that was"
+        "The folder goes to --weights of other commands, or to build(..., weights=OUT) in Python; of a released MIDMs"
+        " it is whole, and can be a --preset or go to midms.from_pretrained. Everything that was"
         " left out is named in its report.txt. Nothing in a checkpoint is run.",
         (
             "MIDMs.pth --config LDM.yaml --out celeba",

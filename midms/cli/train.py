@@ -27,8 +27,8 @@ def add(commands: Commands) -> None:
         "train a small model like midm-faces, one stage after the other",
         "The stages are autoencoder, matching and diffusion, in this order, with one DIR. Of portraits the first stage"
         " renders as many as it needs, and says beforehand how long that takes and how much disk. A stage that was"
-        " stopped goes on where it was; it leaves with 3 if its minutes were not enough. DIR then goes to --weights of"
-        " other commands.",
+        " stopped goes on where it was; it leaves with 3 if its minutes were not enough. DIR is then a --preset"
+        " of other commands, and for midms.from_pretrained; with --denoiser unconditional it is DIR/midm-faces-paper.",
         (
             "portraits --stage autoencoder --out runs/mine",
             "portraits --stage matching --out runs/mine --minutes 30",

@@ -12,10 +12,10 @@ import torch
 from bad_files import ANYTHING, JSONS, PICKLES, said
 from folders_of_others import BASE, folder_of
 from hostile import refused
+from ledger_lines import DAMAGED, RUN
 from PIL import Image
 from test_hostile_files import TRANSLATE, pictures
 from test_hostile_folders import DAMAGE, put
-from test_ledger import DAMAGED, RUN
 
 from midms.evaluation.ablation.ledger import LARGEST, MANY
 from midms.training.progress import Progress

@@ -10,10 +10,10 @@ import sys
 import warnings
 from pathlib import Path
 
-import numpy as np
+import command_line
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from midms import build, cli
 from midms.compose.catalog import KINDS, available
@@ -38,32 +38,10 @@ def complaints(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line for line in said if line and not line.startswith(("midms: note:", "midms: warning:"))]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Sketches a, b, c and photos a, b, c, and a result that was there before."""
-    for kind in ("sketches", "photos"):
-        (tmp_path / kind).mkdir()
-    y, x = np.mgrid[:80, :100]
-    for shift, name in enumerate("abc"):
-        sketch = Image.new("RGB", (120, 90), "white")
-        ImageDraw.Draw(sketch).ellipse([30 + 5 * shift, 20, 80, 70], outline="black", width=3)
-        sketch.save(tmp_path / "sketches" / f"{name}.png")
-        Image.fromarray(np.stack([2 * x, 3 * y, 0 * x + 40 * shift], -1).astype(np.uint8)).save(
-            tmp_path / "photos" / f"{name}.jpg"
-        )
-    (tmp_path / "out.png").write_bytes(b"precious")
-    return tmp_path
-
-
 def translate(folder: Path, *more: object, **inputs: str) -> int:
-    """Run `midms translate` in this process; returns the exit status, also that of a usage error."""
     given = {"condition": "sketches/a.png", "exemplar": "photos/a.jpg", "out": "out.png"} | inputs
     options = [part for name, path in given.items() for part in (f"--{name}", str(folder / path))]
-    try:
-        return cli.main(["translate", *options, *map(str, more)])
-    except SystemExit as leave:
-        assert isinstance(leave.code, int)
-        return leave.code
+    return command_line.run("translate", *options, *more)
 
 
 def test_help_is_quick_and_loads_no_torch() -> None:
@@ -293,3 +271,21 @@ def test_every_part_can_be_shown(kind: str, capsys: pytest.CaptureFixture[str]) 
     for name in available(kind):
         assert cli.main(["show", name]) == 0
         assert f"{name}: {kind}" in capsys.readouterr().out
+
+
+def test_several_exemplars_from_the_shell(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    top = Image.new("L", (120, 90))
+    top.paste(255, (0, 0, 120, 45))
+    top.save(folder / "top.png")
+    Image.eval(top, lambda x: 255 - x).save(folder / "bottom.png")
+    regions = ["--region", folder / "top.png", "--region", folder / "bottom.png"]
+    other = ["--exemplar", folder / "photos/b.jpg"]
+    assert translate(folder, *other, *regions, "--style", 0.8, "--figure", folder / "figure.png") == 0
+    assert size(folder / "out.png") == (64, 48) and (folder / "figure.png").exists()
+    assert translate(folder, *other, *regions, exemplar="photos", out="all") == 0
+    assert sorted(path.name for path in (folder / "all").iterdir()) == ["a.png", "b.png", "c.png"]
+    capsys.readouterr()
+    assert translate(folder, *other, *regions[:2]) == 2
+    assert "midms: --region: got 1, expected one for each of 2 exemplars" in capsys.readouterr().err
+    assert translate(folder, "--style", 3) == 2
+    assert "style must be a number between 0 and 1, got 3.0" in capsys.readouterr().err

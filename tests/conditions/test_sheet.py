@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from test_sketch import face
-from test_translation import Run, photo
+from sample_pictures import face, photo
+from shifting import Shifting
 from torch import Tensor
 
 from midms import create
@@ -190,12 +190,12 @@ def test_plain_drawings_of_any_size_and_colour_are_left_as_they_are(side: int, p
 
 def test_the_result_has_the_sheets_proportions_and_shows_it() -> None:
     taken = photographed(sheet(ruled="lines"), "wood", 8, 10)
-    told = translate(Run(), taken, photo(64, 64))
+    told = translate(Shifting(), taken, photo(64, 64))
     assert told.image.size == (64, 80) and told.condition_map.shape == (2, 80, 64)
     assert told.condition.height / told.condition.width == pytest.approx(ASPECT, rel=0.03)
     assert told.condition_map[0, :4].max() < 0.2, "neither desk nor ruling above the head"
     assert told.correspondences[:, 1].max() < 80
-    whole = translate(Run(condition=create("condition", "sketch", paper=False)), taken, photo(64, 64))
+    whole = translate(Shifting(condition=create("condition", "sketch", paper=False)), taken, photo(64, 64))
     assert whole.condition.size == taken.size
     assert (whole.condition_map - told.condition_map)[0].abs().mean() > 0.05
 
@@ -208,7 +208,7 @@ def test_points_of_the_sheet_are_points_of_the_photo() -> None:
         cv2.circle(page, dot, 11, (0, 120, 0), -1)
     taken = photographed(page.astype(np.float32), "wood", -14, 22)
     there = cv2.perspectiveTransform(dots[None].astype(np.float64), seen_at(page.shape, -14, 22, 0.72))[0]
-    told = translate(Run(), taken, photo(64, 64))
+    told = translate(Shifting(), taken, photo(64, 64))
     drawing = np.asarray(told.condition).astype(int)
     green = (drawing[..., 1] > drawing[..., 0] + 40) & (drawing[..., 1] > drawing[..., 2] + 40)
     _, _, sizes, centres = cv2.connectedComponentsWithStats(green.astype(np.uint8))
@@ -224,7 +224,7 @@ def test_points_of_the_sheet_are_points_of_the_photo() -> None:
 
 def test_the_sheet_of_an_exemplars_condition_is_found_too() -> None:
     taken = photographed(sheet(), "wood", 8, 10)
-    told = translate(Run(), taken, photo(160, 200), exemplar_condition=taken)
+    told = translate(Shifting(), taken, photo(160, 200), exemplar_condition=taken)
     assert told.exemplar.size == (64, 80)
 
 

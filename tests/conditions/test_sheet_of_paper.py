@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from sample_pictures import photo
+from shifting import Shifting
 from test_sheet import SEEN, drawn, photographed, seen_at, sheet, strokes
-from test_translation import Run, photo
 from torch import Tensor
 
 from midms.conditions.ruled import LEFT
@@ -74,7 +75,7 @@ def test_surroundings_that_are_not_told_from_the_sheet_are_a_warning() -> None:
     taken = on_cloth(sheet(), 20)
     page = Sketch().sheet(read(taken))
     assert agreement(page.picture) > 0.95 or page.warnings == (MIXED,)
-    assert translate(Run(), taken, photo(64, 64)).warnings[: len(page.warnings)] == page.warnings
+    assert translate(Shifting(), taken, photo(64, 64)).warnings[: len(page.warnings)] == page.warnings
 
 
 @pytest.mark.parametrize("what", ["face", "frame", "box", "striped shirt", "rays", "uneven lines"])

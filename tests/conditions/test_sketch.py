@@ -7,6 +7,7 @@ import functools
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from sample_pictures import face
 from torch import Tensor
 
 from midms.conditions.edges import Edges
@@ -14,24 +15,6 @@ from midms.conditions.sketch import Sketch, ink
 from midms.images import read
 
 SIZE = (64, 64)
-
-
-def face(side: int, pen: int, paper: object = "white", stroke: object = "black", filled: bool = False) -> Image.Image:
-    """A face, drawn with a pen of `pen` pixels on a sheet of `side` pixels."""
-    image = Image.new("RGB", (side, side), paper)
-    draw, s, half = ImageDraw.Draw(image), side / 100, pen / 2
-
-    def box(*corners: float) -> list[float]:
-        return [corners[0] * s - half, corners[1] * s - half, corners[2] * s + half, corners[3] * s + half]
-
-    draw.ellipse(box(25, 12, 75, 80), outline=stroke, width=pen)
-    for left in (36, 54):
-        draw.ellipse(box(left, 38, left + 10, 46), outline=stroke, width=pen)
-    draw.line([x * s for x in (50, 47, 47, 58, 53, 58)], fill=stroke, width=pen)
-    draw.arc(box(5, 84, 95, 140), 180, 360, fill=stroke, width=pen)
-    if filled:
-        draw.chord(box(25, 12, 75, 60), 200, 340, fill=stroke)
-    return image
 
 
 def drawn(image: Image.Image) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_half_precision import FEATURES
+from small_features import FEATURES
 from torch import Tensor
 
 from midms import ablate, build, create

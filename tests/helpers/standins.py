@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -77,6 +78,23 @@ def pictures(seed: int = 0, batch: int = 2) -> tuple[Tensor, Tensor]:
     numbers = torch.Generator().manual_seed(seed)
     condition = torch.rand(batch, 2, 16, 24, generator=numbers, dtype=torch.float64)
     return condition, torch.rand(batch, 3, 20, 12, generator=numbers, dtype=torch.float64) * 2 - 1
+
+
+class Recorder:
+    """Draws that can be asked for again."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.numbers = torch.Generator().manual_seed(seed)
+        self.drawn: list[Tensor] = []
+
+    def __call__(self, shape: tuple[int, ...]) -> Tensor:
+        self.drawn.append(torch.randn(shape, generator=self.numbers, dtype=torch.float64))
+        return self.drawn[-1]
+
+
+def iter_draws(drawn: list[Tensor]) -> Callable[[tuple[int, ...]], Tensor]:
+    noises = iter(drawn)
+    return lambda shape: next(noises)
 
 
 class Alike:

@@ -73,3 +73,14 @@ def test_what_is_held_is_seen(inputs: list[Tensor]) -> None:
     results, most, kept = watched(lambda: one(inputs, "reference"))
     _, more, _ = watched(lambda: [*torch.autograd.grad([x.sum() for x in results], inputs[:1])])
     assert all(entries >= 2 * ROWS * COLUMNS for entries in (most, kept, more))
+
+
+def test_slices_cover_everything_once() -> None:
+    for batch, rows, columns in ((1, 1, 1), (5, 7, 3), (2, 4096, 5000), (40, 256, 256), (3, 2, 1 << 21)):
+        seen = torch.zeros(batch, rows, dtype=torch.int)
+        q, k = torch.empty(batch, 1, rows), torch.empty(batch, 1, columns)
+        for samples, heights, (held,) in chunked_slices.slices(q, k, 1):
+            seen[samples, heights] += 1
+            assert held.shape == (*seen[samples, heights].shape, columns) and held.is_contiguous()
+            assert held.numel() <= max(chunked_slices.SLICE_ENTRIES["cpu"], 128 * columns)
+        assert torch.all(seen == 1)

@@ -184,17 +184,6 @@ def test_autocast_changes_nothing(backend: str) -> None:
         assert torch.equal(value, right)
 
 
-def test_slices_cover_everything_once() -> None:
-    for batch, rows, columns in ((1, 1, 1), (5, 7, 3), (2, 4096, 5000), (40, 256, 256), (3, 2, 1 << 21)):
-        seen = torch.zeros(batch, rows, dtype=torch.int)
-        q, k = torch.empty(batch, 1, rows), torch.empty(batch, 1, columns)
-        for samples, heights, (held,) in chunked_slices.slices(q, k, 1):
-            seen[samples, heights] += 1
-            assert held.shape == (*seen[samples, heights].shape, columns) and held.is_contiguous()
-            assert held.numel() <= max(chunked_slices.SLICE_ENTRIES["cpu"], 128 * columns)
-        assert torch.all(seen == 1)
-
-
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the implementations whose `attend` ran."""

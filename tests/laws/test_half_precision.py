@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from small_features import FEATURES
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
@@ -135,17 +136,6 @@ def test_all_but_networks_is_in_float32() -> None:
     for moment in moments:
         numbers = (moment.step.x0, moment.step.eps, moment.warp, moment.confidence, moment.match.query)  # type: ignore[attr-defined]
         assert {x.dtype for x in numbers} == {torch.float32}
-
-
-FEATURES: dict[str, dict[str, Any]] = {
-    "midm": {"condition_channels": 2, "latent_channels": 8, "width": 16, "widths": (8, 16, 16), "hidden": 8},
-    "pyramid": {"widths": (8, 8, 16)},
-    "vgg": {"layers": ("relu2_2",), "magnify": 1},
-    "timm": {},
-    "diffusion": {"draws": 1},
-    "labelled": {},
-    "fusion": {"extractors": ("pyramid", "diffusion")},
-}
 
 
 @torch.no_grad()

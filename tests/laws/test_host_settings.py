@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_half_precision import FEATURES as SMALL
+from small_features import FEATURES as SMALL
 from torch import Tensor
 
 from midms import Spec, build, create

@@ -9,11 +9,9 @@ import pytest
 import torch
 from pairs_that_compose import composes
 from PIL import Image
-from standins import Run, pictures
-from test_cli import folder, size, translate
-from test_loop import Recorder
-from test_translation import Run as Shifting
-from test_translation import drawing, photo
+from sample_pictures import drawing, photo
+from shifting import Shifting
+from standins import Recorder, Run, pictures
 from torch import Tensor
 
 from midms import build
@@ -28,8 +26,6 @@ from midms.images.reading import read_reduced
 from midms.loop import Policy
 from midms.loop.multi_exemplar import compare, side_by_side
 from midms.matching import MATCHERS
-
-__all__ = ["folder"]
 
 ONE = DDIM(noise_levels((600,)))
 
@@ -192,22 +188,3 @@ def test_what_is_wrong_with_several_is_said() -> None:
         run.translate(sketch, [exemplar, exemplar], exemplar_condition=sketch)
     with pytest.raises(PictureError, match="exemplar 2: is 1 x 1 pixels"):
         run.translate(sketch, [exemplar, Image.new("RGB", (1, 1))])
-
-
-@pytest.mark.usefixtures("folder")
-def test_several_exemplars_from_the_shell(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    top = Image.new("L", (120, 90))
-    top.paste(255, (0, 0, 120, 45))
-    top.save(folder / "top.png")
-    Image.eval(top, lambda x: 255 - x).save(folder / "bottom.png")
-    regions = ["--region", folder / "top.png", "--region", folder / "bottom.png"]
-    other = ["--exemplar", folder / "photos/b.jpg"]
-    assert translate(folder, *other, *regions, "--style", 0.8, "--figure", folder / "figure.png") == 0
-    assert size(folder / "out.png") == (64, 48) and (folder / "figure.png").exists()
-    assert translate(folder, *other, *regions, exemplar="photos", out="all") == 0
-    assert sorted(path.name for path in (folder / "all").iterdir()) == ["a.png", "b.png", "c.png"]
-    capsys.readouterr()
-    assert translate(folder, *other, *regions[:2]) == 2
-    assert "midms: --region: got 1, expected one for each of 2 exemplars" in capsys.readouterr().err
-    assert translate(folder, "--style", 3) == 2
-    assert "style must be a number between 0 and 1, got 3.0" in capsys.readouterr().err

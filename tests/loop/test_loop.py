@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from standins import CHANNELS, Looking, Mixed, Run, pictures
+from standins import CHANNELS, Looking, Mixed, Recorder, Run, iter_draws, pictures
 from torch import Tensor
 
 from midms.confidence.calibrated import Calibrated
@@ -20,18 +19,6 @@ from midms.diffusion.solvers.ddpm import DDPM
 from midms.loop import Policy
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
-
-
-class Recorder:
-    """Draws that can be asked for again."""
-
-    def __init__(self, seed: int = 0) -> None:
-        self.numbers = torch.Generator().manual_seed(seed)
-        self.drawn: list[Tensor] = []
-
-    def __call__(self, shape: tuple[int, ...]) -> Tensor:
-        self.drawn.append(torch.randn(shape, generator=self.numbers, dtype=torch.float64))
-        return self.drawn[-1]
 
 
 def flat(run: Run, condition: Tensor, exemplar: Tensor, draws: list[Tensor]) -> list[Tensor]:
@@ -94,11 +81,6 @@ def test_the_loop_is_itself_written_out(fields: dict[str, Any]) -> None:
         torch.testing.assert_close(moment.step.x0, x0, rtol=1e-9, atol=1e-9)
     image = run(condition, exemplar, generator=iter_draws(draw.drawn))
     torch.testing.assert_close(image, run.autoencoder.decode(expected[-1]), rtol=1e-9, atol=1e-9)
-
-
-def iter_draws(drawn: list[Tensor]) -> Callable[[tuple[int, ...]], Tensor]:
-    noises = iter(drawn)
-    return lambda shape: next(noises)
 
 
 def test_moments_say_what_happened() -> None:

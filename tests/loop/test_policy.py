@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from standins import CHANNELS, Looking, Run, pictures
-from test_loop import Recorder, iter_draws
+from standins import CHANNELS, Looking, Recorder, Run, iter_draws, pictures
 from torch import Tensor
 
 from midms import build

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from sample_pictures import drawing, photo
 from scipy.spatial.distance import mahalanobis
-from test_translation import SHIFT, Run, drawing, photo
+from shifting import SHIFT, Shifting
 
 from benchmarks.faces.domain import page
 from benchmarks.faces.out_of_domain import make
@@ -25,7 +26,7 @@ from midms.images import read
 from midms.images.frame import Frame, framed
 from midms.pipeline.out_of_domain import Usual
 
-SQUARE = Run(recipe=Recipe(domain=Domain(square=True)))
+SQUARE = Shifting(recipe=Recipe(domain=Domain(square=True)))
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (60, 40), (40, 60), (30, 90), (257, 123), (100, 97)])
@@ -51,7 +52,7 @@ def test_a_drawing_that_is_not_square_is_the_middle_of_one_that_is(width: int, h
     told = SQUARE.translate(drawing(width, height), photo(128, 128), seed=0)
     more = [((max(width, height) - side) // 2,) * 2 for side in (height, width)]
     laid = np.pad(np.asarray(drawing(width, height)), [*more, (0, 0)], mode="edge")
-    whole = Run().translate(laid, photo(128, 128), seed=0)
+    whole = Shifting().translate(laid, photo(128, 128), seed=0)
     left, top = (64 - told.image.width) // 2, (64 - told.image.height) // 2
     assert told.image.width * height == told.image.height * width and max(told.image.size) == 64
     box = (left, top, left + told.image.width, top + told.image.height)
@@ -110,14 +111,14 @@ def test_a_face_survives_a_drawing_that_is_not_square(shape: tuple[int, int], le
 
 
 def test_another_size_than_the_trained_one_is_said() -> None:
-    run = Run(recipe=Recipe(domain=Domain(size=64)))
+    run = Shifting(recipe=Recipe(domain=Domain(size=64)))
     assert run.translate(drawing(64, 64), photo(64, 64)).warnings == ()
     for other in (run, run.replace(size=96)):
         (line,) = other.translate(drawing(64, 90), photo(64, 64), size=96).warnings
         assert line.startswith("size 96: the weights were trained at 64 pixels") and "size 64 suits" in line
     (line,) = run.replace(size=32).translate(drawing(64, 64), photo(64, 64)).warnings
     assert "size 32" in line
-    assert Run().translate(drawing(64, 64), photo(64, 64), size=96).warnings == ()
+    assert Shifting().translate(drawing(64, 64), photo(64, 64), size=96).warnings == ()
 
 
 def test_presets_say_what_their_weights_know(tmp_path: Path) -> None:

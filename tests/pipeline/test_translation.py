@@ -3,123 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from PIL import Image, ImageDraw
-from torch import Tensor, nn
+from PIL import Image
+from sample_pictures import drawing, photo
+from shifting import SHIFT, Plain, Pooled, Shifted, Shifting, Warped
+from torch import Tensor
 
 from midms.conditions.sketch import Sketch
 from midms.core.types import Context, Features, Level
-from midms.diffusion.levels import noise_levels
-from midms.diffusion.solvers.ddim import DDIM
 from midms.images import PictureError, read
 from midms.images.frame import Frame
 from midms.loop import Policy
 from midms.pipeline.correspondence import correspondences, taken, telling_points
-from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.translation import Translation, translate
-
-SHIFT = 2
-"""Cells by which the exemplar lies to the right of the condition."""
-
-
-@dataclass(frozen=True)
-class Shifted:
-    """Takes each cell from `shift` cells further right, on grids of any size; x and y scale with the grids."""
-
-    grid: tuple[int, int]
-    other: tuple[int, int]
-    shift: int = SHIFT
-
-    def apply(self, values: Tensor) -> Tensor:
-        h, w = self.grid
-        y, x = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
-        x = x + 2 * self.shift / max(self.other[1] - 1, 1)
-        grid = torch.stack([x, y], -1).to(values).expand(len(values), -1, -1, -1)
-        return F.grid_sample(values, grid, padding_mode="border", align_corners=True)
-
-    def transpose(self) -> Shifted:
-        return Shifted(self.other, self.grid, -self.shift)
-
-    def similarity(self) -> Tensor:
-        return torch.ones(1, 1, *self.grid)
-
-
-class Shifter:
-    def __call__(self, query: Tensor, key: Tensor) -> Shifted:
-        return Shifted((query.shape[2], query.shape[3]), (key.shape[2], key.shape[3]))
-
-
-class Pooled:
-    """Latents are averages of 4 x 4 pixels."""
-
-    stride = 4
-
-    def encode(self, image: Tensor) -> Tensor:
-        return F.avg_pool2d(image, 4)
-
-    def decode(self, latent: Tensor) -> Tensor:
-        return F.interpolate(latent, scale_factor=4, mode="nearest")
-
-
-class Plain:
-    def condition(self, condition: Tensor) -> Features:
-        pooled = F.avg_pool2d(condition, 4)
-        return Features(pooled, pooled)
-
-    def exemplar(self, latent: Tensor, condition: Tensor) -> Features:
-        return Features(latent, latent)
-
-    def rematch_query(self, x0: Tensor, condition: Features) -> Tensor:
-        return x0
-
-
-class LeftTrusted:
-    def __call__(self, match: Shifted) -> Float[Tensor, "b 1 h w"]:
-        weight = torch.zeros(1, 1, *match.grid)
-        weight[..., : match.grid[1] // 2] = 1
-        return weight
-
-
-class Warped(nn.Module):
-    """Predicts the warp, whatever the noise."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(()))
-
-    def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
-        return self.gain * context.warp
-
-
-@dataclass(frozen=True)
-class Run(Pipeline):
-    """The loop with the parts above."""
-
-    condition: Sketch = field(default_factory=Sketch)
-    features: Plain = field(default_factory=Plain)
-    matcher: Shifter = field(default_factory=Shifter)
-    confidence: LeftTrusted = field(default_factory=LeftTrusted)
-    denoiser: Warped = field(default_factory=Warped)
-    sampler: DDIM = field(default_factory=lambda: DDIM(noise_levels((700, 350))))
-    autoencoder: Pooled = field(default_factory=Pooled)
-
-
-def drawing(width: int, height: int) -> Image.Image:
-    image = Image.new("RGB", (width, height), "white")
-    ImageDraw.Draw(image).ellipse([width // 4, height // 4, width * 3 // 4, height * 3 // 4], outline="black", width=4)
-    return image
-
-
-def photo(width: int, height: int) -> Image.Image:
-    y, x = np.mgrid[:height, :width]
-    red, green = 255 * x / width, 255 * y / height
-    return Image.fromarray(np.stack([red, green, red * 0 + 90], -1).astype(np.uint8))
 
 
 def test_only_the_result_and_the_warp_are_decoded_before_they_are_looked_at(unchecked: None) -> None:
@@ -130,13 +30,13 @@ def test_only_the_result_and_the_warp_are_decoded_before_they_are_looked_at(unch
             decoded.append(latent)
             return super().decode(latent)
 
-    told = translate(Run(autoencoder=Counting()), drawing(128, 128), photo(128, 128))
+    told = translate(Shifting(autoencoder=Counting()), drawing(128, 128), photo(128, 128))
     assert len(decoded) == 2
     assert [stage.size for stage in told.stages[:1]] == [told.image.size] and len(decoded) == 3
 
 
 def test_a_translation_holds_what_the_parts_said() -> None:
-    told = translate(Run(), drawing(128, 128), photo(256, 256), seed=3)
+    told = translate(Shifting(), drawing(128, 128), photo(256, 256), seed=3)
     assert isinstance(told, Translation)
     assert told.image.size == told.warp.size == told.exemplar.size == (64, 64)
     assert len(told.stages) == 2
@@ -158,7 +58,7 @@ def test_the_dial_leaves_the_confidence_as_it_was_measured(rematch: tuple[int, .
                 seen.append(context.confidence)
                 return super().forward(x, level, context)
 
-        run = Run(denoiser=Watching(), policy=Policy(rematch=rematch, style=style))
+        run = Shifting(denoiser=Watching(), policy=Policy(rematch=rematch, style=style))
         return translate(run, drawing(64, 64), photo(64, 64), seed=0), torch.cat(seen)
 
     measured, counted = told(0.5)
@@ -170,7 +70,7 @@ def test_the_dial_leaves_the_confidence_as_it_was_measured(rematch: tuple[int, .
 
 
 def test_the_result_is_what_the_tensors_give() -> None:
-    run = Run()
+    run = Shifting()
     sketch, exemplar = drawing(64, 64), photo(64, 64)
     told = run.translate(sketch, exemplar, seed=5)
     condition = run.condition.drawing(read(sketch), (64, 64))
@@ -181,7 +81,7 @@ def test_the_result_is_what_the_tensors_give() -> None:
 
 
 def test_the_result_has_the_conditions_shape_and_the_exemplar_keeps_its_own() -> None:
-    told = translate(Run(), drawing(300, 400), photo(500, 250))
+    told = translate(Shifting(), drawing(300, 400), photo(500, 250))
     assert told.image.size == told.warp.size == (64, 84)
     assert told.confidence.shape == (84, 64) and told.flow.shape == (2, 84, 64)
     assert told.exemplar.size == (128, 64)
@@ -190,7 +90,7 @@ def test_the_result_has_the_conditions_shape_and_the_exemplar_keeps_its_own() ->
 
 
 def test_what_was_read_of_the_condition_is_told_and_shown() -> None:
-    told = translate(Run(), drawing(300, 400), photo(500, 250))
+    told = translate(Shifting(), drawing(300, 400), photo(500, 250))
     expected = Sketch().drawing(read(drawing(300, 400)), (84, 64))[0]
     assert torch.equal(told.condition_map, expected)
     panels = told.panels()
@@ -207,19 +107,19 @@ def test_an_annotation_is_shown_once() -> None:
         def picture(self, condition: Tensor) -> Tensor:
             return 2 * condition[:, 1:].expand(-1, 3, -1, -1) - 1
 
-    told = translate(Run(condition=Labels()), drawing(128, 128), photo(128, 128))
+    told = translate(Shifting(condition=Labels()), drawing(128, 128), photo(128, 128))
     assert "strokes as read" not in told.panels() and told.condition_map.shape == (2, 64, 64)
     assert told.condition.size == (64, 64) and told.figure().height > 64
 
 
 def test_another_size() -> None:
-    assert translate(Run(), drawing(300, 400), photo(500, 250), size=96).image.size == (96, 128)
+    assert translate(Shifting(), drawing(300, 400), photo(500, 250), size=96).image.size == (96, 128)
     for size in (8, 100_000):
         with pytest.raises(ValueError, match=f"size: expected 32 to 1024 pixels, got {size}"):
-            translate(Run(), drawing(300, 400), photo(500, 250), size=size)
+            translate(Shifting(), drawing(300, 400), photo(500, 250), size=size)
     for size, near in ((65, "64 or 68"), (34, "32 or 36"), (1022, "1020 or 1024")):
         with pytest.raises(ValueError, match=f"size: expected a multiple of 4 pixels, {near}, got {size}"):
-            translate(Run(), drawing(300, 400), photo(500, 250), size=size)
+            translate(Shifting(), drawing(300, 400), photo(500, 250), size=size)
 
 
 def test_a_condition_for_the_exemplar_may_be_given() -> None:
@@ -230,7 +130,7 @@ def test_a_condition_for_the_exemplar_may_be_given() -> None:
             seen.append(condition)
             return super().exemplar(latent, condition)
 
-    run = Run(features=Watching())
+    run = Shifting(features=Watching())
     translate(run, drawing(64, 64), photo(80, 64), exemplar_condition=drawing(160, 128))
     translate(run, drawing(64, 64), photo(80, 64))
     torch.testing.assert_close(seen[0], run.condition.drawing(read(drawing(160, 128)), (64, 80)))
@@ -239,22 +139,22 @@ def test_a_condition_for_the_exemplar_may_be_given() -> None:
 
 
 def test_where_the_weights_are_is_where_and_how_it_is_computed() -> None:
-    told = translate(Run().to(torch.float64), drawing(64, 64), photo(64, 64), seed=0)
+    told = translate(Shifting().to(torch.float64), drawing(64, 64), photo(64, 64), seed=0)
     assert told.flow.dtype == told.confidence.dtype == torch.float32
-    assert told.image == translate(Run(), drawing(64, 64), photo(64, 64), seed=0).image
+    assert told.image == translate(Shifting(), drawing(64, 64), photo(64, 64), seed=0).image
 
 
 def test_what_is_wrong_is_said_with_the_pictures_name(tmp_path: Path) -> None:
     empty = tmp_path / "empty.png"
     Image.new("RGB", (64, 64), "white").save(empty)
     with pytest.raises(PictureError, match=r"empty\.png: the drawing has no strokes"):
-        translate(Run(), empty, photo(64, 64))
+        translate(Shifting(), empty, photo(64, 64))
     with pytest.raises(PictureError, match="exemplar_condition: the drawing has no strokes"):
-        translate(Run(), drawing(64, 64), photo(64, 64), exemplar_condition=Image.open(empty))
+        translate(Shifting(), drawing(64, 64), photo(64, 64), exemplar_condition=Image.open(empty))
     with pytest.raises(PictureError, match="exemplar: is 1 x 1 pixels"):
-        translate(Run(), drawing(64, 64), photo(1, 1))
+        translate(Shifting(), drawing(64, 64), photo(1, 1))
     with pytest.raises(ValueError, match="either a seed or a generator"):
-        translate(Run(), drawing(64, 64), photo(64, 64), seed=1, generator=torch.Generator())
+        translate(Shifting(), drawing(64, 64), photo(64, 64), seed=1, generator=torch.Generator())
 
 
 @pytest.mark.parametrize(("grid", "other"), [((8, 8), (8, 8)), ((8, 12), (16, 10)), ((5, 7), (9, 3))])

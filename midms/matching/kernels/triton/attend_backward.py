@@ -28,6 +28,7 @@ from midms.matching.kernels.triton.tiles import (
     dot,
     products,
     share_of_columns,
+    tile,
 )
 
 
@@ -53,8 +54,12 @@ def _logit_grad(s, lse, row_offset, entropy_grad, peak_grad, hit, lift, dp, ENTR
 def _value_products_piece(D, V, d_rows, v_rows, n, m, d_part, v_part, start, total,
                 WIDTH: tl.constexpr, PIECE: tl.constexpr, PARTS: tl.constexpr, PRODUCT: tl.constexpr):  # fmt: skip
     """Total + <d_i, v_j> over PIECE columns of the values from `start`."""
-    d, d_low = both_parts(D, d_rows, n, d_part, start, WIDTH, PIECE, PARTS)
-    v, v_low = both_parts(V, v_rows, m, v_part, start, WIDTH, PIECE, PARTS)
+    d = tile(D, d_rows, n, start, WIDTH, PIECE)  # in this order: with `both_parts` sm_80 spills
+    v = tile(V, v_rows, m, start, WIDTH, PIECE)
+    d_low, v_low = d, v
+    if PARTS == 2:
+        d_low = tile(D + d_part, d_rows, n, start, WIDTH, PIECE)
+        v_low = tile(V + v_part, v_rows, m, start, WIDTH, PIECE)
     return products(d, d_low, v, v_low, total, PARTS, PARTS, PRODUCT)
 
 

@@ -84,8 +84,13 @@ def chunked_products(
     """a b^T [rows of A, rows of B] where the width does not fit at once: both are streamed in CHUNKs."""
     total = tl.zeros([a_rows.shape[0], b_rows.shape[0]], tl.float32)
     for start in tl.range(0, WIDTH, CHUNK, num_stages=STAGES):
-        a, a_low = both_parts(A, a_rows, n, a_part, start, WIDTH, CHUNK, A_PARTS)
-        b, b_low = both_parts(B, b_rows, m, b_part, start, WIDTH, CHUNK, B_PARTS)
+        a = tile(A, a_rows, n, start, WIDTH, CHUNK)
+        b = tile(B, b_rows, m, start, WIDTH, CHUNK)
+        a_low, b_low = a, b
+        if A_PARTS == 2:
+            a_low = tile(A + a_part, a_rows, n, start, WIDTH, CHUNK)
+        if B_PARTS == 2:
+            b_low = tile(B + b_part, b_rows, m, start, WIDTH, CHUNK)
         total = products(a, a_low, b, b_low, total, A_PARTS, B_PARTS, PRODUCT)
     return total
 
