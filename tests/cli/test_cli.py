@@ -161,7 +161,7 @@ def bad_inputs(folder: Path) -> dict[str, dict[str, str]]:
         "is both the result and the figure": {"figure": "out.png"},
         "is a file, expected a folder": {"condition": "sketches"},
         "is a folder, expected the name": {"out": "photos"},
-        "bridge.safetensors: no such file of weights": {"weights": "bare"},
+        "bare: has no config.json": {"weights": "bare"},
     }
 
 

@@ -183,10 +183,12 @@ def test_a_plug_in_that_fails_when_it_is_used_is_named(method: str, tmp_path: Pa
 
 
 def picture(path: Path) -> None:
-    """A picture of one colour."""
-    from PIL import Image
+    """A circle on white."""
+    from PIL import Image, ImageDraw
 
-    Image.new("RGB", (64, 64), (120, 90, 60)).save(path)
+    image = Image.new("RGB", (64, 64), "white")
+    ImageDraw.Draw(image).ellipse((12, 12, 52, 52), outline="black", width=2)
+    image.save(path)
 
 
 def test_the_doctor_names_what_is_broken(tmp_path: Path) -> None:
