@@ -18,7 +18,7 @@ from midms.core.errors import MidmsError
 from midms.core.plugins import installed
 from midms.core.signatures import mistyped, parameters, signature
 
-NAME = re.compile(r"\w[\w.+-]*")
+_NAME = re.compile(r"\w[\w.+-]*")
 """What a part can be called: where names are written, other characters mean something, as in `cycle(radius=0.1)`."""
 
 
@@ -179,7 +179,7 @@ class Registry:
         except TypeError as error:
             known = expected.parameters
             strange = [
-                f"has no setting {key!r}. {nearest(key, known)}".strip() for key in arguments if key not in known
+                f"has no setting {key!r}. {_nearest(key, known)}".strip() for key in arguments if key not in known
             ]
             told = " ".join(strange) or f"{error}."
             raise BadArguments(f"{self.kind} {name!r}: {told} Signature: {name}{signature(factory)}") from None
@@ -220,7 +220,7 @@ class Registry:
         return self._rows[name]
 
     def _add(self, name: str, row: Row) -> None:
-        if not NAME.fullmatch(name):
+        if not _NAME.fullmatch(name):
             raise BadName(f"{self.kind} {name!r}: expected a name of letters, digits and _ . + - alone")
         known = self._rows.get(name)
         if known is not None and not _same(known.target, row.target):
@@ -253,12 +253,12 @@ def unknown(kind: str, name: str, known: Iterable[str], listing: str = "") -> st
         listing: what shows them, where they are too many to name them all.
     """
     names = list(known)
-    hint = nearest(name, names, 0.0 if listing else 0.6)
+    hint = _nearest(name, names, 0.0 if listing else 0.6)
     others = f"{listing} shows all {len(names)}" if listing else f"Known: {', '.join(names)}"
     return f"no {kind} is called {name!r}.{hint and ' ' + hint} {others}."
 
 
-def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+def _nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """A question after the three names that are nearest to this one, of those that are like it at all, or nothing."""
     *first, last = [*map(repr, difflib.get_close_matches(str(name), list(known), 3, likeness))] or [""]
     return f"Did you mean {', '.join(first)}{' or ' if first else ''}{last}?" if last else ""

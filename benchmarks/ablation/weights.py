@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.faces.matching_losses import EXACT, NONE
-from midms.checkpoints.folder import CONFIG, read, write
+from midms.checkpoints.folder import CONFIG, read_folder, write_folder
 from midms.checkpoints.tensors import cast
 from midms.compose.recipe import SHIPPED
 from midms.compose.spec import Spec
 from midms.training.data import training_data
 from midms.training.progress import Progress
-from midms.training.train import fresh, known_parts, part, stage
+from midms.training.train import fresh, fresh_part, known_parts, stage
 from midms.training.trainer import fit
 
 WEAK = NONE | {"domain": 1.0, "cycle": 1.0, "reconstruction": 1.0}
@@ -43,12 +43,14 @@ def trained(name: str, root: Path = ROOT) -> Path:
         torch.manual_seed(SEED)
         device = torch.device("cpu")
         known, network = known_parts("matching", SHIPPED / "midm-faces", device), fresh("matching", device)
-        data = training_data(Spec("portraits", styles=STYLES), SIZE, part("condition"), root / "data")
+        data = training_data(Spec("portraits", styles=STYLES), SIZE, fresh_part("condition"), root / "data")
         task = stage("matching", network, known, data, root, device, terms)
         fit(task, Progress(root / f"{out.name}.checkpoint", network, {"steps": steps, "seed": SEED}))
-        paper = read(SHIPPED / "midm-faces-paper")
+        paper = read_folder(SHIPPED / "midm-faces-paper")
         features = cast(network.features.eval().state_dict(), torch.float16, name)
-        write(out, "train", paper.recipe, {slot: paper.state(slot) for slot in paper.parts} | {"features": features})
+        write_folder(
+            out, "train", paper.recipe, {slot: paper.state(slot) for slot in paper.parts} | {"features": features}
+        )
     return out
 
 

@@ -28,7 +28,7 @@ from midms import build
 from midms.core.files import atomic_write
 from midms.data.portraits.pairs import draw_pairs
 from midms.evaluation.metrics.pictures import psnr
-from midms.images import PictureError, read, resize
+from midms.images import PictureError, read_image, resize
 from midms.images.frame import Frame, framed
 from midms.pipeline.out_of_domain import ASPECTS, SHIPPED, Usual, drawing_summary, picture_summary
 
@@ -114,8 +114,8 @@ def strangers(count: int, held_back: bool) -> dict[str, Summaries]:
     found = {}
     for kind in KEPT_BACK if held_back else KINDS:
         both = [make(kind, seed) for seed in range(count)]
-        found[f"{kind} as the drawing"] = summarised([read(drawing) for drawing, _ in both], [])
-        found[f"{kind} as the picture"] = summarised([], [read(picture) for _, picture in both])
+        found[f"{kind} as the drawing"] = summarised([read_image(drawing) for drawing, _ in both], [])
+        found[f"{kind} as the picture"] = summarised([], [read_image(picture) for _, picture in both])
     turned: dict[str, Callable[[Tensor], Tensor]] = {"upside down": lambda x: x.rot90(2, (2, 3))}
     if held_back:
         turned = {"a quarter turned": lambda x: x.rot90(1, (2, 3)), "small, to the side": aside(random.Random(0))}
@@ -156,7 +156,7 @@ def crops(count: int) -> Iterable[Tensor]:
     except ImportError:
         return
     chance, folder = random.Random(0), Path(skimage.__file__).parent / "data"
-    whole_pictures = [read(next(folder.glob(f"{name}.*"))) for name in PHOTOGRAPHS]
+    whole_pictures = [read_image(next(folder.glob(f"{name}.*"))) for name in PHOTOGRAPHS]
     for i in range(count):
         image = whole_pictures[i % len(whole_pictures)]
         height, width = image.shape[-2:]

@@ -17,7 +17,7 @@ from benchmarks.results import RESULTS, machine, table, write_json
 from midms.compose.spec import Spec
 from midms.training.data import training_data
 from midms.training.progress import Progress
-from midms.training.train import fresh, known_parts, part, stage
+from midms.training.train import fresh, fresh_part, known_parts, stage
 from midms.training.trainer import fit
 
 EXACT = {"exact": 1.0, "distance": 5.0, "visibility": 0.5}
@@ -49,7 +49,7 @@ def main() -> None:
         out = args.run / "losses" / name.replace(" ", "-")
         progress = Progress(out / "matching.checkpoint", network, {"steps": args.steps, "seed": args.seed})
         spec = Spec("portraits", styles=args.styles)
-        data = training_data(spec, args.size, part("condition"), args.run / "data")
+        data = training_data(spec, args.size, fresh_part("condition"), args.run / "data")
         task = stage("matching", network, known, data, args.run, device, terms)
         _, record = fit(task, progress)
         rows[name] = {figure: value for figure, value in record["held out"].items() if figure.startswith("first")}

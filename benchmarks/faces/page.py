@@ -19,7 +19,7 @@ from PIL import Image
 from benchmarks.results import RESULTS, table
 from midms import build
 from midms.core.files import atomic_write
-from midms.images import save
+from midms.images import save_images
 from midms.pipeline.demo import demo
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def main() -> None:
     (ROOT / "docs").mkdir(exist_ok=True)
     _write(ROOT / "docs" / "faces.md", page(results, losses))
     with tempfile.TemporaryDirectory() as folder, Image.open(demo(build("midm-faces"), Path(folder), 4, 0)) as sheet:
-        save({ROOT / "docs" / "faces.png": sheet.copy()})
+        save_images({ROOT / "docs" / "faces.png": sheet.copy()})
     marks = r"(<!-- faces: begin -->\n).*?(<!-- faces: end -->)"
     readme = (ROOT / "README.md").read_text()
     _write(

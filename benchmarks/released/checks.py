@@ -23,7 +23,7 @@ from midms.confidence.cycle_released import CycleReleased
 from midms.core.files import atomic_write
 from midms.core.protocols import Match
 from midms.core.types import cells
-from midms.images import save, to_pil
+from midms.images import save_images, to_pil
 from midms.images.figure import Sheet, colour_map, note
 from midms.matching.matchers.correlation import Correlation
 
@@ -66,7 +66,7 @@ def main() -> None:
     result = {"command": f"python -m benchmarks.released.checks --seed {args.seed}", "seed": args.seed}
     result |= {"side": SIDE, "channels": CHANNELS, "rows": shares(trust), **machine()}
     write_json(RESULTS / "checks.json", result)
-    save({ROOT / "docs" / "checks.png": sheet(found, trust)})
+    save_images({ROOT / "docs" / "checks.png": sheet(found, trust)})
     with atomic_write(ROOT / "docs" / "checks.md") as part:
         part.write_text(page(result))
     print(table(result["rows"]))

@@ -26,7 +26,7 @@ LONGEST, DEEPEST, WHOLE, REAL = 4096, 4, 2**16, 1e12
 """Limits of arguments in a configuration: items of a list, lists in lists, whole numbers, other numbers."""
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """An argument of a part as JSON has it: a name, a number, or a list of such, which becomes a tuple.
 
     Raises:
@@ -45,8 +45,8 @@ def plain(value: Any, depth: int = 0) -> Any:
     if not isinstance(value, list | dict) or depth == DEEPEST or len(value) > LONGEST:
         raise ValueError(f"arguments may be names, numbers and lists of up to {LONGEST:,} of them")
     if isinstance(value, dict):
-        return {plain(key): plain(item, depth + 1) for key, item in value.items()}
-    return tuple(plain(item, depth + 1) for item in value)
+        return {_plain(key): _plain(item, depth + 1) for key, item in value.items()}
+    return tuple(_plain(item, depth + 1) for item in value)
 
 
 def _line(value: str) -> str:
@@ -62,8 +62,8 @@ def _domain(value: Any) -> Domain:
     return Domain(**value)
 
 
-Plain = Annotated[Any, AfterValidator(plain)]
-Line = Annotated[str, AfterValidator(_line)]
+_Plain = Annotated[Any, AfterValidator(_plain)]
+_Line = Annotated[str, AfterValidator(_line)]
 Slot = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,30}$")]
 License = Annotated[str, StringConstraints(pattern=r"^[\w.-]{0,100}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[\w.:-]{1,100}$")]
@@ -71,7 +71,7 @@ File = Annotated[str, StringConstraints(pattern=r"^(\.\./[a-z0-9-]{1,100}/)?\w[\
 Writer = Literal["save_pretrained", "train", "convert"]
 
 
-class Part(Schema):
+class _Part(Schema):
     """A part by name.
 
     Attributes:
@@ -81,11 +81,11 @@ class Part(Schema):
     """
 
     name: Name
-    arguments: dict[Name, Plain]
+    arguments: dict[Name, _Plain]
     module: str
 
 
-class Config(Schema):
+class FolderConfig(Schema):
     """A recipe as a configuration tells it; see `Recipe` for what is not here.
 
     Attributes:
@@ -97,17 +97,17 @@ class Config(Schema):
     """
 
     format: Literal[1]
-    midms: Line
+    midms: _Line
     by: Writer
-    name: Line
-    purpose: Line = ""
-    source: Line = ""
+    name: _Line
+    purpose: _Line = ""
+    source: _Line = ""
     license: License = ""
-    slots: dict[Slot, Part]
-    loop: dict[Name, Plain]
+    slots: dict[Slot, _Part]
+    loop: dict[Name, _Plain]
     domain: Annotated[Any, AfterValidator(_domain)] = Field(default_factory=Domain)
     precision: Literal["", "float32"] = ""
-    notes: list[Line]
+    notes: list[_Line]
     weights: dict[Slot, File]
     checksums: dict[Slot, str]
     past: list[Slot] = Field(default_factory=list)
@@ -160,6 +160,6 @@ def content(recipe: Recipe, by: Writer, where: str) -> dict[str, Any]:
 def _kept(value: Any) -> bool:
     """Whether a value can be written as JSON and read again."""
     try:
-        return bool(plain(json.loads(json.dumps(value, allow_nan=False))) == value)
+        return bool(_plain(json.loads(json.dumps(value, allow_nan=False))) == value)
     except (TypeError, ValueError, RecursionError):
         return False

@@ -26,7 +26,7 @@ from typing import Any
 from torch import Tensor
 
 from midms.checkpoints.card import CARD, card, keeps_own
-from midms.checkpoints.config import NEW, Config, Writer, content
+from midms.checkpoints.config import NEW, FolderConfig, Writer, content
 from midms.checkpoints.tensors import CheckpointError, check_sizes, checksum, read_shapes, read_weights, save_state
 from midms.compose.catalog import create
 from midms.compose.recipe import SHIPPED, Recipe
@@ -65,7 +65,7 @@ class Weights:
         return {slot: self.recipe.slots[slot] for slot in self.recipe.weights if slot in self.recipe.slots}
 
 
-def read(folder: Path) -> Weights:
+def read_folder(folder: Path) -> Weights:
     """A folder of weights; the tensors are read when they are asked for.
 
     Raises:
@@ -81,8 +81,8 @@ def read(folder: Path) -> Weights:
     return Weights(str(folder), config.recipe(), partial(_state, folder, config), modules)
 
 
-def _config(folder: Path) -> Config:
-    return checked(Config, read_json(folder / CONFIG, CheckpointError), str(folder / CONFIG), CheckpointError)
+def _config(folder: Path) -> FolderConfig:
+    return checked(FolderConfig, read_json(folder / CONFIG, CheckpointError), str(folder / CONFIG), CheckpointError)
 
 
 def _check_inside(folder: Path, path: Path) -> None:
@@ -102,7 +102,7 @@ def _is_shipped(folder: Path) -> bool:
     return folder.resolve().parent == SHIPPED.resolve()
 
 
-def _state(folder: Path, config: Config, slot: str) -> dict[str, Tensor]:
+def _state(folder: Path, config: FolderConfig, slot: str) -> dict[str, Tensor]:
     path, part = folder / config.weights[slot], config.slots.get(slot)
     _check_inside(folder, path)
     if part is None or slot not in SLOTS:
@@ -144,7 +144,7 @@ def check(folder: Path, by: Writer, slots: Iterable[str] = (), replace: bool = F
         raise CheckpointError(f"{folder}: holds {few}, which is of another kind; {OTHERWISE}")
 
 
-def write(
+def write_folder(
     folder: Path,
     by: Writer,
     recipe: Recipe,
@@ -187,9 +187,9 @@ def exchange(
     Args:
         folder: that is there.
         told: the configuration, as `content` gives it.
-        recipe: as of `write`.
-        states: as of `write`.
-        texts: as of `write`.
+        recipe: as of `write_folder`.
+        states: as of `write_folder`.
+        texts: as of `write_folder`.
 
     Raises:
         CheckpointError: the disk refuses weights.
@@ -252,7 +252,7 @@ def _write_json(path: Path, told: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _tidy(folder: Path, known: Config | None) -> None:
+def _tidy(folder: Path, known: FolderConfig | None) -> None:
     """Remove weights under new names that the configuration does not know."""
     used = known.weights.values() if known else ()
     for path in folder.iterdir():
@@ -260,7 +260,7 @@ def _tidy(folder: Path, known: Config | None) -> None:
             path.unlink()
 
 
-def _known(folder: Path) -> Config | None:
+def _known(folder: Path) -> FolderConfig | None:
     """What a folder's configuration says, if it has one that can be read."""
     with contextlib.suppress(CheckpointError):
         return _config(folder)

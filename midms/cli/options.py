@@ -14,7 +14,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from midms.cli.values import last_pass, levels, part
+from midms.cli.values import last_pass, levels, part_value
 from midms.compose.catalog import KINDS
 from midms.compose.presets import PRESETS
 from midms.core.errors import MidmsError
@@ -130,7 +130,7 @@ def parts(added: argparse.ArgumentParser) -> None:
         shown = more.get(slot, f"another {slot}, see `midms list {slot}`")
         group.add_argument(
             f"--{option}",
-            type=last_pass if slot == "refiner" else part,
+            type=last_pass if slot == "refiner" else part_value,
             metavar="PART",
             default=argparse.SUPPRESS,
             help=shown,

@@ -9,7 +9,7 @@ import reprlib
 from pathlib import Path
 
 from midms.cli.options import Commands, command, device, plugins
-from midms.cli.values import integer, part
+from midms.cli.values import integer, part_value
 from midms.compose.catalog import registry
 from midms.compose.spec import Spec
 from midms.core.limits import SEEDS
@@ -39,7 +39,7 @@ def add(commands: Commands) -> None:
     plugins(added)
     added.add_argument(
         "data",
-        type=part,
+        type=part_value,
         metavar="DATASET",
         help="what to train on, see `midms list dataset`; with settings (`midms show NAME`) in parentheses and quotes",
     )
@@ -90,7 +90,7 @@ def _train(args: argparse.Namespace) -> int:
             raise BadArguments(f"--{name}: changes nothing in --stage {args.stage}, expected --stage {stage}")
     args.data = Spec(args.data) if isinstance(args.data, str) else args.data
     registry("dataset").check(args.data.name, **args.data.arguments | {"split": "train", "size": args.size})
-    from midms.training.train import main as train
+    from midms.training.train import train as train
 
     device(args.device)
     from midms.training.stages import TERMS

@@ -17,7 +17,7 @@ def typed(text: str) -> Any:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def part(text: str) -> Any:
+def part_value(text: str) -> Any:
     """An argument type: a part's name, alone or with settings."""
     if isinstance(value := typed(text), str | Spec):
         return value
@@ -26,7 +26,7 @@ def part(text: str) -> Any:
 
 def last_pass(text: str) -> Any:
     """An argument type: a part, or none."""
-    return None if typed(text) is None else part(text)
+    return None if typed(text) is None else part_value(text)
 
 
 def levels(text: str) -> Any:

@@ -25,7 +25,7 @@ LEVELS = ("timesteps", "schedule")
 """What a sampler's levels are made of, which another sampler keeps unless it is told; `start` is one sampler's own."""
 NOTHING = Recipe(loop={"size": 64})
 """What the rest of a call is checked against where its preset does not exist: by itself."""
-MANY = 20
+_MANY = 20
 """Mistakes that are named before the rest is counted."""
 
 
@@ -38,8 +38,8 @@ class BuildError(MidmsError, ValueError):
     """
 
     def __init__(self, call: str, wrong: Sequence[str]) -> None:
-        more = [f"and {len(wrong) - MANY:,} more"] if len(wrong) > MANY else []
-        self.wrong = (*map(brief, wrong[:MANY]), *more)
+        more = [f"and {len(wrong) - _MANY:,} more"] if len(wrong) > _MANY else []
+        self.wrong = (*map(brief, wrong[:_MANY]), *more)
         text = self.wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *self.wrong])
         super().__init__(f"{call}: {text}")
 

@@ -14,7 +14,7 @@ from midms.core.domain import Domain
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "weights"
 """Where the package keeps weights: a folder a preset, called like it."""
 
-SAMPLERS = ("sampler", "refiner")
+_SAMPLERS = ("sampler", "refiner")
 """Slots that take a sampler."""
 
 
@@ -70,6 +70,6 @@ class Recipe:
         samplers = {
             slot: Spec(spec.name, **(spec.arguments | {"schedule": schedule}))
             for slot, spec in self.slots.items()
-            if slot in SAMPLERS and schedule is not None
+            if slot in _SAMPLERS and schedule is not None
         }
         return dataclasses.replace(self, slots={**self.slots, **parts, **samplers})

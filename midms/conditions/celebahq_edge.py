@@ -13,7 +13,7 @@ from torch import Tensor
 from midms.conditions.canny import canny
 from midms.conditions.strokes import city_block, resize_area
 from midms.core.types import Fit
-from midms.images import display_name, name_in_errors, read
+from midms.images import display_name, name_in_errors, read_image
 from midms.images.annotations import grey_levels, label_map, part_masks, resize_nearest
 
 FACE_PARTS = (
@@ -90,7 +90,7 @@ class CelebaHQEdge:
             found = self.map(parts, None)
         if photo is not None:
             with name_in_errors(display_name(photo, name)):
-                picture = resize_area(read(photo, name), (parts.shape[-2], parts.shape[-1])).clamp(-1, 1)
+                picture = resize_area(read_image(photo, name), (parts.shape[-2], parts.shape[-1])).clamp(-1, 1)
                 found[:, :1] = torch.maximum(found[:, :1], _behind(parts, picture).float())
         return found
 

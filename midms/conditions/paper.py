@@ -13,7 +13,7 @@ COARSE = 48
 """Cells a side on which the paper is fitted."""
 ROUNDS = 8
 """Reweightings of the paper fit."""
-STRIP = 64
+_STRIP = 64
 """Rows of a picture that are compared with the paper at once, to stay within the processor's cache."""
 
 
@@ -23,7 +23,7 @@ def contrast_with_paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 1
     surface = paper(picture)
     y, x = (_steps(side, picture) for side in picture.shape[-2:])
     strips = []
-    for strip, at in zip(picture.split(STRIP, -2), y.split(STRIP), strict=True):
+    for strip, at in zip(picture.split(_STRIP, -2), y.split(_STRIP), strict=True):
         fitted = (surface @ _quadratic(at, x)).view(strip.shape).clamp_(-1, 1)
         strips.append((strip - fitted).abs_().amax(1, keepdim=True))
     return torch.cat(strips, -2)

@@ -14,16 +14,16 @@ from midms.conditions.paper import contrast_with_paper
 from midms.conditions.strokes import resize_area
 from midms.core.types import Page, scaling
 
-Line = tuple[float, float]
+_Line = tuple[float, float]
 """rho and theta: x cos(theta) + y sin(theta) = rho, in pixels."""
 Track = Float[np.ndarray, "n 2"]
 """Points (x, y) along a line as it was drawn."""
 
-WORK = 1024
+_WORK = 1024
 """Pixels of the longer side at which lines are looked for."""
 AROUND = 41
 """Pixels a side from which the colour of the paper below a line is taken."""
-WIDEST = 7
+_WIDEST = 7
 """Pixels across the widest ruled line."""
 FAINTEST = 0.03
 """Contrast, of a range of 2, of the faintest line with what lies beside it."""
@@ -33,19 +33,19 @@ ALIKE = math.radians(6)
 """Greatest turn between lines of one ruling, which perspective spreads."""
 COVERED, WHOLE = 0.6, 0.9
 """Share of its length on which a line of a ruling, and a margin, is seen."""
-FEWEST = 6
+_FEWEST = 6
 """Lines of a ruling, at least."""
 UNEVEN = 0.15
 """Greatest departure from even spacing, in units of it."""
 DARKER = 1.5
 """How much more contrast than a ruled line a stroke across it has, at which it is told by that alone."""
-MOST = 400
+_MOST = 400
 """Lines that are looked at, those with most pixels first."""
 DRAWN, PEN = 75, 99
 """Percentiles of a ruled drawing's contrast: above the first there are lines, at the second it is the pen's."""
 REPEATED = 0.35
 """Autocorrelation from which rows or columns are those of a ruling; of drawings it is 0.25 at most."""
-SMALLEST = 256
+_SMALLEST = 256
 """Pixels a side from which a strip along the border shows enough of it."""
 SLOW = 20
 """Pixels to either side over which a slow change is taken."""
@@ -63,11 +63,11 @@ def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Page:
     Strokes across them stay, as do single lines and whatever ends within the picture. A margin goes with its ruling.
 
     Args:
-        drawing: in [-1, 1]; where it has such lines, it is brought to `WORK` pixels.
+        drawing: in [-1, 1]; where it has such lines, it is brought to `_WORK` pixels.
     """
     import cv2
 
-    share = min(1.0, WORK / max(drawing.shape[-2:]))
+    share = min(1.0, _WORK / max(drawing.shape[-2:]))
     small = (
         drawing
         if share == 1
@@ -77,7 +77,7 @@ def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Page:
     rulings = ruled(contrast)
     if not rulings and not regular(contrast):
         return Page(drawing, scaling(1, 1))
-    broad = cv2.morphologyEx(contrast, cv2.MORPH_OPEN, np.ones((4 * WIDEST + 1, 4 * WIDEST + 1), np.uint8))
+    broad = cv2.morphologyEx(contrast, cv2.MORPH_OPEN, np.ones((4 * _WIDEST + 1, 4 * _WIDEST + 1), np.uint8))
     narrow = contrast - broad
     covered, usual, darkest = _along(rulings, narrow) if rulings else (np.zeros(narrow.shape, bool), FAINTEST, 0.0)
     lightest = max(darkest, _lightest(narrow))
@@ -105,7 +105,7 @@ def regular(plane: Float[np.ndarray, "Y X"]) -> bool:
     level = np.minimum(plane, 0.5)
     for across in (level, level.T):
         length, width = across.shape
-        if min(length, width) < SMALLEST:
+        if min(length, width) < _SMALLEST:
             continue
         parts = [
             *np.array_split(across, 4, 1),
@@ -129,7 +129,9 @@ def _repeats(profile: Float[np.ndarray, "n"]) -> Float[np.ndarray, "m"]:
     return repeats
 
 
-def _along(rulings: list[list[Line]], narrow: Float[np.ndarray, "Y X"]) -> tuple[Bool[np.ndarray, "Y X"], float, float]:
+def _along(
+    rulings: list[list[_Line]], narrow: Float[np.ndarray, "Y X"]
+) -> tuple[Bool[np.ndarray, "Y X"], float, float]:
     """What of the picture lies on lines, their usual contrast, and that beyond which nothing is a line."""
     limits = np.stack([_limit(narrow, lines) for lines in rulings])
     crossed = np.stack([_crossing(narrow, lines) for lines in rulings])
@@ -148,27 +150,27 @@ def _lightest(narrow: Float[np.ndarray, "Y X"]) -> float:
     return float(level) / 127.5
 
 
-def ruled(plane: Float[np.ndarray, "Y X"]) -> list[list[Line]]:
+def ruled(plane: Float[np.ndarray, "Y X"]) -> list[list[_Line]]:
     """The lines of a ruling, of a second one across it, and of a margin, as far as there are any."""
     import cv2
 
-    if min(plane.shape) < 2 * FEWEST * WIDEST:
+    if min(plane.shape) < 2 * _FEWEST * _WIDEST:
         return []
-    window = np.ones((WIDEST + 2, WIDEST + 2), np.uint8)
+    window = np.ones((_WIDEST + 2, _WIDEST + 2), np.uint8)
     ridge = cv2.morphologyEx(plane, cv2.MORPH_TOPHAT, window)
     mask = ridge > max(FAINTEST, 3 * float(np.median(ridge)))
     least = int(COVERED / 2 * min(plane.shape))
     voted = cv2.HoughLinesWithAccumulator(mask.astype(np.uint8), 1, TURN, least)
-    if voted is None or len(voted) < FEWEST:
+    if voted is None or len(voted) < _FEWEST:
         return []
     near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    lines = [(float(rho), float(theta)) for rho, theta, _ in voted.reshape(-1, 3)[:MOST]]
+    lines = [(float(rho), float(theta)) for rho, theta, _ in voted.reshape(-1, 3)[:_MOST]]
     seen = [(line, share) for line in lines if (share := _seen(line, near)) >= COVERED]
-    found: list[list[Line]] = []
+    found: list[list[_Line]] = []
     while len(found) < 2:
         family = _family(seen, plane.shape)
         even = _even(family, plane.shape)
-        if len(even) < FEWEST:
+        if len(even) < _FEWEST:
             break
         found.append(even)
         seen = [(line, share) for line, share in seen if _turn(line, even[0]) > 3 * ALIKE]
@@ -178,13 +180,13 @@ def ruled(plane: Float[np.ndarray, "Y X"]) -> list[list[Line]]:
     return found
 
 
-def _turn(one: Line, other: Line) -> float:
+def _turn(one: _Line, other: _Line) -> float:
     """The angle between two lines."""
     turn = abs(one[1] - other[1]) % math.pi
     return min(turn, math.pi - turn)
 
 
-def _points(line: Line, shape: tuple[int, ...]) -> Track:
+def _points(line: _Line, shape: tuple[int, ...]) -> Track:
     """(x, y) on a line, a pixel apart, within the picture."""
     (rho, theta), (height, width) = line, shape
     along = np.arange(-math.hypot(height, width), math.hypot(height, width))
@@ -193,7 +195,7 @@ def _points(line: Line, shape: tuple[int, ...]) -> Track:
     return np.stack([x, y], 1)[inside].astype(np.float32)
 
 
-def _seen(line: Line, mask: Bool[np.ndarray, "Y X"]) -> float:
+def _seen(line: _Line, mask: Bool[np.ndarray, "Y X"]) -> float:
     """Share of a line's length that is drawn, of the whole or of the parts near its ends, whichever is less."""
     points = _points(line, mask.shape)
     if len(points) < min(mask.shape) / 2:
@@ -204,30 +206,30 @@ def _seen(line: Line, mask: Bool[np.ndarray, "Y X"]) -> float:
     return float(min(drawn.mean(), drawn[skip:end].mean(), drawn[-end:-skip].mean()))
 
 
-def _family(seen: list[tuple[Line, float]], shape: tuple[int, ...]) -> list[Line]:
+def _family(seen: list[tuple[_Line, float]], shape: tuple[int, ...]) -> list[_Line]:
     """The lines of the direction that most have, the best seen of each place, in order."""
     if not seen:
         return []
     first = max((line for line, _ in seen), key=lambda line: sum(_turn(line, other) < ALIKE for other, _ in seen))
     alike = sorted(((line, share) for line, share in seen if _turn(line, first) < ALIKE), key=lambda one: -one[1])
-    kept: dict[float, Line] = {}
+    kept: dict[float, _Line] = {}
     for line, _ in alike:
         place = _place(line, first, shape)
-        if all(abs(place - other) >= WIDEST for other in kept):
+        if all(abs(place - other) >= _WIDEST for other in kept):
             kept[place] = line
     return [kept[place] for place in sorted(kept)]
 
 
-def _place(line: Line, first: Line, shape: tuple[int, ...]) -> float:
+def _place(line: _Line, first: _Line, shape: tuple[int, ...]) -> float:
     """How far from the middle of the picture a line passes, across the first one's direction."""
     middle, across = (shape[1] / 2, shape[0] / 2), (math.cos(first[1]), math.sin(first[1]))
     normal = math.cos(line[1]), math.sin(line[1])
     return (line[0] - np.dot(middle, normal)) / np.dot(across, normal)
 
 
-def _even(lines: list[Line], shape: tuple[int, ...]) -> list[Line]:
+def _even(lines: list[_Line], shape: tuple[int, ...]) -> list[_Line]:
     """Those whose distance from a neighbour is that of the lines around, or twice or three times it."""
-    if len(lines) < FEWEST:
+    if len(lines) < _FEWEST:
         return []
     places = np.array([_place(line, lines[0], shape) for line in lines])
     gaps = np.diff(places)
@@ -241,7 +243,7 @@ def _even(lines: list[Line], shape: tuple[int, ...]) -> list[Line]:
     return _between([lines[i] for i in kept], steps)
 
 
-def _between(lines: list[Line], steps: Float[np.ndarray, "n"]) -> list[Line]:
+def _between(lines: list[_Line], steps: Float[np.ndarray, "n"]) -> list[_Line]:
     """The lines of a ruling and those that are missing between and beyond them.
 
     Args:
@@ -257,7 +259,7 @@ def _between(lines: list[Line], steps: Float[np.ndarray, "n"]) -> list[Line]:
     return lines + list(zip(*more, strict=True))
 
 
-def _limit(narrow: Float[np.ndarray, "Y X"], lines: list[Line]) -> Float[np.ndarray, "Y X"]:
+def _limit(narrow: Float[np.ndarray, "Y X"], lines: list[_Line]) -> Float[np.ndarray, "Y X"]:
     """Along the lines, the contrast beyond which something darker lies on them; 0 elsewhere."""
     import cv2
 
@@ -265,15 +267,15 @@ def _limit(narrow: Float[np.ndarray, "Y X"], lines: list[Line]) -> Float[np.ndar
     usual = float(np.median([level for _, level in tracks]))
     limit = np.zeros(narrow.shape, np.float32)
     for track, level in tracks:
-        cv2.polylines(limit, [track.round().astype(np.int32)], False, DARKER * min(level, DARKER * usual), WIDEST)
+        cv2.polylines(limit, [track.round().astype(np.int32)], False, DARKER * min(level, DARKER * usual), _WIDEST)
     return limit
 
 
-def _crossing(narrow: Float[np.ndarray, "Y X"], lines: list[Line]) -> Bool[np.ndarray, "Y X"]:
+def _crossing(narrow: Float[np.ndarray, "Y X"], lines: list[_Line]) -> Bool[np.ndarray, "Y X"]:
     """What is longer across the lines than they are wide."""
     import cv2
 
-    reach = WIDEST + 1
+    reach = _WIDEST + 1
     across = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
     dx, dy = round(reach * math.cos(lines[0][1])), round(reach * math.sin(lines[0][1]))
     cv2.line(across, (reach - dx, reach - dy), (reach + dx, reach + dy), 1)
@@ -281,12 +283,12 @@ def _crossing(narrow: Float[np.ndarray, "Y X"], lines: list[Line]) -> Bool[np.nd
     return crossing
 
 
-def _followed(line: Line, plane: Float[np.ndarray, "Y X"]) -> tuple[Track, float]:
+def _followed(line: _Line, plane: Float[np.ndarray, "Y X"]) -> tuple[Track, float]:
     """The course of a line that is not quite straight, and the contrast that it has where it is strongest."""
     import cv2
 
     points, normal = _points(line, plane.shape), np.array([math.cos(line[1]), math.sin(line[1])])
-    offsets = np.arange(-WIDEST, WIDEST + 1)
+    offsets = np.arange(-_WIDEST, _WIDEST + 1)
     places = (points[None] + offsets[:, None, None] * normal).astype(np.float32)
     strip = cv2.remap(plane, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     pieces = np.array_split(np.arange(len(points)), max(1, len(points) // PIECE))

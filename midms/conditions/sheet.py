@@ -13,15 +13,15 @@ from midms.conditions.paper import contrast_with_paper
 from midms.conditions.strokes import resize_area
 from midms.core.types import Page, scaling
 
-WORK = 320
+_WORK = 320
 """Pixels of the longer side at which a sheet is looked for."""
 STROKE = 1 / 36
 """Width of what is no part of the sheet's outline, such as strokes and ruled lines, as a share of the longer side."""
-STEPS = (4, 8, 14, 24, 40)
+_STEPS = (4, 8, 14, 24, 40)
 """Changes between neighbouring pixels, of 255, that may be an outline."""
 LEAST = 0.1
 """Share of the photo that a sheet covers at least."""
-MOST = 0.97
+_MOST = 0.97
 """Share of the photo beyond which a sheet is the whole photo."""
 BARE = 0.4
 """Share of a sheet that is bare of broad strokes."""
@@ -33,7 +33,7 @@ SHARP = 0.55
 """Share of the change over `FAR` pixels that an outline has over `NEAR`."""
 SURE = 0.9
 """Share of the outline that must have it, and of the surroundings that must not look like the sheet."""
-STRIP = 0.3
+_STRIP = 0.3
 """Share of the photo that the desk has at most, where it shows on one side alone."""
 GRAIN = 0.5
 """Share of a photo's neighbouring pixels that differ at least; a drawing made on a screen is even."""
@@ -63,7 +63,7 @@ def straightened(photo: Float[Tensor, "1 3 Y X"]) -> Page:
     """
     import cv2
 
-    corners = outline(photo)
+    corners = _outline(photo)
     if corners is None:
         return Page(photo, scaling(1, 1), _doubts(photo, photo))
     height, width = _extent(corners, (photo.shape[-2], photo.shape[-1]))
@@ -90,12 +90,12 @@ def _grain(photo: Float[Tensor, "1 3 Y X"]) -> float:
     return float((photo.diff(dim=-1).abs().amax(1) > 1 / 255).float().mean())
 
 
-def outline(photo: Float[Tensor, "1 3 Y X"]) -> Float[np.ndarray, "4 2"] | None:
+def _outline(photo: Float[Tensor, "1 3 Y X"]) -> Float[np.ndarray, "4 2"] | None:
     """The corners (x, y) of the sheet in pixels, clockwise from the upper left; None where none is clearly there."""
     import cv2
 
     height, width = photo.shape[-2:]
-    scale = min(1.0, WORK / max(height, width))
+    scale = min(1.0, _WORK / max(height, width))
     size = max(8, round(width * scale)), max(8, round(height * scale))
     pixels = ((photo[0].permute(1, 2, 0).cpu().numpy() + 1) * 127.5).round().astype(np.uint8)
     small = cv2.GaussianBlur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (3, 3), 0)
@@ -105,7 +105,7 @@ def outline(photo: Float[Tensor, "1 3 Y X"]) -> Float[np.ndarray, "4 2"] | None:
         strokes = cv2.absdiff(small, plain).max(2)
         for one in _quadrilaterals(plain):
             if _holds(one, strokes):
-                strip = cv2.contourArea(one) > (1 - STRIP) * plain[..., 0].size
+                strip = cv2.contourArea(one) > (1 - _STRIP) * plain[..., 0].size
                 found.append((_evidence(one, plain, fewest if strip else 2), one))
     evidence, corners = max(found, key=lambda one: one[0], default=(0.0, None))
     if corners is None or evidence < SURE:
@@ -129,7 +129,7 @@ def _quadrilaterals(plain: np.ndarray) -> Iterator[np.ndarray]:
 
     change = cv2.morphologyEx(plain, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(2)
     area = change.size
-    for step in STEPS:
+    for step in _STEPS:
         count, labels, sizes, _ = cv2.connectedComponentsWithStats((change < step).astype(np.uint8), connectivity=4)
         for label in range(1, count):
             if sizes[label, cv2.CC_STAT_AREA] < LEAST * area / 2:
@@ -141,7 +141,7 @@ def _quadrilaterals(plain: np.ndarray) -> Iterator[np.ndarray]:
             corners = cv2.approxPolyN(hull, 4).reshape(-1, 2).astype(np.float32)
             inside, filled = cv2.contourArea(hull), sizes[label, cv2.CC_STAT_AREA]
             fits = len(corners) == 4 and inside > SURE * cv2.contourArea(corners) and filled > BARE * inside
-            if fits and LEAST * area < inside < MOST * area:
+            if fits and LEAST * area < inside < _MOST * area:
                 yield _clockwise(corners)
 
 

@@ -19,7 +19,7 @@ from midms.core.types import Page, scaling
 
 BOOST = 1.6
 """Makes up for what averaging takes from a stroke narrower than a cell."""
-FILL = 6
+_FILL = 6
 """Half the width, in 128ths of the picture, from which a stroke is a filled area."""
 FAINT = 0.12
 """Least contrast, of a range of 2, that counts as a stroke."""
@@ -124,7 +124,7 @@ def thin(ink: Float[Tensor, "b 1 Y X"]) -> Float[Tensor, "b 1 Y X"]:
     """
     unit = max(1, round(max(ink.shape[-2:]) / 128))
     mask = ink > 0.2
-    deep = FILL * unit
+    deep = _FILL * unit
     depth = distance_transform(~mask, deep).mul_(deep)
     middle = depth >= max_filter(depth, 2 * unit).sub_(unit)
     filled = distance_transform(depth >= deep, deep + unit) < 1

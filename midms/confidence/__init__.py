@@ -19,6 +19,6 @@ CONFIDENCES.row(
 CONFIDENCES.row("mutual", "midms.confidence.mutual:Mutual", "each other's best (Rocco et al. 2018, arXiv:1810.10510)")
 CONFIDENCES.row("mass", "midms.confidence.mass:Mass", "how much unbalanced transport sends (UNITE, arXiv:2106.10482)")
 CONFIDENCES.row(
-    "semantic", "midms.confidence.semantic:Semantic", "the exemplar has the cell's label (arXiv:1703.07511)"
+    "semantic", "midms.confidence.semantic:LabelAgreement", "the exemplar has the cell's label (arXiv:1703.07511)"
 )
 CONFIDENCES.row("product", "midms.confidence.product:Product", "what all of several trust (Hinton 2002)")

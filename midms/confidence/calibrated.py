@@ -15,7 +15,7 @@ from midms.core.flow import return_error
 from midms.core.protocols import Match
 from midms.core.types import cells
 
-NEGLIGIBLE = 1e-3
+_NEGLIGIBLE = 1e-3
 USUAL = 0.05
 
 
@@ -65,11 +65,11 @@ def evidence(match: Match) -> Float[Tensor, "b 5 h w"]:
     flow = forward - cells(h, w, similarity) * stretch
     around = F.avg_pool2d(flow, 3, stride=1, padding=1, count_include_pad=False)
     roughness = torch.linalg.vector_norm(flow - around, dim=1, keepdim=True) / width
-    spread = 0.5 * (variance + NEGLIGIBLE**2).log() - math.log(USUAL)
+    spread = 0.5 * (variance + _NEGLIGIBLE**2).log() - math.log(USUAL)
     return torch.cat(
         [_log(return_error(forward, backward)), similarity, rival - similarity, spread, _log(roughness)], 1
     )
 
 
 def _log(length: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-    return ((length + NEGLIGIBLE) / USUAL).log()
+    return ((length + _NEGLIGIBLE) / USUAL).log()

@@ -14,7 +14,7 @@ from midms.core.protocols import Match
 
 
 @dataclass(frozen=True)
-class Semantic:
+class LabelAgreement:
     """Trust a cell whose label the exemplar has: the share of its match that is on its own label.
 
     With the matcher `semantic` this is 1 or 0: a hat that the exemplar lacks has to be invented (Luan et al. 2017,

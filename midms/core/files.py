@@ -20,7 +20,7 @@ from pathlib import Path
 from midms.core.errors import MidmsError
 
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
-LEFT = re.compile(rf"\.(\d+)-{HOST}\..*\.part")
+_LEFT = re.compile(rf"\.(\d+)-{HOST}\..*\.part")
 """What a folder is called in which a process of this machine writes a file before it has its name."""
 LOCK = ".lock"
 
@@ -181,7 +181,7 @@ def _lock(folder: Path) -> int:
 def sweep(folder: Path) -> None:
     """Remove what processes of this machine that are no more were writing to files of a folder."""
     for path in folder.glob(".*.part"):
-        if (left := LEFT.fullmatch(path.name)) and not _alive(int(left[1])):
+        if (left := _LEFT.fullmatch(path.name)) and not _alive(int(left[1])):
             shutil.rmtree(path, ignore_errors=True)
 
 

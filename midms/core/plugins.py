@@ -13,7 +13,7 @@ from pathlib import Path
 
 from midms.core.files import check_regular
 
-OURS = "midms."
+_OURS = "midms."
 """What the names of our groups begin with."""
 METADATA = ("METADATA", "PKG-INFO")
 """Files that may have a package's name."""
@@ -48,7 +48,7 @@ def installed() -> tuple[tuple[Plugin, ...], tuple[str, ...]]:
     plugins, faults = [], []
     for one in distributions():
         try:
-            if OURS in _text(one, "entry_points.txt"):
+            if _OURS in _text(one, "entry_points.txt"):
                 found.setdefault(re.sub(r"[-_.]+", "-", _name(one)).lower(), one)  # the first on the path is imported
         except Exception as error:  # whatever a damaged package, or the importer that found it, raises
             faults.append(f"plug-in of {_name(one)}: its entry points cannot be read ({error})")
@@ -74,7 +74,7 @@ def _entries(package: Distribution) -> Iterator[Plugin | str]:
     except configparser.Error as error:
         yield f"its entry points cannot be read ({' '.join(str(error).split())})"
         return
-    for group in (section for section in parser.sections() if section.startswith(OURS)):
+    for group in (section for section in parser.sections() if section.startswith(_OURS)):
         for name, value in parser.items(group):
             if (match := TARGET.fullmatch(value or "")) is None:
                 yield f"{group} {name!r} is {value!r}, expected module:attribute"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from midms.core.errors import brief
 from midms.core.files import MAX_BYTES, read_regular
 
-FEW = 3
+_FEW = 3
 """Complaints that a line has before it counts the rest."""
 BRIEF = reprlib.Repr()
 """Shows a value in a few words, however much it holds."""
@@ -44,8 +44,8 @@ def checked(model: type[M], content: object, where: str, error: type[Exception])
     except ValidationError as wrong:
         found = wrong.errors(include_url=False, include_context=False)
         lines = [_line(entry["loc"], entry["type"], entry["msg"], entry["input"]) for entry in found]
-        more = f" and {len(lines) - FEW:,} more" if len(lines) > FEW else ""
-        raise error(f"{where}: {'; '.join(map(brief, lines[:FEW]))}{more}") from None
+        more = f" and {len(lines) - _FEW:,} more" if len(lines) > _FEW else ""
+        raise error(f"{where}: {'; '.join(map(brief, lines[:_FEW]))}{more}") from None
 
 
 def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
@@ -71,7 +71,7 @@ def read_json(path: Path, error: type[Exception], most: int = MAX_BYTES) -> obje
 def read_yaml(path: Path, error: type[Exception], most: int) -> object:
     """What a YAML file holds, plain values alone; whatever cannot be read as such is raised as `error`, in a line."""
     try:
-        return yaml.load(read_regular(path, most).decode("utf-8"), Loader=Plain)
+        return yaml.load(read_regular(path, most).decode("utf-8"), Loader=_Plain)
     except OSError as reason:
         raise error(f"{path}: cannot be read ({reason.strerror or reason})") from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as reason:
@@ -79,7 +79,7 @@ def read_yaml(path: Path, error: type[Exception], most: int) -> object:
         raise error(f"{path}: cannot be read as YAML ({told})") from None
 
 
-class Plain(yaml.SafeLoader):
+class _Plain(yaml.SafeLoader):
     """Plain values without references, of which a few lines can hold more than any memory; 1e-4 is a number."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -89,4 +89,4 @@ class Plain(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-Plain.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"])
+_Plain.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"])

@@ -18,7 +18,7 @@ from midms.diffusion.levels import TIMESTEPS, Schedule, alpha_bar, check_timeste
 from midms.diffusion.solvers.diffusers_solver import DiffusersSolver
 from midms.registry import UnknownName, unknown
 
-OURS = {
+_OURS = {
     "num_train_timesteps",
     "beta_start",
     "beta_end",
@@ -54,7 +54,7 @@ def factory(scheduler: str) -> Callable[..., DiffusersSolver]:
         return make_solver(kind, timesteps, schedule, steps, options)
 
     known = inspect.signature(kind).parameters
-    takes_also(make, {name: p for name, p in known.items() if name not in OURS})
+    takes_also(make, {name: p for name, p in known.items() if name not in _OURS})
     make.__doc__ = f"{scheduler} of diffusers, see its documentation there.\n\n{inspect.getdoc(make_solver)}"
     return make
 

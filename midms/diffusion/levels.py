@@ -20,7 +20,7 @@ from midms.core.signatures import parameters, takes_also
 from midms.core.types import Level, Levels
 
 TIMESTEPS = 1000
-MOST = 10_000
+_MOST = 10_000
 """Levels of a sampler."""
 Schedule: TypeAlias = "str | tuple[float, ...]"
 """One of `SCHEDULES`, or the betas of a schedule that has no name here, one a timestep."""
@@ -126,8 +126,8 @@ def check_timesteps(timesteps: tuple[int, ...]) -> tuple[int, ...]:
     Raises:
         ValueError: there is none, or they do not fall.
     """
-    if not isinstance(timesteps, Sequence) or isinstance(timesteps, str) or len(timesteps) > MOST:
-        raise OutOfLimits(f"timesteps must be a tuple of at most {MOST} numbers, got {reprlib.repr(timesteps)}")
+    if not isinstance(timesteps, Sequence) or isinstance(timesteps, str) or len(timesteps) > _MOST:
+        raise OutOfLimits(f"timesteps must be a tuple of at most {_MOST} numbers, got {reprlib.repr(timesteps)}")
     for timestep in timesteps:
         number(-LARGE, LARGE, timesteps=timestep)
     if not timesteps or any(a <= b for a, b in itertools.pairwise(timesteps)):

@@ -93,7 +93,7 @@ class AdaptiveEncoder(nn.Module):
         return self.G_middle_1(self.layer3(self.layer2(self.layer1(x))), guide)
 
 
-class Residual(nn.Module):
+class _Residual(nn.Module):
     """Two reflection-padded convolutions with instance normalisation; one PReLU serves both, as was released."""
 
     def __init__(self, width: int) -> None:
@@ -151,7 +151,7 @@ class MidmFeatures(nn.Module):
         self.seg_enc = AdaptiveEncoder(condition_channels, condition_channels, widths, width, hidden, spectral)
         self.real_enc = AdaptiveEncoder(latent_channels, latent_channels, widths, width, hidden, spectral)
         self.iter_enc = AdaptiveEncoder(latent_channels, width, widths, width, hidden, spectral)
-        self.layer = nn.Sequential(*(Residual(mixed) for _ in range(blocks)))
+        self.layer = nn.Sequential(*(_Residual(mixed) for _ in range(blocks)))
         self.theta = nn.Conv2d(mixed, width, 1)
         self.phi = nn.Conv2d(mixed, width, 1)
 

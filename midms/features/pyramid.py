@@ -17,7 +17,7 @@ from midms.networks.layers import Residual
 from midms.networks.precision import rounded
 
 
-class Attention(nn.Module):
+class _Attention(nn.Module):
     """Self-attention over all cells; starts as the identity."""
 
     def __init__(self, width: int, heads: int = 4) -> None:
@@ -51,7 +51,7 @@ class Trunk(nn.Module):
 
     @staticmethod
     def _level(width: int, attend: bool) -> nn.Sequential:
-        return nn.Sequential(Residual(width), *([Attention(width)] if attend else []), Residual(width))
+        return nn.Sequential(Residual(width), *([_Attention(width)] if attend else []), Residual(width))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Any grid; odd sides are grown back to what they were."""

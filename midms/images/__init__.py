@@ -2,8 +2,8 @@
 
 from midms.images.decoding import opened
 from midms.images.errors import PictureError, check_shape, display_name, name_in_errors, one_line
-from midms.images.reading import native_size, read, resize
-from midms.images.writing import check_target, save, to_pil
+from midms.images.reading import native_size, read_image, resize
+from midms.images.writing import check_target, save_images, to_pil
 
 __all__ = [
     "PictureError",
@@ -14,8 +14,8 @@ __all__ = [
     "native_size",
     "one_line",
     "opened",
-    "read",
+    "read_image",
     "resize",
-    "save",
+    "save_images",
     "to_pil",
 ]

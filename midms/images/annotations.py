@@ -24,7 +24,7 @@ from midms.images.decoding import upright
 BODY_25 = (*range(8), *range(9, 19))
 """OpenPose's 18 joints among those of its BODY_25 model, which has a hip centre and feet besides."""
 JOINTS = 18
-LARGEST = np.iinfo(np.int64).max
+_LARGEST = np.iinfo(np.int64).max
 """Label that can be held."""
 KEYPOINTS = 4 * 2**20
 """Bytes of the largest file of keypoints that is read; a person has about a thousand."""
@@ -84,8 +84,8 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
     if labels.ndim != 2 or labels.dtype.kind == "f":
         raise PictureError(f"{name}: expected whole numbers [height, width], got {labels.dtype} {list(labels.shape)}")
     check_shape(labels.shape[0], labels.shape[1], name)
-    if labels.dtype == np.uint64 and int(labels.max()) > LARGEST:
-        raise PictureError(f"{name}: holds the label {int(labels.max())}, expected at most {LARGEST}")
+    if labels.dtype == np.uint64 and int(labels.max()) > _LARGEST:
+        raise PictureError(f"{name}: holds the label {int(labels.max())}, expected at most {_LARGEST}")
     factor = excess(labels.shape[0], labels.shape[1])
     return torch.from_numpy(labels[factor // 2 :: factor, factor // 2 :: factor].astype(np.int64))[None]
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from midms.images.errors import PictureError, one_line
 
-LARGEST = 4096
+_LARGEST = 4096
 """Most pixels a side; bigger pictures are reduced on reading."""
-STRIP = 2**21
+_STRIP = 2**21
 """Pixels that are converted at a time."""
 OFFERS = ("__array__", "__array_interface__")
 """How other libraries' arrays and tables say that numpy can read them."""
@@ -62,8 +62,8 @@ def _native(source: object) -> np.ndarray:
 
 
 def excess(height: int, width: int) -> int:
-    """By how much a picture must be reduced for its sides to be `LARGEST` at most."""
-    return math.ceil(max(height, width) / LARGEST)
+    """By how much a picture must be reduced for its sides to be `_LARGEST` at most."""
+    return math.ceil(max(height, width) / _LARGEST)
 
 
 def in_strips(strip: Callable[[int, int], np.ndarray], shape: tuple[int, int]) -> np.ndarray:
@@ -75,7 +75,7 @@ def in_strips(strip: Callable[[int, int], np.ndarray], shape: tuple[int, int]) -
     """
     height, width = shape
     factor = excess(height, width)
-    rows = factor * max(1, STRIP // (factor * width))
+    rows = factor * max(1, _STRIP // (factor * width))
     reduced: np.ndarray | None = None
     for top in range(0, height, rows):
         part = _reduced(strip(top, min(top + rows, height)), factor)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 END = b"\xff\xd9"
 """Of a JPEG."""
-FILL = 4096
+_FILL = 4096
 """Bytes that no group of blocks of a JPEG needs: ten, of 64 numbers of at most 27 bits."""
 PNG, JPEG, TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", (b"II*\0", b"MM\0*")
 NOTE = 2**20
@@ -77,7 +77,7 @@ def completed(content: bytes) -> tuple[bytes, ...]:
     planes = next(head[9] for head in heads if head[1] in range(0xC0, 0xC4))
     if len(fine) < 64 * planes:
         return (content,)
-    return tuple(content.removesuffix(END[:1]) + FILL * bits + END for bits in (b"", b"\x55", b"\xaa"))
+    return tuple(content.removesuffix(END[:1]) + _FILL * bits + END for bits in (b"", b"\x55", b"\xaa"))
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -21,13 +21,13 @@ FILE = 2**28
 """Bytes of the largest file that is read."""
 MEMORY = 2**30
 """Bytes that decoding may take."""
-NEEDS = {"JPEG": 4, "WEBP": 16, "JPEG2000": 20, "AVIF": 12}
+_NEEDS = {"JPEG": 4, "WEBP": 16, "JPEG2000": 20, "AVIF": 12}
 """Bytes that Pillow's decoders take a pixel, at most; a JPEG is read at a fraction of its size."""
 OTHERS = 8
 """The same for other formats, and for a JPEG that is progressive."""
 PROGRAMS = ("EPS",)
 """Formats that another program would have to run."""
-KEPT = ("L", "LA", "RGB", "RGBA", "CMYK")
+_KEPT = ("L", "LA", "RGB", "RGBA", "CMYK")
 """Modes of 8 bits whose channels can be averaged as they are."""
 DRAFTED = "midms drafted"
 """Where a picture that was opened tells by how much it was reduced in decoding."""
@@ -92,7 +92,7 @@ def _loaded(content: bytes, name: str) -> Image.Image:
 
 def _check_size(image: Image.Image, name: str) -> None:
     check_shape(image.height, image.width, name)
-    need = OTHERS if image.info.get("progressive") else NEEDS.get(image.format or "", OTHERS)
+    need = OTHERS if image.info.get("progressive") else _NEEDS.get(image.format or "", OTHERS)
     if need * image.width * image.height > MEMORY:
         raise PictureError(
             f"{name}: has too many pixels to be read safely ({image.width} x {image.height}; "
@@ -137,7 +137,7 @@ def decode(image: Image.Image, name: str) -> np.ndarray:
 
 def _shallow(image: Image.Image) -> np.ndarray:
     transparent = image.has_transparency_data
-    if image.mode not in KEPT or transparent != image.mode.endswith("A"):
+    if image.mode not in _KEPT or transparent != image.mode.endswith("A"):
         image = image.convert("L" if image.mode == "1" else "RGBA" if transparent else "RGB")
     colours = in_srgb(image.reduce(excess(image.height, image.width)), _profile(image))
     return np.asarray(colours.convert("RGB") if colours.mode == "CMYK" else colours)

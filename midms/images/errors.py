@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from midms.core.errors import MidmsError
 
-SMALLEST = 8
+_SMALLEST = 8
 """Fewest pixels a side."""
 LONGEST = 4
 """Greatest ratio of the longer to the shorter side."""
@@ -47,10 +47,10 @@ def check_shape(height: int, width: int, name: str) -> None:
     """Refuse what is too small or too narrow to be matched.
 
     Raises:
-        PictureError: a side is below `SMALLEST`, or one side is more than `LONGEST` times the other.
+        PictureError: a side is below `_SMALLEST`, or one side is more than `LONGEST` times the other.
     """
-    if min(height, width) < SMALLEST:
-        raise PictureError(f"{name}: is {width} x {height} pixels, expected at least {SMALLEST} x {SMALLEST}")
+    if min(height, width) < _SMALLEST:
+        raise PictureError(f"{name}: is {width} x {height} pixels, expected at least {_SMALLEST} x {_SMALLEST}")
     if max(height, width) > LONGEST * min(height, width):
         raise PictureError(
             f"{name}: is {width} x {height} pixels, expected the longer side at most {LONGEST} times the shorter"

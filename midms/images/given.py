@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midms.core.protocols import AnnotationReader, ConditionExtractor, SheetReader
 from midms.core.types import Page, scaling
-from midms.images import PictureError, display_name, name_in_errors, read, resize
+from midms.images import PictureError, display_name, name_in_errors, read_image, resize
 from midms.images.frame import Frame
 from midms.images.reading import read_reduced
 
@@ -113,7 +113,7 @@ def masked(regions: object, frame: Frame, count: int) -> list[Tensor]:
     Raises:
         PictureError: one cannot be read, or there are not as many as exemplars.
     """
-    pictures = (read(region, name) for name, region in _each("region", regions, count))
+    pictures = (read_image(region, name) for name, region in _each("region", regions, count))
     grey = [F.interpolate(picture, frame.picture, mode="area").mean(1, keepdim=True) for picture in pictures]
     return [frame.pad(one / 2 + 0.5) for one in grey]
 

@@ -30,7 +30,7 @@ NEARLY_WHITE = 0.75
 """Mean lightness of the opaque part from which a mostly transparent picture is laid on black."""
 
 
-def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
+def read_image(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
     """The picture upright, in RGB, opaque, in [-1, 1]; of a moving one, the first frame.
 
     Colours are taken as their ICC profile means them and become sRGB; orientation is heeded. Other notes are not, such
@@ -49,7 +49,7 @@ def read(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X"]:
 
 
 def read_reduced(picture: object, name: str) -> tuple[Float[Tensor, "1 3 Y X"], int]:
-    """What `read` gives, and how many of the picture's own pixels one of it is wide and high."""
+    """What `read_image` gives, and how many of the picture's own pixels one of it is wide and high."""
     name = display_name(picture, name)
     if isinstance(picture, str | os.PathLike):
         picture = opened(Path(picture))

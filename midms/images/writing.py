@@ -65,7 +65,7 @@ def _holds_colour(kind: str | None) -> bool:
     return True
 
 
-def save(pictures: Mapping[Path, Image.Image]) -> None:
+def save_images(pictures: Mapping[Path, Image.Image]) -> None:
     """Write pictures under their paths, each whole, all or none; what killed processes left there is removed.
 
     Raises:

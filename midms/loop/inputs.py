@@ -14,9 +14,9 @@ from midms.core.errors import NotFinite
 from midms.core.types import Noise, NoiseFn
 from midms.networks.precision import precise
 
-LARGEST = 10.0
+_LARGEST = 10.0
 """A picture or map that goes beyond counts to 255, though it should lie within 1 but for some overshoot."""
-MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
+_MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
 """A tuple of 32 numbers or more, as repr shows it."""
 OneOrMore: TypeAlias = Tensor | Sequence[Tensor]
 """A batch of pictures or maps [b c Y X], or one such batch for each of several exemplars."""
@@ -110,7 +110,7 @@ def check_tensor(name: str, value: Tensor, channels: int, stride: int, like: Ten
         raise ValueError(f"{name} is {value.dtype} on {value.device}, the condition {like.dtype} on {like.device}")
     if not torch.isfinite(value).all():
         raise ValueError(f"{name} holds numbers that are not finite")
-    if value.abs().amax() > LARGEST:
+    if value.abs().amax() > _LARGEST:
         raise ValueError(f"{name} reaches {value.abs().amax():.3g}, expected numbers within 1")
 
 
@@ -174,6 +174,6 @@ def check_finite(value: Float[Tensor, "b c h w"], part: Any, slot: str) -> Float
 def describe(part: Any) -> str:
     """One line on a part: its repr, of many numbers the ends; or how large it is if it has weights."""
     if not isinstance(part, nn.Module):
-        return MANY.sub(lambda many: f"({many[1]}, ..., {many[2]}: {many[0].count(',') + 1:,} numbers)", repr(part))
+        return _MANY.sub(lambda many: f"({many[1]}, ..., {many[2]}: {many[0].count(',') + 1:,} numbers)", repr(part))
     count = sum(parameter.numel() for parameter in part.parameters())
     return f"{type(part).__name__} ({count:,} parameters)"

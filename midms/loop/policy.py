@@ -18,7 +18,7 @@ from midms.core.types import Step
 
 EDITS = ("blend", "replace", "guide", "context")
 MATCH_ON = ("x0", "latent")
-MOST = 1000
+_MOST = 1000
 """Guidance, beyond which nothing is left of x0."""
 
 
@@ -63,8 +63,8 @@ class Policy:
                 wrong.append(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if not (_number(self.confidence_guidance) and 0 <= self.confidence_guidance < math.inf):
             wrong.append(f"confidence_guidance must be a finite number from 0 on, got {self.confidence_guidance!r}")
-        elif self.confidence_guidance > MOST:
-            wrong.append(f"confidence_guidance must be at most {MOST}, got {self.confidence_guidance!r}")
+        elif self.confidence_guidance > _MOST:
+            wrong.append(f"confidence_guidance must be at most {_MOST}, got {self.confidence_guidance!r}")
         if not (_number(self.style) and 0 <= self.style <= 1):
             wrong.append(f"style must be a number between 0 and 1, got {self.style!r}")
         if wrong:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from midms.networks.speed import inside
 
-FEWEST = 64
+_FEWEST = 64
 """Tiles from which it pays to read a filter that is larger, and has fewer multiplications."""
 HELD = 128
 """Tiles that are computed at once: what a cache holds, and enough for a product that keeps a core busy."""
@@ -86,7 +86,7 @@ class WinogradConv2d(nn.Conv2d):
         if min(height, width) < 1 or not self._fits(x):
             return super().forward(x)
         tiles = {side: len(x) * -(-height // side) * -(-width // side) for side in INPUT}
-        side = max((side for side in (2, 4) if tiles[side] >= FEWEST), default=1)
+        side = max((side for side in (2, 4) if tiles[side] >= _FEWEST), default=1)
         if self.in_channels * self.out_channels < WIDE[side]:
             return super().forward(x.contiguous(memory_format=torch.channels_last))
         if border and self.padding_mode != "zeros":

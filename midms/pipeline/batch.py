@@ -14,10 +14,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from midms.core.protocols import AnnotationReader, ConditionExtractor
-from midms.images import PictureError, check_target, native_size, one_line, read, save
+from midms.images import PictureError, check_target, native_size, one_line, read_image, save_images
 from midms.pipeline.translation import Translation, Translator, translate
 
-SIDE = 256
+_SIDE = 256
 """Pixels of the shorter side at which annotations are tried."""
 
 
@@ -176,11 +176,11 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _check_overlap(jobs: list[Job]) -> None:
     inputs = [(job.condition, *job.exemplars, *job.exemplar_conditions, *job.regions) for job in jobs]
-    read = {os.path.realpath(path) for paths in inputs for path in paths}
+    read_image = {os.path.realpath(path) for paths in inputs for path in paths}
     written: set[str] = set()
     for target in (path for job in jobs for path in (job.out, job.figure) if path is not None):
         place = os.path.realpath(target)  # of links that lead round to themselves too
-        if place in read:
+        if place in read_image:
             raise PictureError(f"{target}: is also an input, which would be overwritten")
         if place in written:
             raise PictureError(f"{target}: is both the result and the figure")
@@ -198,12 +198,12 @@ def examine(job: Job, reader: ConditionExtractor | None) -> None:
         PictureError: one cannot be read.
     """
     for path in (*job.exemplars, *job.regions):
-        read(path)
+        read_image(path)
     for path in (job.condition, *job.exemplar_conditions) if reader is not None else ():
         if isinstance(reader, AnnotationReader):
-            reader.read(path, str(path), lambda shape: native_size(shape, SIDE, 8))
+            reader.read(path, str(path), lambda shape: native_size(shape, _SIDE, 8))
         else:
-            read(path)
+            read_image(path)
 
 
 def run_jobs(
@@ -254,5 +254,5 @@ def _perform(run: Translator, job: Job, seed: int, size: int | None) -> Translat
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PictureError(f"{path}: its folder cannot be made ({error.strerror or error})") from None
-    save(pictures)
+    save_images(pictures)
     return told

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from midms.checkpoints.convert import find
-from midms.checkpoints.folder import Weights, cached, read
+from midms.checkpoints.folder import Weights, cached, read_folder
 from midms.checkpoints.tensors import CheckpointError, load_state
 from midms.compose.compose import NOTHING, BuildError, compose, noted
 from midms.compose.presets import PRESETS
@@ -49,7 +49,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     known = isinstance(preset, str) and preset in PRESETS
     recipe = PRESETS[preset] if known else NOTHING
     wrong = [] if known else [unknown("preset", preset, PRESETS, "`midms list preset`")]
-    found = read(recipe.home) if weights is None and known and recipe.shipped and recipe.weights else None
+    found = read_folder(recipe.home) if weights is None and known and recipe.shipped and recipe.weights else None
     if found:
         recipe = dataclasses.replace(recipe, made=found.recipe.made)
     if weights is not None:

@@ -8,11 +8,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from midms.data.portraits.pairs import SPLIT_LENGTH, draw_pairs
-from midms.images import PictureError, save, to_pil
+from midms.images import PictureError, save_images, to_pil
 from midms.images.figure import Sheet
 from midms.pipeline.translation import Translator, translate
 
-SIDE = 192
+_SIDE = 192
 """Pixels a side of the sheet's pictures."""
 
 
@@ -44,8 +44,8 @@ def demo(run: Translator, out: Path, faces: int, seed: int) -> Path:
         pictures |= {folder / f"{title.replace(' ', '-')}.png": panel for title, panel in rows[-1].items()}
         pictures[folder / "figure.png"] = told.figure()
     sheet = out / "sheet.png"
-    pictures[sheet] = Sheet([list(row.values()) for row in rows], list(rows[0]), SIDE).image
+    pictures[sheet] = Sheet([list(row.values()) for row in rows], list(rows[0]), _SIDE).image
     for path in pictures:
         path.parent.mkdir(parents=True, exist_ok=True)
-    save(pictures)
+    save_images(pictures)
     return sheet

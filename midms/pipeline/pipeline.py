@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.checkpoints.convert.hub import push
-from midms.checkpoints.folder import write
+from midms.checkpoints.folder import write_folder
 from midms.checkpoints.tensors import CheckpointError, cast
 from midms.compose.recipe import Recipe
 from midms.compose.slots import impossible
@@ -157,7 +157,7 @@ class Pipeline(Parts):
             weights={slot: f"{slot}.safetensors" for slot in states},
             precision="",
         )
-        write(Path(folder), "save_pretrained", recipe, states, replace=replace)
+        write_folder(Path(folder), "save_pretrained", recipe, states, replace=replace)
 
     def push_to_hub(
         self,

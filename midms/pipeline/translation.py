@@ -27,7 +27,7 @@ from midms.pipeline.out_of_domain import unusual
 
 POINTS = 12
 """Correspondences that a figure shows."""
-SIDE = 256
+_SIDE = 256
 """Pixels a side of a figure's pictures."""
 
 
@@ -159,10 +159,10 @@ class Translation:
         """The pictures side by side, with lines between corresponding points of the condition and the exemplar.
 
         Args:
-            scale: enlargement of the result; by default to a height of `SIDE` pixels.
+            scale: enlargement of the result; by default to a height of `_SIDE` pixels.
         """
         panels = self.panels()
-        sheet = Sheet([list(panels.values())], list(panels), round(self.image.height * scale) if scale else SIDE)
+        sheet = Sheet([list(panels.values())], list(panels), round(self.image.height * scale) if scale else _SIDE)
         right = list(panels).index("exemplar")
         sheet.connect(self.lines(), row=0, columns=(right - 1, right))
         return sheet.image

@@ -25,9 +25,9 @@ from midms.data.portraits.pairs import HEAD, SPLITS, exact_flow, render
 
 STORED = ("image", "parts", "condition", "exemplar_condition")
 """What is kept on disk."""
-BATCH = 16
+_BATCH = 16
 """Styles that are rendered at a time."""
-SAMPLED = 4
+_SAMPLED = 4
 """Styles of a kept file that are rendered anew, to compare."""
 FAR = {"image": 1.0, "parts": 0.1, "condition": 18.0, "exemplar_condition": 1.0}
 """How far a kept file may be from that, in the mean. Sketches follow from the batch too: those that another hand draws
@@ -82,14 +82,14 @@ class CachedPortraits:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             began = time.perf_counter()
-            pieces = [render_styles(0, min(BATCH, styles))]
+            pieces = [render_styles(0, min(_BATCH, styles))]
             _announce(path, pieces[0], styles * geometries, time.perf_counter() - began)
             pieces += [
-                render_styles(start, min(start + BATCH, styles))
+                render_styles(start, min(start + _BATCH, styles))
                 for start in tqdm(
-                    range(BATCH, styles, BATCH),
+                    range(_BATCH, styles, _BATCH),
                     desc=f"rendering portraits of {portraits.split}",
-                    unit_scale=BATCH * geometries,
+                    unit_scale=_BATCH * geometries,
                     unit="face",
                 )
             ]
@@ -169,7 +169,7 @@ def _check(stored: dict[str, Tensor], path: Path, render: Render, styles: int, g
     Raises:
         CheckpointError: it does not.
     """
-    chosen = random.SystemRandom().sample(range(styles), min(SAMPLED, styles))
+    chosen = random.SystemRandom().sample(range(styles), min(_SAMPLED, styles))
     rendered = [render(style, style + 1) for style in chosen]
     wrong = [
         f"{name} is {value.dtype} {tuple(value.shape)}" if (value := stored.get(name)) is not None else f"has no {name}"

@@ -11,7 +11,7 @@ from midms.core.types import cells
 from midms.matching.matches.factored import FactoredMatch
 
 
-def sample(values: Float[Tensor, "b c h w"], place: Float[Tensor, "b 2 y x"]) -> Float[Tensor, "b c y x"]:
+def _sample(values: Float[Tensor, "b c h w"], place: Float[Tensor, "b 2 y x"]) -> Float[Tensor, "b c y x"]:
     """Values bilinearly at (x, y) in [-1, 1], where +-1 are the borders of the picture."""
     return F.grid_sample(values, place.permute(0, 2, 3, 1), "bilinear", "border", align_corners=False)
 
@@ -29,9 +29,9 @@ def exact(match: FactoredMatch, flow: Float[Tensor, "b 2 y x"], visible: Bool[Te
     """
     stride = flow.shape[-1] // match.query.shape[-1]
     query = match.query.repeat_interleave(stride, -1).repeat_interleave(stride, -2)
-    positive = match.scale * (query * sample(match.key, flow)).sum(1, keepdim=True)
+    positive = match.scale * (query * _sample(match.key, flow)).sum(1, keepdim=True)
     row_mass = match.log_mass().repeat_interleave(stride, -1).repeat_interleave(stride, -2)
-    column_mass = sample(match.transpose().log_mass(), flow)
+    column_mass = _sample(match.transpose().log_mass(), flow)
     weight = visible.float()
     total = weight.sum().clamp(min=1)
     return ((row_mass + 0.3 * column_mass - 1.3 * positive) * weight).sum() / total

@@ -15,7 +15,7 @@ from midms.core.protocols import ConfidenceEstimator, FeatureExtractor, Matcher
 from midms.diffusion.autoencoders.patchified import Patchified
 from midms.training.data import TrainingData
 
-SAMPLED = 4
+_SAMPLED = 4
 """Latents that are computed anew to find out whether those on disk are the pictures'."""
 TOGETHER = 96
 """Pairs that are warped at a time."""
@@ -44,7 +44,7 @@ def latents(out: Path, autoencoder: Patchified, data: TrainingData) -> Float[Ten
 
 def _encoded(latents: Float[Tensor, "n c h w"], autoencoder: Patchified, data: TrainingData) -> bool:
     """Whether some latents, spread over all, are what the autoencoder makes of the pictures."""
-    some = torch.arange(0, len(latents), -(-len(latents) // SAMPLED))
+    some = torch.arange(0, len(latents), -(-len(latents) // _SAMPLED))
     made, here = encode(autoencoder, data, some).float(), latents[some].float()
     return made.shape == here.shape and bool((made - here).abs().mean() < 0.05 * made.std())
 

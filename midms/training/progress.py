@@ -45,7 +45,7 @@ def setting(value: Any) -> Any:
 
 
 Numbers = Annotated[Tensor, AfterValidator(dense)]
-Setting = Annotated[Any, AfterValidator(setting)]
+_Setting = Annotated[Any, AfterValidator(setting)]
 
 
 class Checkpoint(Schema):
@@ -56,7 +56,7 @@ class Checkpoint(Schema):
     step: int = Field(ge=0)
     losses: list[dict[str, float]]
     seconds: float = Field(ge=0)
-    settings: dict[str, Setting]
+    settings: dict[str, _Setting]
     network: dict[str, Numbers]
     averaged: dict[str, Numbers]
     optimiser: dict[str, Any]

@@ -29,10 +29,10 @@ TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle
 WITHOUT_FLOW = TERMS | {"exact": 0.0, "distance": 0.0, "domain": 1.0, "cycle": 1.0, "reconstruction": 1.0}
 """The same, of pairs whose flow nobody knows."""
 EVERY = 2  # pixels from one that is asked about to the next, from a corner drawn anew each step
-RIGHT = 0.05  # a match is right if it is visible and off by less than so many widths
+_RIGHT = 0.05  # a match is right if it is visible and off by less than so many widths
 
 
-def psnr(a: Float[Tensor, "b 3 y x"], b: Float[Tensor, "b 3 y x"]) -> Float[Tensor, ""]:
+def _psnr(a: Float[Tensor, "b 3 y x"], b: Float[Tensor, "b 3 y x"]) -> Float[Tensor, ""]:
     """Mean over pictures, in dB, of pictures in [-1, 1]."""
     return -10 * ((a.clamp(-1, 1) - b) / 2).pow(2).mean((1, 2, 3)).log10().mean()
 
@@ -71,7 +71,7 @@ class AutoencoderStage:
     def evaluate(self, network: Any) -> dict[str, float]:
         """Reconstruction of held-out pictures."""
         image = self.held_out.images(torch.arange(self.held_out.pictures)).to(self.device)
-        return {"psnr": psnr(network.decode(network.encode(image)), image).item()}
+        return {"psnr": _psnr(network.decode(network.encode(image)), image).item()}
 
 
 class MatchingNetwork(nn.Module):
@@ -116,12 +116,12 @@ class MatchingStage:
         match = self.matcher(query.initial, key.initial)
         terms = dict.fromkeys(self.terms, torch.zeros((), device=self.device))
         if known is None:
-            right = losses.comes_back(match, RIGHT)
+            right = losses.comes_back(match, _RIGHT)
         else:
             flow, visible = (value.to(self.device) for value in known)
             off = self._off(match, flow, pair, corner)
             terms["distance"], terms["exact"] = losses.distance(off, visible), losses.exact(match, flow, visible)
-            right = visible & (off.detach().norm(dim=1, keepdim=True) < RIGHT)
+            right = visible & (off.detach().norm(dim=1, keepdim=True) < _RIGHT)
         confidence = self.network.confidence(match).clamp(1e-5, 1 - 1e-5)
         stride = right.shape[-1] // confidence.shape[-1]
         terms["visibility"] = F.binary_cross_entropy(confidence, pool(right.float(), stride))

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from midms.checkpoints.config import content
-from midms.checkpoints.folder import CONFIG, Weights, check, exchange, read
+from midms.checkpoints.folder import CONFIG, Weights, check, exchange, read_folder
 from midms.checkpoints.tensors import CheckpointError, cast, checksum, load_state
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
@@ -38,25 +38,25 @@ from midms.training.progress import Progress
 from midms.training.stages import TERMS, WITHOUT_FLOW, AutoencoderStage, DiffusionStage, MatchingNetwork, MatchingStage
 from midms.training.trainer import Interrupted, Task, fit
 
-STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
-SLOTS = {"autoencoder": ("autoencoder",), "matching": ("features", "confidence")}
+_STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
+_SLOTS = {"autoencoder": ("autoencoder",), "matching": ("features", "confidence")}
 """What a stage trains; other stages train a denoiser."""
 PRESET = {"bridge": "midm-faces", "unconditional": "midm-faces-paper"}
 
 
-NEEDS = {"autoencoder": (), "matching": ("autoencoder",)}
+_NEEDS = {"autoencoder": (), "matching": ("autoencoder",)}
 """Parts trained before that a stage needs; another stage needs ALL."""
 ALL = ("autoencoder", "features", "confidence")
 
 
-def part(slot: str, preset: str = "midm-faces") -> Any:
+def fresh_part(slot: str, preset: str = "midm-faces") -> Any:
     """A preset's part with fresh weights: what is trained is what the preset loads."""
     spec = PRESETS[preset].slots[slot]
     return create(slot, spec.name, **spec.arguments)
 
 
 @defaults()
-def main(args: Namespace) -> int:
+def train(args: Namespace) -> int:
     """Run one stage; returns the exit status (3 if it stopped early and can be resumed).
 
     Raises:
@@ -72,16 +72,16 @@ def _train(args: Namespace) -> int:
     torch.manual_seed(args.seed)
     out, device = Path(args.out), torch.device(args.device)
     name = args.denoiser if args.stage == "diffusion" else args.stage
-    slots = SLOTS.get(name, ("denoiser",))
+    slots = _SLOTS.get(name, ("denoiser",))
     _check_out(out, name, slots)
     start = _started(Path(args.start), name) if args.start else None
     known, network = known_parts(name, out, device), fresh(name, device)
     if start:
         for slot, module in _products(name, network).items():
             load_state(module, _state(start, slot), f"{start.name}, {slot}")
-    settings = {"steps": args.steps or STEPS[name], "seed": args.seed, **_inputs(args, name, known, start)}
+    settings = {"steps": args.steps or _STEPS[name], "seed": args.seed, **_inputs(args, name, known, start)}
     progress = Progress(out / f"{name}.checkpoint", network, settings)
-    data = training_data(args.data, args.size, part("condition"), out / "data")
+    data = training_data(args.data, args.size, fresh_part("condition"), out / "data")
     task = stage(name, network, known, data, out, device, args.terms)
     try:
         network, outcome = fit(task, progress, args.minutes)
@@ -113,10 +113,10 @@ def _leave(
 ) -> None:
     """Add what a stage trained to its folder: the weights in half precision, and the record."""
     folder, preset, own = home(out, name), PRESETS[PRESET.get(name, "midm-faces")], products
-    before, kept = (read(place).recipe if (place / CONFIG).exists() else Recipe() for place in (out, folder))
+    before, kept = (read_folder(place).recipe if (place / CONFIG).exists() else Recipe() for place in (out, folder))
     made = {**before.made, **kept.made, name: record}
     if folder != out:  # whole by itself: with what its denoiser was trained with
-        own = {**{slot: part for slot, part in known.items() if slot in preset.weights}, **products}
+        own = {**{slot: fresh_part for slot, fresh_part in known.items() if slot in preset.weights}, **products}
         made = {stage: made[stage] for stage in ("autoencoder", "matching", name) if stage in made}
         folder.mkdir(exist_ok=True)
     states = {slot: cast(module.state_dict(), torch.float16, f"{folder}, {slot}") for slot, module in own.items()}
@@ -144,17 +144,17 @@ def known_parts(name: str, out: Path, device: torch.device) -> dict[str, Any]:
     Raises:
         CheckpointError: the weights of one are missing or damaged.
     """
-    slots = NEEDS.get(name, ALL)
-    found = read(out) if (out / CONFIG).exists() else None
-    return {slot: _load(part(slot), slot, found, out, device) for slot in slots}
+    slots = _NEEDS.get(name, ALL)
+    found = read_folder(out) if (out / CONFIG).exists() else None
+    return {slot: _load(fresh_part(slot), slot, found, out, device) for slot in slots}
 
 
 def fresh(name: str, device: torch.device) -> Any:
     """The network that a stage trains, its weights drawn by PyTorch's own generator."""
     if name == "matching":
-        network: nn.Module = MatchingNetwork(part("features"), part("confidence"))
+        network: nn.Module = MatchingNetwork(fresh_part("features"), fresh_part("confidence"))
     else:
-        network = part("denoiser", PRESET[name]) if name in PRESET else part(name)
+        network = fresh_part("denoiser", PRESET[name]) if name in PRESET else fresh_part(name)
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -189,10 +189,17 @@ def stage(
     if name == "matching":
         weights = _weights(terms, train)
         return MatchingStage(
-            network, train, held_out, latent, latents(out, autoencoder, held_out), device, weights, part("matcher")
+            network,
+            train,
+            held_out,
+            latent,
+            latents(out, autoencoder, held_out),
+            device,
+            weights,
+            fresh_part("matcher"),
         )
     warps = (
-        first_warps(known["features"], known["confidence"], part("matcher"), train, latent, device)
+        first_warps(known["features"], known["confidence"], fresh_part("matcher"), train, latent, device)
         if name == "bridge"
         else None
     )
@@ -220,7 +227,7 @@ def _load(module: nn.Module, slot: str, found: Weights | None, out: Path, device
 def _started(folder: Path, name: str) -> Weights:
     """The weights that a stage begins with."""
     inside = home(folder, name)
-    return read(inside if (inside / CONFIG).exists() else folder)
+    return read_folder(inside if (inside / CONFIG).exists() else folder)
 
 
 def _state(found: Weights, slot: str) -> dict[str, Tensor]:
@@ -231,9 +238,9 @@ def _state(found: Weights, slot: str) -> dict[str, Tensor]:
 
 def _inputs(args: Namespace, name: str, known: Mapping[str, nn.Module], start: Weights | None) -> dict[str, Any]:
     """What a run follows from beside steps and seed."""
-    weights = {slot: checksum(part.state_dict()) for slot, part in known.items()}
+    weights = {slot: checksum(fresh_part.state_dict()) for slot, fresh_part in known.items()}
     if start:
-        weights |= {f"start {slot}": checksum(_state(start, slot)) for slot in SLOTS.get(name, ("denoiser",))}
+        weights |= {f"start {slot}": checksum(_state(start, slot)) for slot in _SLOTS.get(name, ("denoiser",))}
     inputs = {"dataset": args.data.typed(), "size": args.size}
     terms = {"terms": args.terms} if name == "matching" else {}
     return inputs | terms | {"weights": weights}
@@ -251,7 +258,7 @@ def _products(name: str, network: nn.Module) -> dict[str, nn.Module]:
     """What a stage trains, by slot."""
     if isinstance(network, MatchingNetwork):
         return {"features": network.features, "confidence": network.confidence}
-    return {SLOTS.get(name, ("denoiser",))[0]: network}
+    return {_SLOTS.get(name, ("denoiser",))[0]: network}
 
 
 def _standardise(network: Patchified, data: TrainingData) -> None:

@@ -45,7 +45,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def converted(state: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(compvis, "read", lambda path: (state, {}))
-    return compvis.convert(Path("midms.pth"), LDM, trainable=True)
+    return compvis.from_compvis(Path("midms.pth"), LDM, trainable=True)
 
 
 def test_the_released_names_are_all_that_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from diffusers import DDIMScheduler
 from folders_of_others import BASE, filled, folder_of, write, write_scheduler
 
 from midms.checkpoints.convert import convert, save
-from midms.checkpoints.folder import read
+from midms.checkpoints.folder import read_folder
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.presets import PRESETS
 from midms.diffusion.levels import alpha_bar, noise_levels
@@ -40,7 +40,7 @@ def test_levels_have_the_noise_that_the_scheduler_says(
     found = convert(tmp_path)
     save(found, tmp_path / "out")
     timesteps = PRESETS["midm-celeba"].slots["sampler"].arguments["timesteps"]
-    for schedule in (found.recipe.schedule, read(tmp_path / "out").recipe.schedule):
+    for schedule in (found.recipe.schedule, read_folder(tmp_path / "out").recipe.schedule):
         levels = noise_levels(timesteps, schedule)
         assert [level.alpha**2 for level in levels] == pytest.approx(expected, abs=6e-5)
 

@@ -83,7 +83,7 @@ def writes(runs: list[Pipeline]) -> dict[str, list[Callable[[Path], None]]]:
 
 def content(folder: Path) -> str:
     """All that a reader of the folder gets of it, in a few letters."""
-    found = weights_folder.read(folder)
+    found = weights_folder.read_folder(folder)
     recipe = found.recipe
     settings, states = str((recipe.slots, recipe.loop, recipe.made)), {slot: found.state(slot) for slot in found.parts}
     return settings + checksum({f"{slot}.{key}": value for slot, s in states.items() for key, value in s.items()})
@@ -295,5 +295,5 @@ def test_a_file_system_without_links_will_do(
         "features.safetensors",
         "README.md",
     }
-    state: dict[str, Tensor] = weights_folder.read(tmp_path).state("features")
+    state: dict[str, Tensor] = weights_folder.read_folder(tmp_path).state("features")
     assert checksum(state) == checksum(converted(1).state("features"))

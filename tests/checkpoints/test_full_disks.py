@@ -14,7 +14,7 @@ import torch
 from hostile import Outcome, outcome
 
 from midms import cli
-from midms.checkpoints.folder import read
+from midms.checkpoints.folder import read_folder
 
 TRAIN = ["train", "portraits(styles=16, geometries=2)", "--stage", "autoencoder", "--steps", "2"]
 ROOM = 2_000
@@ -78,6 +78,6 @@ def test_of_two_trainings_in_a_folder_the_second_is_told_who_holds_it(tmp_path: 
     assert f"run: is written to by process {first.pid} on " in refused(said)
     assert first.wait() == 0
     record = json.loads((run / "config.json").read_text())["made"]["autoencoder"]
-    assert record["seed"] == 1 and read(run).state("autoencoder"), "the checksum holds"
+    assert record["seed"] == 1 and read_folder(run).state("autoencoder"), "the checksum holds"
     assert torch.load(run / "autoencoder.checkpoint", weights_only=True)["settings"]["seed"] == 1
     assert not (run / ".lock").exists()

@@ -17,7 +17,7 @@ from PIL import Image
 from test_hostile_files import TRANSLATE, pictures
 from test_hostile_folders import DAMAGE, put
 
-from midms.evaluation.ablation.ledger import LARGEST, MANY
+from midms.evaluation.ablation.ledger import LEDGER_BYTES, MANY
 from midms.training.progress import Progress
 from midms.training.train import fresh
 
@@ -27,7 +27,7 @@ BEGUN = {"nothing", "a link to nothing"}
 
 def filled(line: str) -> Callable[[Path], object]:
     """As many lines as a ledger may have bytes for."""
-    return said(line * (LARGEST // len(line)))
+    return said(line * (LEDGER_BYTES // len(line)))
 
 
 LEDGERS: dict[str, Callable[[Path], object]] = {
@@ -35,7 +35,7 @@ LEDGERS: dict[str, Callable[[Path], object]] = {
     **{f"line {number}": said(f"{line}\n") for number, line in enumerate(DAMAGED)},
     "after a whole line": said(f'{json.dumps(RUN)}\n{{"id": "2"}}\n{{"id": "'),
     "many empty lines": filled("\n"),
-    "a line of lists": said('{"id": "1", "run": {}, "x": [' + "[]," * (LARGEST // 3 - 20) + "[]]}\n"),
+    "a line of lists": said('{"id": "1", "run": {}, "x": [' + "[]," * (LEDGER_BYTES // 3 - 20) + "[]]}\n"),
     "as many short runs as may be": said('{"id": "1", "run": {}, "refused": ""}\n' * (MANY // 2) + "x"),
     "many lists": filled('{"id": "1", "run": {}, "refused": "", "x": [[[]]]}\n'),
 }

@@ -18,7 +18,7 @@ from huggingface_hub.utils import filter_repo_objects
 
 from midms import build, cli, create, from_pretrained
 from midms.checkpoints.card import OURS
-from midms.checkpoints.folder import read
+from midms.checkpoints.folder import read_folder
 from midms.checkpoints.tensors import CheckpointError
 from midms.cli.options import composed
 from midms.compose.presets import PRESETS
@@ -36,7 +36,7 @@ def picture(run: Pipeline, channels: int = 2) -> torch.Tensor:
 
 @pytest.mark.parametrize("preset", ["midm-faces", "midm-faces-paper"])
 def test_what_is_shipped_is_the_preset(preset: str) -> None:
-    told, expected = read(SHIPPED / preset).recipe, PRESETS[preset]
+    told, expected = read_folder(SHIPPED / preset).recipe, PRESETS[preset]
     assert told == dataclasses.replace(expected, loop={**dataclasses.asdict(Policy()), **expected.loop})
     assert all(record["steps"] > 0 for record in told.made.values()) and len(told.made) == 3
     run = from_pretrained(SHIPPED / preset)
@@ -119,7 +119,7 @@ def test_a_card_says_what_it_is_and_an_own_one_stays(tmp_path: Path) -> None:
 
 def test_the_record_of_training_goes_along(tmp_path: Path) -> None:
     build("midm-faces").save_pretrained(tmp_path)
-    assert read(tmp_path).recipe.made == read(SHIPPED / "midm-faces").recipe.made
+    assert read_folder(tmp_path).recipe.made == read_folder(SHIPPED / "midm-faces").recipe.made
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_to_the_hub_and_back(hub: Path, tmp_path: Path) -> None:
     build("midm-faces", confidence="always").push_to_hub("me/faces")
     assert (hub / "me/faces/README.md").read_text() == "mine"
     assert not (hub / "me/faces/confidence.safetensors").exists()
-    assert "confidence" not in read(hub / "me/faces").parts
+    assert "confidence" not in read_folder(hub / "me/faces").parts
 
 
 def test_the_command_line_takes_hub_ids(hub: Path) -> None:

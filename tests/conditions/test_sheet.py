@@ -13,7 +13,7 @@ from torch import Tensor
 
 from midms import create
 from midms.conditions.sketch import Sketch
-from midms.images import read
+from midms.images import read_image
 from midms.pipeline.translation import translate
 
 ASPECT = 1.25
@@ -91,7 +91,7 @@ def strokes(picture: Tensor) -> Tensor:
 
 def assert_read(found: Tensor, strokes_apart: float = 0.07) -> None:
     """Alike the map of the page itself, without ruling."""
-    plain = strokes(read(sheet().astype(np.uint8)))
+    plain = strokes(read_image(sheet().astype(np.uint8)))
     apart = (strokes(found) - plain).abs().mean((0, 2, 3))
     assert apart[0] < strokes_apart and apart[1] < 0.12, apart
 
@@ -112,17 +112,17 @@ def assert_read(found: Tensor, strokes_apart: float = 0.07) -> None:
 def test_a_photo_of_a_drawing_is_read_as_the_drawing(
     kind: str, turn: float, tilt: float, page: dict[str, object]
 ) -> None:
-    found = taken_out(read(photographed(sheet(**page), kind, turn, tilt)))
+    found = taken_out(read_image(photographed(sheet(**page), kind, turn, tilt)))
     assert found.shape[-2] / found.shape[-1] == pytest.approx(ASPECT, rel=0.03)
     assert_read(found)
 
 
 def test_a_sheet_far_away_and_one_that_the_photo_cuts() -> None:
-    small = taken_out(read(photographed(sheet(), "dark", 15, 5, share=0.45)))
+    small = taken_out(read_image(photographed(sheet(), "dark", 15, 5, share=0.45)))
     assert small.shape[-2] / small.shape[-1] == pytest.approx(ASPECT, rel=0.05)
     assert_read(small, 0.08)
     whole = photographed(sheet(), "wood", 4, 0)
-    below = taken_out(read(whole.crop((0, 0, 720, 700))))
+    below = taken_out(read_image(whole.crop((0, 0, 720, 700))))
     assert below.shape[-1] < 500 and strokes(below)[0, 0, :3].max() < 0.2
 
 
@@ -130,7 +130,7 @@ def test_a_sheet_far_away_and_one_that_the_photo_cuts() -> None:
 def test_a_strip_of_desk_on_one_side_is_cut_off(side: str) -> None:
     whole = photographed(sheet(), "wood", 2, 4, share=1)
     box = {"left": (0, 80, 640, 820), "right": (80, 80, 720, 820), "below": (80, 80, 640, 900)}[side]
-    part = read(whole.crop(box))
+    part = read_image(whole.crop(box))
     found = taken_out(part)
     assert found is not part
     ends = {"left": strokes(found)[..., 0, :, :3], "right": strokes(found)[..., 0, :, -3:]}
@@ -143,7 +143,9 @@ def test_ruled_lines_go_and_strokes_stay_without_a_desk(ruled: str, turn: float)
     page = Image.fromarray(sheet(ruled=ruled).astype(np.uint8)).rotate(turn, Image.Resampling.BICUBIC)
     page = page.crop((40, 50, 600, 750))
     plain = Image.fromarray(sheet().astype(np.uint8)).rotate(turn, Image.Resampling.BICUBIC).crop((40, 50, 600, 750))
-    ruled_map, bare, wanted = (strokes(picture) for picture in (read(page), taken_out(read(page)), read(plain)))
+    ruled_map, bare, wanted = (
+        strokes(picture) for picture in (read_image(page), taken_out(read_image(page)), read_image(plain))
+    )
     assert (bare - wanted)[:, 0].abs().mean() < 0.02 < 0.1 < (ruled_map - wanted)[:, 0].abs().mean()
 
 
@@ -177,14 +179,14 @@ def drawn(what: str) -> Image.Image:
     "what", ["face", "frame", "thick frame", "box", "horizon", "line", "striped shirt", "rays", "uneven lines"]
 )
 def test_a_whole_page_is_left_as_it_is(what: str) -> None:
-    picture = read(drawn(what))
+    picture = read_image(drawn(what))
     assert taken_out(picture) is picture
 
 
 @pytest.mark.parametrize(("paper", "pen"), [("black", "white"), ((200, 190, 160), (140, 130, 110)), ("blue", "red")])
 @pytest.mark.parametrize("side", [24, 256, 1400])
 def test_plain_drawings_of_any_size_and_colour_are_left_as_they_are(side: int, paper: object, pen: object) -> None:
-    picture = read(face(side, max(1, side // 80), paper, pen, filled=True))
+    picture = read_image(face(side, max(1, side // 80), paper, pen, filled=True))
     assert taken_out(picture) is picture
 
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from midms.conditions.edges import Edges
 from midms.conditions.sketch import Sketch, ink
-from midms.images import read
+from midms.images import read_image
 
 SIZE = (64, 64)
 
 
 def drawn(image: Image.Image) -> Tensor:
-    return Sketch().drawing(read(image), SIZE)
+    return Sketch().drawing(read_image(image), SIZE)
 
 
 @functools.cache
@@ -81,7 +81,7 @@ def test_transparent_drawings(stroke: str) -> None:
 
 def test_uneven_light_and_grain_do_not_matter() -> None:
     generator = torch.Generator().manual_seed(1)
-    picture = read(face(512, 8)) * 0.5 + 0.5
+    picture = read_image(face(512, 8)) * 0.5 + 0.5
     slope = torch.linspace(0.45, 1, 512)
     shaded = picture * slope * slope[:, None].flip(0)
     grainy = shaded + 0.015 * torch.randn(shaded.shape, generator=generator)
@@ -95,7 +95,7 @@ def test_filled_areas_keep_their_outline() -> None:
 
 
 def test_the_map_may_have_any_shape_and_a_batch_is_its_rows() -> None:
-    pictures = torch.cat([read(face(300, 5)), read(face(300, 9, "black", "white"))])
+    pictures = torch.cat([read_image(face(300, 5)), read_image(face(300, 9, "black", "white"))])
     together = Sketch().drawing(pictures, (48, 80))
     assert together.shape == (2, 2, 48, 80)
     for row in range(2):
@@ -120,7 +120,7 @@ def test_ink_keeps_faint_strokes_beside_strong_ones() -> None:
     draw = ImageDraw.Draw(image)
     draw.line([60, 20, 60, 236], fill=0, width=4)
     draw.line([180, 20, 180, 236], fill=170, width=4)
-    found = ink(read(image), (128, 128))[0, 0]
+    found = ink(read_image(image), (128, 128))[0, 0]
     assert found[64, 28:32].max() > 0.9
     assert found[64, 88:92].max() > 0.3
 

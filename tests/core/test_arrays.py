@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from midms.images import PictureError, read
+from midms.images import PictureError, read_image
 from midms.images.annotations import keypoints, label_map
 from midms.images.frame import Frame
 from midms.images.given import masked
@@ -82,7 +82,7 @@ def test_an_array_is_its_numbers_however_they_are_held(held: str) -> None:
     for numbers in (PICTURE, PICTURE.astype(np.uint8), PICTURE / 256):
         plain = np.ascontiguousarray(numbers)
         if held != "objects of the standard library" or numbers.dtype == np.float64:  # such are taken as floats
-            assert torch.equal(read(hold(plain)), read(plain))
+            assert torch.equal(read_image(hold(plain)), read_image(plain))
     joints, canvas = keypoints(hold(JOINTS))
     assert canvas is None and torch.equal(joints, torch.from_numpy(JOINTS).float())
     if held != "objects of the standard library":
@@ -95,7 +95,7 @@ def test_an_array_is_its_numbers_however_they_are_held(held: str) -> None:
 def test_a_tensor_is_its_numbers_however_they_are_held(held: str) -> None:
     hold = TENSORS[held]
     picture = torch.from_numpy(PICTURE / 256).movedim(-1, 0)
-    assert torch.equal(read(hold(picture)), read(picture.clone()))
+    assert torch.equal(read_image(hold(picture)), read_image(picture.clone()))
     assert torch.equal(label_map(hold(torch.from_numpy(LABELS))), torch.from_numpy(LABELS)[None])
     if held != "expanded":
         assert torch.equal(keypoints(hold(torch.from_numpy(JOINTS)))[0], torch.from_numpy(JOINTS).float())
@@ -104,7 +104,7 @@ def test_a_tensor_is_its_numbers_however_they_are_held(held: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float64])
 def test_floats_of_any_width(dtype: torch.dtype) -> None:
     steps = torch.tensor([0.0, 0.25, 0.5, 1.0]).repeat(3, 12, 4).to(dtype)
-    assert torch.equal(read(steps), read(steps.float()))
+    assert torch.equal(read_image(steps), read_image(steps.float()))
     joints = torch.tensor([1.0, 2.0, 8.0]).repeat(18, 1).to(dtype)
     assert torch.equal(keypoints(joints)[0], joints[:, :2].float())
 
@@ -123,7 +123,7 @@ def test_what_is_masked_or_missing() -> None:
             keypoints(np.where(gone[:, :2], far, JOINTS[:, :2]), "mine")
     hole = np.ma.masked_equal(PICTURE, PICTURE[0, 0, 0])
     with pytest.raises(PictureError, match="photo: holds values that are not finite"):
-        read(hole, "photo")
+        read_image(hole, "photo")
     with pytest.raises(PictureError, match="labels: expected whole numbers"):
         label_map(np.ma.masked_equal(LABELS, 3), "labels")
 
@@ -182,7 +182,7 @@ NO_NUMBERS = {
 
 @pytest.mark.parametrize("case", NO_NUMBERS)
 def test_what_holds_no_numbers_is_refused_by_all_alike(case: str) -> None:
-    for road in (read, label_map, keypoints):
+    for road in (read_image, label_map, keypoints):
         with pytest.raises(PictureError, match=r"^mine: .*numbers") as caught:
             road(NO_NUMBERS[case], "mine")
         assert "\n" not in str(caught.value)

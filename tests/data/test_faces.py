@@ -91,7 +91,7 @@ def test_flow_agrees_with_a_brute_force_search_of_canonical_coordinates():
     rows, columns = torch.nonzero((b.parts[0] == ID["skin"]) & visible[0], as_tuple=True)
     chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:200]
     rows, columns = rows[chosen], columns[chosen]
-    u, v = surface.carry("skin", target, source, *b.canonical[:, :, rows, columns].transpose(0, 1)[:, :, None])
+    u, v = surface.transfer("skin", target, source, *b.canonical[:, :, rows, columns].transpose(0, 1)[:, :, None])
     wanted = torch.stack([u.flatten(), v.flatten()], 1)
     skin = a.parts[0] == ID["skin"]
     points = a.canonical[0, :, skin].T

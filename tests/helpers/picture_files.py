@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from midms.images import read
+from midms.images import read_image
 
 GRADIENT = np.stack(np.meshgrid(np.arange(24) * 10, np.arange(16) * 15, indexing="xy"), -1)
 COLOUR = np.concatenate([GRADIENT, 255 - GRADIENT[..., :1]], -1).astype(np.uint8)
@@ -38,7 +38,7 @@ def written(image: Image.Image, kind: str = "png", **more: object) -> io.BytesIO
 
 def read_bytes(content: bytes, folder: Path) -> np.ndarray:
     (folder / "picture").write_bytes(content)
-    return bytes_of(read(folder / "picture"))
+    return bytes_of(read_image(folder / "picture"))
 
 
 def assert_near(found: np.ndarray, expected: np.ndarray, most: int = 1) -> None:

@@ -13,7 +13,7 @@ import torch
 from picture_files import COLOUR, FORMATS, LOSSY, assert_near, bytes_of, exif_of, read_bytes, short, written
 from PIL import Image, ImageCms, ImageOps
 
-from midms.images import read, save, to_pil
+from midms.images import read_image, save_images, to_pil
 
 P3 = profiles.of_rgb(profiles.DISPLAY_P3)
 
@@ -24,7 +24,9 @@ def test_colours_are_those_that_the_profile_means(kind: str, tmp_path: Path) -> 
     red = Image.new("RGB", (16, 16), (200, 30, 30))
     save_as = {**FORMATS[kind], "icc_profile": P3}
     red.save(tmp_path / f"red.{kind}", **save_as)
-    assert_near(bytes_of(read(tmp_path / f"red.{kind}")), np.full((16, 16, 3), (218, 0, 6)), LOSSY.get(kind, 0) + 1)
+    assert_near(
+        bytes_of(read_image(tmp_path / f"red.{kind}")), np.full((16, 16, 3), (218, 0, 6)), LOSSY.get(kind, 0) + 1
+    )
     Image.fromarray(COLOUR).save(tmp_path / f"all.{kind}", **save_as)
     linear = profiles.decoded(COLOUR / 255) @ profiles.to_xyz(profiles.DISPLAY_P3).T
     formula = 255 * profiles.encoded(linear @ np.linalg.inv(profiles.to_xyz(profiles.SRGB)).T)
@@ -32,7 +34,7 @@ def test_colours_are_those_that_the_profile_means(kind: str, tmp_path: Path) -> 
         pixels = np.asarray(stored.convert("RGB"))
     exact = profiles.decoded(pixels / 255) @ profiles.to_xyz(profiles.DISPLAY_P3).T
     exact = 255 * profiles.encoded(exact @ np.linalg.inv(profiles.to_xyz(profiles.SRGB)).T)
-    assert_near(bytes_of(read(tmp_path / f"all.{kind}")), exact.round())
+    assert_near(bytes_of(read_image(tmp_path / f"all.{kind}")), exact.round())
     assert abs(formula - COLOUR).max() > 30  # which would be wrong without a word
 
 
@@ -65,7 +67,7 @@ def test_colours_are_as_little_cms_converts_them(space: str, tmp_path: Path) -> 
             assert abs(np.asarray(converted, int) - np.asarray(stored.convert("RGB"))).max() > 10
         if "A" in image.getbands():
             converted.putalpha(image.getchannel("A"))
-        assert_near(bytes_of(read(path)), bytes_of(read(np.asarray(converted))), 0)
+        assert_near(bytes_of(read_image(path)), bytes_of(read_image(np.asarray(converted))), 0)
 
 
 def test_deep_greys_keep_their_depth(tmp_path: Path) -> None:
@@ -74,11 +76,11 @@ def test_deep_greys_keep_their_depth(tmp_path: Path) -> None:
     for kind in ("png", "tiff"):
         path = tmp_path / f"deep.{kind}"
         Image.fromarray(deep).save(path, icc_profile=profiles.of_grey(1.8))
-        found = (read(path)[0, 0] + 1).numpy() / 2
+        found = (read_image(path)[0, 0] + 1).numpy() / 2
         assert abs(found - meant)[deep > 1000].max() < 1.5 / 255
         assert len(np.unique(found)) > 300
         Image.fromarray(deep).save(path, icc_profile=b"no profile")
-        assert torch.equal(read(path), read(deep))
+        assert torch.equal(read_image(path), read_image(deep))
 
 
 UNUSED = {
@@ -99,15 +101,15 @@ def test_profiles_that_change_nothing_or_cannot_be_used(profile: str, tmp_path: 
     for kind, options in FORMATS.items():
         path = tmp_path / f"picture.{kind}"
         Image.fromarray(COLOUR).save(path, **options)
-        without = read(path)
+        without = read_image(path)
         Image.fromarray(COLOUR).save(path, icc_profile=UNUSED[profile], **options)
-        assert torch.equal(read(path), without), kind
+        assert torch.equal(read_image(path), without), kind
 
 
 def test_results_have_no_profile(tmp_path: Path) -> None:
     Image.fromarray(COLOUR).save(tmp_path / "in.png", icc_profile=P3)
     for kind in FORMATS:
-        save({tmp_path / f"out.{kind}": to_pil(read(tmp_path / "in.png"))})
+        save_images({tmp_path / f"out.{kind}": to_pil(read_image(tmp_path / "in.png"))})
         with Image.open(tmp_path / f"out.{kind}") as image:
             assert not image.info.get("icc_profile")
 
@@ -116,7 +118,7 @@ def test_a_phones_photo_of_108_megapixels_is_read_at_a_fraction(tmp_path: Path) 
     photo = Image.new("L", (12000, 9000), 40)
     photo.paste(220, (0, 0, 6000, 9000))
     photo.save(tmp_path / "photo.jpg")
-    found = bytes_of(read(tmp_path / "photo.jpg"))
+    found = bytes_of(read_image(tmp_path / "photo.jpg"))
     assert 1500 <= found.shape[1] < 6000 and abs(found.shape[1] / found.shape[0] - 4 / 3) < 0.01
     middle = found.shape[1] // 2
     assert_near(found[:, : middle - 8], np.full_like(found[:, : middle - 8], 220), 1)
@@ -153,7 +155,7 @@ def test_photos_are_turned_upright_from_every_orientation(kind: str, tmp_path: P
         with Image.open(path) as stored:
             expected = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
         assert expected.shape == ((48, 32, 3) if orientation in range(5, 9) else (32, 48, 3))
-        assert_near(bytes_of(read(path)), expected, 0)
+        assert_near(bytes_of(read_image(path)), expected, 0)
 
 
 @pytest.mark.parametrize("strange", STRANGE)
@@ -162,9 +164,9 @@ def test_orientation_is_read_from_what_cannot_be_written_again(strange: str, tmp
     for kind in CARRIERS:
         path = tmp_path / f"photo.{kind}"
         image.save(path, exif=b"Exif\0\0" + STRANGE[strange] if kind == "jpg" else STRANGE[strange], **FORMATS[kind])
-        found = bytes_of(read(path))
+        found = bytes_of(read_image(path))
         image.save(path, **FORMATS[kind])
-        assert_near(found, np.rot90(bytes_of(read(path)), -1), 2 * LOSSY.get(kind, 0))
+        assert_near(found, np.rot90(bytes_of(read_image(path)), -1), 2 * LOSSY.get(kind, 0))
 
 
 @pytest.mark.parametrize(
@@ -186,9 +188,9 @@ def test_orientations_that_say_nothing_are_ignored(exif: bytes, tmp_path: Path) 
     for kind in CARRIERS:
         path = tmp_path / f"photo.{kind}"
         Image.fromarray(COLOUR).save(path, **FORMATS[kind])
-        expected = read(path)
+        expected = read_image(path)
         Image.fromarray(COLOUR).save(path, exif=b"Exif\0\0" + exif if kind == "jpg" else exif, **FORMATS[kind])
-        assert torch.equal(read(path), expected)
+        assert torch.equal(read_image(path), expected)
 
 
 @pytest.mark.skipif("avif" not in FORMATS, reason="Pillow was built without AVIF")

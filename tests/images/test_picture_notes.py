@@ -15,7 +15,7 @@ import pytest
 from picture_files import COLOUR, assert_near, bytes_of, read_bytes, written
 from PIL import Image
 
-from midms.images import PictureError, read
+from midms.images import PictureError, read_image
 
 P3 = profiles.of_rgb(profiles.DISPLAY_P3)
 
@@ -73,7 +73,7 @@ def test_what_matters_is_heeded_beside_broken_notes(tmp_path: Path) -> None:
         "large": io.BytesIO(png_with(image, chunk(b"iCCP", b"P3\0\0" + large) + chunk(b"eXIf", exif.tobytes()[6:]))),
     }
     (tmp_path / "whole.png").write_bytes(kinds["small"].getvalue())
-    expected = bytes_of(read(tmp_path / "whole.png"))
+    expected = bytes_of(read_image(tmp_path / "whole.png"))
     assert expected.shape == (24, 16, 3) and abs(expected - np.rot90(COLOUR, -1)).max() > 10
     for content in kinds.values():
         plain = content.getvalue()

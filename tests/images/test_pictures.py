@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from midms.images import PictureError, check_target, native_size, read, resize, save, to_pil
+from midms.images import PictureError, check_target, native_size, read_image, resize, save_images, to_pil
 
 GRADIENT = np.stack(np.meshgrid(np.arange(24) * 10, np.arange(16) * 15, indexing="xy"), -1)
 COLOUR = np.concatenate([GRADIENT, 255 - GRADIENT[..., :1]], -1).astype(np.uint8)
@@ -39,14 +39,14 @@ def assert_close(found: torch.Tensor, expected: torch.Tensor = EXPECTED, toleran
     ids=lambda p: f"{type(p).__name__}-{getattr(p, 'dtype', '')}",
 )
 def test_all_kinds_of_pictures_are_one_tensor(picture: object) -> None:
-    assert_close(read(picture))
+    assert_close(read_image(picture))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff", ".bmp", ".webp", ".jpg"])
 def test_files(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"picture{suffix}"
-    save({path: Image.fromarray(COLOUR)})
-    assert_close(read(str(path)), tolerance=0.25 if suffix in (".jpg", ".webp") else 1e-6)
+    save_images({path: Image.fromarray(COLOUR)})
+    assert_close(read_image(str(path)), tolerance=0.25 if suffix in (".jpg", ".webp") else 1e-6)
 
 
 def test_grey_pictures_of_all_depths(tmp_path: Path) -> None:
@@ -57,10 +57,10 @@ def test_grey_pictures_of_all_depths(tmp_path: Path) -> None:
     Image.fromarray(deep).save(tmp_path / "deep.tiff")
     Image.fromarray(grey / np.float32(255)).save(tmp_path / "float.tiff")
     for picture in (grey, grey[..., None], deep, Image.fromarray(grey), Image.fromarray(deep.astype(np.int32))):
-        assert_close(read(picture), expected)
+        assert_close(read_image(picture), expected)
     for name in ("deep.png", "deep.tiff", "float.tiff"):
-        assert_close(read(tmp_path / name), expected)
-    assert_close(read(grey > 100), (torch.from_numpy(grey > 100).float() * 2 - 1).expand(1, 3, -1, -1))
+        assert_close(read_image(tmp_path / name), expected)
+    assert_close(read_image(grey > 100), (torch.from_numpy(grey > 100).float() * 2 - 1).expand(1, 3, -1, -1))
 
 
 @pytest.mark.parametrize(("numbers", "white"), [([0, 100, 255], 255), ([0, 25700, 65535], 65535)])
@@ -68,49 +68,49 @@ def test_grey_pictures_of_32_bits_are_the_arrays_of_their_numbers(numbers: list[
     image = Image.fromarray(np.tile(np.array(numbers, np.int32), (8, 4)))
     assert image.mode == "I"
     expected = np.tile(np.array(numbers) / white, (8, 4))
-    np.testing.assert_allclose((read(image)[0, 0].numpy() + 1) / 2, expected, atol=1e-6)
+    np.testing.assert_allclose((read_image(image)[0, 0].numpy() + 1) / 2, expected, atol=1e-6)
 
 
 def test_palette_and_cmyk(tmp_path: Path) -> None:
     four = Image.fromarray(COLOUR).quantize(4)
     four.save(tmp_path / "palette.png")
     Image.fromarray(COLOUR).convert("CMYK").save(tmp_path / "cmyk.tiff")
-    assert_close(read(tmp_path / "palette.png"), read(np.asarray(four.convert("RGB"))))
-    assert_close(read(tmp_path / "cmyk.tiff"))
+    assert_close(read_image(tmp_path / "palette.png"), read_image(np.asarray(four.convert("RGB"))))
+    assert_close(read_image(tmp_path / "cmyk.tiff"))
     big = Image.fromarray(COLOUR).resize((96, 64))
     big.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
-    assert_close(read(tmp_path / "cmyk.jpg"), read(big), tolerance=0.15)
+    assert_close(read_image(tmp_path / "cmyk.jpg"), read_image(big), tolerance=0.15)
 
 
 def test_the_first_frame_of_an_animation(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:], duration=50)
     red = torch.tensor([1.0, -1, -1]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
-    assert_close(read(tmp_path / "moving.gif"), red)
+    assert_close(read_image(tmp_path / "moving.gif"), red)
 
 
 def test_photos_are_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees clockwise
     Image.fromarray(COLOUR).save(tmp_path / "turned.png", exif=exif)
-    assert_close(read(tmp_path / "turned.png"), EXPECTED.rot90(-1, (2, 3)))
+    assert_close(read_image(tmp_path / "turned.png"), EXPECTED.rot90(-1, (2, 3)))
 
 
 def test_transparency_is_laid_on_white() -> None:
     half = np.concatenate([COLOUR, np.full((16, 24, 1), 128, np.uint8)], -1)
-    assert_close(read(half), (EXPECTED + 1) * 128 / 255 + 2 * (127 / 255) - 1, tolerance=1e-5)
+    assert_close(read_image(half), (EXPECTED + 1) * 128 / 255 + 2 * (127 / 255) - 1, tolerance=1e-5)
     clear = np.zeros((16, 24, 4), np.uint8)
-    assert (read(clear) == 1).all()
-    assert (read(Image.fromarray(clear)) == 1).all()
+    assert (read_image(clear) == 1).all()
+    assert (read_image(Image.fromarray(clear)) == 1).all()
     grey = np.stack([COLOUR[..., 0], np.full((16, 24), 255, np.uint8)], -1)
-    assert_close(read(grey), read(COLOUR[..., 0]))
+    assert_close(read_image(grey), read_image(COLOUR[..., 0]))
 
 
 def test_white_strokes_on_nothing_are_laid_on_black() -> None:
     strokes = np.full((16, 24, 4), 255, np.uint8)
     strokes[..., 3] = 0
     strokes[8, :, 3] = 255
-    found = read(strokes)
+    found = read_image(strokes)
     assert (found[..., 8, :] == 1).all()
     assert (found[..., :8, :] == -1).all()
 
@@ -120,13 +120,13 @@ def test_transparent_palette(tmp_path: Path) -> None:
     image.putpalette([10, 20, 30, 200, 0, 0])
     image.paste(1, (0, 0, 8, 16))
     image.save(tmp_path / "palette.png", transparency=0)
-    found = read(tmp_path / "palette.png")
+    found = read_image(tmp_path / "palette.png")
     assert (found[..., 8:] == 1).all()
     assert found[0, 0, 0, 0] == pytest.approx(200 / 127.5 - 1)
 
 
 def test_huge_pictures_are_reduced() -> None:
-    assert read(Image.new("L", (9000, 8200), 255)).shape == (1, 3, 2734, 3000)
+    assert read_image(Image.new("L", (9000, 8200), 255)).shape == (1, 3, 2734, 3000)
 
 
 def damaged(folder: Path) -> dict[str, Path]:
@@ -155,7 +155,7 @@ def damaged(folder: Path) -> dict[str, Path]:
 def test_damaged_files_are_refused_in_one_line_with_their_name(tmp_path: Path) -> None:
     for message, path in damaged(tmp_path).items():
         with pytest.raises(PictureError, match=re.escape(message)) as caught:
-            read(path)
+            read_image(path)
         assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
@@ -179,7 +179,7 @@ def test_damaged_files_are_refused_in_one_line_with_their_name(tmp_path: Path) -
 )
 def test_arrays_that_are_no_pictures(picture: object, message: str) -> None:
     with pytest.raises(PictureError, match=f"exemplar: .*{message}"):
-        read(picture, "exemplar")
+        read_image(picture, "exemplar")
 
 
 def test_a_failed_save_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_a_failed_save_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(PictureError, match=r"other\.png: .*disk full"):
-        save(dict.fromkeys((one, other), Image.fromarray(COLOUR)))
+        save_images(dict.fromkeys((one, other), Image.fromarray(COLOUR)))
     assert written and one.read_bytes() == b"old", "both or none"
     assert os.listdir(tmp_path) == ["one.png"]
 
@@ -251,9 +251,9 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
     linked(tmp_path / "middle", "shelf/new.jpg")
     for link in (direct, chain):
         check_target(link)
-    save(dict.fromkeys((direct, chain), Image.fromarray(COLOUR)))
+    save_images(dict.fromkeys((direct, chain), Image.fromarray(COLOUR)))
     assert direct.is_symlink() and os.readlink(direct) == "shelf/kept" and os.readlink(chain) == "middle"
-    assert_close(read(kept))  # in the format of the link's suffix
+    assert_close(read_image(kept))  # in the format of the link's suffix
     with Image.open(tmp_path / "shelf" / "new.jpg") as image:
         assert image.format == "JPEG"
     assert sorted(os.listdir(tmp_path / "shelf")) == ["kept", "new.jpg"]
@@ -273,7 +273,7 @@ def test_links_that_lead_nowhere_are_refused_beforehand(tmp_path: Path) -> None:
     }
     before = sorted(os.listdir(tmp_path))
     for path, message in bad.items():
-        for refuse in (check_target, lambda path: save({path: Image.fromarray(COLOUR)})):
+        for refuse in (check_target, lambda path: save_images({path: Image.fromarray(COLOUR)})):
             with pytest.raises(PictureError, match=f"{path.name}: .*{message}") as caught:
                 refuse(path)
             assert "\n" not in str(caught.value)

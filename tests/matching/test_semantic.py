@@ -10,7 +10,7 @@ from midms import create
 from midms.confidence.margin import Margin
 from midms.confidence.mutual import Mutual
 from midms.confidence.product import Product
-from midms.confidence.semantic import Semantic as Trust
+from midms.confidence.semantic import LabelAgreement as Trust
 from midms.core.types import Features
 from midms.features.labelled import LabelledFeatures
 from midms.matching.matchers.correlation import Correlation

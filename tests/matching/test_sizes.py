@@ -15,7 +15,7 @@ import midms
 from midms import build, create
 from midms.checkpoints import tensors as checkpoints
 from midms.checkpoints.convert.fit import recipe_of
-from midms.checkpoints.folder import write
+from midms.checkpoints.folder import write_folder
 from midms.checkpoints.tensors import CheckpointError, cast, outline, save_weights
 from midms.compose.spec import Spec
 
@@ -37,7 +37,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     run.save_pretrained(top / "composition")
     spec = Spec("midm", condition_channels=15, latent_channels=3, width=16, widths=(8, 8, 16), hidden=8, blocks=1)
     state = create("features", spec.name, **spec.arguments).state_dict()
-    write(top / "weights", "convert", recipe_of({"features": spec}, "ldm-celeba"), {"features": state})
+    write_folder(top / "weights", "convert", recipe_of({"features": spec}, "ldm-celeba"), {"features": state})
     return {"composition": top / "composition", "weights": top / "weights"}
 
 

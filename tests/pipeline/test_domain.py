@@ -22,7 +22,7 @@ from midms.compose.recipe import SHIPPED, Recipe
 from midms.core.domain import Domain
 from midms.data.portraits.pairs import draw_pairs
 from midms.evaluation.metrics.pictures import psnr
-from midms.images import read
+from midms.images import read_image
 from midms.images.frame import Frame, framed
 from midms.pipeline.out_of_domain import Usual
 
@@ -106,7 +106,7 @@ def test_a_face_survives_a_drawing_that_is_not_square(shape: tuple[int, int], le
         assert not any(line.startswith("size") for line in told.warnings)
         (top, left), (width, height) = (k // 2 for k in more), told.image.size
         inside = (..., slice(top, top + height), slice(left, left + width))
-        found.append(psnr(read(told.image), answer[inside][None], head[inside][None]).item())
+        found.append(psnr(read_image(told.image), answer[inside][None], head[inside][None]).item())
     assert sum(found) / len(found) > least
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from midms.conditions.sketch import Sketch
 from midms.core.types import Context, Features, Level
-from midms.images import PictureError, read
+from midms.images import PictureError, read_image
 from midms.images.frame import Frame
 from midms.loop import Policy
 from midms.pipeline.correspondence import correspondences, taken, telling_points
@@ -73,8 +73,8 @@ def test_the_result_is_what_the_tensors_give() -> None:
     run = Shifting()
     sketch, exemplar = drawing(64, 64), photo(64, 64)
     told = run.translate(sketch, exemplar, seed=5)
-    condition = run.condition.drawing(read(sketch), (64, 64))
-    image = run(condition, read(exemplar), generator=torch.Generator().manual_seed(5))
+    condition = run.condition.drawing(read_image(sketch), (64, 64))
+    image = run(condition, read_image(exemplar), generator=torch.Generator().manual_seed(5))
     expected = ((image[0].clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).numpy()
     assert (np.asarray(told.image) == expected).all()
     assert told.image == told.stages[-1]
@@ -91,7 +91,7 @@ def test_the_result_has_the_conditions_shape_and_the_exemplar_keeps_its_own() ->
 
 def test_what_was_read_of_the_condition_is_told_and_shown() -> None:
     told = translate(Shifting(), drawing(300, 400), photo(500, 250))
-    expected = Sketch().drawing(read(drawing(300, 400)), (84, 64))[0]
+    expected = Sketch().drawing(read_image(drawing(300, 400)), (84, 64))[0]
     assert torch.equal(told.condition_map, expected)
     panels = told.panels()
     assert list(panels) == ["condition", "strokes as read", "exemplar", "first warp", "result", "confidence"]
@@ -102,7 +102,7 @@ def test_what_was_read_of_the_condition_is_told_and_shown() -> None:
 def test_an_annotation_is_shown_once() -> None:
     class Labels(Sketch):
         def read(self, source: object, name: str, fit: Callable[[tuple[int, int]], tuple[int, int]]) -> Tensor:
-            return self.drawing(read(source), fit((128, 128)))
+            return self.drawing(read_image(source), fit((128, 128)))
 
         def picture(self, condition: Tensor) -> Tensor:
             return 2 * condition[:, 1:].expand(-1, 3, -1, -1) - 1
@@ -133,7 +133,7 @@ def test_a_condition_for_the_exemplar_may_be_given() -> None:
     run = Shifting(features=Watching())
     translate(run, drawing(64, 64), photo(80, 64), exemplar_condition=drawing(160, 128))
     translate(run, drawing(64, 64), photo(80, 64))
-    torch.testing.assert_close(seen[0], run.condition.drawing(read(drawing(160, 128)), (64, 80)))
+    torch.testing.assert_close(seen[0], run.condition.drawing(read_image(drawing(160, 128)), (64, 80)))
     assert seen[1].shape == (1, 2, 64, 80)
     assert (seen[0] - seen[1]).abs().mean() > 0.1
 
@@ -170,7 +170,7 @@ def test_flow_between_grids_of_any_size(grid: tuple[int, int], other: tuple[int,
 
 
 def test_telling_points_are_trusted_on_the_strokes_and_apart() -> None:
-    condition = Sketch().drawing(read(drawing(128, 128)), (64, 64))[0]
+    condition = Sketch().drawing(read_image(drawing(128, 128)), (64, 64))[0]
     confidence = torch.ones(64, 64)
     confidence[:, 32:] = 0
     points = telling_points(confidence, condition, 6)

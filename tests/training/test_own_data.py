@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from midms import cli, from_pretrained, register
-from midms.checkpoints.folder import read
+from midms.checkpoints.folder import read_folder
 from midms.data.pair import Pair
 from midms.training.data import DataError, DatasetPairs
 
@@ -47,7 +47,7 @@ def test_every_stage_trains_on_it(flow: bool, tmp_path: Path, capsys: pytest.Cap
     """The match by the flow where there is one, by the paper's losses where there is none."""
     register("dataset", "tiles")(Tiles)
     assert [train(tmp_path, stage, flow) for stage in ("autoencoder", "matching", "diffusion")] == [0, 0, 0]
-    made = read(tmp_path).recipe.made
+    made = read_folder(tmp_path).recipe.made
     assert made["matching"]["dataset"] == f"tiles(flow={flow})"
     terms, held_out = made["matching"]["last losses"], made["matching"]["held out"]
     assert {name for name in ("exact", "distance", "domain", "cycle", "reconstruction") if terms[name]} == (

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from midms import build, cli, from_pretrained
 from midms.checkpoints import folder as weights_folder
-from midms.checkpoints.folder import read, write
+from midms.checkpoints.folder import read_folder, write_folder
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.spec import parse_value
 from midms.conditions.sketch import Sketch
@@ -53,11 +53,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, rendered: Path) -> Path:
 
 def copied(trained: Path, out: Path, *slots: str) -> None:
     """Leave what the stages before have trained."""
-    found = read(trained)
+    found = read_folder(trained)
     recipe = dataclasses.replace(found.recipe, weights={slot: found.recipe.weights[slot] for slot in slots})
     if slots:
         (out / "rest").mkdir(parents=True)
-        write(out / "rest", "train", recipe, {slot: found.state(slot) for slot in slots})
+        write_folder(out / "rest", "train", recipe, {slot: found.state(slot) for slot in slots})
         for path in (out / "rest").iterdir():
             path.rename(out / path.name)
         (out / "rest").rmdir()
@@ -106,7 +106,7 @@ def test_a_stopped_stage_goes_on_exactly(trained: Path, rendered: Path, tmp_path
         copied(trained, tmp_path / run, *slots)
     assert train(tmp_path / "whole", stage, steps=3) == 0
     assert train(tmp_path / "stopped", stage, "--minutes", "0", steps=3) == 3
-    assert stage == "autoencoder" or stage not in read(tmp_path / "stopped").parts
+    assert stage == "autoencoder" or stage not in read_folder(tmp_path / "stopped").parts
     while (status := train(tmp_path / "stopped", stage, "--minutes", "0", steps=3)) == 3:
         pass
     assert status == 0
@@ -120,8 +120,8 @@ def test_a_stopped_stage_goes_on_exactly(trained: Path, rendered: Path, tmp_path
 def test_a_run_begins_with_the_weights_of_another(trained: Path, rendered: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(rendered)
     assert train(tmp_path, "autoencoder", "--start", trained, steps=1) == 0
-    record = read(tmp_path).recipe.made["autoencoder"]
-    assert record["start"] == read(trained).recipe.made["autoencoder"]
+    record = read_folder(tmp_path).recipe.made["autoencoder"]
+    assert record["start"] == read_folder(trained).recipe.made["autoencoder"]
     before, after = (load_file(folder / "autoencoder.safetensors") for folder in (trained, tmp_path))
     learned = [name for name in before if name.endswith(".weight")]
     assert learned and all((after[name] - before[name]).abs().max() < 1e-3 for name in learned), "a step, no new start"
@@ -141,9 +141,9 @@ def test_a_checkpoint_on_other_weights_or_terms_is_refused(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(trained, tmp_path / "run")
-    found = read(tmp_path / "run")
+    found = read_folder(tmp_path / "run")
     other = {name: value + 1 for name, value in found.state("autoencoder").items()}
-    write(tmp_path / "run", "train", found.recipe, {"autoencoder": other})
+    write_folder(tmp_path / "run", "train", found.recipe, {"autoencoder": other})
     assert train(tmp_path / "run", "matching", "--terms", '{"domain": 2}') == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "choose another --out" in line]
     assert "'domain': 1.0" in line and "'domain': 2.0" in line and "made with weights" in line
@@ -201,7 +201,9 @@ def test_a_stage_killed_before_its_record_goes_on(
             train(tmp_path, "autoencoder", steps=1)
     assert not (tmp_path / "config.json").exists() and not [*tmp_path.glob("*.safetensors")]
     assert train(tmp_path, "autoencoder", steps=1) == 0
-    assert read(tmp_path).recipe.made["autoencoder"]["steps"] == 1 and [*read(tmp_path).parts] == ["autoencoder"]
+    assert read_folder(tmp_path).recipe.made["autoencoder"]["steps"] == 1 and [*read_folder(tmp_path).parts] == [
+        "autoencoder"
+    ]
 
 
 @pytest.mark.parametrize("damaged", ["autoencoder.safetensors", "config.json"])
@@ -251,7 +253,7 @@ def test_what_is_rendered_is_told_before(tmp_path: Path, capsys: pytest.CaptureF
 def test_a_key_press_leaves_a_checkpoint(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").symlink_to(rendered)
     network = training.fresh("autoencoder", CPU)
-    data = training_data(parse_value(PORTRAITS), 64, training.part("condition"), tmp_path / "data")
+    data = training_data(parse_value(PORTRAITS), 64, training.fresh_part("condition"), tmp_path / "data")
     task = training.stage("autoencoder", network, {}, data, tmp_path, CPU, {})
     progress = Progress(tmp_path / "autoencoder.checkpoint", network, {"steps": 9, "seed": 0})
     calls, loss = iter(range(3)), task.loss

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from test_training import copied, refused, train
 from torch import Tensor
 
-from midms.checkpoints.folder import read
+from midms.checkpoints.folder import read_folder
 from midms.checkpoints.tensors import save_state
 from midms.training import train as training
 from midms.training.trainer import fit
@@ -106,5 +106,5 @@ def test_while_one_trains_in_a_folder_a_second_is_told_who(
     monkeypatch.setattr(training, "fit", both)
     assert train(tmp_path, "autoencoder") == 0 and second == [2]
     assert f"is written to by process {os.getpid()} on " in refused(capsys)
-    assert "--seed 5" in read(tmp_path).recipe.made["autoencoder"]["command"]
-    assert read(tmp_path).state("autoencoder")
+    assert "--seed 5" in read_folder(tmp_path).recipe.made["autoencoder"]["command"]
+    assert read_folder(tmp_path).state("autoencoder")

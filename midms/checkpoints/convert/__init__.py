@@ -36,12 +36,12 @@ def convert(path: Path, config: Path | None = None, trainable: bool = False, hal
         if config is not None or trainable:
             given = "trainable" if config is None else "config"
             raise CheckpointError(f"{given}: changes nothing of a folder of diffusers, as {path} is")
-        return diffusers_folder.convert(path)
+        return diffusers_folder.from_diffusers(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file or folder")
     if config is None:
         raise CheckpointError(f"{path}: --config is needed, the YAML that the latent diffusion was trained with")
-    return compvis.convert(path, config, trainable, half)
+    return compvis.from_compvis(path, config, trainable, half)
 
 
 def save(weights: Weights, folder: Path, replace: bool = False) -> None:
@@ -60,7 +60,7 @@ def save(weights: Weights, folder: Path, replace: bool = False) -> None:
     left_out = {reason: len(names) for reason, names in weights.report.items() if names}
     recipe = dataclasses.replace(weights.recipe, made={"conversion": {"from": weights.name, "left out": left_out}})
     lines = [line for reason, names in weights.report.items() for line in (reason, *names)]
-    weights_folder.write(folder, "convert", recipe, states, {REPORT: _lines(lines), REFUSAL: ""}, replace)
+    weights_folder.write_folder(folder, "convert", recipe, states, {REPORT: _lines(lines), REFUSAL: ""}, replace)
 
 
 def write_refusal(lines: Sequence[str], folder: Path) -> Path:
@@ -90,5 +90,5 @@ def find(weights: str | Path) -> Weights:
             raise CheckpointError(f"there is no folder {weights}")
         path = hub.fetch(str(weights))
     if diffusers_folder.is_folder(path) and not os.path.lexists(path / CONFIG):
-        return diffusers_folder.convert(path)
-    return weights_folder.read(path)
+        return diffusers_folder.from_diffusers(path)
+    return weights_folder.read_folder(path)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from midms.checkpoints.convert.fit import Ledger, recipe_of
+from midms.checkpoints.convert.fit import TensorUse, recipe_of
 from midms.checkpoints.convert.names import first_stage, matching, unet
 from midms.checkpoints.convert.sizes import Sizes, read_sizes
 from midms.checkpoints.convert.weights import read
@@ -36,7 +36,7 @@ LEFT_OUT = {
 """What is known not to be needed, and why."""
 
 
-def convert(path: Path, config: Path, trainable: bool = False, half: bool = False) -> Weights:
+def from_compvis(path: Path, config: Path, trainable: bool = False, half: bool = False) -> Weights:
     """Weights of the released MIDMs or of a CompVis latent diffusion.
 
     Args:
@@ -55,7 +55,7 @@ def convert(path: Path, config: Path, trainable: bool = False, half: bool = Fals
     found, taken = read(path)
     released = any(name.startswith(RELEASED) for name in found)
     prefix = RELEASED if released else ""
-    ledger = Ledger(str(path), found)
+    ledger = TensorUse(str(path), found)
     autoencoder, notes = _scaled(sizes, found.get(f"{prefix}scale_factor"), released, path)
     parts = {"denoiser": sizes.denoiser, "autoencoder": autoencoder}
     network, stage = sizes.denoiser.arguments, sizes.autoencoder.arguments

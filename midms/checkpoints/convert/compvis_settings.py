@@ -85,7 +85,7 @@ class UNet(Schema):
         return {"heads": max(self.num_heads, 1)}
 
 
-class Stage(Schema):
+class _Stage(Schema):
     """Encoder and decoder of CompVis' first stages."""
 
     z_channels: Channels
@@ -115,7 +115,7 @@ class FirstStage(Schema):
 
     embed_dim: Channels
     n_embed: Codes | None = None
-    ddconfig: Stage
+    ddconfig: _Stage
     lossconfig: object = None
     ckpt_path: object = None
     ignore_keys: object = None

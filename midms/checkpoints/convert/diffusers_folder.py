@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from midms.checkpoints.convert.fit import Ledger, recipe_of
+from midms.checkpoints.convert.fit import TensorUse, recipe_of
 from midms.checkpoints.convert.names import diffusers
 from midms.checkpoints.convert.settings import (
     Channels,
@@ -21,7 +21,7 @@ from midms.checkpoints.convert.settings import (
     Groups,
     Kinds,
     Layers,
-    Noise,
+    NoiseSettings,
     Scale,
     Widths,
     schedule_of,
@@ -36,8 +36,8 @@ from midms.diffusion.autoencoders.kl import AutoencoderKL
 from midms.diffusion.autoencoders.vq import VQModel
 from midms.diffusion.denoisers.unet import UNet2DModel
 
-PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-STEPS = (
+_PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+_STEPS = (
     *("clip_sample", "set_alpha_to_one", "skip_prk_steps", "steps_offset", "timestep_spacing"),
     *("predict_x0", "tensor_format", "timestep_values"),
 )
@@ -52,7 +52,7 @@ def is_folder(path: Path) -> bool:
     return os.path.lexists(path / "unet" / "config.json")
 
 
-def convert(path: Path) -> Weights:
+def from_diffusers(path: Path) -> Weights:
     """The denoiser and the autoencoder of a latent diffusion.
 
     The latents of a VQ are not scaled, whatever its configuration says or leaves to diffusers' default: CompVis trained
@@ -68,12 +68,12 @@ def convert(path: Path) -> Weights:
     scheduler, where = _read(path / "scheduler" / "scheduler_config.json")
     kind = _kind(scheduler, where)
     scheduler = {OLDER.get(key, key): value for key, value in scheduler.items()}
-    noise = settled(Scheduler, scheduler, kind, STEPS, where)
+    noise = settled(Scheduler, scheduler, kind, _STEPS, where)
     parts = {
-        "denoiser": _denoiser(path / "unet" / "config.json", PREDICTIONS[noise.prediction_type]),
+        "denoiser": _denoiser(path / "unet" / "config.json", _PREDICTIONS[noise.prediction_type]),
         "autoencoder": _autoencoder(path / place / "config.json"),
     }
-    steps = [f"{key} {BRIEF.repr(scheduler[key])}" for key in STEPS if key in scheduler]
+    steps = [f"{key} {BRIEF.repr(scheduler[key])}" for key in _STEPS if key in scheduler]
     report = {"of the scheduler's own steps, which the sampler of a preset takes the place of": steps} if steps else {}
     recipe = recipe_of(parts, schedule_of(kind, noise, where))
     return Weights(str(path), recipe, lambda slot: _state(slot, parts[slot], folders[slot]), report=report)
@@ -89,14 +89,14 @@ def _read(path: Path) -> tuple[Mapping[str, Any], str]:
 
 def _state(slot: str, spec: Spec, folder: Path) -> dict[str, Tensor]:
     file = weights_of(folder)
-    ledger = Ledger(str(file), tensors(file))
+    ledger = TensorUse(str(file), tensors(file))
     state = ledger.take(spec, slot, partial(diffusers, present=ledger.tensors))
     ledger.networks.add("")  # there is nothing else in such a file
     ledger.check(str(folder / "config.json"), ledger.leftover())
     return state
 
 
-class Scheduler(Noise):
+class Scheduler(NoiseSettings):
     """What is used of a scheduler's settings."""
 
     prediction_type: Literal["epsilon", "v_prediction", "sample"]
@@ -127,7 +127,7 @@ class Grid(Schema):
         return f"{BRIEF.repr(getattr(self, key))} and {list(self.block_out_channels)}"
 
 
-class UNet(Grid):
+class _UNet(Grid):
     """What is used of a U-Net's settings."""
 
     down_block_types: Annotated[tuple[Literal["DownBlock2D", "AttnDownBlock2D"], ...], Field(strict=False)]
@@ -136,7 +136,7 @@ class UNet(Grid):
     time_embedding_dim: int | None
 
     @model_validator(mode="after")
-    def _mirrored(self) -> UNet:
+    def _mirrored(self) -> _UNet:
         widths = self.block_out_channels
         up = tuple(kind.replace("Down", "Up") for kind in reversed(self.down_block_types))
         if self.up_block_types != up:
@@ -162,7 +162,7 @@ class UNet(Grid):
         return tuple(kind == "AttnDownBlock2D" for kind in self.down_block_types)
 
 
-class Stage(Grid):
+class _Stage(Grid):
     """What is used of an autoencoder's settings."""
 
     in_channels: Literal[3]
@@ -172,13 +172,13 @@ class Stage(Grid):
     latent_channels: Channels
 
 
-class KL(Stage):
+class _KL(_Stage):
     """What is used of an AutoencoderKL's settings."""
 
     scaling_factor: Scale
 
 
-class VQ(Stage):
+class _VQ(_Stage):
     """What is used of a VQModel's settings. Its latents are not scaled: diffusers' default is not meant."""
 
     num_vq_embeddings: Codes
@@ -186,7 +186,7 @@ class VQ(Stage):
     scaling_factor: float
 
     @model_validator(mode="after")
-    def _codes(self) -> VQ:
+    def _codes(self) -> _VQ:
         if self.vq_embed_dim not in (None, self.latent_channels):
             raise ValueError(f"vq_embed_dim is {self.vq_embed_dim}, supported: {self.latent_channels}, the latent's")
         usual = inspect.signature(VQModel).parameters["scaling_factor"].default
@@ -198,7 +198,7 @@ class VQ(Stage):
 def _denoiser(path: Path, prediction: str) -> Spec:
     content, where = _read(path)
     _named(content, where, "UNet2DModel")
-    said = settled(UNet, content, UNet2DModel, ("sample_size", "dropout", "num_train_timesteps"), where)
+    said = settled(_UNet, content, UNet2DModel, ("sample_size", "dropout", "num_train_timesteps"), where)
     arguments: dict[str, Any] = {
         "channels": said.in_channels,
         "widths": said.block_out_channels,
@@ -214,10 +214,10 @@ def _autoencoder(path: Path) -> Spec:
     content, where = _read(path)
     kind = _named(content, where, "VQModel", "AutoencoderKL")
     unused = ("sample_size", "force_upcast")
-    said: KL | VQ = (
-        settled(KL, content, AutoencoderKL, unused, where)
+    said: _KL | _VQ = (
+        settled(_KL, content, AutoencoderKL, unused, where)
         if kind == "AutoencoderKL"
-        else settled(VQ, content, VQModel, unused, where)
+        else settled(_VQ, content, VQModel, unused, where)
     )
     arguments: dict[str, Any] = {
         "channels": said.latent_channels,
@@ -225,7 +225,7 @@ def _autoencoder(path: Path) -> Spec:
         "layers": said.layers_per_block,
         "norm_groups": said.norm_num_groups,
     }
-    if isinstance(said, KL):
+    if isinstance(said, _KL):
         return Spec("kl", **arguments, scale=said.scaling_factor)
     return Spec("vq", **arguments, codes=said.num_vq_embeddings)
 

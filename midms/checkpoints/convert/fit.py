@@ -16,7 +16,7 @@ from midms.compose.recipe import Recipe
 from midms.compose.spec import Spec
 from midms.diffusion.levels import Schedule
 
-WRAPPED = "network."
+_WRAPPED = "network."
 """What the names begin with of a part that wraps somebody else's network."""
 
 
@@ -39,7 +39,7 @@ def recipe_of(parts: Mapping[str, Spec], schedule: Schedule) -> Recipe:
 
 
 @dataclass
-class Ledger:
+class TensorUse:
     """A checkpoint's tensors, which of them were taken, and what did not fit.
 
     Attributes:
@@ -71,7 +71,7 @@ class Ledger:
         """
         part: nn.Module = outline(lambda: create(kind, spec.name, **spec.arguments), len(self.tensors), self.name)
         wanted = part.state_dict()
-        own = {name.removeprefix(WRAPPED): name for name in wanted}
+        own = {name.removeprefix(_WRAPPED): name for name in wanted}
         state = {}
         for inner, origin in origins(list(own)).items():
             name, theirs = own[inner], prefix + origin.name

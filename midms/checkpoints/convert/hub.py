@@ -6,15 +6,15 @@ import re
 from pathlib import Path
 
 from midms.checkpoints.card import CARD
-from midms.checkpoints.folder import CONFIG, read
+from midms.checkpoints.folder import CONFIG, read_folder
 from midms.checkpoints.tensors import CheckpointError
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FOLDERS = ("unet", "vqvae", "vae")
 CONFIGS = [CONFIG, *(f"{part}/config.json" for part in FOLDERS), "scheduler/scheduler_config.json"]
-NAME = "diffusion_pytorch_model"
-WEIGHTS = tuple(
-    (f"{NAME}{variant}.{kind}", f"{NAME}.{kind}.index{variant}.json", f"{NAME}-*.{kind}")
+_NAME = "diffusion_pytorch_model"
+_WEIGHTS = tuple(
+    (f"{_NAME}{variant}.{kind}", f"{_NAME}.{kind}.index{variant}.json", f"{_NAME}-*.{kind}")
     for variant in ("", ".*")
     for kind in ("safetensors", "bin")
 )
@@ -31,11 +31,13 @@ def fetch(name: str) -> Path:
 
     lacking: tuple[str, ...] = FOLDERS
     try:
-        for names in WEIGHTS:
+        for names in _WEIGHTS:
             patterns = [f"{part}/{pattern}" for part in lacking for pattern in names]
             folder = Path(snapshot_download(name, allow_patterns=[*CONFIGS, *patterns]))
             if (folder / CONFIG).is_file():  # one of ours
-                return Path(snapshot_download(name, allow_patterns=[CONFIG, *read(folder).recipe.weights.values()]))
+                return Path(
+                    snapshot_download(name, allow_patterns=[CONFIG, *read_folder(folder).recipe.weights.values()])
+                )
             whole, index, _ = names
             lacking = tuple(
                 part

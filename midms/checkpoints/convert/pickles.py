@@ -14,9 +14,9 @@ from zipfile import BadZipFile
 
 from midms.checkpoints.tensors import CheckpointError
 
-STEPS = 600_000
+_STEPS = 600_000
 """Instructions of the longest pickle that is read; four thousand tensors take a third of them."""
-LARGEST = 2**26
+PICKLE_BYTES = 2**26
 """Bytes of the largest pickle that is read; the numbers of tensors lie outside of it."""
 DAMAGE = (
     *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, MemoryError),
@@ -102,9 +102,9 @@ def unpickled(file: BufferedIOBase, path: Path) -> tuple[Any, list[Any]]:
     start = file.tell()
     try:
         for step, (opcode, argument, at) in enumerate(pickletools.genops(file)):  # type: ignore[arg-type]
-            if step > STEPS or (at or 0) - start > LARGEST:
-                raise ValueError(f"more than {STEPS:,} steps or {LARGEST:,} bytes")
-            if "PUT" in opcode.name and isinstance(argument, int) and argument > STEPS:
+            if step > _STEPS or (at or 0) - start > PICKLE_BYTES:
+                raise ValueError(f"more than {_STEPS:,} steps or {PICKLE_BYTES:,} bytes")
+            if "PUT" in opcode.name and isinstance(argument, int) and argument > _STEPS:
                 raise ValueError(f"a memo of number {argument:,}")  # for which memory would be taken
         file.seek(start)
         reader = Unpickler(file)

@@ -64,7 +64,7 @@ def _same(value: object, usual: object) -> bool:
     return value == (list(usual) if isinstance(usual, tuple) else usual)
 
 
-class Noise(Schema):
+class NoiseSettings(Schema):
     """Settings of diffusers that decide how much noise there is at a timestep."""
 
     num_train_timesteps: Timesteps
@@ -75,7 +75,7 @@ class Noise(Schema):
     rescale_betas_zero_snr: bool = False
 
 
-def schedule_of(kind: Any, noise: Noise, where: str) -> Schedule:
+def schedule_of(kind: Any, noise: NoiseSettings, where: str) -> Schedule:
     """The schedule that a scheduler of diffusers trains with: its name here, or the betas.
 
     Args:
@@ -88,7 +88,9 @@ def schedule_of(kind: Any, noise: Noise, where: str) -> Schedule:
     """
     known = inspect.signature(kind).parameters
     try:
-        table = kind(**{key: getattr(noise, key) for key in Noise.model_fields if key in known}).alphas_cumprod.double()
+        table = kind(
+            **{key: getattr(noise, key) for key in NoiseSettings.model_fields if key in known}
+        ).alphas_cumprod.double()
         for name in SCHEDULES:
             if alpha_bar(name).shape == table.shape and torch.allclose(alpha_bar(name), table, 1e-4, 1e-7):
                 return name

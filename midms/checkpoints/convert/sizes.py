@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from midms.checkpoints.convert.compvis_settings import GROUPS, Config, FirstStageConfig, UNet
-from midms.checkpoints.convert.settings import Noise, schedule_of
+from midms.checkpoints.convert.settings import NoiseSettings, schedule_of
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.spec import Spec
 from midms.core.schema import checked, read_yaml
@@ -17,7 +17,7 @@ from midms.networks.lean import load_network
 DDIMScheduler = load_network("diffusers.schedulers.scheduling_ddim", "DDIMScheduler")
 SHAPES = {"linear": "scaled_linear", "sqrt_linear": "linear", "cosine": "squaredcos_cap_v2"}
 """CompVis' names of how betas rise, and diffusers'."""
-LARGEST = 2**15
+_LARGEST = 2**15
 """Bytes of the largest YAML that is read."""
 
 
@@ -45,8 +45,8 @@ def read_sizes(path: Path) -> Sizes:
         CheckpointError: the file cannot be read, lacks something, or describes what no part here is; the message names
             the key.
     """
-    said = checked(Config, read_yaml(path, CheckpointError, LARGEST), str(path), CheckpointError).model.params
-    noise = Noise(
+    said = checked(Config, read_yaml(path, CheckpointError, _LARGEST), str(path), CheckpointError).model.params
+    noise = NoiseSettings(
         num_train_timesteps=said.timesteps,
         beta_start=said.linear_start,
         beta_end=said.linear_end,

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from midms.checkpoints.convert.pickles import DAMAGE, LARGEST, Asked, damaged, type_name, unpickled
+from midms.checkpoints.convert.pickles import DAMAGE, PICKLE_BYTES, Asked, damaged, type_name, unpickled
 from midms.checkpoints.tensors import CheckpointError
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -52,7 +52,8 @@ def is_tensor(value: Any) -> bool:
 def plain(path: Path) -> Any:
     """What a checkpoint of our own training holds, plain data and tensors alone.
 
-    PyTorch reads it, with `weights_only`: the losses of a long training are more instructions than `read` takes.
+    PyTorch reads it, with `weights_only`: the losses of a long training are more instructions than `read_tensors`
+    takes.
 
     Raises:
         CheckpointError: the file is missing, truncated or damaged, or holds anything else.
@@ -71,7 +72,7 @@ def plain(path: Path) -> Any:
         damaged(path, error)
 
 
-def read(path: Path) -> tuple[Any, Callable[[Asked], Tensor]]:
+def read_tensors(path: Path) -> tuple[Any, Callable[[Asked], Tensor]]:
     """What a file of `torch.save` holds.
 
     Args:
@@ -140,7 +141,7 @@ def _zip(path: Path) -> tuple[Any, Storage]:
 
         def content_of(name: str) -> bytes:
             file.seek(places[name][0])
-            return file.read(min(places[name][1], LARGEST + 1))
+            return file.read(min(places[name][1], PICKLE_BYTES + 1))
 
         if f"{root}byteorder" in places and content_of(f"{root}byteorder") != b"little":
             raise ValueError("its numbers have their bytes the other way round")

@@ -21,14 +21,14 @@ TRAINED = (
 )
 AVERAGED = ("ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema_model", "ema", "G_ema", "g_ema")
 """Where checkpoints of training have the weights: those that were trained go before running averages of them."""
-WRAPPED = re.compile(r"(?:(?<=^)|(?<=\.))(?:module|_orig_mod|_forward_module|_(?:fsdp|checkpoint)_wrapped_module)\.")
+_WRAPPED = re.compile(r"(?:(?<=^)|(?<=\.))(?:module|_orig_mod|_forward_module|_(?:fsdp|checkpoint)_wrapped_module)\.")
 """What `DataParallel`, `torch.compile` and others put into names."""
 REBUILT = re.compile(r"torch\._utils\._rebuild_")
 """Tensors of kinds that are not read, such as sparse ones: those are no notes."""
 INDEX = re.compile(r".+\.index(\.\w+)?\.json")
 VARIANT = re.compile(r"diffusion_pytorch_model\.(\w+)\.(safetensors|bin)")
-KINDS = ("safetensors", "safetensors.index.json", "bin", "bin.index.json")
-WHOLE = tuple(f"diffusion_pytorch_model.{kind}" for kind in KINDS)
+_KINDS = ("safetensors", "safetensors.index.json", "bin", "bin.index.json")
+WHOLE = tuple(f"diffusion_pytorch_model.{kind}" for kind in _KINDS)
 """Names of the weights in a folder of diffusers, in the order in which they are looked for."""
 
 
@@ -78,7 +78,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
     found, report = (_sharded(path), {}) if INDEX.fullmatch(path.name) else _whole(path)
     plain: dict[str, Tensor] = {}
     for name, value in found.items():
-        if (bare := WRAPPED.sub("", name)) in plain:
+        if (bare := _WRAPPED.sub("", name)) in plain:
             raise CheckpointError(f"{path}: has {bare} more than once, as {name} too")
         plain[bare] = value
     return plain, report
@@ -87,7 +87,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
 def _whole(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
     if path.suffix == ".safetensors":
         return read_weights(path), {}
-    content, tensor = torch_files.read(path)
+    content, tensor = torch_files.read_tensors(path)
     content, report = _inside(content)
     if not isinstance(content, dict) or not content or torch_files.is_tensor(content):
         raise CheckpointError(f"{path}: holds a {type_name(content)}, expected tensors by name")

@@ -12,7 +12,7 @@ from torch import Tensor
 from midms.data.portraits.parameters import Geometry, Style, rgb, uniforms
 from midms.data.portraits.surface import HALF_WIDTH, ID, OPEN, SIDES, lip_heights, pixels, smooth, surface, to_head
 
-Map = Float[Tensor, "#b #y #x"]
+_Map = Float[Tensor, "#b #y #x"]
 
 
 class Canvas:
@@ -23,28 +23,28 @@ class Canvas:
         self.parts = torch.zeros(batch, size, size, dtype=torch.long, device=device)
         self.softness = 1.4 / size
 
-    def inside(self, distance: Map) -> Map:
+    def inside(self, distance: _Map) -> _Map:
         """Coverage of a shape whose signed distance is positive inside."""
         return smooth(-self.softness, self.softness, distance)
 
-    def paint(self, coverage: Map, colour: Tensor, part: str, opacity: float = 1.0) -> None:
+    def paint(self, coverage: _Map, colour: Tensor, part: str, opacity: float = 1.0) -> None:
         """Lay `colour` ([b, 3, ...]) over the canvas and name what it shows."""
         alpha = (coverage * opacity)[:, None]
         self.image = self.image + alpha * (colour - self.image)
         self.parts = torch.where(coverage > 0.5, ID[part], self.parts)
 
-    def darken(self, amount: Map) -> None:
+    def darken(self, amount: _Map) -> None:
         """Multiply by one minus `amount`; parts stay."""
         self.image = self.image * (1 - amount[:, None])
 
 
-class Noise:
+class _Noise:
     """Smooth random textures of one style, looked up at any coordinates, so that they stick to the surface."""
 
     def __init__(self, s: Style, device: torch.device | str) -> None:
         self.seeds, self.device, self.stream = s.seeds, device, 100
 
-    def __call__(self, x: Map, y: Map, cells: int, octaves: int = 2) -> Map:
+    def __call__(self, x: _Map, y: _Map, cells: int, octaves: int = 2) -> _Map:
         """A new texture in about [-1, 1] with `cells` bumps over [-1, 1]."""
         total, amplitude = torch.zeros(()), 1.0
         for octave in range(octaves):
@@ -60,7 +60,7 @@ class Noise:
 def paint(g: Geometry, s: Style, size: int) -> tuple[Float[Tensor, "b 3 y x"], Int[Tensor, "b y x"]]:
     """Render at `size` without smoothing beyond one pixel: picture in [0, 1] and parts."""
     device = g.yaw.device
-    canvas, noise = Canvas(len(g.yaw), size, device), Noise(s, device)
+    canvas, noise = Canvas(len(g.yaw), size, device), _Noise(s, device)
     x, y = pixels(size, device)
     X, Y = to_head(g, x, y)
     _backdrop(canvas, s, noise, x, y)
@@ -80,7 +80,7 @@ def paint(g: Geometry, s: Style, size: int) -> tuple[Float[Tensor, "b 3 y x"], I
     return image.clamp(0, 1), canvas.parts
 
 
-def _backdrop(canvas: Canvas, s: Style, noise: Noise, x: Map, y: Map) -> None:
+def _backdrop(canvas: Canvas, s: Style, noise: _Noise, x: _Map, y: _Map) -> None:
     mix = (y * 0.5 + 0.5 + 0.5 * noise(x, y, 4)).clamp(0, 1)[:, None]
     image = s.backdrop[0] * (1 - mix) + s.backdrop[1] * mix
     cloudy, lights, stripes = ((s.backdrop_kind == k).float() for k in (1, 2, 3))
@@ -92,12 +92,12 @@ def _backdrop(canvas: Canvas, s: Style, noise: Noise, x: Map, y: Map) -> None:
     canvas.image = image * (1 - 0.25 * stripes * (1 - bright))[:, None]
 
 
-def _strands(s: Style, noise: Noise, X: Map, Y: Map) -> Map:
+def _strands(s: Style, noise: _Noise, X: _Map, Y: _Map) -> _Map:
     wave = noise(X, Y, 6)
     return torch.sin((X * (1 + 0.3 * s.curl) + 0.12 * s.curl * torch.sin(Y * 9 + wave * 3)) * s.strand + 5 * wave)
 
 
-def _behind(canvas: Canvas, g: Geometry, s: Style, noise: Noise, X: Map, Y: Map, hair: Tensor, long: Map) -> None:
+def _behind(canvas: Canvas, g: Geometry, s: Style, noise: _Noise, X: _Map, Y: _Map, hair: Tensor, long: _Map) -> None:
     a, b = HALF_WIDTH, HALF_WIDTH * g.aspect
     longest = (g.cut == 2).float()
     bottom = 0.6 + 0.6 * longest
@@ -121,7 +121,7 @@ def _behind(canvas: Canvas, g: Geometry, s: Style, noise: Noise, X: Map, Y: Map,
         canvas.paint(ear * (side * g.yaw < 0.25), s.skin * 0.85, f"{name}_ear")
 
 
-def _skin(canvas: Canvas, g: Geometry, s: Style, noise: Noise, head: SimpleNamespace) -> Map:
+def _skin(canvas: Canvas, g: Geometry, s: Style, noise: _Noise, head: SimpleNamespace) -> _Map:
     """Paint the head and return how the light falls on it."""
     u, v = head.u, head.v
     bump = g.nose_b * torch.exp(-((u / 0.06) ** 2)) * smooth(0.15, -0.22, v) * smooth(-0.34, -0.22, v)
@@ -150,7 +150,7 @@ def _skin(canvas: Canvas, g: Geometry, s: Style, noise: Noise, head: SimpleNames
     return diffuse
 
 
-def _nose(canvas: Canvas, g: Geometry, head: SimpleNamespace, visible: Map) -> None:
+def _nose(canvas: Canvas, g: Geometry, head: SimpleNamespace, visible: _Map) -> None:
     u, v = head.u, head.v
     nose = (u.abs() < g.nose_w * (0.35 + 0.65 * smooth(0.0, -0.24, v))) & (v < g.eye_y - 0.02) & (v > -0.30)
     canvas.parts = torch.where(nose & (visible > 0), ID["nose"], canvas.parts)
@@ -159,7 +159,9 @@ def _nose(canvas: Canvas, g: Geometry, head: SimpleNamespace, visible: Map) -> N
         canvas.darken(0.55 * nostril * visible)
 
 
-def _eyes(canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible: Map, diffuse: Map, hairs: Map) -> None:
+def _eyes(
+    canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible: _Map, diffuse: _Map, hairs: _Map
+) -> None:
     white = rgb(0.93, 0.92, 0.90).to(visible.device)
     for side, name in SIDES:
         du, dv = (head.u - side * g.eye_dx) * side, head.v - g.eye_y
@@ -183,11 +185,11 @@ def _eyes(canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible:
         canvas.darken(0.25 * torch.exp(-(((dv - top - 0.035) / 0.012) ** 2)) * (du.abs() < g.eye_w * 0.95) * visible)
 
 
-def _mouth(canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible: Map, diffuse: Map) -> None:
+def _mouth(canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible: _Map, diffuse: _Map) -> None:
     line, gap, upper, lower = lip_heights(g, head.u)
     h, here = head.v - line, (head.u.abs() < g.mouth_w) * visible
 
-    def between(a: Map, b: Map) -> Map:
+    def between(a: _Map, b: _Map) -> _Map:
         return smooth(-0.006, 0.006, a.minimum(b)) * here
 
     inner = between(gap - h, h + gap) * (g.open > OPEN)
@@ -200,7 +202,7 @@ def _mouth(canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible
     canvas.darken(0.5 * torch.exp(-((h / 0.009) ** 2)) * here * (g.open <= OPEN))
 
 
-def _glasses(canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible: Map) -> None:
+def _glasses(canvas: Canvas, g: Geometry, s: Style, head: SimpleNamespace, visible: _Map) -> None:
     worn = g.glasses * visible
     for side, _ in SIDES:
         ring = ((head.u - side * g.eye_dx) / 0.2).abs().maximum(((head.v - g.eye_y + 0.01) / 0.14).abs())
@@ -213,13 +215,13 @@ def _hair(
     canvas: Canvas,
     g: Geometry,
     s: Style,
-    noise: Noise,
-    X: Map,
-    Y: Map,
+    noise: _Noise,
+    X: _Map,
+    Y: _Map,
     head: SimpleNamespace,
     hair: Tensor,
-    strands: Map,
-    long: Map,
+    strands: _Map,
+    long: _Map,
 ) -> None:
     a, b = HALF_WIDTH, HALF_WIDTH * g.aspect
     u, v, on_head = head.u, head.v, head.rim > 0

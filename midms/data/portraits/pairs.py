@@ -26,12 +26,12 @@ from midms.data.portraits import parameters, surface
 from midms.data.portraits.hand import STEADY, UNSTEADY, sketch
 from midms.data.portraits.paint import paint
 from midms.data.portraits.parameters import Geometry, Style
-from midms.data.portraits.surface import HEAD, ID, PARTS, pixels
+from midms.data.portraits.surface import HEAD, ID, PORTRAIT_PARTS, pixels
 
 __all__ = [
     "HEAD",
     "ID",
-    "PARTS",
+    "PORTRAIT_PARTS",
     "SPLITS",
     "Faces",
     "Pairs",
@@ -55,7 +55,7 @@ class Faces:
 
     Attributes:
         image: in [-1, 1].
-        parts: index into `PARTS` of what each pixel shows.
+        parts: index into `PORTRAIT_PARTS` of what each pixel shows.
         canonical: longitude and latitude of the head's surface in head units; zero off the head.
         landmarks: (x, y) in [-1, 1], y upwards, of eyes, brows, nose tip, mouth corners and chin.
         landmark_visible: whether each landmark faces the viewer.

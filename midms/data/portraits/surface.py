@@ -16,18 +16,18 @@ from torch import Tensor
 
 from midms.data.portraits.parameters import Geometry
 
-PARTS = (
+PORTRAIT_PARTS = (
     "background", "skin", "left_brow", "right_brow", "left_eye", "right_eye", "glasses", "left_ear", "right_ear",
     "nose", "mouth", "upper_lip", "lower_lip", "neck", "cloth", "hair",
 )  # fmt: skip
-ID = {name: i for i, name in enumerate(PARTS)}
-HEAD = tuple(ID[name] for name in PARTS if name not in ("background", "neck", "cloth"))
+ID = {name: i for i, name in enumerate(PORTRAIT_PARTS)}
+HEAD = tuple(ID[name] for name in PORTRAIT_PARTS if name not in ("background", "neck", "cloth"))
 HALF_WIDTH = 0.52
 ANGLE = 0.78  # head units a radian
 SIDES = ((-1, "left"), (1, "right"))
 OPEN = 0.008  # a mouth opened less than this is closed
 
-Map = Float[Tensor, "#b #y #x"]
+_Map = Float[Tensor, "#b #y #x"]
 
 
 def smooth(low: float, high: float, x: Tensor) -> Tensor:
@@ -36,32 +36,32 @@ def smooth(low: float, high: float, x: Tensor) -> Tensor:
     return t * t * (3 - 2 * t)
 
 
-def pixels(size: int, device: torch.device | str = "cpu") -> tuple[Map, Map]:
+def pixels(size: int, device: torch.device | str = "cpu") -> tuple[_Map, _Map]:
     """(x, y) of pixel centres in [-1, 1], y upwards, each [1, size, size]."""
     line = (torch.arange(size, device=device) + 0.5) / size * 2 - 1
     y, x = torch.meshgrid(-line, line, indexing="ij")
     return x[None], y[None]
 
 
-def to_head(g: Geometry, x: Map, y: Map) -> tuple[Map, Map]:
+def to_head(g: Geometry, x: _Map, y: _Map) -> tuple[_Map, _Map]:
     """Picture coordinates to the upright head's frame."""
     X, Y = (x - g.centre_x) / g.scale, (y - g.centre_y) / g.scale
     c, s = torch.cos(g.roll), torch.sin(g.roll)
     return c * X + s * Y, -s * X + c * Y
 
 
-def to_picture(g: Geometry, X: Map, Y: Map) -> tuple[Map, Map]:
+def to_picture(g: Geometry, X: _Map, Y: _Map) -> tuple[_Map, _Map]:
     """The inverse of `to_head`."""
     c, s = torch.cos(g.roll), torch.sin(g.roll)
     return (c * X - s * Y) * g.scale + g.centre_x, (s * X + c * Y) * g.scale + g.centre_y
 
 
-def narrowing(g: Geometry, height: Map) -> Map:
+def narrowing(g: Geometry, height: _Map) -> _Map:
     """Width of the head at a height in [-1, 1], relative to its widest."""
     return 1 - (1 - g.jaw * 0.78) * smooth(0.0, -1.0, height) * 0.55
 
 
-def surface(g: Geometry, X: Map, Y: Map) -> SimpleNamespace:
+def surface(g: Geometry, X: _Map, Y: _Map) -> SimpleNamespace:
     """The point of the head seen at (X, Y).
 
     Returns:
@@ -80,7 +80,7 @@ def surface(g: Geometry, X: Map, Y: Map) -> SimpleNamespace:
     return SimpleNamespace(u=u, v=v, z=z, front=front, rim=rim, xe=xe, ye=ye)
 
 
-def project(g: Geometry, u: Map, v: Map) -> tuple[Map, Map, Map]:
+def project(g: Geometry, u: _Map, v: _Map) -> tuple[_Map, _Map, _Map]:
     """The inverse of `surface`: longitude and latitude to (X, Y) in the head's frame, and the depth z."""
     up, side, front = (
         torch.sin(v / ANGLE),
@@ -109,7 +109,7 @@ def _landmark_knots(g: Geometry) -> tuple[list[Tensor], list[Tensor]]:
     return us, vs
 
 
-def lip_heights(g: Geometry, u: Map) -> tuple[Map, Map, Map, Map]:
+def lip_heights(g: Geometry, u: _Map) -> tuple[_Map, _Map, _Map, _Map]:
     """At longitude u: the mouth's centre line, half its opening, and the upper and lower lips' thickness."""
     across = (u / g.mouth_w).clamp(-1, 1)
     bow = (1 - across**2).clamp(min=1e-6)
@@ -117,7 +117,7 @@ def lip_heights(g: Geometry, u: Map) -> tuple[Map, Map, Map, Map]:
     return g.mouth_y + g.smile * (u / g.mouth_w) ** 2, g.open * bow, upper, g.lip * 1.25 * bow**0.6
 
 
-def carry(part: str, target: Geometry, source: Geometry, u: Map, v: Map) -> tuple[Map, Map]:
+def transfer(part: str, target: Geometry, source: Geometry, u: _Map, v: _Map) -> tuple[_Map, _Map]:
     """A point (u, v) of `part` on the target's head, as (u, v) on the source's head."""
     t, s = target, source
     if part in ("skin", "nose"):
@@ -145,7 +145,7 @@ def carry(part: str, target: Geometry, source: Geometry, u: Map, v: Map) -> tupl
 
 
 def locate(
-    target: Geometry, source: Geometry, parts: Tensor, x: Map, y: Map
+    target: Geometry, source: Geometry, parts: Tensor, x: _Map, y: _Map
 ) -> tuple[Float[Tensor, "b 2 y x"], Tensor]:
     """Where each pixel of the target lies in the source's picture.
 
@@ -164,14 +164,14 @@ def locate(
     seen = surface(target, X, Y)
     place, facing = torch.stack([x, y], 1), torch.ones_like(parts, dtype=torch.bool)
 
-    def put(part: str, where_x: Map, where_y: Map, front: Tensor | None = None) -> None:
+    def put(part: str, where_x: _Map, where_y: _Map, front: Tensor | None = None) -> None:
         here = parts == ID[part]
         place.copy_(torch.where(here[:, None], torch.stack(to_picture(source, where_x, where_y), 1), place))
         if front is not None:
             facing.logical_and_(~here | front)
 
     height = source.aspect / target.aspect
-    for part in PARTS[1:]:
+    for part in PORTRAIT_PARTS[1:]:
         if part in ("neck", "cloth"):
             put(part, X, Y)
         elif part == "hair":
@@ -180,6 +180,6 @@ def locate(
             side = -1 if part == "left_ear" else 1
             put(part, X + side * HALF_WIDTH * (torch.cos(source.yaw) - torch.cos(target.yaw)), Y)
         else:
-            where_x, where_y, z = project(source, *carry(part, target, source, seen.u, seen.v))
+            where_x, where_y, z = project(source, *transfer(part, target, source, seen.u, seen.v))
             put(part, where_x, where_y, z > 0.05)
     return place, facing

@@ -14,7 +14,7 @@ from midms.networks.lean import load_network
 from midms.networks.precision import rounded
 
 UNet2DModel = load_network("diffusers.models.unets.unet_2d", "UNet2DModel")
-Attention = load_network("diffusers.models.attention_processor", "Attention")
+_Attention = load_network("diffusers.models.attention_processor", "Attention")
 
 
 def make_unet(
@@ -73,7 +73,7 @@ def make_unet(
     )
     if heads:
         for module in network.modules():
-            if isinstance(module, Attention):
+            if isinstance(module, _Attention):
                 module.heads, module.scale = heads, (module.inner_dim // heads) ** -0.5
     return nn.Module.to(network, memory_format=torch.channels_last)  # diffusers' own `to` imports torch's compiler
 

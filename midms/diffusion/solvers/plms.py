@@ -10,7 +10,7 @@ from torch import Tensor
 from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
 from midms.diffusion.solvers.steps import heun_eps, step_from_eps, step_from_x0
 
-WEIGHTS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
+_WEIGHTS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
 """Adams-Bashforth weights of one to four levels, newest first."""
 
 
@@ -33,7 +33,7 @@ class PLMS:
         """The extrapolated eps, and the x0 that explains x with it."""
         said = step_from_x0(x, denoise(x, level), level)
         past = (said.eps, *(previous.past[:3] if previous else ()))
-        eps = sum(weight * one for weight, one in zip(WEIGHTS[len(past) - 1], past, strict=True))
+        eps = sum(weight * one for weight, one in zip(_WEIGHTS[len(past) - 1], past, strict=True))
         if previous is None and len(self.levels) > 1:
             eps = heun_eps(denoise, x, said, self.levels[level.index + 1])
         return step_from_eps(x, eps, level, past)

@@ -19,7 +19,7 @@ from midms.compose.catalog import KINDS
 from midms.core import files
 from midms.registry import BrokenPart, UnknownName
 
-KEPT = (".safetensors", ".bin", ".json")
+_KEPT = (".safetensors", ".bin", ".json")
 """Endings of what a folder of weights is read from."""
 LIBRARIES = {*sys.stdlib_module_names, "midms", "numpy", "torch"}
 """Packages whose code goes by its name."""
@@ -30,13 +30,13 @@ def fingerprint(weights: str | Path | None) -> str | None:
     """Tells weights apart: a digest of a folder's files of settings and weights; what is no folder is its own name."""
     if weights is None or not Path(weights).is_dir():
         return None if weights is None else str(weights)
-    return _files(Path(weights), KEPT)
+    return _files(Path(weights), _KEPT)
 
 
 @functools.cache
 def package() -> str:
     """A digest of midms: its code and the weights it ships."""
-    return _files(Path(__file__).parents[2], (*KEPT, ".py"))
+    return _files(Path(__file__).parents[2], (*_KEPT, ".py"))
 
 
 def _files(folder: Path, endings: tuple[str, ...]) -> str:

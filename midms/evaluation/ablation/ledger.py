@@ -17,7 +17,7 @@ from midms.core.errors import MidmsError
 from midms.core.files import held, read_regular
 from midms.core.schema import Schema, checked
 
-LARGEST = 2**25
+LEDGER_BYTES = 2**25
 """Bytes of the largest ledger that is read."""
 MANY = 2**17
 """Lists and mappings in the largest ledger that is read; a run has nine."""
@@ -27,7 +27,7 @@ ALWAYS, COST = ("PSNR", "SSIM", "first PSNR"), ("ms a pair", "peak MB")
 """Figures that every pair has, and what a run costs."""
 SOMETIMES = ("PCK@0.05", "EPE px", "AUROC")
 """Figures that need cells that both pictures show; without any they are NaN."""
-MOST = 1e9
+_MOST = 1e9
 """How far a figure may be from zero."""
 
 
@@ -35,7 +35,7 @@ class LedgerError(MidmsError, RuntimeError):
     """A ledger that cannot be used; the message says why."""
 
 
-class Line(Schema):
+class _Line(Schema):
     """The record of a run, as far as it is read again: it has figures, or was refused, or failed."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=True)
@@ -48,15 +48,15 @@ class Line(Schema):
     notes: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _outcome(self) -> Line:
+    def _outcome(self) -> _Line:
         if len(self.model_fields_set & {"figures", "refused", "error"}) != 1:
             raise ValueError("expected figures, or why it was refused, or its error")
         found = {name: self.figures.get(name) for name in (*ALWAYS, *COST, *SOMETIMES)}
-        known = {name for name, value in found.items() if value is not None and abs(value) <= MOST}
+        known = {name for name, value in found.items() if value is not None and abs(value) <= _MOST}
         known |= {name for name in SOMETIMES if isinstance(value := found[name], float) and math.isnan(value)}
         if "figures" in self.model_fields_set and (wrong := found.keys() - known):
             told = ", ".join(f"{name} {found[name]}" for name in sorted(wrong))
-            raise ValueError(f"figures: expected numbers within {MOST:,.0f}, got {told}")
+            raise ValueError(f"figures: expected numbers within {_MOST:,.0f}, got {told}")
         return self
 
 
@@ -91,13 +91,13 @@ class Ledger:
                 content = json.loads(line)
             except (ValueError, RecursionError):
                 raise LedgerError(where) from None
-            checked(Line, content, where, LedgerError)
+            checked(_Line, content, where, LedgerError)
             lines.append(content)
         return lines
 
     def _text(self) -> bytes:
         try:
-            text = read_regular(self.path, LARGEST)
+            text = read_regular(self.path, LEDGER_BYTES)
         except FileNotFoundError:
             return b""
         except OSError as error:

@@ -13,12 +13,12 @@ from PIL import Image
 from midms.core.files import atomic_write, read_regular
 from midms.data.portraits.pairs import SIZES, draw_pairs
 from midms.evaluation.ablation.run import SHOWN, Setting
-from midms.images import save, to_pil
+from midms.images import save_images, to_pil
 from midms.images.figure import Sheet, note, scatter
 
 COLUMNS = {"PSNR": 2, "SSIM": 3, "PCK@0.05": 3, "EPE px": 2, "AUROC": 3, "first PSNR": 2, "ms a pair": 0, "peak MB": 0}
 """Figures of the table, and their digits."""
-SIDE = 96
+_SIDE = 96
 """Pixels a side of the contact sheet's pictures."""
 
 
@@ -72,14 +72,14 @@ def sheet(setting: Setting, records: Sequence[Mapping[str, Any]], pictures: Path
     pairs = draw_pairs(setting.split, range(min(SHOWN, setting.pairs)), setting.size)
     sketch = torch.nn.functional.avg_pool2d(1 - 2 * pairs.sketch, 2).expand(-1, 3, -1, -1)
     rows = [
-        [note(name, SIDE), *(to_pil(one[None]) for one in batch)]
+        [note(name, _SIDE), *(to_pil(one[None]) for one in batch)]
         for name, batch in (("sketch", sketch), ("exemplar", pairs.exemplar), ("answer", pairs.answer))
     ]
     count = len(rows[0]) - 1
     for place, record in enumerate(ranked(records), 1):
-        ones = _strip(pictures / f"{record['id']}.png", count) or [note("lost", SIDE)] * count
-        rows.append([note("\n".join([f"{place}.", *record["run"].values()]), SIDE), *ones])
-    return Sheet(rows, ["", *(f"pair {i}" for i in range(count))], SIDE).image
+        ones = _strip(pictures / f"{record['id']}.png", count) or [note("lost", _SIDE)] * count
+        rows.append([note("\n".join([f"{place}.", *record["run"].values()]), _SIDE), *ones])
+    return Sheet(rows, ["", *(f"pair {i}" for i in range(count))], _SIDE).image
 
 
 def _strip(path: Path, count: int) -> list[Image.Image]:
@@ -99,7 +99,7 @@ def write_report(setting: Setting, records: Sequence[Mapping[str, Any]], out: Pa
     with atomic_write(out / "table.md") as part:
         part.write_text(table(records) + "\n")
     if ranked(records):
-        save({out / "plot.png": plot(records), out / "sheet.png": sheet(setting, records, out / "pictures")})
+        save_images({out / "plot.png": plot(records), out / "sheet.png": sheet(setting, records, out / "pictures")})
     else:
         for name in ("plot.png", "sheet.png"):
             (out / name).unlink(missing_ok=True)

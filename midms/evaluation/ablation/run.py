@@ -25,12 +25,12 @@ from midms.evaluation.ablation.vary import OWN, Vary, check_vary, combinations, 
 from midms.evaluation.metrics.cost import Cost
 from midms.evaluation.metrics.faces import conditions, matches, pictures
 from midms.evaluation.metrics.pictures import auroc
-from midms.images import save, to_pil
+from midms.images import save_images, to_pil
 from midms.pipeline.build import build
 from midms.pipeline.pipeline import Pipeline
 
-BATCH = 20
-KEPT = 8
+_BATCH = 20
+_KEPT = 8
 """Batches that stay rendered from one combination to the next; of more, each is rendered anew."""
 EACH = ("PSNR", "first PSNR", "first PCK@0.05")
 """Figures that are kept pair by pair."""
@@ -66,7 +66,7 @@ class Setting:
 
     def batches(self) -> list[range]:
         """The numbers of the pairs, so many at once."""
-        return [range(start, min(start + BATCH, self.pairs)) for start in range(0, self.pairs, BATCH)]
+        return [range(start, min(start + _BATCH, self.pairs)) for start in range(0, self.pairs, _BATCH)]
 
     def draw(self, indices: range) -> Pairs:
         """The pairs of these numbers."""
@@ -99,7 +99,7 @@ def run_settings(
         if odd := [name for name in wanted if name in known and known[name]["run"].keys() != wanted[name].keys()]:
             raise LedgerError(f"{ledger.path}: {odd[0]} is another run; remove its line to have the run done again")
         missing = [name for name in wanted if "error" in known.get(name, {"error": ""})]
-        draw = functools.lru_cache(KEPT)(setting.draw)
+        draw = functools.lru_cache(_KEPT)(setting.draw)
         with tqdm(total=len(missing) * len(setting.batches()), unit="batch", disable=quiet) as bar:
             for name in missing:
                 combination = wanted[name]
@@ -202,4 +202,4 @@ def save_strip(images: Sequence[Image.Image], path: Path) -> None:
     for i, image in enumerate(images):
         strip.paste(image, (sum(one.width for one in images[:i]), 0))
     path.parent.mkdir(parents=True, exist_ok=True)
-    save({path: strip})
+    save_images({path: strip})

@@ -1,7 +1,7 @@
 """What is measured on faces, where the exact answer and the exact correspondence are known.
 
 Every figure is inside the head of the answer, hair included, pair by pair. A pixel's match is right if the exemplar
-shows its counterpart and the match is off by less than `RIGHT` widths.
+shows its counterpart and the match is off by less than `_RIGHT` widths.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from midms.core.flow import match_flow
 from midms.core.protocols import ConditionExtractor, Match
-from midms.data.portraits.pairs import PARTS, Pairs
+from midms.data.portraits.pairs import PORTRAIT_PARTS, Pairs
 from midms.evaluation.metrics.pictures import masked_mean, psnr, ssim
 
-RIGHT = 0.05
+_RIGHT = 0.05
 RADII = (0.025, 0.05, 0.1)
 
 
@@ -41,10 +41,10 @@ def matches(match: Match, trust: Tensor, pairs: Pairs) -> dict[str, Tensor]:
     place = match_flow(match, (size, size), pairs.answer)
     off = (place - pairs.place).norm(dim=1) / 2  # widths
     seen = head & pairs.visible
-    labels = F.one_hot(pairs.exemplar_parts, len(PARTS)).permute(0, 3, 1, 2).float()
+    labels = F.one_hot(pairs.exemplar_parts, len(PORTRAIT_PARTS)).permute(0, 3, 1, 2).float()
     warped = match.apply(F.interpolate(labels, match.transpose().grid, mode="area"))
     named = F.interpolate(warped, (size, size), mode="bilinear").argmax(1)
-    right = (off < RIGHT) & pairs.visible
+    right = (off < _RIGHT) & pairs.visible
     fine = F.interpolate(trust, (size, size), mode="bilinear")[:, 0]
     return {
         "EPE px": masked_mean(off * size, seen),

@@ -11,7 +11,7 @@ from midms.matching.kernels.ops import (
     statistics,
     top_k,
 )
-from midms.matching.kernels.records import STATISTICS, Attended, Nearest
+from midms.matching.kernels.records import STATISTICS, Attended, NearestCells
 
 __all__ = [
     "IMPLEMENTATIONS",
@@ -19,7 +19,7 @@ __all__ = [
     "STATISTICS",
     "Attended",
     "Backend",
-    "Nearest",
+    "NearestCells",
     "NoImplementation",
     "Precision",
     "attend",

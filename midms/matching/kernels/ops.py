@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.matching.kernels.dispatch import run
-from midms.matching.kernels.records import STATISTICS, Attended, Nearest
+from midms.matching.kernels.records import STATISTICS, Attended, NearestCells
 from midms.matching.kernels.validate import validate, validate_maps
 
 
@@ -154,7 +154,7 @@ def logsumexp_both(
 
 def top_k(
     q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, backend: str = "auto", precision: str = "auto"
-) -> Nearest:
+) -> NearestCells:
     """Each row's `count` columns of largest inner product, best first.
 
     Args:
@@ -173,13 +173,13 @@ def top_k(
     validate((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
     if not 1 <= count <= k.shape[1]:
         raise ValueError(f"count: expected 1 to {k.shape[1]}, the number of columns, got {count}")
-    nearest: Nearest = run("top_k", backend, precision, (q, k), q, k, count, precision)
+    nearest: NearestCells = run("top_k", backend, precision, (q, k), q, k, count, precision)
     return nearest
 
 
 def mutual_nearest(
     q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], backend: str = "auto", precision: str = "auto"
-) -> Nearest:
+) -> NearestCells:
     """Each row's best column where the row is that column's best too, else -1; as exact as `top_k`.
 
     Args:
@@ -192,7 +192,7 @@ def mutual_nearest(
         [b n] scores of each row's best column, without gradient, and that column or -1.
     """
     validate((), 1.0, None, q=(q, "b n d"), k=(k, "b m d"))
-    nearest: Nearest = run("mutual_nearest", backend, precision, (q, k), q, k, precision)
+    nearest: NearestCells = run("mutual_nearest", backend, precision, (q, k), q, k, precision)
     return nearest
 
 

@@ -29,7 +29,7 @@ class Attended(NamedTuple):
     entropy: Float[Tensor, "b n"] | None = None
 
 
-class Nearest(NamedTuple):
+class NearestCells(NamedTuple):
     """Columns by inner product. Scores are float32 or better and carry no gradient.
 
     Attributes:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core import flow
-from midms.matching.kernels.records import Attended, Nearest
+from midms.matching.kernels.records import Attended, NearestCells
 
 DENSE_ENTRIES = 1 << 28
 """The largest matrix that this agrees to make: 1 GiB in float32, and it makes several."""
@@ -74,17 +74,17 @@ def attend_both(
     return _attended(logits, v, col_bias, stats), _attended(logits.mT, u, row_bias, stats)
 
 
-def top_k(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, precision: str) -> Nearest:
+def top_k(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, precision: str) -> NearestCells:
     """Each row's `count` columns of largest inner product, best first; exact to float32 whatever the precision."""
-    return Nearest(*_products(q, k, 1.0, None).detach().topk(count, -1))
+    return NearestCells(*_products(q, k, 1.0, None).detach().topk(count, -1))
 
 
-def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precision: str) -> Nearest:
+def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precision: str) -> NearestCells:
     """Each row's best column where the row is that column's best too, else -1; exact to float32."""
     products = _products(q, k, 1.0, None).detach()
     scores, best = products.max(-1)
     home = products.argmax(1).gather(1, best)
-    return Nearest(scores, best.where(home == torch.arange(q.shape[1], device=q.device), -1))
+    return NearestCells(scores, best.where(home == torch.arange(q.shape[1], device=q.device), -1))
 
 
 def cycle(

@@ -16,7 +16,7 @@ from midms.matching.kernels import Backend
 from midms.matching.matches.dense import DenseMatch, cosines
 from midms.matching.matches.factored import FactoredMatch
 
-DENSE_LIMIT = 1 << 26
+_DENSE_LIMIT = 1 << 26
 """Entries that winner-take-all scaling may write out: 64 x 64 cells twice over take a quarter of it."""
 
 
@@ -72,7 +72,7 @@ class CoCosNet:
         query, key = self._patches(query), self._patches(key)
         if self.losers == 1:
             return FactoredMatch(query, key, 1 / self.temperature, backend=self.backend)
-        correlation = cosines(query, key, DENSE_LIMIT)
+        correlation = cosines(query, key, _DENSE_LIMIT)
         best = correlation == correlation.amax(-1, keepdim=True)
         return DenseMatch(query, key, torch.where(best, correlation, self.losers * correlation) / self.temperature)
 

@@ -16,7 +16,7 @@ from midms.core.protocols import Match
 from midms.matching.matches.dense import DenseMatch, cosines
 from midms.networks.precision import without_autocast
 
-DENSE_LIMIT = 1 << 25
+_DENSE_LIMIT = 1 << 25
 """Entries of the correlation: 64 x 64 cells twice over are half of it."""
 
 
@@ -62,7 +62,7 @@ class CostAggregation:
             ValueError: the grids are too large.
         """
         query, key = l2_normalize(query), l2_normalize(key)
-        correlation = mutual(cosines(query, key, DENSE_LIMIT).clamp(min=0))
+        correlation = mutual(cosines(query, key, _DENSE_LIMIT).clamp(min=0))
         volume = correlation.unflatten(2, key.shape[-2:]).unflatten(1, query.shape[-2:])
         consensus = self._aggregate(volume) + self._aggregate(volume.permute(0, 3, 4, 1, 2)).permute(0, 3, 4, 1, 2)
         return DenseMatch(query, key, mutual(consensus.flatten(3).flatten(1, 2) / 2) / self.temperature)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.matching.kernels import Nearest
+from midms.matching.kernels import NearestCells
 from midms.matching.matches.factored import FactoredMatch, on_grid, tokens, untokens
 from midms.networks.precision import without_autocast
 
@@ -66,7 +66,7 @@ class DenseMatch:
         """Of each row, in nats."""
         return self._grid(-(self.logits.softmax(-1) * self.logits.log_softmax(-1)).sum(-1))
 
-    def top(self, count: int) -> Nearest:
+    def top(self, count: int) -> NearestCells:
         """The columns most like each row by cosine similarity, see `FactoredMatch.top`."""
         return FactoredMatch(self.query, self.key, 1.0).top(count)
 

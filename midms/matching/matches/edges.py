@@ -17,7 +17,7 @@ ENTRIES = 1 << 22
 """Numbers gathered at once."""
 
 
-def dot(
+def edge_dot(
     a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], rows: Int[Tensor, " e"], columns: Int[Tensor, " e"]
 ) -> Float[Tensor, " e"]:
     """<a_row, b_column> of each edge."""
@@ -25,7 +25,7 @@ def dot(
     return products
 
 
-def carry(
+def carry_edges(
     weights: Float[Tensor, " e"],
     values: Float[Tensor, "m c"],
     rows: Int[Tensor, " e"],
@@ -49,8 +49,8 @@ class _Dot(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         a, b, rows, columns = ctx.saved_tensors
-        d_a = carry(gradient, b, rows, columns, len(a)) if ctx.needs_input_grad[0] else None
-        d_b = carry(gradient, a, columns, rows, len(b)) if ctx.needs_input_grad[1] else None
+        d_a = carry_edges(gradient, b, rows, columns, len(a)) if ctx.needs_input_grad[0] else None
+        d_b = carry_edges(gradient, a, columns, rows, len(b)) if ctx.needs_input_grad[1] else None
         return d_a, d_b, None, None
 
 
@@ -66,8 +66,8 @@ class _Carry(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weights, values, rows, columns = ctx.saved_tensors
-        d_weights = dot(gradient, values, rows, columns) if ctx.needs_input_grad[0] else None
-        d_values = carry(weights, gradient, columns, rows, len(values)) if ctx.needs_input_grad[1] else None
+        d_weights = edge_dot(gradient, values, rows, columns) if ctx.needs_input_grad[0] else None
+        d_values = carry_edges(weights, gradient, columns, rows, len(values)) if ctx.needs_input_grad[1] else None
         return d_weights, d_values, None, None, None
 
 

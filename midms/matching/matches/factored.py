@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.core.protocols import Unanswered
 from midms.core.types import cells
-from midms.matching.kernels import Attended, Nearest, attend, attend_both, cycle, statistics, top_k
+from midms.matching.kernels import Attended, NearestCells, attend, attend_both, cycle, statistics, top_k
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class FactoredMatch:
         """Of each row, in nats: 0 where one column has it all, log(H W) where all have the same."""
         return self._grid(self._statistics("entropy").entropy)
 
-    def top(self, count: int) -> Nearest:
+    def top(self, count: int) -> NearestCells:
         """The columns most like each row, best first, by cosine similarity alone: biases and floor play no part.
 
         Args:
@@ -165,7 +165,7 @@ class FactoredMatch:
             ValueError: there are not so many cells.
         """
         nearest = top_k(tokens(self.query), tokens(self.key), count, self.backend, self.precision)
-        return Nearest(untokens(nearest.scores, self.grid), untokens(nearest.indices, self.grid))
+        return NearestCells(untokens(nearest.scores, self.grid), untokens(nearest.indices, self.grid))
 
     def _statistics(self, *stats: str) -> Attended:
         q, k, bias = tokens(self.query), tokens(self.key), _flat(self.col_bias)

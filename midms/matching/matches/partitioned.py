@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from midms.core.protocols import Match, Unanswered
-from midms.matching.kernels import Nearest
+from midms.matching.kernels import NearestCells
 from midms.matching.matches.factored import on_grid, untokens
 
 
@@ -99,7 +99,7 @@ class PartitionedMatch:
         """The share that each row gives of what it had to give, see `FactoredMatch.mass`."""
         return self._gather(self._ask("mass"))
 
-    def top(self, count: int) -> Nearest:
+    def top(self, count: int) -> NearestCells:
         """The columns most like each row among those that it may be matched to, see `FactoredMatch.top`.
 
         A row with fewer candidates gets its best again, at similarity -1.
@@ -111,7 +111,7 @@ class PartitionedMatch:
             lowest = torch.full_like(found.scores[:, :1], -1)
             places.append(torch.cat([columns, columns[:, :1].expand(lacking)], 1))
             scores.append(torch.cat([found.scores, lowest.expand(lacking)], 1))
-        return Nearest(self._gather(scores), self._gather(places))
+        return NearestCells(self._gather(scores), self._gather(places))
 
     def _ask(self, question: str, *arguments: Any, of: tuple[Part, ...] | None = None) -> list[Any]:
         """What each part's match says."""

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from midms.core.protocols import Unanswered
-from midms.matching.kernels import Nearest
-from midms.matching.matches.edges import carry, dot
+from midms.matching.kernels import NearestCells
+from midms.matching.matches.edges import carry_edges, edge_dot
 from midms.matching.matches.factored import FactoredMatch, on_grid, tokens, untokens
 
 
@@ -52,7 +52,9 @@ class SparseMatch:
         """
         flat = on_grid(values, self.key).to(self.cosines.dtype)
         weights, total = self._rows()
-        out = carry(weights, flat.flatten(0, 1), self.rows, self.columns, len(total)).unflatten(0, (len(flat), -1))
+        out = carry_edges(weights, flat.flatten(0, 1), self.rows, self.columns, len(total)).unflatten(
+            0, (len(flat), -1)
+        )
         out = torch.where(total.view(*out.shape[:2], 1) > 0, out, flat.mean(1, keepdim=True))
         return untokens(out.to(values.dtype), self.grid)
 
@@ -101,7 +103,7 @@ class SparseMatch:
         entropy = torch.where(spoken, total, 1).log() - expected
         return self._grid(entropy.where(spoken, math.log(self.key.shape[-2] * self.key.shape[-1])))
 
-    def top(self, count: int) -> Nearest:
+    def top(self, count: int) -> NearestCells:
         """The columns most like each row among all, see `FactoredMatch.top`: as dear as a dense match."""
         return FactoredMatch(self.query, self.key, 1.0).top(count)
 
@@ -159,7 +161,7 @@ def link(
     row, column = code // m, code // (n * m) * m + code % m
     precise = torch.promote_types(query.dtype, torch.float32)
     q, k = (tokens(x).reshape(b * size, -1).to(precise) for x, size in ((query, n), (key, m)))
-    return SparseMatch(query, key, row, column, dot(q, k, row, column), scale)
+    return SparseMatch(query, key, row, column, edge_dot(q, k, row, column), scale)
 
 
 def _codes(rows: Tensor, columns: Tensor, n: int, m: int, present: Tensor) -> Tensor:

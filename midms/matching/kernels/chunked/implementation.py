@@ -17,7 +17,7 @@ from torch import Tensor
 from midms.matching.kernels.chunked import autograd as chunked_autograd
 from midms.matching.kernels.chunked.passes import Result
 from midms.matching.kernels.chunked.slices import products, slices
-from midms.matching.kernels.records import STATISTICS, Attended, Nearest
+from midms.matching.kernels.records import STATISTICS, Attended, NearestCells
 from midms.matching.kernels.reference import cycle
 
 __all__ = ["attend", "attend_both", "cycle", "mutual_nearest", "top_k", "unsupported"]
@@ -70,18 +70,18 @@ def attend_both(
 
 
 @torch.no_grad()
-def top_k(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, precision: str) -> Nearest:
+def top_k(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, precision: str) -> NearestCells:
     """See `reference.top_k`."""
     q, k = _channels_first(q, k)
     scores = q.new_empty(len(q), q.shape[2], count)
     indices = torch.empty(scores.shape, dtype=torch.long, device=q.device)
     for batch, rows, (found,) in slices(q, k, 1):
         scores[batch, rows], indices[batch, rows] = products(q, k, batch, rows, found).topk(count, -1)
-    return Nearest(scores, indices)
+    return NearestCells(scores, indices)
 
 
 @torch.no_grad()
-def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precision: str) -> Nearest:
+def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precision: str) -> NearestCells:
     """See `reference.mutual_nearest`."""
     q, k = _channels_first(q, k)
     (b, _, n), m = q.shape, k.shape[2]
@@ -95,7 +95,7 @@ def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precisi
         top[batch] = torch.where(better, highest, top[batch])
         home[batch] = torch.where(better, where + rows.start, home[batch])
     mutual = home.gather(1, best) == torch.arange(n, device=q.device)
-    return Nearest(scores, best.where(mutual, -1))
+    return NearestCells(scores, best.where(mutual, -1))
 
 
 def _precise(x: Tensor | None) -> Tensor | None:

@@ -25,10 +25,10 @@ from midms.matching.kernels.triton.tiles import (
     add_weighted,
     both_parts,
     chunked_products,
-    dot,
-    products,
     share_of_columns,
     tile,
+    tile_dot,
+    tile_products,
 )
 
 
@@ -60,7 +60,7 @@ def _value_products_piece(D, V, d_rows, v_rows, n, m, d_part, v_part, start, tot
     if PARTS == 2:
         d_low = tile(D + d_part, d_rows, n, start, WIDTH, PIECE)
         v_low = tile(V + v_part, v_rows, m, start, WIDTH, PIECE)
-    return products(d, d_low, v, v_low, total, PARTS, PARTS, PRODUCT)
+    return tile_products(d, d_low, v, v_low, total, PARTS, PARTS, PRODUCT)
 
 
 @triton.jit
@@ -152,7 +152,7 @@ def backward_kernel(
         if WHOLE:
             streamed, streamed_low = both_parts(B, columns, m, b_part, 0, WIDTH, WIDTH, B_PARTS)
             zero = tl.zeros([ROWS, COLUMNS], tl.float32)
-            s = products(a, a_low, streamed, streamed_low, zero, A_PARTS, B_PARTS, PRODUCT)
+            s = tile_products(a, a_low, streamed, streamed_low, zero, A_PARTS, B_PARTS, PRODUCT)
         else:
             s = chunked_products(
                 A, B, rows, columns, n, m, a_part, b_part, WIDTH, CHUNK, A_PARTS, B_PARTS, PRODUCT, STAGES
@@ -225,9 +225,9 @@ def backward_kernel(
             if WHOLE:
                 high = d_logits.to(streamed.dtype)
                 if V_PARTS == 2:
-                    da = dot((d_logits - high.to(tl.float32)).to(streamed.dtype), streamed, da, PRODUCT)
-                    da = dot(high, streamed_low, da, PRODUCT)
-                da = dot(high, streamed, da, PRODUCT)
+                    da = tile_dot((d_logits - high.to(tl.float32)).to(streamed.dtype), streamed, da, PRODUCT)
+                    da = tile_dot(high, streamed_low, da, PRODUCT)
+                da = tile_dot(high, streamed, da, PRODUCT)
             else:
                 da = add_weighted(d_logits, B, columns, m, b_part, piece, da, WIDTH, PIECE, V_PARTS, PRODUCT)
     start = (split * batches + b) * n

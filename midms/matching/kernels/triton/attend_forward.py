@@ -26,8 +26,8 @@ from midms.matching.kernels.triton.tiles import (
     add_weighted,
     both_parts,
     chunked_products,
-    products,
     share_of_columns,
+    tile_products,
 )
 from midms.matching.kernels.triton.tuning import tuned
 
@@ -68,7 +68,7 @@ def _row(
         columns = start + tl.arange(0, COLUMNS)
         if WHOLE:
             k, k_low = both_parts(K, columns, m, k_part, 0, WIDTH, WIDTH, K_PARTS)
-            s = products(q, q_low, k, k_low, tl.zeros([ROWS, COLUMNS], tl.float32), Q_PARTS, K_PARTS, PRODUCT)
+            s = tile_products(q, q_low, k, k_low, tl.zeros([ROWS, COLUMNS], tl.float32), Q_PARTS, K_PARTS, PRODUCT)
         else:
             s = chunked_products(
                 Q, K, rows, columns, n, m, q_part, k_part, WIDTH, CHUNK, Q_PARTS, K_PARTS, PRODUCT, STAGES

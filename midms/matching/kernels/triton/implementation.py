@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.matching.kernels.records import Attended, Nearest
+from midms.matching.kernels.records import Attended, NearestCells
 from midms.matching.kernels.triton.configs import WIDEST
 
 DEFAULT = "fp16"
@@ -92,22 +92,22 @@ def attend_both(
 
 
 @torch.no_grad()
-def top_k(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, precision: str) -> Nearest:
+def top_k(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], count: int, precision: str) -> NearestCells:
     """See `reference.top_k`."""
     from midms.matching.kernels.triton import nearest as operator
 
-    return Nearest(*operator.nearest(q, k, count, _named(precision)))
+    return NearestCells(*operator.nearest(q, k, count, _named(precision)))
 
 
 @torch.no_grad()
-def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precision: str) -> Nearest:
+def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precision: str) -> NearestCells:
     """See `reference.mutual_nearest`."""
     from midms.matching.kernels.triton import nearest as operator
 
     named = _named(precision)
     scores, best = (x[..., 0] for x in operator.nearest(q, k, 1, named))
     home = operator.nearest(k, q, 1, named)[1][..., 0].gather(1, best.clamp(min=0))
-    return Nearest(scores, best.where(home == torch.arange(q.shape[1], device=q.device), -1))
+    return NearestCells(scores, best.where(home == torch.arange(q.shape[1], device=q.device), -1))
 
 
 def cycle(

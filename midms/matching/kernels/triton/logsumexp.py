@@ -11,7 +11,14 @@ import triton.language as tl
 from midms.matching.kernels.triton.combine import Result, combined, empty_result
 from midms.matching.kernels.triton.configs import ALONE, FUSED, choose
 from midms.matching.kernels.triton.launch import Direction, Options, bias_of, splits_of
-from midms.matching.kernels.triton.tiles import COUNTS, LOWEST, both_parts, chunked_products, products, share_of_columns
+from midms.matching.kernels.triton.tiles import (
+    COUNTS,
+    LOWEST,
+    both_parts,
+    chunked_products,
+    share_of_columns,
+    tile_products,
+)
 
 
 @triton.jit(do_not_specialize=COUNTS)
@@ -49,7 +56,7 @@ def logsumexp_kernel(
         there = columns < m
         if WHOLE:
             k, k_low = both_parts(K, columns, m, k_part, 0, WIDTH, WIDTH, PARTS)
-            s = products(q, q_low, k, k_low, tl.zeros([ROWS, COLUMNS], tl.float32), PARTS, PARTS, PRODUCT)
+            s = tile_products(q, q_low, k, k_low, tl.zeros([ROWS, COLUMNS], tl.float32), PARTS, PARTS, PRODUCT)
         else:
             s = chunked_products(Q, K, rows, columns, n, m, q_part, k_part, WIDTH, CHUNK, PARTS, PARTS, PRODUCT, STAGES)
         if FLOORED:

@@ -15,7 +15,7 @@ from torch import Tensor
 from midms.matching.kernels.triton.configs import ALONE, FUSED, PRECISIONS, choose
 from midms.matching.kernels.triton.launch import splits_of
 from midms.matching.kernels.triton.pack import pack_features
-from midms.matching.kernels.triton.tiles import COUNTS, both_parts, chunked_products, products, share_of_columns
+from midms.matching.kernels.triton.tiles import COUNTS, both_parts, chunked_products, share_of_columns, tile_products
 
 SPARE = 3
 """Columns kept beyond those asked for, so that near ties do not call for a second pass."""
@@ -70,7 +70,7 @@ def nearest_kernel(
         columns = start + tl.arange(0, COLUMNS)
         if WHOLE:
             k, k_low = both_parts(K, columns, m, k_part, 0, WIDTH, WIDTH, PARTS)
-            s = products(q, q_low, k, k_low, tl.zeros([ROWS, COLUMNS], tl.float32), PARTS, PARTS, PRODUCT)
+            s = tile_products(q, q_low, k, k_low, tl.zeros([ROWS, COLUMNS], tl.float32), PARTS, PARTS, PRODUCT)
         else:
             s = chunked_products(Q, K, rows, columns, n, m, q_part, k_part, WIDTH, CHUNK, PARTS, PARTS, PRODUCT, STAGES)
         s = tl.where((columns < m)[None], s, float("-inf"))

@@ -28,7 +28,7 @@ LIFT = tl.constexpr(12.0)
 
 @triton.jit
 @no_type_check
-def dot(a, b, total, PRODUCT: tl.constexpr):
+def tile_dot(a, b, total, PRODUCT: tl.constexpr):
     """Total [n, m] + a [n, k] b [k, m]. PRODUCT says how float32 is multiplied: "ieee" or "tf32"."""
     if INTERPRETED:
         return total + tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="ieee")
@@ -65,13 +65,13 @@ def share_of_columns(split, splits, m, COLUMNS: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def products(a, a_low, b, b_low, total, A_PARTS: tl.constexpr, B_PARTS: tl.constexpr, PRODUCT: tl.constexpr):
+def tile_products(a, a_low, b, b_low, total, A_PARTS: tl.constexpr, B_PARTS: tl.constexpr, PRODUCT: tl.constexpr):
     """Total [n, m] + a [n, k] b^T [k, m], the small terms first; low times low is below float32's rounding."""
     if B_PARTS == 2:
-        total = dot(a, b_low.T, total, PRODUCT)
+        total = tile_dot(a, b_low.T, total, PRODUCT)
     if A_PARTS == 2:
-        total = dot(a_low, b.T, total, PRODUCT)
-    return dot(a, b.T, total, PRODUCT)
+        total = tile_dot(a_low, b.T, total, PRODUCT)
+    return tile_dot(a, b.T, total, PRODUCT)
 
 
 @triton.jit
@@ -91,7 +91,7 @@ def chunked_products(
             a_low = tile(A + a_part, a_rows, n, start, WIDTH, CHUNK)
         if B_PARTS == 2:
             b_low = tile(B + b_part, b_rows, m, start, WIDTH, CHUNK)
-        total = products(a, a_low, b, b_low, total, A_PARTS, B_PARTS, PRODUCT)
+        total = tile_products(a, a_low, b, b_low, total, A_PARTS, B_PARTS, PRODUCT)
     return total
 
 
@@ -103,6 +103,6 @@ def add_weighted(weights, V, rows, count, v_part, start, total,
     v = tile(V, rows, count, start, WIDTH, PIECE)
     high = weights.to(v.dtype)
     if PARTS == 2:
-        total = dot((weights - high.to(tl.float32)).to(v.dtype), v, total, PRODUCT)
-        total = dot(high, tile(V + v_part, rows, count, start, WIDTH, PIECE), total, PRODUCT)
-    return dot(high, v, total, PRODUCT)
+        total = tile_dot((weights - high.to(tl.float32)).to(v.dtype), v, total, PRODUCT)
+        total = tile_dot(high, tile(V + v_part, rows, count, start, WIDTH, PIECE), total, PRODUCT)
+    return tile_dot(high, v, total, PRODUCT)
