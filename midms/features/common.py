@@ -17,7 +17,7 @@ def rendered(condition: Float[Tensor, "b k Y X"], channels: int = 3) -> Float[Te
     return condition[:, torch.arange(channels, device=condition.device) % condition.shape[1]]
 
 
-def described(maps: Sequence[Tensor], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:
+def stack_activations(maps: Sequence[Tensor], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:
     """Activations [b c h w] of several depths side by side on one grid, as unit vectors.
 
     Each is taken less its mean over the picture and of unit length, so that a cell is described by what sets it apart.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from midms.core.limits import LARGE, STRIDE, channels, int_range, number
 from midms.core.types import Features
-from midms.features.common import described, rendered, resized
+from midms.features.common import rendered, resized, stack_activations
 from midms.networks.precision import rounded
 
 
@@ -123,4 +123,4 @@ class DiffusionFeatures(nn.Module):
                 hook.remove()
         size = padded.shape[-2], padded.shape[-1]
         maps = [resized(torch.stack(seen[block]).to(latent.dtype).mean(0), size)[..., :h, :w] for block in self.blocks]
-        return described(maps, (h, w))
+        return stack_activations(maps, (h, w))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from midms.core.limits import STRIDE, int_range
 from midms.core.types import Features
-from midms.features.common import described, rendered, resized
+from midms.features.common import rendered, resized, stack_activations
 from midms.networks.precision import rounded
 
 
@@ -107,4 +107,4 @@ class TimmFeatures(nn.Module):
         picture = (rendered(condition) - self.mean) / self.std
         size = self.size or (picture.shape[-2] * self.magnify, picture.shape[-1] * self.magnify)
         seen = self.network(rounded(resized(picture, size), self.network))
-        return described([x.movedim(self.channel, 1).to(condition.dtype) for x in seen], grid)
+        return stack_activations([x.movedim(self.channel, 1).to(condition.dtype) for x in seen], grid)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from midms.core.limits import STRIDE, int_range
 from midms.core.types import Features
-from midms.features.common import described, rendered, resized
+from midms.features.common import rendered, resized, stack_activations
 from midms.networks.precision import rounded
 from midms.networks.vgg import VGG, from_file, from_hed
 
@@ -67,4 +67,4 @@ class VggFeatures(nn.Module):
     def _features(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:
         size = condition.shape[-2] * self.magnify, condition.shape[-1] * self.magnify
         seen = self.trunk(rounded(resized(2 * rendered(condition) - 1, size), self.trunk), self.layers)
-        return described([x.to(condition.dtype) for x in seen], grid)
+        return stack_activations([x.to(condition.dtype) for x in seen], grid)

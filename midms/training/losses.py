@@ -71,7 +71,7 @@ def domain(
     return scale * ((wanted - truth).abs().mean() + (match.apply(offered.detach()) - truth).abs().mean())
 
 
-def cycle(match: FactoredMatch, latent: Float[Tensor, "b c H W"]) -> Float[Tensor, ""]:
+def cycle_loss(match: FactoredMatch, latent: Float[Tensor, "b c H W"]) -> Float[Tensor, ""]:
     """L_cyc of MIDMs: the exemplar's latent warped forth and back is itself."""
     return F.l1_loss(match.transpose().apply(match.apply(latent)), latent)
 

@@ -141,7 +141,7 @@ class MatchingStage:
             terms["domain"] = losses.domain(query.initial, own.initial, key.initial, match)
             terms["reconstruction"] = losses.reconstruction(self.matcher(query.initial, own.initial), truth)
         if self.terms["cycle"]:
-            terms["cycle"] = losses.cycle(match, source) + losses.cycle(again, source[some])
+            terms["cycle"] = losses.cycle_loss(match, source) + losses.cycle_loss(again, source[some])
         total = torch.stack([weight * terms[name] for name, weight in self.terms.items()]).sum()
         return total, {name: value.item() for name, value in terms.items()}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +12,7 @@ import torch
 from standins import CHANNELS, Alike, Looking, Maps, Mixed, Pooled, pictures
 from torch import Tensor, nn
 
-import midms
-from midms import Spec, build, create, register
-from midms.compose import catalog
+from midms import Spec, build, register
 from midms.compose.compose import BuildError
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
@@ -31,7 +28,6 @@ from midms.loop.policy import NoGradient
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
 from midms.pipeline.pipeline import Pipeline
-from midms.registry import BadArguments, Registry
 
 
 class Scaled(Looking):
@@ -286,27 +282,3 @@ def test_a_matcher_must_give_a_match_on_the_grid_of_its_query() -> None:
         run = build("toy", matcher=matcher)
         with pytest.raises(NoMatch, match=f"{type(matcher).__name__} gives what is no match: .*{message}"):
             run(*pictures())
-
-
-def test_parts_of_parts_are_made_by_the_composer() -> None:
-    product = create("confidence", "product", of=("cycle", Spec("peak")))
-    assert [type(one).__name__ for one in product.of] == ["Cycle", "Peak"]
-    inside = Spec("semantic", matcher=Spec("local", prior=Spec("optimal-transport", epsilon=0.02)))
-    with pytest.raises(ValueError, match="matcher Local looks at where cells lie"):
-        create("matcher", inside.name, **inside.arguments)
-    local = create("matcher", "local", prior=Spec("semantic", matcher="nearest"))
-    assert (type(local.prior).__name__, type(local.prior.matcher).__name__) == ("Semantic", "Nearest")
-    assert create("matcher", "local") == create("matcher", "local", prior="correlation")
-    assert create("features", "labelled").features.stride == 4, "defaults are made too"
-    for wrong in (None, 3, b"cycle"):
-        with pytest.raises(BadArguments, match="of: expected confidence as an object, a name or a Spec, got"):
-            create("confidence", "product", of=("cycle", wrong))
-
-
-def test_no_part_looks_for_others_in_a_registry() -> None:
-    registries = {name for name in vars(catalog) if name.isupper() and isinstance(getattr(catalog, name), Registry)}
-    assert {"MATCHERS", "CONFIDENCES", "FEATURES"} <= registries
-    imported = re.compile(rf"^from midms\.\w+ import .*\b({'|'.join(registries)})\b", re.MULTILINE)
-    rooms = ("matching", "features", "confidence", "diffusion", "conditions", "data", "loop", "networks", "images")
-    for path in (path for room in rooms for path in (Path(midms.__file__).parent / room).rglob("*.py")):
-        assert not imported.search(path.read_text()), path

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from midms.data.portraits import parameters, surface
 from midms.data.portraits.hand import STEADY, UNSTEADY, sketch
-from midms.data.portraits.pairs import ID, PARTS, draw_pairs, exact_flow, render, turns
+from midms.data.portraits.pairs import ID, PORTRAIT_PARTS, draw_pairs, exact_flow, render, turns
 
 
 def faces(geometry, style, size=64):
@@ -60,7 +60,7 @@ def test_a_face_has_its_parts():
         "hair",
     ):
         assert (parts == ID[name]).any(), name
-    assert parts.max() < len(PARTS)
+    assert parts.max() < len(PORTRAIT_PARTS)
 
 
 def test_a_face_flows_to_itself():
@@ -133,7 +133,7 @@ def test_the_hard_split_is_turned_further():
 def test_turns_are_those_of_the_pairs_drawn():
     """Where the heads are turned alike the nose lies alike; else it moves with the turn."""
     angle, pairs = turns("test", range(24)), draw_pairs("test", range(24), 64)
-    nose = pairs.parts == PARTS.index("nose")
+    nose = pairs.parts == PORTRAIT_PARTS.index("nose")
     own = torch.linspace(-1, 1, 64).expand(24, 64, 64)
     moved = torch.stack([(pairs.place[i, 0] - own[i])[nose[i]].mean().abs() for i in range(24)])
     assert torch.corrcoef(torch.stack([angle, moved]))[0, 1] > 0.8

@@ -45,7 +45,7 @@ def trained(backend: str, precision: str, steps: int = 20) -> tuple[Tensor, Tens
     curve = []
     for _ in range(steps):
         match = matcher(nets[0](condition), nets[1](exemplar))
-        loss = (match.apply(latent) - truth).square().mean() + losses.cycle(match, latent)
+        loss = (match.apply(latent) - truth).square().mean() + losses.cycle_loss(match, latent)
         loss = loss + 0.01 * match.log_mass().mean()
         optimiser.zero_grad()
         loss.backward()

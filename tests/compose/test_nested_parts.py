@@ -1,0 +1,37 @@
+"""Parts of which parts are made."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import midms
+from midms import Spec, create
+from midms.compose import catalog
+from midms.registry import BadArguments, Registry
+
+
+def test_parts_of_parts_are_made_by_the_composer() -> None:
+    product = create("confidence", "product", of=("cycle", Spec("peak")))
+    assert [type(one).__name__ for one in product.of] == ["Cycle", "Peak"]
+    inside = Spec("semantic", matcher=Spec("local", prior=Spec("optimal-transport", epsilon=0.02)))
+    with pytest.raises(ValueError, match="matcher Local looks at where cells lie"):
+        create("matcher", inside.name, **inside.arguments)
+    local = create("matcher", "local", prior=Spec("semantic", matcher="nearest"))
+    assert (type(local.prior).__name__, type(local.prior.matcher).__name__) == ("Semantic", "Nearest")
+    assert create("matcher", "local") == create("matcher", "local", prior="correlation")
+    assert create("features", "labelled").features.stride == 4, "defaults are made too"
+    for wrong in (None, 3, b"cycle"):
+        with pytest.raises(BadArguments, match="of: expected confidence as an object, a name or a Spec, got"):
+            create("confidence", "product", of=("cycle", wrong))
+
+
+def test_no_part_looks_for_others_in_a_registry() -> None:
+    registries = {name for name in vars(catalog) if name.isupper() and isinstance(getattr(catalog, name), Registry)}
+    assert {"MATCHERS", "CONFIDENCES", "FEATURES"} <= registries
+    imported = re.compile(rf"^from midms\.\w+ import .*\b({'|'.join(registries)})\b", re.MULTILINE)
+    rooms = ("matching", "features", "confidence", "diffusion", "conditions", "data", "loop", "networks", "images")
+    for path in (path for room in rooms for path in (Path(midms.__file__).parent / room).rglob("*.py")):
+        assert not imported.search(path.read_text()), path
