@@ -28,7 +28,7 @@ def public(path: Path) -> set[str]:
 
 
 def test_a_public_name_is_defined_once() -> None:
-    """Implementations of the kernels share the names of their operations: `attend` is one thing, computed three ways."""
+    """Implementations of a kernel share its name: `attend` is one thing, computed in three ways."""
     homes = defaultdict(set)
     for path in PACKAGE.rglob("*.py"):
         module = path.relative_to(PACKAGE).with_suffix("")
