@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -35,8 +36,10 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, bool | None):
         return value
     if isinstance(value, int | float):
-        if not abs(value) <= (most := WHOLE if isinstance(value, int) else REAL):
-            raise ValueError(f"numbers may go to {most:,}")
+        if not isinstance(value, int) and not math.isfinite(value):
+            raise ValueError(f"expected a finite number, got {value}")
+        if abs(value) > (most := WHOLE if isinstance(value, int) else REAL):
+            raise ValueError(f"expected a number within {most:,.0f}, got {brief(str(value))}")
         return value
     if isinstance(value, str):
         if len(value) > 100 or value.startswith(("~", ".")) or {*value} & {"/", "\\", "\0"}:

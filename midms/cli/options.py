@@ -158,7 +158,8 @@ def load_plugin(path: Path) -> None:
         BadArguments: it cannot be run to its end.
     """
     if not path.is_file():
-        raise BadArguments(f"--plugin {path}: no such file")
+        reason = "is a folder, expected a file of Python, called *.py" if path.is_dir() else "no such file"
+        raise BadArguments(f"--plugin {path}: {reason}")
     name = f"plugin {path.resolve()}"  # no module of anybody's is called so
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
@@ -242,8 +243,15 @@ def message_of(error: Exception, args: argparse.Namespace) -> str:
         return in_options(str(error), args)
     texts = [piece for text in wrong for piece in (text[6:].split("; ") if text.startswith("loop: ") else [text])]
     lines = [in_options(text, args) for text in texts]
-    lines = [line if line.startswith("--") else f"--preset {args.preset}: {line}" for line in lines]
+    lines = [line if line.startswith("--") else f"{_blamed(line, args)}: {line}" for line in lines]
     return lines[0] if len(lines) == 1 else "; ".join(line.rstrip(".") for line in lines)
+
+
+def _blamed(text: str, args: argparse.Namespace) -> str:
+    """The options given for the parts that a mistake between parts speaks of; the preset where none was."""
+    spoken = [option for slot, option in PART_OPTIONS.items() if re.search(rf"\b{slot}\b", text)]
+    given = [f"--{option}" for option in spoken if hasattr(args, option.replace("-", "_"))]
+    return " and ".join(given) or f"--preset {args.preset}"
 
 
 def in_options(text: str, args: argparse.Namespace) -> str:

@@ -45,6 +45,8 @@ FACTS = {
     "a label as the last feature": {"features": "labelled", "matcher": "labelled"},
 }
 """What parts must agree on, where they declare it: a fact, and the attribute by which each slot tells it."""
+FITTING = {"a label as the last feature": "`semantic` goes with the features `labelled`, and these with it alone"}
+"""What would agree, where it is known."""
 UNLESS_TOLD = {"labelled": False}
 """What is so where a part does not declare it; of other facts it is unknown."""
 
@@ -100,7 +102,7 @@ def disagreements(parts: Mapping[str, Any]) -> list[str]:
         values = [value for value in told.values() if value is not None]
         if any(value != values[0] for value in values):
             told_by = ", ".join(f"{slot} {value}" for slot, value in told.items() if value is not None)
-            wrong.append(f"parts disagree on {fact}: {told_by}")
+            wrong.append("; ".join([f"parts disagree on {fact}: {told_by}", *filter(None, [FITTING.get(fact)])]))
     return wrong
 
 

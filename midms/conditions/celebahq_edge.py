@@ -168,5 +168,5 @@ def background_edges(photo: Float[Tensor, "b 3 Y X"]) -> Bool[Tensor, "b 1 Y X"]
     grey = ((photo + 1) / 2 * weights).sum(1, keepdim=True)
     edges = canny((grey * 255).round() / 255)
     if not bool(edges.flatten(1).any(1).all()):
-        raise ValueError("photo has no edges: it is one even colour")
+        raise ValueError("photo has no edges: nowhere is its contrast enough for one")
     return edges

@@ -52,8 +52,9 @@ def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) 
     name = ".".join(map(str, place))
     if kind == "missing":
         return f"has no {name}"
-    if kind == "value_error":  # of a validator of ours, which says all itself
-        return message.removeprefix("Value error, ")
+    if kind == "value_error":  # of a validator of ours, which says what came; one of a whole mapping names the field
+        said = message.removeprefix("Value error, ")
+        return said if isinstance(value, dict) or not name else f"{name}: {said}"
     said = message[0].lower() + message[1:]
     return f"{name}: {said}, got {BRIEF.repr(value)}" if name else f"{said}, got {BRIEF.repr(value)}"
 

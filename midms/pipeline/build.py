@@ -110,7 +110,8 @@ def assemble(
         lacking = f"{found.name} has none" if found else "none are shipped"
         notes.append(f"random weights in {', '.join(random)}: {lacking}, {recipe.obtain}")
     if foreign:
-        notes.append(f"the preset's weights are not for the {', '.join(foreign)} given: weights as constructed")
+        theirs = "weights as constructed; where these are untrained, the result is worthless until they are trained"
+        notes.append(f"the preset's weights are not for the {', '.join(foreign)} given: {theirs}")
     made = dataclasses.replace(made, notes=tuple(dict.fromkeys(notes)))
     policy = Policy(**{name: made.loop[name] for name in POLICY if name in made.loop})
     for name, needed in policy.idle(changes).items():

@@ -90,11 +90,15 @@ class CachedPortraits:
                     range(_BATCH, styles, _BATCH),
                     desc=f"rendering portraits of {portraits.split}",
                     unit_scale=_BATCH * geometries,
-                    unit="face",
+                    unit=" faces",
+                    disable=styles <= _BATCH,
                 )
             ]
             save_state({name: torch.cat([piece[name] for piece in pieces]) for name in STORED}, path)
-        stored = read_weights(path, sealed=True)
+        try:
+            stored = read_weights(path, sealed=True)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; remove it to have it rendered anew") from None
         _check(stored, path, render_styles, styles, geometries)
         return cls(**{name: stored[name] for name in STORED}, first=SPLITS[portraits.split], geometries=geometries)
 

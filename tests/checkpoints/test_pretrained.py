@@ -182,6 +182,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no sampler": (edited(lambda c: c["slots"].pop("sampler")), "names no sampler: not a whole pipeline"),
     "a strange slot": (edited(lambda c: c["slots"].update(samplr=c["slots"]["sampler"])), "Did you mean 'sampler'"),
+    "no number": (
+        edited(lambda c: c["slots"]["matcher"]["arguments"].update(temperature=float("nan"))),
+        "slots.matcher.arguments.temperature: expected a finite number, got nan",
+    ),
+    "a width beyond all": (
+        edited(lambda c: c["slots"]["denoiser"]["arguments"].update(width=65537)),
+        "slots.denoiser.arguments.width: expected a number within 65,536, got 65537",
+    ),
     "a strange argument": (edited(lambda c: c["slots"]["sampler"]["arguments"].update(etta=1)), "Did you mean 'eta'"),
     "a strange setting": (edited(lambda c: c["loop"].update(rematch=[9])), "rematch must be levels out of"),
     "no such setting": (edited(lambda c: c["loop"].update(rematsh=[1])), "Did you mean 'rematch'"),

@@ -75,8 +75,14 @@ from midms import cli
         ),
         (
             '--features "pyramid(condition_channels=3)"',
-            "midms: --preset midm-faces: parts disagree on condition channels",
+            "midms: --features: parts disagree on condition channels",
         ),
+        (
+            "--matcher semantic",
+            "midms: --matcher: parts disagree on a label as the last feature: features False, matcher True; "
+            "`semantic` goes with the features `labelled`",
+        ),
+        ("--plugin .", "midms: --plugin .: is a folder, expected a file of Python"),
     ],
 )
 def test_mistakes_are_told_by_the_names_of_options(

@@ -270,6 +270,11 @@ def test_guiding_wants_a_confidence_with_a_gradient() -> None:
         assert build("toy", confidence=Cycle(), rematch=(), edit="guide").policy.rematch == (), "which never guides"
 
 
+def test_parts_without_trained_weights_are_said_to_be_worth_nothing() -> None:
+    with pytest.warns(UserWarning, match="weights as constructed; .* the result is worthless until they are trained"):
+        build("toy", confidence="calibrated")
+
+
 def test_settings_that_change_nothing_are_warned_of() -> None:
     idle = {"edit": "guide", "match_on": "latent", "confidence_guidance": 0.2}
     with pytest.warns(UserWarning) as noted:

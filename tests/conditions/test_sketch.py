@@ -108,6 +108,13 @@ def test_an_even_picture_is_no_drawing(level: float) -> None:
         Sketch().drawing(torch.full((1, 3, 90, 70), level), SIZE)
 
 
+def test_strokes_too_faint_are_told_their_contrast() -> None:
+    picture = torch.ones(1, 3, 96, 96)
+    picture[..., 40:44, 10:80] -= 0.08  # of a range of 2: 4 %
+    with pytest.raises(ValueError, match=r"no strokes: contrast with its paper [34]\.\d %, expected 6 % on"):
+        Sketch().drawing(picture, (96, 96))
+
+
 def test_bare_paper_is_no_drawing() -> None:
     light = torch.linspace(0.2, 0.9, 300)
     grain = 0.02 * torch.randn(1, 3, 300, 300, generator=torch.Generator().manual_seed(0))

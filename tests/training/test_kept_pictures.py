@@ -82,7 +82,13 @@ def test_pictures_that_were_made_otherwise_are_refused(case: str, kept: Path, tm
 
 def test_pictures_without_their_checksum_are_refused(kept: Path, tmp_path: Path) -> None:
     save_file(load_file(kept), tmp_path / kept.name)
-    with pytest.raises(CheckpointError, match="has no checksum"):
+    with pytest.raises(CheckpointError, match="has no checksum.*; remove it to have it rendered anew"):
+        opened(tmp_path)
+
+
+def test_a_file_cut_short_says_how_to_have_it_again(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / kept.name).write_bytes(kept.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=rf"{kept.name}: .*; remove it to have it rendered anew"):
         opened(tmp_path)
 
 
