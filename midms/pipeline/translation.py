@@ -197,7 +197,7 @@ def translate(
 
     Args:
         run: a composed method, as `build` gives it.
-        condition: the drawing, a `midms.images.Picture`; or, where the method's condition is an `AnnotationReader`, what
+        condition: the drawing, a `images.Picture`; or, where the method's condition is an `AnnotationReader`, what
             that reads: a label map, a photo with masks, keypoints.
         exemplar: the picture whose colours and textures are wanted, a `midms.images.Picture`; or several in a list or
             tuple, of which each part of the drawing takes from the one that is trusted most.
