@@ -29,7 +29,7 @@ from midms.images import save_images, to_pil
 from midms.pipeline.build import build
 from midms.pipeline.pipeline import Pipeline
 
-_BATCH = 20
+PAIRS_AT_ONCE = 20
 _KEPT = 8
 """Batches that stay rendered from one combination to the next; of more, each is rendered anew."""
 EACH = ("PSNR", "first PSNR", "first PCK@0.05")
@@ -66,7 +66,7 @@ class Setting:
 
     def batches(self) -> list[range]:
         """The numbers of the pairs, so many at once."""
-        return [range(start, min(start + _BATCH, self.pairs)) for start in range(0, self.pairs, _BATCH)]
+        return [range(start, min(start + PAIRS_AT_ONCE, self.pairs)) for start in range(0, self.pairs, PAIRS_AT_ONCE)]
 
     def draw(self, indices: range) -> Pairs:
         """The pairs of these numbers."""
