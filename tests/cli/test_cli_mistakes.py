@@ -159,7 +159,7 @@ def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.MonkeyPatch) -
     def broken(*_: object) -> int:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(cli.names, "available", broken)
+    monkeypatch.setattr(cli.listing, "available", broken)
     with pytest.raises(ValueError, match="a bug"):
         cli.main(["list"])
 
