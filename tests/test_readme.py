@@ -54,6 +54,11 @@ def test_the_first_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Path("how.png").exists()
 
 
+def test_every_way_to_the_demo_writes_where_the_next_commands_read() -> None:
+    assert re.findall(r"midms demo[^`\n]*", README) == ["midms demo --out out/demo"]
+    assert re.search(r"midms demo --out out/demo\n", (ROOT / "Makefile").read_text())
+
+
 def test_where_a_checkpoint_comes_from_and_how_long_the_tests_take_is_told() -> None:
     words = " ".join(README.split())
     assert "MIDMs.pth" in {word for line in commands() for word in line}

@@ -21,7 +21,6 @@ from midms.core.errors import MidmsError
 from midms.registry import BadArguments
 
 if TYPE_CHECKING:
-    from midms.loop import Policy
     from midms.pipeline.pipeline import Pipeline
 
 MISTAKE = 2
@@ -179,7 +178,8 @@ def composed(args: argparse.Namespace) -> Pipeline:
     """Compose what the options say, with notes for the user as lines on stderr.
 
     Raises:
-        BadArguments: weights are given for a composition that has its own, or there is no such device.
+        BadArguments: weights are given for a composition that has its own, a setting that changes nothing, or there is
+            no such device.
     """
     options = {slot: option.replace("-", "_") for slot, option in PART_OPTIONS.items()} | {
         name: name for name in SETTINGS
@@ -199,26 +199,16 @@ def composed(args: argparse.Namespace) -> Pipeline:
             run = from_pretrained(args.preset, **changes)
         else:
             run = build(args.preset, weights=args.weights, **changes)
+    if idle := run.policy.idle([name for name in SETTINGS if hasattr(args, name)]):
+        raise BadArguments(
+            "; ".join(
+                f"--{name.replace('_', '-')} {getattr(args, name)}: changes nothing without --{' and --'.join(needed)}"
+                for name, needed in idle.items()
+            )
+        )
     for text in dict.fromkeys(str(one.message) for one in notes if one.category is UserWarning):
         complain(f"note: {text}")
-    if idle := _idle(args, run.policy):
-        raise BadArguments("; ".join(idle))
     return run.to(device(args.device))
-
-
-def _idle(args: argparse.Namespace, policy: Policy) -> list[str]:
-    """Settings that were given and change nothing, as the others are."""
-    again = [] if policy.rematch else ["--rematch"]
-    needed = {
-        "edit": again,
-        "match_on": again,
-        "confidence_guidance": again + ([] if policy.edit == "guide" else ["--edit guide"]),
-    }
-    return [
-        f"--{name.replace('_', '-')} {getattr(args, name)}: changes nothing without {' and '.join(others)}"
-        for name, others in needed.items()
-        if others and hasattr(args, name)
-    ]
 
 
 def device(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
@@ -69,6 +69,20 @@ class Policy:
             wrong.append(f"style must be a number between 0 and 1, got {self.style!r}")
         if wrong:
             raise ValueError("; ".join(wrong))
+
+    def idle(self, given: Collection[str]) -> dict[str, list[str]]:
+        """Those of the given settings that change nothing beside the others, and what each would need to do so.
+
+        Args:
+            given: names of settings.
+        """
+        again = [] if self.rematch else ["rematch"]
+        needed = {
+            "edit": again,
+            "match_on": again,
+            "confidence_guidance": again + ([] if self.edit == "guide" else ["edit guide"]),
+        }
+        return {name: others for name, others in needed.items() if others and name in given}
 
     def apply_style(self, confidence: Float[Tensor, "b 1 h w"], least: float = 0.0) -> Float[Tensor, "b 1 h w"]:
         """The confidence as far as `style` lets it count.

@@ -32,7 +32,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     A slot that is not given keeps the preset's part, arguments and weights. A slot given by name takes that part's own
     defaults, given as a `Spec` the arguments in it; a ready object is used as it is. Slots are condition, features,
     matcher, confidence, denoiser, sampler, autoencoder and refiner; `refiner=None` leaves out the last pass. The loop's
-    settings are those of `midms.loop.policy.Policy`, rematch, edit, look, confidence_guidance and style, and size.
+    settings are those of `midms.loop.policy.Policy`, rematch, edit, match_on, confidence_guidance and style, and size.
 
     Args:
         preset: a name from `midms.compose.presets`.
@@ -69,6 +69,8 @@ def assemble(
     recipe: Recipe, found: Weights | None, changes: Mapping[str, Any], call: str, wrong: Sequence[str] = ()
 ) -> Pipeline:
     """A recipe with changes as a pipeline, its weights loaded, with notes on parts that stay without.
+
+    A setting among the changes that changes nothing is warned of.
 
     Args:
         recipe: every slot.
@@ -111,6 +113,8 @@ def assemble(
         notes.append(f"the preset's weights are not for the {', '.join(foreign)} given: weights as constructed")
     made = dataclasses.replace(made, notes=tuple(dict.fromkeys(notes)))
     policy = Policy(**{name: made.loop[name] for name in POLICY if name in made.loop})
+    for name, needed in policy.idle(changes).items():
+        warnings.warn(f"{name}: {changes[name]!r} changes nothing without {' and '.join(needed)}", stacklevel=3)
     return Pipeline(**vars(parts), policy=policy, size=made.loop["size"], recipe=made)
 
 

@@ -266,7 +266,22 @@ def test_guiding_wants_a_confidence_with_a_gradient() -> None:
     with pytest.raises(NoGradient):  # but for its own weights, which it does not declare
         build("toy", confidence=Weighty(), **guided)(*pictures())
     assert build("toy", confidence=Cycle(softness=0.02), **guided).policy.edit == "guide"
-    assert build("toy", confidence=Cycle(), rematch=(), edit="guide").policy.rematch == (), "which never guides"
+    with pytest.warns(UserWarning, match="edit: 'guide' changes nothing without rematch"):
+        assert build("toy", confidence=Cycle(), rematch=(), edit="guide").policy.rematch == (), "which never guides"
+
+
+def test_settings_that_change_nothing_are_warned_of() -> None:
+    idle = {"edit": "guide", "match_on": "latent", "confidence_guidance": 0.2}
+    with pytest.warns(UserWarning) as noted:
+        build("toy", rematch=(), **idle)
+    assert [str(one.message) for one in noted] == [
+        "edit: 'guide' changes nothing without rematch",
+        "match_on: 'latent' changes nothing without rematch",
+        "confidence_guidance: 0.2 changes nothing without rematch",
+    ]
+    with pytest.warns(UserWarning, match="confidence_guidance: 0.2 changes nothing without edit guide"):
+        build("toy", rematch=(0,), edit="blend", confidence_guidance=0.2)
+    build("toy", rematch=(0,), confidence=Cycle(softness=0.02), **idle)  # where all of them count, nothing is said
 
 
 def test_a_matcher_must_give_a_match_on_the_grid_of_its_query() -> None:

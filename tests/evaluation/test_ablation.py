@@ -121,6 +121,20 @@ def test_a_combination_that_cannot_be_composed_is_no_failure(tmp_path: Path) -> 
     assert "Not composed:\n- rematch=(7,) sampler=heun(timesteps=(700, 350)):" in found.table()
 
 
+def test_a_setting_that_changes_nothing_has_no_figures_of_its_own(tmp_path: Path) -> None:
+    vary = {"rematch": ["preset", (0,)], "edit": ["context", "blend"], "match_on": ["preset", "latent"]}
+    found = ablate("midm-faces", vary, pairs=1, out=tmp_path, progress=False)
+    assert [record.get("refused") for record in found.records] == [
+        None,
+        "match_on changes nothing without rematch",
+        "edit changes nothing without rematch",
+        "edit changes nothing without rematch; match_on changes nothing without rematch",
+        *[None] * 4,
+    ]
+    shown = [record["figures"]["PSNR"] for record in found.records if "figures" in record]
+    assert len({*shown}) == 5, "each of the others gives a picture of its own"
+
+
 def test_weights_that_nobody_trained_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     vary = ["--vary", "denoiser=preset", "--vary", "denoiser=unconditional,preset"]
     assert cli.main(["ablate", *vary, "--pairs", "1", "--out", str(tmp_path)]) == 0

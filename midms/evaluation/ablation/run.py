@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.compose.compose import BuildError
+from midms.compose.presets import PRESETS
 from midms.core.results import machine
 from midms.data.portraits.pairs import Pairs, draw_pairs, generators
 from midms.evaluation.ablation.identity import digest_value, package
@@ -26,6 +27,7 @@ from midms.evaluation.metrics.cost import Cost
 from midms.evaluation.metrics.faces import conditions, matches, pictures
 from midms.evaluation.metrics.pictures import auroc
 from midms.images import save_images, to_pil
+from midms.loop import POLICY, Policy
 from midms.pipeline.build import build
 from midms.pipeline.pipeline import Pipeline
 
@@ -127,7 +129,8 @@ def measured(
 ) -> tuple[dict[str, Any], list[Image.Image]]:
     """The record of one run and some of its results; what goes wrong is recorded.
 
-    A combination that `build` refuses, because its parts do not go together, has "refused"; one that fails has "error".
+    A combination that `build` refuses, because its parts do not go together, or of which a setting that is not the
+    preset's changes nothing, has "refused"; one that fails has "error".
     What a user should know, such as that weights are not trained, is under "notes".
     """
     record: dict[str, Any] = {
@@ -140,6 +143,12 @@ def measured(
     except BuildError as error:
         advance(len(setting.batches()))
         return record | {"refused": str(error).partition(": ")[2]}, []
+    usual = Policy(**{name: value for name, value in PRESETS[setting.preset].loop.items() if name in POLICY})
+    given = [name for name in combination if name in POLICY and combination[name] not in (OWN, getattr(usual, name))]
+    if idle := run.policy.idle(given):
+        advance(len(setting.batches()))
+        wrong = (f"{name} changes nothing without {' and '.join(needed)}" for name, needed in idle.items())
+        return record | {"refused": "; ".join(wrong)}, []
     record |= {"notes": list(run.notes)} if run.notes else {}
     try:
         found, shown = figures(run.to(setting.device), setting, draw, advance)
