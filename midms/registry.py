@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from midms.core.defaults import defaults
 from midms.core.errors import MidmsError
 from midms.core.plugins import installed
 from midms.core.signatures import mistyped, parameters, signature
+from midms.core.torch_defaults import defaults
 
 _NAME = re.compile(r"\w[\w.+-]*")
 """What a part can be called: where names are written, other characters mean something, as in `cycle(radius=0.1)`."""

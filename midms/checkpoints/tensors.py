@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from midms.core.defaults import shapes_alone
 from midms.core.errors import MidmsError
 from midms.core.files import atomic_write
+from midms.core.torch_defaults import shapes_alone
 
 FEW = 3
 """Complaints that a line has before it counts the rest."""

@@ -9,13 +9,13 @@ import warnings
 from collections.abc import Sequence
 
 import midms
-from midms.cli import ablate, convert, demo, doctor, names, train, translate
+from midms.cli import ablate, convert, demo, doctor, listing, train, translate
 from midms.cli.options import Parser, complain, load_plugin, message_of, show_warning
 from midms.core.errors import MidmsError
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = (translate, demo, convert, names, train, ablate, doctor)
+COMMANDS = (translate, demo, convert, listing, train, ablate, doctor)
 """Modules whose `add` adds a command, in the order of the help."""
 
 

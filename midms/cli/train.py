@@ -90,7 +90,7 @@ def _train(args: argparse.Namespace) -> int:
             raise BadArguments(f"--{name}: changes nothing in --stage {args.stage}, expected --stage {stage}")
     args.data = Spec(args.data) if isinstance(args.data, str) else args.data
     registry("dataset").check(args.data.name, **args.data.arguments | {"split": "train", "size": args.size})
-    from midms.training.train import train as train
+    from midms.training.train import train
 
     device(args.device)
     from midms.training.stages import TERMS

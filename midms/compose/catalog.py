@@ -53,7 +53,7 @@ def create(kind: str, name: str, /, **arguments: Any) -> Any:
         usual = inspect.signature(factory).parameters[argument].default
         wish = arguments.get(argument, usual)
         many = isinstance(wish, tuple | list)
-        made = tuple(_inner(inner, one, argument) for one in (wish if many else [wish]))
+        made = tuple(_inner(inner, one, f"{kind} {name!r}: {argument}") for one in (wish if many else [wish]))
         arguments[argument] = made if many else made[0]
     return rows.create(name, **arguments)
 

@@ -14,9 +14,9 @@ from midms.compose.catalog import KINDS, create
 from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS, disagreements, impossible, misfit, unanswered
 from midms.compose.spec import Spec
-from midms.core.defaults import defaults
 from midms.core.domain import TELLING
 from midms.core.errors import MidmsError, brief
+from midms.core.torch_defaults import defaults
 from midms.loop import POLICY, Parts, Policy
 from midms.registry import unknown
 

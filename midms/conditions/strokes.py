@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from midms.core.defaults import defaults
+from midms.core.torch_defaults import defaults
 
 REACH = 10 / 64
 """How far from a stroke the distance still grows, as a share of the longer side."""

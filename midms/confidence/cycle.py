@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.confidence.reading import check_softness
+from midms.confidence.common import check_softness
 from midms.core.flow import return_error
 from midms.core.limits import LARGE, number
 from midms.core.protocols import Match, TwoWay

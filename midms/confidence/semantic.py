@@ -8,7 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.confidence.reading import ask, check_softness, threshold
+from midms.confidence.common import ask, check_softness, threshold
 from midms.core.limits import number
 from midms.core.protocols import Match
 

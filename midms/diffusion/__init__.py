@@ -36,7 +36,7 @@ SAMPLERS.row(
 SAMPLERS.family(
     "diffusers",
     "<Scheduler>",
-    "midms.diffusion.from_diffusers:factory",
+    "midms.diffusion.diffusers_schedulers:factory",
     "any scheduler of diffusers that goes from noise to x0, such as diffusers:DEISMultistepScheduler",
 )
 

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.defaults import defaults
 from midms.core.limits import LARGE, OutOfLimits, int_range, number
 from midms.core.signatures import parameters, takes_also
+from midms.core.torch_defaults import defaults
 from midms.core.types import Level, Levels
 
 TIMESTEPS = 1000

@@ -39,7 +39,7 @@ TURNED = {
 
 
 def opened(path: Path) -> Image.Image:
-    """A picture file, with its pixels; of a JPEG beyond `arrays.LARGEST` pixels a side a half, a quarter, an eighth.
+    """A picture file, with its pixels; of a JPEG beyond 4096 pixels a side a half, a quarter, an eighth.
 
     Notes beside the pixels that are broken are left out.
 
@@ -116,7 +116,7 @@ def _loaded_without_notes(content: bytes, name: str, error: Exception) -> Image.
 
 
 def decode(image: Image.Image, name: str) -> np.ndarray:
-    """[Y X] or [Y X 2..4] as grey or RGB, with alpha last, at most `arrays.LARGEST` a side.
+    """[Y X] or [Y X 2..4] as grey or RGB, with alpha last, at most 4096 a side.
 
     8 bits; of modes with more, floats in [0, 1] (those of mode F as they are). Numbers of 32 bits count to 255, or to
     65535 if any is greater.

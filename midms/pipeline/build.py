@@ -16,10 +16,10 @@ from midms.checkpoints.tensors import CheckpointError, load_state
 from midms.compose.compose import NOTHING, BuildError, compose, noted
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
-from midms.core.defaults import defaults
+from midms.core.torch_defaults import defaults
 from midms.loop import POLICY, Policy
+from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.pipeline import Pipeline
-from midms.pipeline.untrusted import unusable
 from midms.registry import unknown
 
 __all__ = ["BuildError", "CheckpointError", "assemble", "build"]

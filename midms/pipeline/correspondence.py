@@ -21,7 +21,7 @@ class Origins(NamedTuple):
 
     Attributes:
         condition: (x, y) in the condition's own pixels, of a photo of a drawing the photo's; of label maps and masks
-            beyond `pictures.arrays.LARGEST` pixels a side in the pixels that are read of them.
+            beyond 4096 pixels a side in the pixels that are read of them.
         source: the number of the exemplar that each point is taken from, from 0.
         exemplar: (x, y) in that exemplar's own pixels.
     """
@@ -31,7 +31,7 @@ class Origins(NamedTuple):
     exemplar: Float[Tensor, "n 2"]
 
 
-def taken(
+def match_to_pixel_flow(
     match: Match, frame: Frame, exemplars: Sequence[Frame], like: Tensor
 ) -> tuple[Int[Tensor, "b Y X"], Float[Tensor, "b 2 Y X"]]:
     """From which exemplar a match takes each pixel, and what to add to its (x, y) to find where, side by side.

@@ -19,8 +19,8 @@ from midms.checkpoints.folder import write_folder
 from midms.checkpoints.tensors import CheckpointError, cast
 from midms.compose.recipe import Recipe
 from midms.compose.slots import impossible
-from midms.core.defaults import defaults
 from midms.core.domain import TELLING, Domain
+from midms.core.torch_defaults import defaults
 from midms.core.types import Moment, Noise
 from midms.loop import PARTS, POLICY, Parts, Policy, interleave
 from midms.loop.inputs import OneOrMore, check_finite, describe

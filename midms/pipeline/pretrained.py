@@ -14,10 +14,10 @@ from midms.checkpoints.tensors import CheckpointError, outline
 from midms.compose.catalog import create
 from midms.compose.compose import LOOP, BuildError
 from midms.compose.slots import SLOTS
-from midms.core.defaults import defaults
+from midms.core.torch_defaults import defaults
+from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.build import assemble
 from midms.pipeline.pipeline import Pipeline
-from midms.pipeline.untrusted import unusable
 from midms.registry import unknown
 
 LEARNED = ("features", "confidence", "denoiser", "autoencoder")

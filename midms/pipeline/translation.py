@@ -19,10 +19,17 @@ from midms.images import PictureError, to_pil
 from midms.images.arrays import is_array, to_array
 from midms.images.figure import Line, Sheet, colour_map
 from midms.images.frame import Frame, framed
-from midms.images.given import mapped, masked, read_exemplars
+from midms.images.inputs import mapped, masked, read_exemplars
 from midms.loop.multi_exemplar import side_by_side
 from midms.networks.precision import precise
-from midms.pipeline.correspondence import Origins, correspondences, enlarge, origins, taken, telling_points
+from midms.pipeline.correspondence import (
+    Origins,
+    correspondences,
+    enlarge,
+    match_to_pixel_flow,
+    origins,
+    telling_points,
+)
 from midms.pipeline.out_of_domain import unusual
 
 POINTS = 12
@@ -190,9 +197,9 @@ def translate(
 
     Args:
         run: a composed method, as `build` gives it.
-        condition: the drawing, a `pictures.Picture`; or, where the method's condition is an `AnnotationReader`, what
+        condition: the drawing, a `images.Picture`; or, where the method's condition is an `AnnotationReader`, what
             that reads: a label map, a photo with masks, keypoints.
-        exemplar: the picture whose colours and textures are wanted, a `pictures.Picture`; or several in a list or
+        exemplar: the picture whose colours and textures are wanted, a `midms.images.Picture`; or several in a list or
             tuple, of which each part of the drawing takes from the one that is trusted most.
         exemplar_condition: the same of the exemplar, or of each of several; by default made from the exemplar itself,
             where that can be.
@@ -238,7 +245,7 @@ def translate(
     last = moments[-1]
     shown = side_by_side([one.crop(picture) for one, picture in zip(frames, pictures, strict=True)], fill=1.0)
     confidence = frame.crop(enlarge(last.confidence, frame.canvas))[0, 0].clamp(0, 1).float().cpu()
-    source, flow = (x[0].cpu() for x in taken(last.match, frame, frames, last.warp))
+    source, flow = (x[0].cpu() for x in match_to_pixel_flow(last.match, frame, frames, last.warp))
     flow = flow.float()
     condition_map = frame.crop(wanted)[0].float().cpu()
     points = telling_points(confidence, condition_map, POINTS)

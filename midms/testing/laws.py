@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.core.defaults import shapes_alone
+from midms.core.torch_defaults import shapes_alone
 
 QUESTIONS = ("argmax", "peak", "entropy", "top", "mass", "agreement")
 """What a match may tell of each cell beside what every match does."""

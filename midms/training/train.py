@@ -29,8 +29,8 @@ from midms.checkpoints.tensors import CheckpointError, cast, checksum, load_stat
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
-from midms.core.defaults import defaults
 from midms.core.files import held
+from midms.core.torch_defaults import defaults
 from midms.diffusion.autoencoders.patchified import Patchified
 from midms.training.data import DataError, TrainingData, training_data
 from midms.training.precomputed import encode, first_warps, importance, latents
@@ -116,7 +116,7 @@ def _leave(
     before, kept = (read_folder(place).recipe if (place / CONFIG).exists() else Recipe() for place in (out, folder))
     made = {**before.made, **kept.made, name: record}
     if folder != out:  # whole by itself: with what its denoiser was trained with
-        own = {**{slot: fresh_part for slot, fresh_part in known.items() if slot in preset.weights}, **products}
+        own = {**{slot: part for slot, part in known.items() if slot in preset.weights}, **products}
         made = {stage: made[stage] for stage in ("autoencoder", "matching", name) if stage in made}
         folder.mkdir(exist_ok=True)
     states = {slot: cast(module.state_dict(), torch.float16, f"{folder}, {slot}") for slot, module in own.items()}
@@ -238,7 +238,7 @@ def _state(found: Weights, slot: str) -> dict[str, Tensor]:
 
 def _inputs(args: Namespace, name: str, known: Mapping[str, nn.Module], start: Weights | None) -> dict[str, Any]:
     """What a run follows from beside steps and seed."""
-    weights = {slot: checksum(fresh_part.state_dict()) for slot, fresh_part in known.items()}
+    weights = {slot: checksum(part.state_dict()) for slot, part in known.items()}
     if start:
         weights |= {f"start {slot}": checksum(_state(start, slot)) for slot in _SLOTS.get(name, ("denoiser",))}
     inputs = {"dataset": args.data.typed(), "size": args.size}

@@ -165,7 +165,7 @@ def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.MonkeyPatch) -
     def broken(*_: object) -> int:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(cli.names, "available", broken)
+    monkeypatch.setattr(cli.listing, "available", broken)
     with pytest.raises(ValueError, match="a bug"):
         cli.main(["list"])
 
@@ -173,7 +173,7 @@ def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.MonkeyPatch) -
 def test_train_hands_its_options_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Namespace] = []
     stand_in = ModuleType("midms.training.train")
-    stand_in.main = lambda args: seen.append(args) or 0  # type: ignore[attr-defined]
+    stand_in.train = lambda args: seen.append(args) or 0  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
     assert cli.main(["train", "portraits", "--stage", "matching", "--out", str(tmp_path), "--steps", "3"]) == 0
     args = seen[0]

@@ -12,7 +12,7 @@ import torch
 from midms.images import PictureError, read_image
 from midms.images.annotations import keypoints, label_map
 from midms.images.frame import Frame
-from midms.images.given import masked
+from midms.images.inputs import masked
 
 
 class Table:

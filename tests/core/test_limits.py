@@ -140,8 +140,8 @@ def test_hostile_ablations_are_refused_before_anything_is_rendered(
 def test_pairs_are_rendered_as_they_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many batches are kept from one combination to the next as fit, and no more are rendered at once."""
     events: list[Any] = []
-    monkeypatch.setattr(measuring, "BATCH", 1)
-    monkeypatch.setattr(measuring, "KEPT", 2)
+    monkeypatch.setattr(measuring, "PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(measuring, "BATCHES_KEPT", 2)
     drawn = measuring.draw_pairs
     monkeypatch.setattr(measuring, "draw_pairs", lambda *given: events.append(given[1]) or drawn(*given))
     judged = measuring.matches

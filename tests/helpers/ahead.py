@@ -29,9 +29,9 @@ from midms.matching.kernels.triton.attend_forward import constants as forward_co
 from midms.matching.kernels.triton.combine import combine_kernel
 from midms.matching.kernels.triton.configs import ALONE, BACKWARD, FORWARD, FUSED, PRECISIONS, Tile
 from midms.matching.kernels.triton.cycle import cycle_kernel
-from midms.matching.kernels.triton.launch import Options
 from midms.matching.kernels.triton.logsumexp import logsumexp_kernel
 from midms.matching.kernels.triton.nearest import nearest_kernel, rescore_kernel
+from midms.matching.kernels.triton.options import Options
 from midms.matching.kernels.triton.pack import pack_kernel
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"

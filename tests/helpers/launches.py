@@ -19,7 +19,7 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from midms.matching.kernels import ops as operations
-from midms.matching.kernels.triton import attend_backward, attend_forward, configs, launch, logsumexp, nearest
+from midms.matching.kernels.triton import attend_backward, attend_forward, configs, logsumexp, nearest, options
 from midms.matching.kernels.triton import implementation as on_triton
 
 PROCESSORS = {"sm_80": 108, "sm_90": 132, "sm_100": 148, "gfx942": 304}
@@ -50,7 +50,7 @@ def pretend(architecture: str) -> None:
             properties.return_value.multi_processor_count = PROCESSORS[architecture]
             return splits(batches, tokens, others, tile, torch.device("cuda"))
 
-    splits = launch.splits_of
+    splits = options.splits_of
     for module in (attend_backward, attend_forward, logsumexp, nearest):
         module.splits_of = splits_of
     JITFunction.run = compile_only

@@ -102,7 +102,7 @@ def test_a_pairs_figures_do_not_depend_on_how_many_there_are(tmp_path: Any, monk
 
     found = []
     for pairs, batch in ((1, 20), (3, 20), (3, 2)):
-        monkeypatch.setattr(measuring, "BATCH", batch)
+        monkeypatch.setattr(measuring, "PAIRS_AT_ONCE", batch)
         out = tmp_path / f"{pairs} {batch}"
         (record,) = ablate("midm-faces-paper", {"matcher": ["preset"]}, pairs=pairs, out=out, progress=False).records
         found.append(record["each"])

@@ -18,7 +18,7 @@ from midms.core.types import Context, Features, Level
 from midms.images import PictureError, read_image
 from midms.images.frame import Frame
 from midms.loop import Policy
-from midms.pipeline.correspondence import correspondences, taken, telling_points
+from midms.pipeline.correspondence import correspondences, match_to_pixel_flow, telling_points
 from midms.pipeline.translation import Translation, translate
 
 
@@ -162,7 +162,7 @@ def test_flow_between_grids_of_any_size(grid: tuple[int, int], other: tuple[int,
     """A match that scales one grid onto another; the middle of a cell is half a pixel off the middle of its pixels."""
     shape, exemplar_shape = (grid[0] * 4, grid[1] * 4), (other[0] * 6, other[1] * 6)
     frames = Frame(shape, shape), Frame(exemplar_shape, exemplar_shape)
-    _, flow = taken(Shifted(grid, other, 0), frames[0], frames[1:], torch.zeros(()))
+    _, flow = match_to_pixel_flow(Shifted(grid, other, 0), frames[0], frames[1:], torch.zeros(()))
     centres = torch.arange(grid[1]) * 4 + 1.5
     expected = torch.linspace(2.5, other[1] * 6 - 3.5, grid[1]) - centres
     middle = (flow[0, 0, 0, 1::4] + flow[0, 0, 0, 2::4]) / 2

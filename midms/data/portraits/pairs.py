@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from midms.core.defaults import defaults
 from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
+from midms.core.torch_defaults import defaults
 from midms.data.pair import Pair
 from midms.data.portraits import parameters, surface
 from midms.data.portraits.hand import STEADY, UNSTEADY, sketch

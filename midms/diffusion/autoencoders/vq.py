@@ -7,7 +7,7 @@ from torch import nn
 from torch.func import functional_call
 
 from midms.core import limits
-from midms.core.defaults import defaults
+from midms.core.torch_defaults import defaults
 from midms.networks.lean import load_network
 from midms.networks.precision import precise, rounded
 

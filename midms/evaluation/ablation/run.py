@@ -31,8 +31,8 @@ from midms.loop import POLICY, Policy
 from midms.pipeline.build import build
 from midms.pipeline.pipeline import Pipeline
 
-_BATCH = 20
-_KEPT = 8
+PAIRS_AT_ONCE = 20
+BATCHES_KEPT = 8
 """Batches that stay rendered from one combination to the next; of more, each is rendered anew."""
 EACH = ("PSNR", "first PSNR", "first PCK@0.05")
 """Figures that are kept pair by pair."""
@@ -68,7 +68,7 @@ class Setting:
 
     def batches(self) -> list[range]:
         """The numbers of the pairs, so many at once."""
-        return [range(start, min(start + _BATCH, self.pairs)) for start in range(0, self.pairs, _BATCH)]
+        return [range(start, min(start + PAIRS_AT_ONCE, self.pairs)) for start in range(0, self.pairs, PAIRS_AT_ONCE)]
 
     def draw(self, indices: range) -> Pairs:
         """The pairs of these numbers."""
@@ -101,7 +101,7 @@ def run_settings(
         if odd := [name for name in wanted if name in known and known[name]["run"].keys() != wanted[name].keys()]:
             raise LedgerError(f"{ledger.path}: {odd[0]} is another run; remove its line to have the run done again")
         missing = [name for name in wanted if "error" in known.get(name, {"error": ""})]
-        draw = functools.lru_cache(_KEPT)(setting.draw)
+        draw = functools.lru_cache(BATCHES_KEPT)(setting.draw)
         with tqdm(total=len(missing) * len(setting.batches()), unit="batch", disable=quiet) as bar:
             for name in missing:
                 combination = wanted[name]

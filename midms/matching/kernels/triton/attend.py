@@ -12,8 +12,8 @@ from midms.matching.kernels.triton.attend_backward import backward
 from midms.matching.kernels.triton.attend_forward import forward
 from midms.matching.kernels.triton.combine import Result
 from midms.matching.kernels.triton.configs import BACKWARD, choose
-from midms.matching.kernels.triton.launch import Direction, Options
 from midms.matching.kernels.triton.logit_grad import LogitGrad, Packed, from_fields, logit_grad, packed, shrinkage
+from midms.matching.kernels.triton.options import Direction, Options
 from midms.matching.kernels.triton.pack import LN2, factor, pack_features
 from midms.matching.kernels.triton.tuning import tuned
 from midms.matching.kernels.validate import no_second_derivative

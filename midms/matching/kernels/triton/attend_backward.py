@@ -16,8 +16,8 @@ import triton.language as tl
 from torch import Tensor
 
 from midms.matching.kernels.triton.configs import FUSED, Tile
-from midms.matching.kernels.triton.launch import Options, splits_of
 from midms.matching.kernels.triton.logit_grad import Packed
+from midms.matching.kernels.triton.options import Options, splits_of
 from midms.matching.kernels.triton.tiles import (
     COUNTS,
     LIFT,

@@ -16,8 +16,8 @@ import triton.language as tl
 
 from midms.matching.kernels.triton.combine import Result, combined, empty_result
 from midms.matching.kernels.triton.configs import FORWARD, FUSED, Tile, choose
-from midms.matching.kernels.triton.launch import Direction, Options, bias_of, splits_of
 from midms.matching.kernels.triton.logsumexp import logsumexp_both
+from midms.matching.kernels.triton.options import Direction, Options, bias_of, splits_of
 from midms.matching.kernels.triton.pack import pack, padded_values, value_scales
 from midms.matching.kernels.triton.tiles import (
     COUNTS,

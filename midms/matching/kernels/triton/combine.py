@@ -10,7 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from midms.matching.kernels.triton.configs import FUSED
-from midms.matching.kernels.triton.launch import Options
+from midms.matching.kernels.triton.options import Options
 from midms.matching.kernels.triton.tiles import COUNTS, LOWEST
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from midms.matching.kernels.triton.launch import Options
+from midms.matching.kernels.triton.options import Options
 from midms.matching.kernels.triton.pack import LN2, LOG2E, pack, padded_values, value_scales
 
 

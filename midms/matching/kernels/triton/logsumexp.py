@@ -10,7 +10,7 @@ import triton.language as tl
 
 from midms.matching.kernels.triton.combine import Result, combined, empty_result
 from midms.matching.kernels.triton.configs import ALONE, FUSED, choose
-from midms.matching.kernels.triton.launch import Direction, Options, bias_of, splits_of
+from midms.matching.kernels.triton.options import Direction, Options, bias_of, splits_of
 from midms.matching.kernels.triton.tiles import (
     COUNTS,
     LOWEST,

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from midms.matching.kernels.triton.configs import ALONE, FUSED, PRECISIONS, choose
-from midms.matching.kernels.triton.launch import splits_of
+from midms.matching.kernels.triton.options import splits_of
 from midms.matching.kernels.triton.pack import pack_features
 from midms.matching.kernels.triton.tiles import COUNTS, both_parts, chunked_products, share_of_columns, tile_products
 

@@ -11,14 +11,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from midms.core.defaults import defaults
+from midms.core.torch_defaults import defaults
 from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
 from midms.diffusion.solvers.steps import step_from_x0
 
 
 @dataclass(frozen=True)
 class DiffusersSolver:
-    """A scheduler of diffusers (github.com/huggingface/diffusers), as `midms.diffusion.from_diffusers` makes it.
+    """A scheduler of diffusers (github.com/huggingface/diffusers), as `midms.diffusion.diffusers_schedulers` makes it.
 
     A step hands the scheduler the eps and the x that a step's x0 and eps stand for, so that it, too, sees x0 as it was
     edited. What it draws is asked of the loop's draw. Its state is copied from step to step and none is kept.

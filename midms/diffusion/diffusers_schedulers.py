@@ -15,7 +15,7 @@ from midms.core.limits import int_range
 from midms.core.signatures import takes_also
 from midms.core.types import Level, Levels
 from midms.diffusion.levels import TIMESTEPS, Schedule, alpha_bar, check_timesteps
-from midms.diffusion.solvers.diffusers_solver import DiffusersSolver
+from midms.diffusion.solvers.from_diffusers import DiffusersSolver
 from midms.registry import UnknownName, unknown
 
 _OURS = {

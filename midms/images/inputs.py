@@ -79,7 +79,7 @@ def read_exemplars(
 
     Args:
         extractor: makes the maps.
-        exemplar: a `pictures.Picture`, or several.
+        exemplar: a `midms.images.Picture`, or several.
         condition: what the extractor reads of the exemplar, or of each of several; by default the map is made from it.
         framing: from a picture's height and width to its frame.
 

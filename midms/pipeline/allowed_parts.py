@@ -1,4 +1,7 @@
-"""What is wrong with the parts that a folder of weights names, before any is made."""
+"""Which parts a folder of weights may name: those that are there, and that reach for nothing outside of the folder.
+
+What its config.json may say at all is bounded in `midms.checkpoints.config`.
+"""
 
 from __future__ import annotations
 
