@@ -103,7 +103,9 @@ def ink(picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tenso
     full = torch.where(full - grain < FAINT, flat.amax(1, keepdim=True), full)
     if bool((full - grain < FAINT).any()):
         found = 50 * float((full - grain).min().clamp(min=0))
-        raise ValueError(f"the drawing has no strokes: contrast with its paper {found:.1f} %, expected {50 * FAINT:g} % on")
+        raise ValueError(
+            f"the drawing has no strokes: contrast with its paper {found:.1f} %, expected {50 * FAINT:g} % on"
+        )
     floor = torch.maximum(grain, 0.1 * full)
     return flat.sub_(floor).div_((0.6 * full - floor).clamp(min=FAINT / 2)).clamp_(0, 1).view_as(contrast)
 
