@@ -82,7 +82,7 @@ def test_pictures_that_were_made_otherwise_are_refused(case: str, kept: Path, tm
 
 def test_pictures_without_their_checksum_are_refused(kept: Path, tmp_path: Path) -> None:
     save_file(load_file(kept), tmp_path / kept.name)
-    with pytest.raises(CheckpointError, match="has no checksum.*; remove it to have it rendered anew"):
+    with pytest.raises(CheckpointError, match=r"has no checksum.*; remove it to have it rendered anew"):
         opened(tmp_path)
 
 
