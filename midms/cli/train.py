@@ -9,7 +9,7 @@ import reprlib
 from pathlib import Path
 
 from midms.cli.options import Commands, command, device, plugins
-from midms.cli.values import integer, part_value
+from midms.cli.values import integer, minutes, part_value
 from midms.compose.catalog import registry
 from midms.compose.spec import Spec
 from midms.core.limits import SEEDS
@@ -56,7 +56,7 @@ def add(commands: Commands) -> None:
     )
     added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
     added.add_argument("--steps", type=integer(1), metavar="N", help="default: the stage's own")
-    added.add_argument("--minutes", type=float, metavar="M", help="stop after so long; run again to go on")
+    added.add_argument("--minutes", type=minutes, metavar="M", help="stop after so long; run again to go on")
     added.add_argument(
         "--terms",
         type=weights,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -52,3 +53,10 @@ def integer(least: int | None = None, most: int | None = None) -> Callable[[str]
 
     parse.__name__ = "whole number"
     return parse
+
+
+def minutes(text: str) -> float:
+    """An argument type: how long, a finite number above 0."""
+    if 0 < (value := float(text)) < math.inf:
+        return value
+    raise argparse.ArgumentTypeError(f"expected a finite number above 0, got {value}")

@@ -19,7 +19,7 @@ from torch import Tensor
 from midms.core.schema import Schema, checked, read_json
 from midms.images import PictureError, check_shape, display_name, one_line, opened
 from midms.images.arrays import excess, is_array, to_array
-from midms.images.decoding import upright
+from midms.images.decoding import is_lossy, upright
 
 BODY_25 = (*range(8), *range(9, 19))
 """OpenPose's 18 joints among those of its BODY_25 model, which has a hip centre and feet besides."""
@@ -69,7 +69,7 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
         name: what errors call a source without a path.
 
     Raises:
-        PictureError: it cannot be read or is a picture in colours.
+        PictureError: it cannot be read, is a picture in colours, or from a file of a lossy format.
     """
     name = display_name(source, name)
     if isinstance(source, str | os.PathLike):
@@ -102,6 +102,8 @@ def _indices(image: Image.Image, name: str) -> np.ndarray:
         numbers = numbers[..., 0]
     if numbers.ndim != 2 or numbers.dtype.kind not in "uib":
         raise PictureError(f"{name}: is a picture of mode {image.mode}, expected one channel of whole numbers")
+    if is_lossy(image):
+        raise PictureError(f"{name}: is a lossy {image.format}, which changes labels; save the label map as PNG")
     return upright(numbers, image)
 
 
@@ -180,7 +182,7 @@ def keypoints(source: object, name: str = "keypoints") -> tuple[Float[Tensor, "1
         name: what errors call a source without a path.
 
     Raises:
-        PictureError: it cannot be read, or nobody is in it.
+        PictureError: it cannot be read, nobody is in it, or its joints are not in pixels but in [0, 1] or [-1, 1].
     """
     name = display_name(source, name)
     if isinstance(source, str | os.PathLike):
@@ -221,4 +223,9 @@ def _joints(numbers: np.ndarray, name: str) -> Float[Tensor, "18 2"]:
         raise PictureError(f"{name}: no joint was found")
     if bool(joints.isinf().any()):
         raise PictureError(f"{name}: holds joints that are infinitely far away")
+    if bool((joints.isnan() | (joints.abs() <= 1)).all()):
+        reach = f"{joints.nan_to_num(math.inf).amin():.3g} to {joints.nan_to_num(-math.inf).amax():.3g}"
+        raise PictureError(
+            f"{name}: all joints lie in {reach}, expected pixels (OpenPose's --keypoint_scale 0, not 3 or 4)"
+        )
     return joints

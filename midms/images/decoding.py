@@ -31,6 +31,10 @@ _KEPT = ("L", "LA", "RGB", "RGBA", "CMYK")
 """Modes of 8 bits whose channels can be averaged as they are."""
 DRAFTED = "midms drafted"
 """Where a picture that was opened tells by how much it was reduced in decoding."""
+_LOSSY = ("JPEG", "MPO", "AVIF")
+"""Formats that change pixels."""
+_COMPRESSED = "midms lossy"
+"""Where a picture that was opened tells that its file keeps pixels only nearly."""
 TURNED = {
     2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
     5: (True, 1, 1), 6: (True, 1, -1), 7: (True, -1, -1), 8: (True, -1, 1),
@@ -85,6 +89,7 @@ def _loaded(content: bytes, name: str) -> Image.Image:
     width = image.width
     image.draft(None, (image.width // factor, image.height // factor))
     image.info[DRAFTED] = round(width / image.width)
+    image.info[_COMPRESSED] = image.format == "WEBP" and b"VP8L" not in content  # the name of its lossless kind
     image.load()
     _check_size(image, name)  # some formats know only now
     return image
@@ -165,6 +170,12 @@ def _profile(image: Image.Image) -> bytes | None:
 def reduction(image: Image.Image) -> int:
     """How many pixels of its file, or else of its own, one of a picture's `decode` is wide and high."""
     return int(image.info.get(DRAFTED, 1)) * excess(image.height, image.width)
+
+
+def is_lossy(image: Image.Image) -> bool:
+    """Whether the file that a picture is from keeps its pixels only nearly, as far as that is known."""
+    compressed = image.info.get(_COMPRESSED) or image.info.get("compression") == "jpeg"  # of a TIFF
+    return image.format in _LOSSY or bool(compressed)
 
 
 def upright(numbers: np.ndarray, image: Image.Image) -> np.ndarray:

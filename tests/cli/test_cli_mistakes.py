@@ -147,6 +147,15 @@ def test_an_option_of_another_stage_is_refused(
     assert complaint(capsys).startswith(f"midms: {message}")
 
 
+@pytest.mark.parametrize("given", ["nan", "inf", "-1", "0"])
+def test_a_training_that_would_take_no_steps_or_not_end_is_refused(
+    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train", "portraits", "--out", tmp_path / "run", "--stage", "matching", f"--minutes={given}") == 2
+    assert "--minutes: expected a finite number above 0, got" in complaint(capsys)
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -15,7 +15,7 @@ from midms.conditions.ade20k_segmentation import ADE20KSegmentation
 from midms.conditions.celebahq_edge import FACE_PARTS, LABELS, CelebaHQEdge
 from midms.conditions.deepfashion_pose import DeepFashionPose
 from midms.images import PictureError
-from midms.images.annotations import keypoints
+from midms.images.annotations import keypoints, label_map
 
 MASKS = torch.zeros(len(FACE_PARTS), 24, 20, dtype=torch.bool)
 MASKS[0, 4:20, 4:16] = True
@@ -74,3 +74,40 @@ def test_an_even_photo_is_blamed_not_its_labels(tmp_path: Path) -> None:
     pair = tmp_path / "labels.png", tmp_path / "even.png"
     with pytest.raises(PictureError, match=r"^\S*even.png: photo has no edges"):
         CelebaHQEdge().read(pair, "condition", lambda shape: shape)
+
+
+FILES: dict[str, tuple[dict[str, object], bool]] = {
+    "jpg": ({"quality": 100}, True),
+    "webp": ({"quality": 100}, True),
+    "lossless.webp": ({"lossless": True}, False),
+    "packed.tiff": ({"compression": "jpeg"}, True),
+    "tiff": ({"compression": "tiff_lzw"}, False),
+    "png": ({}, False),
+}
+"""How a label map is saved, and whether that changes labels."""
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_label_maps_of_lossy_files_are_refused(kind: str, tmp_path: Path) -> None:
+    labels = torch.randint(len(LABELS), (32, 24), generator=torch.Generator().manual_seed(0))
+    options, lossy = FILES[kind]
+    path = tmp_path / f"labels.{kind}"
+    Image.fromarray(labels.numpy().astype(np.uint8)).save(path, **options)
+    if lossy:
+        for source in (path, *([Image.open(path)] if kind in ("jpg", "packed.tiff") else ())):
+            with pytest.raises(PictureError, match="is a lossy .*, which changes labels; save the label map as PNG"):
+                label_map(source)
+    else:
+        assert torch.equal(label_map(path)[0], labels)
+
+
+@pytest.mark.parametrize(("scale", "low", "high"), [(3, 0.0, 1.0), (4, -1.0, 1.0)])
+def test_keypoints_that_are_not_in_pixels_are_refused(scale: int, low: float, high: float) -> None:
+    unit = torch.rand(18, 2, generator=torch.Generator().manual_seed(scale))
+    joints = torch.cat([low + (high - low) * unit, torch.ones(18, 1)], 1)
+    joints[4] = 0  # was not found
+    with pytest.raises(PictureError, match=r"all joints lie in .* to 0.9.*, expected pixels .*keypoint_scale 0"):
+        keypoints({"people": [{"pose_keypoints_2d": joints.flatten().tolist()}]})
+    joints[:, :2] *= 256
+    found, _ = keypoints(joints)
+    assert torch.equal(found[:4], joints[:4, :2])
