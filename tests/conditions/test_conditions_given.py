@@ -95,7 +95,7 @@ def test_label_maps_of_lossy_files_are_refused(kind: str, tmp_path: Path) -> Non
     Image.fromarray(labels.numpy().astype(np.uint8)).save(path, **options)
     if lossy:
         for source in (path, *([Image.open(path)] if kind in ("jpg", "packed.tiff") else ())):
-            with pytest.raises(PictureError, match="is a lossy .*, which changes labels; save the label map as PNG"):
+            with pytest.raises(PictureError, match=r"is a lossy .*, which changes labels; save the label map as PNG"):
                 label_map(source)
     else:
         assert torch.equal(label_map(path)[0], labels)
