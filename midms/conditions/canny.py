@@ -17,6 +17,9 @@ def canny(
 ) -> Bool[Tensor, "b 1 Y X"]:
     """Edges one pixel wide (Canny 1986): blur, slope, thinning along the slope, hysteresis.
 
+    scikit-image's own takes 2.9 ms for a picture of 256 pixels where this takes 3.9, but 0.2 s to be imported (one
+    thread, x86_64, best of five), and is a dependency more.
+
     Pixel for pixel `skimage.feature.canny` of an 8-bit picture, but for ties that rounding decides. The outermost
     pixels are never edges.
 

@@ -1,7 +1,8 @@
 """Networks of diffusers without the rest of it.
 
 `from diffusers import UNet2DModel` also imports every transformer, loader and scheduler that diffusers has, scipy's
-statistics and torch's compiler: six times the time of what the network needs, and longer than a translation takes.
+statistics and torch's compiler: 4.4 CPU seconds in place of 2.0, of which torch is 1.6 (best of three processes, one
+thread, x86_64, diffusers 0.42.1, torch 2.14.1), at every start of `midms translate`.
 """
 
 from __future__ import annotations
