@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import reprlib
+import signal
 from pathlib import Path
 
 from midms.cli.options import Commands, command, device, plugins
@@ -97,5 +98,9 @@ def _train(args: argparse.Namespace) -> int:
 
     if strange := [name for name in args.terms if name not in TERMS]:
         raise BadArguments("; ".join(unknown("term", name, TERMS) for name in strange))
-    status: int = train(args)
+    usual = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job elsewhere is a key press here
+    try:
+        status: int = train(args)
+    finally:
+        signal.signal(signal.SIGTERM, usual)
     return status

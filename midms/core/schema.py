@@ -62,7 +62,7 @@ def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) 
 def read_json(path: Path, error: type[Exception], most: int = MAX_BYTES) -> object:
     """What a JSON file holds; whatever cannot be read as such is raised as `error`, in a line that names the file."""
     try:
-        return json.loads(read_regular(path, most).decode("utf-8"))
+        return json.loads(read_regular(path, most).decode("utf-8-sig"))
     except OSError as reason:
         raise error(f"{path}: cannot be read ({reason.strerror or reason})") from None
     except (ValueError, RecursionError) as reason:
@@ -72,7 +72,7 @@ def read_json(path: Path, error: type[Exception], most: int = MAX_BYTES) -> obje
 def read_yaml(path: Path, error: type[Exception], most: int) -> object:
     """What a YAML file holds, plain values alone; whatever cannot be read as such is raised as `error`, in a line."""
     try:
-        return yaml.load(read_regular(path, most).decode("utf-8"), Loader=_Plain)
+        return yaml.load(read_regular(path, most).decode("utf-8-sig"), Loader=_Plain)
     except OSError as reason:
         raise error(f"{path}: cannot be read ({reason.strerror or reason})") from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as reason:

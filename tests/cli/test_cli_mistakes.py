@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -177,6 +178,14 @@ def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cli.listing, "available", broken)
     with pytest.raises(ValueError, match="a bug"):
         cli.main(["list"])
+
+
+def test_a_training_that_is_told_to_end_ends_as_by_a_key_press(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in, before = ModuleType("midms.training.train"), signal.getsignal(signal.SIGTERM)
+    stand_in.train = lambda _: os.kill(os.getpid(), signal.SIGTERM)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
+    assert cli.main(["train", "portraits", "--stage", "matching", "--out", str(tmp_path)]) == 130
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_train_hands_its_options_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,3 +60,9 @@ def test_json_that_is_none_is_an_error_of_the_kind_asked_for(tmp_path, content):
     with pytest.raises(KeyError) as error:
         read_json(tmp_path / "a.json", KeyError)
     assert "a.json: cannot be read as JSON" in error.value.args[0]
+
+
+def test_an_editors_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_bytes(b'\xef\xbb\xbf{"widths": [1]}')
+    assert read_json(path, KeyError) == {"widths": [1]}
