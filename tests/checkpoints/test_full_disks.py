@@ -38,13 +38,13 @@ def refused(said: Outcome) -> str:
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose training was stopped after a step."""
     folder = tmp_path_factory.mktemp("stopped")
-    said = outcome([*TRAIN, "--out", "run", "--minutes", "0"], folder)
+    said = outcome([*TRAIN, "--out", "run", "--minutes", "1e-9"], folder)
     assert said.status == 3, said
     return folder
 
 
 def test_a_full_disk_ends_training_and_the_checkpoint_stays(stopped: Path) -> None:
-    said = outcome([*TRAIN, "--out", "run", "--minutes", "0"], stopped, f"{__name__}:cramped")
+    said = outcome([*TRAIN, "--out", "run", "--minutes", "1e-9"], stopped, f"{__name__}:cramped")
     assert "run/autoencoder.checkpoint: cannot be written" in refused(said) and not said.changed
     assert outcome([*TRAIN, "--out", "run"], stopped).status == 0, "it goes on"
 

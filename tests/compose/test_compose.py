@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +26,6 @@ from midms.loop.multi_exemplar import NoMatch
 from midms.loop.policy import NoGradient
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
-from midms.pipeline.pipeline import Pipeline
 
 
 class Scaled(Looking):
@@ -231,19 +229,6 @@ def test_a_broken_part_is_a_mistake_too(monkeypatch: pytest.MonkeyPatch) -> None
         raise RuntimeError("no CUDA")
 
     assert mistakes(matcher="out-of-luck") == "build('toy'): matcher: no CUDA"
-
-
-@pytest.mark.parametrize("name", ["midm-faces", "midm-faces-paper"])
-def test_presets_of_the_house_compose(name: str) -> None:
-    preset = PRESETS[name]
-    assert "arXiv:" in preset.source
-    assert {"condition", "features", "matcher", "confidence", "denoiser", "sampler", "autoencoder"} <= set(preset.slots)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # while no weights are shipped
-        run = build(name)
-    assert isinstance(run, Pipeline)
-    weightful = {slot for slot in preset.slots if isinstance(getattr(run, slot), nn.Module)}
-    assert weightful == set(preset.weights), "every part with weights has a file"
 
 
 class Weighty(nn.Module):
