@@ -181,8 +181,8 @@ class Registry:
             strange = [
                 f"has no setting {key!r}. {_nearest(key, known)}".strip() for key in arguments if key not in known
             ]
-            told = " ".join(strange) or f"{error}."
-            raise BadArguments(f"{self.kind} {name!r}: {told} Signature: {name}{signature(factory)}") from None
+            problem = " ".join(strange) or f"{error}."
+            raise BadArguments(f"{self.kind} {name!r}: {problem} Signature: {name}{signature(factory)}") from None
         if wrong := mistyped(expected, arguments):
             raise BadArguments(f"{self.kind} {name!r}: {'; '.join(wrong)}. Signature: {name}{signature(factory)}")
 

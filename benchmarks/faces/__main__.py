@@ -122,7 +122,7 @@ def measure(
     summary = {}
     for name, pieces in collected.items():
         whole = {figure: torch.cat(values) for figure, values in pieces.items()}
-        trusted = (whole.pop("_trust", None), whole.pop("_right", None))
+        trusted = (whole.pop("_confidence", None), whole.pop("_right", None))
         summary[name] = {figure: values.nanmean().item() for figure, values in whole.items()}
         summary[name]["better than first warp"] = (whole["PSNR"] > first).float().mean().item()
         if trusted[0] is not None and trusted[1] is not None:

@@ -145,12 +145,12 @@ def content(recipe: Recipe, by: Writer, where: str) -> dict[str, Any]:
         slots[slot] = {"name": spec.name, "arguments": arguments, "module": module}
     if wrong:
         raise CheckpointError(f"{where}: cannot be saved: {'; '.join(map(brief, wrong))}")
-    told = {name: getattr(recipe, name) for name in ("name", "purpose", "source", "license")}
+    described = {name: getattr(recipe, name) for name in ("name", "purpose", "source", "license")}
     return {
         "format": 1,
         "midms": midms.__version__,
         "by": by,
-        **told,
+        **described,
         "slots": slots,
         "loop": {**dataclasses.asdict(Policy()), **recipe.loop} if recipe.loop else {},
         "domain": dataclasses.asdict(recipe.domain),

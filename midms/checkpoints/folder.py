@@ -166,18 +166,18 @@ def write_folder(
         CheckpointError: it does, an argument of a part cannot be written, or the disk refuses.
         HeldError: another process writes to it.
     """
-    told = content(recipe, by, str(folder))
+    settings = content(recipe, by, str(folder))
     try:
         with held(folder):
             check(folder, by, states, replace)
-            exchange(folder, told, recipe, states, texts)
+            exchange(folder, settings, recipe, states, texts)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
 def exchange(
     folder: Path,
-    told: Mapping[str, Any],
+    settings: Mapping[str, Any],
     recipe: Recipe,
     states: Mapping[str, Mapping[str, Tensor]],
     texts: Mapping[str, str] = NO_TEXTS,
@@ -186,7 +186,7 @@ def exchange(
 
     Args:
         folder: that is there.
-        told: the configuration, as `content` gives it.
+        settings: the configuration, as `content` gives it.
         recipe: as of `write_folder`.
         states: as of `write_folder`.
         texts: as of `write_folder`.
@@ -196,14 +196,14 @@ def exchange(
         OSError: the disk refuses something else.
     """
     try:
-        _exchange(folder, told, recipe, states, texts)
+        _exchange(folder, settings, recipe, states, texts)
     finally:
         _tidy(folder, _known(folder))
 
 
 def _exchange(
     folder: Path,
-    told: Mapping[str, Any],
+    settings: Mapping[str, Any],
     recipe: Recipe,
     states: Mapping[str, Mapping[str, Tensor]],
     texts: Mapping[str, str],
@@ -219,7 +219,9 @@ def _exchange(
         files |= {slot: before.weights[slot] for slot in kept}
         sums |= {slot: before.checksums[slot] for slot in kept if slot in before.checksums}
     past = sorted({*before.weights, *before.past} - files.keys()) if before else []
-    _write_json(folder / CONFIG, {**told, "weights": files, "checksums": sums, "past": past})  # from here it is the new
+    _write_json(
+        folder / CONFIG, {**settings, "weights": files, "checksums": sums, "past": past}
+    )  # from here it is the new
     for slot, name in files.items():
         if name == (usual := _usual(slot)):
             continue
@@ -233,7 +235,7 @@ def _exchange(
         write_text(folder / name, text)
     for slot in past:
         (folder / _usual(slot)).unlink(missing_ok=True)
-    _write_json(folder / CONFIG, {**told, "weights": {slot: _usual(slot) for slot in files}, "checksums": sums})
+    _write_json(folder / CONFIG, {**settings, "weights": {slot: _usual(slot) for slot in files}, "checksums": sums})
 
 
 def write_text(path: Path, text: str) -> None:
@@ -245,9 +247,9 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def _write_json(path: Path, told: Mapping[str, Any]) -> None:
+def _write_json(path: Path, settings: Mapping[str, Any]) -> None:
     with atomic_write(path) as part, part.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(told, indent=1) + "\n")
+        file.write(json.dumps(settings, indent=1) + "\n")
         file.flush()
         os.fsync(file.fileno())
 

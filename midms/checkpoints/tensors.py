@@ -213,9 +213,9 @@ def outline(make: Callable[[], M], tensors: int, source: str) -> M:
     except CheckpointError:
         raise
     except Exception as error:  # a part may raise anything when its settings are absurd
-        told = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{source}: no part can be made with its settings ({told or type(error).__name__})"
+            f"{source}: no part can be made with its settings ({reason or type(error).__name__})"
         ) from None
     finally:
         for hook in hooks:
@@ -265,8 +265,8 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as found:
             yield found
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path}: not a whole safetensors file, and no other kind is opened ({told})") from None
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: not a whole safetensors file, and no other kind is opened ({reason})") from None
 
 
 def checksum(state: Mapping[str, Tensor]) -> str:

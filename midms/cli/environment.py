@@ -33,8 +33,8 @@ def report() -> str:
             f"no GPU: {_without_gpu()}",
             "TRITON_INTERPRET=1 runs the Triton kernels on the CPU, to test them",
         ]
-    if told := list(plugin_lines()):
-        lines += ["", "plug-ins", *(f"  {line}" for line in told)]
+    if found := list(plugin_lines()):
+        lines += ["", "plug-ins", *(f"  {line}" for line in found)]
     return "\n".join(lines)
 
 

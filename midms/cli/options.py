@@ -1,4 +1,4 @@
-"""What commands share: how they are added, common options, how mistakes are told."""
+"""What commands share: how they are added, common options, how errors are reported."""
 
 from __future__ import annotations
 

@@ -99,9 +99,9 @@ def _translate(args: argparse.Namespace) -> int:
     sizes: set[tuple[int, int]] = set()
     warned: dict[str, list[Path]] = {}
 
-    def written(job: Job, told: Translation) -> None:
-        sizes.add(told.image.size)
-        for warning in told.warnings:
+    def written(job: Job, result: Translation) -> None:
+        sizes.add(result.image.size)
+        for warning in result.warnings:
             warned.setdefault(warning, []).append(job.out)
 
     failures = run_jobs(run, jobs, args.seed, args.size, written)
@@ -129,8 +129,10 @@ def _warn(warned: dict[str, list[Path]], count: int) -> None:
 
 def _reader(args: argparse.Namespace) -> Any:
     """What reads the condition, where that is known before the rest is composed."""
-    wish = getattr(args, "condition_from", PRESETS[args.preset].slots["condition"] if args.preset in PRESETS else None)
-    spec = Spec(wish) if isinstance(wish, str) else wish
+    choice = getattr(
+        args, "condition_from", PRESETS[args.preset].slots["condition"] if args.preset in PRESETS else None
+    )
+    spec = Spec(choice) if isinstance(choice, str) else choice
     try:
         return None if spec is None else KINDS["condition"].create(spec.name, **spec.arguments)
     except Exception:  # which composing tells better

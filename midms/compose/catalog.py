@@ -51,18 +51,18 @@ def create(kind: str, name: str, /, **arguments: Any) -> Any:
     factory = rows[name]
     for argument, inner in getattr(factory, "nested", {}).items():
         usual = inspect.signature(factory).parameters[argument].default
-        wish = arguments.get(argument, usual)
-        many = isinstance(wish, tuple | list)
-        made = tuple(_inner(inner, one, f"{kind} {name!r}: {argument}") for one in (wish if many else [wish]))
+        choice = arguments.get(argument, usual)
+        many = isinstance(choice, tuple | list)
+        made = tuple(_inner(inner, one, f"{kind} {name!r}: {argument}") for one in (choice if many else [choice]))
         arguments[argument] = made if many else made[0]
     return rows.create(name, **arguments)
 
 
-def _inner(kind: str, wish: Any, argument: str) -> Any:
+def _inner(kind: str, choice: Any, argument: str) -> Any:
     """The part that a name or a Spec stands for; any other object is a part already."""
-    if wish is None or isinstance(wish, Number | bytes | list | tuple | dict):
-        raise BadArguments(f"{argument}: expected {kind} as an object, a name or a Spec, got {reprlib.repr(wish)}")
-    spec = Spec(wish) if isinstance(wish, str) else wish
+    if choice is None or isinstance(choice, Number | bytes | list | tuple | dict):
+        raise BadArguments(f"{argument}: expected {kind} as an object, a name or a Spec, got {reprlib.repr(choice)}")
+    spec = Spec(choice) if isinstance(choice, str) else choice
     return create(kind, spec.name, **spec.arguments) if isinstance(spec, Spec) else spec
 
 

@@ -1,4 +1,4 @@
-"""From a recipe and changes to parts that fit each other; all that is wrong is told at once."""
+"""From a recipe and changes to parts that fit each other; all that is wrong is reported at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from midms.compose.catalog import KINDS, create
 from midms.compose.recipe import Recipe
-from midms.compose.slots import SLOTS, disagreements, impossible, misfit, unanswered
+from midms.compose.slots import SLOTS, check_compatible, check_part, check_settings, disagreements
 from midms.compose.spec import Spec
 from midms.core.domain import TELLING
 from midms.core.errors import MidmsError, brief
@@ -61,9 +61,9 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
     slots = [*SLOTS, *LOOP, "weights"]
     wrong += [unknown("slot", name, slots, "help(midms.build)") for name in changes if name not in {*SLOTS, *LOOP}]
     specs: dict[str, Any] = {}
-    for slot, wish in {**recipe.slots, **{slot: changes[slot] for slot in SLOTS if slot in changes}}.items():
+    for slot, choice in {**recipe.slots, **{slot: changes[slot] for slot in SLOTS if slot in changes}}.items():
         with noted(wrong, slot):
-            specs[slot] = _specified(slot, wish, recipe)
+            specs[slot] = _specified(slot, choice, recipe)
     parts: dict[str, Any] = {}
     for slot, spec in specs.items():
         with noted(wrong, slot):
@@ -74,8 +74,8 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
     with noted(wrong, "loop"):
         policy = Policy(**settings)
     if {"matcher", "confidence"} <= parts.keys():
-        wrong += unanswered(parts["matcher"], parts["confidence"], policy)
-    wrong += [f"loop: {mistake}" for mistake in impossible(parts, policy.rematch, loop["size"])]
+        wrong += check_compatible(parts["matcher"], parts["confidence"], policy)
+    wrong += [f"loop: {mistake}" for mistake in check_settings(parts, policy.rematch, loop["size"])]
     if wrong:
         raise BuildError(call, wrong)
     made_by = {slot: spec for slot, spec in specs.items() if isinstance(spec, Spec)}
@@ -93,26 +93,26 @@ def noted(wrong: list[str], slot: str) -> Iterator[None]:
         wrong.append(f"{slot}: {error}")
 
 
-def _specified(slot: str, wish: Any, recipe: Recipe) -> Any:
+def _specified(slot: str, choice: Any, recipe: Recipe) -> Any:
     """A name or Spec as the Spec it amounts to, checked against the part's signature; else the ready object it was."""
-    wish = Spec(wish) if isinstance(wish, str) else wish
-    if not isinstance(wish, Spec):
-        return wish
+    choice = Spec(choice) if isinstance(choice, str) else choice
+    if not isinstance(choice, Spec):
+        return choice
     registry = KINDS[SLOTS[slot][0]]
-    taken = inspect.signature(registry[wish.name]).parameters
+    taken = inspect.signature(registry[choice.name]).parameters
     given = recipe.slots[slot].arguments if registry.kind == "sampler" and slot in recipe.slots else {}
-    arguments = {name: given[name] for name in LEVELS if name in given and name in taken} | wish.arguments
-    registry.check(wish.name, **arguments)
-    return Spec(wish.name, **arguments)
+    arguments = {name: given[name] for name in LEVELS if name in given and name in taken} | choice.arguments
+    registry.check(choice.name, **arguments)
+    return Spec(choice.name, **arguments)
 
 
-def _make(slot: str, wish: Any) -> Any:
+def _make(slot: str, choice: Any) -> Any:
     """The part for a slot.
 
     Raises:
         ValueError: it does not fit.
     """
-    part = create(SLOTS[slot][0], wish.name, **wish.arguments) if isinstance(wish, Spec) else wish
-    if objection := misfit(slot, part):
+    part = create(SLOTS[slot][0], choice.name, **choice.arguments) if isinstance(choice, Spec) else choice
+    if objection := check_part(slot, part):
         raise ValueError(objection)
-    return part.eval() if isinstance(wish, Spec) and isinstance(part, nn.Module) else part
+    return part.eval() if isinstance(choice, Spec) and isinstance(part, nn.Module) else part

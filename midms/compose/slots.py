@@ -47,11 +47,11 @@ FACTS = {
 """What parts must agree on, where they declare it: a fact, and the attribute by which each slot tells it."""
 FITTING = {"a label as the last feature": "`semantic` goes with the features `labelled`, and these with it alone"}
 """What would agree, where it is known."""
-UNLESS_TOLD = {"labelled": False}
+UNDECLARED = {"labelled": False}
 """What is so where a part does not declare it; of other facts it is unknown."""
 
 
-def misfit(slot: str, part: Any) -> str:
+def check_part(slot: str, part: Any) -> str:
     """Why a part cannot be in this slot: what it lacks, or what cannot be called as the slot's protocol says; or ""."""
     protocol = SLOTS[slot][1]
     if part is None and slot == "refiner":
@@ -98,15 +98,15 @@ def disagreements(parts: Mapping[str, Any]) -> list[str]:
     wrong = []
     for fact, attributes in FACTS.items():
         declared = {slot: name for slot, name in attributes.items() if slot in parts}
-        told = {slot: getattr(parts[slot], name, UNLESS_TOLD.get(name)) for slot, name in declared.items()}
-        values = [value for value in told.values() if value is not None]
+        given = {slot: getattr(parts[slot], name, UNDECLARED.get(name)) for slot, name in declared.items()}
+        values = [value for value in given.values() if value is not None]
         if any(value != values[0] for value in values):
-            told_by = ", ".join(f"{slot} {value}" for slot, value in told.items() if value is not None)
-            wrong.append("; ".join([f"parts disagree on {fact}: {told_by}", *filter(None, [FITTING.get(fact)])]))
+            shown = ", ".join(f"{slot} {value}" for slot, value in given.items() if value is not None)
+            wrong.append("; ".join([f"parts disagree on {fact}: {shown}", *filter(None, [FITTING.get(fact)])]))
     return wrong
 
 
-def impossible(parts: Mapping[str, Any], rematch: tuple[int, ...], size: int) -> list[str]:
+def check_settings(parts: Mapping[str, Any], rematch: tuple[int, ...], size: int) -> list[str]:
     """Settings of the loop that these parts cannot follow; of parts that are not there nothing is asked."""
     wrong = []
     samplers = [parts[slot] for slot in ("sampler", "refiner") if parts.get(slot) is not None]
@@ -120,14 +120,14 @@ def impossible(parts: Mapping[str, Any], rematch: tuple[int, ...], size: int) ->
     return wrong
 
 
-def unanswered(matcher: Matcher, confidence: ConfidenceEstimator, policy: Policy) -> list[str]:
+def check_compatible(matcher: Matcher, confidence: ConfidenceEstimator, policy: Policy) -> list[str]:
     """What confidence and policy ask that the matcher's matches do not answer, as far as the parts declare it."""
     wrong, answers = [], answers_of(matcher)
     asks: frozenset[str] = getattr(confidence, "asks", frozenset())
     if answers is not None and not asks <= answers:
         kind = getattr(matcher, "gives", type(matcher)).__name__
-        missing, told = (", ".join(sorted(names)) or "nothing else" for names in (asks - answers, answers))
-        wrong.append(f"{kind} does not tell its {missing}, but {told}")
+        missing, known = (", ".join(sorted(names)) or "nothing else" for names in (asks - answers, answers))
+        wrong.append(f"{kind} does not tell its {missing}, but {known}")
     if policy.rematch and policy.edit == "guide":
         if not getattr(confidence, "differentiable", True):
             wrong.append("guide: this confidence has no gradient; take a soft one: calibrated, or cycle(softness=0.02)")

@@ -1,4 +1,4 @@
-"""What a file says, checked where it comes in: read within bounds, described by a pydantic model, told in a line."""
+"""What a file says, checked where it comes in: read within bounds, described by a pydantic model."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def read_yaml(path: Path, error: type[Exception], most: int) -> object:
     except OSError as reason:
         raise error(f"{path}: cannot be read ({reason.strerror or reason})") from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as reason:
-        told = " ".join(str(reason).split())[:200]  # a tag such as !!bool finds whatever it finds in its text
-        raise error(f"{path}: cannot be read as YAML ({told})") from None
+        text = " ".join(str(reason).split())[:200]  # a tag such as !!bool finds whatever it finds in its text
+        raise error(f"{path}: cannot be read as YAML ({text})") from None
 
 
 class _Plain(yaml.SafeLoader):

@@ -54,10 +54,10 @@ class FusionFeatures(nn.Module):
         self.networks = nn.ModuleList(part for part in self.extractors if isinstance(part, nn.Module))
         self.shares = [(weight / sum(weights)) ** 0.5 for weight in weights]
         for fact in ("condition_channels", "latent_channels", "stride"):
-            told = {getattr(part, fact) for part in self.extractors if getattr(part, fact, None) is not None}
-            if len(told) > 1:
+            values = {getattr(part, fact) for part in self.extractors if getattr(part, fact, None) is not None}
+            if len(values) > 1:
                 raise ValueError(f"extractors disagree on {fact}: {', '.join(map(str, sorted(told)))}")
-            setattr(self, fact, told.pop() if told else None)
+            setattr(self, fact, values.pop() if values else None)
 
     def condition(self, condition: Float[Tensor, "b k Y X"]) -> Fused:
         """Features of the condition map; re-matching is guided by each extractor's own."""

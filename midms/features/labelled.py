@@ -51,8 +51,8 @@ class LabelledFeatures(nn.Module):
 
     def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b e h w"]:
         """Features of a predicted x0, labelled as the condition."""
-        told = Features(condition.initial[:, :-1], condition.rematch[:, :-1])
-        found = self.features.rematch_query(x0, told)
+        unlabelled = Features(condition.initial[:, :-1], condition.rematch[:, :-1])
+        found = self.features.rematch_query(x0, unlabelled)
         return torch.cat([found, F.interpolate(condition.initial[:, -1:], found.shape[-2:])], 1)
 
     def _labelled(self, found: Features, condition: Float[Tensor, "b k Y X"]) -> Features:

@@ -1,4 +1,4 @@
-"""How it is told that a picture cannot be used: in one line, with its name."""
+"""Errors of pictures: one line, which names the picture."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ def interleave(
     latents = [
         check_finite(parts.autoencoder.encode(picture), parts.autoencoder, "autoencoder") for picture in pictures
     ]
-    wanted = parts.features.condition(condition)
-    offered = [
+    query_features = parts.features.condition(condition)
+    key_features = [
         parts.features.exemplar(z, parts.condition.photo(picture) if drawn is None else drawn)
         for z, picture, drawn in zip(latents, pictures, maps, strict=True)
     ]
@@ -70,17 +70,18 @@ def interleave(
         return match, check_finite(match.apply(latent), parts.matcher, "matcher"), confidence
 
     def matched_again(x: Tensor) -> tuple[Match, Tensor, Tensor]:
-        return matched(parts.features.rematch_query(x, wanted), [features.rematch for features in offered])
+        return matched(parts.features.rematch_query(x, query_features), [one.rematch for one in key_features])
 
     def score(x0: Tensor) -> Float[Tensor, "b 1 h w"]:
-        query, keys = parts.features.rematch_query(x0, outside(wanted)), outside([one.rematch for one in offered])
+        query = parts.features.rematch_query(x0, outside(query_features))
+        keys = outside([one.rematch for one in key_features])
         return policy.apply_style(compare(parts.matcher, parts.confidence, query, keys, outside(regions))[1])
 
     def denoise(x: Tensor, level: Level) -> Tensor:
         context = Context(warp, condition, policy.apply_style(confidence, least))
         return check_finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser")
 
-    match, warp, confidence = matched(wanted.initial, [features.initial for features in offered])
+    match, warp, confidence = matched(query_features.initial, [one.initial for one in key_features])
     step: Step | None = None
     x = parts.sampler.levels.add_noise(warp, draw)
     for level in parts.sampler.levels:

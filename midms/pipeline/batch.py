@@ -71,9 +71,9 @@ def plan_jobs(
             raise PictureError(f"{path}: no such file or folder")
     if regions and len(regions) != len(exemplars):
         raise PictureError(f"region: got {len(regions)}, expected one for each of {len(exemplars)} exemplars")
-    told = _told(exemplar_condition)
+    conditions_of = _conditions_of(exemplar_condition)
     if not any(path.is_dir() for path in (condition, *exemplars)):
-        jobs = [Job(condition, tuple(exemplars), out, figure, told(exemplars), tuple(regions))]
+        jobs = [Job(condition, tuple(exemplars), out, figure, conditions_of(exemplars), tuple(regions))]
         for target in (out, figure):
             if target is not None:
                 check_target(target)
@@ -83,7 +83,13 @@ def plan_jobs(
                 raise PictureError(f"{folder}: is a file, expected a folder, for there are several results")
         jobs = [
             Job(
-                one, others, out / f"{name}.png", figure and figure / f"{name}.png", told(others), tuple(regions), alike
+                one,
+                others,
+                out / f"{name}.png",
+                figure and figure / f"{name}.png",
+                conditions_of(others),
+                tuple(regions),
+                alike,
             )
             for name, one, others, alike in _groups(condition, exemplars)
         ]
@@ -91,7 +97,7 @@ def plan_jobs(
     return jobs
 
 
-def _told(conditions: Path | None) -> Callable[[Sequence[Path]], tuple[Path, ...]]:
+def _conditions_of(conditions: Path | None) -> Callable[[Sequence[Path]], tuple[Path, ...]]:
     """From exemplars to their conditions: a file is that of all, in a folder it has the exemplar's name."""
     if conditions is None:
         return lambda exemplars: ()
@@ -188,7 +194,7 @@ def _check_overlap(jobs: list[Job]) -> None:
 
 
 def examine(job: Job, reader: ConditionExtractor | None) -> None:
-    """Read the files of a job, so that what cannot be read is told before a model is loaded.
+    """Read the files of a job, so that what cannot be read is reported before a model is loaded.
 
     Args:
         job: from `plan_jobs`.
@@ -211,7 +217,7 @@ def run_jobs(
     jobs: list[Job],
     seed: int,
     size: int | None,
-    written: Callable[[Job, Translation], object] = lambda job, told: None,
+    written: Callable[[Job, Translation], object] = lambda job, result: None,
 ) -> list[str]:
     """Translate and save; a job that fails, for whatever reason, does not stop the others.
 
@@ -220,7 +226,7 @@ def run_jobs(
         jobs: from `plan_jobs`.
         seed: of the noise, the same for each.
         size: as `translate` takes it, by default the method's own.
-        written: is told of each job whose result was saved.
+        written: called with each job whose result was saved, and the result.
 
     Returns:
         What went wrong, a line for each job that failed.
@@ -239,7 +245,7 @@ def run_jobs(
 
 
 def _perform(run: Translator, job: Job, seed: int, size: int | None) -> Translation:
-    told = translate(
+    result = translate(
         run,
         job.condition,
         job.exemplars,
@@ -248,11 +254,11 @@ def _perform(run: Translator, job: Job, seed: int, size: int | None) -> Translat
         seed=seed,
         size=size,
     )
-    pictures = {job.out: told.image} | ({} if job.figure is None else {job.figure: told.figure()})
+    pictures = {job.out: result.image} | ({} if job.figure is None else {job.figure: result.figure()})
     for path in pictures:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PictureError(f"{path}: its folder cannot be made ({error.strerror or error})") from None
     save_images(pictures)
-    return told
+    return result

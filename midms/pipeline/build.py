@@ -145,7 +145,10 @@ def _with_weights(recipe: Recipe, found: Weights) -> Recipe:
     elif recipe.shipped:  # others than those that the preset speaks of
         domain = dataclasses.replace(domain.unmeasured(), size=None)
     schedule = found.recipe.schedule if "denoiser" in found.parts else None
-    told = found.recipe
     return dataclasses.replace(
-        recipe.sized(found.parts, schedule), domain=domain, precision="float32", license=told.license, made=told.made
+        recipe.sized(found.parts, schedule),
+        domain=domain,
+        precision="float32",
+        license=found.recipe.license,
+        made=found.recipe.made,
     )

@@ -38,11 +38,11 @@ def demo(run: Translator, out: Path, faces: int, seed: int) -> Path:
     rows: list[dict[str, Image.Image]] = []
     pictures: dict[Path, Image.Image] = {}
     for i in tqdm(range(faces), "translating", disable=None):
-        told = translate(run, 1 - 2 * pairs.sketch[i], pairs.exemplar[i], seed=seed)
-        rows.append(told.panels() | {"exact answer": to_pil(pairs.answer[i : i + 1])})
+        result = translate(run, 1 - 2 * pairs.sketch[i], pairs.exemplar[i], seed=seed)
+        rows.append(result.panels() | {"exact answer": to_pil(pairs.answer[i : i + 1])})
         folder = out / f"pair-{i:02d}"
         pictures |= {folder / f"{title.replace(' ', '-')}.png": panel for title, panel in rows[-1].items()}
-        pictures[folder / "figure.png"] = told.figure()
+        pictures[folder / "figure.png"] = result.figure()
     sheet = out / "sheet.png"
     pictures[sheet] = Sheet([list(row.values()) for row in rows], list(rows[0]), _SIDE).image
     for path in pictures:

@@ -18,7 +18,7 @@ from midms.checkpoints.convert.hub import push
 from midms.checkpoints.folder import write_folder
 from midms.checkpoints.tensors import CheckpointError, cast
 from midms.compose.recipe import Recipe
-from midms.compose.slots import impossible
+from midms.compose.slots import check_settings
 from midms.core.domain import TELLING, Domain
 from midms.core.torch_defaults import defaults
 from midms.core.types import Moment, Noise
@@ -47,7 +47,7 @@ class Pipeline(Parts):
 
     def __post_init__(self) -> None:
         parts = {name: getattr(self, name) for name in PARTS}
-        if wrong := impossible(parts, self.policy.rematch, self.size):
+        if wrong := check_settings(parts, self.policy.rematch, self.size):
             raise ValueError("; ".join(wrong))
 
     @property
@@ -140,11 +140,11 @@ class Pipeline(Parts):
         """
         parts = {slot: part for slot in PARTS if (part := getattr(self, slot)) is not None}
         if ready := [slot for slot in parts if slot not in self.recipe.slots]:
-            told = "; ".join(
+            problems = "; ".join(
                 f"{slot} is a ready {type(parts[slot]).__name__}, give it to build by its registered name or as a Spec"
                 for slot in ready
             )
-            raise CheckpointError(f"{folder}: cannot be saved: {told}")
+            raise CheckpointError(f"{folder}: cannot be saved: {problems}")
         states = {
             slot: cast(part.state_dict(), dtype, f"{folder}, {slot}")
             for slot, part in parts.items()

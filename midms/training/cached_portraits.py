@@ -162,8 +162,8 @@ def _announce(path: Path, piece: dict[str, Tensor], count: int, seconds: float) 
     """Say what will be rendered, how long that takes and how much disk, by the first piece and how long it took."""
     done, size = len(piece["image"]), piece["image"].shape[-1]
     seconds, megabytes = seconds * count / done, sum(x.nbytes for x in piece.values()) * count / done / 1e6
-    told = f"{seconds / 60:,.0f} minutes" if seconds > 90 else f"{max(seconds, 1):.0f} seconds"
-    what = f"{count:,} faces of {size} x {size} pixels: about {told}, {megabytes:,.0f} MB of disk, {path}"
+    duration = f"{seconds / 60:,.0f} minutes" if seconds > 90 else f"{max(seconds, 1):.0f} seconds"
+    what = f"{count:,} faces of {size} x {size} pixels: about {duration}, {megabytes:,.0f} MB of disk, {path}"
     print(f"midms: note: rendering {what}", file=sys.stderr, flush=True)
 
 

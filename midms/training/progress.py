@@ -146,8 +146,8 @@ class Progress:
                 raise ValueError("of another network or other settings, or not of all parameters")
             self.optimiser.load_state_dict(state)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
-            told = " ".join(str(error).split())[:200]
-            raise CheckpointError(f"{self.path}, optimiser: does not fit ({told})") from None
+            text = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{self.path}, optimiser: does not fit ({text})") from None
 
 
 def _moment(name: str, value: Tensor, parameter: Tensor, steps: int) -> Tensor:
@@ -167,5 +167,5 @@ def _moment(name: str, value: Tensor, parameter: Tensor, steps: int) -> Tensor:
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Which settings a checkpoint was made with, where this run has others."""
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    told = (f"was made with {name} {old.get(name)}, this run has {new.get(name)}" for name in names)
-    return "; ".join(map(brief, told))
+    differences = (f"was made with {name} {old.get(name)}, this run has {new.get(name)}" for name in names)
+    return "; ".join(map(brief, differences))

@@ -122,8 +122,8 @@ def _scaled(sizes: Sizes, stored: Tensor | None, released: bool, path: Path) -> 
         raise CheckpointError(f"{path}: scale_factor is {tuple(stored.shape)}, expected one number")
     scale = sizes.scale if stored is None else float(stored)
     if released:
-        told = "" if scale in (None, 1.0) else f" (the checkpoint's {scale:.5g} is for the latent diffusion alone)"
-        return spec, [f"latents are not scaled, as in the released code{told}"]
+        shown = "" if scale in (None, 1.0) else f" (the checkpoint's {scale:.5g} is for the latent diffusion alone)"
+        return spec, [f"latents are not scaled, as in the released code{shown}"]
     if scale is None:
         raise CheckpointError(f"{path}: scale_by_std is set, but scale_factor is missing")
     if spec.name == "kl":
@@ -147,8 +147,8 @@ def _same_schedule(path: Path, stored: Tensor | None, schedule: Schedule, config
     expected = alpha_bar(schedule)
     if stored is None or (stored.shape == expected.shape and torch.allclose(stored.double(), expected, 5e-3, 0)):
         return
-    told = schedule if isinstance(schedule, str) else "betas"
-    raise CheckpointError(f"{path}: was trained with another schedule than the {told} of {config}")
+    shown = schedule if isinstance(schedule, str) else "betas"
+    raise CheckpointError(f"{path}: was trained with another schedule than the {shown} of {config}")
 
 
 def _sorted_out(names: list[str]) -> dict[str, list[str]]:

@@ -63,8 +63,8 @@ class UNet(Schema):
         name, size = next(iter(self.heads.items()))
         attended = [width for width, attends in zip(self.widths, self.attends, strict=True) if attends]
         if any(width % size for width in (*attended, self.widths[-1])):
-            told = "num_head_channels" if name == "head_dim" else "num_heads"
-            raise ValueError(f"unet_config: {told} is {size}, expected a divisor of the widths that attend")
+            key = "num_head_channels" if name == "head_dim" else "num_heads"
+            raise ValueError(f"unet_config: {key} is {size}, expected a divisor of the widths that attend")
         return self
 
     @property

@@ -117,13 +117,13 @@ class Grid(Schema):
     def _fits(self) -> Grid:
         for key in ("down_block_types", "up_block_types"):
             if len(getattr(self, key)) != len(self.block_out_channels):
-                raise ValueError(f"{key} and block_out_channels must be as many, got {self._told(key)}")
+                raise ValueError(f"{key} and block_out_channels must be as many, got {self._shown(key)}")
         if any(width % self.norm_num_groups for width in self.block_out_channels):
-            told = self._told("norm_num_groups")
-            raise ValueError(f"block_out_channels must be multiples of norm_num_groups, got {told}")
+            groups = self._shown("norm_num_groups")
+            raise ValueError(f"block_out_channels must be multiples of norm_num_groups, got {groups}")
         return self
 
-    def _told(self, key: str) -> str:
+    def _shown(self, key: str) -> str:
         return f"{BRIEF.repr(getattr(self, key))} and {list(self.block_out_channels)}"
 
 

@@ -119,8 +119,8 @@ def unpickled(file: BufferedIOBase, path: Path) -> tuple[Any, list[Any]]:
 
 def damaged(path: Path, error: Exception) -> NoReturn:
     """Say in one line that a file is damaged, and how."""
-    told = " ".join(str(error).split())[:160] or type(error).__name__
-    raise CheckpointError(f"{path}: damaged or no checkpoint of PyTorch ({told})") from None
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    raise CheckpointError(f"{path}: damaged or no checkpoint of PyTorch ({reason})") from None
 
 
 def type_name(value: Any) -> str:

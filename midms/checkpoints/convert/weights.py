@@ -53,8 +53,8 @@ def weights_of(folder: Path) -> Path:
     variants = [path for path in variants if path.suffix == ".safetensors"] or variants
     found = variants or indices
     if len(found) > 1:
-        told = ", ".join(path.name for path in found)
-        raise CheckpointError(f"{folder}: has several variants of the weights, {told}; leave one")
+        names = ", ".join(path.name for path in found)
+        raise CheckpointError(f"{folder}: has several variants of the weights, {names}; leave one")
     return found[0] if found else folder / WHOLE[0]
 
 

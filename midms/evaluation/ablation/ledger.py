@@ -55,8 +55,8 @@ class _Line(Schema):
         known = {name for name, value in found.items() if value is not None and abs(value) <= _MOST}
         known |= {name for name in SOMETIMES if isinstance(value := found[name], float) and math.isnan(value)}
         if "figures" in self.model_fields_set and (wrong := found.keys() - known):
-            told = ", ".join(f"{name} {found[name]}" for name in sorted(wrong))
-            raise ValueError(f"figures: expected numbers within {_MOST:,.0f}, got {told}")
+            shown = ", ".join(f"{name} {found[name]}" for name in sorted(wrong))
+            raise ValueError(f"figures: expected numbers within {_MOST:,.0f}, got {shown}")
         return self
 
 

@@ -37,7 +37,9 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
         lines.append([f"{place}{mark}", *(f"`{record['run'][slot]}`" for slot in slots), *figures])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     for kind, title in (("notes", "* Mind"), ("refused", "Not composed"), ("error", "Failed")):
-        text += f"\n\n{title}:\n" + "\n".join(told) if (told := [f"- {line}" for line in listed(records, kind)]) else ""
+        text += (
+            f"\n\n{title}:\n" + "\n".join(items) if (items := [f"- {line}" for line in listed(records, kind)]) else ""
+        )
     return text
 
 

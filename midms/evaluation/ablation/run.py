@@ -62,7 +62,7 @@ class Setting:
     device: str
     weights: str | None = None
 
-    def told(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """What was given, by name, for records and identities."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
@@ -117,7 +117,7 @@ def run_settings(
 
 def identity(setting: Setting, combination: dict[str, Any]) -> str:
     """A name for a run: the same setting and combination, of the same code, have the same."""
-    return digest_value([package(), setting.told(), dict(sorted(combination.items()))])
+    return digest_value([package(), setting.record(), dict(sorted(combination.items()))])
 
 
 def measured(
@@ -134,7 +134,7 @@ def measured(
     What a user should know, such as that weights are not trained, is under "notes".
     """
     record: dict[str, Any] = {
-        "run": {slot: spelled(value) for slot, value in combination.items()}, **setting.told(), **machine(),
+        "run": {slot: spelled(value) for slot, value in combination.items()}, **setting.record(), **machine(),
     }  # fmt: skip
     try:
         with warnings.catch_warnings():
@@ -187,7 +187,7 @@ def figures(
         shown += image[: SHOWN - len(shown)].split(1)
         advance(1)
     whole_set = {name: torch.cat(values) for name, values in collected.items()}
-    trust, right = whole_set.pop("_trust"), whole_set.pop("_right")
+    confidence, right = whole_set.pop("_confidence"), whole_set.pop("_right")
     for name, values in whole_set.items():
         bad = int((~values.isfinite()).sum())
         if bad == len(values) or (bad and name in ALWAYS):
@@ -195,7 +195,7 @@ def figures(
     results = [to_pil(one) for one in shown]
     return {
         "figures": {name: values.nanmean().item() for name, values in whole_set.items()}
-        | {"AUROC": auroc(trust, right.bool())}
+        | {"AUROC": auroc(confidence, right.bool())}
         | {"ms a pair": 1000 * cost.seconds / setting.pairs, "peak MB": cost.megabytes},
         "each": {name: [round(value, 4) for value in whole_set[name].tolist()] for name in EACH},
     }, results

@@ -30,11 +30,11 @@ def pictures(image: Float[Tensor, "b 3 y x"], pairs: Pairs) -> dict[str, Float[T
     return {"PSNR": psnr(image, pairs.answer, pairs.head), "SSIM": ssim(image, pairs.answer, pairs.head)}
 
 
-def matches(match: Match, trust: Tensor, pairs: Pairs) -> dict[str, Tensor]:
+def matches(match: Match, confidence: Tensor, pairs: Pairs) -> dict[str, Tensor]:
     """The match against the exact correspondence, on visible pixels of the head.
 
     Returns:
-        Means pair by pair; and under "_trust" and "_right", for all pixels of all heads, how far they are trusted and
+        Means pair by pair; and under "_confidence" and "_right", for all pixels of all heads, their confidence and
         whether they are right, for `auroc`.
     """
     size, head = pairs.answer.shape[-1], pairs.head
@@ -45,11 +45,11 @@ def matches(match: Match, trust: Tensor, pairs: Pairs) -> dict[str, Tensor]:
     warped = match.apply(F.interpolate(labels, match.transpose().grid, mode="area"))
     named = F.interpolate(warped, (size, size), mode="bilinear").argmax(1)
     right = (off < _RIGHT) & pairs.visible
-    fine = F.interpolate(trust, (size, size), mode="bilinear")[:, 0]
+    fine = F.interpolate(confidence, (size, size), mode="bilinear")[:, 0]
     return {
         "EPE px": masked_mean(off * size, seen),
         **{f"PCK@{radius}": masked_mean((off < radius).float(), seen) for radius in RADII},
         "part accuracy": masked_mean((named == pairs.parts).float(), seen),
-        "_trust": fine[head],
+        "_confidence": fine[head],
         "_right": right[head].float(),
     }

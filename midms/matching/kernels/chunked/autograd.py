@@ -104,9 +104,9 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Tensor | None, 
     inputs, results = saved[:6], list(saved[6:])
     nothing = inputs[0].new_empty(0)
     asked = [gradients[at + i] for at in range(0, len(results), RESULTS) for i in (0, 1, 2, 4)]
-    told = [nothing if gradient is None else gradient for gradient in asked]
+    filled = [nothing if gradient is None else gradient for gradient in asked]
     wanted = list(ctx.needs_input_grad[:6])
-    d_q, d_k, *others = attend_backward(*inputs, ctx.scale, ctx.floor, results, told, wanted)
+    d_q, d_k, *others = attend_backward(*inputs, ctx.scale, ctx.floor, results, filled, wanted)
     made = zip((d_q, d_k.mT if wanted[1] else None, *others), wanted, strict=True)
     return (*(d if needed else None for d, needed in made), *(None,) * 4)
 
