@@ -23,7 +23,7 @@ from midms.loop import Policy
 
 NEW = re.compile(r"\w+\.new-[0-9a-f]{8}\.safetensors")
 """Names of weights that have not taken the place of the old ones yet."""
-LONGEST, DEEPEST, WHOLE, REAL = 4096, 4, 2**16, 1e12
+_LONGEST, DEEPEST, _WHOLE, REAL = 4096, 4, 2**16, 1e12
 """Limits of arguments in a configuration: items of a list, lists in lists, whole numbers, other numbers."""
 
 
@@ -38,15 +38,15 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, int | float):
         if not isinstance(value, int) and not math.isfinite(value):
             raise ValueError(f"expected a finite number, got {value}")
-        if abs(value) > (most := WHOLE if isinstance(value, int) else REAL):
+        if abs(value) > (most := _WHOLE if isinstance(value, int) else REAL):
             raise ValueError(f"expected a number within {most:,.0f}, got {brief(str(value))}")
         return value
     if isinstance(value, str):
         if len(value) > 100 or value.startswith(("~", ".")) or {*value} & {"/", "\\", "\0"}:
             raise ValueError("texts may be names of up to 100 letters, and no paths")
         return value
-    if not isinstance(value, list | dict) or depth == DEEPEST or len(value) > LONGEST:
-        raise ValueError(f"arguments may be names, numbers and lists of up to {LONGEST:,} of them")
+    if not isinstance(value, list | dict) or depth == DEEPEST or len(value) > _LONGEST:
+        raise ValueError(f"arguments may be names, numbers and lists of up to {_LONGEST:,} of them")
     if isinstance(value, dict):
         return {_plain(key): _plain(item, depth + 1) for key, item in value.items()}
     return tuple(_plain(item, depth + 1) for item in value)

@@ -22,7 +22,7 @@ LIMBS = (
 )  # fmt: skip
 """Joints at the two ends of each limb, in OpenPose's order: nose, neck, right and left arm, right and left leg, eyes,
 ears."""
-COLOURS = (
+_COLOURS = (
     (0, 0, 255), (0, 85, 255), (0, 170, 255), (0, 255, 255), (0, 255, 170), (0, 255, 85), (0, 255, 0), (85, 255, 0),
     (170, 255, 0), (255, 255, 0), (255, 170, 0), (255, 85, 0), (255, 0, 0), (255, 0, 85), (255, 0, 170), (255, 0, 255),
     (170, 0, 255), (85, 0, 255),
@@ -110,10 +110,10 @@ class DeepFashionPose:
         if not bool(limbs.flatten(1).any(1).all()):
             raise ValueError("has no limb: no two joints that belong together were found")
         canvas = torch.zeros(len(joints), 3, *size, dtype=torch.float32, device=joints.device)
-        for i, colour in enumerate(COLOURS):
+        for i, colour in enumerate(_COLOURS):
             canvas = torch.where(_disc(joints[:, i], x, y)[:, None], _column(colour, canvas), canvas)
         for i, limb in enumerate(limbs.unbind(1)):
-            mixed = (OPACITY * _column(COLOURS[i], canvas) + (1 - OPACITY) * canvas).round()
+            mixed = (OPACITY * _column(_COLOURS[i], canvas) + (1 - OPACITY) * canvas).round()
             canvas = torch.where(limb[:, None], mixed, canvas)
         distance = (city_block(limbs) / 3).floor().clamp(max=255)
         return torch.cat([canvas, distance], 1) / 255

@@ -31,7 +31,7 @@ TURN = math.radians(0.5)
 """Step between the directions that are tried."""
 ALIKE = math.radians(6)
 """Greatest turn between lines of one ruling, which perspective spreads."""
-COVERED, WHOLE = 0.6, 0.9
+COVERED, _WHOLE = 0.6, 0.9
 """Share of its length on which a line of a ruling, and a margin, is seen."""
 _FEWEST = 6
 """Lines of a ruling, at least."""
@@ -175,7 +175,7 @@ def ruled(plane: Float[np.ndarray, "Y X"]) -> list[list[_Line]]:
         found.append(even)
         seen = [(line, share) for line, share in seen if _turn(line, even[0]) > 3 * ALIKE]
     if len(found) == 1:
-        margin = _family([one for one in seen if one[1] >= WHOLE], plane.shape)
+        margin = _family([one for one in seen if one[1] >= _WHOLE], plane.shape)
         found += [margin] if 0 < len(margin) < 3 else []
     return found
 

@@ -27,10 +27,10 @@ BARE = 0.4
 """Share of a sheet that is bare of broad strokes."""
 CONTRAST = 14
 """Change of colour, of 255, across the outline."""
-NEAR, FAR, WIDE = 3, 8, 48
+NEAR, _FAR, _WIDE = 3, 8, 48
 """How far inside and outside the outline colours are compared, in pixels."""
 SHARP = 0.55
-"""Share of the change over `FAR` pixels that an outline has over `NEAR`."""
+"""Share of the change over `_FAR` pixels that an outline has over `NEAR`."""
 SURE = 0.9
 """Share of the outline that must have it, and of the surroundings that must not look like the sheet."""
 _STRIP = 0.3
@@ -39,7 +39,7 @@ GRAIN = 0.5
 """Share of a photo's neighbouring pixels that differ at least; a drawing made on a screen is even."""
 PHOTO = 0.2
 """The same from which a drawing that does not look like paper may be a photo of more than its sheet."""
-CELLS, UNLIKE, PATCHY = 48, 0.15, 0.4
+_CELLS, UNLIKE, PATCHY = 48, 0.15, 0.4
 """Cells a side, contrast of one that is not paper, of a range of 2, and share of them beyond which a sheet is doubtful:
 of drawings 0.1 to 0.2 are not paper, of photos with surroundings or a hard shadow 0.5 to 0.9."""
 MIXED = (
@@ -81,7 +81,7 @@ def straightened(photo: Float[Tensor, "1 3 Y X"]) -> Page:
 
 def _doubts(photo: Float[Tensor, "1 3 Y X"], sheet: Float[Tensor, "1 3 y x"]) -> tuple[str, ...]:
     """What is said of a photo whose sheet does not look like paper for the most part."""
-    coarse = contrast_with_paper(resize_area(sheet, (CELLS, CELLS)))
+    coarse = contrast_with_paper(resize_area(sheet, (_CELLS, _CELLS)))
     return (MIXED,) if _grain(photo) > PHOTO and float((coarse > UNLIKE).float().mean()) > PATCHY else ()
 
 
@@ -174,13 +174,13 @@ def _evidence(corners: np.ndarray, plain: np.ndarray, fewest: int) -> float:
         along = (end - start) / np.linalg.norm(end - start)
         outwards = np.array([along[1], -along[0]])
         places = start + np.linspace(0.04, 0.96, 48)[:, None] * (end - start)
-        beyond = np.stack([places + distance * outwards for distance in (NEAR, *range(FAR, WIDE, NEAR))])
+        beyond = np.stack([places + distance * outwards for distance in (NEAR, *range(_FAR, _WIDE, NEAR))])
         shown = np.all((beyond >= 0) & (beyond <= limit), axis=2)
         if shown[1].mean() < 0.25:
             continue
         inside = _colours(plain, places - NEAR * outwards)
         change = np.abs(_colours(plain, beyond) - inside).max(2)
-        slope = np.abs(_colours(plain, beyond[1]) - _colours(plain, places - FAR * outwards)).max(1)
+        slope = np.abs(_colours(plain, beyond[1]) - _colours(plain, places - _FAR * outwards)).max(1)
         sharp = (change[0] > CONTRAST) & (_around(change[0]) > SHARP * _around(slope))
         shares.append(min(sharp[shown[0]].mean(), (change > CONTRAST)[shown].mean()))
     return float(min(shares)) if len(shares) >= fewest else 0.0

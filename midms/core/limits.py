@@ -11,7 +11,7 @@ SEEDS = 2**63 - 1
 """The largest seed."""
 LARGE = 1e6
 """A number that is as good as infinite for anything here."""
-CELLS, LARGEST = 8, 1024
+_CELLS, LARGEST = 8, 1024
 """The fewest cells of a latent's shorter side, and the most pixels of a picture's: nothing else was ever tried."""
 WIDTH, STRIDE = 2048, 64
 """The most channels of a layer, and the most pixels that a cell has along a side."""
@@ -70,7 +70,7 @@ def side(stride: int, size: object) -> str:
         stride: pixels a cell along a side.
         size: what came.
     """
-    least = CELLS * stride
+    least = _CELLS * stride
     if isinstance(size, bool) or not isinstance(size, Integral) or not least <= int(size) <= LARGEST:
         return f"expected {least} to {LARGEST} pixels, got {reprlib.repr(size)}"
     if over := int(size) % stride:

@@ -31,7 +31,7 @@ PIXELS = {
 }
 PIXELS |= {*range(512, 522), 530, 531, 532}
 """Tags without which a TIFF's pixels cannot be read (TIFF 6.0)."""
-ORIENTATION, COLOURS = 274, 34675
+ORIENTATION, _COLOURS = 274, 34675
 KEYS = {0: 2, 2: 6}
 """Bytes of the colour that a PNG's tRNS chunk makes transparent, for grey and for RGB."""
 NUMBERS = {1: "B", 3: "H", 4: "I"}
@@ -142,7 +142,7 @@ def _tagged(content: bytes) -> bytes:
     kept = []
     for entry in entries:
         tag, kind, number = struct.unpack(order + "HHI", entry[:8].ljust(8, b"\0"))
-        well_formed = (tag == ORIENTATION and (kind, number) == (3, 1)) or (tag == COLOURS and kind == 7)
+        well_formed = (tag == ORIENTATION and (kind, number) == (3, 1)) or (tag == _COLOURS and kind == 7)
         if tag in PIXELS or well_formed:
             kept.append(entry)
     directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + bytes(4)

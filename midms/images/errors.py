@@ -10,7 +10,7 @@ from midms.core.errors import MidmsError
 
 _SMALLEST = 8
 """Fewest pixels a side."""
-LONGEST = 4
+_LONGEST = 4
 """Greatest ratio of the longer to the shorter side."""
 
 
@@ -47,11 +47,11 @@ def check_shape(height: int, width: int, name: str) -> None:
     """Refuse what is too small or too narrow to be matched.
 
     Raises:
-        PictureError: a side is below `_SMALLEST`, or one side is more than `LONGEST` times the other.
+        PictureError: a side is below `_SMALLEST`, or one side is more than `_LONGEST` times the other.
     """
     if min(height, width) < _SMALLEST:
         raise PictureError(f"{name}: is {width} x {height} pixels, expected at least {_SMALLEST} x {_SMALLEST}")
-    if max(height, width) > LONGEST * min(height, width):
+    if max(height, width) > _LONGEST * min(height, width):
         raise PictureError(
-            f"{name}: is {width} x {height} pixels, expected the longer side at most {LONGEST} times the shorter"
+            f"{name}: is {width} x {height} pixels, expected the longer side at most {_LONGEST} times the shorter"
         )

@@ -15,7 +15,7 @@ _FEWEST = 64
 """Tiles from which it pays to read a filter that is larger, and has fewer multiplications."""
 HELD = 128
 """Tiles that are computed at once: what a cache holds, and enough for a product that keeps a core busy."""
-WIDE = {1: 1 << 18, 2: 1 << 14, 4: 1 << 13}
+_WIDE = {1: 1 << 18, 2: 1 << 14, 4: 1 << 13}
 """Channels in times out from which tiles are quicker than the usual convolution, which puts its filter in order at each
 call; by output pixels a side of a tile."""
 
@@ -87,7 +87,7 @@ class WinogradConv2d(nn.Conv2d):
             return super().forward(x)
         tiles = {side: len(x) * -(-height // side) * -(-width // side) for side in INPUT}
         side = max((side for side in (2, 4) if tiles[side] >= _FEWEST), default=1)
-        if self.in_channels * self.out_channels < WIDE[side]:
+        if self.in_channels * self.out_channels < _WIDE[side]:
             return super().forward(x.contiguous(memory_format=torch.channels_last))
         if border and self.padding_mode != "zeros":
             x, border = F.pad(x, (1, 1, 1, 1), mode=self.padding_mode), 0

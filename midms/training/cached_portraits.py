@@ -29,7 +29,7 @@ _BATCH = 16
 """Styles that are rendered at a time."""
 _SAMPLED = 4
 """Styles of a kept file that are rendered anew, to compare."""
-FAR = {"image": 1.0, "parts": 0.1, "condition": 18.0, "exemplar_condition": 1.0}
+_FAR = {"image": 1.0, "parts": 0.1, "condition": 18.0, "exemplar_condition": 1.0}
 """How far a kept file may be from that, in the mean. Sketches follow from the batch too: those that another hand draws
 of the same face are 2 to 19 away, those of another face 24 to 57, none at all 54 and more."""
 Render = Callable[[int, int], dict[str, Tensor]]
@@ -186,7 +186,7 @@ def _check(stored: dict[str, Tensor], path: Path, render: Render, styles: int, g
         index = torch.tensor(chosen)[:, None] * geometries + torch.arange(geometries)
         anew = {name: torch.stack([one[name] for one in rendered]) for name in STORED}
         far = {name: (stored[name][index].float() - anew[name].float()).abs().mean() for name in STORED}
-        if others := [name for name in STORED if far[name] > FAR[name]]:
+        if others := [name for name in STORED if far[name] > _FAR[name]]:
             wrong = [f"{' and '.join(others)} {'is' if len(others) == 1 else 'are'} not what is rendered now"]
     if wrong:
         raise CheckpointError(f"{path}: {'; '.join(wrong)}; remove it to have it rendered anew")

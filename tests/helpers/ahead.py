@@ -27,7 +27,7 @@ from midms.matching.kernels.triton.attend_backward import backward_kernel
 from midms.matching.kernels.triton.attend_forward import attend_kernel, buckets
 from midms.matching.kernels.triton.attend_forward import constants as forward_constants
 from midms.matching.kernels.triton.combine import combine_kernel
-from midms.matching.kernels.triton.configs import ALONE, BACKWARD, FORWARD, FUSED, PRECISIONS, Tile
+from midms.matching.kernels.triton.configs import ALONE, BACKWARD, FORWARD, FUSED, PRODUCTS, Tile
 from midms.matching.kernels.triton.cycle import cycle_kernel
 from midms.matching.kernels.triton.logsumexp import logsumexp_kernel
 from midms.matching.kernels.triton.nearest import nearest_kernel, rescore_kernel
@@ -105,7 +105,7 @@ def forward(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[
 
 
 def alone(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    spec = PRECISIONS[PRECISION[kind]]
+    spec = PRODUCTS[PRECISION[kind]]
     common = {
         "WIDTH": width, "CHUNK": tile.chunk_of(width), "PARTS": spec.parts, "PRODUCT": spec.product,
         "ROWS": tile.rows, "COLUMNS": tile.columns, "STAGES": tile.stages,
@@ -115,7 +115,7 @@ def alone(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[st
 
 
 def backward(kind: str, tile: Tile, width: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    spec = PRECISIONS[PRECISION[kind]]
+    spec = PRODUCTS[PRECISION[kind]]
     common = {
         "WIDTH": width, "CHUNK": tile.chunk_of(width), "PIECE": tile.piece_of(width), "A_PARTS": spec.parts,
         "B_PARTS": spec.parts, "V_PARTS": spec.value_parts, "PRODUCT": spec.product, "B_BIASED": True, "A_BIASED": True,

@@ -28,7 +28,7 @@ REBUILT = re.compile(r"torch\._utils\._rebuild_")
 INDEX = re.compile(r".+\.index(\.\w+)?\.json")
 VARIANT = re.compile(r"diffusion_pytorch_model\.(\w+)\.(safetensors|bin)")
 _KINDS = ("safetensors", "safetensors.index.json", "bin", "bin.index.json")
-WHOLE = tuple(f"diffusion_pytorch_model.{kind}" for kind in _KINDS)
+_WHOLE = tuple(f"diffusion_pytorch_model.{kind}" for kind in _KINDS)
 """Names of the weights in a folder of diffusers, in the order in which they are looked for."""
 
 
@@ -45,7 +45,7 @@ def weights_of(folder: Path) -> Path:
     Raises:
         CheckpointError: there are several variants and nothing says which.
     """
-    for name in WHOLE:
+    for name in _WHOLE:
         if (folder / name).is_file():
             return folder / name
     indices = [*folder.glob("diffusion_pytorch_model.*.index.*.json")]
@@ -55,7 +55,7 @@ def weights_of(folder: Path) -> Path:
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise CheckpointError(f"{folder}: has several variants of the weights, {names}; leave one")
-    return found[0] if found else folder / WHOLE[0]
+    return found[0] if found else folder / _WHOLE[0]
 
 
 def tensors(path: Path) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ FUSED = {"enable_fp_fusion": True}
 
 
 @dataclass(frozen=True)
-class Precision:
+class ProductConfig:
     """How products of features and of values are computed.
 
     Attributes:
@@ -53,13 +53,13 @@ class Precision:
         return max(self.row_parts, self.column_parts)
 
 
-PRECISIONS = {
-    "fp16": Precision(torch.float16),
-    "bf16": Precision(torch.bfloat16),
-    "fp16x2k": Precision(torch.float16, column_parts=2, tiles="split"),
-    "fp16x3": Precision(torch.float16, row_parts=2, column_parts=2, value_parts=2, tiles="split"),
-    "tf32": Precision(torch.float32, product="tf32", tiles="tf32"),
-    "ieee": Precision(torch.float32, tiles="ieee"),
+PRODUCTS = {
+    "fp16": ProductConfig(torch.float16),
+    "bf16": ProductConfig(torch.bfloat16),
+    "fp16x2k": ProductConfig(torch.float16, column_parts=2, tiles="split"),
+    "fp16x3": ProductConfig(torch.float16, row_parts=2, column_parts=2, value_parts=2, tiles="split"),
+    "tf32": ProductConfig(torch.float32, product="tf32", tiles="tf32"),
+    "ieee": ProductConfig(torch.float32, tiles="ieee"),
 }
 
 
@@ -218,6 +218,6 @@ def choose(
     statistics: bool = False,
 ) -> Tile:
     """The first tile that serves these values; where none does, the one that serves the widest, for a part of them."""
-    tiles = table[architecture(device)][PRECISIONS[precision].tiles]
+    tiles = table[architecture(device)][PRODUCTS[precision].tiles]
     tiles = tuple(tile for tile in tiles if tile.tokens <= tokens and (tile.statistics or not statistics))
     return next((tile for tile in tiles if tile.values >= values), max(tiles, key=lambda tile: tile.values))

@@ -48,7 +48,7 @@ class LogitGrad(NamedTuple):
         return bound.amax(1)
 
 
-LARGEST = 8.0
+LARGEST_LOGIT_GRAD = 8.0
 """Largest gradient of a logit before it is multiplied by P and lifted: float16 holds up to 65504."""
 
 
@@ -124,6 +124,6 @@ def packed(options: Options, v: Tensor, bias: Tensor | None, grad: LogitGrad, sh
 
 
 def shrinkage(bounds: Sequence[Tensor]) -> Tensor:
-    """[b] the power of two that brings the sum of bounds to at most `LARGEST`."""
+    """[b] the power of two that brings the sum of bounds to at most `LARGEST_LOGIT_GRAD`."""
     bound = torch.stack(list(bounds)).sum(0)
-    return LARGEST * (-torch.frexp(bound).exponent).float().exp2()
+    return LARGEST_LOGIT_GRAD * (-torch.frexp(bound).exponent).float().exp2()

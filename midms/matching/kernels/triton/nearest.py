@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from midms.matching.kernels.triton.configs import ALONE, FUSED, PRECISIONS, choose
+from midms.matching.kernels.triton.configs import ALONE, FUSED, PRODUCTS, choose
 from midms.matching.kernels.triton.options import splits_of
 from midms.matching.kernels.triton.pack import pack_features
 from midms.matching.kernels.triton.tiles import COUNTS, both_parts, chunked_products, share_of_columns, tile_products
@@ -119,7 +119,7 @@ def best_columns(q: Tensor, k: Tensor, count: int, precision: str) -> tuple[Tens
     shape = choose(ALONE, precision, q.device, 0, b * n)
     everywhere = torch.ones(b, triton.cdiv(n, shape.rows), dtype=torch.int32, device=q.device)
     scores, indices, missed = _pass(q, k, count, keep, precision, everywhere)
-    if PRECISIONS[precision].parts == 2 or precision == "ieee" or keep >= m:
+    if PRODUCTS[precision].parts == 2 or precision == "ieee" or keep >= m:
         return scores, indices
     bound = _rounding(q, k, precision)
     doubtful = ~(scores[..., -1] > missed + bound)
@@ -131,7 +131,7 @@ def best_columns(q: Tensor, k: Tensor, count: int, precision: str) -> tuple[Tens
 
 def _pass(q: Tensor, k: Tensor, count: int, keep: int, precision: str, doubt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The best of those that one pass kept, and [b n] the lowest product, at its precision, that it kept."""
-    (b, n, d), m, spec = q.shape, k.shape[1], PRECISIONS[precision]
+    (b, n, d), m, spec = q.shape, k.shape[1], PRODUCTS[precision]
     shape = choose(ALONE, precision, q.device, 0, b * n)
     rows, columns = pack_features(q, spec, spec.parts), pack_features(k, spec, spec.parts)
     width = rows.shape[3]
@@ -155,7 +155,7 @@ def _pass(q: Tensor, k: Tensor, count: int, keep: int, precision: str, doubt: Te
 
 def _rounding(q: Tensor, k: Tensor, precision: str) -> Tensor:
     """[b n] a bound on the rounding of a first pass's products."""
-    operand = PRECISIONS[precision].operand
+    operand = PRODUCTS[precision].operand
     (q_length, q_rest), (k_length, k_rest) = (
         [torch.linalg.vector_norm(y, dim=-1) for y in (x, x - x.to(operand).float())] for x in (q, k)
     )

@@ -9,7 +9,7 @@ import torch
 import triton
 from torch import Tensor
 
-from midms.matching.kernels.triton.configs import PRECISIONS, Precision, Tile
+from midms.matching.kernels.triton.configs import PRODUCTS, ProductConfig, Tile
 from midms.matching.kernels.triton.pack import LOG2E, factor
 
 SPLIT_LIMIT = 32
@@ -23,7 +23,7 @@ class Options:
     Attributes:
         scale: of the inner products.
         floor: lowest inner product, or None.
-        precision: a key of `PRECISIONS`.
+        precision: a key of `PRODUCTS`.
         argmax: whether each row's best column and its logit are.
         entropy: whether each row's entropy is.
     """
@@ -35,9 +35,9 @@ class Options:
     entropy: bool = False
 
     @property
-    def spec(self) -> Precision:
+    def spec(self) -> ProductConfig:
         """The record of the precision."""
-        return PRECISIONS[self.precision]
+        return PRODUCTS[self.precision]
 
     @property
     def numbers(self) -> tuple[float, float]:

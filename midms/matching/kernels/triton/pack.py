@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from midms.matching.kernels.triton.configs import FUSED, WHOLE_WIDTH, Precision
+from midms.matching.kernels.triton.configs import FUSED, WHOLE_WIDTH, ProductConfig
 
 LN2 = math.log(2)
 LOG2E = 1 / LN2
@@ -67,17 +67,17 @@ def pack(x: Tensor, dtype: torch.dtype, parts: int, width: int, by: float = 1.0)
     return out
 
 
-def pack_features(x: Tensor, precision: Precision, parts: int) -> Tensor:
+def pack_features(x: Tensor, precision: ProductConfig, parts: int) -> Tensor:
     """[b n d] to [parts b n width], `factor(precision)` times as large."""
     return pack(x, precision.operand, parts, padded(x.shape[2]), factor(precision))
 
 
-def factor(precision: Precision) -> float:
+def factor(precision: ProductConfig) -> float:
     """What packed features are too large by, so that the smaller part is no denormal."""
     return SPLIT_SCALE if precision.parts == 2 else 1.0
 
 
-def value_scales(v: Tensor, precision: Precision) -> Tensor:
+def value_scales(v: Tensor, precision: ProductConfig) -> Tensor:
     """[b c] the power of two above the largest value of each channel of v [b m c]; 1 where values stay float32."""
     if precision.operand == torch.float32 or not v.numel():
         return v.new_ones(len(v), v.shape[2], dtype=torch.float32)
