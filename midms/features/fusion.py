@@ -56,7 +56,7 @@ class FusionFeatures(nn.Module):
         for fact in ("condition_channels", "latent_channels", "stride"):
             values = {getattr(part, fact) for part in self.extractors if getattr(part, fact, None) is not None}
             if len(values) > 1:
-                raise ValueError(f"extractors disagree on {fact}: {', '.join(map(str, sorted(told)))}")
+                raise ValueError(f"extractors disagree on {fact}: {', '.join(map(str, sorted(values)))}")
             setattr(self, fact, values.pop() if values else None)
 
     def condition(self, condition: Float[Tensor, "b k Y X"]) -> Fused:
