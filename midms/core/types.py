@@ -50,10 +50,13 @@ class Features:
         initial: unit-norm features that the initial match compares.
         rematch: what re-matching needs: of a condition, what guides `rematch_query`; of an exemplar, the unit-norm key
             that the features of `rematch_query` are compared with.
+        encoded: what an encoder gave before it was projected or normalised, if there is one: MIDMs trains the encoders
+            of conditions and pictures to agree in it.
     """
 
     initial: Float[Tensor, "b d h w"]
     rematch: Float[Tensor, "b e h2 w2"]
+    encoded: Float[Tensor, "b f h3 w3"] | None = None
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from midms.diffusion.autoencoders.patchified import Patchified
 from midms.diffusion.levels import alpha_sigma
 from midms.features.pyramid import PyramidFeatures
 from midms.matching.matchers.correlation import Correlation
-from midms.training import losses
 from midms.training.data import HELD_OUT, TrainingData
+from midms.training.losses import matching as losses
 from midms.training.precomputed import pool
 
 TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle": 0.0, "reconstruction": 0.0}
