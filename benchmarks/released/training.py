@@ -32,7 +32,7 @@ from midms.core.normalize import l2_normalize
 from midms.data.pair import Pair
 from midms.loop import PARTS, Parts
 from midms.networks.vgg import VGG
-from midms.training.paper_stage import PaperStage, released_layer, released_terms
+from midms.training.stages.paper import PaperStage, released_layer, released_terms
 
 VARIANTS = ("as released", "midms", "midms, checkpointing")
 

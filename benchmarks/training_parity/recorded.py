@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -32,7 +31,7 @@ from midms.data.pair import Pair
 from midms.loop import Parts, Policy
 from midms.networks.vgg import VGG, from_state
 from midms.training.losses.contextual import CONTEXT
-from midms.training.paper_stage import PaperStage, released_layer, released_terms
+from midms.training.stages.paper import PaperStage, released_layer, released_terms
 
 U_NET = "diff_model.model.diffusion_model."
 SETTINGS = {"label_nc", "diffusion_iteratiom_num", "confidence_masking", "maskmix", "phase", "backbone"}
@@ -52,6 +51,25 @@ LENGTH = 1 + 1e-5
 
 class RecordError(ValueError):
     """A folder that says what nobody here can run."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A condition whose maps are given.
+
+    Attributes:
+        channels: of the maps.
+    """
+
+    channels: int
+
+    def drawing(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def photo(self, image: Tensor) -> Tensor:
+        """Nobody asks."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -130,7 +148,7 @@ class Recorded:
         grid = [*reversed(range(1, 1000, 1000 // (4 * count)))][3 * count - 1 :][: count + 1]
         schedule = weights.recipe.schedule
         parts = Parts(
-            condition=SimpleNamespace(channels=made["features"].condition_channels),  # type: ignore[arg-type]
+            condition=Maps(made["features"].condition_channels),
             matcher=create("matcher", "correlation", temperature=0.005 * LENGTH**2, floor=0.0),
             confidence=create("confidence", "cycle-released"),
             sampler=create("sampler", "ddim", timesteps=tuple(grid[1:]), schedule=schedule, start=grid[0]),

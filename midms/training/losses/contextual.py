@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 
 from midms.core.normalize import l2_normalize
 
-BANDWIDTH, LEAST = 0.1, 0.3
 CONTEXT = {"relu5_2": (8.0, 1), "relu4_2": (4.0, 1), "relu3_2": (2.0, 2), "relu2_2": (1.0, 4)}
 """Of layers of VGG the weight, and the side of the squares that activations are averaged over."""
 _ENTRIES = 2**22
@@ -23,8 +22,8 @@ _ENTRIES = 2**22
 def contextual_loss(
     x: Float[Tensor, "b d h w"],
     y: Float[Tensor, "b d h w"],
-    bandwidth: float = BANDWIDTH,
-    least: float = LEAST,
+    bandwidth: float = 0.1,
+    least: float = 0.3,
 ) -> Float[Tensor, ""]:
     """Minus the log of how much each cell of x is like one cell of y alone.
 

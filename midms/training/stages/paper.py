@@ -26,7 +26,7 @@ from midms.networks.vgg import VGG
 from midms.training.losses.contextual import contextual_losses
 from midms.training.losses.paper import domain_loss, round_trip, segmentation_loss
 from midms.training.losses.perceptual import activations, feature_loss, perceptual_loss
-from midms.training.streams import Streams, run_streams
+from midms.training.stages.streams import Streams, run_streams
 
 LOSSES = ("dom", "cyc", "perc", "feat", "x0", "cyc_iter", "seg", "ctx")
 THROUGH_VGG = ("perc", "feat", "ctx")
