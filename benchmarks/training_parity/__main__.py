@@ -18,10 +18,10 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.training_parity.recorded import NAMES, Recorded, ours
 from benchmarks.training_parity.rule import noise
@@ -198,9 +198,7 @@ def gradients(recorded: Recorded, step: str, stage: PaperStage, kept: Mapping[st
 
 def vectors(kept: Mapping[str, Tensor], stage: PaperStage) -> Iterator[Line]:
     """Largest differences of spectral norms' vectors after the step."""
-    features: Any = stage.features
-    assert isinstance(features, nn.Module)
-    state = features.state_dict()
+    state = stage.features.state_dict()
     own = {origin.name: state[name] for name, origin in matching(state).items()}
     for name in (key.removeprefix("after/") for key in kept if key.startswith("after/")):
         off = (own[name] - kept[f"after/{name}"]).abs().amax().item() if name in own else math.nan

@@ -68,6 +68,10 @@ class PaperStage(nn.Module):
         ValueError: no loss has such a name, or one needs the trunk.
     """
 
+    features: Any
+    denoiser: Any
+    autoencoder: Any
+
     def __init__(
         self,
         parts: Parts,
