@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.protocols import Match
-from midms.core.types import Context, Features, Level, Moment, Noise, NoiseFn, Step
+from midms.core.types import Context, Features, Level, Noise, NoiseFn, Step
 from midms.loop.inputs import OneOrMore, check_exemplars, check_finite, noise_fn
 from midms.loop.multi_exemplar import compare, side_by_side
-from midms.loop.parts import Parts
+from midms.loop.parts import Moment, Parts
 from midms.loop.policy import Policy, outside
 from midms.networks.precision import precise
 

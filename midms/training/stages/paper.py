@@ -20,7 +20,7 @@ from midms.core.types import Features, Noise
 from midms.data.pair import Pair
 from midms.features.midm import MidmFeatures
 from midms.loop import PARTS, Parts, Policy
-from midms.loop.inputs import check_exemplars, check_tensor, noise_fn
+from midms.loop.inputs import PICTURE, check_exemplars, check_tensor, noise_fn
 from midms.networks.precision import precise
 from midms.networks.vgg import VGG
 from midms.training.losses.contextual import contextual_losses
@@ -136,7 +136,7 @@ class PaperStage(nn.Module):
         """What becomes of a batch, see `forward`."""
         condition, channels, stride = pair.condition, self.parts.condition.channels, self.parts.autoencoder.stride
         pictures, maps = check_exemplars(condition, pair.exemplar, pair.exemplar_condition, None, channels, stride)
-        check_tensor("target", pair.target, 3, stride, condition)
+        check_tensor("target", pair.target, 3, stride, condition, PICTURE)
         if not condition.shape[-2:] == pair.target.shape[-2:] == pair.exemplar.shape[-2:]:
             sizes = {name: tuple(getattr(pair, name).shape[-2:]) for name in ("condition", "exemplar", "target")}
             raise ValueError(f"{sizes}: these losses expect one size")

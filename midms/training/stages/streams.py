@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from midms.core.types import Context, Level, Moment, NoiseFn
+from midms.core.types import Context, Level, NoiseFn
 from midms.data.pair import Pair
-from midms.loop import Parts, Policy
+from midms.loop import Moment, Parts, Policy
 from midms.loop.interleave import Encoded, Matched, denoised, first_match
 
 
