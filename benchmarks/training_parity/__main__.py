@@ -129,10 +129,9 @@ def losses(recorded: Mapping[str, float], found: Mapping[str, float]) -> Iterato
     for name in lost:
         yield Line(f"loss {name}", math.nan, 0.0, "nobody knows this loss")
     for name, value in wanted.items():
-        off = abs(found.get(name, math.nan) - value) / max(abs(value), 1e-12)
-        yield Line(
-            f"loss {name}", off, CONTEXTUAL if "ctx" in name else LOSS, f"{found.get(name):.6g}, was {value:.6g}"
-        )
+        mine = found.get(name, math.nan)
+        off, bound = abs(mine - value) / max(abs(value), 1e-12), CONTEXTUAL if "ctx" in name else LOSS
+        yield Line(f"loss {name}", off, bound, f"{mine:.6g}, was {value:.6g}")
 
 
 def tensors_of(made: Streams, predicted: list[Tensor]) -> dict[str, Tensor]:
