@@ -114,6 +114,9 @@ class TrainingData:
         Args:
             split: "train" or "validation".
             most: how many.
+
+        Yields:
+            A batch of up to `TOGETHER`.
         """
         dataset = getattr(self, split)
         numbers = [(i, i) for i in range(min(most, len(dataset)))]
@@ -147,6 +150,9 @@ def order(length: int, seed: int, start: int) -> Iterator[int]:
         length: of the data set.
         seed: of the permutations.
         start: the first position.
+
+    Yields:
+        An index.
     """
     epoch, place = divmod(start, length)
     while True:
