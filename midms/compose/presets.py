@@ -13,6 +13,27 @@ FACES = {
     "autoencoder": Spec("patchified", channels=8, stride=4, widths=(64, 96)),
 }
 FACES_BRIDGE = {"channels": 8, "condition_channels": 2, "stride": 4, "widths": (64, 96, 112), "head_dim": 16}
+SMALL_PARTS = {
+    "condition": Spec("sketch"),
+    "features": Spec("pyramid", condition_channels=2, latent_channels=16, stride=8, width=64, widths=(48, 80, 96)),
+    "matcher": Spec("correlation", temperature=0.04),
+    "confidence": Spec("calibrated"),
+    "denoiser": Spec("bridge", channels=16, condition_channels=2, stride=8, widths=(64, 96, 112), head_dim=16),
+    "sampler": Spec("ddim", timesteps=(700, 350), schedule="cosine"),
+    "autoencoder": Spec("patchified", channels=16, stride=8, widths=(64, 96)),
+}
+"""The parts of `midm-faces`, on grids of the same size at twice as many pixels a side."""
+SMALL_TRAINING = (
+    Spec("autoencoder", steps=7_000),
+    Spec(
+        "matching",
+        steps=4_000,
+        with_flow={"exact": 1.0, "distance": 5.0, "visibility": 0.5},
+        without_flow={"visibility": 0.5, "domain": 1.0, "cycle": 1.0, "reconstruction": 1.0, "colours": 1.0},
+    ),
+    Spec("diffusion", steps=16_000),
+)
+"""What each loss gives where there is a flow: `benchmarks/faces/matching_losses.py`."""
 FACES_DOMAIN = Domain(
     "computer-drawn portraits, each with one upright face that fills a square", 64, True, "midm-faces"
 )
@@ -93,6 +114,7 @@ RECIPES = (
         domain=FACES_DOMAIN,
         license="apache-2.0",
         precision="float32",
+        training=SMALL_TRAINING,
     ),
     Recipe(
         name="midm-faces-paper",
@@ -111,6 +133,19 @@ RECIPES = (
         domain=FACES_DOMAIN,
         license="apache-2.0",
         precision="float32",
+        training=(Spec("diffusion", warps=False, steps=3_000),),
+    ),
+    Recipe(
+        name="midm-small",
+        source="to be trained on pictures of one's own; the parts are those of midm-faces",
+        slots=SMALL_PARTS,
+        loop={"rematch": (), "edit": "context", "size": 128},
+        weights={slot: f"{slot}.safetensors" for slot in ("features", "confidence", "denoiser", "autoencoder")},
+        purpose="sketches take the colours of pictures of one's own kind; trained on them in an evening",
+        domain=Domain("what it is trained on", size=128, square=True),
+        precision="float32",
+        training=SMALL_TRAINING,
+        obtain="`midms train --data folder:PICTURES --out DIR` makes some, for --preset DIR",
     ),
     _released(
         "midm-celeba",

@@ -11,9 +11,10 @@ import pytest
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the pictures of a small run, for `DIR/data`; tests that change it copy it."""
     from midms.compose.spec import Spec  # here, for checks of shapes are installed after this file is read
-    from midms.training.data import training_data
-    from midms.training.train import fresh_part
+    from midms.conditions.sketch import Sketch
+    from midms.training.data import split_datasets, training_data
 
     folder = tmp_path_factory.mktemp("rendered")
-    training_data(Spec("portraits", styles=24, geometries=2), 64, fresh_part("condition"), folder)
+    datasets = split_datasets(Spec("portraits", styles=24, geometries=2), 64, Sketch())
+    training_data(datasets, 2, folder)
     return folder
