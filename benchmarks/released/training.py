@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ from torch import Tensor
 from benchmarks.released.inference import cpu, inputs, stir
 from benchmarks.results import RESULTS, command, machine, write_json
 from midms import build
+from midms.compose.presets import PRESETS
 from midms.core.normalize import l2_normalize
 from midms.data.pair import Pair
-from midms.loop import PARTS, Parts
 from midms.networks.vgg import VGG
-from midms.training.stages.paper import PaperStage, released_layer, released_terms
+from midms.training.stages import STAGES
 
 VARIANTS = ("as released", "midms", "midms, checkpointing")
 
@@ -79,12 +79,12 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     stir(run, args.seed)
     given = inputs(run, (args.size, args.size), args.seed)
     pair = Pair(given["condition"], given["exemplar"], given["truth"], given["exemplar_condition"])
-    parts = Parts(**{slot: getattr(run, slot) for slot in PARTS})
-    parts = replace(parts, matcher=whole) if args.variant == "as released" else parts
-    terms, layer = released_terms(args.preset, True), released_layer(args.preset)
-    trunk = VGG(19, caffe=True)
-    stage = PaperStage(parts, run.policy, terms, trunk, True, layer, checkpointing=args.variant == VARIANTS[-1]).train()
-    optimiser = torch.optim.AdamW(stage.parameter_groups())
+    run = run.replace(matcher=whole) if args.variant == "as released" else run
+    (settings,) = (spec.arguments for spec in PRESETS[args.preset].training if spec.name == "joint")
+    trunk, checkpointing = VGG(19, caffe=True), args.variant == VARIANTS[-1]
+    stage = STAGES.create("joint", pipe=run, vgg19=trunk, checkpointing=checkpointing, **settings)
+    how = stage.optimisation
+    optimiser = torch.optim.AdamW(stage.parameter_groups(), how.learning_rate, how.betas, weight_decay=how.weight_decay)
     for group in optimiser.param_groups:
         for parameter in group["params"]:
             parameter.grad = torch.zeros_like(parameter)
