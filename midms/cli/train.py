@@ -13,6 +13,7 @@ from midms.cli.options import Commands, command, device, plugins
 from midms.cli.values import dataset_value, integer, minutes, share
 from midms.compose.catalog import registry
 from midms.core.limits import SEEDS
+from midms.core.signatures import parameters
 
 
 def add(commands: Commands) -> None:
@@ -114,8 +115,10 @@ def weights(text: str) -> dict[str, float]:
 
 
 def _train(args: argparse.Namespace) -> int:
-    more = {"split": "train", "size": args.size or 64}
-    registry("dataset").check(args.data.name, **args.data.arguments | more)
+    given = {"split": "train", "size": args.size or 64, "condition": None}
+    taken = parameters(registry("dataset")[args.data.name]).parameters
+    own = {name: value for name, value in given.items() if name != "condition" or name in taken}
+    registry("dataset").check(args.data.name, **args.data.arguments | own)
     if args.device in ("cuda", "mps"):
         device(args.device)
     from midms.training.train import train

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
+from accelerate.utils import ProjectConfiguration
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -81,7 +81,6 @@ def accelerator(
     """
     if cpu and precision == "fp16":
         raise BadArguments("--precision fp16: the CPU has none, expected bf16 or no")
-    same_everywhere = DistributedDataParallelKwargs(broadcast_buffers=False)
     places = ProjectConfiguration(folder, None if folder is None else folder / LOGS)  # type: ignore[arg-type]
     try:
         return Accelerator(
@@ -89,7 +88,6 @@ def accelerator(
             mixed_precision=precision,
             log_with=log_with,
             project_config=places,
-            kwargs_handlers=[same_everywhere],
         )
     except ValueError as error:
         raise BadArguments(" ".join(str(error).split())) from None
