@@ -10,7 +10,7 @@ import torch
 from checkpoints_of_others import GOLDEN, LDM, SHAPES, is_buffer
 from safetensors.torch import load_file, save_file
 
-from benchmarks.training_parity.__main__ import Line, compared, losses, shown
+from benchmarks.training_parity.__main__ import Line, computed, lines_of, losses, shown
 from benchmarks.training_parity.recorded import Recorded, RecordError
 
 STEP = "train_full_sn"
@@ -35,7 +35,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 def test_a_step_agrees_with_the_released_code(recorded: Recorded) -> None:
     """In float32, where gradients of PReLUs are rounding; in float64, which takes longer, they agree too."""
-    lines = [*compared(recorded, STEP, torch.float32)]
+    lines = lines_of(recorded, STEP, computed(recorded, STEP, torch.float32))
     assert [str(line) for line in lines if line.bad and "gradient" not in line.name] == []
     slopes = [line for line in lines if "gradient" in line.name and line.bound and "prelu" not in line.name]
     assert [str(line) for line in slopes if not line.off < 2e-2] == []
@@ -56,6 +56,8 @@ def test_what_is_beyond_its_bound_is_shown_whatever_it_is(recorded: Recorded) ->
     found = {line.name: line for line in losses(said, {"dom": said["domain"] * 1.0002, "ctx": torch.nan})}
     assert all(line.bad for line in found.values())
     assert {line.name for line in losses({"total": 1.0, "style": 2.0}, {"total": 1.0}) if line.bad} == {"loss style"}
+    rounded = Line("gradient 0", 2e-2, 1e-2, rounding=3e-2)
+    assert rounded.beyond and not rounded.bad and "ROUNDING" in str(rounded)
     many = [Line(f"gradient {i}", float(i == 50), 0.5) for i in range(100)]
     assert [line.name for line in shown(many) if line.bad] == ["gradient 50"] and len(shown(many)) < 20
 
