@@ -42,7 +42,7 @@ WORST = 8
 
 
 class Line(NamedTuple):
-    """How far something is off and may be, no bound for what is shown alone; `rounding` may take it beyond its bound."""
+    """How far something is off, and may be: no bound for what is shown alone; `rounding` beyond the bound."""
 
     name: str
     off: float
