@@ -9,13 +9,13 @@ import warnings
 from collections.abc import Sequence
 
 import midms
-from midms.cli import ablate, convert, demo, doctor, listing, train, translate
-from midms.cli.options import Parser, complain, load_plugin, message_of, show_warning
+from midms.cli import ablate, convert, demo, doctor, listing, pairs, train, translate
+from midms.cli.options import Parser, complain, load_plugin, logged_notes, message_of, show_warning
 from midms.core.errors import MidmsError
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = (translate, demo, convert, listing, train, ablate, doctor)
+COMMANDS = (translate, demo, convert, listing, pairs, train, ablate, doctor)
 """Modules whose `add` adds a command, in the order of the help."""
 
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, or 2 with one line on stderr for each mistake of the user."""
     args = parser().parse_args(arguments)
     try:
-        with warnings.catch_warnings():
+        with logged_notes(), warnings.catch_warnings():
             warnings.showwarning = show_warning
             for path in getattr(args, "plugin", []):
                 load_plugin(path)

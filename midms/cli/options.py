@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import logging
 import re
 import shutil
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -233,6 +235,21 @@ def show_warning(message: Warning | str, category: type[Warning], *where: Any, *
         complain(f"note: {message}")
     else:
         print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
+
+
+@contextmanager
+def logged_notes() -> Iterator[None]:
+    """Until the block is left, what parts of ours log is shown as notes."""
+    log, handler = logging.getLogger("midms"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("midms: note: %(message)s"))
+    before = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def message_of(error: Exception, args: argparse.Namespace) -> str:

@@ -94,7 +94,7 @@ def _train(args: argparse.Namespace) -> int:
     from midms.training.train import train
 
     device(args.device)
-    from midms.training.stages import TERMS
+    from midms.training.stages.matching import TERMS
 
     if strange := [name for name in args.terms if name not in TERMS]:
         raise BadArguments("; ".join(unknown("term", name, TERMS) for name in strange))

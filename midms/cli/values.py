@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +25,20 @@ def part_value(text: str) -> Any:
     if isinstance(value := typed(text), str | Spec):
         return value
     raise argparse.ArgumentTypeError(f"expected a name, or settings as in cycle(radius=0.1), got {text!r}")
+
+
+def dataset_value(text: str) -> Spec:
+    """An argument type: a data set by name, with settings as other parts, or as `folder:PICTURES`.
+
+    `NAME:PATH` is `NAME(path="PATH")`, for every data set that has a path; a ~ at its beginning is the home folder.
+    """
+    if short := re.fullmatch(r"([\w.+-]+):(.*)", text, re.DOTALL):
+        name, path = short.groups()
+        if not path:
+            raise argparse.ArgumentTypeError(f"expected a path after {name}:, got nothing")
+        return Spec(name, path=os.path.expanduser(path))
+    value = part_value(text)
+    return value if isinstance(value, Spec) else Spec(value)
 
 
 def last_pass(text: str) -> Any:

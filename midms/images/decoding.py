@@ -57,6 +57,15 @@ def opened(path: Path) -> Image.Image:
         raise PictureError(f"{name}: no such file") from None
     except (OSError, ValueError) as error:
         raise PictureError(f"{name}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+    return from_bytes(content, name)
+
+
+def from_bytes(content: bytes, name: str) -> Image.Image:
+    """What `opened` gives, of a file's bytes; `name` is what errors call it.
+
+    Raises:
+        PictureError: they are no picture, or one that is too large to be safe, too small, too narrow, or damaged.
+    """
     with _unheard():
         try:
             return _loaded(content, name)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.images import PictureError, check_target, native_size, one_line, read_image, save_images
+from midms.images.names import natural_key, picture_suffixes
 from midms.pipeline.translation import Translation, Translator, translate
 
 _SIDE = 256
@@ -160,16 +159,14 @@ def _written(path: Path) -> str:
 
 
 def _natural(path: Path) -> tuple[str | int, ...]:
-    """A file's name as one reads it: numbers are numbers (frame2 comes before frame10), capitals are no difference."""
-    pieces = re.split(r"(\d+)", _written(path).casefold())
-    return tuple(int(piece) if i % 2 else piece for i, piece in enumerate(pieces))
+    """A file's name without suffix, as one reads it."""
+    return natural_key(path.stem)
 
 
 def _pictures(folder: Path) -> list[Path]:
     """Pictures of a folder in the order of names; where it has none, its keypoint files."""
     files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    pictures = [path for path in files if path.suffix.lower() in known]
+    pictures = [path for path in files if path.suffix.lower() in picture_suffixes()]
     found = pictures or [path for path in files if path.suffix.lower() == ".json"]
     if not found:
         raise PictureError(f"{folder}: no pictures in this folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,7 @@ class DatasetLaws(Laws):
     def test_pairs_are_of_one_shape_and_in_range(self, dataset: Any) -> None:
         """One pair an index; what a pair knows is as large as its target, or as its exemplar, and finite."""
         assert len(dataset) > 0
-        for pair in _some(dataset):
+        for pair in _some(dataset) + _drawn(dataset):
             (_, _, height, width), (_, _, rows, columns) = pair.target.shape, pair.exemplar.shape
             channels = pair.condition.shape[1]
             own, at_target = (1, channels, rows, columns), {"condition": channels, "target": 3, "flow": 2}
@@ -72,9 +73,21 @@ class DatasetLaws(Laws):
         for name, value in batch.items():
             assert torch.equal(value, torch.cat([pair[name] for pair in pairs])), name
 
+    def test_a_random_version_follows_from_its_generator(self, dataset: Any) -> None:
+        """Where a data set draws versions of a pair, they are of the pair's size and know the same."""
+        for version, again, pair in zip(_drawn(dataset), _drawn(dataset), _some(dataset), strict=False):
+            assert all(torch.equal(value, _fields(again)[name]) for name, value in _fields(version).items())
+            assert {k: v.shape for k, v in _fields(version).items()} == {k: v.shape for k, v in _fields(pair).items()}
+
+    def test_it_goes_to_other_processes(self, dataset: Any) -> None:
+        """What is pickled and read again gives the same pair, and holds no pictures."""
+        content = pickle.dumps(dataset)
+        assert len(content) < 2**20
+        assert torch.equal(pickle.loads(content)[0].target, dataset[0].target)
+
     def test_flow_points_where_it_says(self, dataset: Any) -> None:
         """The exemplar warped by it is like the target where it is visible, and more so than the exemplar as it is."""
-        pairs = [pair for pair in _some(dataset) if pair.flow is not None]
+        pairs = [pair for pair in _some(dataset) + _drawn(dataset) if pair.flow is not None]
         warped = [
             _off(pair, F.grid_sample(pair.exemplar, _grid(pair), padding_mode="border", align_corners=False))
             for pair in pairs
@@ -86,6 +99,13 @@ class DatasetLaws(Laws):
 
 def _some(dataset: Any) -> list[Pair]:
     return [dataset[index] for index in range(min(2, len(dataset)))]
+
+
+def _drawn(dataset: Any) -> list[Pair]:
+    """Random versions of the same, where the data set draws any."""
+    if not hasattr(dataset, "draw"):
+        return []
+    return [dataset.draw(index, torch.Generator().manual_seed(index)) for index in range(min(2, len(dataset)))]
 
 
 def _is_beyond(dataset: Any, index: int) -> bool:

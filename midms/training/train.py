@@ -35,7 +35,9 @@ from midms.diffusion.autoencoders.patchified import Patchified
 from midms.training.data import DataError, TrainingData, training_data
 from midms.training.precomputed import encode, first_warps, importance, latents
 from midms.training.progress import Progress
-from midms.training.stages import TERMS, WITHOUT_FLOW, AutoencoderStage, DiffusionStage, MatchingNetwork, MatchingStage
+from midms.training.stages.autoencoder import AutoencoderStage
+from midms.training.stages.diffusion import DiffusionStage
+from midms.training.stages.matching import TERMS, WITHOUT_FLOW, MatchingNetwork, MatchingStage
 from midms.training.trainer import Interrupted, Task, fit
 
 _STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}

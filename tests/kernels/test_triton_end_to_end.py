@@ -12,7 +12,7 @@ import midms
 from midms.data.portraits.pairs import draw_pairs
 from midms.matching.matchers.correlation import Correlation
 from midms.pipeline.translation import translate
-from midms.training import losses
+from midms.training.losses import matching as losses
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 

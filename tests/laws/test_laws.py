@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
+import made_data
 import torch
 from torch import Tensor
 
@@ -37,6 +39,19 @@ UNLIKE = {
     "unipc": {"test_a_step_explains_x": "its steps explain the x that they have corrected"},
 }
 
+
+def dataset(name: str) -> Callable[[], Any]:
+    """Makes the data set of pictures that were drawn for it."""
+
+    def make() -> Any:
+        own = {}
+        if name in made_data.CONDITIONS:
+            own = {"path": made_data.made(name), "condition": made_data.CONDITIONS[name]()}
+        return KINDS["dataset"].create(name, **own, split="validation", size=64)
+
+    return make
+
+
 for name in KINDS["confidence"]:
     matcher = functools.partial(KINDS["matcher"].create, READS.get(name, "correlation"))
     made = {"make": functools.partial(KINDS["confidence"].create, name), "matcher": matcher}
@@ -50,5 +65,5 @@ for name in KINDS["condition"]:
     made = {"make": functools.partial(KINDS["condition"].create, name), **CONDITIONS.get(name, {})}
     globals()[f"Test_condition_{name}"] = type(f"Test_condition_{name}", (ConditionLaws,), made)
 for name in KINDS["dataset"]:
-    made = {"make": functools.partial(KINDS["dataset"].create, name, split="validation", size=64)}
+    made = {"make": functools.cache(dataset(name))}
     globals()[f"Test_dataset_{name}"] = type(f"Test_dataset_{name}", (DatasetLaws,), made)

@@ -148,8 +148,8 @@ FEATURES = {
 class Pairs:
     """A few portraits, changed."""
 
-    def __init__(self, change: Callable[[Pair, int], Pair] = lambda pair, index: pair, count: int = 3) -> None:
-        self.change, self.count = change, count
+    def __init__(self, change: Callable[[Pair, int], Pair] | None = None, count: int = 3, more: object = None) -> None:
+        self.change, self.count, self.more = change, count, more
 
     def __len__(self) -> int:
         return self.count
@@ -157,7 +157,14 @@ class Pairs:
     def __getitem__(self, index: int) -> Pair:
         if index >= 3:
             raise IndexError(index)
-        return self.change(PORTRAITS[index], index)
+        return self.change(PORTRAITS[index], index) if self.change else PORTRAITS[index]
+
+
+class Restless(Pairs):
+    """Draws versions whose exemplar nothing tells."""
+
+    def draw(self, index: int, generator: torch.Generator) -> Pair:
+        return dataclasses.replace(self[index], exemplar=torch.rand_like(self[index].exemplar))
 
 
 PORTRAITS = [Portraits("validation")[index] for index in range(3)]
@@ -168,6 +175,8 @@ DATASETS = {
     ),
     "test_there_are_as_many_pairs_as_it_says": Pairs(count=2),
     "test_pairs_go_into_batches": Pairs(lambda p, i: dataclasses.replace(p, flow=None, visible=None) if i else p),
+    "test_a_random_version_follows_from_its_generator": Restless(),
+    "test_it_goes_to_other_processes": Pairs(more=torch.zeros(2**19)),
     "test_flow_points_where_it_says": Pairs(lambda p, i: dataclasses.replace(p, flow=p.flow.flip(-1))),
 }
 KINDS = {

@@ -1,4 +1,4 @@
-"""The three stages: an autoencoder, a matching network on its latents, a denoiser on the warps of that."""
+"""The second stage: features that are matched on an autoencoder's latents, and the confidence in the match."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from torch import Tensor, nn
 from midms.confidence.calibrated import Calibrated
 from midms.core.flow import match_flow
 from midms.core.protocols import Match
-from midms.core.types import Context, Features
+from midms.core.types import Features
 from midms.data.pair import Pair
-from midms.diffusion.autoencoders.patchified import Patchified
-from midms.diffusion.levels import alpha_sigma
 from midms.features.pyramid import PyramidFeatures
 from midms.matching.matchers.correlation import Correlation
-from midms.training import losses
 from midms.training.data import HELD_OUT, TrainingData
+from midms.training.losses import matching as losses
 from midms.training.precomputed import pool
 
 TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle": 0.0, "reconstruction": 0.0}
@@ -30,48 +28,6 @@ WITHOUT_FLOW = TERMS | {"exact": 0.0, "distance": 0.0, "domain": 1.0, "cycle": 1
 """The same, of pairs whose flow nobody knows."""
 EVERY = 2  # pixels from one that is asked about to the next, from a corner drawn anew each step
 _RIGHT = 0.05  # a match is right if it is visible and off by less than so many widths
-
-
-def _psnr(a: Float[Tensor, "b 3 y x"], b: Float[Tensor, "b 3 y x"]) -> Float[Tensor, ""]:
-    """Mean over pictures, in dB, of pictures in [-1, 1]."""
-    return -10 * ((a.clamp(-1, 1) - b) / 2).pow(2).mean((1, 2, 3)).log10().mean()
-
-
-def differences(x: Float[Tensor, "b c y x"]) -> tuple[Tensor, Tensor]:
-    """Between neighbours, across and down."""
-    return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
-
-
-@dataclass
-class AutoencoderStage:
-    """Reconstruction in L1 and in differences between neighbours, with a little noise on the latents."""
-
-    network: Patchified
-    data: TrainingData
-    held_out: TrainingData
-    device: torch.device
-    batch: int = 8
-    learning_rate: float = 2e-3
-    name: str = "autoencoder"
-
-    def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """See `Task`."""
-        image = self.data.images(torch.randint(self.data.pictures, (self.batch,), generator=generator))
-        flip = torch.rand(self.batch, 1, 1, 1, generator=generator) < 0.5
-        image = torch.where(flip, image.flip(-1), image).to(self.device, memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            latent = self.network.encode(image).float()
-            noise = torch.randn(latent.shape, generator=generator).to(self.device)
-            output = self.network.decode(latent + 0.03 * noise).float()
-        error = F.l1_loss(output, image)
-        edges = sum(F.l1_loss(a, b) for a, b in zip(differences(output), differences(image), strict=True))
-        return error + 0.5 * edges + 1e-4 * latent.pow(2).mean(), {"l1": error.item()}
-
-    @torch.inference_mode()
-    def evaluate(self, network: Any) -> dict[str, float]:
-        """Reconstruction of held-out pictures."""
-        image = self.held_out.images(torch.arange(self.held_out.pictures)).to(self.device)
-        return {"psnr": _psnr(network.decode(network.encode(image)), image).item()}
 
 
 class MatchingNetwork(nn.Module):
@@ -172,54 +128,3 @@ class MatchingStage:
                 figures[f"{name} pck@{radius}"] = (off[counted[:, 0]] < radius).float().mean().item()
             figures[f"{name} error in widths"] = off[counted[:, 0]].mean().item()
         return figures
-
-
-@dataclass
-class DiffusionStage:
-    """A denoiser, with warps or without.
-
-    With warps it learns x0 = warp + network from noised mixtures of truth and warp, since that is what it meets at
-    inference, with an error weighted by how much it shows in the picture, twice in the foreground. Without, it learns
-    from noised true latents, as in the paper.
-    """
-
-    network: Any
-    data: TrainingData
-    latents: Float[Tensor, "n c h w"]
-    warps: tuple[Float[Tensor, "p c h w"], Float[Tensor, "p 1 h w"]] | None
-    importance: Float[Tensor, "1 c 1 1"]
-    device: torch.device
-    schedule: str
-    batch: int = 32
-    learning_rate: float = 8e-4
-    name: str = "bridge"
-
-    def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """See `Task`."""
-        index = self.data.draw(self.batch, generator)
-        truth = self.latents[self.data.numbers(index)[1]].float().to(self.device)
-        timestep = torch.randint(*((150, 980) if self.warps else (5, 995)), (self.batch,), generator=generator)
-        alpha, sigma = (
-            torch.tensor(level).view(-1, 1, 1, 1).to(self.device)
-            for level in zip(*(alpha_sigma(self.schedule, int(t)) for t in timestep), strict=True)
-        )
-        draw = torch.randn(truth.shape, generator=generator).to(self.device)
-        if self.warps is None:
-            x0 = self.network.denoise(alpha * truth + sigma * draw, timestep.to(self.device), alpha, sigma, None)
-            return F.mse_loss(x0 / sigma, truth / sigma), {}
-        pair = self.data.pairs(index)
-        warp, confidence = (kept[index].float().to(self.device) for kept in self.warps)
-        mix = (1.5 * torch.rand(self.batch, 1, 1, 1, generator=generator)).clamp(0, 1).to(self.device)
-        x = alpha * torch.lerp(truth, warp, mix) + sigma * draw
-        context = Context(warp, pair.condition.to(self.device), confidence)
-        x0 = self.network.denoise(x, timestep.to(self.device), alpha, sigma, context)
-        error = (x0 - truth).pow(2) * self.importance
-        if pair.foreground is not None:
-            foreground = pair.foreground.to(self.device).float()
-            error = error * (1 + pool(foreground, foreground.shape[-1] // truth.shape[-1]))
-        return error.mean(), {}
-
-    @torch.inference_mode()
-    def evaluate(self, network: Any) -> dict[str, float]:
-        """No figures of its own: `python -m benchmarks.faces` measures the composed loop."""
-        return {}

@@ -1,0 +1,126 @@
+"""`midms pairs`: exemplars for a folder of pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midms.cli.options import Commands, command, complain, device, plugins
+from midms.cli.values import integer, part_value
+from midms.compose.catalog import create, registry
+from midms.compose.spec import Spec
+from midms.core.limits import LARGEST
+from midms.registry import BadArguments
+
+if TYPE_CHECKING:
+    from midms.pipeline.retrieval import Embedding
+
+SIZE = 128
+"""Pixels a side at which extractors look at pictures, where it is not given."""
+
+
+def add(commands: Commands) -> None:
+    """The command and its options."""
+    added = command(
+        commands,
+        "pairs",
+        _pairs,
+        "find the pictures of a folder that are most alike, to be each other's exemplars",
+        "Pictures are compared by the cosine of features, the means of which are taken on a coarse grid. FILE is a"
+        " table of target, exemplar and similarity, for --data of `midms train`: \"folder(path='PICTURES',"
+        " pairs='FILE')\". Features are kept in FILE.features, so that what was stopped goes on where it was.",
+        (
+            "photos --out pairs.csv",
+            "photos --features timm:resnet18.a1_in1k --top-k 10 --out pairs.csv --ref-txt photos_ref.txt",
+            'photos --features "vgg(weights=hed)" --out pairs.csv',
+        ),
+    )
+    plugins(added)
+    added.add_argument("pictures", type=Path, metavar="PICTURES", help="a folder of pictures; those in its folders too")
+    added.add_argument("--out", type=Path, required=True, metavar="FILE", help="the table to write, called *.csv")
+    added.add_argument("--ref-txt", type=Path, metavar="FILE", help="the same as a list as CoCosNet has it, *_ref.txt")
+    added.add_argument(
+        "--top-k", type=integer(1, 1000), default=5, metavar="K", help="exemplars a picture (default %(default)s)"
+    )
+    added.add_argument(
+        "--features",
+        type=_features,
+        metavar="PART",
+        help="what pictures are compared by, see `midms list features`; timm:NAME is a backbone of timm with its"
+        " weights, which it may download (default: those of the preset, which come with midms)",
+    )
+    added.add_argument(
+        "--preset", default="midm-faces", metavar="P", help="whose own features they are (default %(default)s)"
+    )
+    added.add_argument(
+        "--size", type=integer(32, LARGEST), metavar="N", help=f"pixels a side (default: the preset's, else {SIZE})"
+    )
+    added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
+
+
+def _features(text: str) -> Spec:
+    """An argument type: features, as other parts or as timm:NAME."""
+    prefix, _, name = text.partition(":")
+    if prefix == "timm" and name:
+        return Spec("timm", backbone=name, pretrained=True)
+    value = part_value(text)
+    return value if isinstance(value, Spec) else Spec(value)
+
+
+def _pairs(args: argparse.Namespace) -> int:
+    if args.features is not None:
+        registry("features").check(args.features.name, **args.features.arguments)
+    from midms.core.files import held
+    from midms.data.folder import list_pictures
+    from midms.pipeline.retrieval import RetrievalError, embed, nearest_of, write_pairs
+
+    for name, path in (("out", args.out), ("ref-txt", args.ref_txt)):
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise BadArguments(f"--{name} {path}: expected a file to write, in a folder that is there")
+    names = list_pictures(args.pictures)
+    if args.ref_txt and (strange := [name for name in names if "," in name or name != name.strip()]):
+        raise BadArguments(f"--ref-txt: divides names by commas, and a picture is called {strange[0]!r}")
+    if len(names) < 2:
+        raise RetrievalError(f"{args.pictures}: has one picture, expected at least two")
+    embedding = _embedding(args)
+    folder = args.out.with_name(f"{args.out.name}.features")
+    with held(folder):
+        vectors = embed(args.pictures, names, embedding, folder)
+        for text in vectors.broken.values():
+            complain(f"note: left out: {text}")
+        if len(names) - len(vectors.broken) < 2:
+            raise RetrievalError(
+                f"{args.pictures}: has {len(names) - len(vectors.broken)} picture that can be read, expected two"
+            )
+        count = write_pairs(nearest_of(vectors, args.top_k), args.pictures, names, args.out, args.ref_txt)
+    print(f"{count:,} pictures with up to {args.top_k} exemplars each, written to {args.out}", end="")
+    print(f" and {args.ref_txt}" if args.ref_txt else "", end=f"; their features are in {folder}\n")
+    return 0
+
+
+def _embedding(args: argparse.Namespace) -> Embedding:
+    """How pictures become vectors, as the options say."""
+    from midms.core.protocols import AnnotationReader
+    from midms.pipeline.build import build
+    from midms.pipeline.pretrained import from_pretrained
+    from midms.pipeline.retrieval import Embedding, sight, sight_of, weights_digest
+
+    where: Any = device(args.device)
+    if args.features is not None:
+        try:
+            extractor = create("features", args.features.name, **args.features.arguments).to(where)
+        except ValueError as error:
+            raise BadArguments(f"--features: {error}") from None
+        if (channels := getattr(extractor, "condition_channels", 3)) != 3:
+            raise BadArguments(
+                f"--features {args.features.name}: looks at maps of {channels} channels, expected what looks at"
+                " pictures, such as vgg or timm:NAME; the own features of a model are those of its --preset"
+            )
+        key = f"{args.features.typed()} {weights_digest(extractor)}"
+        return Embedding(sight(extractor), key, args.size or SIZE, device=where)
+    run = (from_pretrained(args.preset) if Path(args.preset).is_dir() else build(args.preset)).to(where)
+    if isinstance(run.condition, AnnotationReader):
+        raise BadArguments(f"--preset {args.preset}: its features need annotations of every picture; see --features")
+    key = f"{args.preset} {weights_digest(run.autoencoder, run.features)}"
+    return Embedding(sight_of(run), key, args.size or run.size, device=where)

@@ -1,0 +1,135 @@
+"""Lists of pairs: which pictures are exemplars of which, most alike first."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from midms.core.files import read_regular
+from midms.data.errors import DatasetError
+from midms.data.pictures import Exemplars
+
+_LIST = 2**30
+"""Bytes of the largest list that is read."""
+_FEW = 3
+"""Files that an error names before it counts the rest."""
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file that are not blank, without spaces at their ends.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    return [stripped for line in _text(path).splitlines() if (stripped := line.strip())]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a table, CSV with a line of names or JSON lines, by its suffix; what is no text or empty is left out.
+
+    Raises:
+        DatasetError: it cannot be read; the message says in which line.
+    """
+    text = _text(path)
+    if path.suffix.lower() not in (".jsonl", ".json"):
+        try:
+            return [
+                {key: value for key, value in row.items() if key and isinstance(value, str) and value}
+                for row in csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+            ]
+        except csv.Error as error:
+            raise DatasetError(f"{path}: cannot be read as CSV ({error})") from None
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            row = json.loads(line or "{}")
+        except (ValueError, RecursionError) as error:
+            raise DatasetError(f"{path}, line {number}: cannot be read as JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise DatasetError(f"{path}, line {number}: expected a mapping, got {type(row).__name__}")
+        if row:
+            rows.append({key: value for key, value in row.items() if isinstance(value, str) and value})
+    return rows
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_regular(path, _LIST).decode("utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError:
+        raise DatasetError(f"{path}: cannot be read as UTF-8") from None
+
+
+def read_pair_list(path: Path, root: Path) -> dict[str, list[str]]:
+    """From each target to its exemplars, most alike first, as paths with "/".
+
+    Args:
+        path: a table with the columns target and exemplar and a row a pair, whose paths are relative to its folder, as
+            `midms pairs` writes it; or lines of names that commas divide, the target's first, relative to root, as
+            CoCosNet has them.
+        root: the folder of pictures, to which the result is relative.
+
+    Raises:
+        DatasetError: it cannot be read, or has no pairs.
+    """
+    pairs: dict[str, list[str]] = {}
+    if path.suffix.lower() in (".csv", ".jsonl"):
+        for number, row in enumerate(read_rows(path), 1):
+            if not {"target", "exemplar"} <= row.keys():
+                raise DatasetError(f"{path}, row {number}: expected a target and an exemplar, got {', '.join(row)}")
+            target, exemplar = (_relative(path.parent / row[name], root) for name in ("target", "exemplar"))
+            pairs.setdefault(target, []).append(exemplar)
+    else:
+        for line in read_lines(path):
+            target, *exemplars = (name.strip().replace("\\", "/") for name in line.split(","))
+            pairs[target] = exemplars
+    if not any(pairs.values()):
+        raise DatasetError(f"{path}: has no pairs")
+    return pairs
+
+
+def _relative(path: Path, root: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+def numbered(
+    pairs: Mapping[str, Sequence[str]], targets: Sequence[str], numbers: Mapping[str, int], path: Path
+) -> Exemplars:
+    """The exemplars of targets: the first of its list is the easy one, the last the hard one.
+
+    A target that the list does not have is its own exemplar.
+
+    Args:
+        pairs: from targets to exemplars, as names.
+        targets: names of the targets.
+        numbers: from names to numbers of all pictures.
+        path: of the list, for errors.
+
+    Raises:
+        DatasetError: an exemplar, or a target that the list has, is no picture that is there, or no target is in it.
+    """
+    absent = {name for target, exemplars in pairs.items() for name in (target, *exemplars) if name not in numbers}
+    refuse_absent(sorted(absent), path)
+    if not any(target in pairs for target in targets):
+        raise DatasetError(f"{path}: has none of {len(targets)} pictures, such as {targets[0]}, as a target")
+    own = np.array([numbers[target] for target in targets])
+    found = [[numbers[name] for name in pairs.get(target, ())] or [numbers[target]] for target in targets]
+    return Exemplars(np.array([one[0] for one in found]), np.array([one[-1] for one in found]), own)
+
+
+def refuse_absent(absent: Sequence[str], path: Path) -> None:
+    """Say which files a list names that are not there.
+
+    Raises:
+        DatasetError: there are any.
+    """
+    if absent:
+        more = f" and {len(absent) - _FEW:,} more" if len(absent) > _FEW else ""
+        raise DatasetError(f"{path}: names files that are not there: {', '.join(absent[:_FEW])}{more}")
