@@ -8,6 +8,6 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 LIMIT=${LIMIT:-480}
 "$PYTHON" -c 'import sys, torch; torch.cuda.is_available() or sys.exit("torch finds no GPU: nothing was measured")'
-timeout 150 "$PYTHON" -m pytest -o addopts= -q -x -n 4 -m gpu tests/kernels/test_triton_interpreter.py tests/kernels/test_triton_operations.py
+timeout 150 "$PYTHON" -m pytest -o addopts= -q -x -n 4 -m gpu tests/matching/kernels/test_triton_interpreter.py tests/matching/kernels/test_triton_operations.py
 "$PYTHON" -m benchmarks.kernels.gpu --seconds $((LIMIT - SECONDS)) "$@"
 "$PYTHON" -m benchmarks.kernels.page

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from midms.core.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from midms.compose.catalog import available, create, register
     from midms.compose.spec import Spec
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from midms.pipeline.pretrained import from_pretrained
 
 __all__ = ["Spec", "ablate", "available", "build", "create", "from_pretrained", "register"]
-__version__ = "0.1.0"
 
 _HOME = {
     "Spec": "midms.compose.spec",

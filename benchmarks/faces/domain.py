@@ -11,6 +11,7 @@ of scikit-image; without that package they are left out.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -19,12 +20,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.faces.out_of_domain import KEPT_BACK, KINDS, make
 from benchmarks.results import RESULTS, command, machine, table, write_json
 from midms import build
+from midms.checkpoints.folder import USUAL_PICTURES, read_folder, write_folder
 from midms.core.files import atomic_write
 from midms.data.portraits.pairs import draw_pairs
 from midms.evaluation.metrics.pictures import psnr
@@ -69,11 +70,14 @@ def main() -> None:
     }
     results |= {f"misses, {title}": sum(rows.values()) / len(rows) for title, rows in results["misses"].items()}
     results |= {"sizes": sizes(args.pairs), "shapes": shapes(args.pairs), "dials": dials(args.pairs)}
-    with atomic_write(SHIPPED / NAME / "usual.safetensors") as path:
-        save_file(
-            {f"{aspect}.{part}": torch.as_tensor(getattr(one, part)).contiguous() for aspect, one in known.items()
-             for part in ("mean", "precision", "most")}, path,
-        )  # fmt: skip
+    numbers = {
+        f"{aspect}.{part}": torch.as_tensor(getattr(one, part))
+        for aspect, one in known.items()
+        for part in ("mean", "precision", "most")
+    }
+    recipe = read_folder(SHIPPED / NAME).recipe
+    recipe = dataclasses.replace(recipe, weights={**recipe.weights, USUAL_PICTURES: f"{USUAL_PICTURES}.safetensors"})
+    write_folder(SHIPPED / NAME, "train", recipe, {USUAL_PICTURES: numbers})
     write_json(RESULTS / "domain.json", results)
     with atomic_write(Path(__file__).parents[2] / "docs" / "domain.md") as path:
         path.write_text(page(results))

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-import midms
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.catalog import KINDS
 from midms.compose.recipe import Recipe
@@ -19,6 +18,7 @@ from midms.compose.spec import Spec
 from midms.core.domain import Domain
 from midms.core.errors import brief
 from midms.core.schema import Schema
+from midms.core.version import __version__
 from midms.loop import Policy
 
 NEW = re.compile(r"\w+\.new-[0-9a-f]{8}\.safetensors")
@@ -148,7 +148,7 @@ def content(recipe: Recipe, by: Writer, where: str) -> dict[str, Any]:
     described = {name: getattr(recipe, name) for name in ("name", "purpose", "source", "license")}
     return {
         "format": 1,
-        "midms": midms.__version__,
+        "midms": __version__,
         "by": by,
         **described,
         "slots": slots,

@@ -37,6 +37,8 @@ from midms.core.schema import checked, read_json
 
 CONFIG, REFUSAL = "config.json", "refused.txt"
 """Files beside the weights and the model card; the last says why a conversion failed."""
+USUAL_PICTURES = "usual"
+"""Beside the numbers of slots, those of what pictures they know look like; see `midms.pipeline.out_of_domain`."""
 OTHERWISE = "take another folder, or give replace (--replace) to exchange files of the same names"
 NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
@@ -72,7 +74,7 @@ def read_folder(folder: Path) -> Weights:
         CheckpointError: there is none, or it says what it may not; the message names the field. Later: weights are
             missing, damaged, or others than the configuration says.
     """
-    if not (folder / CONFIG).is_file():
+    if not os.path.lexists(folder / CONFIG):
         raise CheckpointError(
             f"{folder}: has no {CONFIG}, expected what save_pretrained, `midms train` or `midms convert` leaves"
         )
@@ -105,9 +107,9 @@ def _is_shipped(folder: Path) -> bool:
 def _state(folder: Path, config: FolderConfig, slot: str) -> dict[str, Tensor]:
     path, part = folder / config.weights[slot], config.slots.get(slot)
     _check_inside(folder, path)
-    if part is None or slot not in SLOTS:
+    if slot != USUAL_PICTURES and (part is None or slot not in SLOTS):
         raise CheckpointError(f"{folder / CONFIG}: has weights of {slot}, and no such part")
-    if not _is_shipped(folder):  # whether the part fits is known before memory is taken for it
+    if part is not None and not _is_shipped(folder):  # whether it fits is known before memory is taken for it
         check_sizes(partial(create, SLOTS[slot][0], part.name, **part.arguments), read_shapes(path), str(path))
     state = read_weights(path)
     if config.checksums.get(slot, found := checksum(state)) != found:
@@ -151,6 +153,7 @@ def write_folder(
     states: Mapping[str, Mapping[str, Tensor]],
     texts: Mapping[str, str] = NO_TEXTS,
     replace: bool = False,
+    lock: bool = True,
 ) -> None:
     """Write a folder, or change one; killed at any moment it is as it was or as it will be. Other files in it stay.
 
@@ -161,6 +164,7 @@ def write_folder(
         states: the weights, by slot.
         texts: what else to write for people, by name; none if empty.
         replace: whether the folder may hold something else, of which files of the same names are replaced.
+        lock: whether to keep other writers out; not by who holds the folder already.
 
     Raises:
         CheckpointError: it does, an argument of a part cannot be written, or the disk refuses.
@@ -168,37 +172,14 @@ def write_folder(
     """
     settings = content(recipe, by, str(folder))
     try:
-        with held(folder):
+        with held(folder) if lock else contextlib.nullcontext():
             check(folder, by, states, replace)
-            exchange(folder, settings, recipe, states, texts)
+            try:
+                _exchange(folder, settings, recipe, states, texts)
+            finally:
+                _tidy(folder, _known(folder))
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from None
-
-
-def exchange(
-    folder: Path,
-    settings: Mapping[str, Any],
-    recipe: Recipe,
-    states: Mapping[str, Mapping[str, Tensor]],
-    texts: Mapping[str, str] = NO_TEXTS,
-) -> None:
-    """The same for those who hold the folder already, and have checked it.
-
-    Args:
-        folder: that is there.
-        settings: the configuration, as `content` gives it.
-        recipe: as of `write_folder`.
-        states: as of `write_folder`.
-        texts: as of `write_folder`.
-
-    Raises:
-        CheckpointError: the disk refuses weights.
-        OSError: the disk refuses something else.
-    """
-    try:
-        _exchange(folder, settings, recipe, states, texts)
-    finally:
-        _tidy(folder, _known(folder))
 
 
 def _exchange(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from midms.core.errors import MidmsError
-from midms.core.files import atomic_write
+from midms.core.files import atomic_write, check_regular
 from midms.core.torch_defaults import shapes_alone
 
 FEW = 3
@@ -252,11 +253,24 @@ def read_weights(path: Path, sealed: bool = False) -> dict[str, Tensor]:
     return state
 
 
+def check_file(path: Path) -> None:
+    """Find out before it is opened whether a path leads to a file of weights.
+
+    Raises:
+        CheckpointError: it leads to nothing, or to something of another kind.
+    """
+    try:
+        check_regular(path, math.inf)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file of weights") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A safetensors file."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file of weights")
+    check_file(path)
     try:
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")

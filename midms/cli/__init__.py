@@ -8,10 +8,10 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
-import midms
 from midms.cli import ablate, convert, demo, doctor, listing, pairs, train, translate
 from midms.cli.options import Parser, complain, load_plugin, logged_notes, message_of, show_warning
 from midms.core.errors import MidmsError
+from midms.core.version import __version__
 
 __all__ = ["COMMANDS", "main", "parser"]
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> Parser:
     """All commands and their options."""
     top = Parser(prog="midms", description="Translate a picture to the geometry of a sketch.", allow_abbrev=False)
-    top.add_argument("--version", action="version", version=f"midms {midms.__version__}")
+    top.add_argument("--version", action="version", version=f"midms {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in COMMANDS:
         module.add(commands)

@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
         (
             "--vary matcher=preset,nearest --vary confidence=preset,always --pairs 20 --out which",
             '--vary "confidence=cycle(radius=0.1),cycle(radius=0.2)" --out radii',
-            '--vary "rematch=(),(0,),(0,1)" --preset midm-faces-paper --out rematch',
+            '--vary "rematch=none,(0,),(0,1)" --preset midm-faces-paper --out rematch',
         ),
     )
     one.add_argument(
@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
         required=True,
         metavar="SLOT=A,B",
         help="a slot or loop setting and its values: matcher=preset,nearest, confidence=cycle(radius=0.1),always,"
-        " rematch=(),(0,1); of several slots, all combinations",
+        " rematch=none,(0,1); of several slots, all combinations",
     )
     one.add_argument("--pairs", type=integer(1), default=100, metavar="N", help="of faces (default %(default)s)")
     one.add_argument("--split", default="test", metavar="S", help="test, hard or validation (default %(default)s)")

@@ -20,6 +20,7 @@ from midms.cli.values import last_pass, levels, part_value
 from midms.compose.catalog import KINDS
 from midms.compose.presets import PRESETS
 from midms.core.errors import MidmsError
+from midms.core.files import kind_of
 from midms.registry import BadArguments
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def load_plugin(path: Path) -> None:
         BadArguments: it cannot be run to its end.
     """
     if not path.is_file():
-        reason = "is a folder, expected a file of Python, called *.py" if path.is_dir() else "no such file"
+        reason = f"is {kind_of(path)}, expected a file of Python, called *.py" if path.exists() else "no such file"
         raise BadArguments(f"--plugin {path}: {reason}")
     name = f"plugin {path.resolve()}"  # no module of anybody's is called so
     found = importlib.util.spec_from_file_location(name, path)

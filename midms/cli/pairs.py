@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
         "pairs",
         _pairs,
         "find the pictures of a folder that are most alike, to be each other's exemplars",
-        "Pictures are compared by the cosine of features, the means of which are taken on a coarse grid. FILE is a"
+        "Pictures are compared by the cosine of the means of their features. FILE is a"
         " table of target, exemplar and similarity, for --data of `midms train`: \"folder(path='PICTURES',"
         " pairs='FILE')\". Features are kept in FILE.features, so that what was stopped goes on where it was.",
         (

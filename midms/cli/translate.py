@@ -13,11 +13,15 @@ from midms.cli.values import integer
 from midms.compose.catalog import KINDS
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
-from midms.core.limits import SEEDS
+from midms.core.limits import SEEDS, side
 
 if TYPE_CHECKING:
     from midms.pipeline.batch import Job
+    from midms.pipeline.pipeline import Pipeline
     from midms.pipeline.translation import Translation
+
+_LARGE, _SMALL = 2 * 2**30, 2**28
+"""Bytes of a translation from which they are told, and bytes of weights that take no such memory at their own size."""
 
 
 def add(commands: Commands) -> None:
@@ -93,9 +97,9 @@ def _translate(args: argparse.Namespace) -> int:
         print("no names agree, so pairs are made in their order:")
         for job in jobs:
             print(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}", flush=True)
-    if len(jobs) == 1:
-        examine(jobs[0], _reader(args))
+    known = examine(jobs[0], _reader(args)) if len(jobs) == 1 else {}
     run = composed(args)
+    _note_memory(run, run.size if args.size is None else args.size)
     sizes: set[tuple[int, int]] = set()
     warned: dict[str, list[Path]] = {}
 
@@ -104,7 +108,7 @@ def _translate(args: argparse.Namespace) -> int:
         for warning in result.warnings:
             warned.setdefault(warning, []).append(job.out)
 
-    failures = run_jobs(run, jobs, args.seed, args.size, written)
+    failures = run_jobs(run, jobs, args.seed, args.size, written, known)
     for failure in dict.fromkeys(failures):
         complain(in_options(failure, args))
     _warn(warned, len(jobs) - len(failures))
@@ -115,6 +119,20 @@ def _translate(args: argparse.Namespace) -> int:
     elif len(jobs) > 1:
         print(f"0 of {len(jobs)} written to {args.out}")
     return MISTAKE if failures else 0
+
+
+def _note_memory(run: Pipeline, size: int) -> None:
+    """Say before the work what a large translation will take."""
+    weights = [weight for module in run.modules() for weight in module.parameters()]
+    if not weights or (size <= run.size and sum(weight.nbytes for weight in weights) < _SMALL):
+        return
+    from midms.pipeline.memory import free_memory, translation_memory
+
+    needed = None if side(run.autoencoder.stride, size) else translation_memory(run, size)
+    if needed is not None and needed > _LARGE:
+        free = free_memory(weights[0].device)
+        known = "" if free is None else f", {free / 2**30:.1f} GB are free"
+        complain(f"note: {size} x {size} pixels take about {needed / 2**30:.1f} GB of memory{known}")
 
 
 def _warn(warned: dict[str, list[Path]], count: int) -> None:
@@ -133,10 +151,13 @@ def _reader(args: argparse.Namespace) -> Any:
         args, "condition_from", PRESETS[args.preset].slots["condition"] if args.preset in PRESETS else None
     )
     spec = Spec(choice) if isinstance(choice, str) else choice
-    try:
-        return None if spec is None else KINDS["condition"].create(spec.name, **spec.arguments)
-    except Exception:  # which composing tells better
+    if spec is None:
         return None
+    from midms.compose.compose import noted
+
+    with noted([], "condition"):  # composing says what is wrong
+        return KINDS["condition"].create(spec.name, **spec.arguments)
+    return None
 
 
 def _extent(sizes: set[tuple[int, int]]) -> str:

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.confidence.cycle import both_ways
-from midms.core.flow import return_error
+from midms.core.flow import both_ways, return_error
 from midms.core.protocols import Match
 from midms.core.types import cells
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,10 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.confidence.common import check_softness
-from midms.core.flow import return_error
+from midms.core.flow import cycle_error
 from midms.core.limits import LARGE, number
-from midms.core.protocols import Match, TwoWay
-from midms.core.types import cells
+from midms.core.protocols import Match
 
 
 @dataclass(frozen=True)
@@ -48,22 +46,3 @@ class Cycle:
         if self.softness:
             return torch.sigmoid((self.radius - error) / self.softness)
         return mask
-
-
-def cycle_error(match: Match, radius: float = math.inf) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """How far from itself each cell comes back, in widths of the grid, and 1 where that is under the radius, else 0."""
-    if isinstance(match, TwoWay):
-        return match.cycle(radius)
-    like = match.similarity()
-    there, here = (cells(*grid, like).expand(len(like), -1, -1, -1) for grid in (match.transpose().grid, match.grid))
-    error = return_error(*both_ways(match, there, here))
-    return error, (error < radius).to(error.dtype)
-
-
-def both_ways(
-    match: Match, values: Float[Tensor, "b c H W"], back: Float[Tensor, "b e h w"]
-) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b e H W"]]:
-    """The exemplar's values carried forth and the condition's carried back, in one pass where the match knows how."""
-    if isinstance(match, TwoWay):
-        return match.both(values, back)
-    return match.apply(values), match.transpose().apply(back)

@@ -23,7 +23,8 @@ HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 _LEFT = re.compile(rf"\.(\d+)-{HOST}\..*\.part")
 """What a folder is called in which a process of this machine writes a file before it has its name."""
 LOCK = ".lock"
-
+_KINDS = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+"""What people call what a path may lead to; anything else is a device."""
 MAX_BYTES = 16 * 2**20
 """Bytes of the largest file of settings or records that is read."""
 
@@ -104,10 +105,27 @@ def check_regular(path: Path, most: float = MAX_BYTES) -> None:
         OSError: there is none, it is of another kind, or larger; `strerror` says which.
     """
     found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(0, "not a regular file", str(path))
+    _check_kind(path, found.st_mode)
     if found.st_size > most:
         raise OSError(0, f"has {found.st_size:,} bytes, expected at most {most:,}", str(path))
+
+
+def _check_kind(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, f"is {_kind(mode)}, expected a regular file", str(path))
+
+
+def kind_of(path: Path) -> str:
+    """What a path leads to, such as "a pipe".
+
+    Raises:
+        OSError: to nothing.
+    """
+    return _kind(path.stat().st_mode)
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "a device")
 
 
 def followed(path: Path) -> Path:
@@ -158,8 +176,7 @@ def _lock(folder: Path) -> int:
     while True:
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", str(folder / LOCK))
+            _check_kind(folder / LOCK, os.fstat(descriptor).st_mode)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(folder / LOCK)):  # else its holder just removed it

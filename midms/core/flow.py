@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.protocols import Match, TwoWay
 from midms.core.types import cells
-
-if TYPE_CHECKING:
-    from midms.core.protocols import Match
 
 
 def sample(values: Float[Tensor, "b c H W"], place: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b c h w"]:
@@ -38,6 +36,25 @@ def return_error(forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2
     offset = sample(backward, forward) - cells(h, w, forward)
     error = torch.linalg.vector_norm(offset, dim=1, keepdim=True) / max(h, w)
     return error.masked_fill(forward.isnan().any(1, keepdim=True), torch.inf)
+
+
+def cycle_error(match: Match, radius: float = math.inf) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """How far from itself each cell comes back, in widths of the grid, and 1 where that is under the radius, else 0."""
+    if isinstance(match, TwoWay):
+        return match.cycle(radius)
+    like = match.similarity()
+    there, here = (cells(*grid, like).expand(len(like), -1, -1, -1) for grid in (match.transpose().grid, match.grid))
+    error = return_error(*both_ways(match, there, here))
+    return error, (error < radius).to(error.dtype)
+
+
+def both_ways(
+    match: Match, values: Float[Tensor, "b c H W"], back: Float[Tensor, "b e h w"]
+) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b e H W"]]:
+    """The exemplar's values carried forth and the condition's carried back, in one pass where the match knows how."""
+    if isinstance(match, TwoWay):
+        return match.both(values, back)
+    return match.apply(values), match.transpose().apply(back)
 
 
 def match_flow(match: Match, size: tuple[int, int], like: Float[Tensor, "b ..."]) -> Float[Tensor, "b 2 y x"]:

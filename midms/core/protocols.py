@@ -193,7 +193,7 @@ class AnnotationReader(Protocol):
 
 @runtime_checkable
 class SheetReader(Protocol):
-    """A condition extractor for drawings that may be photographed: on a desk, at an angle, on ruled paper."""
+    """A condition extractor that first looks for the drawing in a picture: on a desk, at an angle, on ruled paper."""
 
     def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
-        """The drawing alone, in its own proportions; `drawing` reads it after that."""
+        """The drawing alone, in its own proportions, and what is doubtful of it; `drawing` reads it after that."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from midms.core.protocols import Match
 
 NoiseFn = Callable[[tuple[int, ...]], Tensor]
 """Asked for each Gaussian draw in order: shape in, standard normals out."""
@@ -50,10 +47,13 @@ class Features:
         initial: unit-norm features that the initial match compares.
         rematch: what re-matching needs: of a condition, what guides `rematch_query`; of an exemplar, the unit-norm key
             that the features of `rematch_query` are compared with.
+        encoded: what an encoder gave before it was projected or normalised, if there is one: MIDMs trains the encoders
+            of conditions and pictures to agree in it.
     """
 
     initial: Float[Tensor, "b d h w"]
     rematch: Float[Tensor, "b e h2 w2"]
+    encoded: Float[Tensor, "b f h3 w3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -157,27 +157,6 @@ class Step:
     def x(self) -> Float[Tensor, "b c h w"]:
         """The latent that x0 and eps stand for: where x0 was edited, x has moved with it."""
         return self.level.alpha * self.x0 + self.level.sigma * self.eps
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What the loop knew at one level, after any re-matching.
-
-    Attributes:
-        step: the half step, its x0 already as the policy edits it.
-        match: the match in force.
-        warp: the exemplar's latent under that match.
-        confidence: in it, as it was estimated, in [0, 1]; before the policy's style.
-        rematched: whether the match was made at this level.
-        stage: "loop", or "refine" for the last pass.
-    """
-
-    step: Step
-    match: Match
-    warp: Float[Tensor, "b c h w"]
-    confidence: Float[Tensor, "b 1 h w"]
-    rematched: bool
-    stage: str = "loop"
 
 
 def cells(height: int, width: int, like: Tensor) -> Float[Tensor, "1 2 h w"]:

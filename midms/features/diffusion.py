@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.core.files import check_regular
 from midms.core.limits import LARGE, STRIDE, channels, int_range, number
 from midms.core.types import Features
 from midms.features.common import rendered, resized, stack_activations
@@ -29,12 +30,12 @@ class DiffusionFeatures(nn.Module):
         latent_channels: of the small one; a network given says so itself.
         stride: pixels a latent cell.
         timestep: what the network is told; 261 of 1000 in the paper, for Stable Diffusion.
-        noise: sqrt of one minus the cumulative alpha there; 0.587 at that timestep.
+        sigma: sqrt of one minus the cumulative alpha there; 0.587 at that timestep.
         blocks: which of the network's upward blocks, 0 is the coarsest; several are put side by side.
         draws: over how many draws of noise activations are averaged.
 
     Raises:
-        ValueError: the network is no `UNet2DModel`, or there is none in the folder; it has no such block; the noise is
+        ValueError: the network is no `UNet2DModel`, or there is none in the folder; it has no such block; sigma is
             not in [0, 1).
     """
 
@@ -44,7 +45,7 @@ class DiffusionFeatures(nn.Module):
         latent_channels: int = 8,
         stride: int = 4,
         timestep: int = 261,
-        noise: float = 0.587,
+        sigma: float = 0.587,
         blocks: tuple[int, ...] = (0, 1),
         draws: int = 4,
     ) -> None:
@@ -53,12 +54,15 @@ class DiffusionFeatures(nn.Module):
         int_range(1, STRIDE, stride=stride)
         int_range(1, 64, draws=draws)
         number(0, LARGE, timestep=timestep)
-        number(0, 1, noise=noise)
+        number(0, 1, sigma=sigma)
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         if isinstance(network, str | Path):
-            if not Path(network, "config.json").is_file():
-                raise ValueError(f"network must be a folder of a UNet2DModel, there is no config.json in {network}")
+            try:
+                check_regular(Path(network, "config.json"))
+            except OSError as error:
+                wrong = f"{error.filename}: {error.strerror}"
+                raise ValueError(f"network must be a folder of a UNet2DModel, {wrong}") from None
             network = UNet2DModel.from_pretrained(network, local_files_only=True)
         if network is None:
             down, up = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")
@@ -69,8 +73,8 @@ class DiffusionFeatures(nn.Module):
         if not isinstance(network, UNet2DModel):
             given = network.__name__ if isinstance(network, type) else type(network).__name__
             raise ValueError(f"network must be a UNet2DModel of diffusers or a folder of one, got {given}")
-        if not 0 <= noise < 1:
-            raise ValueError(f"noise must be at least 0 and below 1, got {noise}")
+        if not 0 <= sigma < 1:
+            raise ValueError(f"sigma must be at least 0 and below 1, got {sigma}")
         if not isinstance(blocks, Sequence) or not blocks:
             raise ValueError(f"blocks must be a tuple of whole numbers, got {blocks!r}")
         for block in blocks:
@@ -78,7 +82,7 @@ class DiffusionFeatures(nn.Module):
         if not all(0 <= block < len(network.up_blocks) for block in blocks):
             raise ValueError(f"blocks must be out of 0 to {len(network.up_blocks) - 1}, got {blocks}")
         self.network, self.latent_channels, self.stride = network, int(network.config["in_channels"]), stride
-        self.timestep, self.noise, self.blocks, self.draws = timestep, noise, tuple(blocks), draws
+        self.timestep, self.sigma, self.blocks, self.draws = timestep, sigma, tuple(blocks), draws
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> DiffusionFeatures:
@@ -116,7 +120,7 @@ class DiffusionFeatures(nn.Module):
         try:
             for _ in range(self.draws):
                 eps = torch.randn(1, *padded.shape[1:], generator=numbers, dtype=torch.float32, device="cpu").to(padded)
-                noised = (1 - self.noise**2) ** 0.5 * padded + self.noise * eps
+                noised = (1 - self.sigma**2) ** 0.5 * padded + self.sigma * eps
                 self.network(rounded(noised, self.network), self.timestep)
         finally:
             for hook in hooks:

@@ -63,7 +63,7 @@ class FusionFeatures(nn.Module):
         """Features of the condition map; re-matching is guided by each extractor's own."""
         parts = [part.condition(condition) for part in self.extractors]
         first = self._fused([features.initial for features in parts])
-        return Fused(first, first, tuple(parts))
+        return Fused(first, first, parts=tuple(parts))
 
     def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
         """Features of the exemplar, for the first match and for re-matching."""

@@ -1,6 +1,6 @@
 """The paper's matching network: three adaptive encoders, shared residual layers, two projections.
 
-Names of parameters are those of the released checkpoints, but for spectral normalisation, which is torch's own.
+Names of parameters are those of the released checkpoints, but for those of spectral normalisation.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from midms.core.limits import STRIDE, channels, channels_of, int_range
 from midms.core.normalize import l2_normalize
 from midms.core.types import Features
+from midms.networks.layers import spectrally_normalized
 from midms.networks.precision import rounded
 
 SLOPE = 0.2  # of leaky rectifiers
@@ -160,7 +160,8 @@ class MidmFeatures(nn.Module):
         seen = self._on_grid(condition, (condition.shape[-2] // self.stride, condition.shape[-1] // self.stride))
         features = self.seg_enc(seen, seen)
         projected = self.theta(self.layer(torch.cat([features, seen], 1)))
-        return Features(_comparable(projected.to(condition.dtype)), features.to(condition.dtype))
+        features = features.to(condition.dtype)
+        return Features(_comparable(projected.to(condition.dtype)), features, features)
 
     def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
         """Features of the exemplar, for the first match and for re-matching."""
@@ -168,7 +169,8 @@ class MidmFeatures(nn.Module):
         inside = rounded(latent, self)
         features = self.real_enc(inside, inside)
         projected = self.phi(self.layer(torch.cat([features, seen], 1)))
-        return Features(_comparable(projected.to(latent.dtype)), _comparable(features.to(latent.dtype)))
+        features = features.to(latent.dtype)
+        return Features(_comparable(projected.to(latent.dtype)), _comparable(features), features)
 
     def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """Features of a predicted x0, told those of the condition."""
@@ -193,7 +195,7 @@ def without_spectral_norm(network: MidmFeatures) -> MidmFeatures:
 
 
 def _normalised(convolution: nn.Conv2d, spectral: bool) -> nn.Module:
-    return spectral_norm(convolution) if spectral else convolution
+    return spectrally_normalized(convolution) if spectral else convolution
 
 
 def _comparable(x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:

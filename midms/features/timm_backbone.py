@@ -11,24 +11,19 @@ import torch
 from jaxtyping import Float
 from timm.data import resolve_model_data_config
 from timm.layers import get_channel_dim
-from torch import Tensor, nn
+from torch import Tensor
 
 from midms.core.limits import STRIDE, int_range
-from midms.core.types import Features
-from midms.features.common import rendered, resized, stack_activations
+from midms.features.common import MapFeatures, rendered, resized, stack_activations
 from midms.networks.precision import rounded
 
 
-class TimmFeatures(nn.Module):
+class TimmFeatures(MapFeatures):
     """A frozen timm backbone looking at condition maps.
 
-    Both pictures are seen through the same eyes: the condition map of the one, and the condition map of the other,
-    each rendered as a colour picture (three channels of the map; where there are fewer, they repeat). Several depths of
-    the backbone are brought to the latent's grid and put side by side, each less its mean over the picture and of unit
-    length, so that a cell is described by what sets it apart.
-
-    The backbone cannot look at latents. The exemplar's latent is not used, and a predicted x0 adds nothing to what the
-    condition says: `rematch_query` gives the condition's features, so that re-matching repeats the initial match.
+    Maps are rendered as colour pictures (three channels of the map; where there are fewer, they repeat). Several depths
+    of the backbone are brought to the latent's grid and put side by side, each less its mean over the picture and of
+    unit length, so that a cell is described by what sets it apart.
 
     Args:
         backbone: timm's name.
@@ -83,25 +78,6 @@ class TimmFeatures(nn.Module):
         )
         self.register_buffer("std", torch.tensor(habits["std"], dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> TimmFeatures:
-        """Stays in evaluation mode: it is frozen."""
-        return super().train(False)
-
-    def condition(self, condition: Float[Tensor, "b k Y X"]) -> Features:
-        """Features of the condition map, for the first match and, unchanged, for re-matching."""
-        grid = (condition.shape[-2] // self.stride, condition.shape[-1] // self.stride)
-        features = self._features(condition, grid)
-        return Features(features, features)
-
-    def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
-        """Features of the exemplar's condition map; the latent says on which grid."""
-        features = self._features(condition, (latent.shape[-2], latent.shape[-1]))
-        return Features(features, features)
-
-    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
-        """The condition's features, whatever x0 is."""
-        return condition.rematch
 
     def _features(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:
         picture = (rendered(condition) - self.mean) / self.std

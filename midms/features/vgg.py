@@ -6,21 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from midms.core.limits import STRIDE, int_range
-from midms.core.types import Features
-from midms.features.common import rendered, resized, stack_activations
+from midms.features.common import MapFeatures, rendered, resized, stack_activations
 from midms.networks.precision import rounded
 from midms.networks.vgg import VGG, from_file, from_hed
 
 
-class VggFeatures(nn.Module):
+class VggFeatures(MapFeatures):
     """A frozen VGG16 or VGG19 (Simonyan and Zisserman 2015, arXiv:1409.1556) looking at condition maps.
 
-    As with `timm`, both pictures are seen through the same eyes: each one's condition map, rendered as a picture;
-    activations of several layers side by side describe a cell (as in Aberman et al. 2018, arXiv:1805.04140). It cannot
-    look at latents: `rematch_query` gives the condition's features, so that re-matching repeats the initial match.
+    Maps are rendered as pictures, as with `timm`; activations of several layers side by side describe a cell (as in
+    Aberman et al. 2018, arXiv:1805.04140).
 
     Args:
         weights: a file of weights, safetensors or torch's (nothing in it is run): torchvision's VGG16 or VGG19, or one
@@ -49,20 +47,6 @@ class VggFeatures(nn.Module):
         self.layers, self.stride, self.magnify = tuple(layers), stride, magnify
         self.trunk = VGG(16) if weights is None else from_hed() if weights == "hed" else from_file(Path(weights))
         self.trunk.check(self.layers)
-
-    def condition(self, condition: Float[Tensor, "b k Y X"]) -> Features:
-        """Features of the condition map, for the first match and, unchanged, for re-matching."""
-        features = self._features(condition, (condition.shape[-2] // self.stride, condition.shape[-1] // self.stride))
-        return Features(features, features)
-
-    def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
-        """Features of the exemplar's condition map; the latent says on which grid."""
-        features = self._features(condition, (latent.shape[-2], latent.shape[-1]))
-        return Features(features, features)
-
-    def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
-        """The condition's features, whatever x0 is."""
-        return condition.rematch
 
     def _features(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:
         size = condition.shape[-2] * self.magnify, condition.shape[-1] * self.magnify

@@ -91,6 +91,7 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
 
 
 def _indices(image: Image.Image, name: str) -> np.ndarray:
+    lossy = is_lossy(image)
     try:
         image.load()
         factor = excess(image.height, image.width)
@@ -102,8 +103,10 @@ def _indices(image: Image.Image, name: str) -> np.ndarray:
         numbers = numbers[..., 0]
     if numbers.ndim != 2 or numbers.dtype.kind not in "uib":
         raise PictureError(f"{name}: is a picture of mode {image.mode}, expected one channel of whole numbers")
-    if is_lossy(image):
-        raise PictureError(f"{name}: is a lossy {image.format}, which changes labels; save the label map as PNG")
+    if lossy:
+        raise PictureError(
+            f"{name}: is a lossy {image.format}, or may be, which changes labels; save the label map as PNG"
+        )
     return upright(numbers, image)
 
 

@@ -31,10 +31,14 @@ _KEPT = ("L", "LA", "RGB", "RGBA", "CMYK")
 """Modes of 8 bits whose channels can be averaged as they are."""
 DRAFTED = "midms drafted"
 """Where a picture that was opened tells by how much it was reduced in decoding."""
-_LOSSY = ("JPEG", "MPO", "AVIF")
-"""Formats that change pixels."""
+_LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
+"""Formats that change pixels, or may."""
+_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
+"""Of a TIFF, likewise."""
+_LOSSLESS_WEBP = b"VP8L"
+"""The kind of WebP that keeps pixels, as it is called in the file."""
 _COMPRESSED = "midms lossy"
-"""Where a picture that was opened tells that its file keeps pixels only nearly."""
+"""Where a WebP that was opened here tells whether its file keeps pixels only nearly."""
 TURNED = {
     2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
     5: (True, 1, 1), 6: (True, 1, -1), 7: (True, -1, -1), 8: (True, -1, 1),
@@ -98,7 +102,8 @@ def _loaded(content: bytes, name: str) -> Image.Image:
     width = image.width
     image.draft(None, (image.width // factor, image.height // factor))
     image.info[DRAFTED] = round(width / image.width)
-    image.info[_COMPRESSED] = image.format == "WEBP" and b"VP8L" not in content  # the name of its lossless kind
+    if image.format == "WEBP":
+        image.info[_COMPRESSED] = _LOSSLESS_WEBP not in content
     image.load()
     _check_size(image, name)  # some formats know only now
     return image
@@ -182,9 +187,27 @@ def reduction(image: Image.Image) -> int:
 
 
 def is_lossy(image: Image.Image) -> bool:
-    """Whether the file that a picture is from keeps its pixels only nearly, as far as that is known."""
-    compressed = image.info.get(_COMPRESSED) or image.info.get("compression") == "jpeg"  # of a TIFF
-    return image.format in _LOSSY or bool(compressed)
+    """Whether the file that a picture is from keeps its pixels only nearly, or may, as far as its format tells.
+
+    Args:
+        image: if it is a WebP that was opened elsewhere, its file must still be at hand to be known as lossless: at its
+            path, or open, and then its pixels not loaded yet.
+    """
+    if image.format == "WEBP":
+        return bool(image.info[_COMPRESSED]) if _COMPRESSED in image.info else _LOSSLESS_WEBP not in _file_of(image)
+    return image.format in _LOSSY or image.info.get("compression") in _COMPRESSIONS
+
+
+def _file_of(image: Image.Image) -> bytes:
+    """What is in the file that somebody opened a picture from, or nothing where it is no longer at hand."""
+    try:
+        if path := getattr(image, "filename", ""):
+            return read_regular(Path(path), FILE)
+        image.fp.seek(0)  # type: ignore[attr-defined]
+        content: bytes = image.fp.read(FILE)  # type: ignore[attr-defined]
+        return content
+    except (AttributeError, OSError, ValueError):
+        return b""
 
 
 def upright(numbers: np.ndarray, image: Image.Image) -> np.ndarray:

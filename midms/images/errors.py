@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,11 +15,6 @@ _LONGEST = 4
 
 class PictureError(MidmsError, ValueError):
     """A picture cannot be read, made or written; the message is one line that names it and says why."""
-
-
-def display_name(picture: object, name: str) -> str:
-    """What errors call a picture: its path if it has one, else `name`."""
-    return os.fspath(picture) if isinstance(picture, str | os.PathLike) else name
 
 
 @contextmanager

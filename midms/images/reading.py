@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,11 +18,27 @@ from torch import Tensor
 
 from midms.images.arrays import excess, in_strips, is_array, to_array
 from midms.images.decoding import decode, opened, reduction
-from midms.images.errors import PictureError, check_shape, display_name
+from midms.images.errors import PictureError, check_shape
 
-Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor | Sequence[Any]
-"""A path, a PIL image, an array [Y X] or [Y X 1..4] or what numpy reads as one, a tensor [Y X], [1..4 Y X] or
-[1 1..4 Y X]; see `arrays`.
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """A picture that was read, and may be used as often as one likes.
+
+    Attributes:
+        array: [Y X] or [Y X 1..4].
+        factor: how many of the picture's own pixels one of these will be wide and high, once it is reduced.
+        name: what errors call it.
+    """
+
+    array: np.ndarray
+    factor: int
+    name: str
+
+
+Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Pixels | np.ndarray | Tensor | Sequence[Any]
+"""A path, a PIL image, what `read_pixels` gave, an array [Y X] or [Y X 1..4] or what numpy reads as one, a tensor
+[Y X], [1..4 Y X] or [1 1..4 Y X]; see `arrays`.
 
 Integers span their type (8 or 16 bits); floats are in [0, 1], or in [-1, 1] if any is negative.
 """
@@ -48,18 +65,41 @@ def read_image(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X
     return read_reduced(picture, name)[0]
 
 
-def read_reduced(picture: object, name: str) -> tuple[Float[Tensor, "1 3 Y X"], int]:
-    """What `read_image` gives, and how many of the picture's own pixels one of it is wide and high."""
+def display_name(picture: object, name: str) -> str:
+    """What errors call a picture: its path, if it has one or was read from one, else `name`."""
+    if isinstance(picture, Pixels):
+        return picture.name
+    return os.fspath(picture) if isinstance(picture, str | os.PathLike) else name
+
+
+def read_pixels(picture: object, name: str = "picture") -> Pixels:
+    """A picture's pixels, of which `read_image` makes a tensor without reading anything again.
+
+    Args:
+        picture: as of `read_image`.
+        name: as of `read_image`.
+
+    Raises:
+        PictureError: it is missing, damaged, too small, too narrow, or no picture at all.
+    """
+    if isinstance(picture, Pixels):
+        return picture
     name = display_name(picture, name)
     if isinstance(picture, str | os.PathLike):
         picture = opened(Path(picture))
     if isinstance(picture, Image.Image):
-        return _rgb(decode(picture, name), name), reduction(picture)
+        return Pixels(decode(picture, name), reduction(picture), name)
     if is_array(picture):
         array = to_array(picture, name)
         array = _channels_last(array, name) if isinstance(picture, Tensor) else array
-        return _rgb(array, name), excess(*array.shape[:2])
+        return Pixels(array, excess(*array.shape[:2]), name)
     raise PictureError(f"{name}: expected a path, a PIL image, an array or a tensor, got {type(picture).__name__}")
+
+
+def read_reduced(picture: object, name: str) -> tuple[Float[Tensor, "1 3 Y X"], int]:
+    """What `read_image` gives, and how many of the picture's own pixels one of it is wide and high."""
+    pixels = read_pixels(picture, name)
+    return _rgb(pixels.array, pixels.name), pixels.factor
 
 
 def _channels_last(tensor: np.ndarray, name: str) -> np.ndarray:

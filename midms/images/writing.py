@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import os
-import stat
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from midms.core.errors import NotFinite
-from midms.core.files import atomic_write, followed, sweep
+from midms.core.files import atomic_write, followed, kind_of, sweep
 from midms.images.errors import PictureError, one_line
 
 
@@ -40,13 +39,11 @@ def check_target(path: str | os.PathLike[str]) -> None:
     target = Path(path)
     suffix = target.suffix.lower()
     try:
-        folder, found = followed(target).parent, target.stat().st_mode if target.exists() else stat.S_IFREG
+        folder, found = followed(target).parent, kind_of(target) if target.exists() else "a file"
     except OSError as error:
         raise PictureError(f"{target}: cannot be written ({error.strerror or error})") from None
-    if stat.S_ISDIR(found):
-        raise PictureError(f"{target}: is a folder, expected the name of a picture to write")
-    if not stat.S_ISREG(found):
-        raise PictureError(f"{target}: is no regular file, expected the name of a picture to write")
+    if found != "a file":
+        raise PictureError(f"{target}: is {found}, expected the name of a picture to write")
     if not _holds_colour(Image.registered_extensions().get(suffix)):
         raise PictureError(f"{target}: cannot write pictures named {suffix or 'without a suffix'}, use .png or .jpg")
     if not folder.is_dir():

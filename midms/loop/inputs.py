@@ -14,10 +14,12 @@ from midms.core.errors import NotFinite
 from midms.core.types import Noise, NoiseFn
 from midms.networks.precision import precise
 
-_LARGEST = 10.0
-"""A picture or map that goes beyond counts to 255, though it should lie within 1 but for some overshoot."""
+_OVERSHOOT = 0.3
+"""How far a picture or map may go beyond its range, as a share of it: cubic and Lanczos resizing overshoot."""
 _MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
 """A tuple of 32 numbers or more, as repr shows it."""
+MAP, PICTURE = (0, 1), (-1, 1)
+"""Ranges of the numbers of condition maps and regions, and of pictures."""
 OneOrMore: TypeAlias = Tensor | Sequence[Tensor]
 """A batch of pictures or maps [b c Y X], or one such batch for each of several exemplars."""
 
@@ -43,25 +45,27 @@ def check_exemplars(
     Raises:
         ValueError: something is not; names the argument.
     """
-    check_tensor("condition", condition, channels, stride, condition)
+    check_tensor("condition", condition, channels, stride, condition, MAP)
     pictures = _list(exemplar)
     maps = [None] * len(pictures) if exemplar_condition is None else _list(exemplar_condition)
     if not pictures or len(maps) != len(pictures):
         raise ValueError(f"exemplar_condition has {len(maps)} maps, expected one for each of {len(pictures)} exemplars")
     for i, (picture, drawn) in enumerate(zip(pictures, maps, strict=True)):
         which = f"[{i}]" if isinstance(exemplar, list | tuple) else ""
-        check_tensor(f"exemplar{which}", picture, 3, stride, condition)
+        check_tensor(f"exemplar{which}", picture, 3, stride, condition, PICTURE)
         if drawn is not None:
-            check_tensor(f"exemplar_condition{which}", drawn, channels, stride, condition)
+            check_tensor(f"exemplar_condition{which}", drawn, channels, stride, condition, MAP)
             if drawn.shape[-2:] != picture.shape[-2:]:
                 raise ValueError(
                     f"exemplar_condition{which} is {tuple(drawn.shape[-2:])} pixels, "
                     f"expected the exemplar's {tuple(picture.shape[-2:])}"
                 )
+    if regions is not None and len(pictures) == 1:
+        raise ValueError("regions change nothing with one exemplar, expected several exemplars, or regions=None")
     if regions is not None and len(regions) != len(pictures):
         raise ValueError(f"regions has {len(regions)} masks, expected one for each of {len(pictures)} exemplars")
     for i, region in enumerate(regions or ()):
-        check_tensor(f"regions[{i}]", region, 1, 1, condition)
+        check_tensor(f"regions[{i}]", region, 1, 1, condition, MAP)
         if region.shape[-2:] != condition.shape[-2:]:
             raise ValueError(
                 f"regions[{i}] is {tuple(region.shape[-2:])} pixels, "
@@ -78,7 +82,7 @@ def _list(one_or_more: OneOrMore) -> list[Any]:
     return list(one_or_more) if isinstance(one_or_more, list | tuple) else [one_or_more]
 
 
-def check_tensor(name: str, value: Tensor, channels: int, stride: int, like: Tensor) -> None:
+def check_tensor(name: str, value: Tensor, channels: int, stride: int, like: Tensor, within: tuple[int, int]) -> None:
     """Find out whether a tensor can be an argument of the loop.
 
     Args:
@@ -87,6 +91,7 @@ def check_tensor(name: str, value: Tensor, channels: int, stride: int, like: Ten
         channels: that it must have.
         stride: that its sides must be divisible by.
         like: has the batch size, type and device that it must have.
+        within: the range of its numbers, beyond which it may go by what resizing overshoots.
 
     Raises:
         ValueError: it cannot.
@@ -110,8 +115,10 @@ def check_tensor(name: str, value: Tensor, channels: int, stride: int, like: Ten
         raise ValueError(f"{name} is {value.dtype} on {value.device}, the condition {like.dtype} on {like.device}")
     if not torch.isfinite(value).all():
         raise ValueError(f"{name} holds numbers that are not finite")
-    if value.abs().amax() > _LARGEST:
-        raise ValueError(f"{name} reaches {value.abs().amax():.3g}, expected numbers within 1")
+    low, high = within
+    slack, (least, most) = _OVERSHOOT * (high - low), value.aminmax()
+    if least < low - slack or most > high + slack:
+        raise ValueError(f"{name} goes from {least:.3g} to {most:.3g}, expected numbers in [{low}, {high}]")
 
 
 def noise_fn(generator: Noise, like: Tensor) -> NoiseFn:

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.protocols import Match
-from midms.core.types import Context, Level, Moment, Noise, Step
+from midms.core.types import Context, Features, Level, Noise, NoiseFn, Step
 from midms.loop.inputs import OneOrMore, check_exemplars, check_finite, noise_fn
 from midms.loop.multi_exemplar import compare, side_by_side
-from midms.loop.parts import Parts
+from midms.loop.parts import Moment, Parts
 from midms.loop.policy import Policy, outside
 from midms.networks.precision import precise
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the loop is given, as it works with it.
+
+    Attributes:
+        condition: map.
+        latents: of each exemplar.
+        query: features of the condition.
+        keys: features of each exemplar.
+        regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
+    """
+
+    condition: Float[Tensor, "b k Y X"]
+    latents: Sequence[Float[Tensor, "b c _ _"]]
+    query: Features
+    keys: Sequence[Features]
+    regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None
+
+
+class Matched(NamedTuple):
+    """A match, the exemplar's latent under it, and the confidence in it."""
+
+    match: Match
+    warp: Float[Tensor, "b c h w"]
+    confidence: Float[Tensor, "b 1 h w"]
 
 
 def interleave(
@@ -56,44 +85,69 @@ def interleave(
     latents = [
         check_finite(parts.autoencoder.encode(picture), parts.autoencoder, "autoencoder") for picture in pictures
     ]
-    query_features = parts.features.condition(condition)
-    key_features = [
+    query = parts.features.condition(condition)
+    keys = [
         parts.features.exemplar(z, parts.condition.photo(picture) if drawn is None else drawn)
         for z, picture, drawn in zip(latents, pictures, maps, strict=True)
     ]
-    latent = side_by_side(latents)
+    encoded = Encoded(condition, latents, query, keys, regions)
+    yield from denoised(parts, policy, encoded, first_match(parts, encoded), draw)
+
+
+def first_match(parts: Parts, encoded: Encoded) -> Matched:
+    """The match that the loop starts from.
+
+    Args:
+        parts: the record of parts.
+        encoded: latents and features.
+
+    Raises:
+        NotFinite: a part gives numbers that are not finite; names the slot.
+    """
+    return _matched(parts, encoded, encoded.query.initial, [key.initial for key in encoded.keys])
+
+
+def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, draw: NoiseFn) -> Iterator[Moment]:
+    """The loop from its first match on: the moments of `interleave`.
+
+    Args:
+        parts: the record of parts.
+        policy: when to match again, and what becomes of x0 then.
+        encoded: latents and features.
+        matched: the first match.
+        draw: the noise.
+
+    Yields:
+        What the loop knew at each level, after any re-matching.
+
+    Raises:
+        NotFinite: a part gives numbers that are not finite; names the slot.
+    """
+    condition, regions, query = encoded.condition, encoded.regions, encoded.query
+    keys = [key.rematch for key in encoded.keys]
     least = getattr(parts.denoiser, "min_confidence", 0.0)
 
-    def matched(query: Tensor, keys: list[Tensor]) -> tuple[Match, Tensor, Tensor]:
-        match, confidence = compare(parts.matcher, parts.confidence, query, keys, regions)
-        check_finite(confidence, parts.confidence, "confidence")
-        return match, check_finite(match.apply(latent), parts.matcher, "matcher"), confidence
-
-    def matched_again(x: Tensor) -> tuple[Match, Tensor, Tensor]:
-        return matched(parts.features.rematch_query(x, query_features), [one.rematch for one in key_features])
-
     def score(x0: Tensor) -> Float[Tensor, "b 1 h w"]:
-        query = parts.features.rematch_query(x0, outside(query_features))
-        keys = outside([one.rematch for one in key_features])
-        return policy.apply_style(compare(parts.matcher, parts.confidence, query, keys, outside(regions))[1])
+        found = parts.features.rematch_query(x0, outside(query))
+        return policy.apply_style(compare(parts.matcher, parts.confidence, found, outside(keys), outside(regions))[1])
 
     def denoise(x: Tensor, level: Level) -> Tensor:
-        context = Context(warp, condition, policy.apply_style(confidence, least))
+        context = Context(matched.warp, condition, policy.apply_style(matched.confidence, least))
         return check_finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser")
 
-    match, warp, confidence = matched(query_features.initial, [one.initial for one in key_features])
     step: Step | None = None
-    x = parts.sampler.levels.add_noise(warp, draw)
+    x = parts.sampler.levels.add_noise(matched.warp, draw)
     for level in parts.sampler.levels:
         if step is not None:
             x = parts.sampler.advance(step, level, draw)
         step = parts.sampler.predict(denoise, x, level, step)
         again = level.index in policy.rematch
         if again:
-            match, warp, confidence = matched_again(step.x0 if policy.match_on == "x0" else x)
-            step = policy.edit_x0(step, warp, confidence, score)
+            seen = step.x0 if policy.match_on == "x0" else x
+            matched = _matched(parts, encoded, parts.features.rematch_query(seen, query), keys)
+            step = policy.edit_x0(step, matched.warp, matched.confidence, score)
         check_finite(step.x0, policy if again else parts.sampler, "policy" if again else "sampler")
-        yield Moment(step, match, warp, confidence, again)
+        yield Moment(step, *matched, again)
 
     if parts.refiner is None or step is None:
         return
@@ -103,4 +157,11 @@ def interleave(
             x = parts.refiner.advance(step, level, draw)
         step = parts.refiner.predict(denoise, x, level, step)
         check_finite(step.x0, parts.refiner, "refiner")
-        yield Moment(step, match, warp, confidence, rematched=False, stage="refine")
+        yield Moment(step, *matched, rematched=False, stage="refine")
+
+
+def _matched(parts: Parts, encoded: Encoded, query: Tensor, keys: list[Tensor]) -> Matched:
+    match, confidence = compare(parts.matcher, parts.confidence, query, keys, encoded.regions)
+    check_finite(confidence, parts.confidence, "confidence")
+    warp = match.apply(side_by_side(encoded.latents))
+    return Matched(match, check_finite(warp, parts.matcher, "matcher"), confidence)

@@ -1,9 +1,12 @@
-"""The record of parts that the loop runs on."""
+"""The records of the loop: the parts that it runs on, and what it knew at each level."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
 
 from midms.core.protocols import (
     Autoencoder,
@@ -11,9 +14,11 @@ from midms.core.protocols import (
     ConfidenceEstimator,
     Denoiser,
     FeatureExtractor,
+    Match,
     Matcher,
     Sampler,
 )
+from midms.core.types import Step
 
 
 @dataclass(frozen=True)
@@ -43,3 +48,24 @@ class Parts:
 
 PARTS = tuple(field.name for field in dataclasses.fields(Parts))
 """The slots."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the loop knew at one level, after any re-matching.
+
+    Attributes:
+        step: the half step, its x0 already as the policy edits it.
+        match: the match in force.
+        warp: the exemplar's latent under that match.
+        confidence: in it, as it was estimated, in [0, 1]; before the policy's style.
+        rematched: whether the match was made at this level.
+        stage: "loop", or "refine" for the last pass.
+    """
+
+    step: Step
+    match: Match
+    warp: Float[Tensor, "b c h w"]
+    confidence: Float[Tensor, "b 1 h w"]
+    rematched: bool
+    stage: str = "loop"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from midms.core.errors import MidmsError
+from midms.core.files import check_regular
 
 CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """How many in each of the five blocks."""
@@ -119,8 +121,12 @@ def from_file(path: Path) -> VGG:
     Raises:
         TrunkError: the file is missing or damaged, or holds something else.
     """
-    if not path.is_file():
-        raise TrunkError(f"{path}: no such file of weights")
+    try:
+        check_regular(path, math.inf)
+    except FileNotFoundError:
+        raise TrunkError(f"{path}: no such file of weights") from None
+    except OSError as error:
+        raise TrunkError(f"{path}: {error.strerror}") from None
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tqdm import tqdm
 
 from midms.core.protocols import AnnotationReader, ConditionExtractor
-from midms.images import PictureError, check_target, native_size, one_line, read_image, save_images
+from midms.images import PictureError, Pixels, check_target, native_size, one_line, read_pixels, save_images
 from midms.images.names import natural_key, picture_suffixes
 from midms.pipeline.translation import Translation, Translator, translate
 
 _SIDE = 256
 """Pixels of the shorter side at which annotations are tried."""
+NOTHING_READ: Mapping[Path, Pixels] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def plan_jobs(
     for path in (condition, *exemplars, exemplar_condition, *regions):
         if path is not None and not path.exists():
             raise PictureError(f"{path}: no such file or folder")
+    if regions and len(exemplars) == 1:
+        raise PictureError("region: changes nothing with one exemplar, expected several")
     if regions and len(regions) != len(exemplars):
         raise PictureError(f"region: got {len(regions)}, expected one for each of {len(exemplars)} exemplars")
     conditions_of = _conditions_of(exemplar_condition)
@@ -190,23 +194,26 @@ def _check_overlap(jobs: list[Job]) -> None:
         written.add(place)
 
 
-def examine(job: Job, reader: ConditionExtractor | None) -> None:
+def examine(job: Job, reader: ConditionExtractor | None) -> dict[Path, Pixels]:
     """Read the files of a job, so that what cannot be read is reported before a model is loaded.
 
     Args:
         job: from `plan_jobs`.
         reader: of conditions; without one they are not read.
 
+    Returns:
+        Pictures by path; annotations, which are read at the size of the result, are not kept.
+
     Raises:
         PictureError: one cannot be read.
     """
-    for path in (*job.exemplars, *job.regions):
-        read_image(path)
-    for path in (job.condition, *job.exemplar_conditions) if reader is not None else ():
-        if isinstance(reader, AnnotationReader):
+    pictures, conditions = (*job.exemplars, *job.regions), (job.condition, *job.exemplar_conditions)
+    if isinstance(reader, AnnotationReader):
+        for path in conditions:
             reader.read(path, str(path), lambda shape: native_size(shape, _SIDE, 8))
-        else:
-            read_image(path)
+    elif reader is not None:
+        pictures += conditions
+    return {path: read_pixels(path) for path in pictures}
 
 
 def run_jobs(
@@ -215,6 +222,7 @@ def run_jobs(
     seed: int,
     size: int | None,
     written: Callable[[Job, Translation], object] = lambda job, result: None,
+    known: Mapping[Path, Pixels] = NOTHING_READ,
 ) -> list[str]:
     """Translate and save; a job that fails, for whatever reason, does not stop the others.
 
@@ -224,6 +232,7 @@ def run_jobs(
         seed: of the noise, the same for each.
         size: as `translate` takes it, by default the method's own.
         written: called with each job whose result was saved, and the result.
+        known: pictures that `examine` has read, by path; the rest is read here.
 
     Returns:
         What went wrong, a line for each job that failed.
@@ -231,7 +240,7 @@ def run_jobs(
     failures = []
     for job in tqdm(jobs, "translating", disable=None if len(jobs) > 1 else True):
         try:
-            written(job, _perform(run, job, seed, size))
+            written(job, _perform(run, job, seed, size, known))
         except PictureError as error:
             failures.append(str(error))
         except Exception as error:
@@ -241,13 +250,16 @@ def run_jobs(
     return failures
 
 
-def _perform(run: Translator, job: Job, seed: int, size: int | None) -> Translation:
+def _perform(run: Translator, job: Job, seed: int, size: int | None, known: Mapping[Path, Pixels]) -> Translation:
+    def read(paths: Sequence[Path]) -> list[Path | Pixels] | None:
+        return [known.get(path, path) for path in paths] or None
+
     result = translate(
         run,
-        job.condition,
-        job.exemplars,
-        exemplar_condition=job.exemplar_conditions or None,
-        regions=job.regions or None,
+        known.get(job.condition, job.condition),
+        read(job.exemplars),
+        exemplar_condition=read(job.exemplar_conditions),
+        regions=read(job.regions),
         seed=seed,
         size=size,
     )

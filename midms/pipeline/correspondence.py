@@ -15,6 +15,13 @@ from midms.core.types import cells
 from midms.images.frame import Frame
 from midms.loop.multi_exemplar import MultiExemplarMatch
 
+FLAT = 0.25
+"""Spread of places below which a match is flat.
+
+Of twelve pairs of the test split it is 0.90 at least with every matcher as it is by default. With a correlation's
+temperature of 0.3 it is 0.38, of 0.6 at most 0.24, of 5 at most 0.03, and the results are 9, 10 and 11 dB worse.
+"""
+
 
 class Origins(NamedTuple):
     """Points of a result in the pictures as they were handed in, upright.
@@ -57,6 +64,27 @@ def match_to_pixel_flow(
     source = frame.crop(enlarge(torch.cat(shares, 1).to(like), frame.canvas)).argmax(1)
     flow = torch.stack(flows).gather(0, source[None, :, None].expand(1, -1, 2, -1, -1))
     return source, flow[0]
+
+
+def is_flat(match: Match, like: Tensor) -> bool:
+    """Whether a match tells no cells of an exemplar apart: every cell of the condition takes nearly the same mean.
+
+    Args:
+        match: to one exemplar, or several.
+        like: gives device and dtype.
+    """
+    matches = match.matches if isinstance(match, MultiExemplarMatch) else (match,)
+    return all(_reach(one, like) < FLAT for one in matches)
+
+
+def _reach(match: Match, like: Tensor) -> float:
+    """How far places that cells are matched to lie from each other, in widths and heights of the exemplar, at least 0.
+
+    The standard deviation of the places over that of the exemplar's cells, the larger of both directions.
+    """
+    there = cells(*match.transpose().grid, like)
+    place = match.apply(there)
+    return float((place.std((2, 3)) / there.std((2, 3)).clamp(min=1e-6)).max())
 
 
 def _uncovered(places: Float[Tensor, "1 2 h w"], frame: Frame, beside: int) -> Float[Tensor, "1 2 h w"]:

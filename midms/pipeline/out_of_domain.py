@@ -12,9 +12,9 @@ from functools import cache
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor
 
+from midms.checkpoints.folder import CONFIG, USUAL_PICTURES, read_folder
 from midms.compose.recipe import SHIPPED
 from midms.core.protocols import Autoencoder, FeatureExtractor
 from midms.networks.precision import without_autocast
@@ -47,10 +47,10 @@ class Usual:
 @cache
 def usual(name: str) -> dict[str, Usual]:
     """The Gaussians that lie with shipped weights, by aspect; none where none were measured."""
-    path = SHIPPED / name / "usual.safetensors"
-    if not (name and path.is_file()):
+    found = read_folder(SHIPPED / name) if (SHIPPED / name / CONFIG).exists() else None
+    if not found or USUAL_PICTURES not in found.recipe.weights:
         return {}
-    held = load_file(path)
+    held = found.state(USUAL_PICTURES)
     return {
         aspect: Usual(held[f"{aspect}.mean"], held[f"{aspect}.precision"], held[f"{aspect}.most"].item())
         for aspect in ASPECTS

@@ -21,8 +21,8 @@ from midms.compose.recipe import Recipe
 from midms.compose.slots import check_settings
 from midms.core.domain import TELLING, Domain
 from midms.core.torch_defaults import defaults
-from midms.core.types import Moment, Noise
-from midms.loop import PARTS, POLICY, Parts, Policy, interleave
+from midms.core.types import Noise
+from midms.loop import PARTS, POLICY, Moment, Parts, Policy, interleave
 from midms.loop.inputs import OneOrMore, check_finite, describe
 from midms.pipeline.translation import Translation, translate
 

@@ -24,8 +24,6 @@ from midms.core.protocols import FeatureExtractor
 from midms.images import PictureError, read_image, resize
 from midms.loop.parts import Parts
 
-CELLS = 4
-"""A side of the grid of means that stands for a picture."""
 PER_FILE = 512
 """Pictures whose features are in a file."""
 _AT_ONCE = 16
@@ -60,27 +58,25 @@ def weights_digest(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class Embedding:
-    """How a picture becomes a vector: squeezed to a square, seen, and the means of a grid side by side.
+    """How a picture becomes a vector: squeezed to a square, seen, and the mean of its features.
 
     Attributes:
         see: gives the features.
         key: what tells this from another way; kept vectors of another key are made anew.
         size: pixels a side that are seen.
-        cells: a side of the grid.
         device: where it is computed.
     """
 
     see: See
     key: str
     size: int
-    cells: int = CELLS
     device: str = "cpu"
 
     @torch.inference_mode()
     def __call__(self, pictures: Sequence[Float[Tensor, "1 3 _ _"]]) -> Float[Tensor, "b n"]:
         """Unit vectors."""
         seen = self.see(torch.cat([resize(picture, (self.size, self.size)) for picture in pictures]).to(self.device))
-        return F.normalize(F.adaptive_avg_pool2d(seen.float(), self.cells).flatten(1), dim=1).cpu()
+        return F.normalize(seen.float().mean((2, 3)), dim=1).cpu()
 
 
 @dataclass(frozen=True)
@@ -147,7 +143,7 @@ def _kept(path: Path) -> Float[Tensor, "n d"] | None:
 def _key(root: Path, names: Sequence[str], embedding: Embedding) -> str:
     """Tells pictures and the way they become vectors apart."""
     stats = [os.stat(root / name) for name in names]
-    content = [embedding.key, embedding.size, embedding.cells]
+    content: list[object] = [embedding.key, embedding.size]
     content += [[name, stat.st_size, stat.st_mtime_ns] for name, stat in zip(names, stats, strict=True)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 

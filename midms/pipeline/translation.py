@@ -14,18 +14,20 @@ from torch import Tensor, nn
 from midms.core.domain import Domain
 from midms.core.limits import SEEDS, int_range, side
 from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor
-from midms.core.types import Moment, Noise
+from midms.core.types import Noise
 from midms.images import PictureError, to_pil
 from midms.images.arrays import is_array, to_array
 from midms.images.figure import Line, Sheet, colour_map
 from midms.images.frame import Frame, framed
 from midms.images.inputs import mapped, masked, read_exemplars
+from midms.loop import Moment
 from midms.loop.multi_exemplar import side_by_side
 from midms.networks.precision import precise
 from midms.pipeline.correspondence import (
     Origins,
     correspondences,
     enlarge,
+    is_flat,
     match_to_pixel_flow,
     origins,
     telling_points,
@@ -248,6 +250,14 @@ def translate(
     source, flow = (x[0].cpu() for x in match_to_pixel_flow(last.match, frame, frames, last.warp))
     flow = flow.float()
     condition_map = frame.crop(wanted)[0].float().cpu()
+    flat = (
+        (
+            "the match is flat: all of the drawing takes the same mean of the picture; give the matcher a lower "
+            "temperature",
+        )
+        if is_flat(moments[0].match, last.warp)
+        else ()
+    )
     points = telling_points(confidence, condition_map, POINTS)
     return Translation(
         image=stages[-1],
@@ -262,5 +272,5 @@ def translate(
         exemplar=to_pil(shown),
         stages=stages,
         frames=(frame, *frames),
-        warnings=(*doubts, *run.domain.warnings(min(frame.canvas), strange)),
+        warnings=(*doubts, *flat, *run.domain.warnings(min(frame.canvas), strange)),
     )

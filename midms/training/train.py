@@ -23,8 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from midms.checkpoints.config import content
-from midms.checkpoints.folder import CONFIG, Weights, check, exchange, read_folder
+from midms.checkpoints.folder import CONFIG, Weights, check, read_folder, write_folder
 from midms.checkpoints.tensors import CheckpointError, cast, checksum, load_state
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
@@ -134,10 +133,7 @@ def _leave(
         license="",
         made=made,
     )
-    try:
-        exchange(folder, content(recipe, "train", str(folder)), recipe, states)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    write_folder(folder, "train", recipe, states, replace=True, lock=False)  # both were seen to before the work
 
 
 def known_parts(name: str, out: Path, device: torch.device) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import yaml
 from checkpoints_of_others import GOLDEN, LDM, compvis
 from diffusers import AutoencoderKL
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
-from rule import fill, noise
 from safetensors.torch import load_file
 from torch import Tensor
 
+from benchmarks.training_parity.rule import fill, noise
 from midms import build, cli
 from midms.checkpoints.convert import convert
 from midms.checkpoints.convert.sizes import read_sizes

@@ -3,161 +3,26 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import shutil
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from folder_writers import content, converted
 from torch import Tensor
 
 import midms
-from midms import Spec, build, cli, create
+from midms import Spec, build, cli
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import save
-from midms.checkpoints.convert.fit import recipe_of
-from midms.checkpoints.folder import Weights
 from midms.checkpoints.tensors import CheckpointError, checksum, save_weights
 from midms.core.files import HeldError, held
 from midms.pipeline.pipeline import Pipeline
 
-STEPS = ("os.rename", "os.remove", "os.link")
-"""What changes what a reader of the folder finds, as Python's audit events call it."""
-GROWS = ("os.rename", "os.link")
-"""What a full disk refuses of it, beside files that are opened to be written to."""
+pytestmark = pytest.mark.usefixtures("hasty")
 FOLDERS = ("composition", "conversion")
-
-
-@functools.cache
-def converted(seed: int) -> Weights:
-    torch.manual_seed(seed)
-    spec = Spec(
-        "midm",
-        condition_channels=15,
-        latent_channels=3,
-        width=16,
-        widths=(8, 8, 16),
-        hidden=8,
-        blocks=1,
-        spectral=False,
-    )
-    state = create("features", spec.name, **spec.arguments).state_dict()
-    return Weights(f"number {seed}", recipe_of({"features": spec}, "ldm-celeba"), {"features": state}.__getitem__)
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for the disk."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
-@pytest.fixture(scope="module")
-def runs() -> list[Pipeline]:
-    """Two compositions of the same small parts."""
-    parts = {
-        "features": Spec("pyramid", condition_channels=2, latent_channels=8, stride=4, width=16, widths=(8, 8, 16)),
-        "denoiser": Spec("unconditional", channels=8, widths=(16,), attention=(False,), head_dim=8),
-        "autoencoder": Spec("patchified", widths=(8, 8)),
-    }
-    made = []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        with pytest.warns(UserWarning, match="weights as constructed"):
-            made.append(build("midm-faces-paper", rematch=(seed,), **parts))
-    return made
-
-
-@pytest.fixture
-def writes(runs: list[Pipeline]) -> dict[str, list[Callable[[Path], None]]]:
-    """How the old and the new folder of each kind are written."""
-    return {
-        "composition": [run.save_pretrained for run in runs],
-        "conversion": [lambda folder, seed=seed: save(converted(seed), folder) for seed in (0, 1)],
-    }
-
-
-def content(folder: Path) -> str:
-    """All that a reader of the folder gets of it, in a few letters."""
-    found = weights_folder.read_folder(folder)
-    recipe = found.recipe
-    settings, states = str((recipe.slots, recipe.loop, recipe.made)), {slot: found.state(slot) for slot in found.parts}
-    return settings + checksum({f"{slot}.{key}": value for slot, s in states.items() for key, value in s.items()})
-
-
-def stopped(action: Callable[[], object], at: int, stop: Callable[[], object]) -> int:
-    """Do something in a child that is stopped at its `at`-th step on the disk; returns its exit status."""
-    if child := os.fork():
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    left, alone = [at], threading.get_ident()
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        written = event == "open" and isinstance(arguments[2], int) and arguments[2] & 3
-        stops = event in STEPS if stop is not full else written or event in GROWS
-        if stops and threading.get_ident() == alone:
-            left[0] -= 1
-            if left[0] == 0:
-                stop()
-
-    status = 1
-    try:
-        torch.set_num_threads(1)  # the parent's threads are not in the child
-        sys.addaudithook(hook)
-        action()
-        status = 2 if left[0] <= 0 else 0
-    except CheckpointError as error:
-        status = 2 if str(error).count("\n") == 0 and "No space left" in str(error) else 1
-    finally:
-        os._exit(status)
-
-
-def full() -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.mark.parametrize("kind", FOLDERS)
-@pytest.mark.parametrize("end", ["killed", "full"])
-def test_a_folder_is_old_or_new_wherever_its_writer_stops(
-    writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path, kind: str, end: str
-) -> None:
-    old, new = writes[kind]
-    known = {}
-    for name, write in (("old", old), ("new", new)):
-        write(tmp_path / name)
-        known[content(tmp_path / name)] = name
-    wanted = {path.name for path in (tmp_path / "new").iterdir()}
-    seen, at, status = [], 0, 9
-    while status:
-        folder, at = Path(shutil.copytree(tmp_path / "old", tmp_path / f"{at}")), at + 1
-        status = stopped(lambda: new(folder), at, full if end == "full" else lambda: os._exit(9))  # noqa: B023
-        assert status in (0, 9 if end == "killed" else 2), at
-        seen.append(known[content(folder)])
-        if end == "full":
-            assert not [path for path in folder.iterdir() if path.name.startswith(".")], "nothing half-written stays"
-        new(folder)
-        assert {path.name for path in folder.iterdir()} == wanted and known[content(folder)] == "new"
-        shutil.rmtree(folder)
-    assert at > 7 and {*seen} == {"old", "new"} and seen[-1] == "new"
-    assert end == "full" or seen == sorted(seen, reverse=True), "the old one until it is the new one"
-
-
-def test_a_folder_written_first_is_there_or_not(
-    writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path
-) -> None:
-    kind = "conversion"
-    at, status = 0, 9
-    while status:
-        folder, at = tmp_path / f"{at}", at + 1
-        status = stopped(lambda: writes[kind][0](folder), at, lambda: os._exit(9))  # noqa: B023
-        if (folder / "config.json").exists():
-            content(folder)
-        writes[kind][1](folder)
-        assert len(content(folder)) >= 64
-    assert at > 5
 
 
 def test_a_part_that_is_no_more_takes_its_file_along(runs: list[Pipeline], tmp_path: Path) -> None:

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 import torch
 from checkpoints_of_others import GOLDEN, LDM, released
-from rule import noise
 from safetensors import safe_open
 from torch import Tensor
 
+from benchmarks.training_parity.rule import noise
 from midms import build, cli
 from midms.confidence.cycle_released import twice_forward
 from midms.core.protocols import Match
-from midms.core.types import Moment, NoiseFn, cells
+from midms.core.types import NoiseFn, cells
+from midms.loop import Moment
 from midms.matching.matches.factored import FactoredMatch
 from midms.pipeline.pipeline import Pipeline
 

@@ -287,5 +287,7 @@ def test_several_exemplars_from_the_shell(folder: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
     assert translate(folder, *other, *regions[:2]) == 2
     assert "midms: --region: got 1, expected one for each of 2 exemplars" in capsys.readouterr().err
+    assert translate(folder, *regions[:2]) == 2
+    assert capsys.readouterr().err == "midms: --region: changes nothing with one exemplar, expected several\n"
     assert translate(folder, "--style", 3) == 2
     assert "style must be a number between 0 and 1, got 3.0" in capsys.readouterr().err

@@ -53,7 +53,7 @@ from midms import cli
         ("--weights nowhere/", "midms: --weights: there is no folder nowhere"),
         (
             "--region {pair}/condition.png --region {pair}/figure.png",
-            "midms: --region: got 2, expected one for each of 1 exemplars",
+            "midms: --region: changes nothing with one exemplar, expected several",
         ),
         (
             "--exemplar-condition {pair}/figure.png",
@@ -111,6 +111,19 @@ def test_mistakes_are_told_by_the_names_of_options(
         ("ablate --out w --vary matcher=nearest --preset mid", "--preset: no preset is called 'mid'. Did you mean "),
         ("ablate --out w --vary matcher=nearest --split tes", "--split: no split is called 'tes'. Did you mean 'test'"),
         ("ablate --out w --vary size=64", "--vary size=64: size cannot be varied: faces are drawn at one size"),
+        (
+            "ablate --out w --vary rematch=none,0,1",
+            "--vary rematch=none,0,1: rematch must be a tuple of levels, got 0, written (0,) or (0,1), or none",
+        ),
+        (
+            "ablate --out w --vary 'rematch=none,\"0,1\"'",
+            '--vary rematch=none,"0,1": rematch must be a tuple of levels, got \'"0\', written (0,) or (0,1), or none',
+        ),
+        ("ablate --out w --vary edit=blend,none", "--vary edit=blend,none: edit must be one of blend, replace, guide,"),
+        (
+            "ablate --out w --vary matcher=none",
+            "--vary matcher=none: matcher: expected preset or a part's name, see `midms list matcher`, got None",
+        ),
         ("ablate --out w --vary matcher=nearest --weights no/", "there is no folder no"),
         ("ablate --out /dev/null --vary matcher=nearest", "/dev/null: File exists"),
         ("convert . --out c --config c.yaml", ".: is no folder of diffusers, it has no unet/config.json"),
@@ -121,6 +134,7 @@ def test_mistakes_are_told_by_the_names_of_options(
         ("demo --out w --confidence cycel", "--confidence: no confidence is called 'cycel'. Did you mean 'cycle', "),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_every_command_names_its_options_and_no_catalogue(
     words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +81,7 @@ FILES: dict[str, tuple[dict[str, object], bool]] = {
     "jpg": ({"quality": 100}, True),
     "webp": ({"quality": 100}, True),
     "lossless.webp": ({"lossless": True}, False),
+    "jp2": ({}, True),
     "packed.tiff": ({"compression": "jpeg"}, True),
     "tiff": ({"compression": "tiff_lzw"}, False),
     "png": ({}, False),
@@ -93,12 +95,24 @@ def test_label_maps_of_lossy_files_are_refused(kind: str, tmp_path: Path) -> Non
     options, lossy = FILES[kind]
     path = tmp_path / f"labels.{kind}"
     Image.fromarray(labels.numpy().astype(np.uint8)).save(path, **options)
-    if lossy:
-        for source in (path, *([Image.open(path)] if kind in ("jpg", "packed.tiff") else ())):
+    loaded, held = Image.open(path), Image.open(io.BytesIO(path.read_bytes()))
+    loaded.load()
+    for source in (path, Image.open(path), loaded, held):
+        if lossy:
             with pytest.raises(PictureError, match=r"is a lossy .*, which changes labels; save the label map as PNG"):
                 label_map(source)
-    else:
-        assert torch.equal(label_map(path)[0], labels)
+        else:
+            assert torch.equal(label_map(source)[0], labels)
+
+
+def test_a_webp_of_which_nobody_knows_whether_it_is_lossless_is_refused() -> None:
+    file = io.BytesIO()
+    Image.new("L", (32, 32), 3).save(file, "WEBP", lossless=True)
+    image = Image.open(file)
+    image.load()
+    with pytest.raises(PictureError, match="is a lossy WEBP, or may be, which changes labels"):
+        label_map(image)
+    assert (label_map(np.asarray(image)[..., 0]) == 3).all()
 
 
 @pytest.mark.parametrize(("scale", "low", "high"), [(3, 0.0, 1.0), (4, -1.0, 1.0)])

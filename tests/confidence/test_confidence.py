@@ -12,9 +12,9 @@ from torch import Tensor
 
 from midms.confidence import CONFIDENCES
 from midms.confidence.calibrated import Calibrated, evidence
-from midms.confidence.cycle import Cycle, cycle_error
+from midms.confidence.cycle import Cycle
 from midms.confidence.cycle_released import CycleReleased, twice_forward, vote
-from midms.core.flow import sample
+from midms.core.flow import cycle_error, sample
 from midms.core.protocols import Matcher
 from midms.core.types import cells
 from midms.matching import MATCHERS

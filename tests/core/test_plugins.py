@@ -109,7 +109,11 @@ def test_what_is_no_file_in_a_package_is_not_opened(file: str, kind: str, tmp_pa
         sparse(path, 2**31)
     said = run(tmp_path, "list", "matcher")
     found = any(re.fullmatch(" +good +from the package nameless", line) for line in said.out)
-    reason = "has 2,147,483,648 bytes, expected at most" if kind == "two gigabytes" else "not a regular file"
+    reason = (
+        "has 2,147,483,648 bytes, expected at most"
+        if kind == "two gigabytes"
+        else f"is a {kind}, expected a regular file"
+    )
     if file == "entry_points.txt":
         (note,) = said.err
         assert not found and "plug-in of nameless: its entry points cannot be read" in note and reason in note

@@ -44,8 +44,8 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "large").write_bytes(b"x" * 11)
     for path, said in [
-        (tmp_path / "pipe", "not a regular file"),
-        (tmp_path, "not a regular file"),
+        (tmp_path / "pipe", "is a pipe, expected a regular file"),
+        (tmp_path, "is a folder, expected a regular file"),
         (tmp_path / "large", "11 bytes, expected at most 10"),
         (tmp_path / "absent", "No such file"),
     ]:

@@ -234,6 +234,7 @@ def test_values_are_read_as_they_are_typed() -> None:
         "matcher", ["preset", Spec("correlation", temperature=0.04), "nearest"],
     )  # fmt: skip
     assert parse("rematch=(),(0,1),(1,)") == ("rematch", [(), (0, 1), (1,)])
+    assert parse("rematch=none,(0,1),preset") == ("rematch", [(), (0, 1), "preset"]), "as of --rematch"
     assert parse("sampler=ddim(timesteps=(700, 350), eta=1.0),heun") == (
         "sampler", [Spec("ddim", timesteps=(700, 350), eta=1.0), "heun"],
     )  # fmt: skip

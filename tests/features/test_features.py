@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from rule import singular, weight
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.training_parity.rule import singular, weight
 from midms import Spec, create
 from midms.core.types import Features
 from midms.features.midm import MidmFeatures, Spade

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from rule import fill
 from torch import Tensor
 
+from benchmarks.training_parity.rule import fill
 from midms.diffusion.levels import alpha_bar
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -39,7 +39,7 @@ def compvis(salt: str) -> dict[str, Tensor]:
 def _filled(salt: str, which: Callable[[str], bool]) -> dict[str, Tensor]:
     """Parameters by the rule; of buffers the schedule; running averages that are not the weights."""
     shapes = {name: shape for name, shape in SHAPES.items() if which(name)}
-    buffers = {name for name in shapes if _is_buffer(name)}
+    buffers = {name for name in shapes if is_buffer(name)}
     filled = fill(salt, {name: shape for name, shape in shapes.items() if name not in buffers})
     state = {name: torch.from_numpy(array) for name, array in filled.items()}
     state |= {name: torch.zeros(shapes[name]) for name in buffers}
@@ -52,5 +52,5 @@ def _filled(salt: str, which: Callable[[str], bool]) -> dict[str, Tensor]:
     }
 
 
-def _is_buffer(name: str) -> bool:
+def is_buffer(name: str) -> bool:
     return name.startswith("diffusion_sampler.") or (name.count(".") == 1 + ("model_ema" in name) and OWN in name)

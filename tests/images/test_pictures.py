@@ -142,7 +142,7 @@ def damaged(folder: Path) -> dict[str, Path]:
     Image.new("1", (14000, 14000)).save(folder / "bomb.png")
     return {
         "no such file": folder / "missing.png",
-        "not a regular file": folder,
+        "is a folder, expected a regular file": folder,
         "damaged picture": folder / "truncated.png",
         "not a picture": folder / "text.png",
         "not a picture of a known": folder / "empty.png",
@@ -268,8 +268,8 @@ def test_links_that_lead_nowhere_are_refused_beforehand(tmp_path: Path) -> None:
         linked(tmp_path / "back.png", "there.png"): "a link that leads round to itself",
         linked(tmp_path / "lost.png", "gone/picture.png"): "the folder .*gone does not exist",
         linked(tmp_path / "folder.png", "folder"): "is a folder",
-        linked(tmp_path / "pipe.png", "pipe"): "is no regular file",
-        linked(tmp_path / "null.png", "/dev/null"): "is no regular file",
+        linked(tmp_path / "pipe.png", "pipe"): "is a pipe, expected the name",
+        linked(tmp_path / "null.png", "/dev/null"): "is a device, expected the name",
     }
     before = sorted(os.listdir(tmp_path))
     for path, message in bad.items():

@@ -19,9 +19,10 @@ from torchvision.transforms.functional import pil_to_tensor
 import midms
 from midms import Spec, build, cli
 from midms.compose.presets import PRESETS
-from midms.core.types import Context, Level, Moment
+from midms.core.types import Context, Level
 from midms.diffusion.denoisers.network import Network
 from midms.diffusion.denoisers.prediction import PREDICTIONS
+from midms.loop import Moment
 from midms.pipeline.pipeline import Pipeline
 
 HALVES = (torch.float16, torch.bfloat16)

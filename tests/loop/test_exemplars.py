@@ -177,13 +177,16 @@ def test_pictures_of_people_are_for_translate(given: tuple[object, object]) -> N
         with pytest.raises(ValueError, match=rf"^{which} is a \w+, expected a tensor"):
             Run()(condition, one)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^regions\[0\] is a str"):
-        Run()(condition, exemplar, regions=["b.png"])  # type: ignore[list-item]
+        Run()(condition, [exemplar, exemplar], regions=["b.png", "c.png"])  # type: ignore[list-item]
 
 
 def test_what_is_wrong_with_several_is_said() -> None:
     run, sketch, exemplar = Shifting(), drawing(64, 64), photo(64, 64)
     with pytest.raises(PictureError, match="region: got 1, expected one for each of 2 exemplars"):
         run.translate(sketch, [exemplar, exemplar], regions=[exemplar])
+    for one in (exemplar, [exemplar]):
+        with pytest.raises(PictureError, match="regions: change nothing with one exemplar, expected several"):
+            run.translate(sketch, one, regions=[exemplar])
     with pytest.raises(PictureError, match="exemplar_condition: got one, expected one for each of 2 exemplars"):
         run.translate(sketch, [exemplar, exemplar], exemplar_condition=sketch)
     with pytest.raises(PictureError, match="exemplar 2: is 1 x 1 pixels"):

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from midms.confidence.calibrated import Calibrated
 from midms.confidence.cycle import Cycle
-from midms.core.types import Context, Moment
+from midms.core.types import Context
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.diffusion.solvers.ddpm import DDPM
-from midms.loop import Policy
+from midms.loop import Moment, Policy
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
 

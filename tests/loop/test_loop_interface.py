@@ -72,20 +72,28 @@ BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]]
         "regions has 1 masks, expected one for each of 2 exemplars",
     ),
     "a region beyond 1": (
-        lambda g: {"exemplar": [g["exemplar"]], "regions": [1 + g["condition"][:, :1].round()]},
+        lambda g: {"exemplar": [g["exemplar"]] * 2, "regions": [1 + g["condition"][:, :1].round()] * 2},
         r"regions\[0\] goes from 1 to 2, expected numbers in \[0, 1\]",
     ),
     "a region below 0": (
-        lambda g: {"exemplar": [g["exemplar"]], "regions": [0.5 - g["condition"][:, :1].round()]},
+        lambda g: {"exemplar": [g["exemplar"]] * 2, "regions": [0.5 - g["condition"][:, :1].round()] * 2},
         r"regions\[0\] goes from -0.5 to 0.5, expected numbers in \[0, 1\]",
     ),
     "a region of another size": (
-        lambda g: {"exemplar": [g["exemplar"]], "regions": [g["condition"][:, :1, 4:]]},
+        lambda g: {"exemplar": [g["exemplar"]] * 2, "regions": [g["condition"][:, :1, 4:]] * 2},
         r"regions\[0\] is \(12, 24\) pixels, expected the condition's \(16, 24\)",
     ),
     "a region that is no number": (
-        lambda g: {"exemplar": [g["exemplar"]], "regions": [g["condition"][:, :1] / 0]},
+        lambda g: {"exemplar": [g["exemplar"]] * 2, "regions": [g["condition"][:, :1] / 0] * 2},
         r"regions\[0\] holds numbers that are not finite",
+    ),
+    "regions of one exemplar": (
+        lambda g: {"regions": [g["condition"][:, :1]]},
+        "^regions change nothing with one exemplar, expected several exemplars, or regions=None$",
+    ),
+    "regions of one exemplar in a list": (
+        lambda g: {"exemplar": [g["exemplar"]], "regions": []},
+        "^regions change nothing with one exemplar",
     ),
     "an integer": (
         lambda g: {"generator": 3},
@@ -96,7 +104,29 @@ BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]]
         r"generator gave \(1,\) when asked for \(2, 5, 4, 6\)",
     ),
     "no draws": (lambda g: {"generator": lambda shape: None}, r"gave NoneType when asked for \(2, 5, 4, 6\)"),
-    "counts to 255": (lambda g: {"exemplar": 100 * g["exemplar"]}, r"exemplar reaches \d+, expected numbers within 1"),
+    "counts to 255": (
+        lambda g: {"exemplar": 127.5 * (g["exemplar"] + 1)},
+        r"^exemplar goes from 0\.\d+ to 25\d, expected numbers in \[-1, 1\]$",
+    ),
+    "standardised as networks of ImageNet are": (
+        lambda g: {"exemplar": [g["exemplar"], (g["exemplar"] + 1 - 2 * 0.456) / (2 * 0.224)]},
+        r"^exemplar\[1\] goes from -2\.0\d* to 2\.\d+, expected numbers in \[-1, 1\]$",
+    ),
+    "a map as a picture": (
+        lambda g: {"condition": 2 * g["condition"] - 1},
+        r"^condition goes from -(1|0\.99\d*) to (1|0\.99\d*), expected numbers in \[0, 1\]$",
+    ),
+    "the exemplar's map as a picture": (
+        lambda g: {"exemplar_condition": 2 * g["exemplar"][:, :2].abs() - 1},
+        r"^exemplar_condition goes from -\d\S* to \d\S*, expected numbers in \[0, 1\]$",
+    ),
+    "the map of one of several as bytes count": (
+        lambda g: {
+            "exemplar": [g["exemplar"]] * 2,
+            "exemplar_condition": [g["exemplar"][:, :2].abs(), 255 * g["exemplar"][:, :2].abs()],
+        },
+        r"^exemplar_condition\[1\] goes from \d\S* to 25\d, expected numbers in \[0, 1\]$",
+    ),
 }
 
 
@@ -105,6 +135,15 @@ BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]]
 def test_bad_input_is_named(spoil: Callable[[dict[str, Tensor]], dict[str, Any]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Run()(**(good() | spoil(good())))
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_what_resizing_overshoots_is_taken(mode: str) -> None:
+    numbers = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 5, 8, 8, generator=numbers, dtype=torch.float64).round()
+    fine = F.interpolate(coarse, (32, 32), mode=mode, antialias=True)
+    assert (mode == "bicubic") == bool(fine.amax() > 1.05 and fine.amin() < -0.05)
+    assert Run()(fine[:, :2], 2 * fine[:, 2:] - 1, exemplar_condition=fine[:, :2]).isfinite().all()
 
 
 @pytest.mark.usefixtures("unchecked")

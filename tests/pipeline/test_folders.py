@@ -7,10 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from midms import cli
-from midms.images import PictureError
+from midms.images import PictureError, decoding, reading
 from midms.pipeline import batch as folders
 from midms.pipeline.batch import plan_jobs
 
@@ -173,3 +174,20 @@ def test_whatever_ends_one_job_the_others_go_on(tmp_path: Path, monkeypatch: pyt
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["d.png", "e.png"]
     with pytest.raises(OverflowError):
         folders.run_jobs(None, jobs[:1], 0, None)
+
+
+def test_a_single_job_reads_each_file_once(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def opened(path: Path) -> Image.Image:
+        seen.append(path.name)
+        return decoding.opened(path)
+
+    monkeypatch.setattr(reading, "opened", opened)
+    given = {"condition": pair / "condition.png", "exemplar": pair / "exemplar.png"}
+    options = [f"--{name}={path}" for name, path in given.items()]
+    assert cli.main(["translate", *options, f"--out={tmp_path}/a.png"]) == 0
+    assert sorted(seen) == ["condition.png", "exemplar.png"]
+    known = {path: reading.read_pixels(path) for path in given.values()}
+    for source, path in ((known[path], path) for path in given.values()):
+        assert torch.equal(reading.read_image(source), reading.read_image(path)) and source.name == str(path)

@@ -38,7 +38,7 @@ class Angle:
 
 
 def embedding(extractor: Angle, key: str = "angle") -> Embedding:
-    return Embedding(sight(extractor), key, 32, cells=1)
+    return Embedding(sight(extractor), key, 32)
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,36 @@ from sample_pictures import drawing, photo
 from shifting import SHIFT, Plain, Pooled, Shifted, Shifting, Warped
 from torch import Tensor
 
+from midms import Spec, build
+from midms.conditions.edges import Edges
 from midms.conditions.sketch import Sketch
 from midms.core.types import Context, Features, Level
+from midms.data.portraits.pairs import draw_pairs
 from midms.images import PictureError, read_image
 from midms.images.frame import Frame
 from midms.loop import Policy
 from midms.pipeline.correspondence import correspondences, match_to_pixel_flow, telling_points
 from midms.pipeline.translation import Translation, translate
+
+
+def test_a_drawing_for_edges_and_a_flat_match_are_told() -> None:
+    """Pairs of the test split; the thresholds' figures are beside them."""
+    pairs = draw_pairs("test", range(2), 64)
+    sketches, pictures = (1 - 2 * pairs.sketch).expand(-1, 3, -1, -1), pairs.exemplar
+    for sketch, picture in zip(sketches, pictures, strict=True):
+        (said,) = Edges().sheet(sketch[None]).warnings
+        assert said.startswith("the drawing is one already: edges takes both sides") and "condition sketch" in said
+        assert Edges().sheet(picture[None]).warnings == ()
+    flat = "the match is flat: all of the drawing takes the same mean of the picture"
+    told = build("midm-faces", condition="edges").translate(sketches[0], pictures[0], seed=0)
+    assert any(line.startswith("the drawing is one already") for line in told.warnings)
+    assert not any(line.startswith(flat) for line in told.warnings)
+    for matcher in (Spec("correlation", temperature=5), Spec("optimal-transport", epsilon=5)):
+        told = build("midm-faces", matcher=matcher).translate(sketches[0], pictures[0], seed=0)
+        assert any(line.startswith(flat) for line in told.warnings)
+        told = build("midm-faces", matcher=matcher).translate(sketches[0], [*pictures], seed=0)
+        assert any(line.startswith(flat) for line in told.warnings)
+    assert build("midm-faces").translate(sketches[0], pictures[0], seed=0).warnings == ()
 
 
 def test_only_the_result_and_the_warp_are_decoded_before_they_are_looked_at(unchecked: None) -> None:

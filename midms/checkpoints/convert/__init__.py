@@ -10,7 +10,8 @@ from pathlib import Path
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import compvis, diffusers_folder, hub
 from midms.checkpoints.folder import CONFIG, REFUSAL, Weights, write_text
-from midms.checkpoints.tensors import CheckpointError, cast
+from midms.checkpoints.tensors import CheckpointError, cast, check_file
+from midms.core.files import kind_of
 
 __all__ = ["convert", "find", "save", "write_refusal"]
 
@@ -37,8 +38,9 @@ def convert(path: Path, config: Path | None = None, trainable: bool = False, hal
             given = "trainable" if config is None else "config"
             raise CheckpointError(f"{given}: changes nothing of a folder of diffusers, as {path} is")
         return diffusers_folder.from_diffusers(path)
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"{path}: no such file or folder")
+    check_file(path)
     if config is None:
         raise CheckpointError(f"{path}: --config is needed, the YAML that the latent diffusion was trained with")
     return compvis.from_compvis(path, config, trainable, half)
@@ -86,6 +88,8 @@ def find(weights: str | Path) -> Weights:
             f"{path}: is a file; `midms convert {path} --config LDM.yaml --out FOLDER` makes a folder of it"
         )
     if not path.is_dir():
+        if path.exists():
+            raise CheckpointError(f"{path}: is {kind_of(path)}, expected a folder of weights")
         if not hub.HUB_ID.fullmatch(str(weights)):
             raise CheckpointError(f"there is no folder {weights}")
         path = hub.fetch(str(weights))

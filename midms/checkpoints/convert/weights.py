@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,7 @@ def weights_of(folder: Path) -> Path:
         CheckpointError: there are several variants and nothing says which.
     """
     for name in _WHOLE:
-        if (folder / name).is_file():
+        if os.path.lexists(folder / name):
             return folder / name
     indices = [*folder.glob("diffusion_pytorch_model.*.index.*.json")]
     variants = sorted(path for path in folder.glob("diffusion_pytorch_model.*") if VARIANT.fullmatch(path.name))

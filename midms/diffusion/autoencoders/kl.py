@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core import limits
+from midms.core.types import NoiseFn
 from midms.networks.lean import load_network
 from midms.networks.precision import rounded
 
@@ -15,7 +16,8 @@ AutoencoderKL = load_network("diffusers.models.autoencoders.autoencoder_kl", "Au
 class KL(nn.Module):
     """diffusers' `AutoencoderKL`, by default the KL-f8 of latent diffusion (Rombach et al. 2022, arXiv:2112.10752).
 
-    `encode` gives the mean of the posterior and draws nothing; its deviation is small by training.
+    `encode` gives the mean of the posterior and draws nothing; its deviation is small by training. `sample` draws, for
+    training alone.
 
     Args:
         channels: of the latent.
@@ -56,6 +58,12 @@ class KL(nn.Module):
     def encode(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b c h w"]:
         """Pictures in [-1, 1], sides divisible by the stride, to scaled latents."""
         return self.scale * self.network.encode(rounded(image, self.network)).latent_dist.mode().to(image.dtype)
+
+    def sample(self, image: Float[Tensor, "b 3 Y X"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
+        """A draw of the posterior in the place of its mean."""
+        posterior = self.network.encode(rounded(image, self.network)).latent_dist
+        mean, deviation = posterior.mean.to(image.dtype), posterior.std.to(image.dtype)
+        return self.scale * (mean + deviation * draw(tuple(mean.shape)))
 
     def decode(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 Y X"]:
         """Scaled latents to pictures, not clipped."""

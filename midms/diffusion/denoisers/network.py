@@ -40,11 +40,12 @@ class Network(nn.Module):
             ValueError: the network gave another shape.
         """
         timestep, alpha, sigma = expand_level(x, level)
-        output = self.network(rounded(x, self.network), timestep, *([self._told(context)] if self.conditional else []))
+        more = [self._rounded(context)] if self.conditional else []
+        output = self.network(rounded(x, self.network), timestep, *more)
         output = getattr(output, "sample", output)
         if output.shape != x.shape:
             raise ValueError(f"network gave {tuple(output.shape)} for {tuple(x.shape)}, expected the same")
         return x0_from_prediction(self.prediction, output.to(x.dtype), x, alpha, sigma)
 
-    def _told(self, context: Context) -> Context:
+    def _rounded(self, context: Context) -> Context:
         return Context(*(rounded(x, self.network) for x in (context.warp, context.condition, context.confidence)))

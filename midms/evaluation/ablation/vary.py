@@ -9,11 +9,11 @@ from typing import Any
 from torch import nn
 
 from midms.compose.catalog import KINDS
-from midms.compose.slots import SLOTS
+from midms.compose.slots import SLOTS, check_part
 from midms.compose.spec import Spec, parse_value
 from midms.core.errors import MidmsError
 from midms.evaluation.ablation.identity import digest_value
-from midms.loop import POLICY
+from midms.loop import POLICY, Policy
 from midms.registry import unknown
 
 OWN = "preset"
@@ -26,12 +26,13 @@ class VaryError(MidmsError, ValueError):
 
 
 def parse(text: str) -> tuple[str, list[Any]]:
-    """A slot and its values: "matcher=correlation(temperature=0.04),nearest", "rematch=(),(0,1)".
+    """A slot and its values: "matcher=correlation(temperature=0.04),nearest", "rematch=none,(0,),(0,1)".
 
-    A value is as `midms.compose.spec.parse_value` reads it, or "preset" for what the preset has.
+    A value is as `midms.compose.spec.parse_value` reads it, or "preset" for what the preset has; no levels to match
+    again at are "none" or "()".
 
     Raises:
-        VaryError: it is not written so, or there is no such slot.
+        VaryError: it is not written so, there is no such slot, or a slot or setting has no such value.
         SpecError: a value is not written as values are.
         UnknownName: there is no such part.
         BadArguments: a part does not take such settings.
@@ -40,6 +41,8 @@ def parse(text: str) -> tuple[str, list[Any]]:
     if not equals or not values:
         raise VaryError("expected SLOT=VALUE,VALUE such as matcher=correlation,nearest")
     found = [parse_value(piece) for piece in _pieces(values)]
+    if slot == "rematch":
+        found = [() if value is None else value for value in found]
     check_vary({slot: found})
     return slot, found
 
@@ -54,10 +57,10 @@ def _pieces(values: str) -> list[str]:
 
 
 def check_vary(vary: Vary) -> None:
-    """Find out whether everything named exists.
+    """Find out whether everything named exists, and can be what it is given for.
 
     Raises:
-        VaryError: a slot does not.
+        VaryError: a slot does not exist, or a slot or setting cannot have a value.
         UnknownName: a part does not.
         BadArguments: a part does not take such arguments.
     """
@@ -67,13 +70,34 @@ def check_vary(vary: Vary) -> None:
         if slot not in SLOTS and slot not in POLICY:
             raise VaryError(unknown("slot", slot, [*SLOTS, *POLICY], "`midms ablate --help`"))
         for value in values:
-            if slot in SLOTS and value != OWN and isinstance(value, str | Spec):
-                spec = Spec(value) if isinstance(value, str) else value
-                registry = KINDS[SLOTS[slot][0]]
-                if spec.arguments:
-                    registry.check(spec.name, **spec.arguments)
-                else:
-                    registry[spec.name]
+            if isinstance(value, str) and value == OWN:
+                continue
+            if slot in SLOTS:
+                _check_slot(slot, value)
+            else:
+                _check_setting(slot, value)
+
+
+def _check_slot(slot: str, value: Any) -> None:
+    if not isinstance(value, str | Spec):
+        if wrong := check_part(slot, value):
+            expected = f"expected {OWN} or a part's name, see `midms list {SLOTS[slot][0]}`"
+            raise VaryError(f"{slot}: {expected}, got {spelled(value)} ({wrong})")
+        return
+    spec = Spec(value) if isinstance(value, str) else value
+    registry = KINDS[SLOTS[slot][0]]
+    if spec.arguments:
+        registry.check(spec.name, **spec.arguments)
+    else:
+        registry[spec.name]
+
+
+def _check_setting(name: str, value: Any) -> None:
+    try:
+        Policy(**{name: value})
+    except ValueError as error:
+        written = ", written (0,) or (0,1), or none" if name == "rematch" else ""
+        raise VaryError(f"{error}{written}") from None
 
 
 def combinations(vary: Vary) -> list[dict[str, Any]]:

@@ -1,1 +1,4 @@
-"""What stages are trained with, a module for each that has losses of its own."""
+"""Losses, pure functions of matches, latents and pictures: `matching` knows exact flows, the others are the paper's.
+
+`paper` has those of latents and features, `perceptual` those that VGG sees, `contextual` the one of CoCosNet.
+"""

@@ -18,6 +18,9 @@ from midms.matching.kernels.triton.configs import WIDEST
 DEFAULT = "fp16"
 """Unit features lose 2^-11 of themselves, as in TF32, at twice its speed."""
 
+INTERPRETS = (3, 6)
+"""The first version of Triton that is known to interpret every kernel; that of PyTorch 2.8, 3.4, dies in `cycle`."""
+
 
 def unsupported(operation: str, *operands: Tensor, precision: str) -> list[str]:
     """Why it will not run; none means it will."""
@@ -46,6 +49,11 @@ def unsupported(operation: str, *operands: Tensor, precision: str) -> list[str]:
 def _on_cpu() -> list[str]:
     if os.environ.get("TRITON_INTERPRET") != "1":
         return ["tensors are on cpu"]
+    import triton
+
+    if tuple(map(int, triton.__version__.split(".")[:2])) < INTERPRETS:
+        needed = ".".join(map(str, INTERPRETS))
+        return [f"triton {triton.__version__} cannot interpret the kernels, {needed} can; it compiles them for a GPU"]
     tiles = sys.modules.get("midms.matching.kernels.triton.tiles")
     late = tiles is not None and not tiles.INTERPRETED.value
     return ["TRITON_INTERPRET was set after the kernels had been imported"] if late else []

@@ -12,7 +12,7 @@ import pytest
 
 from midms.matching.kernels.triton.configs import SHARED_MEMORY
 
-HERE = Path(__file__).parents[1] / "helpers"
+HERE = Path(__file__).parents[2] / "helpers"
 
 
 def report(*arguments: str) -> list[dict[str, object]]:

@@ -217,6 +217,9 @@ def test_objections_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     said = explain("attend", q, k, v)
     assert "triton: computes in float32, not float64; feature width 600 > 512" in said
     if DEVICE == "cpu":
+        with monkeypatch.context() as older:
+            older.setattr("triton.__version__", "3.4.0")  # it would end the process
+            assert "triton: triton 3.4.0 cannot interpret the kernels, 3.6 can;" in explain("attend", q, k, v)
         monkeypatch.delenv("TRITON_INTERPRET")
         with pytest.raises(NoImplementation, match="triton: tensors are on cpu; computes in float32"):
             attend(q, k, v, None, 1.0, backend="triton")

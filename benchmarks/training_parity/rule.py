@@ -1,13 +1,15 @@
-"""Weights that follow from their names, so that large networks need no file. See `golden/README.md`."""
+"""Weights that follow from their names, so that large networks need no file. See `tests/golden/README.md`."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-GAINS = {"mlp_beta": 4.0, "mlp_gamma": 0.3}
+GAINS = ((("G_middle_1", "mlp_beta"), 4.0), (("G_middle_1", "mlp_gamma"), 0.3), (("vgg.",), 1.4))
+"""Of names that have all of these in them, the first that fits; 1 otherwise."""
+Gains = Sequence[tuple[Sequence[str], float]]
 
 
 def normal(salt: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -15,7 +17,7 @@ def normal(salt: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.random.RandomState(zlib.crc32(f"{salt}:{name}".encode())).standard_normal(shape)
 
 
-def weight(salt: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def weight(salt: str, name: str, shape: tuple[int, ...], gains: Gains = GAINS) -> np.ndarray:
     """A parameter by its released name: of unit gain, but in SPADE's last layers."""
     draw = normal(salt, name, shape)
     if name.endswith("embedding.weight"):
@@ -23,7 +25,7 @@ def weight(salt: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if name.endswith("prelu.weight"):
         return (0.25 + 0.05 * draw).astype(np.float32)
     if len(shape) > 1:
-        gain = next((gain for part, gain in GAINS.items() if part in name), 1.0)
+        gain = next((gain for parts, gain in gains if all(part in name for part in parts)), 1.0)
         return (gain * draw / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
     return (1 + 0.1 * draw if name.endswith("weight") else 0.05 * draw).astype(np.float32)
 
@@ -41,10 +43,10 @@ def singular(salt: str, name: str, matrix: np.ndarray) -> tuple[np.ndarray, np.n
     return u.astype(np.float32), v.astype(np.float32)
 
 
-def fill(salt: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def fill(salt: str, shapes: Mapping[str, tuple[int, ...]], gains: Gains = GAINS) -> dict[str, np.ndarray]:
     """Parameters by their released names, the spectral norms' vectors among them."""
     vectors = ("weight_u", "weight_v")
-    filled = {name: weight(salt, name, shape) for name, shape in shapes.items() if not name.endswith(vectors)}
+    filled = {name: weight(salt, name, shape, gains) for name, shape in shapes.items() if not name.endswith(vectors)}
     for name in shapes:
         if name.endswith("weight_u"):
             stem = name.removesuffix("weight_u")

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from midms.confidence.cycle import Cycle, cycle_error
+from midms.confidence.cycle import Cycle
 from midms.confidence.cycle_released import CycleReleased, twice_forward
-from midms.core.flow import sample
+from midms.core.flow import cycle_error, sample
 from midms.core.normalize import l2_normalize
 from midms.core.types import cells
 from midms.matching.kernels import IMPLEMENTATIONS
@@ -20,7 +20,7 @@ from midms.matching.kernels.chunked import slices as chunked_slices
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import FactoredMatch
 
-NUMBERS = load_file(Path(__file__).parents[1] / "golden" / "ops.safetensors")
+NUMBERS = load_file(Path(__file__).parents[2] / "golden" / "ops.safetensors")
 CASES = sorted({name.split("/")[0] for name in NUMBERS})
 WITH_GRADIENTS = [case for case in CASES if f"{case}/grad_q" in NUMBERS]
 VALUES = {

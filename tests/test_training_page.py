@@ -1,0 +1,53 @@
+"""docs/training.md, read literally: its commands, its data sets, and its figures against the results file."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from command_line import run
+from made_data import photo
+
+from midms import available
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "training.md").read_text()
+
+
+def commands(name: str) -> list[list[str]]:
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith(f"midms {name}")]
+
+
+def test_every_data_set_is_in_the_table_and_no_other() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE)
+    assert sorted(name.strip("`") for row in rows for name in row.split(", ")) == available("dataset")
+
+
+def test_exemplars_are_found_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for i in range(7):
+        photo(i).save(tmp_path / "photos" / f"{i}.png")
+    ((_, *words),) = commands("pairs")
+    assert run("pairs", *words) == 0
+    assert len(Path("pairs.csv").read_text().splitlines()) == 1 + 7 * 5
+    assert len(Path("photos_ref.txt").read_text().splitlines()) == 7
+
+
+def test_figures_are_those_that_were_measured() -> None:
+    words = " ".join(PAGE.split())
+    found = json.loads((ROOT / "benchmarks" / "results" / "retrieval.json").read_text())
+    model, vgg, chance = found["rows"]["midm-faces"], found["rows"]["vgg(weights=hed)"], found["chance"]
+    assert f"of {found['faces']} portraits in {found['poses']} poses each" in words
+    assert f"turned {model['degrees apart']:.1f} degrees" in words
+    assert f"any other picture's {chance['degrees apart']:.1f}." in words
+    assert f"the same face in {100 * vgg['same face']:.1f} % of cases, any other" in words
+    assert f"picture in {100 * chance['same face']:.1f} %." in words
+    many = found["100000 pictures"]
+    assert f"in {many['CPU minutes']:.1f} minutes of one core and {many['peak GiB']:.1f} GiB" in words
+    assert model["degrees apart"] < chance["degrees apart"] / 3 and vgg["same face"] > 10 * chance["same face"]

@@ -1,0 +1,186 @@
+"""The stages `warmup` and `joint` on small parts; `tests/benchmarks/test_training_parity.py` has released numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from midms.compose.catalog import create
+from midms.data.pair import Pair
+from midms.diffusion.autoencoders.vq import VQ
+from midms.diffusion.denoisers.unconditional import Unconditional
+from midms.features.midm import MidmFeatures
+from midms.loop import Parts, Policy
+from midms.networks.layers import SpectralNorm, spectrally_normalized
+from midms.networks.vgg import VGG
+from midms.training.stages.paper import PaperStage, released_layer, released_terms
+
+
+class Maps:
+    """A condition whose maps are given."""
+
+    channels = 3
+
+    def drawing(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
+        raise NotImplementedError
+
+    def photo(self, image: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def parts() -> Parts:
+    torch.manual_seed(0)
+    made = Parts(
+        condition=Maps(),
+        features=MidmFeatures(3, 3, 4, width=16, widths=(8, 16, 16), hidden=8, blocks=1),
+        matcher=create("matcher", "correlation", temperature=0.05, floor=0.0),
+        confidence=create("confidence", "cycle-released"),
+        denoiser=Unconditional(3, (8, 16), (False, True), 1, head_dim=8, norm_groups=4),
+        sampler=create("sampler", "ddim", timesteps=(249, 187, 125, 63), schedule="ldm-celeba", start=311),
+        autoencoder=VQ(3, (8, 8, 8), 1, codes=16, norm_groups=4),
+    )
+    nn.init.normal_(made.denoiser.network.conv_out.weight, std=0.1)  # type: ignore[attr-defined]
+    return made
+
+
+def pair(count: int = 2) -> Pair:
+    numbers = torch.Generator().manual_seed(1)
+    condition, own = torch.rand(2, count, 3, 32, 32, generator=numbers)
+    exemplar, target = torch.rand(2, count, 3, 32, 32, generator=numbers) * 2 - 1
+    return Pair(condition, exemplar, target, own)
+
+
+def seeds(*numbers: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(number) for number in numbers]
+
+
+@pytest.fixture(scope="module")
+def trunk() -> VGG:
+    torch.manual_seed(2)
+    return VGG(16)
+
+
+def stage(trunk: VGG | None, joint: bool, terms: dict[str, float] | None = None, **options: Any) -> PaperStage:
+    terms = released_terms("midm-celeba", joint) if terms is None else terms
+    return PaperStage(parts(), Policy((0, 1)), terms, trunk, joint, **options)
+
+
+def vectors(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items() if name.endswith(("_u", "_v"))}
+
+
+def test_checkpointing_changes_nothing(trunk: VGG) -> None:
+    """Loss and gradients to the bit, and each spectral norm's iterations once a call."""
+    found = []
+    for checkpointing in (False, True):
+        one = stage(trunk, True, checkpointing=checkpointing)
+        loss, terms = one.train()(pair(), seeds(3, 4))
+        loss.backward()
+        gradients = {name: p.grad for name, p in one.named_parameters() if p.grad is not None}
+        found.append((loss, terms, gradients, vectors(one)))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+    trained = {name.split(".")[0] for name in found[0][2]}
+    assert trained == {"features", "denoiser"}
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_spectral_norms_take_an_iteration_a_call(trunk: VGG, joint: bool) -> None:
+    """The encoder of conditions once, that of pictures for both streams, that of x0 for both at each re-match."""
+    one, calls = stage(None, joint, {"cyc": 1.0}), dict.fromkeys(("seg_enc", "real_enc", "iter_enc"), 0)
+    for name in calls:
+        norms = [m for m in one.features.get_submodule(name).modules() if isinstance(m, SpectralNorm)]  # type: ignore[attr-defined]
+        norms[0].register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
+    one.train()(pair(), seeds(3, 4))[0].backward()
+    assert calls == {"seg_enc": 1, "real_enc": 2, "iter_enc": 4 if joint else 0}
+    still = vectors(one)
+    one.evaluate(pair(), seeds(3, 4))
+    assert one.training
+    torch.testing.assert_close(vectors(one), still, rtol=0, atol=0)
+
+
+def test_what_is_trained(trunk: VGG) -> None:
+    warmup, joint = stage(trunk, False), stage(trunk, True)
+    assert (warmup.name, *warmup.products()) == ("warmup", "features")
+    assert (joint.name, *joint.products()) == ("joint", "features", "denoiser")
+    trained = {name.split(".")[1] for name, p in warmup.named_parameters() if p.requires_grad}
+    assert trained == {"seg_enc", "real_enc", "layer", "theta", "phi"}
+    for one in (warmup, joint):
+        groups = one.parameter_groups()
+        assert all((group["lr"], group["weight_decay"]) == (3e-6, 0.05) for group in groups)
+        counted = sum(len(group["params"]) for group in groups)
+        assert counted == sum(p.requires_grad for p in one.parameters())
+        loss, terms = one(pair(), seeds(3, 4))
+        loss.backward()
+        lost = [name for name, p in one.named_parameters() if p.requires_grad and p.grad is None]
+        assert lost == [], "DDP waits for each of them"
+        weighted = sum(weight * terms[name] for name, weight in one.weights.items())
+        torch.testing.assert_close(loss.detach(), weighted)
+
+
+def test_terms_are_turned_off_by_name(trunk: VGG) -> None:
+    one = stage(None, True, {"dom": 2.0, "perc": 0, "cyc_iter": 1.0})
+    loss, terms = one(pair(), seeds(3, 4))
+    assert terms.keys() == {"dom", "cyc_iter"}
+    torch.testing.assert_close(loss.detach(), 2 * terms["dom"] + terms["cyc_iter"])
+    with pytest.raises(ValueError, match=r"no loss is called domain; there are dom, cyc"):
+        stage(None, True, {"domain": 1.0})
+    with pytest.raises(ValueError, match=r"terms perc, ctx: need a VGG"):
+        stage(None, True, {"perc": 1.0, "ctx": 1.0})
+    church = released_terms("midm-church", False)
+    assert (church["seg"], church["perc"], released_layer("midm-church")) == (100, 0.05, "relu5_2")
+    labels = torch.randint(3, (2, 32, 32), generator=torch.Generator().manual_seed(0))
+    maps = nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
+    given = dataclasses.replace(pair(), condition=maps, exemplar_condition=maps.flip(-1))
+    assert 0 < stage(None, False, {"seg": 100.0})(given)[1]["seg"] < 24
+
+
+def test_each_picture_is_as_it_is_alone() -> None:
+    """Its noise and the level of its x0 too: however a batch is shared out among processes."""
+    one = stage(None, True, {"x0": 1.0, "cyc_iter": 1.0}).eval()
+    both = one(pair(), seeds(3, 4))[1]
+    whole = [value for value in vars(pair()).values() if value is not None]
+    alone = [one(Pair(*(value[i : i + 1] for value in whole)), seeds(3 + i))[1] for i in range(2)]
+    for name, value in both.items():
+        torch.testing.assert_close(value, sum(terms[name] for terms in alone) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_bad_pairs_are_named() -> None:
+    one, good = stage(None, False, {"cyc": 1.0}), pair()
+    less, fewer = (
+        {"exemplar": good.exemplar[..., :28], "exemplar_condition": good.condition[..., :28]},
+        good.condition[:, :2],
+    )
+    for fields, said in (
+        (less, r"'exemplar': \(32, 28\), .* expect one size"),
+        ({"target": good.target * torch.nan}, "target holds numbers that are not finite"),
+        ({"condition": fewer, "exemplar_condition": fewer}, r"condition is .*, expected floats \[b, 3,"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            one(dataclasses.replace(good, **fields))
+
+
+def test_spectral_norm_is_that_of_older_pytorch() -> None:
+    """Its order of iterations, which is the paper's: what the released network was trained with."""
+    torch.manual_seed(0)
+    ours = spectrally_normalized(nn.Conv2d(3, 5, 3, bias=False))
+    theirs = torch.nn.utils.spectral_norm(nn.Conv2d(3, 5, 3, bias=False))
+    state = ours.state_dict()
+    stem = "parametrizations.weight."
+    theirs.load_state_dict(
+        {
+            "weight_orig": state[f"{stem}original"],
+            "weight_u": state[f"{stem}0._u"],
+            "weight_v": state[f"{stem}0._v"],
+        }
+    )
+    x = torch.randn(2, 3, 6, 6)
+    for training in (True, True, False):
+        found, expected = ours.train(training)(x), theirs.train(training)(x)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+        ours.zero_grad(), theirs.zero_grad()
+        found.square().sum().backward(), expected.square().sum().backward()
+        torch.testing.assert_close(ours.parametrizations.weight.original.grad, theirs.weight_orig.grad)  # type: ignore[union-attr, operator]
