@@ -40,9 +40,27 @@ FACES_DOMAIN = Domain(
 
 RELEASED_GRID = range(1, 1000, 1000 // 16)
 """CompVis' DDIM of 16 steps has 17 timesteps: 1, 63, ..., 993; diffusers' has 16."""
+RELEASED_WEIGHTS = {"dom": 10.0, "cyc": 1.0, "perc": 0.002, "feat": 1.0, "x0": 1.0, "cyc_iter": 1.0}
+RELEASED_TRAINING = (
+    Spec("warmup", steps=10_000, weights=RELEASED_WEIGHTS),
+    Spec("joint", steps=5_000, weights=RELEASED_WEIGHTS | {"ctx": 1.0}),
+)
+"""The weights of the released code; its README warns of training too long."""
+CHURCH_TRAINING = (
+    Spec("warmup", steps=10_000, weights=RELEASED_WEIGHTS | {"perc": 0.05, "seg": 100.0}, layer="relu5_2"),
+    Spec("joint", steps=5_000, weights=RELEASED_WEIGHTS | {"perc": 0.05, "ctx": 1.0}, layer="relu5_2"),
+)
 
 
-def _released(name: str, data: str, purpose: str, trained_on: str, schedule: str, **parts: Spec) -> Recipe:
+def _released(
+    name: str,
+    data: str,
+    purpose: str,
+    trained_on: str,
+    schedule: str,
+    training: tuple[Spec, ...],
+    **parts: Spec,
+) -> Recipe:
     """The schedule of the released MIDMs (github.com/KU-CVLAB/MIDMs at 625d88a), and parts in their released sizes."""
     steps = {
         "sampler": Spec(
@@ -67,6 +85,7 @@ def _released(name: str, data: str, purpose: str, trained_on: str, schedule: str
         domain=Domain(trained_on, size=256, square=True),
         weights={slot: f"{slot}.safetensors" for slot in ("features", "denoiser", "autoencoder")},
         obtain="`midms convert MIDMs.pth --config LDM.yaml --out FOLDER` makes some for --weights or weights=",
+        training=training,
     )
 
 
@@ -153,9 +172,11 @@ RECIPES = (
         purpose="the masks of a face's parts take the looks of a photo of a face",
         trained_on="photos of faces (CelebA-HQ), aligned, each filling a square",
         schedule="ldm-celeba",
+        training=RELEASED_TRAINING,
         condition=Spec("celebahq-edge"),
         features=Spec("midm", condition_channels=15, latent_channels=3, stride=4),
-        **FACE_LDM,
+        denoiser=FACE_LDM["denoiser"],
+        autoencoder=FACE_LDM["autoencoder"],
     ),
     _released(
         "midm-deepfashion",
@@ -163,9 +184,11 @@ RECIPES = (
         purpose="the pose of a person takes the clothes of a photo of a person",
         trained_on="photos of people in clothes (DeepFashion), one before a plain background in a square",
         schedule="ldm-celeba",
+        training=RELEASED_TRAINING,
         condition=Spec("deepfashion-pose"),
         features=Spec("midm", condition_channels=20, latent_channels=3, stride=4),
-        **FACE_LDM,
+        denoiser=FACE_LDM["denoiser"],
+        autoencoder=FACE_LDM["autoencoder"],
     ),
     _released(
         "midm-church",
@@ -173,9 +196,11 @@ RECIPES = (
         purpose="a label map of a scene with a church takes the looks of a photo of one",
         trained_on="photos of churches (LSUN), cut square",
         schedule="ldm-church",
+        training=CHURCH_TRAINING,
         condition=Spec("ade20k-segmentation"),
         features=Spec("midm", condition_channels=151, latent_channels=4, stride=8),
-        **CHURCH_LDM,
+        denoiser=CHURCH_LDM["denoiser"],
+        autoencoder=CHURCH_LDM["autoencoder"],
     ),
 )
 PRESETS = {recipe.name: recipe for recipe in RECIPES}

@@ -28,6 +28,7 @@ from midms.compose.recipe import Recipe
 from midms.compose.spec import Spec
 from midms.core.files import held
 from midms.core.limits import side
+from midms.core.signatures import parameters
 from midms.core.torch_defaults import defaults
 from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.build import BuildError, assemble
@@ -50,7 +51,7 @@ def train(args: Namespace) -> int:
         DatasetError: the data set cannot be trained on.
         Diverged: numbers are not finite.
     """
-    out, plan = Path(args.out), planned(args.preset, args.stage, args.terms)
+    out, plan = Path(args.out), planned(args.preset, args.stage, args.terms, args.vgg19)
     log_with = None if args.log_with == "none" else args.log_with
     run = accelerator(args.device == "cpu", args.precision, log_with, out)
     deadline = args.minutes and time.monotonic() + 60 * args.minutes
@@ -65,16 +66,18 @@ def train(args: Namespace) -> int:
         run.end_training()
 
 
-def planned(preset: str, stage: str | None, terms: Mapping[str, float]) -> list[Spec]:
+def planned(preset: str, stage: str | None, terms: Mapping[str, float], vgg19: Path | None = None) -> list[Spec]:
     """The stages of a preset that are asked for.
 
     Args:
         preset: its name.
         stage: the only one, or None.
         terms: weights of losses, by name.
+        vgg19: a file of VGG19, for stages whose losses look through it.
 
     Raises:
-        BadArguments: there is no such preset, stage or loss, or the preset is not trained here.
+        BadArguments: there is no such preset, stage or loss, the preset is not trained here, or nothing looks through
+            VGG19.
     """
     if preset not in PRESETS:
         raise BadArguments(unknown("preset", preset, PRESETS, "`midms list preset`"))
@@ -92,7 +95,14 @@ def planned(preset: str, stage: str | None, terms: Mapping[str, float]) -> list[
             if losses
             else f"--terms: changes nothing in --stage {where}"
         )
-    return [_with(spec, terms={name: terms[name] for name in _losses(spec) if name in terms}) for spec in chosen]
+    looking = [spec.name for spec in chosen if "vgg19" in parameters(STAGES[spec.name]).parameters]
+    if vgg19 and not looking:
+        raise BadArguments(f"--vgg19: changes nothing in --stage {' or '.join(spec.name for spec in chosen)}")
+    own = [{name: terms[name] for name in _losses(spec) if name in terms} for spec in chosen]
+    return [
+        _with(spec, terms=weights, vgg19=vgg19 and spec.name in looking and str(vgg19))
+        for spec, weights in zip(chosen, own, strict=True)
+    ]
 
 
 def _losses(spec: Spec) -> tuple[str, ...]:
@@ -237,6 +247,8 @@ def _settings(
     if init:
         sums |= {f"init {slot}": checksum(init.state(slot)) for slot in stage.products() if slot in init.parts}
     terms = {"terms": spec.arguments.get("terms", {})} if stage.losses else {}
+    if through := getattr(stage, "sees_through", ""):
+        terms["seen through"] = through
     return {
         "steps": stage.optimisation.steps,
         "batch": stage.optimisation.batch,
