@@ -11,15 +11,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.faces.matching_losses import EXACT, NONE
+from benchmarks.faces.matching_losses import EXACT, NONE, trained_matching
 from midms.checkpoints.folder import CONFIG, read_folder, write_folder
 from midms.checkpoints.tensors import cast
 from midms.compose.recipe import SHIPPED
 from midms.compose.spec import Spec
-from midms.training.data import training_data
-from midms.training.progress import Progress
-from midms.training.train import fresh, fresh_part, known_parts, stage
-from midms.training.trainer import fit
 
 WEAK = NONE | {"domain": 1.0, "cycle": 1.0, "reconstruction": 1.0}
 VARIANTS = {
@@ -28,7 +24,7 @@ VARIANTS = {
     for steps in (30, 100, 300)
 }
 """Losses and steps."""
-STYLES, SIZE, SEED = 1000, 64, 0
+STYLES, SEED = 1000, 0
 ROOT = Path("runs/ablation/weights")
 
 
@@ -40,14 +36,12 @@ def trained(name: str, root: Path = ROOT) -> Path:
     out = root / name.replace(", ", "-").replace(" ", "-")
     if not (out / CONFIG).exists():
         terms, steps = VARIANTS[name]
-        torch.manual_seed(SEED)
-        device = torch.device("cpu")
-        known, network = known_parts("matching", SHIPPED / "midm-faces", device), fresh("matching", device)
-        data = training_data(Spec("portraits", styles=STYLES), SIZE, fresh_part("condition"), root / "data")
-        task = stage("matching", network, known, data, root, device, terms)
-        fit(task, Progress(root / f"{out.name}.checkpoint", network, {"steps": steps, "seed": SEED}))
+        spec, data = Spec("portraits", styles=STYLES), root / "data"
+        stage, _ = trained_matching(
+            SHIPPED / "midm-faces", root / "checkpoints" / out.name, spec, data, terms, steps, SEED, average=0.0
+        )
         paper = read_folder(SHIPPED / "midm-faces-paper")
-        features = cast(network.features.eval().state_dict(), torch.float16, name)
+        features = cast(stage.features.state_dict(), torch.float16, name)
         write_folder(
             out, "train", paper.recipe, {slot: paper.state(slot) for slot in paper.parts} | {"features": features}
         )

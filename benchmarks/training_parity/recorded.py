@@ -25,13 +25,16 @@ from midms.checkpoints.convert.names import Origin, matching, unet
 from midms.checkpoints.convert.sizes import read_sizes
 from midms.checkpoints.folder import Weights
 from midms.compose.catalog import create
+from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
 from midms.core.types import NoiseFn
 from midms.data.pair import Pair
-from midms.loop import Parts, Policy
+from midms.loop import Policy
 from midms.networks.vgg import VGG, from_state
+from midms.pipeline.pipeline import Pipeline
 from midms.training.losses.contextual import CONTEXT
-from midms.training.stages.paper import PaperStage, released_layer, released_terms
+from midms.training.stages import STAGES
+from midms.training.stages.paper import PaperStage
 
 U_NET = "diff_model.model.diffusion_model."
 SETTINGS = {"label_nc", "diffusion_iteratiom_num", "confidence_masking", "maskmix", "phase", "backbone"}
@@ -124,7 +127,7 @@ class Recorded:
 
         return draw
 
-    def parts(self) -> tuple[Parts, Policy]:
+    def pipe(self) -> Pipeline:
         """Ours with the weights of the rule, by the converter that reads the released checkpoint."""
         roles, shapes = self.manifest["roles"], self.manifest["state_dict"]
         wanted = {
@@ -139,23 +142,22 @@ class Recorded:
             config.write_text(self.manifest["config_yaml"])
             save_file(state, file)
             del state
-            return self._parts(from_compvis(file, config, trainable=True))
+            return self._pipe(from_compvis(file, config, trainable=True))
 
-    def _parts(self, weights: Weights) -> tuple[Parts, Policy]:
+    def _pipe(self, weights: Weights) -> Pipeline:
         made = {slot: _made(slot, spec, weights.state(slot)) for slot, spec in weights.parts.items()}
         kwargs = self.manifest["midms_kwargs"]
         count = kwargs["diffusion_iteratiom_num"]
         grid = [*reversed(range(1, 1000, 1000 // (4 * count)))][3 * count - 1 :][: count + 1]
         schedule = weights.recipe.schedule
-        parts = Parts(
+        return Pipeline(
             condition=Maps(made["features"].condition_channels),
             matcher=create("matcher", "correlation", temperature=0.005 * LENGTH**2, floor=0.0),
             confidence=create("confidence", "cycle-released"),
             sampler=create("sampler", "ddim", timesteps=tuple(grid[1:]), schedule=schedule, start=grid[0]),
+            policy=Policy(tuple(range(min(2, count - 1))), "blend" if kwargs["confidence_masking"] else "replace"),
             **made,
         )
-        rematch = tuple(range(min(2, count - 1)))
-        return parts, Policy(rematch, "blend" if kwargs["confidence_masking"] else "replace")
 
     def trunk(self) -> VGG:
         """VGG19 with the weights of the rule."""
@@ -169,13 +171,18 @@ class Recorded:
 
     def stage(self, step: str, checkpointing: bool = True) -> PaperStage:
         """Ours for a step, as it was before it."""
-        said, (parts, policy) = self.steps[step], self.parts()
-        preset, terms = self.weighting(step)
-        stage = PaperStage(parts, policy, terms, self.trunk(), _is_joint(said), released_layer(preset), checkpointing)
-        return stage.train(said["power_iteration"])
+        said, pipe, settings = self.steps[step], self.pipe(), self.settings(step)
+        made = STAGES.create(self.name(step), pipe=pipe, vgg19=self.trunk(), checkpointing=checkpointing, **settings)
+        made.features.train(said["power_iteration"])
+        return made
 
-    def weighting(self, step: str) -> tuple[str, dict[str, float]]:
-        """The preset, and its weights, that make the recorded total of the recorded losses.
+    def name(self, step: str) -> str:
+        """Of our stage."""
+        said = self.steps[step]
+        return "joint" if said["n_iter"] >= said["warmup_iter"] else "warmup"
+
+    def settings(self, step: str) -> dict[str, Any]:
+        """Those of the preset whose weights make the recorded total of the recorded losses.
 
         Raises:
             RecordError: there is none.
@@ -183,12 +190,13 @@ class Recorded:
         said = self.steps[step]
         losses = ours(said["losses"])
         for preset in ("midm-celeba", "midm-church"):
-            terms = released_terms(preset, _is_joint(said))
+            (settings,) = (dict(spec.arguments) for spec in PRESETS[preset].training if spec.name == self.name(step))
             if said["n_iter"] == said["warmup_iter"]:
-                terms.pop("ctx")  # the released code adds it one step later than it thaws the U-Net
-            weighted = sum(weight * losses.get(name, math.nan) for name, weight in terms.items())
+                settings["terms"] = {"ctx": 0.0}  # the released code adds it one step after it thaws the U-Net
+            weights = settings["weights"] | settings.get("terms", {})
+            weighted = sum(weight * losses.get(name, math.nan) for name, weight in weights.items() if weight)
             if math.isclose(weighted, said["losses"]["total"], rel_tol=1e-5):
-                return preset, terms
+                return settings
         raise RecordError(f"{self.folder}, {step}: no released weights make the total of its losses")
 
     def origins(self, stage: PaperStage) -> Iterator[tuple[str, nn.Parameter, Origin]]:
@@ -222,10 +230,6 @@ def ours(losses: Mapping[str, float]) -> dict[str, float]:
 
 def _heads(network: Mapping[str, Any], width: int) -> int:
     return int(network["heads"] if "heads" in network else width // network["head_dim"])
-
-
-def _is_joint(said: Mapping[str, Any]) -> bool:
-    return bool(said["n_iter"] >= said["warmup_iter"])
 
 
 def _made(slot: str, spec: Spec, state: dict[str, Tensor]) -> Any:

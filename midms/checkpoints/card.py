@@ -6,7 +6,8 @@ from pathlib import Path
 
 from midms.compose.recipe import Recipe
 
-CARD = "README.md"
+CARD, SHEET = "README.md", "sheet.png"
+"""Files of a folder of weights: the card, and the pictures that it shows where there are any."""
 OURS = "# Written by midms with the weights; without this line the file stays as it is."
 
 
@@ -22,11 +23,12 @@ def keeps_own(folder: Path) -> bool:
         return True
 
 
-def card(recipe: Recipe) -> str:
+def card(recipe: Recipe, sheet: bool = False) -> str:
     """The text of `README.md`.
 
     Args:
         recipe: of the weights beside it.
+        sheet: whether there are pictures beside it.
     """
     name = recipe.name or "weights"
     trained = recipe.domain.trained_on
@@ -37,6 +39,7 @@ def card(recipe: Recipe) -> str:
         f"{recipe.purpose[:1].upper()}{recipe.purpose[1:]}." if recipe.purpose else "",
         f"Weights for the Python package `midms`; {recipe.source}." if recipe.source else "",
         f"Trained on {trained}{size}." if trained else "",
+        f"![what it makes of pairs that it was not trained on]({SHEET})" if sheet else "",
         f"License: {recipe.license}." if recipe.license else "",
         "```python\nimport midms\n\n"
         'pipe = midms.from_pretrained("FOLDER OR HUB ID")\n'

@@ -2,7 +2,7 @@
 
     config.json             the recipe, where the weights of each slot are, and how they were made
     SLOT.safetensors        the weights of a part
-    README.md               the model card
+    README.md               the model card; it shows sheet.png, where training left one
 
 Weights are first written under new names; then a configuration that says so takes the old one's place, which is the
 moment of the change; then the weights take their usual names, and a configuration that needs no others its place.
@@ -25,7 +25,7 @@ from typing import Any
 
 from torch import Tensor
 
-from midms.checkpoints.card import CARD, card, keeps_own
+from midms.checkpoints.card import CARD, SHEET, card, keeps_own
 from midms.checkpoints.config import NEW, FolderConfig, Writer, content
 from midms.checkpoints.tensors import CheckpointError, check_sizes, checksum, read_shapes, read_weights, save_state
 from midms.compose.catalog import create
@@ -212,7 +212,7 @@ def _exchange(
             os.link(folder / name, folder / usual)
         except OSError:  # a file system that has no second names
             shutil.copyfile(folder / name, folder / usual)
-    own = {} if keeps_own(folder) else {CARD: card(recipe)}
+    own = {} if keeps_own(folder) else {CARD: card(recipe, (folder / SHEET).is_file())}
     for name, text in {**own, **texts}.items():
         write_text(folder / name, text)
     for slot in past:

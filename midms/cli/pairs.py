@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,9 @@ def add(commands: Commands) -> None:
     )
     plugins(added)
     added.add_argument("pictures", type=Path, metavar="PICTURES", help="a folder of pictures; those in its folders too")
+    added.add_argument(
+        "--match", default="*", metavar="GLOB", help="of these only what is called so, such as '*.jpg' (default: all)"
+    )
     added.add_argument("--out", type=Path, required=True, metavar="FILE", help="the table to write, called *.csv")
     added.add_argument("--ref-txt", type=Path, metavar="FILE", help="the same as a list as CoCosNet has it, *_ref.txt")
     added.add_argument(
@@ -78,11 +82,11 @@ def _pairs(args: argparse.Namespace) -> int:
     for name, path in (("out", args.out), ("ref-txt", args.ref_txt)):
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise BadArguments(f"--{name} {path}: expected a file to write, in a folder that is there")
-    names = list_pictures(args.pictures)
+    names = fnmatch.filter(list_pictures(args.pictures), args.match)
     if args.ref_txt and (strange := [name for name in names if "," in name or name != name.strip()]):
         raise BadArguments(f"--ref-txt: divides names by commas, and a picture is called {strange[0]!r}")
     if len(names) < 2:
-        raise RetrievalError(f"{args.pictures}: has one picture, expected at least two")
+        raise RetrievalError(f"{args.pictures}: has {len(names)} of {args.match}, expected at least two pictures")
     embedding = _embedding(args)
     folder = args.out.with_name(f"{args.out.name}.features")
     with held(folder):
@@ -90,9 +94,7 @@ def _pairs(args: argparse.Namespace) -> int:
         for text in vectors.broken.values():
             complain(f"note: left out: {text}")
         if len(names) - len(vectors.broken) < 2:
-            raise RetrievalError(
-                f"{args.pictures}: has {len(names) - len(vectors.broken)} picture that can be read, expected two"
-            )
+            raise RetrievalError(f"{args.pictures}: has one picture that can be read, expected at least two")
         count = write_pairs(nearest_of(vectors, args.top_k), args.pictures, names, args.out, args.ref_txt)
     print(f"{count:,} pictures with up to {args.top_k} exemplars each, written to {args.out}", end="")
     print(f" and {args.ref_txt}" if args.ref_txt else "", end=f"; their features are in {folder}\n")

@@ -1,4 +1,4 @@
-"""`midms train`: a small model, stage by stage."""
+"""`midms train`: a model of one's own, from a data set to a folder that is a preset."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import signal
 from pathlib import Path
 
 from midms.cli.options import Commands, command, device, plugins
-from midms.cli.values import integer, minutes, part_value
+from midms.cli.values import dataset_value, integer, minutes, share
 from midms.compose.catalog import registry
-from midms.compose.spec import Spec
 from midms.core.limits import SEEDS
-from midms.registry import BadArguments, unknown
-
-BRIDGE = "bridge"
+from midms.core.signatures import parameters
 
 
 def add(commands: Commands) -> None:
@@ -25,49 +22,81 @@ def add(commands: Commands) -> None:
         commands,
         "train",
         _train,
-        "train a small model like midm-faces, one stage after the other",
-        "The stages are autoencoder, matching and diffusion, in this order, with one DIR. Of portraits the first stage"
-        " renders as many as it needs, and says beforehand how long that takes and how much disk. A stage that was"
-        " stopped goes on where it was; it leaves with 3 if its minutes were not enough. DIR is then a --preset"
-        " of other commands, and for midms.from_pretrained; with --denoiser unconditional it is DIR/midm-faces-paper.",
+        "train a model on pictures of your own",
+        "The stages of the preset run one after the other, such as autoencoder, matching and diffusion. What was"
+        " stopped goes on where it was, by the same command; it leaves with 3 if its minutes were not enough. DIR is"
+        " then a --preset of other commands, and for midms.from_pretrained. On several GPUs or machines the same is"
+        " launched by `torchrun --nproc_per_node N -m midms train ...` or `accelerate launch -m midms train ...`.",
         (
-            "portraits --stage autoencoder --out runs/mine",
-            "portraits --stage matching --out runs/mine --minutes 30",
-            "portraits --stage diffusion --out runs/mine",
-            '"portraits(styles=64)" --stage autoencoder --out runs/try --steps 100',
+            "--data folder:PICTURES --out runs/mine",
+            "--data portraits --preset midm-faces --out runs/faces",
+            '--data "portraits(styles=64)" --preset midm-faces --stage autoencoder --out runs/try --steps 100',
         ),
     )
     plugins(added)
     added.add_argument(
-        "data",
-        type=part_value,
+        "--data",
+        type=dataset_value,
+        required=True,
         metavar="DATASET",
         help="what to train on, see `midms list dataset`; with settings (`midms show NAME`) in parentheses and quotes",
     )
-    added.add_argument("--stage", choices=["autoencoder", "matching", "diffusion"], required=True, help="in this order")
-    added.add_argument(
-        "--denoiser",
-        choices=[BRIDGE, "unconditional"],
-        default=BRIDGE,
-        help="of the diffusion stage (default %(default)s)",
-    )
+    added.add_argument("--preset", default="midm-small", metavar="P", help="what to train (default %(default)s)")
+    added.add_argument("--stage", metavar="STAGE", help="one of the preset's alone (default: those that are left)")
     added.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the weights; resumes")
-    added.add_argument(
-        "--size", type=integer(64, 256), default=64, metavar="N", help="pixels a side (default %(default)s)"
-    )
-    added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
-    added.add_argument("--steps", type=integer(1), metavar="N", help="default: the stage's own")
+    added.add_argument("--size", type=integer(32, 1024), metavar="N", help="pixels a side (default: the preset's)")
+    added.add_argument("--init", metavar="DIR", help="begin with the weights of a folder, or of a hub id")
     added.add_argument("--minutes", type=minutes, metavar="M", help="stop after so long; run again to go on")
     added.add_argument(
-        "--terms",
-        type=weights,
-        default={},
-        metavar="JSON",
-        help="weights of the matching stage's losses, by name (default: its own)",
-    )
-    added.add_argument("--start", type=Path, metavar="DIR", help="begin with the weights of another run")
-    added.add_argument(
         "--seed", type=integer(0, SEEDS), default=0, metavar="N", help="of all that is drawn (default %(default)s)"
+    )
+    added.add_argument("--max-broken", type=share, default=0.01, metavar="SHARE",
+                       help="of the pairs that may not be readable (default %(default)s; one always may)")  # fmt: skip
+    _steps(added)
+    _machine(added)
+    _records(added)
+
+
+def _steps(added: argparse.ArgumentParser) -> None:
+    group = added.add_argument_group("steps", "which otherwise are as the preset has them")
+    group.add_argument("--steps", type=integer(1), metavar="N", help="of each stage")
+    group.add_argument("--batch", type=integer(1), metavar="N", help="pairs a step, over all processes")
+    group.add_argument("--terms", type=weights, default={}, metavar="JSON", help="weights of losses, by name")
+    group.add_argument("--vgg19", type=Path, metavar="FILE",
+                       help="VGG19 that losses look through, of torchvision or CoCosNet (or VGG16 of HED)")  # fmt: skip
+
+
+def _machine(added: argparse.ArgumentParser) -> None:
+    group = added.add_argument_group("machine")
+    group.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda", "mps"],
+        default="auto",
+        help="auto is the fastest that there is (default %(default)s)",
+    )
+    group.add_argument(
+        "--precision", choices=["no", "bf16", "fp16"], default="no", help="mixed precision (default %(default)s)"
+    )
+    group.add_argument(
+        "--accumulate", type=integer(1), default=1, metavar="N", help="parts of a batch, to spare memory (default 1)"
+    )
+    group.add_argument("--compile", action="store_true", help="compile the stages (torch.compile)")
+    group.add_argument(
+        "--workers", type=integer(0, 64), default=1, metavar="N", help="processes that read pictures (default 1)"
+    )
+
+
+def _records(added: argparse.ArgumentParser) -> None:
+    group = added.add_argument_group("what is left beside the weights")
+    group.add_argument(
+        "--log-with",
+        default="tensorboard",
+        metavar="TRACKER",
+        help="what records losses, or none: one that accelerate knows and that is installed (default %(default)s)",
+    )
+    group.add_argument("--sheet-every", type=integer(1), default=1000, metavar="N", help="steps (default %(default)s)")
+    group.add_argument(
+        "--keep", type=integer(1), default=2, metavar="N", help="checkpoints of a stage (default %(default)s)"
     )
 
 
@@ -86,18 +115,14 @@ def weights(text: str) -> dict[str, float]:
 
 
 def _train(args: argparse.Namespace) -> int:
-    for given, name, stage in ((args.terms, "terms", "matching"), (args.denoiser != BRIDGE, "denoiser", "diffusion")):
-        if given and args.stage != stage:
-            raise BadArguments(f"--{name}: changes nothing in --stage {args.stage}, expected --stage {stage}")
-    args.data = Spec(args.data) if isinstance(args.data, str) else args.data
-    registry("dataset").check(args.data.name, **args.data.arguments | {"split": "train", "size": args.size})
+    given = {"split": "train", "size": args.size or 64, "condition": None}
+    taken = parameters(registry("dataset")[args.data.name]).parameters
+    own = {name: value for name, value in given.items() if name != "condition" or name in taken}
+    registry("dataset").check(args.data.name, **args.data.arguments | own)
+    if args.device in ("cuda", "mps"):
+        device(args.device)
     from midms.training.train import train
 
-    device(args.device)
-    from midms.training.stages.matching import TERMS
-
-    if strange := [name for name in args.terms if name not in TERMS]:
-        raise BadArguments("; ".join(unknown("term", name, TERMS) for name in strange))
     usual = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job elsewhere is a key press here
     try:
         status: int = train(args)

@@ -76,3 +76,10 @@ def minutes(text: str) -> float:
     if 0 < (value := float(text)) < math.inf:
         return value
     raise argparse.ArgumentTypeError(f"expected a finite number above 0, got {value}")
+
+
+def share(text: str) -> float:
+    """An argument type: a part of a whole, from 0 to 1."""
+    if 0 <= (value := float(text)) <= 1:
+        return value
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {value}")

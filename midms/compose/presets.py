@@ -13,15 +13,54 @@ FACES = {
     "autoencoder": Spec("patchified", channels=8, stride=4, widths=(64, 96)),
 }
 FACES_BRIDGE = {"channels": 8, "condition_channels": 2, "stride": 4, "widths": (64, 96, 112), "head_dim": 16}
+SMALL_PARTS = {
+    "condition": Spec("sketch"),
+    "features": Spec("pyramid", condition_channels=2, latent_channels=16, stride=8, width=64, widths=(48, 80, 96)),
+    "matcher": Spec("correlation", temperature=0.04),
+    "confidence": Spec("calibrated"),
+    "denoiser": Spec("bridge", channels=16, condition_channels=2, stride=8, widths=(64, 96, 112), head_dim=16),
+    "sampler": Spec("ddim", timesteps=(700, 350), schedule="cosine"),
+    "autoencoder": Spec("patchified", channels=16, stride=8, widths=(64, 96)),
+}
+"""The parts of `midm-faces`, on grids of the same size at twice as many pixels a side."""
+SMALL_TRAINING = (
+    Spec("autoencoder", steps=7_000),
+    Spec(
+        "matching",
+        steps=4_000,
+        with_flow={"exact": 1.0, "distance": 5.0, "visibility": 0.5},
+        without_flow={"visibility": 0.5, "domain": 1.0, "cycle": 1.0, "reconstruction": 1.0, "colours": 1.0},
+    ),
+    Spec("diffusion", steps=16_000),
+)
+"""What each loss gives where there is a flow: `benchmarks/faces/matching_losses.py`."""
 FACES_DOMAIN = Domain(
     "computer-drawn portraits, each with one upright face that fills a square", 64, True, "midm-faces"
 )
 
 RELEASED_GRID = range(1, 1000, 1000 // 16)
 """CompVis' DDIM of 16 steps has 17 timesteps: 1, 63, ..., 993; diffusers' has 16."""
+RELEASED_WEIGHTS = {"dom": 10.0, "cyc": 1.0, "perc": 0.002, "feat": 1.0, "x0": 1.0, "cyc_iter": 1.0}
+RELEASED_TRAINING = (
+    Spec("warmup", steps=10_000, weights=RELEASED_WEIGHTS),
+    Spec("joint", steps=5_000, weights=RELEASED_WEIGHTS | {"ctx": 1.0}),
+)
+"""The weights of the released code; its README warns of training too long."""
+CHURCH_TRAINING = (
+    Spec("warmup", steps=10_000, weights=RELEASED_WEIGHTS | {"perc": 0.05, "seg": 100.0}, layer="relu5_2"),
+    Spec("joint", steps=5_000, weights=RELEASED_WEIGHTS | {"perc": 0.05, "ctx": 1.0}, layer="relu5_2"),
+)
 
 
-def _released(name: str, data: str, purpose: str, trained_on: str, schedule: str, **parts: Spec) -> Recipe:
+def _released(
+    name: str,
+    data: str,
+    purpose: str,
+    trained_on: str,
+    schedule: str,
+    training: tuple[Spec, ...],
+    **parts: Spec,
+) -> Recipe:
     """The schedule of the released MIDMs (github.com/KU-CVLAB/MIDMs at 625d88a), and parts in their released sizes."""
     steps = {
         "sampler": Spec(
@@ -46,6 +85,7 @@ def _released(name: str, data: str, purpose: str, trained_on: str, schedule: str
         domain=Domain(trained_on, size=256, square=True),
         weights={slot: f"{slot}.safetensors" for slot in ("features", "denoiser", "autoencoder")},
         obtain="`midms convert MIDMs.pth --config LDM.yaml --out FOLDER` makes some for --weights or weights=",
+        training=training,
     )
 
 
@@ -93,6 +133,7 @@ RECIPES = (
         domain=FACES_DOMAIN,
         license="apache-2.0",
         precision="float32",
+        training=SMALL_TRAINING,
     ),
     Recipe(
         name="midm-faces-paper",
@@ -111,6 +152,19 @@ RECIPES = (
         domain=FACES_DOMAIN,
         license="apache-2.0",
         precision="float32",
+        training=(Spec("diffusion", warps=False, steps=3_000),),
+    ),
+    Recipe(
+        name="midm-small",
+        source="to be trained on pictures of one's own; the parts are those of midm-faces",
+        slots=SMALL_PARTS,
+        loop={"rematch": (), "edit": "context", "size": 128},
+        weights={slot: f"{slot}.safetensors" for slot in ("features", "confidence", "denoiser", "autoencoder")},
+        purpose="sketches take the colours of pictures of one's own kind; trained on them in an evening",
+        domain=Domain("what it is trained on", size=128, square=True),
+        precision="float32",
+        training=SMALL_TRAINING,
+        obtain="`midms train --data folder:PICTURES --out DIR` makes some, for --preset DIR",
     ),
     _released(
         "midm-celeba",
@@ -118,9 +172,11 @@ RECIPES = (
         purpose="the masks of a face's parts take the looks of a photo of a face",
         trained_on="photos of faces (CelebA-HQ), aligned, each filling a square",
         schedule="ldm-celeba",
+        training=RELEASED_TRAINING,
         condition=Spec("celebahq-edge"),
         features=Spec("midm", condition_channels=15, latent_channels=3, stride=4),
-        **FACE_LDM,
+        denoiser=FACE_LDM["denoiser"],
+        autoencoder=FACE_LDM["autoencoder"],
     ),
     _released(
         "midm-deepfashion",
@@ -128,9 +184,11 @@ RECIPES = (
         purpose="the pose of a person takes the clothes of a photo of a person",
         trained_on="photos of people in clothes (DeepFashion), one before a plain background in a square",
         schedule="ldm-celeba",
+        training=RELEASED_TRAINING,
         condition=Spec("deepfashion-pose"),
         features=Spec("midm", condition_channels=20, latent_channels=3, stride=4),
-        **FACE_LDM,
+        denoiser=FACE_LDM["denoiser"],
+        autoencoder=FACE_LDM["autoencoder"],
     ),
     _released(
         "midm-church",
@@ -138,9 +196,11 @@ RECIPES = (
         purpose="a label map of a scene with a church takes the looks of a photo of one",
         trained_on="photos of churches (LSUN), cut square",
         schedule="ldm-church",
+        training=CHURCH_TRAINING,
         condition=Spec("ade20k-segmentation"),
         features=Spec("midm", condition_channels=151, latent_channels=4, stride=8),
-        **CHURCH_LDM,
+        denoiser=CHURCH_LDM["denoiser"],
+        autoencoder=CHURCH_LDM["autoencoder"],
     ),
 )
 PRESETS = {recipe.name: recipe for recipe in RECIPES}

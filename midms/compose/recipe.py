@@ -34,6 +34,7 @@ class Recipe:
         precision: of the parts when they are loaded, "float32", or empty for that in which the weights are stored.
         notes: what a user should know.
         made: how the weights were made, a record a step.
+        training: the stages of its training by name, in order, with their settings; see `midms.training.stages`.
         obtain: how to get weights where none are shipped.
     """
 
@@ -48,6 +49,7 @@ class Recipe:
     precision: str = ""
     notes: tuple[str, ...] = ()
     made: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    training: tuple[Spec, ...] = field(default=(), compare=False)
     obtain: str = field(default="give weights=FOLDER or --weights FOLDER", compare=False)
 
     @property

@@ -39,7 +39,7 @@ def celebahq_edge(
     path: _Folder,
     *,
     size: int,
-    condition: ConditionExtractor,
+    condition: ConditionExtractor | None = None,
     split: str = "train",
     lists: _Folder | None = None,
     flip: bool = True,
@@ -53,7 +53,7 @@ def celebahq_edge(
         path: `CelebAMask-HQ`, with the folders `CelebA-HQ-img` and `CelebAMask-HQ-mask-anno`; without `train.txt` and
             `val.txt`, which list numbers of photos, one of twenty is held out by a hash.
         size: pixels of the pairs' sides.
-        condition: makes the maps.
+        condition: makes the maps; must be given.
         split: "train" or "validation".
         lists: folder of `celebahq_ref.txt` and `celebahq_ref_test.txt` (default: path); without them each picture is
             its own exemplar, under a smooth warp whose flow is exact.
@@ -79,7 +79,7 @@ def deepfashion_pose(
     path: _Folder,
     *,
     size: int,
-    condition: ConditionExtractor,
+    condition: ConditionExtractor | None = None,
     split: str = "train",
     lists: _Folder | None = None,
     flip: bool = False,
@@ -94,7 +94,7 @@ def deepfashion_pose(
         path: `DeepFashion`, with the folders `img` and `pose`; without `train.txt` and `val.txt`, which list pictures,
             one of twenty is held out by a hash.
         size: pixels of the pairs' sides.
-        condition: makes the maps.
+        condition: makes the maps; must be given.
         split: "train" or "validation".
         lists: folder of `deepfashion_ref.txt`, `deepfashion_ref_test.txt` and `deepfashion_self_pair.txt` (default:
             path); without the first two each picture is its own exemplar, under a smooth warp whose flow is exact.
@@ -121,7 +121,7 @@ def lsun_church(
     path: _Folder,
     *,
     size: int,
-    condition: ConditionExtractor,
+    condition: ConditionExtractor | None = None,
     split: str = "train",
     lists: _Folder | None = None,
     flip: bool = True,
@@ -133,7 +133,7 @@ def lsun_church(
     Args:
         path: the folder of both.
         size: pixels of the pairs' sides.
-        condition: makes the maps.
+        condition: makes the maps; must be given.
         split: "train" or "validation".
         lists: folder of `lsun_church_ref.txt` and `lsun_church_ref_test.txt` (default: path); without them each
             picture is its own exemplar, under a smooth warp whose flow is exact.
@@ -149,7 +149,7 @@ def ade20k(
     path: _Folder,
     *,
     size: int,
-    condition: ConditionExtractor,
+    condition: ConditionExtractor | None = None,
     split: str = "train",
     lists: _Folder | None = None,
     flip: bool = True,
@@ -163,7 +163,7 @@ def ade20k(
 
 
 def _segmented(
-    root: Path, name: str, split: str, lists: _Folder | None, condition: ConditionExtractor, cropping: Cropping
+    root: Path, name: str, split: str, lists: _Folder | None, condition: ConditionExtractor | None, cropping: Cropping
 ) -> PicturePairs:
     """Pictures `*.jpg` with label maps `*.png` of the same name, in a folder a split."""
     check_split(split)
@@ -225,7 +225,7 @@ def _pairs(
     list_file: Path | None,
     place: Callable[[str], str],
     annotation: Callable[[str], str],
-    condition: ConditionExtractor,
+    condition: ConditionExtractor | None,
     cropping: Cropping,
     views: Path | None = None,
 ) -> PicturePairs:

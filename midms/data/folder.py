@@ -24,7 +24,7 @@ def folder(
     path: str | os.PathLike[str],
     *,
     size: int,
-    condition: ConditionExtractor,
+    condition: ConditionExtractor | None = None,
     split: str = "train",
     pairs: str | os.PathLike[str] | None = None,
     flip: bool = True,
@@ -38,7 +38,7 @@ def folder(
     Args:
         path: the folder.
         size: pixels of the pairs' sides.
-        condition: makes the maps.
+        condition: makes the maps; must be given.
         split: "train" or "validation".
         pairs: a list as `midms pairs` writes it, CSV or `*_ref.txt`; without one each picture is its own exemplar,
             under a smooth warp whose flow is exact.

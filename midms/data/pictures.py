@@ -80,20 +80,22 @@ class PicturePairs:
         note: in a line, which pictures these are and where exemplars come from; it is logged.
 
     Raises:
-        DatasetError: there is no target, or the conditions are read from annotations and pictures have none.
+        DatasetError: there is no target or no condition, or it reads annotations and pictures have none.
         OutOfLimits: the size is none.
     """
 
     files: PictureFiles
     targets: Int[np.ndarray, " n"]
     exemplars: Exemplars | None
-    condition: ConditionExtractor
+    condition: ConditionExtractor | None
     cropping: Cropping
     name: str
     note: str
 
     def __post_init__(self) -> None:
         int_range(_LEAST, LARGEST, size=self.cropping.size)
+        if self.condition is None:
+            raise DatasetError(f"{self.name}: condition must be given, such as midms.create('condition', 'edges')")
         if not len(self.targets):
             raise DatasetError(f"{self.name}: no pictures of this split")
         if isinstance(self.condition, AnnotationReader) and not self.files.annotations[int(self.targets[0])]:
@@ -121,6 +123,11 @@ class PicturePairs:
             BrokenSample: a file of it cannot be read.
         """
         return self._pair(index, generator)
+
+    @property
+    def _extractor(self) -> ConditionExtractor:
+        assert self.condition is not None, "refused when this was made"
+        return self.condition
 
     def _pair(self, index: int, generator: torch.Generator | None) -> Pair:
         if not 0 <= index < len(self):
@@ -178,17 +185,17 @@ class PicturePairs:
                 )
             return size
 
-        if isinstance(self.condition, AnnotationReader):
-            return self.condition.read(source, name, fit)
+        if isinstance(self._extractor, AnnotationReader):
+            return self._extractor.read(source, name, fit)
         drawing = read_image(source, name)
         with name_in_errors(name):
-            return self.condition.drawing(drawing, fit((drawing.shape[-2], drawing.shape[-1])))
+            return self._extractor.drawing(drawing, fit((drawing.shape[-2], drawing.shape[-1])))
 
     def _shown(self, seen: _Seen) -> tuple[Float[Tensor, "1 3 s s"], Float[Tensor, "1 k s s"]]:
         """The crop of a picture, and its condition map."""
         picture = seen.crop.cut(seen.whole)
         with name_in_errors(seen.name):
-            return picture, self.condition.photo(picture) if seen.map is None else seen.crop.cut(seen.map)
+            return picture, self._extractor.photo(picture) if seen.map is None else seen.crop.cut(seen.map)
 
     def _warped(self, target: _Seen, shown: Tensor, asked: Tensor, generator: torch.Generator) -> Pair:
         """The pair of a target and itself under a warp.
@@ -201,7 +208,7 @@ class PicturePairs:
             condition = warped(target.map, target.crop, warp, "nearest")
         else:
             with name_in_errors(target.name):
-                condition = self.condition.photo(exemplar)
+                condition = self._extractor.photo(exemplar)
         return Pair(asked, exemplar, shown, condition, *known_flow(target.crop, warp))
 
 

@@ -28,7 +28,7 @@ def pairs(
     path: str | os.PathLike[str],
     *,
     size: int,
-    condition: ConditionExtractor,
+    condition: ConditionExtractor | None = None,
     split: str = "train",
     flip: bool = True,
 ) -> PicturePairs:
@@ -42,7 +42,7 @@ def pairs(
     Args:
         path: the table.
         size: pixels of the pairs' sides.
-        condition: makes the maps.
+        condition: makes the maps; must be given.
         split: "train" or "validation".
         flip: whether pictures are mirrored in half of all draws.
 
@@ -62,7 +62,7 @@ def imagefolder(
     path: str | os.PathLike[str],
     *,
     size: int,
-    condition: ConditionExtractor,
+    condition: ConditionExtractor | None = None,
     split: str = "train",
     flip: bool = True,
 ) -> PicturePairs:
@@ -74,7 +74,7 @@ def imagefolder(
     Args:
         path: the folder.
         size: pixels of the pairs' sides.
-        condition: makes the maps.
+        condition: makes the maps; must be given.
         split: "train" or "validation".
         flip: whether pictures are mirrored in half of all draws.
 
@@ -138,7 +138,7 @@ def _pairs(
     table: Path,
     columns: Mapping[str, list[str]],
     chosen: np.ndarray,
-    condition: ConditionExtractor,
+    condition: ConditionExtractor | None,
     cropping: Cropping,
     how: str,
 ) -> PicturePairs:

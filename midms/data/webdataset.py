@@ -30,7 +30,7 @@ def webdataset(
     path: str | os.PathLike[str],
     *,
     size: int,
-    condition: ConditionExtractor,
+    condition: ConditionExtractor | None = None,
     split: str = "train",
     flip: bool = True,
 ) -> PicturePairs:
@@ -45,7 +45,7 @@ def webdataset(
     Args:
         path: a tar file, a folder of them, or a pattern such as `shards/{000..010}.tar` or `shards/*.tar`.
         size: pixels of the pairs' sides.
-        condition: makes the maps.
+        condition: makes the maps; must be given.
         split: "train" or "validation".
         flip: whether pictures are mirrored in half of all draws.
 

@@ -92,7 +92,8 @@ def read_pixels(picture: object, name: str = "picture") -> Pixels:
     if is_array(picture):
         array = to_array(picture, name)
         array = _channels_last(array, name) if isinstance(picture, Tensor) else array
-        return Pixels(array, excess(*array.shape[:2]), name)
+        planes = _planes(array, name)
+        return Pixels(planes, excess(planes.shape[0], planes.shape[1]), name)
     raise PictureError(f"{name}: expected a path, a PIL image, an array or a tensor, got {type(picture).__name__}")
 
 
@@ -109,11 +110,17 @@ def _channels_last(tensor: np.ndarray, name: str) -> np.ndarray:
     return planes if planes.ndim == 2 else np.moveaxis(planes, 0, -1)
 
 
-def _rgb(array: np.ndarray, name: str) -> Float[Tensor, "1 3 Y X"]:
+def _planes(array: np.ndarray, name: str) -> np.ndarray:
+    """[Y X 1..4], of a size that can be matched."""
     planes = array[..., None] if array.ndim == 2 else array
     if planes.ndim != 3 or planes.shape[-1] not in (1, 2, 3, 4):
         raise PictureError(f"{name}: expected 1 to 4 channels of height and width, got the shape {list(array.shape)}")
     check_shape(planes.shape[0], planes.shape[1], name)
+    return planes
+
+
+def _rgb(array: np.ndarray, name: str) -> Float[Tensor, "1 3 Y X"]:
+    planes = _planes(array, name)
     colour = _unit(planes, name)
     if planes.shape[-1] in (2, 4):
         colour, alpha = colour[..., :-1], colour[..., -1:]

@@ -6,16 +6,16 @@ import functools
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from midms.checkpoints.tensors import CheckpointError, checksum, read_weights, save_state
+from midms.checkpoints.tensors import CheckpointError, read_weights, save_state
 from midms.core.files import sweep
 from midms.data.pair import Pair
 from midms.data.portraits import parameters
@@ -40,8 +40,8 @@ Render = Callable[[int, int], dict[str, Tensor]]
 class CachedPortraits:
     """Rendered portraits as bytes, `geometries` pictures of each style in a row; a pair is two of one style.
 
-    A `TrainingData` (`midms.training.data`). Pairs are in the order of how far apart the two stand in their row, then
-    of the exemplar's place in it, then of styles.
+    A data set. Pairs are in the order of how far apart the two stand in their row, then of the exemplar's place. The
+    bytes are a map of the file, which processes share, and take no memory of their own.
 
     Attributes:
         image: pictures.
@@ -102,60 +102,41 @@ class CachedPortraits:
         _check(stored, path, render_styles, styles, geometries)
         return cls(**{name: stored[name] for name in STORED}, first=SPLITS[portraits.split], geometries=geometries)
 
-    @property
-    def pictures(self) -> int:
-        """How many there are."""
-        return len(self.image)
-
     def __len__(self) -> int:
-        return self.pictures * (self.geometries - 1)
+        return len(self.image) * (self.geometries - 1)
 
-    def draw(self, count: int, generator: torch.Generator) -> Int[Tensor, " b"]:
-        """See `TrainingData`."""
-        styles = self.pictures // self.geometries
-        style = torch.randint(styles, (count,), generator=generator)
-        source = torch.randint(self.geometries, (count,), generator=generator)
-        apart = torch.randint(1, self.geometries, (count,), generator=generator)
-        return ((apart - 1) * self.geometries + source) * styles + style
+    def __getitem__(self, index: int) -> Pair:
+        """The same pair as `Portraits` would make of these two pictures, but for the bytes that they are kept in."""
+        return self.__getitems__([index])[0]
 
-    def numbers(self, index: Int[Tensor, " b"]) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"]]:
-        """See `TrainingData`."""
-        g, styles = self.geometries, self.pictures // self.geometries
-        style, source, apart = index % styles, index // styles % g, index // styles // g + 1
-        return style * g + source, style * g + (source + apart) % g
-
-    def images(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b 3 y x"]:
-        """See `TrainingData`."""
-        return self.image[number].float() / 127.5 - 1
-
-    def exemplar_conditions(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b k y x"]:
-        """See `TrainingData`."""
-        return self.exemplar_condition[number].float() / 255
-
-    def pairs(self, index: Int[Tensor, " b"]) -> Pair:
-        """See `TrainingData`."""
-        exemplar, target = self.numbers(index)
-        return Pair(
-            self.condition[target].float() / 255,
-            self.images(exemplar),
-            self.images(target),
-            self.exemplar_conditions(exemplar),
-            foreground=torch.isin(self.parts[target], torch.tensor(HEAD))[:, None],
+    def __getitems__(self, indices: Sequence[int]) -> list[Pair]:
+        """Several pairs at once, as PyTorch's loader asks for them: their flows are computed together."""
+        exemplars, targets = (list(numbers) for numbers in zip(*map(self.numbers, indices), strict=True))
+        source, place = (parameters.geometry([self.first + one for one in some]) for some in (exemplars, targets))
+        shown, asked = (self.parts[some].long() for some in (exemplars, targets))
+        flow, visible = exact_flow(place, asked, source, shown)
+        fields = (
+            self.condition[targets].float() / 255,
+            self.image[exemplars].float() / 127.5 - 1,
+            self.image[targets].float() / 127.5 - 1,
+            self.exemplar_condition[exemplars].float() / 255,
+            flow,
+            visible[:, None],
+            torch.isin(asked, torch.tensor(HEAD))[:, None],
         )
+        return [Pair(*(field[[i]] for field in fields)) for i in range(len(indices))]
 
-    def flow(
-        self, index: Int[Tensor, " b"], corner: tuple[int, int] = (0, 0), step: int = 1
-    ) -> tuple[Float[Tensor, "b 2 h w"], Bool[Tensor, "b 1 h w"]]:
-        """See `TrainingData`."""
-        numbers = self.numbers(index)
-        source, target = (parameters.geometry((self.first + number).tolist()) for number in numbers)
-        shown, asked = (self.parts[number].long() for number in numbers)
-        place, visible = exact_flow(target, asked, source, shown, corner, step)
-        return place, visible[:, None]
+    def numbers(self, index: int) -> tuple[int, int]:
+        """The pictures that are the exemplar and the target of a pair.
 
-    def checksum(self) -> str:
-        """See `TrainingData`."""
-        return checksum({"image": self.image})
+        Raises:
+            IndexError: there is no such pair.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"pairs of portraits are numbered 0 to {len(self) - 1}, got {index}")
+        place, apart = index % len(self.image), index // len(self.image) + 1
+        style, source = place // self.geometries, place % self.geometries
+        return place, style * self.geometries + (source + apart) % self.geometries
 
 
 def _announce(path: Path, piece: dict[str, Tensor], count: int, seconds: float) -> None:

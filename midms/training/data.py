@@ -1,173 +1,273 @@
-"""Any data set as the stages of training read it: random pairs, whose pictures are numbered."""
+"""Any data set as training reads it: one stream of pairs, the same in any number of processes and from any step on."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
+import itertools
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch.utils.data import DataLoader
 
 from midms.compose.catalog import registry
 from midms.compose.spec import Spec
-from midms.core.errors import MidmsError
 from midms.core.protocols import ConditionExtractor
 from midms.core.signatures import parameters
+from midms.data.errors import BrokenSample, DatasetError
 from midms.data.pair import Pair, collate
 from midms.data.portraits.dataset import Portraits
 from midms.training.cached_portraits import CachedPortraits
+from midms.training.noise import seeded
 
 HELD_OUT = 128
-"""The most pairs, the first of the validation split, on which a stage is measured; no more than it is trained on."""
-REMEMBERED = 64
-"""Pairs that are kept for a second question about them."""
+"""The most pairs, the first of the validation split, on which a stage is measured."""
+FIRST = 512
+"""The most pairs of those trained on that a stage looks at before and after its steps."""
+TOGETHER = 16
+"""Pairs that are read at a time where nothing is trained."""
+_SHOWN = 5
+"""Files that cannot be read, of those named when there are too many."""
 
 
-class DataError(MidmsError, ValueError):
-    """A data set that cannot be trained on; the message says why."""
+@dataclass
+class Broken:
+    """What could not be read of a data set; more than a share of it is an error.
 
-
-@runtime_checkable
-class TrainingData(Protocol):
-    """Pairs to train on. Pictures have numbers of their own: what follows from a picture alone is computed once."""
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures there are."""
-
-    def __len__(self) -> int:
-        """How many pairs there are."""
-
-    def draw(self, count: int, generator: torch.Generator) -> Int[Tensor, " b"]:
-        """Random pairs, by index."""
-
-    def numbers(self, index: Int[Tensor, " b"]) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"]]:
-        """The pictures that are the exemplars and the targets of these pairs."""
-
-    def images(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b 3 y x"]:
-        """Pictures in [-1, 1]."""
-
-    def exemplar_conditions(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b k y x"]:
-        """The condition maps that go with pictures where they are exemplars."""
-
-    def pairs(self, index: Int[Tensor, " b"]) -> Pair:
-        """Pairs without their flow."""
-
-    def flow(
-        self, index: Int[Tensor, " b"], corner: tuple[int, int] = (0, 0), step: int = 1
-    ) -> tuple[Float[Tensor, "b 2 h w"], Bool[Tensor, "b 1 h w"]] | None:
-        """Flow and visibility of pairs at every `step`-th pixel from `corner`, row and column; None if nobody knows."""
-
-    def checksum(self) -> str:
-        """Tells pictures apart: a digest of all."""
-
-
-class DatasetPairs:
-    """A data set whose pairs are read when they are needed. Pictures 2i and 2i + 1 are exemplar and target of pair i.
-
-    Args:
-        dataset: gives a `Pair` an index; see `midms.testing.DatasetLaws`.
-        name: what errors call it.
-        limit: the most pairs, the first; None for all.
-
-    Raises:
-        DataError: it has no pairs, or pairs that no stage can be trained on.
+    Attributes:
+        most: how many may be so.
+        found: what was said of each.
     """
 
-    def __init__(self, dataset: Any, name: str, limit: int | None = None) -> None:
-        self._count = len(dataset) if limit is None else min(limit, len(dataset))
-        self._pair = functools.lru_cache(REMEMBERED)(dataset.__getitem__)
-        if not self._count:
-            raise DataError(f"data set {name}: has no pairs")
-        first = self._pair(0)
-        if first.exemplar.shape != first.target.shape or first.exemplar_condition is None:
-            raise DataError(
-                f"data set {name}: to be trained on, exemplar and target must have one size, and an exemplar a"
-                f" condition; got {tuple(first.exemplar.shape)}, {tuple(first.target.shape)} and exemplar_condition"
-                f" {'None' if first.exemplar_condition is None else 'known'}"
+    most: int
+    found: dict[str, None] = field(default_factory=dict)
+
+    def add(self, messages: Sequence[str]) -> list[str]:
+        """Count what is broken; returns what is new.
+
+        Raises:
+            DatasetError: too much is.
+        """
+        new = [message for message in messages if message not in self.found]
+        self.found |= dict.fromkeys(new)
+        if len(self.found) > self.most:
+            shown, more = [*self.found][:_SHOWN], len(self.found) - _SHOWN
+            rest = f"; and {more:,} more" if more > 0 else ""
+            raise DatasetError(
+                f"{len(self.found):,} pairs cannot be read, --max-broken allows {self.most:,}: {'; '.join(shown)}{rest}"
             )
-
-    @property
-    def pictures(self) -> int:
-        """Two a pair."""
-        return 2 * self._count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def draw(self, count: int, generator: torch.Generator) -> Int[Tensor, " b"]:
-        """See `TrainingData`."""
-        return torch.randint(self._count, (count,), generator=generator)
-
-    def numbers(self, index: Int[Tensor, " b"]) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"]]:
-        """See `TrainingData`."""
-        return 2 * index, 2 * index + 1
-
-    def images(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b 3 y x"]:
-        """See `TrainingData`."""
-        pairs = [(self._pair(n // 2), n % 2) for n in number.tolist()]
-        return torch.cat([pair.target if is_target else pair.exemplar for pair, is_target in pairs])
-
-    def exemplar_conditions(self, number: Int[Tensor, " b"]) -> Float[Tensor, "b k y x"]:
-        """A target's is its condition."""
-        pairs = [(self._pair(n // 2), n % 2) for n in number.tolist()]
-        return torch.cat([pair.condition if is_target else pair.exemplar_condition for pair, is_target in pairs])
-
-    def pairs(self, index: Int[Tensor, " b"]) -> Pair:
-        """See `TrainingData`."""
-        return collate([self._pair(i) for i in index.tolist()])
-
-    def flow(
-        self, index: Int[Tensor, " b"], corner: tuple[int, int] = (0, 0), step: int = 1
-    ) -> tuple[Float[Tensor, "b 2 h w"], Bool[Tensor, "b 1 h w"]] | None:
-        """See `TrainingData`."""
-        pair = self.pairs(index)
-        if pair.flow is None:
-            return None
-        visible = torch.ones_like(pair.flow[:, :1], dtype=torch.bool) if pair.visible is None else pair.visible
-        chosen = (..., slice(corner[0], None, step), slice(corner[1], None, step))
-        return pair.flow[chosen], visible[chosen]
-
-    def checksum(self) -> str:
-        """See `TrainingData`."""
-        found = hashlib.sha256()
-        for picture in torch.arange(self.pictures).split(2 * REMEMBERED):
-            found.update(self.images(picture).numpy().tobytes())
-        return found.hexdigest()
+        return new
 
 
-def training_data(
-    spec: Spec, size: int, condition: ConditionExtractor, folder: Path
-) -> tuple[TrainingData, TrainingData]:
-    """What is trained on, and what is held out: the splits "train" and "validation" of a registered data set.
+@dataclass(frozen=True)
+class TrainingData:
+    """What is trained on and what is held out.
+
+    Attributes:
+        train: gives a `Pair` an index, and perhaps a random one by `draw(index, generator)`.
+        validation: the same, without.
+        seed: of the order and of random pairs.
+        workers: processes that read pairs while others are trained on; 0 for none.
+        broken: what could not be read.
+    """
+
+    train: Any
+    validation: Any
+    seed: int
+    workers: int
+    broken: Broken
+
+    def batches(self, steps: range, batch: int, parts: int, mine: Sequence[int]) -> Iterator[tuple[Pair, list[int]]]:
+        """The stream of pairs from some step on: every epoch in an order of its own, nothing lost, nothing repeated.
+
+        Args:
+            steps: that are to come.
+            batch: pairs a step.
+            parts: equal ones that each batch is cut into.
+            mine: those that are wanted, by number, in order.
+
+        Yields:
+            For each step each part: its pairs, and their positions in the stream.
+        """
+        size = batch // parts
+
+        def keys() -> Iterator[list[tuple[int, int]]]:
+            positions = enumerate(order(len(self.train), self.seed, steps.start * batch), steps.start * batch)
+            for _ in steps:
+                whole = [*itertools.islice(positions, batch)]
+                yield from (whole[part * size : (part + 1) * size] for part in mine)
+
+        yield from self._loaded(_Readable(self.train, self.seed), keys(), self.workers)
+
+    def sample(self) -> Pair:
+        """The first pair of the stream."""
+        keys = [[(0, next(order(len(self.train), self.seed, 0)))]]
+        ((pair, _),) = self._loaded(_Readable(self.train, self.seed), keys, 0)
+        return pair
+
+    def first(self, split: str, most: int) -> Iterator[Pair]:
+        """The first pairs of a split, as they are, in batches.
+
+        Args:
+            split: "train" or "validation".
+            most: how many.
+
+        Yields:
+            A batch of up to `TOGETHER`.
+        """
+        dataset = getattr(self, split)
+        numbers = [(i, i) for i in range(min(most, len(dataset)))]
+        keys = [numbers[start : start + TOGETHER] for start in range(0, len(numbers), TOGETHER)]
+        workers = self.workers if len(keys) > 1 else 0
+        yield from (pair for pair, _ in self._loaded(_Readable(dataset, None), keys, workers))
+
+    def _loaded(
+        self, dataset: _Readable, keys: Iterable[list[tuple[int, int]]], workers: int
+    ) -> Iterator[tuple[Pair, list[int]]]:
+        own = (
+            torch.Generator()
+        )  # without one the loader takes a number of PyTorch's, and weights drawn later are others
+        loader: DataLoader[Any] = DataLoader(
+            dataset,  # type: ignore[arg-type]
+            batch_sampler=keys,  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=_collate,
+            generator=own,
+        )
+        for pair, positions, messages in loader:
+            for message in self.broken.add(messages):
+                print(f"midms: note: left out: {message}", file=sys.stderr, flush=True)
+            yield pair, positions
+
+
+def order(length: int, seed: int, start: int) -> Iterator[int]:
+    """Indices of a data set without end, from a position on: every epoch is a permutation of its own.
+
+    Args:
+        length: of the data set.
+        seed: of the permutations.
+        start: the first position.
+
+    Yields:
+        An index.
+    """
+    epoch, place = divmod(start, length)
+    while True:
+        yield from torch.randperm(length, generator=seeded(seed, "order", epoch)).tolist()[place:]
+        epoch, place = epoch + 1, 0
+
+
+class _Readable:
+    """A data set by (position, index), in whose place the next pair comes where one cannot be read."""
+
+    def __init__(self, dataset: Any, seed: int | None) -> None:
+        self.dataset, self.seed = dataset, seed
+        self.random = seed is not None and hasattr(dataset, "draw")
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> list[tuple[Pair, int, list[str]]]:
+        """What PyTorch's loader asks for; some data sets make several pairs sooner together than one by one."""
+        if not self.random and hasattr(self.dataset, "__getitems__"):
+            pairs = self.dataset.__getitems__([index for _, index in keys])
+            return [(pair, position, []) for pair, (position, _) in zip(pairs, keys, strict=True)]
+        return [self._readable(position, index) for position, index in keys]
+
+    def _readable(self, position: int, index: int) -> tuple[Pair, int, list[str]]:
+        messages: list[str] = []
+        for _ in range(len(self.dataset)):
+            try:
+                return self._pair(index, position), position, messages
+            except BrokenSample as error:
+                messages.append(str(error))
+                index = (index + 1) % len(self.dataset)
+        raise DatasetError(f"none of {len(self.dataset):,} pairs can be read: {messages[0]}")
+
+    def _pair(self, index: int, position: int) -> Pair:
+        if self.random:
+            assert self.seed is not None
+            found: Pair = self.dataset.draw(index, seeded(self.seed, "draw", position))
+        else:
+            found = self.dataset[index]
+        return found
+
+
+def _collate(samples: Sequence[tuple[Pair, int, list[str]]]) -> tuple[Pair, list[int], list[str]]:
+    pairs, positions, messages = zip(*samples, strict=True)
+    return collate(pairs), [*positions], [message for some in messages for message in some]
+
+
+def split_datasets(spec: Spec, size: int, condition: ConditionExtractor) -> tuple[Any, Any]:
+    """The splits "train" and "validation" of a registered data set.
 
     Args:
         spec: the data set and its settings.
         size: pixels a side.
         condition: what reads conditions for the networks that are trained; data sets that take a `condition` get it.
-        folder: where pictures are kept that take long to make.
 
     Raises:
         UnknownName: there is no such data set.
         BadArguments: it does not take these settings.
-        DataError: it cannot be trained on.
-        CheckpointError: what was kept is damaged; or the disk refuses.
+        DatasetError: it cannot be made, or has no pairs.
     """
     if fixed := [name for name in ("split", "size", "condition") if name in spec.arguments]:
-        raise DataError(f"data set {spec.typed()}: training itself gives {', '.join(fixed)}, and takes none here")
+        raise DatasetError(f"data set {spec.typed()}: training itself gives {', '.join(fixed)}, and takes none here")
     datasets = registry("dataset")
     own = {"condition": condition} if "condition" in parameters(datasets[spec.name]).parameters else {}
     train, validation = (
         datasets.create(spec.name, **spec.arguments, **own, size=size, split=split) for split in ("train", "validation")
     )
+    if not (len(train) and len(validation)):
+        raise DatasetError(
+            f"data set {spec.typed()}: has {len(train)} pairs to train on and {len(validation)} held out"
+        )
+    return train, validation
+
+
+def training_data(
+    datasets: tuple[Any, Any],
+    channels: int,
+    folder: Path,
+    seed: int = 0,
+    workers: int = 0,
+    max_broken: float = 0.01,
+) -> TrainingData:
+    """What is trained on, and what is held out.
+
+    Args:
+        datasets: as `split_datasets` gives them.
+        channels: of the conditions that networks take.
+        folder: where pictures are kept that take long to make.
+        seed: see `TrainingData`.
+        workers: see `TrainingData`.
+        max_broken: the share of pairs that may not be readable; one always may.
+
+    Raises:
+        DatasetError: it cannot be trained on.
+        CheckpointError: what was kept is damaged; or the disk refuses.
+    """
+    train, validation = datasets
     if isinstance(train, Portraits):
         few = min(HELD_OUT, train.styles)
-        return (
-            CachedPortraits.open(folder, train, train.styles, train.geometries),
-            CachedPortraits.open(folder, validation, few, 2),
+        train = CachedPortraits.open(folder, train, train.styles, train.geometries)
+        validation = CachedPortraits.open(folder, validation, few, 2)
+    data = TrainingData(train, validation, seed, workers, Broken(max(1, math.floor(max_broken * len(train)))))
+    _check(data.sample(), channels)
+    return data
+
+
+def _check(pair: Pair, channels: int) -> None:
+    """Find out whether a pair is such as stages are trained on.
+
+    Raises:
+        DatasetError: it is not.
+    """
+    if pair.exemplar.shape != pair.target.shape or pair.exemplar_condition is None:
+        raise DatasetError(
+            f"data set: to be trained on, exemplar and target must have one size, and an exemplar a condition; got"
+            f" {tuple(pair.exemplar.shape)}, {tuple(pair.target.shape)} and exemplar_condition"
+            f" {'None' if pair.exemplar_condition is None else 'known'}"
         )
-    data = DatasetPairs(train, spec.typed())
-    return data, DatasetPairs(validation, spec.typed(), min(HELD_OUT, len(data)))
+    if pair.condition.shape[1] != channels:
+        raise DatasetError(f"data set: conditions have {pair.condition.shape[1]} channels, the preset's {channels}")

@@ -1,10 +1,12 @@
-"""How far a network is trained, kept in a checkpoint that the next call goes on from."""
+"""How far networks are trained, kept in checkpoints, from the newest whole one of which the next call goes on."""
 
 from __future__ import annotations
 
-import os
+import re
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,10 @@ from midms.core.schema import Schema, checked
 
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 """What the optimiser knows of a parameter."""
+
+
+class OtherRun(CheckpointError):
+    """A checkpoint of a run with other settings; the message says which."""
 
 
 class Diverged(MidmsError, FloatingPointError):
@@ -60,16 +66,24 @@ class Checkpoint(Schema):
     network: dict[str, Numbers]
     averaged: dict[str, Numbers]
     optimiser: dict[str, Any]
+    scaler: dict[str, float]
 
 
 class Progress:
-    """A network in training: it, the average of its weights, the optimiser, and what is on record so far.
+    """Networks in training: they, the average of their weights, the optimiser, and what is on record so far.
+
+    Checkpoints are called NAME-STEP.checkpoint. One that is cut short or damaged is passed over for the one before.
 
     Args:
-        path: of the checkpoint; if there is one, the network takes its weights.
+        folder: of the checkpoints; if there are any, the network takes the weights of the newest.
+        name: of what is trained.
         network: what is trained.
+        optimiser: of its parameters, or of some of them.
         settings: what the run follows from, in plain numbers and words: "steps" in all, "seed" of every draw, and
             whatever else; they go into the checkpoint and the record.
+        average: the decay of the averaged weights.
+        keep: how many checkpoints there are at a time.
+        scaler: of gradients in half precision, if there is one.
 
     Attributes:
         step: steps taken.
@@ -77,55 +91,123 @@ class Progress:
         seconds: that training took.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read, or belongs to a run with other settings.
+        CheckpointError: no checkpoint that is there can be read, or it belongs to a run with other settings.
     """
 
-    def __init__(self, path: Path, network: nn.Module, settings: Mapping[str, Any]) -> None:
-        self.path, self.network, self.settings = path, network, dict(settings)
-        self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=False)
-        self.optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.98), weight_decay=1e-2)
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        settings: Mapping[str, Any],
+        average: float = 0.998,
+        keep: int = 2,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self.folder, self.name, self.network, self.optimiser = folder, name, network, optimiser
+        self.settings, self.keep, self.scaler = dict(settings), keep, scaler
+        self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(average), use_buffers=False)
         self.step, self.seconds = 0, 0.0
         self.losses: list[dict[str, float]] = []
-        if os.path.lexists(path):
-            self._resume()
+        self._saved, self._moving = -1, False
+        found = self.checkpoints()
+        for path in reversed(found):
+            try:
+                self._resume(path)
+                self._saved = self.step
+                break
+            except OtherRun:
+                raise
+            except CheckpointError as error:
+                if path == found[0]:
+                    raise
+                warnings.warn(f"{error}; going on from the checkpoint before", stacklevel=2)
         self._since = time.monotonic()
 
+    def checkpoints(self) -> list[Path]:
+        """Those that are there, the oldest first."""
+        pattern = re.compile(rf"{re.escape(self.name)}-\d{{8,}}\.checkpoint")
+        there = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted((path for path in there if pattern.fullmatch(path.name)), key=_step)
+
+    def advance(self, optimiser: Any, losses: dict[str, float]) -> None:
+        """One step: the weights, their average, and the record.
+
+        Args:
+            optimiser: this one, or what accelerate made of it.
+            losses: terms of the loss by name.
+        """
+        self._moving = True
+        optimiser.step()
+        self.averaged.update_parameters(self.network)
+        self.losses.append(losses)
+        self.step += 1
+        self._moving = False
+
+    def take_average(self) -> None:
+        """Give the network the averaged weights, to be used."""
+        self.network.load_state_dict(self.averaged.module.state_dict())
+        self.network.eval()
+
+    @contextmanager
+    def average(self) -> Iterator[None]:
+        """The network with the averaged weights for as long as the block lasts."""
+        kept = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.take_average()
+        try:
+            yield
+        finally:
+            self.network.load_state_dict(kept)
+            self.network.train()
+
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all.
+        """Write a checkpoint, whole or not at all, and remove those that are too many.
+
+        Nothing is written where the last one is of the same step, or where a step was broken off.
 
         Raises:
             CheckpointError: the disk refuses; what was there is there.
             Diverged: a weight is not finite.
         """
+        if self.step == self._saved or self._moving:
+            return
         now = time.monotonic()
         self.seconds, self._since = self.seconds + now - self._since, now
+        path = self.folder / f"{self.name}-{self.step:08d}.checkpoint"
         if not all(map(finite, self.averaged.state_dict().values())):
-            raise Diverged(f"{self.path}: not written, weights are not finite at step {self.step}")
+            raise Diverged(f"{path}: not written, weights are not finite at step {self.step}")
         parts: dict[str, Any] = {"network": self.network, "averaged": self.averaged, "optimiser": self.optimiser}
-        content = {name: getattr(self, name) for name in Checkpoint.model_fields if name not in parts}
+        content = {name: getattr(self, name) for name in ("step", "losses", "seconds", "settings")}
+        content |= {name: one.state_dict() for name, one in parts.items()}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(self.path) as part:
-                torch.save(content | {name: one.state_dict() for name, one in parts.items()}, part)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as part:
+                torch.save(content | {"scaler": self.scaler.state_dict() if self.scaler else {}}, part)
+            self._saved = self.step
+            for old in self.checkpoints()[: -self.keep]:
+                old.unlink()
         except (OSError, RuntimeError) as error:  # torch's own is a RuntimeError
             reason = getattr(error, "strerror", None) or "is the disk full?"
-            raise CheckpointError(f"{self.path}: cannot be written ({reason}); what was there is there") from None
+            raise CheckpointError(f"{path}: cannot be written ({reason}); what was there is there") from None
 
-    def _resume(self) -> None:
-        path, settings = self.path, self.settings
+    def _resume(self, path: Path) -> None:
+        settings = self.settings
         held = checked(Checkpoint, plain(path), str(path), CheckpointError)
-        if different := _differences(held.settings, settings):
-            raise CheckpointError(f"{path}: {different}; choose another --out")
-        if held.step != len(held.losses) or held.step > settings["steps"]:
+        if different := differences(held.settings, settings):
+            raise OtherRun(f"{path}: {different}; choose another --out")
+        if held.step != len(held.losses) or not held.step == _step(path) <= settings["steps"]:
             raise CheckpointError(f"{path}: has {len(held.losses)} losses of {held.step} steps")
         if any(not loss or loss.keys() != held.losses[0].keys() for loss in held.losses):
             raise CheckpointError(f"{path}: losses must have the same names at every step")
         load_state(self.network, held.network, f"{path}, network")
         load_state(self.averaged, held.averaged, f"{path}, averaged")
-        self._resume_optimiser(dict(held.optimiser), held.step)
+        self._resume_optimiser(path, dict(held.optimiser), held.step)
+        if self.scaler and held.scaler:
+            self.scaler.load_state_dict(held.scaler)
         self.step, self.losses, self.seconds = held.step, held.losses, held.seconds
 
-    def _resume_optimiser(self, state: dict[str, Any], steps: int) -> None:
+    def _resume_optimiser(self, path: Path, state: dict[str, Any], steps: int) -> None:
         """Give the optimiser its moments back.
 
         Raises:
@@ -140,14 +222,20 @@ class Progress:
                 index: {name: _moment(name, value, parameters[index], steps) for name, value in values.items()}
                 for index, values in state["state"].items()
             }
-            every = set(range(len(parameters))) if steps else set()
+            taken = steps and (state["state"] or not self.scaler)  # in half precision all steps so far may have failed
+            every = set(range(len(parameters))) if taken else set()
             complete = all(values.keys() == MOMENTS for values in state["state"].values())
             if not (same and complete and state["state"].keys() == every):
                 raise ValueError("of another network or other settings, or not of all parameters")
             self.optimiser.load_state_dict(state)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
             text = " ".join(str(error).split())[:200]
-            raise CheckpointError(f"{self.path}, optimiser: does not fit ({text})") from None
+            raise CheckpointError(f"{path}, optimiser: does not fit ({text})") from None
+
+
+def _step(path: Path) -> int:
+    """After how many steps a checkpoint was written, by its name."""
+    return int(path.stem.rpartition("-")[2])
 
 
 def _moment(name: str, value: Tensor, parameter: Tensor, steps: int) -> Tensor:
@@ -164,7 +252,7 @@ def _moment(name: str, value: Tensor, parameter: Tensor, steps: int) -> Tensor:
     return value.clone()
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Which settings a checkpoint was made with, where this run has others."""
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     differences = (f"was made with {name} {old.get(name)}, this run has {new.get(name)}" for name in names)

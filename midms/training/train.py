@@ -1,280 +1,308 @@
-"""`midms train`: the stages in order, what each needs from the ones before, and what it leaves behind.
+"""`midms train`: the stages of a preset in order, what each needs from the ones before, and what it leaves behind.
 
-    autoencoder     -> the autoencoder
-    matching        -> the features and the confidence      (needs the autoencoder)
-    diffusion       -> the denoiser, a bridge               (needs both)
-
-Every stage adds its weights and its record to the folder; with the last the folder is whole, for
-`from_pretrained`. The unconditional denoiser is for another loop: with the parts that it was trained with it goes to a
-folder of its own inside, called like its preset.
+Every stage adds its weights and its record to the folder; with the last the folder is whole, for `from_pretrained`.
+Which stages there are, with which settings, a preset says (`Recipe.training`); their names are those of `STAGES`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
 import shlex
+import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from midms.checkpoints.convert import find
 from midms.checkpoints.folder import CONFIG, Weights, check, read_folder, write_folder
-from midms.checkpoints.tensors import CheckpointError, cast, checksum, load_state
-from midms.compose.catalog import create
+from midms.checkpoints.tensors import CheckpointError, cast, checksum
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
+from midms.compose.spec import Spec
 from midms.core.files import held
+from midms.core.limits import side
+from midms.core.signatures import parameters
 from midms.core.torch_defaults import defaults
-from midms.diffusion.autoencoders.patchified import Patchified
-from midms.training.data import DataError, TrainingData, training_data
-from midms.training.precomputed import encode, first_warps, importance, latents
-from midms.training.progress import Progress
-from midms.training.stages.autoencoder import AutoencoderStage
-from midms.training.stages.diffusion import DiffusionStage
-from midms.training.stages.matching import TERMS, WITHOUT_FLOW, MatchingNetwork, MatchingStage
-from midms.training.trainer import Interrupted, Task, fit
-
-_STEPS = {"autoencoder": 7_000, "matching": 4_000, "bridge": 16_000, "unconditional": 3_000}
-_SLOTS = {"autoencoder": ("autoencoder",), "matching": ("features", "confidence")}
-"""What a stage trains; other stages train a denoiser."""
-PRESET = {"bridge": "midm-faces", "unconditional": "midm-faces-paper"}
-
-
-_NEEDS = {"autoencoder": (), "matching": ("autoencoder",)}
-"""Parts trained before that a stage needs; another stage needs ALL."""
-ALL = ("autoencoder", "features", "confidence")
-
-
-def fresh_part(slot: str, preset: str = "midm-faces") -> Any:
-    """A preset's part with fresh weights: what is trained is what the preset loads."""
-    spec = PRESETS[preset].slots[slot]
-    return create(slot, spec.name, **spec.arguments)
+from midms.pipeline.allowed_parts import unusable
+from midms.pipeline.build import BuildError, assemble
+from midms.pipeline.pipeline import Pipeline
+from midms.registry import BadArguments, unknown
+from midms.training.data import TrainingData, split_datasets, training_data
+from midms.training.progress import OtherRun, differences
+from midms.training.stages import STAGES
+from midms.training.trainer import Engine, Interrupted, accelerator, begin, fit
 
 
 @defaults()
 def train(args: Namespace) -> int:
-    """Run one stage; returns the exit status (3 if it stopped early and can be resumed).
+    """Run the stages that are left, or one; returns the exit status (3 if it stopped early and can be resumed).
 
     Raises:
+        BadArguments: a setting changes nothing, or cannot be followed here.
         HeldError: another process trains in the same folder.
         CheckpointError: the folder holds something else, or something damaged; or the disk refuses.
+        DatasetError: the data set cannot be trained on.
         Diverged: numbers are not finite.
     """
-    with held(Path(args.out)):
-        return _train(args)
-
-
-def _train(args: Namespace) -> int:
-    torch.manual_seed(args.seed)
-    out, device = Path(args.out), torch.device(args.device)
-    name = args.denoiser if args.stage == "diffusion" else args.stage
-    slots = _SLOTS.get(name, ("denoiser",))
-    _check_out(out, name, slots)
-    start = _started(Path(args.start), name) if args.start else None
-    known, network = known_parts(name, out, device), fresh(name, device)
-    if start:
-        for slot, module in _products(name, network).items():
-            load_state(module, _state(start, slot), f"{start.name}, {slot}")
-    settings = {"steps": args.steps or _STEPS[name], "seed": args.seed, **_inputs(args, name, known, start)}
-    progress = Progress(out / f"{name}.checkpoint", network, settings)
-    data = training_data(args.data, args.size, fresh_part("condition"), out / "data")
-    task = stage(name, network, known, data, out, device, args.terms)
+    out, plan = Path(args.out), planned(args.preset, args.stage, args.terms, args.vgg19)
+    log_with = None if args.log_with == "none" else args.log_with
+    run = accelerator(args.device == "cpu", args.precision, log_with, out)
+    deadline = args.minutes and time.monotonic() + 60 * args.minutes
+    engine = Engine(run, args.accumulate, args.compile, args.keep, args.sheet_every, deadline)
     try:
-        network, outcome = fit(task, progress, args.minutes)
+        with held(out) if run.is_main_process else contextlib.nullcontext():
+            return _train(args, out, plan, engine)
     except Interrupted as stop:
-        print(stop)
+        run.print(stop)
         return 3
-    if isinstance(network, Patchified):
-        _standardise(network, data[0])
-    record = {"command": _command(args), **outcome}
-    if start:
-        record["start"] = start.recipe.made.get(name)
-    _leave(out, name, args, _products(name, network), known, record)
-    print(json.dumps(outcome["held out"]))
+    finally:
+        run.end_training()
+
+
+def planned(preset: str, stage: str | None, terms: Mapping[str, float], vgg19: Path | None = None) -> list[Spec]:
+    """The stages of a preset that are asked for.
+
+    Args:
+        preset: its name.
+        stage: the only one, or None.
+        terms: weights of losses, by name.
+        vgg19: a file of VGG19, for stages whose losses look through it.
+
+    Raises:
+        BadArguments: there is no such preset, stage or loss, the preset is not trained here, or nothing looks through
+            VGG19.
+    """
+    if preset not in PRESETS:
+        raise BadArguments(unknown("preset", preset, PRESETS, "`midms list preset`"))
+    every = {spec.name: spec for spec in PRESETS[preset].training}
+    if not every:
+        raise BadArguments(f"--preset {preset}: has no stages of training")
+    if stage is not None and stage not in every:
+        raise BadArguments(unknown("stage", stage, every))
+    chosen = [spec for name, spec in every.items() if stage in (None, name)]
+    losses = {name: None for spec in chosen for name in _losses(spec)}
+    if strange := [name for name in terms if name not in losses]:
+        where = " or ".join(spec.name for spec in chosen)
+        raise BadArguments(
+            "; ".join(unknown("term", name, losses) for name in strange)
+            if losses
+            else f"--terms: changes nothing in --stage {where}"
+        )
+    looking = [spec.name for spec in chosen if "vgg19" in parameters(STAGES[spec.name]).parameters]
+    if vgg19 and not looking:
+        raise BadArguments(f"--vgg19: changes nothing in --stage {' or '.join(spec.name for spec in chosen)}")
+    own = [{name: terms[name] for name in _losses(spec) if name in terms} for spec in chosen]
+    return [
+        _with(spec, terms=weights, vgg19=vgg19 and spec.name in looking and str(vgg19))
+        for spec, weights in zip(chosen, own, strict=True)
+    ]
+
+
+def _losses(spec: Spec) -> tuple[str, ...]:
+    return getattr(STAGES[spec.name], "losses", ())
+
+
+def _with(spec: Spec, **given: Any) -> Spec:
+    """A stage with other settings, where there are any."""
+    return Spec(spec.name, **{**spec.arguments, **{name: value for name, value in given.items() if value}})
+
+
+def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
+    run = engine.accelerator
+    with run.main_process_first():  # of a hub id, what it names is fetched once
+        init = _matching(find(args.init), PRESETS[args.preset]) if args.init else None
+    recipe = recipe_for(args.preset, args.size, init)
+    _check_out(out, recipe)
+    datasets: tuple[Any, Any] | None = None
+    data: TrainingData | None = None
+    for spec in plan:
+        found = weights_for(out, init)
+        pipe, stage = made_stage(_with(spec, steps=args.steps, batch=args.batch), recipe, found, args.seed)
+        if wrong := side(pipe.autoencoder.stride, pipe.size):
+            raise BadArguments(f"--size: {wrong}")
+        _check_needs(out, stage, pipe, found, recipe, spec.name)
+        datasets = datasets or split_datasets(args.data, pipe.size, pipe.condition)
+        settings = _settings(args, spec, stage, len(datasets[0]), found, init)
+        if record := _record(out, spec.name):
+            if different := differences({name: record.get(name) for name in settings}, settings):
+                raise OtherRun(f"{out}: {spec.name} {different}; choose another --out")
+            run.print(f"{spec.name}: trained already")
+            continue
+        progress = begin(stage, out, spec.name, settings, engine)
+        if data is None:
+            with run.main_process_first():  # which renders what takes long
+                data = training_data(
+                    datasets, pipe.condition.channels, out / "data", args.seed, args.workers, args.max_broken
+                )
+        made = {"command": _command(args), **fit(stage, progress, data, engine)}
+        if init:
+            made["init"] = {"from": init.name, **init.recipe.made}
+        if run.is_main_process:
+            _leave(out, recipe, spec.name, args.data.name, stage.products(), found, made)
+            print(json.dumps(made["held out"]))
+        run.wait_for_everyone()
     return 0
 
 
-def home(out: Path, name: str) -> Path:
-    """The folder of a run to which a stage adds its weights."""
-    return out / PRESET[name] if name == "unconditional" else out
+def recipe_for(preset: str, size: int | None = None, init: Weights | None = None) -> Recipe:
+    """What is trained: a preset in some size, with the parts that weights bring.
+
+    Args:
+        preset: its name.
+        size: pixels of the shorter side; None for the preset's.
+        init: weights to begin with, for parts such as it has.
+
+    Raises:
+        BuildError: parts of these are not to be made here.
+    """
+    recipe = PRESETS[preset]
+    if init:
+        parts = init.parts
+        if wrong := unusable(init, parts):
+            raise BuildError(f"--init {init.name}", wrong)
+        recipe = recipe.sized(parts, init.recipe.schedule if "denoiser" in parts else None)
+    loop = {**recipe.loop, "size": size or recipe.loop["size"]}
+    return dataclasses.replace(recipe, loop=loop, precision="float32")
+
+
+def _matching(init: Weights, recipe: Recipe) -> Weights:
+    """Of weights to begin with those for parts such as the recipe has, whatever their sizes."""
+    kinds = {slot: spec.name for slot, spec in recipe.slots.items() if slot in recipe.weights}
+    kept = {slot: init.recipe.weights[slot] for slot, spec in init.parts.items() if kinds.get(slot) == spec.name}
+    return dataclasses.replace(init, recipe=dataclasses.replace(init.recipe, weights=kept))
+
+
+def weights_for(out: Path, init: Weights | None) -> Weights:
+    """The weights that a stage begins with: those that the stages before left, then those of `--init`."""
+    first = read_folder(out) if (out / CONFIG).exists() else None
+    sources = {slot: one for one in (init, first) if one for slot in one.parts}
+    recipe = Recipe(
+        slots={slot: one.recipe.slots[slot] for slot, one in sources.items()},
+        weights={slot: one.recipe.weights[slot] for slot, one in sources.items()},
+    )
+
+    def state(slot: str) -> dict[str, Tensor]:
+        return sources[slot].state(slot)
+
+    return Weights(str(out if first or not init else init.name), recipe, state)
+
+
+def made_stage(spec: Spec, recipe: Recipe, found: Weights, seed: int) -> tuple[Pipeline, Any]:
+    """A pipeline, and a stage that trains some of it.
+
+    Args:
+        spec: of the stage.
+        recipe: of the pipeline.
+        found: weights to begin with.
+        seed: of all other weights.
+    """
+    torch.manual_seed(seed)
+    pipe = assemble(recipe, found, {}, f"--preset {recipe.name}")
+    return pipe, STAGES.create(spec.name, pipe=pipe, **spec.arguments)
+
+
+def _check_out(out: Path, recipe: Recipe) -> None:
+    """Find out before the work whether stages may write to a folder.
+
+    Raises:
+        CheckpointError: its configuration is damaged, or it holds something else.
+    """
+    if (out / CONFIG).exists():
+        check(out, "train")
+        if (name := read_folder(out).recipe.name) != recipe.name:
+            raise CheckpointError(f"{out}: holds {name}, this run trains {recipe.name}; choose another --out")
+        return
+    others = [file for slot in recipe.slots if (out / (file := f"{slot}.safetensors")).exists()]
+    if others:
+        raise CheckpointError(f"{out}: holds {', '.join(others)}, which no training left there; choose another --out")
+
+
+def _check_needs(out: Path, stage: Any, pipe: Pipeline, found: Weights, recipe: Recipe, name: str) -> None:
+    """Find out whether there are weights for all that a stage needs.
+
+    Raises:
+        CheckpointError: there are not.
+    """
+    learnt = [slot for slot in stage.needs if isinstance(part := getattr(pipe, slot), nn.Module) and part.state_dict()]
+    if lacking := [slot for slot in learnt if slot not in found.parts]:
+        names = [spec.name for spec in recipe.training]
+        before = " and ".join(f"--stage {one}" for one in names[: names.index(name)])
+        how = f"run `midms train` with {before} first" if before else "give --init"
+        raise CheckpointError(f"{out}: has no {lacking[0]} yet; {how}")
+
+
+def _settings(
+    args: Namespace, spec: Spec, stage: Any, pairs: int, found: Weights, init: Weights | None
+) -> dict[str, Any]:
+    """What a run follows from."""
+    frozen = [slot for slot in stage.needs if slot in found.parts and slot not in stage.products()]
+    sums = {slot: checksum(found.state(slot)) for slot in frozen}
+    if init:
+        sums |= {f"init {slot}": checksum(init.state(slot)) for slot in stage.products() if slot in init.parts}
+    terms = {"terms": spec.arguments.get("terms", {})} if stage.losses else {}
+    if through := getattr(stage, "sees_through", ""):
+        terms["seen through"] = through
+    return {
+        "steps": stage.optimisation.steps,
+        "batch": stage.optimisation.batch,
+        "seed": args.seed,
+        "preset": args.preset,
+        "dataset": args.data.typed(),
+        "pairs": pairs,
+        "size": args.size or PRESETS[args.preset].loop["size"],
+        "precision": args.precision,
+        **terms,
+        "weights": sums,
+    }
+
+
+def _record(out: Path, name: str) -> Mapping[str, Any]:
+    """Of a stage that is trained, how."""
+    found: Mapping[str, Any] = read_folder(out).recipe.made.get(name, {}) if (out / CONFIG).exists() else {}
+    return found
 
 
 def _leave(
     out: Path,
+    recipe: Recipe,
     name: str,
-    args: Namespace,
+    dataset: str,
     products: Mapping[str, nn.Module],
-    known: Mapping[str, nn.Module],
+    found: Weights,
     record: Mapping[str, Any],
 ) -> None:
-    """Add what a stage trained to its folder: the weights in half precision, and the record."""
-    folder, preset, own = home(out, name), PRESETS[PRESET.get(name, "midm-faces")], products
-    before, kept = (read_folder(place).recipe if (place / CONFIG).exists() else Recipe() for place in (out, folder))
-    made = {**before.made, **kept.made, name: record}
-    if folder != out:  # whole by itself: with what its denoiser was trained with
-        own = {**{slot: part for slot, part in known.items() if slot in preset.weights}, **products}
-        made = {stage: made[stage] for stage in ("autoencoder", "matching", name) if stage in made}
-        folder.mkdir(exist_ok=True)
-    states = {slot: cast(module.state_dict(), torch.float16, f"{folder}, {slot}") for slot, module in own.items()}
-    domain = dataclasses.replace(preset.domain.unmeasured(), size=args.size)
-    if args.data.name != "portraits":
-        domain = dataclasses.replace(domain, trained_on=f"the data set {args.data.name}")
-    recipe = dataclasses.replace(
-        preset,
-        loop={**preset.loop, "size": args.size},
+    """Add what a stage trained to its folder: the weights in half precision, those it began with, and the record."""
+    before = read_folder(out).recipe if (out / CONFIG).exists() else Recipe()
+    states = {slot: cast(module.state_dict(), torch.float16, f"{out}, {slot}") for slot, module in products.items()}
+    states |= {slot: found.state(slot) for slot in found.parts if slot not in {*products, *before.weights}}
+    domain = dataclasses.replace(recipe.domain.unmeasured(), size=recipe.loop["size"])
+    if dataset != "portraits":
+        domain = dataclasses.replace(domain, trained_on=f"the data set {dataset}")
+    written = dataclasses.replace(
+        recipe,
         domain=domain,
-        weights={**kept.weights, **{slot: f"{slot}.safetensors" for slot in states}},
+        weights={**before.weights, **{slot: f"{slot}.safetensors" for slot in states}},
         source="trained by `midms train`",
         license="",
-        made=made,
+        made={**before.made, name: record},
     )
-    write_folder(folder, "train", recipe, states, replace=True, lock=False)  # both were seen to before the work
-
-
-def known_parts(name: str, out: Path, device: torch.device) -> dict[str, Any]:
-    """The parts that stages before have trained and this one needs, by slot.
-
-    Raises:
-        CheckpointError: the weights of one are missing or damaged.
-    """
-    slots = _NEEDS.get(name, ALL)
-    found = read_folder(out) if (out / CONFIG).exists() else None
-    return {slot: _load(fresh_part(slot), slot, found, out, device) for slot in slots}
-
-
-def fresh(name: str, device: torch.device) -> Any:
-    """The network that a stage trains, its weights drawn by PyTorch's own generator."""
-    if name == "matching":
-        network: nn.Module = MatchingNetwork(fresh_part("features"), fresh_part("confidence"))
-    else:
-        network = fresh_part("denoiser", PRESET[name]) if name in PRESET else fresh_part(name)
-    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def stage(
-    name: str,
-    network: Any,
-    known: Mapping[str, Any],
-    data: tuple[TrainingData, TrainingData],
-    out: Path,
-    device: torch.device,
-    terms: dict[str, float],
-) -> Task:
-    """What a stage trains.
-
-    Args:
-        name: a stage's, or a denoiser's.
-        network: as `fresh` gives it.
-        known: as `known_parts` gives it.
-        data: what is trained on and what is held out.
-        out: folder of the run, in which latents are kept.
-        device: where to compute.
-        terms: weights of the matching stage's losses, by name, where they are not the usual ones.
-
-    Raises:
-        DataError: a loss is asked for that needs a flow, which pairs do not have.
-    """
-    train, held_out = data
-    if name == "autoencoder":
-        return AutoencoderStage(network, train, held_out, device)
-    autoencoder = known["autoencoder"]
-    latent = latents(out, autoencoder, train)
-    if name == "matching":
-        weights = _weights(terms, train)
-        return MatchingStage(
-            network,
-            train,
-            held_out,
-            latent,
-            latents(out, autoencoder, held_out),
-            device,
-            weights,
-            fresh_part("matcher"),
-        )
-    warps = (
-        first_warps(known["features"], known["confidence"], fresh_part("matcher"), train, latent, device)
-        if name == "bridge"
-        else None
-    )
-    schedule = PRESETS[PRESET[name]].schedule
-    return DiffusionStage(network, train, latent, warps, importance(autoencoder, latent), device, schedule, name=name)
-
-
-def _weights(terms: Mapping[str, float], data: TrainingData) -> dict[str, float]:
-    """The weights of the matching losses, as far as pairs know what they need."""
-    if data.flow(torch.tensor([0])) is not None:
-        return {**TERMS, **terms}
-    if missing := [name for name in ("exact", "distance") if terms.get(name)]:
-        raise DataError(f"terms {', '.join(missing)}: need a flow, which the pairs of this data set do not have")
-    return {**WITHOUT_FLOW, **terms}
-
-
-def _load(module: nn.Module, slot: str, found: Weights | None, out: Path, device: torch.device) -> Any:
-    if found is None or slot not in found.parts:
-        stage = "autoencoder" if slot == "autoencoder" else "matching"
-        raise CheckpointError(f"{out}: has no {slot} yet; run `midms train` with --stage {stage} first")
-    load_state(module, found.state(slot), f"{out}, {slot}")
-    return module.to(device).eval().requires_grad_(False)
-
-
-def _started(folder: Path, name: str) -> Weights:
-    """The weights that a stage begins with."""
-    inside = home(folder, name)
-    return read_folder(inside if (inside / CONFIG).exists() else folder)
-
-
-def _state(found: Weights, slot: str) -> dict[str, Tensor]:
-    if slot not in found.parts:
-        raise CheckpointError(f"{found.name}: has no {slot} to start from")
-    return found.state(slot)
-
-
-def _inputs(args: Namespace, name: str, known: Mapping[str, nn.Module], start: Weights | None) -> dict[str, Any]:
-    """What a run follows from beside steps and seed."""
-    weights = {slot: checksum(part.state_dict()) for slot, part in known.items()}
-    if start:
-        weights |= {f"start {slot}": checksum(_state(start, slot)) for slot in _SLOTS.get(name, ("denoiser",))}
-    inputs = {"dataset": args.data.typed(), "size": args.size}
-    terms = {"terms": args.terms} if name == "matching" else {}
-    return inputs | terms | {"weights": weights}
+    write_folder(out, "train", written, states, replace=True, lock=False)  # both were seen to before the work
 
 
 def _command(args: Namespace) -> str:
     """What was typed, or amounts to it."""
     given = {k: v for k, v in vars(args).items() if k not in ("data", "command", "minutes") and v}
     each = [(name, one) for name, value in given.items() for one in (value if isinstance(value, list) else [value])]
-    words = [(f"--{name}", json.dumps(one) if isinstance(one, dict) else str(one)) for name, one in each]
-    return shlex.join(["midms", "train", args.data.typed(), *itertools.chain.from_iterable(words)])
-
-
-def _products(name: str, network: nn.Module) -> dict[str, nn.Module]:
-    """What a stage trains, by slot."""
-    if isinstance(network, MatchingNetwork):
-        return {"features": network.features, "confidence": network.confidence}
-    return {_SLOTS.get(name, ("denoiser",))[0]: network}
-
-
-def _standardise(network: Patchified, data: TrainingData) -> None:
-    """The autoencoder's latents, by what it makes of the first pictures."""
-    known = encode(network, data, torch.arange(min(2048, data.pictures))).float()
-    network.standardise(known.mean((0, 2, 3)), known.std((0, 2, 3)))
-
-
-def _check_out(out: Path, name: str, slots: Sequence[str]) -> None:
-    """Find out before the work whether a stage may write to a folder.
-
-    Raises:
-        CheckpointError: its configuration is damaged, or it holds something else.
-    """
-    folder = home(out, name)
-    if (folder / CONFIG).exists():
-        check(folder, "train")
-        return
-    others = [file for slot in slots if (folder / (file := f"{slot}.safetensors")).exists()]
-    if others:
-        raise CheckpointError(f"{out}: holds {', '.join(others)}, which no training left there; choose another --out")
+    words = [
+        [f"--{name.replace('_', '-')}"]
+        + ([] if one is True else [json.dumps(one) if isinstance(one, dict) else str(one)])
+        for name, one in each
+    ]
+    return shlex.join(["midms", "train", "--data", args.data.typed(), *itertools.chain.from_iterable(words)])

@@ -1,110 +1,286 @@
-"""One training loop: progress bar, atomic checkpoints, exact resume, a record that writes itself."""
+"""One training loop on accelerate: any number of processes, exact resume, a record that writes itself."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
+import threading
 import time
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from midms.checkpoints.card import SHEET
 from midms.core.results import machine
+from midms.data.pair import Pair
+from midms.registry import BadArguments
+from midms.training.data import FIRST, HELD_OUT, TrainingData
+from midms.training.noise import sample_generators
 from midms.training.progress import Diverged, Progress
+from midms.training.sheets import ROWS, save_sheet
+from midms.training.stages.stage import Optimisation
 
 CHECKPOINT_EVERY = 60.0  # seconds
-
-
-@runtime_checkable
-class Task(Protocol):
-    """What a stage trains."""
-
-    name: str
-    network: Any
-    batch: int
-    learning_rate: float
-
-    def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """The loss of one step, every random choice taken from `generator`; and its terms, for the record."""
-
-    def evaluate(self, network: Any) -> dict[str, float]:
-        """Figures on held-out pairs."""
+LOG_EVERY = 20  # steps
+LOGS, SHEETS = "logs", "sheets"
+"""In the folder of a run: what trackers write, and sheets of held-out pairs."""
+_WARM_UP = 100  # steps over which the learning rate rises
 
 
 class Interrupted(Exception):
     """Training stopped before its last step; the checkpoint continues it."""
 
 
-def fit(task: Task, progress: Progress, minutes: float | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """Train to the last step from where `progress` is.
+@dataclass(frozen=True)
+class Engine:
+    """How steps are computed; but for the precision it changes nothing in what comes out.
 
-    The draws of a step follow from (seed, step) alone, so a resumed run takes the same steps as an unbroken one.
+    Attributes:
+        accelerator: the processes, the device, the precision and the trackers.
+        accumulate: parts of each process's share of a batch that are computed one after another.
+        compiled: whether stages are compiled.
+        keep: checkpoints at a time.
+        sheet_every: steps from one sheet to the next.
+        deadline: when to stop, leaving the checkpoint, as `time.monotonic` tells it.
+    """
+
+    accelerator: Accelerator
+    accumulate: int = 1
+    compiled: bool = False
+    keep: int = 2
+    sheet_every: int = 1000
+    deadline: float | None = None
+
+    @property
+    def parts(self) -> int:
+        """How many parts each batch is cut into."""
+        return self.accelerator.num_processes * self.accumulate
+
+
+def accelerator(
+    cpu: bool, precision: str = "no", log_with: str | None = None, folder: Path | None = None
+) -> Accelerator:
+    """The processes that this one was launched with, or it alone.
 
     Args:
-        task: network, loss and evaluation.
-        progress: of the same network. The learning rate rises and falls over the steps that its settings have.
-        minutes: stop after so long, leaving the checkpoint.
-
-    Returns:
-        The network with averaged weights, and the record of the run.
+        cpu: whether to compute on the CPU where there is something faster.
+        precision: "no", "bf16" or "fp16".
+        log_with: a tracker that accelerate knows.
+        folder: of the run.
 
     Raises:
-        Interrupted: time ran out or the user interrupted.
-        CheckpointError: the disk refuses the checkpoint.
-        Diverged: numbers are not finite.
+        BadArguments: the precision is not for this device, or there is no such tracker.
     """
-    steps = progress.settings["steps"]
-    started = saved = time.monotonic()
-    bar = tqdm(total=steps, initial=progress.step, desc=task.name, unit="step", mininterval=2)
+    if cpu and precision == "fp16":
+        raise BadArguments("--precision fp16: the CPU has none, expected bf16 or no")
+    places = ProjectConfiguration(folder, None if folder is None else folder / LOGS)  # type: ignore[arg-type]
     try:
-        while progress.step < steps:
-            progress.losses.append(_step(task, progress, steps))
-            progress.step += 1
-            bar.update()
-            if progress.step % 20 == 0:
-                bar.set_postfix({k: f"{v:.4f}" for k, v in _recent(progress.losses).items()}, refresh=False)
-            now = time.monotonic()
-            if now - saved > CHECKPOINT_EVERY:
-                progress.save()
-                saved = now
-            if minutes is not None and now - started > 60 * minutes:
-                raise Interrupted(
-                    f"{task.name}: {progress.step} of {steps} steps after {minutes} minutes; run again to go on"
-                )
-    except KeyboardInterrupt:
-        raise Interrupted(f"{task.name}: interrupted at step {progress.step} of {steps}; run again to go on") from None
+        return Accelerator(
+            cpu=cpu,
+            mixed_precision=precision,
+            log_with=log_with,
+            project_config=places,
+        )
+    except ValueError as error:
+        raise BadArguments(" ".join(str(error).split())) from None
+
+
+def begin(stage: Any, folder: Path, name: str, settings: Mapping[str, Any], engine: Engine) -> Progress:
+    """How far a stage is trained in a folder; its parts are on the device from here on.
+
+    Args:
+        stage: a `Stage`.
+        folder: of the checkpoints.
+        name: of the stage.
+        settings: what the run follows from, see `Progress`.
+        engine: how it is computed.
+
+    Raises:
+        CheckpointError: see `Progress`.
+        BadArguments: batches cannot be shared evenly.
+    """
+    how, run = stage.optimisation, engine.accelerator
+    if how.batch % engine.parts:
+        raise BadArguments(
+            f"--batch {how.batch}: expected a multiple of {engine.parts}, of {run.num_processes} processes times"
+            f" {engine.accumulate} accumulated parts"
+        )
+    stage.to(run.device, memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(
+        stage.parameter_groups(), lr=how.learning_rate, betas=how.betas, weight_decay=how.weight_decay
+    )
+    network = nn.ModuleDict(stage.products())
+    return Progress(folder, name, network, optimiser, settings, how.average, engine.keep, run.scaler)
+
+
+def fit(stage: Any, progress: Progress, data: TrainingData, engine: Engine) -> dict[str, Any]:
+    """Train to the last step from where `progress` is; the stage then has the averaged weights.
+
+    What is drawn in a step follows from the seed and the sample's position in the stream alone, so a resumed run takes
+    the same steps as an unbroken one, and several processes those of one.
+
+    Args:
+        stage: a `Stage`.
+        progress: of the same, as `begin` gives it.
+        data: what is trained on and held out.
+        engine: how it is computed.
+
+    Returns:
+        The record of the run; figures on held-out pairs are the main process's.
+
+    Raises:
+        Interrupted: time ran out or the user interrupted; the step that was begun is done.
+        CheckpointError: the disk refuses the checkpoint.
+        DatasetError: too many pairs cannot be read.
+        Diverged: numbers are not finite; the checkpoint has the step before.
+    """
+    run = engine.accelerator
+    stage.begin(pair.to(run.device) for pair in data.first("train", FIRST))
+    try:
+        with _stop_requested() as stop:
+            _train(stage, progress, data, engine, stop)
     finally:
-        bar.close()
-        progress.save()
-    network = progress.averaged.module.eval()
+        run.free_memory()
     record = {
         **progress.settings,
+        "processes": run.num_processes,
         "minutes": round(progress.seconds / 60, 2),
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": sum(p.numel() for p in progress.network.parameters()),
         "last losses": {k: round(v, 5) for k, v in _recent(progress.losses, 200).items()},
-        "held out": task.evaluate(network),
+        "left out": len(data.broken.found),
         **machine(),
     }
-    return network, record
+    progress.take_average()
+    if run.is_main_process:
+        stage.finish(pair.to(run.device) for pair in data.first("train", FIRST))
+        record["held out"] = stage.evaluate(pair.to(run.device) for pair in data.first("validation", HELD_OUT))
+        save_sheet(stage.sheet(_some_held_out(data, run.device)), progress.folder / SHEET)
+    return record
 
 
-def _step(task: Task, progress: Progress, steps: int) -> dict[str, float]:
-    optimiser, step = progress.optimiser, progress.step
-    for group in optimiser.param_groups:
-        fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps))
-        group["lr"] = task.learning_rate * min(1.0, (step + 1) / 100) * fall
-    loss, terms = task.loss(torch.Generator().manual_seed(progress.settings["seed"] * 1_000_003 + step))
-    if not torch.isfinite(loss):
-        raise Diverged(f"{task.name}: the loss is {loss.item()} at step {step}")
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(task.network.parameters(), 1.0)
-    optimiser.step()
-    progress.averaged.update_parameters(task.network)
-    return {"loss": loss.item(), **terms}
+def _train(stage: Any, progress: Progress, data: TrainingData, engine: Engine, stop: threading.Event) -> None:
+    """The steps that are left."""
+    run, how, steps = engine.accelerator, stage.optimisation, progress.settings["steps"]
+    if engine.compiled:
+        stage.compile()
+    model = run.prepare_model(stage)
+    optimiser = run.prepare_optimizer(progress.optimiser)
+    rates = [group.get("lr", how.learning_rate) for group in stage.parameter_groups()]
+    if run.log_with and not run.trackers:
+        run.init_trackers("midms")
+    first = run.process_index * engine.accumulate
+    share = range(first, first + engine.accumulate)
+    stream = data.batches(range(progress.step, steps), how.batch, engine.parts, share)
+    bar = tqdm(
+        total=steps * how.batch,
+        initial=progress.step * how.batch,
+        desc=progress.name,
+        unit=" pictures",
+        mininterval=2,
+        disable=not run.is_main_process,
+    )
+    saved = time.monotonic()
+    try:
+        while progress.step < steps:
+            for group, rate in zip(progress.optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * _factor(how, progress.step)
+            losses, ended = _gradients(model, progress, stream, engine, stop)
+            if not math.isfinite(losses["loss"]):
+                raise Diverged(f"{progress.name}: the loss is {losses['loss']} at step {progress.step}")
+            norm = run.clip_grad_norm_(trained_parameters(progress.optimiser), how.clip)
+            if not (run.scaler or torch.isfinite(norm)):
+                raise Diverged(f"{progress.name}: the gradient is {norm.item()} at step {progress.step}")
+            progress.advance(optimiser, losses)
+            bar.update(how.batch)
+            if progress.step % LOG_EVERY == 0:
+                recent = _recent(progress.losses)
+                bar.set_postfix({name: f"{value:.4f}" for name, value in recent.items()}, refresh=False)
+                run.log({f"{progress.name}/{name}": value for name, value in recent.items()}, progress.step)
+            if run.is_main_process and progress.step % engine.sheet_every == 0:
+                path = progress.folder / SHEETS / f"{progress.name}-{progress.step:08d}.png"
+                with progress.average():
+                    save_sheet(stage.sheet(_some_held_out(data, run.device)), path)
+            if run.is_main_process and time.monotonic() - saved > CHECKPOINT_EVERY:
+                progress.save()
+                saved = time.monotonic()
+            if ended and progress.step < steps:
+                raise Interrupted(f"{progress.name}: {ended} at step {progress.step} of {steps}; run again to go on")
+    finally:
+        bar.close()
+        if run.is_main_process:
+            progress.save()
+
+
+def _gradients(
+    model: nn.Module,
+    progress: Progress,
+    stream: Iterator[tuple[Pair, list[int]]],
+    engine: Engine,
+    stop: threading.Event,
+) -> tuple[dict[str, float], str]:
+    """The gradients of a step, part by part; its losses over all processes; and why all should stop after it, or ""."""
+    run = engine.accelerator
+    progress.optimiser.zero_grad(set_to_none=True)
+    parts = []
+    for left in reversed(range(engine.accumulate)):
+        pair, positions = next(stream)
+        noise = sample_generators(progress.settings["seed"], positions)
+        with run.no_sync(model) if left else contextlib.nullcontext():
+            loss, terms = model(pair.to(run.device), noise)
+            run.backward(loss / engine.accumulate)
+        parts.append(torch.stack([loss, *terms.values()]).detach().float())
+    late = engine.deadline is not None and time.monotonic() > engine.deadline
+    flags = parts[0].new_tensor([float(stop.is_set()), float(late)])
+    *values, stopped, is_late = run.reduce(torch.cat([torch.stack(parts).mean(0), flags]), "mean").tolist()
+    losses = dict(zip(("loss", *terms), values, strict=True))
+    return losses, "interrupted" if stopped else "out of time" if is_late else ""
+
+
+def trained_parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    """Those that an optimiser changes."""
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def _factor(how: Optimisation, step: int) -> float:
+    """The share of its highest that the learning rate has at a step: it rises over the first, then stays or falls."""
+    fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / how.steps)) if how.cosine else 1.0
+    return min(1.0, (step + 1) / _WARM_UP) * fall
 
 
 def _recent(losses: list[dict[str, float]], count: int = 50) -> dict[str, float]:
     last = losses[-count:]
     return {name: sum(step[name] for step in last) / len(last) for name in last[0]} if last else {}
+
+
+def _some_held_out(data: TrainingData, device: torch.device) -> Pair:
+    """The pairs of a sheet."""
+    return next(data.first("validation", ROWS)).to(device)
+
+
+@contextlib.contextmanager
+def _stop_requested() -> Iterator[threading.Event]:
+    """Whether somebody pressed Ctrl-C or asked the process to end: the step is finished first, unless asked again."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield asked
+        return
+    usual = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)

@@ -66,4 +66,4 @@ def test_what_nobody_can_run_is_told(recorded: Recorded) -> None:
     manifest["train"][STEP]["losses"]["total"] += 1
     other.__dict__["manifest"] = manifest
     with pytest.raises(RecordError, match="no released weights make the total"):
-        other.weighting(STEP)
+        other.settings(STEP)

@@ -16,7 +16,8 @@ from hostile import Outcome, outcome
 from midms import cli
 from midms.checkpoints.folder import read_folder
 
-TRAIN = ["train", "portraits(styles=16, geometries=2)", "--stage", "autoencoder", "--steps", "2"]
+TRAIN = ["train", "--data", "portraits(styles=16, geometries=2)", "--preset", "midm-faces", "--stage", "autoencoder"]
+TRAIN += ["--steps", "2", "--device", "cpu", "--workers", "0", "--log-with", "none"]
 ROOM = 2_000
 """Bytes that a file may have where the disk is full: enough for a record, not for weights, faces or pictures."""
 
@@ -45,7 +46,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_full_disk_ends_training_and_the_checkpoint_stays(stopped: Path) -> None:
     said = outcome([*TRAIN, "--out", "run", "--minutes", "1e-9"], stopped, f"{__name__}:cramped")
-    assert "run/autoencoder.checkpoint: cannot be written" in refused(said) and not said.changed
+    assert "run/autoencoder-00000002.checkpoint: cannot be written" in refused(said) and not said.changed
     assert outcome([*TRAIN, "--out", "run"], stopped).status == 0, "it goes on"
 
 
@@ -79,5 +80,5 @@ def test_of_two_trainings_in_a_folder_the_second_is_told_who_holds_it(tmp_path: 
     assert first.wait() == 0
     record = json.loads((run / "config.json").read_text())["made"]["autoencoder"]
     assert record["seed"] == 1 and read_folder(run).state("autoencoder"), "the checksum holds"
-    assert torch.load(run / "autoencoder.checkpoint", weights_only=True)["settings"]["seed"] == 1
+    assert torch.load(run / "autoencoder-00000002.checkpoint", weights_only=True)["settings"]["seed"] == 1
     assert not (run / ".lock").exists()

@@ -73,5 +73,5 @@ TERMS = ["", "3", "[1]", "null", "{'domain': 1}", "{", "[" * 9999, *(f'{{"domain
 
 @pytest.mark.parametrize("terms", TERMS, ids=lambda terms: terms[:20])
 def test_terms_are_refused(terms: str, tmp_path: Path) -> None:
-    line = refused(["train", "portraits", "--stage", "matching", "--out", "run", "--terms", terms], tmp_path)
+    line = refused(["train", "--data", "portraits", "--out", "run", "--terms", terms], tmp_path)
     assert "--terms" in line and len(line) < 300

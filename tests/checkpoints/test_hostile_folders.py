@@ -176,16 +176,19 @@ def test_numbers_that_are_no_weights_are_refused(
     assert name in refused(folder, capsys)
 
 
-def resumable(path: Path) -> tuple[dict[str, Any], torch.nn.Module]:
+def progress(folder: Path, network: torch.nn.Module) -> Progress:
+    return Progress(folder, "net", network, torch.optim.AdamW(network.parameters()), {"steps": 3})
+
+
+def resumable(folder: Path) -> tuple[dict[str, Any], torch.nn.Module]:
     """What the checkpoint of a network after a step holds, and the network."""
     torch.manual_seed(0)
     network = torch.nn.Linear(2, 2)
-    progress = Progress(path, network, {"steps": 3})
+    begun = progress(folder, network)
     network(torch.ones(2)).sum().backward()
-    progress.optimiser.step()
-    progress.step, progress.losses = 1, [{"loss": 1.0}]
-    progress.save()
-    content: dict[str, Any] = torch.load(path, weights_only=True)
+    begun.advance(begun.optimiser, {"loss": 1.0})
+    begun.save()
+    content: dict[str, Any] = torch.load(folder / "net-00000001.checkpoint", weights_only=True)
     return content, network
 
 
@@ -249,16 +252,16 @@ def put(content: dict[str, Any], keys: list[Any], value: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("change", DAMAGE)
 def test_checkpoints_of_training_are_refused(tmp_path: Path, change: str) -> None:
-    content, network = resumable(tmp_path / "net.checkpoint")
+    content, network = resumable(tmp_path)
     before: dict[str, Tensor] = {name: value.clone() for name, value in network.state_dict().items()}
-    torch.save(put(content, *DAMAGE[change]), tmp_path / "net.checkpoint")
-    with pytest.raises(CheckpointError, match=r"net\.checkpoint") as caught:
-        Progress(tmp_path / "net.checkpoint", network, {"steps": 3})
+    torch.save(put(content, *DAMAGE[change]), tmp_path / "net-00000001.checkpoint")
+    with pytest.raises(CheckpointError, match=r"net-00000001\.checkpoint") as caught:
+        progress(tmp_path, network)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
     assert change.startswith("optimiser") or all(torch.equal(before[n], v) for n, v in network.state_dict().items())
 
 
 def test_a_whole_checkpoint_is_resumed(tmp_path: Path) -> None:
-    _, network = resumable(tmp_path / "net.checkpoint")
-    assert Progress(tmp_path / "net.checkpoint", network, {"steps": 3}).step == 1
+    _, network = resumable(tmp_path)
+    assert progress(tmp_path, network).step == 1
     assert issubclass(Diverged, FloatingPointError)

@@ -16,10 +16,12 @@ from ledger_lines import DAMAGED, RUN
 from PIL import Image
 from test_hostile_files import TRANSLATE, pictures
 from test_hostile_folders import DAMAGE, put
+from torch import nn
 
+from midms import build
+from midms.data.portraits.pairs import SPLIT_LENGTH
 from midms.evaluation.ablation.ledger import LEDGER_BYTES, MANY
 from midms.training.progress import Progress
-from midms.training.train import fresh
 
 BEGUN = {"nothing", "a link to nothing"}
 """What is the beginning of a ledger."""
@@ -50,29 +52,38 @@ def test_a_ledger_is_refused(case: str, tmp_path: Path) -> None:
 
 
 DATASET = "portraits(styles=16)"
-TRAIN = ["train", DATASET, "--stage", "autoencoder", "--out", "run", "--steps", "2"]
-SETTINGS = {"steps": 2, "seed": 0, "dataset": DATASET, "size": 64, "weights": {}}
+TRAIN = ["train", "--data", DATASET, "--preset", "midm-faces", "--stage", "autoencoder", "--out", "run", "--steps", "2"]
+TRAIN += ["--device", "cpu", "--workers", "0", "--log-with", "none"]
+CHECKPOINT = "autoencoder-00000001.checkpoint"
+
+
+SETTINGS = {
+    "steps": 2, "batch": 8, "seed": 0, "preset": "midm-faces", "dataset": DATASET, "pairs": SPLIT_LENGTH // 2,
+    "size": 64, "precision": "no", "weights": {},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the checkpoint of a stage after a step holds."""
-    path = tmp_path_factory.mktemp("training") / "autoencoder.checkpoint"
-    progress = Progress(path, fresh("autoencoder", torch.device("cpu")), SETTINGS)
-    sum(parameter.sum() for parameter in progress.network.parameters()).backward()
-    progress.optimiser.step()
-    progress.step, progress.losses = 1, [{"loss": 1.0}]
+    folder = tmp_path_factory.mktemp("training")
+    network = nn.ModuleDict({"autoencoder": build("midm-faces").autoencoder})
+    progress = Progress(
+        folder, "autoencoder", network, torch.optim.AdamW(network.parameters(), betas=(0.9, 0.98)), SETTINGS
+    )
+    sum(parameter.sum() for parameter in network.parameters()).backward()
+    progress.advance(progress.optimiser, {"loss": 1.0})
     progress.save()
-    content: dict[str, Any] = torch.load(path, weights_only=True)
+    content: dict[str, Any] = torch.load(folder / CHECKPOINT, weights_only=True)
     return content
 
 
 @pytest.mark.parametrize("case", [case for case in PICKLES if case != "nothing"])
 def test_what_is_no_checkpoint_of_training_is_refused(case: str, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    PICKLES[case](tmp_path / "run" / "autoencoder.checkpoint")
+    PICKLES[case](tmp_path / "run" / CHECKPOINT)
     line = refused(TRAIN, tmp_path)
-    assert "autoencoder.checkpoint" in line and len(line) < 1000
+    assert CHECKPOINT in line and len(line) < 1000
 
 
 @pytest.mark.parametrize("case", DAMAGE)
@@ -80,11 +91,9 @@ def test_a_changed_checkpoint_of_training_is_refused(case: str, whole: dict[str,
     (tmp_path / "run").mkdir()
     keys, value = DAMAGE[case]
     first = next(iter(whole["network"]))
-    torch.save(
-        put(whole, [{"weight": first}.get(key, key) for key in keys], value), tmp_path / "run/autoencoder.checkpoint"
-    )
+    torch.save(put(whole, [{"weight": first}.get(key, key) for key in keys], value), tmp_path / "run" / CHECKPOINT)
     line = refused(TRAIN, tmp_path)
-    assert "autoencoder.checkpoint" in line and len(line) < 1000
+    assert CHECKPOINT in line and len(line) < 1000
 
 
 UNET = {"_class_name": "UNet2DModel", **BASE["UNet2DModel"]}

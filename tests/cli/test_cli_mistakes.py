@@ -145,28 +145,11 @@ def test_every_command_names_its_options_and_no_catalogue(
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            "--stage autoencoder --denoiser unconditional",
-            "--denoiser: changes nothing in --stage autoencoder, expected",
-        ),
-        ("--stage diffusion --terms '{\"domain\": 1}'", "--terms: changes nothing in --stage diffusion, expected"),
-    ],
-)
-def test_an_option_of_another_stage_is_refused(
-    words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("train", "portraits", "--out", tmp_path / "run", *shlex.split(words)) == 2
-    assert complaint(capsys).startswith(f"midms: {message}")
-
-
 @pytest.mark.parametrize("given", ["nan", "inf", "-1", "0"])
 def test_a_training_that_would_take_no_steps_or_not_end_is_refused(
     given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("train", "portraits", "--out", tmp_path / "run", "--stage", "matching", f"--minutes={given}") == 2
+    assert run("train", "--data", "portraits", "--out", tmp_path / "run", f"--minutes={given}") == 2
     assert "--minutes: expected a finite number above 0, got" in complaint(capsys)
     assert os.listdir(tmp_path) == []
 
@@ -174,14 +157,14 @@ def test_a_training_that_would_take_no_steps_or_not_end_is_refused(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("protraits", "no dataset is called 'protraits'. Did you mean 'portraits'?"),
+        ("protraits", "no dataset is called 'protraits'. Did you mean 'portraits'"),
         ("portraits(style=3)", "dataset 'portraits': has no setting 'style'. Did you mean 'styles'"),
         ("portraits(size=128)", "data set portraits(size=128): training itself gives size, and takes none here"),
         ("portraits(styles=0)", "styles must be a whole number from 1 to"),
     ],
 )
 def test_data_sets_are_checked(data: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("train", data, "--stage", "autoencoder", "--out", tmp_path / "run") == 2
+    assert run("train", "--data", data, "--preset", "midm-faces", "--device", "cpu", "--out", tmp_path / "run") == 2
     assert message in complaint(capsys) and not (tmp_path / "run" / "data").exists()
 
 
@@ -198,7 +181,7 @@ def test_a_training_that_is_told_to_end_ends_as_by_a_key_press(tmp_path: Path, m
     stand_in, before = ModuleType("midms.training.train"), signal.getsignal(signal.SIGTERM)
     stand_in.train = lambda _: os.kill(os.getpid(), signal.SIGTERM)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
-    assert cli.main(["train", "portraits", "--stage", "matching", "--out", str(tmp_path)]) == 130
+    assert cli.main(["train", "--data", "portraits", "--out", str(tmp_path)]) == 130
     assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -207,6 +190,6 @@ def test_train_hands_its_options_over(tmp_path: Path, monkeypatch: pytest.Monkey
     stand_in = ModuleType("midms.training.train")
     stand_in.train = lambda args: seen.append(args) or 0  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
-    assert cli.main(["train", "portraits", "--stage", "matching", "--out", str(tmp_path), "--steps", "3"]) == 0
+    assert cli.main(["train", "--data", "portraits", "--out", str(tmp_path), "--steps", "3"]) == 0
     args = seen[0]
-    assert (args.stage, args.out, args.steps, args.size, args.device) == ("matching", tmp_path, 3, 64, "cpu")
+    assert (args.preset, args.stage, args.out, args.steps, args.size) == ("midm-small", None, tmp_path, 3, None)

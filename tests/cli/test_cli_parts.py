@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import shlex
 from pathlib import Path
@@ -13,7 +14,7 @@ from command_line import complaint, run, translate
 from PIL import Image
 
 from midms import Spec, available, build, cli
-from midms.cli.options import PART_OPTIONS, SETTINGS
+from midms.cli.options import PART_OPTIONS, SETTINGS, logged_notes
 from midms.compose.catalog import KINDS
 from midms.compose.slots import SLOTS
 from midms.compose.spec import SpecError, parse_value
@@ -178,3 +179,11 @@ def test_every_default_is_told() -> None:
 
 def test_every_kind_but_data_sets_is_a_slot() -> None:
     assert {*KINDS, "refiner"} - {"dataset"} == set(PART_OPTIONS)
+
+
+def test_what_parts_log_is_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("midms.data")
+    with logged_notes():
+        log.info("%s of %s pictures", 3, 57)
+    log.info("and no more")
+    assert capsys.readouterr().err == "midms: note: 3 of 57 pictures\n"

@@ -160,6 +160,7 @@ BAD: dict[str, tuple[str, str, Callable[[Path], object], dict[str, Any], str]] =
         {"size": 8},
         "size must be a whole",
     ),
+    "no condition": ("folder", "", pictures(2), {"condition": None}, "{}: condition must be given, such as"),
     "labels of pictures alone": (
         "folder",
         "",

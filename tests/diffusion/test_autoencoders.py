@@ -17,6 +17,7 @@ from midms.diffusion.autoencoders.vq import VQ
 SMALL: list[tuple[str, dict[str, Any]]] = [
     ("patchified", {"channels": 5, "stride": 2, "widths": (8, 16)}),
     ("patchified", {"channels": 6, "stride": 4, "widths": (16, 8)}),
+    ("patchified", {"channels": 7, "stride": 8, "widths": (16, 8)}),
     ("vq", {"channels": 4, "widths": (8, 8, 16), "layers": 1, "codes": 16, "norm_groups": 4}),
     ("vq", {"channels": 3, "widths": (8, 16), "layers": 1, "codes": 16, "norm_groups": 4}),
 ]
@@ -57,19 +58,20 @@ def test_every_parameter_learns(name: str, sizes: dict[str, Any], pictures: Tens
     assert still == [name for name, _ in model.named_parameters() if name.endswith("embedding.weight")]
 
 
-def test_patchified_begins_as_its_convolutions_alone(pictures: Tensor) -> None:
-    model = Patchified(channels=5, widths=(8, 16)).double()
+@pytest.mark.parametrize("patch", [2, 4])
+def test_patchified_begins_as_its_convolutions_alone(patch: int, pictures: Tensor) -> None:
+    model = Patchified(channels=5, stride=2 * patch, widths=(8, 16)).double()
     e, d, silu = model.encoder, model.decoder, F.silu
     image = pictures.double()
-    blocks = image.unfold(2, 2, 2).unfold(3, 2, 2)  # b c h w 2 2
+    blocks = image.unfold(2, patch, patch).unfold(3, patch, patch)  # b c h w patch patch
     folded = blocks.permute(0, 1, 4, 5, 2, 3).flatten(1, 3)
-    half = F.conv2d(folded, e[1].weight, e[1].bias, padding=1)
-    quarter = F.conv2d(half, e[3].weight, e[3].bias, stride=2, padding=1)
-    latent = F.conv2d(silu(quarter), e[7].weight, e[7].bias, padding=1)
+    fine = F.conv2d(folded, e[1].weight, e[1].bias, padding=1)
+    coarse = F.conv2d(fine, e[3].weight, e[3].bias, stride=2, padding=1)
+    latent = F.conv2d(silu(coarse), e[7].weight, e[7].bias, padding=1)
     torch.testing.assert_close(model.encode(image), latent)
     wide = F.conv2d(F.conv2d(latent, d[0].weight, d[0].bias, padding=1), d[4].weight, d[4].bias, padding=1)
     out = F.conv2d(silu(F.pixel_shuffle(wide, 2)), d[9].weight, d[9].bias, padding=1)
-    torch.testing.assert_close(model.decode(latent), F.pixel_shuffle(out, 2))
+    torch.testing.assert_close(model.decode(latent), F.pixel_shuffle(out, patch))
 
 
 def test_standardised_latents_have_unit_statistics_and_the_same_picture(pictures: Tensor) -> None:
@@ -105,8 +107,8 @@ def test_patchified_learns_a_picture(pictures: Tensor) -> None:
 
 
 def test_patchified_says_which_strides_it_has() -> None:
-    with pytest.raises(ValueError, match="stride must be 2 or 4, got 8"):
-        Patchified(stride=8)
+    with pytest.raises(ValueError, match="stride must be 2, 4 or 8, got 16"):
+        Patchified(stride=16)
 
 
 @pytest.fixture

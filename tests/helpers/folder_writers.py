@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from argparse import Namespace
 from pathlib import Path
 
 import torch
@@ -40,9 +39,11 @@ def converted(seed: int) -> Weights:
 def leave(folder: Path, seed: int) -> None:
     """What a stage of training writes at its end."""
     torch.manual_seed(seed)
-    args, part = Namespace(size=64, data=Spec("portraits")), train.fresh_part("autoencoder")
+    recipe = train.recipe_for("midm-faces")
+    spec = recipe.slots["autoencoder"]
+    parts = {"autoencoder": create("autoencoder", spec.name, **spec.arguments)}
     with held(folder):
-        train._leave(folder, "autoencoder", args, {"autoencoder": part}, {}, {"seed": seed})
+        train._leave(folder, recipe, "autoencoder", "portraits", parts, train.weights_for(folder, None), {"seed": seed})
 
 
 def content(folder: Path) -> str:

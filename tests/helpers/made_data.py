@@ -277,5 +277,5 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def pairs_of(name: str, path: object, size: int = 16, condition: Any = None, **more: Any) -> Any:
-    return create("dataset", name, path=path, size=size, condition=condition or Seen(), **more)
+def pairs_of(name: str, path: object, **more: Any) -> Any:
+    return create("dataset", name, path=path, **{"size": 16, "condition": Seen()} | more)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from command_line import complaint, run
-from made_data import solid, truncated
+from made_data import made, pairs_of, solid, truncated
 
 import midms.pipeline.retrieval as retrieval
 from midms.core.types import Features
+from midms.images import read_image, resize
 from midms.pipeline.retrieval import Embedding, RetrievalError, embed, nearest_of, sight, write_pairs
 
 STEP = 0.1
@@ -150,13 +152,29 @@ def test_the_command_writes_both_files_with_features_that_come_with_midms(
     assert (tmp_path / "pairs.csv").read_bytes() == first
 
 
+def test_a_layout_reads_the_lists_that_were_written_for_it(tmp_path: Path) -> None:
+    """Churches beside whose photos there are label maps, which are pictures too; the lists of the drawn set go."""
+    root = tmp_path / "made"
+    shutil.copytree(made("lsun-church"), root, ignore=shutil.ignore_patterns("*_ref*.txt"))
+    for folder, end in (("training", "ref"), ("validation", "ref_test")):
+        listing = root / f"lsun_church_{end}.txt"
+        words = ("--match", "*.jpg", "--top-k", 3, "--out", tmp_path / f"{folder}.csv", "--ref-txt", listing)
+        assert run("pairs", root / folder, *words) == 0
+        split = "train" if folder == "training" else folder
+        dataset = pairs_of("lsun-church", root, split=split, size=64)
+        first, exemplar, *others = listing.read_text().splitlines()[0].split(",")
+        assert len(others) == 2 and len(listing.read_text().splitlines()) == len(dataset)
+        shown = read_image(root / folder / exemplar)
+        assert first.startswith("picture_") and torch.equal(dataset[0].exemplar, resize(shown, (64, 64)).clamp(-1, 1))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("absent --out a.csv", "midms: absent: there is no such folder"),
         ("pictures --out no/a.csv", "midms: --out no/a.csv: expected a file to write, in a folder that is there"),
         ("pictures --out pictures", "midms: --out pictures: expected a file to write, in a folder that is there"),
-        ("one --out a.csv", "midms: one: has one picture, expected at least two"),
+        ("one --out a.csv", "midms: one: has 1 of *, expected at least two pictures"),
         ("pictures --out a.csv --features vg", "midms: --features: no features is called 'vg'. Did you mean 'vgg'"),
         ("pictures --out a.csv --features timm:resnet1", "midms: --features: timm knows no backbone 'resnet1'"),
         (

@@ -1,4 +1,4 @@
-"""The portraits and latents that a training keeps are what it would make anew, or are refused."""
+"""The portraits that a training keeps are what it would make anew, or are refused."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from midms.checkpoints.tensors import CheckpointError, save_state, save_weights
+from midms.checkpoints.tensors import CheckpointError, save_state
 from midms.conditions.sketch import Sketch
 from midms.core.files import atomic_write
 from midms.data.portraits.dataset import Portraits
 from midms.training.cached_portraits import CachedPortraits
-from midms.training.precomputed import latents
-from midms.training.train import fresh
 
 STYLES, GEOMETRIES = 24, 2
 State = dict[str, Tensor]
@@ -99,18 +98,6 @@ def test_kept_pictures_are_read(kept: Path) -> None:
     assert torch.equal(portraits.image, load_file(kept)["image"]) and kept.stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_latents_of_something_else_are_refused(kept: Path, tmp_path: Path) -> None:
-    portraits, autoencoder = opened(kept.parent), fresh("autoencoder", torch.device("cpu")).eval()
-    save_weights(autoencoder, tmp_path / "autoencoder.safetensors")
-    made = latents(tmp_path, autoencoder, portraits)
-    assert torch.equal(latents(tmp_path, autoencoder, portraits), made)
-    (path,) = (tmp_path / "data").iterdir()
-    for wrong in (-made, made.roll(1, 0), made[:, :, ::2], made[:3], made.float(), made * torch.inf):
-        save_state({"latents": wrong}, path)
-        with pytest.raises(CheckpointError, match="no latents of the pictures; remove it to have them made anew"):
-            latents(tmp_path, autoencoder, portraits)
-
-
 def test_what_a_killed_run_left_beside_pictures_is_removed(kept: Path, tmp_path: Path) -> None:
     kept = Path(shutil.copy(kept, tmp_path))
     if not (child := os.fork()):
@@ -126,11 +113,22 @@ def test_what_a_killed_run_left_beside_pictures_is_removed(kept: Path, tmp_path:
 @pytest.mark.parametrize("styles", [1, 3])
 @pytest.mark.parametrize("geometries", [2, 3])
 def test_pairs_are_two_pictures_of_one_style(styles: int, geometries: int) -> None:
-    """Every ordered pair of different pictures once, the same whether it is drawn or counted."""
+    """Every ordered pair of different pictures once."""
     image, parts, maps = (torch.zeros(styles * geometries, *rest, 4, 4, dtype=torch.uint8) for rest in ((3,), (), (2,)))
     portraits = CachedPortraits(image, parts, maps, maps, 0, geometries)
-    found = {*zip(*(numbers.tolist() for numbers in portraits.numbers(torch.arange(len(portraits)))), strict=True)}
+    found = [portraits.numbers(index) for index in range(len(portraits))]
     every = range(styles * geometries)
-    assert found == {(a, b) for a in every for b in every if a != b and a // geometries == b // geometries}
-    drawn = portraits.draw(500, torch.Generator().manual_seed(0))
-    assert {*drawn.tolist()} == {*range(len(portraits))}
+    assert sorted(found) == [(a, b) for a in every for b in every if a != b and a // geometries == b // geometries]
+
+
+def test_the_flow_of_a_pair_leads_to_where_it_shows_the_same(rendered: Path) -> None:
+    portraits = opened(rendered)
+    for index in (0, 17, len(portraits) - 1):
+        pair = portraits[index]
+        assert pair.flow is not None and pair.visible is not None and pair.foreground is not None
+        warped = F.grid_sample(pair.exemplar, pair.flow.permute(0, 2, 3, 1), align_corners=False)
+        off, apart = ((image - pair.target).abs().mean(1, keepdim=True) for image in (warped, pair.exemplar))
+        seen = pair.visible & pair.foreground
+        assert off[seen].mean() < 0.15 and off[seen].mean() < 0.7 * apart[seen].mean()
+    with pytest.raises(IndexError, match="numbered 0 to 47, got 48"):
+        portraits[len(portraits)]

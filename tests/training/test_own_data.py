@@ -11,8 +11,11 @@ import torch.nn.functional as F
 
 from midms import cli, from_pretrained, register
 from midms.checkpoints.folder import read_folder
+from midms.compose.spec import Spec
+from midms.conditions.sketch import Sketch
+from midms.data.errors import DatasetError
 from midms.data.pair import Pair
-from midms.training.data import DataError, DatasetPairs
+from midms.training.data import split_datasets, training_data
 
 
 class Tiles:
@@ -36,31 +39,57 @@ class Tiles:
         return Pair(maps[0], exemplar, target, maps[1], **known)
 
 
-def train(out: Path, stage: str, flow: bool, *more: object) -> int:
-    words = ["train", f"tiles(flow={flow})", "--stage", stage, "--out", out, "--steps", 1, *more]
+def train(out: Path, flow: bool, *more: object) -> int:
+    words = [
+        "train",
+        "--data",
+        f"tiles(flow={flow})",
+        "--preset",
+        "midm-faces",
+        "--out",
+        out,
+        "--steps",
+        1,
+        *MODEST,
+        *more,
+    ]
     return cli.main([str(word) for word in words])
+
+
+FIVE = torch.zeros(1, 5, 8, 8)
+MODEST = ("--device", "cpu", "--workers", 0, "--log-with", "none", "--steps", 1, "--batch", 2)
 
 
 @pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("flow", [True, False])
 def test_every_stage_trains_on_it(flow: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The match by the flow where there is one, by the paper's losses where there is none."""
+    """The match by the flow where there is one, by weak losses where there is none."""
     register("dataset", "tiles")(Tiles)
-    assert [train(tmp_path, stage, flow) for stage in ("autoencoder", "matching", "diffusion")] == [0, 0, 0]
+    assert train(tmp_path, flow) == 0
     made = read_folder(tmp_path).recipe.made
-    assert made["matching"]["dataset"] == f"tiles(flow={flow})"
+    assert [*made] == ["autoencoder", "matching", "diffusion"]
+    assert made["matching"]["dataset"] == f"tiles(flow={flow})" and made["matching"]["pairs"] == 12
     terms, held_out = made["matching"]["last losses"], made["matching"]["held out"]
-    assert {name for name in ("exact", "distance", "domain", "cycle", "reconstruction") if terms[name]} == (
-        {"exact", "distance"} if flow else {"domain", "cycle", "reconstruction"}
-    )
+    weak = {"domain", "cycle", "reconstruction", "colours"}
+    assert {name for name in ("exact", "distance", *weak) if terms[name]} == ({"exact", "distance"} if flow else weak)
     assert terms["visibility"] > 0 and ("first pck@0.05" in held_out) == flow == ("first warp error" not in held_out)
+    assert {*made["diffusion"]["held out"]} == {"psnr", "first warp psnr"}
     image = from_pretrained(tmp_path)(torch.rand(1, 2, 64, 64), torch.rand(1, 3, 64, 64) * 2 - 1)
     assert image.shape == (1, 3, 64, 64) and image.isfinite().all()
-    if not flow:
-        (tmp_path / "matching.checkpoint").unlink()
-        capsys.readouterr()
-        assert train(tmp_path, "matching", flow, "--terms", '{"exact": 1}') == 2
-        assert "terms exact: need a flow, which the pairs of this data set do not have" in capsys.readouterr().err
+    assert (tmp_path / "sheet.png").exists() and "sheet.png" in (tmp_path / "README.md").read_text()
+    capsys.readouterr()
+    assert train(tmp_path, flow) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told == [f"{stage}: trained already" for stage in ("autoencoder", "matching", "diffusion")]
+
+
+@pytest.mark.usefixtures("registries")
+def test_losses_that_need_a_flow_are_refused_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    register("dataset", "tiles")(Tiles)
+    assert train(tmp_path, False, "--stage", "autoencoder") == 0
+    capsys.readouterr()
+    assert train(tmp_path, False, "--stage", "matching", "--terms", '{"exact": 1}') == 2
+    assert "terms exact: need a flow, which the pairs of this data set do not have" in capsys.readouterr().err
 
 
 def pairs(**changes: Any) -> list[Pair]:
@@ -68,19 +97,20 @@ def pairs(**changes: Any) -> list[Pair]:
     return [Pair(**{name: torch.zeros(1, channels, 8, 8) for name, channels in names.items()} | changes)] * 3
 
 
+@pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ([], "data set mine: has no pairs"),
+        ([], "data set mine: has 0 pairs to train on and 0 held out"),
         (pairs(exemplar=torch.zeros(1, 3, 8, 16), exemplar_condition=None), r"one size, .* got \(1, 3, 8, 16\)"),
         (pairs(exemplar_condition=None), "exemplar_condition None"),
+        (pairs(condition=FIVE, exemplar_condition=FIVE), "conditions have 5 channels, the preset's 2"),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused(data: list[Pair], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        DatasetPairs(data, "mine")
+def test_what_cannot_be_trained_on_is_refused(data: list[Pair], message: str, tmp_path: Path) -> None:
+    @register("dataset", "mine")
+    def mine(split: str, size: int) -> list[Pair]:
+        return data
 
-
-def test_other_pictures_have_another_checksum() -> None:
-    one, other = (DatasetPairs(pairs(target=torch.full((1, 3, 8, 8), x)), "x") for x in (0.0, 1.0))
-    assert one.checksum() == DatasetPairs(pairs(), "x").checksum() != other.checksum()
+    with pytest.raises(DatasetError, match=message):
+        training_data(split_datasets(Spec("mine"), 8, Sketch()), 2, tmp_path)

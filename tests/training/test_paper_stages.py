@@ -10,14 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from midms.compose.catalog import create
+from midms.compose.presets import PRESETS
 from midms.data.pair import Pair
 from midms.diffusion.autoencoders.vq import VQ
 from midms.diffusion.denoisers.unconditional import Unconditional
 from midms.features.midm import MidmFeatures
-from midms.loop import Parts, Policy
+from midms.loop import Policy
 from midms.networks.layers import SpectralNorm, spectrally_normalized
 from midms.networks.vgg import VGG
-from midms.training.stages.paper import PaperStage, released_layer, released_terms
+from midms.pipeline.pipeline import Pipeline
+from midms.registry import BadArguments
+from midms.training.stages import STAGES
+from midms.training.stages.paper import PaperStage
 
 
 class Maps:
@@ -32,9 +36,9 @@ class Maps:
         raise NotImplementedError
 
 
-def parts() -> Parts:
+def pipe() -> Pipeline:
     torch.manual_seed(0)
-    made = Parts(
+    made = Pipeline(
         condition=Maps(),
         features=MidmFeatures(3, 3, 4, width=16, widths=(8, 16, 16), hidden=8, blocks=1),
         matcher=create("matcher", "correlation", temperature=0.05, floor=0.0),
@@ -42,6 +46,9 @@ def parts() -> Parts:
         denoiser=Unconditional(3, (8, 16), (False, True), 1, head_dim=8, norm_groups=4),
         sampler=create("sampler", "ddim", timesteps=(249, 187, 125, 63), schedule="ldm-celeba", start=311),
         autoencoder=VQ(3, (8, 8, 8), 1, codes=16, norm_groups=4),
+        refiner=create("sampler", "ddim", timesteps=(96, 1), schedule="ldm-celeba", start=101),
+        policy=Policy((0, 1)),
+        size=32,
     )
     nn.init.normal_(made.denoiser.network.conv_out.weight, std=0.1)  # type: ignore[attr-defined]
     return made
@@ -64,9 +71,11 @@ def trunk() -> VGG:
     return VGG(16)
 
 
-def stage(trunk: VGG | None, joint: bool, terms: dict[str, float] | None = None, **options: Any) -> PaperStage:
-    terms = released_terms("midm-celeba", joint) if terms is None else terms
-    return PaperStage(parts(), Policy((0, 1)), terms, trunk, joint, **options)
+def stage(trunk: VGG | None, name: str, terms: dict[str, float] | None = None, **options: Any) -> PaperStage:
+    """A stage with the released weights, or with these alone."""
+    (given,) = (spec.arguments for spec in PRESETS["midm-celeba"].training if spec.name == name)
+    weights = given["weights"] if terms is None else terms
+    return STAGES.create(name, pipe=pipe(), weights=weights, vgg19=trunk, **options)
 
 
 def vectors(module: nn.Module) -> dict[str, Tensor]:
@@ -77,8 +86,8 @@ def test_checkpointing_changes_nothing(trunk: VGG) -> None:
     """Loss and gradients to the bit, and each spectral norm's iterations once a call."""
     found = []
     for checkpointing in (False, True):
-        one = stage(trunk, True, checkpointing=checkpointing)
-        loss, terms = one.train()(pair(), seeds(3, 4))
+        one = stage(trunk, "joint", checkpointing=checkpointing)
+        loss, terms = one(pair(), seeds(3, 4))
         loss.backward()
         gradients = {name: p.grad for name, p in one.named_parameters() if p.grad is not None}
         found.append((loss, terms, gradients, vectors(one)))
@@ -87,31 +96,33 @@ def test_checkpointing_changes_nothing(trunk: VGG) -> None:
     assert trained == {"features", "denoiser"}
 
 
-@pytest.mark.parametrize("joint", [False, True])
-def test_spectral_norms_take_an_iteration_a_call(trunk: VGG, joint: bool) -> None:
+@pytest.mark.parametrize("name", ["warmup", "joint"])
+def test_spectral_norms_take_an_iteration_a_call(name: str) -> None:
     """The encoder of conditions once, that of pictures for both streams, that of x0 for both at each re-match."""
-    one, calls = stage(None, joint, {"cyc": 1.0}), dict.fromkeys(("seg_enc", "real_enc", "iter_enc"), 0)
-    for name in calls:
-        norms = [m for m in one.features.get_submodule(name).modules() if isinstance(m, SpectralNorm)]  # type: ignore[attr-defined]
-        norms[0].register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
-    one.train()(pair(), seeds(3, 4))[0].backward()
-    assert calls == {"seg_enc": 1, "real_enc": 2, "iter_enc": 4 if joint else 0}
+    one, calls = stage(None, name, {"cyc": 1.0}), dict.fromkeys(("seg_enc", "real_enc", "iter_enc"), 0)
+    for encoder in calls:
+        norms = [m for m in one.features.get_submodule(encoder).modules() if isinstance(m, SpectralNorm)]
+        norms[0].register_forward_hook(lambda *_, encoder=encoder: calls.update({encoder: calls[encoder] + 1}))
+    one(pair(), seeds(3, 4))[0].backward()
+    assert calls == {"seg_enc": 1, "real_enc": 2, "iter_enc": 4 if name == "joint" else 0}
     still = vectors(one)
-    one.evaluate(pair(), seeds(3, 4))
-    assert one.training
+    figures, sheet = one.evaluate([pair(), pair(1)]), one.sheet(pair())
+    made = ["first warp", *(["translation"] if name == "joint" else [])]
+    assert [*figures] == [f"{one} psnr" for one in made] and all(3 < value < 30 for value in figures.values())
+    assert [*sheet] == ["exemplar", *made, "target"] and {x.shape for x in sheet.values()} == {(2, 3, 32, 32)}
+    assert one.features.training
     torch.testing.assert_close(vectors(one), still, rtol=0, atol=0)
 
 
 def test_what_is_trained(trunk: VGG) -> None:
-    warmup, joint = stage(trunk, False), stage(trunk, True)
-    assert (warmup.name, *warmup.products()) == ("warmup", "features")
-    assert (joint.name, *joint.products()) == ("joint", "features", "denoiser")
+    warmup, joint = stage(trunk, "warmup"), stage(trunk, "joint")
+    assert [*warmup.products()] == ["features"] and [*joint.products()] == ["features", "denoiser"]
     trained = {name.split(".")[1] for name, p in warmup.named_parameters() if p.requires_grad}
     assert trained == {"seg_enc", "real_enc", "layer", "theta", "phi"}
     for one in (warmup, joint):
-        groups = one.parameter_groups()
-        assert all((group["lr"], group["weight_decay"]) == (3e-6, 0.05) for group in groups)
-        counted = sum(len(group["params"]) for group in groups)
+        how = one.optimisation
+        assert (how.learning_rate, how.weight_decay, how.cosine, how.average) == (3e-6, 0.05, False, 0)
+        counted = sum(len(group["params"]) for group in one.parameter_groups())
         assert counted == sum(p.requires_grad for p in one.parameters())
         loss, terms = one(pair(), seeds(3, 4))
         loss.backward()
@@ -122,25 +133,26 @@ def test_what_is_trained(trunk: VGG) -> None:
 
 
 def test_terms_are_turned_off_by_name(trunk: VGG) -> None:
-    one = stage(None, True, {"dom": 2.0, "perc": 0, "cyc_iter": 1.0})
+    one = stage(None, "joint", {"dom": 2.0, "perc": 0, "cyc_iter": 1.0})
     loss, terms = one(pair(), seeds(3, 4))
     assert terms.keys() == {"dom", "cyc_iter"}
     torch.testing.assert_close(loss.detach(), 2 * terms["dom"] + terms["cyc_iter"])
-    with pytest.raises(ValueError, match=r"no loss is called domain; there are dom, cyc"):
-        stage(None, True, {"domain": 1.0})
-    with pytest.raises(ValueError, match=r"terms perc, ctx: need a VGG"):
-        stage(None, True, {"perc": 1.0, "ctx": 1.0})
-    church = released_terms("midm-church", False)
-    assert (church["seg"], church["perc"], released_layer("midm-church")) == (100, 0.05, "relu5_2")
+    for terms, said in (
+        ({"domain": 1.0}, "no loss is called domain; there are dom, cyc"),
+        ({"dom": 0.0}, "none of dom,"),
+    ):
+        with pytest.raises(BadArguments, match=said):
+            stage(None, "joint", terms)
     labels = torch.randint(3, (2, 32, 32), generator=torch.Generator().manual_seed(0))
     maps = nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
     given = dataclasses.replace(pair(), condition=maps, exemplar_condition=maps.flip(-1))
-    assert 0 < stage(None, False, {"seg": 100.0})(given)[1]["seg"] < 24
+    assert 0 < stage(None, "warmup", {"seg": 100.0})(given)[1]["seg"] < 24
 
 
 def test_each_picture_is_as_it_is_alone() -> None:
     """Its noise and the level of its x0 too: however a batch is shared out among processes."""
-    one = stage(None, True, {"x0": 1.0, "cyc_iter": 1.0}).eval()
+    one = stage(None, "joint", {"x0": 1.0, "cyc_iter": 1.0})
+    one.features.eval()
     both = one(pair(), seeds(3, 4))[1]
     whole = [value for value in vars(pair()).values() if value is not None]
     alone = [one(Pair(*(value[i : i + 1] for value in whole)), seeds(3 + i))[1] for i in range(2)]
@@ -149,7 +161,7 @@ def test_each_picture_is_as_it_is_alone() -> None:
 
 
 def test_bad_pairs_are_named() -> None:
-    one, good = stage(None, False, {"cyc": 1.0}), pair()
+    one, good = stage(None, "warmup", {"cyc": 1.0}), pair()
     less, fewer = (
         {"exemplar": good.exemplar[..., :28], "exemplar_condition": good.condition[..., :28]},
         good.condition[:, :2],

@@ -17,22 +17,18 @@ from safetensors.torch import load_file
 from midms import build, cli, from_pretrained
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.folder import read_folder, write_folder
-from midms.checkpoints.tensors import CheckpointError
-from midms.compose.spec import parse_value
 from midms.conditions.sketch import Sketch
 from midms.data.portraits.dataset import Portraits
-from midms.training import train as training
+from midms.training import trainer
 from midms.training.cached_portraits import CachedPortraits
-from midms.training.data import training_data
-from midms.training.progress import Progress
-from midms.training.trainer import Interrupted, fit
 
-CPU = torch.device("cpu")
 PORTRAITS = "portraits(styles=24, geometries=2)"
 
 
-def train(out: Path, stage: str, *more: object, steps: int = 2) -> int:
-    arguments = ["train", PORTRAITS, "--stage", stage, "--out", out, "--steps", steps, "--seed", 5, *more]
+def train(out: Path, stage: str = "", *more: object, steps: int = 2, preset: str = "midm-faces") -> int:
+    modest = ("--device", "cpu", "--workers", 0, "--log-with", "none", *(() if "--batch" in more else ("--batch", 4)))
+    arguments = ["train", "--data", PORTRAITS, "--preset", preset, *(["--stage", stage] if stage else [])]
+    arguments = [*arguments, "--out", out, "--steps", steps, "--seed", 5, *modest, *more]
     return cli.main([str(argument) for argument in arguments])
 
 
@@ -41,20 +37,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory, rendered: Path) -> Path:
     """Every stage for two steps."""
     out = tmp_path_factory.mktemp("run")
     (out / "data").symlink_to(rendered)
-    for stage, more in (
-        ("autoencoder", ()),
-        ("matching", ("--terms", '{"domain": 1, "cycle": 1, "reconstruction": 1}')),
-        ("diffusion", ()),
-        ("diffusion", ("--denoiser", "unconditional")),
-    ):
-        assert train(out, stage, *more) == 0
+    assert train(out, "", "--terms", '{"domain": 1, "cycle": 1, "reconstruction": 1}') == 0
     return out
 
 
 def copied(trained: Path, out: Path, *slots: str) -> None:
     """Leave what the stages before have trained."""
     found = read_folder(trained)
-    recipe = dataclasses.replace(found.recipe, weights={slot: found.recipe.weights[slot] for slot in slots})
+    recipe = dataclasses.replace(found.recipe, weights={slot: found.recipe.weights[slot] for slot in slots}, made={})
     if slots:
         (out / "rest").mkdir(parents=True)
         write_folder(out / "rest", "train", recipe, {slot: found.state(slot) for slot in slots})
@@ -63,32 +53,37 @@ def copied(trained: Path, out: Path, *slots: str) -> None:
         (out / "rest").rmdir()
 
 
+def checkpoint(out: Path, stage: str, step: int) -> Path:
+    return out / f"{stage}-{step:08d}.checkpoint"
+
+
 def losses(checkpoint: Path) -> list[dict[str, float]]:
     found: list[dict[str, float]] = torch.load(checkpoint, weights_only=True)["losses"]
     return found
 
 
-def test_every_stage_leaves_weights_that_the_presets_load(trained: Path) -> None:
+def test_every_stage_leaves_weights_that_the_presets_load(trained: Path, rendered: Path, tmp_path: Path) -> None:
+    """The paper's too, which begins with what these have trained."""
+    (tmp_path / "data").symlink_to(rendered)
+    assert train(tmp_path, "", "--init", trained, preset="midm-faces-paper") == 0
     generator = torch.Generator().manual_seed(0)
     condition = torch.rand(1, 2, 64, 64, generator=generator)
     exemplar = torch.rand(1, 3, 64, 64, generator=generator) * 2 - 1
-    for preset, folder in (("midm-faces", trained), ("midm-faces-paper", trained / "midm-faces-paper")):
+    for preset, folder in (("midm-faces", trained), ("midm-faces-paper", tmp_path)):
         draws = (torch.Generator().manual_seed(1) for _ in range(2))
         image, same = (
             run(condition, exemplar, generator=draw)
             for run, draw in zip((build(preset, weights=folder), from_pretrained(folder)), draws, strict=True)
         )
         assert image.shape == (1, 3, 64, 64) and image.isfinite().all() and torch.equal(image, same)
-    paper = trained / "midm-faces-paper"
-    record, other = (json.loads((folder / "config.json").read_text())["made"] for folder in (trained, paper))
-    assert set(record) == {"autoencoder", "matching", "bridge"}
-    assert set(other) == {"autoencoder", "matching", "unconditional"}
-    record |= other
-    for stage in record.values():
+    record, other = (json.loads((folder / "config.json").read_text())["made"] for folder in (trained, tmp_path))
+    assert [*record] == ["autoencoder", "matching", "diffusion"] and [*other] == ["diffusion"]
+    assert other["diffusion"]["init"] == {"from": str(trained), **record}
+    for stage in (*record.values(), *other.values()):
         assert stage["steps"] == 2 and stage["seed"] == 5 and stage["dataset"] == PORTRAITS
-        assert {"date", "versions", "hardware", "parameters", "minutes"} <= set(stage)
+        assert {"date", "versions", "hardware", "parameters", "minutes", "batch", "processes"} <= set(stage)
     assert record["matching"]["command"].startswith(
-        f"midms train '{PORTRAITS}' --stage matching --denoiser bridge --out "
+        f"midms train --data '{PORTRAITS}' --preset midm-faces --out {trained} --seed 5 "
     )
     assert record["autoencoder"]["held out"]["psnr"] > 0
     assert 0 <= record["matching"]["held out"]["first pck@0.05"] <= 1
@@ -98,7 +93,6 @@ def test_every_stage_leaves_weights_that_the_presets_load(trained: Path) -> None
 
 @pytest.mark.parametrize("stage", ["autoencoder", "matching", "diffusion"])
 def test_a_stopped_stage_goes_on_exactly(trained: Path, rendered: Path, tmp_path: Path, stage: str) -> None:
-    name = {"diffusion": "bridge"}.get(stage, stage)
     for run in ("whole", "stopped"):
         (tmp_path / run).mkdir()
         (tmp_path / run / "data").symlink_to(rendered)
@@ -106,11 +100,11 @@ def test_a_stopped_stage_goes_on_exactly(trained: Path, rendered: Path, tmp_path
         copied(trained, tmp_path / run, *slots)
     assert train(tmp_path / "whole", stage, steps=3) == 0
     assert train(tmp_path / "stopped", stage, "--minutes", "1e-9", steps=3) == 3
-    assert stage == "autoencoder" or stage not in read_folder(tmp_path / "stopped").parts
+    assert stage == "autoencoder" or not read_folder(tmp_path / "stopped").recipe.made
     while (status := train(tmp_path / "stopped", stage, "--minutes", "1e-9", steps=3)) == 3:
         pass
     assert status == 0
-    whole, stopped = (losses(tmp_path / run / f"{name}.checkpoint") for run in ("whole", "stopped"))
+    whole, stopped = (losses(checkpoint(tmp_path / run, stage, 3)) for run in ("whole", "stopped"))
     assert len(whole) == 3 and whole == stopped
     product = {"matching": "features", "diffusion": "denoiser"}.get(stage, stage)
     one, other = (load_file(tmp_path / run / f"{product}.safetensors") for run in ("whole", "stopped"))
@@ -119,25 +113,30 @@ def test_a_stopped_stage_goes_on_exactly(trained: Path, rendered: Path, tmp_path
 
 def test_a_run_begins_with_the_weights_of_another(trained: Path, rendered: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(rendered)
-    assert train(tmp_path, "autoencoder", "--start", trained, steps=1) == 0
+    assert train(tmp_path, "autoencoder", "--init", trained, steps=1) == 0
     record = read_folder(tmp_path).recipe.made["autoencoder"]
-    assert record["start"] == read_folder(trained).recipe.made["autoencoder"]
+    assert record["init"]["autoencoder"] == read_folder(trained).recipe.made["autoencoder"]
     before, after = (load_file(folder / "autoencoder.safetensors") for folder in (trained, tmp_path))
     learned = [name for name in before if name.endswith(".weight")]
     assert learned and all((after[name] - before[name]).abs().max() < 1e-3 for name in learned), "a step, no new start"
+    assert {*read_folder(tmp_path).parts} == {"autoencoder", "features", "confidence", "denoiser"}, "all it began with"
 
 
-def test_a_checkpoint_of_other_settings_is_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = (trained / "autoencoder.checkpoint").read_bytes()
+def test_a_folder_of_another_run_is_refused(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of other steps, of another preset, with files that no training left."""
+    before = checkpoint(trained, "autoencoder", 2).read_bytes()
     assert train(trained, "autoencoder", steps=9) == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "choose another --out" in line]
-    assert "made with steps 2, this run has 9" in line
-    assert (trained / "autoencoder.checkpoint").read_bytes() == before
-    with pytest.raises(CheckpointError, match=r"made with seed 5, this run has 6; .*was made with size 64, this"):
-        Progress(trained / "autoencoder.checkpoint", training.fresh("autoencoder", CPU), {"steps": 2, "seed": 6})
+    assert "autoencoder was made with steps 2, this run has 9; choose another --out" in refused(capsys)
+    assert train(trained, preset="midm-faces-paper") == 2
+    assert "holds midm-faces, this run trains midm-faces-paper; choose another --out" in refused(capsys)
+    assert checkpoint(trained, "autoencoder", 2).read_bytes() == before
+    (tmp_path / "denoiser.safetensors").touch()
+    assert train(tmp_path) == 2
+    assert "holds denoiser.safetensors, which no training left there" in refused(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["denoiser.safetensors"]
 
 
-def test_a_checkpoint_on_other_weights_or_terms_is_refused(
+def test_a_stage_on_other_weights_or_terms_is_refused(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(trained, tmp_path / "run")
@@ -145,7 +144,7 @@ def test_a_checkpoint_on_other_weights_or_terms_is_refused(
     other = {name: value + 1 for name, value in found.state("autoencoder").items()}
     write_folder(tmp_path / "run", "train", found.recipe, {"autoencoder": other})
     assert train(tmp_path / "run", "matching", "--terms", '{"domain": 2}') == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "choose another --out" in line]
+    line = refused(capsys)
     assert "'domain': 1.0" in line and "'domain': 2.0" in line and "made with weights" in line
 
 
@@ -159,10 +158,10 @@ def test_what_is_no_checkpoint_is_refused_by_name(
     trained: Path, rendered: Path, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data").symlink_to(rendered)
-    path, touched = tmp_path / "autoencoder.checkpoint", tmp_path / "touched"
+    path, touched = checkpoint(tmp_path, "autoencoder", 1), tmp_path / "touched"
     torch.save([1, 2], path)
     if content != "list":
-        half = (trained / "autoencoder.checkpoint").read_bytes()[:9999]
+        half = checkpoint(trained, "autoencoder", 2).read_bytes()[:9999]
         path.write_bytes({"garbage": b"garbage" * 100, "pickle": pickle.dumps(Touch(touched)), "half": half}[content])
     assert train(tmp_path, "autoencoder") == 2
     assert refused(capsys).startswith(f"midms: {path}: ")
@@ -180,9 +179,12 @@ class Touch:
 
 
 def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for stage in ("matching", "diffusion"):
+    for stage, before in (("matching", ""), ("diffusion", " and --stage matching")):
         assert train(tmp_path, stage) == 2
-        assert refused(capsys).endswith("has no autoencoder yet; run `midms train` with --stage autoencoder first")
+        told = f"has no autoencoder yet; run `midms train` with --stage autoencoder{before} first"
+        assert refused(capsys).endswith(told)
+    assert train(tmp_path, preset="midm-faces-paper") == 2
+    assert refused(capsys).endswith("has no autoencoder yet; give --init")
     assert not list(tmp_path.iterdir())
 
 
@@ -215,7 +217,7 @@ def test_what_is_started_from_is_read_before_anything_is_rendered(
     for name in ("autoencoder.safetensors", "config.json"):
         shutil.copy(trained / name, start)
     (start / damaged).write_bytes(b"{")
-    assert train(out, "autoencoder", "--start", start, steps=1) == 2
+    assert train(out, "autoencoder", "--init", start, steps=1) == 2
     assert str(start) in refused(capsys) and not out.exists()
 
 
@@ -250,20 +252,28 @@ def test_what_is_rendered_is_told_before(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err == ""
 
 
-def test_a_key_press_leaves_a_checkpoint(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--stage", "autoencode"], "no stage is called 'autoencode'. Did you mean 'autoencoder'?"),
+        (["--preset", "midm-face"], "no preset is called 'midm-face'. Did you mean 'midm-faces'"),
+        (["--stage", "diffusion", "--terms", '{"domain": 1}'], "--terms: changes nothing in --stage diffusion"),
+        (["--precision", "fp16"], "--precision fp16: the CPU has none, expected bf16 or no"),
+        (["--batch", "3", "--accumulate", "2"], "--batch 3: expected a multiple of 2"),
+        (["--log-with", "nonesuch"], "nonesuch"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    words: list[str], message: str, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "data").symlink_to(rendered)
-    network = training.fresh("autoencoder", CPU)
-    data = training_data(parse_value(PORTRAITS), 64, training.fresh_part("condition"), tmp_path / "data")
-    task = training.stage("autoencoder", network, {}, data, tmp_path, CPU, {})
-    progress = Progress(tmp_path / "autoencoder.checkpoint", network, {"steps": 9, "seed": 0})
-    calls, loss = iter(range(3)), task.loss
+    assert train(tmp_path, "", *words) == 2
+    assert message in refused(capsys) and [path.name for path in tmp_path.iterdir()] == ["data"]
 
-    def pressed(generator: torch.Generator) -> object:
-        if next(calls) == 2:
-            raise KeyboardInterrupt
-        return loss(generator)
 
-    monkeypatch.setattr(type(task), "loss", lambda _, generator: pressed(generator))
-    with pytest.raises(Interrupted, match="step 2 of 9; run again"):
-        fit(task, progress)
-    assert len(losses(tmp_path / "autoencoder.checkpoint")) == 2
+def test_losses_are_logged_for_tensorboard(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").symlink_to(rendered)
+    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
+    assert train(tmp_path, "autoencoder", "--log-with", "tensorboard", steps=1) == 0
+    (events,) = (path for path in (tmp_path / "logs").rglob("*") if path.is_file())
+    assert b"autoencoder/l1" in events.read_bytes()

@@ -9,23 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
-from test_training import copied, refused, train
+from test_training import refused, train
 from torch import Tensor
 
 from midms.checkpoints.folder import read_folder
-from midms.checkpoints.tensors import save_state
 from midms.training import train as training
 from midms.training.trainer import fit
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, rendered: Path) -> Path:
-    """An autoencoder, its pictures and their latents."""
+    """A run with its pictures."""
     out = tmp_path_factory.mktemp("run")
-    shutil.copytree(rendered, out / "data", ignore=shutil.ignore_patterns("latents-*"))
-    assert train(out, "autoencoder", steps=1) == train(out, "matching", steps=1) == 0
+    shutil.copytree(rendered, out / "data")
     return out
 
 
@@ -48,34 +45,12 @@ PICTURES: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_damaged_pictures_are_refused(
     trained: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(trained / "data", tmp_path / "data", ignore=shutil.ignore_patterns("latents-*"))
+    shutil.copytree(trained / "data", tmp_path / "data")
     change, message = PICTURES[damage]
     (pictures,) = (tmp_path / "data").glob("portraits-train-*")
     change(pictures)
     assert train(tmp_path, "autoencoder") == 2
     assert message in refused(capsys) and os.listdir(tmp_path) == ["data"]
-
-
-LATENTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "noise": (changed(lambda s: {name: torch.randn(x.shape).to(x.dtype) for name, x in s.items()}), "has no checksum"),
-    "too few, with a checksum": (
-        lambda path: save_state({name: x[:5].contiguous() for name, x in load_file(path).items()}, path),
-        "these are no latents of the pictures",
-    ),
-}
-
-
-@pytest.mark.parametrize("damage", LATENTS)
-def test_damaged_latents_are_refused(
-    trained: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(trained / "data", tmp_path / "data")
-    copied(trained, tmp_path, "autoencoder")
-    change, message = LATENTS[damage]
-    for latents in (tmp_path / "data").glob("latents-*"):
-        change(latents)
-    assert train(tmp_path, "matching") == 2
-    assert message in refused(capsys) and not (tmp_path / "matching.checkpoint").exists()
 
 
 @pytest.mark.parametrize(

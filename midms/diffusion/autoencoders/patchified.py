@@ -1,4 +1,4 @@
-"""A small autoencoder for small pictures: most of its work is done at a half and a quarter of the resolution."""
+"""A small autoencoder for small pictures: most of its work is done at a half of the resolution, or less."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ class Patchified(nn.Module):
 
     Args:
         channels: of the latent.
-        stride: pixels a latent cell, 2 or 4.
-        widths: channels at half the resolution and at the latent's.
+        stride: pixels a latent cell, 2, 4 or 8.
+        widths: channels at the resolution of the patches, of 2 x 2 pixels or, at stride 8, of 4 x 4, and at the
+            latent's.
 
     Raises:
-        ValueError: the stride is neither 2 nor 4.
+        ValueError: the stride is none of these.
     """
 
     mean: Tensor
@@ -33,14 +34,15 @@ class Patchified(nn.Module):
         super().__init__()
         limits.channels(channels=channels)
         limits.channels_of(2, 8, widths=widths)
-        if stride not in (2, 4):
-            raise ValueError(f"stride must be 2 or 4, got {stride}")
+        if stride not in (2, 4, 8):
+            raise ValueError(f"stride must be 2, 4 or 8, got {stride}")
         self.channels, self.stride = channels, stride
         fine, coarse = widths
-        step = stride // 2
+        patch = max(2, stride // 2)
+        step, packed = stride // patch, 3 * patch * patch
         self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(12, fine, 3, padding=1),
+            nn.PixelUnshuffle(patch),
+            nn.Conv2d(packed, fine, 3, padding=1),
             Residual(fine),
             nn.Conv2d(fine, coarse, 3, stride=step, padding=1),
             Residual(coarse),
@@ -58,8 +60,8 @@ class Patchified(nn.Module):
             Residual(fine),
             Residual(fine),
             nn.SiLU(),
-            nn.Conv2d(fine, 12, 3, padding=1),
-            nn.PixelShuffle(2),
+            nn.Conv2d(fine, packed, 3, padding=1),
+            nn.PixelShuffle(patch),
         )
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("std", torch.ones(1, channels, 1, 1))

@@ -1,4 +1,7 @@
-"""What the matching stage is trained with: exact correspondence, visibility, and the paper's weak losses."""
+"""What the matching stage is trained with: exact correspondence, visibility, and the paper's weak losses.
+
+Each is the mean over samples of what it is of one, so that a batch may be computed in parts.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +35,18 @@ def exact(match: FactoredMatch, flow: Float[Tensor, "b 2 y x"], visible: Bool[Te
     positive = match.scale * (query * _sample(match.key, flow)).sum(1, keepdim=True)
     row_mass = match.log_mass().repeat_interleave(stride, -1).repeat_interleave(stride, -2)
     column_mass = _sample(match.transpose().log_mass(), flow)
-    weight = visible.float()
-    total = weight.sum().clamp(min=1)
-    return ((row_mass + 0.3 * column_mass - 1.3 * positive) * weight).sum() / total
+    return _visible_mean(row_mass + 0.3 * column_mass - 1.3 * positive, visible)
 
 
 def distance(off: Float[Tensor, "b 2 y x"], visible: Bool[Tensor, "b 1 y x"]) -> Float[Tensor, ""]:
     """Mean city-block distance over visible pixels, of flows that are off by so much."""
+    return _visible_mean(off.abs().sum(1, keepdim=True), visible)
+
+
+def _visible_mean(values: Float[Tensor, "b 1 y x"], visible: Bool[Tensor, "b 1 y x"]) -> Float[Tensor, ""]:
+    """The mean over samples of the mean over their visible pixels; 0 where none is visible."""
     weight = visible.float()
-    return (off.abs().sum(1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1)
+    return ((values * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp(min=1)).mean()
 
 
 def comes_back(match: FactoredMatch, radius: float) -> Bool[Tensor, "b 1 h w"]:
@@ -74,6 +80,17 @@ def domain(
 def cycle_loss(match: FactoredMatch, latent: Float[Tensor, "b c H W"]) -> Float[Tensor, ""]:
     """L_cyc of MIDMs: the exemplar's latent warped forth and back is itself."""
     return F.l1_loss(match.transpose().apply(match.apply(latent)), latent)
+
+
+def warped_colours(
+    match: FactoredMatch, exemplar: Float[Tensor, "b 3 Y X"], target: Float[Tensor, "b 3 y x"]
+) -> Float[Tensor, ""]:
+    """The exemplar's colours, averaged over each cell and warped, are the target's: L1, of pictures in [-1, 1].
+
+    CoCosNet (Zhang et al. 2020, arXiv:2004.05571) compares the warped exemplar likewise, by features of a VGG.
+    """
+    columns, rows = (F.adaptive_avg_pool2d(x, one.grid) for x, one in ((exemplar, match.transpose()), (target, match)))
+    return F.l1_loss(match.apply(columns), rows)
 
 
 def reconstruction(to_itself: FactoredMatch, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:

@@ -2,55 +2,94 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from midms.core.types import Noise
+from midms.data.pair import Pair
 from midms.diffusion.autoencoders.patchified import Patchified
-from midms.training.data import TrainingData
+from midms.loop.inputs import noise_fn
+from midms.pipeline.pipeline import Pipeline
+from midms.training.noise import uniform
+from midms.training.stages.stage import Optimisation, trained
 
 
-def _psnr(a: Float[Tensor, "b 3 y x"], b: Float[Tensor, "b 3 y x"]) -> Float[Tensor, ""]:
-    """Mean over pictures, in dB, of pictures in [-1, 1]."""
-    return -10 * ((a.clamp(-1, 1) - b) / 2).pow(2).mean((1, 2, 3)).log10().mean()
+class AutoencoderStage(nn.Module):
+    """Reconstruction of targets in L1 and in differences between neighbours, with a little noise on the latents.
+
+    The networks are in bfloat16, whatever the precision of the rest.
+
+    Args:
+        pipe: whose autoencoder is trained.
+        steps: see `Optimisation`.
+        batch: see `Optimisation`.
+        learning_rate: see `Optimisation`.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    losses: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, pipe: Pipeline, steps: int = 7_000, batch: int = 8, learning_rate: float = 2e-3) -> None:
+        super().__init__()
+        self.autoencoder: Any = trained(pipe.autoencoder)  # type: ignore[type-var]
+        self.optimisation = Optimisation(steps, batch, learning_rate)
+
+    def forward(self, pair: Pair, noise: Noise) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """See `Stage`."""
+        draw = noise_fn(noise, pair.target)
+        flip = uniform(draw, len(pair.target))[..., None, None] < 0.5
+        image = torch.where(flip, pair.target.flip(-1), pair.target).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(image.device.type, torch.bfloat16):
+            latent = self.autoencoder.encode(image).float()
+            output = self.autoencoder.decode(latent + 0.03 * draw(tuple(latent.shape))).float()
+        error = F.l1_loss(output, image)
+        edges = sum(F.l1_loss(a, b) for a, b in zip(_differences(output), _differences(image), strict=True))
+        return error + 0.5 * edges + 1e-4 * latent.pow(2).mean(), {"l1": error}
+
+    def products(self) -> dict[str, nn.Module]:
+        """See `Stage`."""
+        return {"autoencoder": self.autoencoder}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """See `Stage`."""
+        return [{"params": [*self.autoencoder.parameters()]}]
+
+    def begin(self, pairs: Iterable[Pair]) -> None:
+        """Nothing has to be known."""
+
+    @torch.no_grad()
+    def finish(self, pairs: Iterable[Pair]) -> None:
+        """Have latents standardised, by those of the pictures."""
+        if isinstance(self.autoencoder, Patchified):
+            latents = torch.cat([self.autoencoder.encode(pair.target) for pair in pairs])
+            self.autoencoder.standardise(latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
+
+    @torch.no_grad()
+    def evaluate(self, pairs: Iterable[Pair]) -> dict[str, float]:
+        """Reconstruction of held-out pictures."""
+        found = torch.cat([_psnr(self._reconstructed(pair), pair.target) for pair in pairs])
+        return {"psnr": found.mean().item()}
+
+    @torch.no_grad()
+    def sheet(self, pair: Pair) -> dict[str, Float[Tensor, "b 3 y x"]]:
+        """Pictures and their reconstructions."""
+        return {"picture": pair.target, "reconstruction": self._reconstructed(pair)}
+
+    def _reconstructed(self, pair: Pair) -> Float[Tensor, "b 3 y x"]:
+        found: Tensor = self.autoencoder.decode(self.autoencoder.encode(pair.target))
+        return found
 
 
-def differences(x: Float[Tensor, "b c y x"]) -> tuple[Tensor, Tensor]:
+def _psnr(a: Float[Tensor, "b 3 y x"], b: Float[Tensor, "b 3 y x"]) -> Float[Tensor, " b"]:
+    """Of each picture in [-1, 1], in dB."""
+    return -10 * ((a.clamp(-1, 1) - b) / 2).pow(2).mean((1, 2, 3)).log10()
+
+
+def _differences(x: Float[Tensor, "b c y x"]) -> tuple[Tensor, Tensor]:
     """Between neighbours, across and down."""
     return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
-
-
-@dataclass
-class AutoencoderStage:
-    """Reconstruction in L1 and in differences between neighbours, with a little noise on the latents."""
-
-    network: Patchified
-    data: TrainingData
-    held_out: TrainingData
-    device: torch.device
-    batch: int = 8
-    learning_rate: float = 2e-3
-    name: str = "autoencoder"
-
-    def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """See `Task`."""
-        image = self.data.images(torch.randint(self.data.pictures, (self.batch,), generator=generator))
-        flip = torch.rand(self.batch, 1, 1, 1, generator=generator) < 0.5
-        image = torch.where(flip, image.flip(-1), image).to(self.device, memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            latent = self.network.encode(image).float()
-            noise = torch.randn(latent.shape, generator=generator).to(self.device)
-            output = self.network.decode(latent + 0.03 * noise).float()
-        error = F.l1_loss(output, image)
-        edges = sum(F.l1_loss(a, b) for a, b in zip(differences(output), differences(image), strict=True))
-        return error + 0.5 * edges + 1e-4 * latent.pow(2).mean(), {"l1": error.item()}
-
-    @torch.inference_mode()
-    def evaluate(self, network: Any) -> dict[str, float]:
-        """Reconstruction of held-out pictures."""
-        image = self.held_out.images(torch.arange(self.held_out.pictures)).to(self.device)
-        return {"psnr": _psnr(network.decode(network.encode(image)), image).item()}

@@ -1,67 +1,152 @@
-"""The third stage: a denoiser, on the warps of the second or on latents alone."""
+"""The third stage: a denoiser, on the first warps of the second or on latents alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from midms.core.types import Context
-from midms.diffusion.levels import alpha_sigma
-from midms.training.data import TrainingData
-from midms.training.precomputed import pool
+from midms.core.types import Context, Noise
+from midms.data.pair import Pair
+from midms.diffusion.levels import alpha_bar
+from midms.loop.inputs import noise_fn
+from midms.pipeline.pipeline import Pipeline
+from midms.training.noise import integers, sample_generators, uniform
+from midms.training.stages.stage import Optimisation, condition_picture, frozen, frozen_pass, latents, trained
 
 
-@dataclass
-class DiffusionStage:
+class DiffusionStage(nn.Module):
     """A denoiser, with warps or without.
 
     With warps it learns x0 = warp + network from noised mixtures of truth and warp, since that is what it meets at
     inference, with an error weighted by how much it shows in the picture, twice in the foreground. Without, it learns
     from noised true latents, as in the paper.
+
+    Args:
+        pipe: whose denoiser is trained, on the schedule of its sampler.
+        warps: whether it is told first warps.
+        levels: of noise at which each pair of a batch is seen: the parts that are not trained work once for all.
+        steps: see `Optimisation`.
+        batch: see `Optimisation`.
+        learning_rate: see `Optimisation`.
     """
 
-    network: Any
-    data: TrainingData
-    latents: Float[Tensor, "n c h w"]
-    warps: tuple[Float[Tensor, "p c h w"], Float[Tensor, "p 1 h w"]] | None
-    importance: Float[Tensor, "1 c 1 1"]
-    device: torch.device
-    schedule: str
-    batch: int = 32
-    learning_rate: float = 8e-4
-    name: str = "bridge"
+    needs: ClassVar[tuple[str, ...]] = ("autoencoder", "features", "confidence")
+    losses: ClassVar[tuple[str, ...]] = ()
+    signal: Tensor
+    noise: Tensor
+    importance: Tensor
 
-    def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """See `Task`."""
-        index = self.data.draw(self.batch, generator)
-        truth = self.latents[self.data.numbers(index)[1]].float().to(self.device)
-        timestep = torch.randint(*((150, 980) if self.warps else (5, 995)), (self.batch,), generator=generator)
-        alpha, sigma = (
-            torch.tensor(level).view(-1, 1, 1, 1).to(self.device)
-            for level in zip(*(alpha_sigma(self.schedule, int(t)) for t in timestep), strict=True)
-        )
-        draw = torch.randn(truth.shape, generator=generator).to(self.device)
-        if self.warps is None:
-            x0 = self.network.denoise(alpha * truth + sigma * draw, timestep.to(self.device), alpha, sigma, None)
+    def __init__(
+        self,
+        pipe: Pipeline,
+        warps: bool = True,
+        levels: int = 2,
+        steps: int = 16_000,
+        batch: int = 16,
+        learning_rate: float = 8e-4,
+    ) -> None:
+        super().__init__()
+        self.pipe, self.warps, self.levels = pipe, warps, levels
+        self.denoiser: Any = trained(pipe.denoiser)  # type: ignore[type-var]
+        for slot in ("autoencoder", "features", "confidence"):
+            if isinstance(part := getattr(pipe, slot), nn.Module):
+                setattr(self, slot, frozen(part))
+        alpha = alpha_bar(pipe.recipe.schedule)
+        self.register_buffer("signal", alpha.sqrt().float(), persistent=False)
+        self.register_buffer("noise", (1 - alpha).sqrt().float(), persistent=False)
+        self.register_buffer("importance", torch.ones(1, 1, 1, 1), persistent=False)
+        self.optimisation = Optimisation(steps, batch, learning_rate)
+
+    def forward(self, pair: Pair, noise: Noise) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """See `Stage`."""
+        draw, pairs = noise_fn(noise, pair.target), len(pair.target)
+        truth, context = self._frozen(pair)
+        truth = truth.repeat_interleave(self.levels, 0)
+        timestep = integers(draw, pairs, *((150, 980) if self.warps else (5, 995)), self.levels).flatten()
+        alpha, sigma = (level[timestep].view(-1, 1, 1, 1) for level in (self.signal, self.noise))
+        eps = draw((pairs, self.levels * truth.shape[1], *truth.shape[2:])).view_as(truth)
+        if context is None:
+            x0 = self.denoiser.denoise(alpha * truth + sigma * eps, timestep, alpha, sigma, None)
             return F.mse_loss(x0 / sigma, truth / sigma), {}
-        pair = self.data.pairs(index)
-        warp, confidence = (kept[index].float().to(self.device) for kept in self.warps)
-        mix = (1.5 * torch.rand(self.batch, 1, 1, 1, generator=generator)).clamp(0, 1).to(self.device)
-        x = alpha * torch.lerp(truth, warp, mix) + sigma * draw
-        context = Context(warp, pair.condition.to(self.device), confidence)
-        x0 = self.network.denoise(x, timestep.to(self.device), alpha, sigma, context)
-        error = (x0 - truth).pow(2) * self.importance
+        told = Context(*(value.repeat_interleave(self.levels, 0) for value in vars(context).values()))
+        mix = (1.5 * uniform(draw, pairs, self.levels)).clamp(0, 1).view(-1, 1, 1, 1)
+        x = alpha * torch.lerp(truth, told.warp, mix) + sigma * eps
+        error = (self.denoiser.denoise(x, timestep, alpha, sigma, told) - truth).pow(2) * self.importance
         if pair.foreground is not None:
-            foreground = pair.foreground.to(self.device).float()
-            error = error * (1 + pool(foreground, foreground.shape[-1] // truth.shape[-1]))
+            shown = F.adaptive_avg_pool2d(pair.foreground.float(), (truth.shape[-2], truth.shape[-1]))
+            error = error * (1 + shown.repeat_interleave(self.levels, 0))
         return error.mean(), {}
 
-    @torch.inference_mode()
-    def evaluate(self, network: Any) -> dict[str, float]:
-        """No figures of its own: `python -m benchmarks.faces` measures the composed loop."""
-        return {}
+    def _frozen(self, pair: Pair) -> tuple[Tensor, Context | None]:
+        """Latents of the targets, and what the denoiser may look at, if anything."""
+        pipe = self.pipe
+        if not self.warps:
+            with frozen_pass(pair.target.device):
+                return pipe.autoencoder.encode(pair.target).float(), None
+        source, truth = latents(pipe.autoencoder, pair)
+        return truth, self._first_warp(pair, source)
+
+    def _first_warp(self, pair: Pair, source: Tensor) -> Context:
+        assert pair.exemplar_condition is not None
+        with frozen_pass(source.device):
+            query = self.pipe.features.condition(pair.condition).initial
+            key = self.pipe.features.exemplar(source, pair.exemplar_condition).initial
+        with torch.no_grad():
+            match = self.pipe.matcher(query.float(), key.float())
+            return Context(match.apply(source), pair.condition, self.pipe.confidence(match))
+
+    def products(self) -> dict[str, nn.Module]:
+        """See `Stage`."""
+        return {"denoiser": self.denoiser}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """See `Stage`."""
+        return [{"params": [*self.denoiser.parameters()]}]
+
+    @torch.no_grad()
+    def begin(self, pairs: Iterable[Pair]) -> None:
+        """Find out how much an error in each channel of the latent shows in the picture, relative to their mean."""
+        autoencoder = self.pipe.autoencoder
+        some = autoencoder.encode(next(iter(pairs)).target)
+        disturbance = 0.1 * noise_fn(sample_generators(0, range(len(some))), some)(tuple(some.shape))
+        clean = autoencoder.decode(some)
+        channels = torch.eye(some.shape[1], device=some.device)[:, None, :, None, None]
+        shown = torch.stack([(autoencoder.decode(some + disturbance * one) - clean).pow(2).mean() for one in channels])
+        self.importance = (shown / shown.mean()).view(1, -1, 1, 1)
+
+    def finish(self, pairs: Iterable[Pair]) -> None:
+        """Nothing is left to do."""
+
+    @torch.no_grad()
+    def evaluate(self, pairs: Iterable[Pair]) -> dict[str, float]:
+        """Held-out pairs translated by the whole pipeline, and their first warps alone: PSNR in dB."""
+        found: dict[str, list[Tensor]] = {"psnr": [], "first warp psnr": []}
+        for number, pair in enumerate(pairs):
+            noise = sample_generators(0, range(number * len(pair.target), (number + 1) * len(pair.target)))
+            translated = self.pipe(pair.condition, pair.exemplar, pair.exemplar_condition, noise)
+            warped = self._decoded_warp(pair)
+            for name, image in (("psnr", translated), ("first warp psnr", warped)):
+                off = ((image.clamp(-1, 1) - pair.target) / 2).pow(2).mean((1, 2, 3))
+                found[name].append(-10 * off.log10())
+        return {name: torch.cat(values).mean().item() for name, values in found.items()}
+
+    @torch.no_grad()
+    def sheet(self, pair: Pair) -> dict[str, Float[Tensor, "b 3 y x"]]:
+        """Translations, beside first warps, decoded."""
+        noise = sample_generators(0, range(len(pair.target)))
+        return {
+            "condition": condition_picture(self.pipe.condition, pair.condition),
+            "exemplar": pair.exemplar,
+            "first warp": self._decoded_warp(pair),
+            "translation": self.pipe(pair.condition, pair.exemplar, pair.exemplar_condition, noise),
+            "target": pair.target,
+        }
+
+    def _decoded_warp(self, pair: Pair) -> Float[Tensor, "b 3 y x"]:
+        source, _ = latents(self.pipe.autoencoder, pair)
+        return self.pipe.autoencoder.decode(self._first_warp(pair, source).warp)

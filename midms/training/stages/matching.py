@@ -2,129 +2,190 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from midms.confidence.calibrated import Calibrated
 from midms.core.flow import match_flow
 from midms.core.protocols import Match
-from midms.core.types import Features
+from midms.core.types import Features, Noise
+from midms.data.errors import DatasetError
 from midms.data.pair import Pair
-from midms.features.pyramid import PyramidFeatures
-from midms.matching.matchers.correlation import Correlation
-from midms.training.data import HELD_OUT, TrainingData
+from midms.loop.inputs import noise_fn
+from midms.pipeline.pipeline import Pipeline
 from midms.training.losses import matching as losses
-from midms.training.precomputed import pool
+from midms.training.noise import integers, uniform
+from midms.training.stages.stage import Optimisation, condition_picture, frozen, latents, trained
 
-TERMS = {"exact": 1.0, "distance": 5.0, "visibility": 0.5, "domain": 0.0, "cycle": 0.0, "reconstruction": 0.0}
-"""Weights of the matching losses. The last three are the paper's. See `benchmarks/faces/matching_losses.py`."""
-WITHOUT_FLOW = TERMS | {"exact": 0.0, "distance": 0.0, "domain": 1.0, "cycle": 1.0, "reconstruction": 1.0}
-"""The same, of pairs whose flow nobody knows."""
+FLOW_TERMS = ("exact", "distance")
+"""Losses of pairs whose flow is known."""
+TERMS = (*FLOW_TERMS, "visibility", "domain", "cycle", "reconstruction", "colours")
+"""All losses; see `midms.training.losses.matching`. Domain, cycle and reconstruction are the paper's."""
 EVERY = 2  # pixels from one that is asked about to the next, from a corner drawn anew each step
 _RIGHT = 0.05  # a match is right if it is visible and off by less than so many widths
 
 
-class MatchingNetwork(nn.Module):
-    """Features and the confidence that is calibrated with them."""
-
-    def __init__(self, features: PyramidFeatures, confidence: Calibrated) -> None:
-        super().__init__()
-        self.features, self.confidence = features, confidence
-
-
-@dataclass
-class MatchingStage:
+class MatchingStage(nn.Module):
     """Matching, for the first match and for re-matching, and the confidence in it.
 
     Where pairs have a flow, the match is trained on it and the confidence on visibility. Otherwise the match is trained
-    on the paper's losses, and the confidence on whether it comes back. What `rematch_query` will see is imitated for
-    half of the batch: a mixture of truth and warp with some noise.
+    on weak losses, and the confidence on whether it comes back. What `rematch_query` will see is imitated for every
+    other pair of a batch: a mixture of truth and warp with some noise. So that it is the same pairs in any number of
+    processes, each must have an even number of them, or one.
+
+    Args:
+        pipe: whose features and confidence are trained.
+        with_flow: weights of losses by name, for pairs whose flow is known; those not named count nothing.
+        without_flow: the same for other pairs.
+        terms: weights that take the place of these in both.
+        steps: see `Optimisation`.
+        batch: see `Optimisation`.
+        learning_rate: see `Optimisation`.
     """
 
-    network: MatchingNetwork
-    data: TrainingData
-    held_out: TrainingData
-    latents: Float[Tensor, "n c h w"]
-    held_out_latents: Float[Tensor, "m c h w"]
-    device: torch.device
-    terms: Mapping[str, float]
-    matcher: Correlation
-    batch: int = 16
-    learning_rate: float = 1.5e-3
-    name: str = "matching"
+    needs: ClassVar[tuple[str, ...]] = ("autoencoder",)
+    losses: ClassVar[tuple[str, ...]] = TERMS
 
-    def loss(self, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """See `Task`."""
-        corner = torch.randint(EVERY, (2,), generator=generator).tolist()
-        index = self.data.draw(self.batch, generator)
-        pair, known = self.data.pairs(index).to(self.device), self.data.flow(index, (corner[0], corner[1]), EVERY)
-        exemplar, target = self.data.numbers(index)
-        source, truth = (self.latents[numbers].float().to(self.device) for numbers in (exemplar, target))
-        net = self.network.features
-        query = net.condition(pair.condition)
-        key = net.exemplar(source, self.data.exemplar_conditions(exemplar).to(self.device))
+    def __init__(
+        self,
+        pipe: Pipeline,
+        with_flow: Mapping[str, float],
+        without_flow: Mapping[str, float],
+        terms: Mapping[str, float] = MappingProxyType({}),
+        steps: int = 4_000,
+        batch: int = 16,
+        learning_rate: float = 1.5e-3,
+    ) -> None:
+        super().__init__()
+        self.features: Any = trained(pipe.features)  # type: ignore[type-var]
+        self.confidence: Any = trained(pipe.confidence)  # type: ignore[type-var]
+        self.autoencoder: Any = frozen(pipe.autoencoder)  # type: ignore[type-var]
+        self.matcher: Any = pipe.matcher
+        self.condition = pipe.condition
+        none = dict.fromkeys(TERMS, 0.0)
+        self.with_flow, self.without_flow = ({**none, **weights, **terms} for weights in (with_flow, without_flow))
+        self.optimisation = Optimisation(steps, batch, learning_rate)
+
+    def forward(self, pair: Pair, noise: Noise) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """See `Stage`."""
+        draw, batch = noise_fn(noise, pair.target), len(pair.target)
+        source, truth = latents(self.autoencoder, pair)
+        query = self.features.condition(pair.condition)
+        key = self.features.exemplar(source, pair.exemplar_condition)
         match = self.matcher(query.initial, key.initial)
-        terms = dict.fromkeys(self.terms, torch.zeros((), device=self.device))
-        if known is None:
+        weights = self.without_flow if pair.flow is None else self.with_flow
+        terms = dict.fromkeys(TERMS, source.new_zeros(()))
+        corner = integers(draw, batch, 0, EVERY**2)[:, 0]
+        if pair.flow is None:
             right = losses.comes_back(match, _RIGHT)
         else:
-            flow, visible = (value.to(self.device) for value in known)
-            off = self._off(match, flow, pair, corner)
-            terms["distance"], terms["exact"] = losses.distance(off, visible), losses.exact(match, flow, visible)
-            right = visible & (off.detach().norm(dim=1, keepdim=True) < _RIGHT)
-        confidence = self.network.confidence(match).clamp(1e-5, 1 - 1e-5)
-        stride = right.shape[-1] // confidence.shape[-1]
-        terms["visibility"] = F.binary_cross_entropy(confidence, pool(right.float(), stride))
+            flow, visible = _at(pair.flow, corner), _at(_visible(pair).float(), corner) > 0
+            off = self._off(match, pair, corner) - flow
+            terms["distance"], terms["exact"] = losses.distance(off / 2, visible), losses.exact(match, flow, visible)
+            right = visible & (off.detach().norm(dim=1, keepdim=True) < 2 * _RIGHT)
+        confidence = self.confidence(match).clamp(1e-5, 1 - 1e-5)
+        terms["visibility"] = F.binary_cross_entropy(confidence, F.adaptive_avg_pool2d(right.float(), match.grid))
 
-        some = slice(0, self.batch // 2)
-        mix, amount = torch.rand(2, len(truth[some]), 1, 1, 1, generator=generator).to(self.device)
-        noise = torch.randn(truth[some].shape, generator=generator).to(self.device)
-        x0 = torch.lerp(match.apply(source)[some].detach(), truth[some], mix) + 0.3 * amount * noise
-        estimate = net.rematch_query(x0, Features(query.initial[some], query.rematch[some]))
+        some = slice(None, None, 2)
+        mix, amount = uniform(draw, batch, 2)[some, :, None, None, None].unbind(1)
+        disturbance = draw(tuple(truth.shape))[some]
+        x0 = torch.lerp(match.apply(source)[some].detach(), truth[some], mix) + 0.3 * amount * disturbance
+        estimate = self.features.rematch_query(x0, Features(query.initial[some], query.rematch[some]))
         again = self.matcher(estimate, key.rematch[some])
-        if known is not None:
-            off = self._off(again, flow[some], pair, corner)
-            terms["distance"] = terms["distance"] + losses.distance(off, visible[some])
+        if pair.flow is not None:
+            off = self._off(again, pair, corner, some) - flow[some]
+            terms["distance"] = terms["distance"] + losses.distance(off / 2, visible[some])
             terms["exact"] = terms["exact"] + losses.exact(again, flow[some], visible[some])
-        if self.terms["domain"] or self.terms["reconstruction"]:
-            own = net.exemplar(truth, self.data.exemplar_conditions(target).to(self.device))
+        if weights["domain"] or weights["reconstruction"]:
+            own = self.features.exemplar(truth, pair.condition)
             terms["domain"] = losses.domain(query.initial, own.initial, key.initial, match)
             terms["reconstruction"] = losses.reconstruction(self.matcher(query.initial, own.initial), truth)
-        if self.terms["cycle"]:
+        if weights["cycle"]:
             terms["cycle"] = losses.cycle_loss(match, source) + losses.cycle_loss(again, source[some])
-        total = torch.stack([weight * terms[name] for name, weight in self.terms.items()]).sum()
-        return total, {name: value.item() for name, value in terms.items()}
+        if weights["colours"]:
+            terms["colours"] = losses.warped_colours(match, pair.exemplar, pair.target)
+        return torch.stack([weight * terms[name] for name, weight in weights.items()]).sum(), terms
 
-    def _off(self, match: Match, flow: Tensor, pair: Pair, corner: Sequence[int]) -> Float[Tensor, "b 2 y x"]:
-        """How far a match is from a flow at every `EVERY`-th pixel from a corner, in widths."""
-        found = match_flow(match, (pair.target.shape[-2], pair.target.shape[-1]), flow)
-        return (found[..., corner[0] :: EVERY, corner[1] :: EVERY] - flow) / 2
+    def _off(
+        self, match: Match, pair: Pair, corner: Int[Tensor, " b"], some: slice = slice(None)
+    ) -> Float[Tensor, "n 2 y x"]:
+        """Where a match of some of the pairs leads at every `EVERY`-th pixel from a corner."""
+        size = (pair.target.shape[-2], pair.target.shape[-1])
+        return _at(match_flow(match, size, pair.target[some]), corner[some])
 
-    @torch.inference_mode()
-    def evaluate(self, network: Any) -> dict[str, float]:
+    def products(self) -> dict[str, nn.Module]:
+        """See `Stage`."""
+        return {"features": self.features, "confidence": self.confidence}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """See `Stage`."""
+        return [{"params": [*self.features.parameters(), *self.confidence.parameters()]}]
+
+    def begin(self, pairs: Iterable[Pair]) -> None:
+        """Find out whether what is trained on has what the losses need."""
+        needing = [name for name in FLOW_TERMS if self.without_flow[name]]
+        if needing and next(iter(pairs)).flow is None:
+            raise DatasetError(f"terms {', '.join(needing)}: need a flow, which the pairs of this data set do not have")
+
+    def finish(self, pairs: Iterable[Pair]) -> None:
+        """Nothing is left to do."""
+
+    @torch.no_grad()
+    def evaluate(self, pairs: Iterable[Pair]) -> dict[str, float]:
         """Held-out pairs, matched first and again: distance from their flow, or from their targets' latents."""
-        index = torch.arange(min(HELD_OUT, len(self.held_out)))
-        pair, known = self.held_out.pairs(index), self.held_out.flow(index)
-        exemplar, target = self.held_out.numbers(index)
-        source, truth = (self.held_out_latents[numbers].float().to(self.device) for numbers in (exemplar, target))
-        query = network.features.condition(pair.condition.to(self.device))
-        key = network.features.exemplar(source, self.held_out.exemplar_conditions(exemplar).to(self.device))
-        match = self.matcher(query.initial, key.initial)
-        again = self.matcher(network.features.rematch_query(match.apply(source), query), key.rematch)
+        found: dict[str, list[Tensor]] = {"first": [], "again": []}
+        known = False
+        for pair in pairs:
+            source, truth = latents(self.autoencoder, pair)
+            query = self.features.condition(pair.condition)
+            key = self.features.exemplar(source, pair.exemplar_condition)
+            match = self.matcher(query.initial, key.initial)
+            again = self.matcher(self.features.rematch_query(match.apply(source), query), key.rematch)
+            known = pair.flow is not None
+            for name, one in (("first", match), ("again", again)):
+                found[name].append(self._errors(one, pair) if known else (one.apply(source) - truth).abs().flatten())
         figures = {}
-        for name, one in (("first", match), ("again", again)):
-            if known is None:
-                figures[f"{name} warp error"] = (one.apply(source) - truth).abs().mean().item()
-                continue
-            flow, counted = known[0], known[1] if pair.foreground is None else known[1] & pair.foreground
-            off = (match_flow(one, (flow.shape[-2], flow.shape[-1]), one.query).cpu() - flow).norm(dim=1) / 2
-            for radius in (0.025, 0.05, 0.1):
-                figures[f"{name} pck@{radius}"] = (off[counted[:, 0]] < radius).float().mean().item()
-            figures[f"{name} error in widths"] = off[counted[:, 0]].mean().item()
+        for name, errors in ((name, torch.cat(parts)) for name, parts in found.items()):
+            for radius in (0.025, 0.05, 0.1) if known else ():
+                figures[f"{name} pck@{radius}"] = (errors < radius).float().mean().item()
+            figures[f"{name} error in widths" if known else f"{name} warp error"] = errors.mean().item()
         return figures
+
+    @staticmethod
+    def _errors(match: Match, pair: Pair) -> Float[Tensor, " n"]:
+        """How far a match is from the flow in each pixel that counts, in widths."""
+        assert pair.flow is not None
+        counted = _visible(pair) if pair.foreground is None else _visible(pair) & pair.foreground
+        found = match_flow(match, (pair.flow.shape[-2], pair.flow.shape[-1]), pair.flow)
+        return ((found - pair.flow).norm(dim=1) / 2)[counted[:, 0]]
+
+    @torch.no_grad()
+    def sheet(self, pair: Pair) -> dict[str, Float[Tensor, "b 3 y x"]]:
+        """First warps, decoded, and the confidence in them."""
+        source, _ = latents(self.autoencoder, pair)
+        query = self.features.condition(pair.condition)
+        match = self.matcher(query.initial, self.features.exemplar(source, pair.exemplar_condition).initial)
+        confidence = F.interpolate(self.confidence(match), pair.target.shape[-2:])
+        return {
+            "condition": condition_picture(self.condition, pair.condition),
+            "exemplar": pair.exemplar,
+            "first warp": self.autoencoder.decode(match.apply(source)),
+            "confidence": (2 * confidence - 1).expand(-1, 3, -1, -1),
+            "target": pair.target,
+        }
+
+
+def _at(values: Float[Tensor, "b c y x"], corner: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    """Every `EVERY`-th pixel, row and column, from a corner that each sample has."""
+    folded = F.pixel_unshuffle(values, EVERY).unflatten(1, (-1, EVERY**2))
+    return folded[torch.arange(len(values), device=values.device), :, corner]
+
+
+def _visible(pair: Pair) -> Bool[Tensor, "b 1 y x"]:
+    """Where the flow holds."""
+    return torch.ones_like(pair.target[:, :1], dtype=torch.bool) if pair.visible is None else pair.visible

@@ -7,9 +7,13 @@ of the second.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,32 +23,22 @@ from torch import Tensor, nn
 from midms.core.types import Features, Noise
 from midms.data.pair import Pair
 from midms.features.midm import MidmFeatures
-from midms.loop import PARTS, Parts, Policy
+from midms.loop import PARTS, Parts
 from midms.loop.inputs import PICTURE, check_exemplars, check_tensor, noise_fn
 from midms.networks.precision import precise
 from midms.networks.vgg import VGG
+from midms.pipeline.pipeline import Pipeline
+from midms.registry import BadArguments
 from midms.training.losses.contextual import contextual_losses
 from midms.training.losses.paper import domain_loss, round_trip, segmentation_loss
-from midms.training.losses.perceptual import activations, feature_loss, perceptual_loss
+from midms.training.losses.perceptual import activations, feature_loss, load_trunk, perceptual_loss
+from midms.training.noise import sample_generators
+from midms.training.stages.stage import Optimisation, frozen, trained
 from midms.training.stages.streams import Streams, run_streams
 
 LOSSES = ("dom", "cyc", "perc", "feat", "x0", "cyc_iter", "seg", "ctx")
 THROUGH_VGG = ("perc", "feat", "ctx")
 """Losses that look at pictures through VGG."""
-LEARNING_RATE, WEIGHT_DECAY = 3e-6, 0.05
-"""Of AdamW, for the matching network and for the denoiser."""
-
-
-def released_terms(preset: str, joint: bool) -> dict[str, float]:
-    """The released weights of the losses, for a preset and a stage."""
-    churches = preset == "midm-church"
-    weights = {"dom": 10.0, "cyc": 1.0, "perc": 0.05 if churches else 0.002, "feat": 1.0, "x0": 1.0, "cyc_iter": 1.0}
-    return weights | ({"ctx": 1.0} if joint else {"seg": 100.0} if churches else {})
-
-
-def released_layer(preset: str) -> str:
-    """The layer of VGG in which the released code compares the exemplar's stream with the ground truth."""
-    return "relu5_2" if preset == "midm-church" else "relu4_2"
 
 
 class PaperStage(nn.Module):
@@ -55,65 +49,67 @@ class PaperStage(nn.Module):
     What is otherwise here, with reasons, is in `docs/released.md`.
 
     Args:
-        parts: of a preset; the autoencoder stays as it is.
-        policy: when to match again.
-        terms: weights of `LOSSES` by name; those without, or of weight 0, are not computed.
-        trunk: VGG, for the losses perc, feat and ctx.
-        joint: whether it is the stage `joint`.
-        layer: of the trunk, for perc.
+        pipe: whose features, and in `joint` whose denoiser, are trained; the autoencoder stays as it is.
+        weights: of `LOSSES` by name; those without, or of weight 0, are not computed.
+        terms: weights that take the place of these.
+        layer: of VGG, for perc.
+        vgg19: a file of VGG19, see `load_trunk`; a trunk; or None for that of HED.
         checkpointing: whether to spare memory for time: denoiser and decoder are computed again in the backward pass,
             the encoders, whose spectral norms take a power iteration a call, are not.
+        steps: see `Optimisation`.
+        batch: see `Optimisation`.
+        learning_rate: see `Optimisation`.
 
     Raises:
-        ValueError: no loss has such a name, or one needs the trunk.
+        BadArguments: no loss has such a name, or none has a weight.
+        TrunkError: losses look through VGG, and there is none.
     """
 
-    features: Any
-    denoiser: Any
-    autoencoder: Any
+    joint: ClassVar[bool]
+    losses: ClassVar[tuple[str, ...]] = LOSSES
 
     def __init__(
         self,
-        parts: Parts,
-        policy: Policy,
-        terms: Mapping[str, float],
-        trunk: VGG | None = None,
-        joint: bool = False,
+        pipe: Pipeline,
+        weights: Mapping[str, float],
+        terms: Mapping[str, float] = MappingProxyType({}),
         layer: str = "relu4_2",
+        vgg19: str | Path | VGG | None = None,
         checkpointing: bool = True,
+        steps: int = 10_000,
+        batch: int = 8,
+        learning_rate: float = 3e-6,
     ) -> None:
         super().__init__()
-        if unknown := sorted(terms.keys() - set(LOSSES)):
-            raise ValueError(f"terms: no loss is called {', '.join(unknown)}; there are {', '.join(LOSSES)}")
-        self.weights = {name: float(weight) for name, weight in terms.items() if weight}
+        given = {**weights, **terms}
+        if unknown := sorted(given.keys() - set(LOSSES)):
+            raise BadArguments(f"terms: no loss is called {', '.join(unknown)}; there are {', '.join(LOSSES)}")
+        self.weights = {name: float(weight) for name, weight in given.items() if weight}
         if not self.weights:
-            raise ValueError(f"terms: none of {', '.join(LOSSES)} has a weight")
-        if trunk is None and (looking := [name for name in THROUGH_VGG if name in self.weights]):
-            raise ValueError(f"terms {', '.join(looking)}: need a VGG, expected one as trunk")
-        self.parts = Parts(**{slot: getattr(parts, slot) for slot in PARTS})  # of a pipeline too
-        self.policy, self.joint, self.checkpointing = policy, joint, checkpointing
-        self.features, self.denoiser, self.autoencoder = parts.features, parts.denoiser, parts.autoencoder
-        self.trunk, self.layer = trunk, layer
-        self.requires_grad_(False)
-        for part in self.products().values():
-            part.requires_grad_(True)
-        if not joint and isinstance(parts.features, MidmFeatures):
-            parts.features.iter_enc.requires_grad_(False)  # nothing is matched again
+            raise BadArguments(f"terms: none of {', '.join(LOSSES)} has a weight")
+        self.pipe, self.layer, self.checkpointing = pipe, layer, checkpointing
+        self.features: Any = trained(pipe.features)  # type: ignore[type-var]
+        self.denoiser: Any = (trained if self.joint else frozen)(pipe.denoiser)  # type: ignore[type-var]
+        self.autoencoder: Any = frozen(pipe.autoencoder)  # type: ignore[type-var]
+        self.trunk, self.sees_through = None, ""
+        if isinstance(vgg19, VGG):
+            self.trunk = vgg19
+        elif any(name in self.weights for name in THROUGH_VGG):
+            self.trunk, self.sees_through = load_trunk(Path(vgg19) if vgg19 else None)
+        if not self.joint and isinstance(self.features, MidmFeatures):
+            self.features.iter_enc.requires_grad_(False)  # nothing is matched again
+        self.optimisation = Optimisation(
+            steps, batch, learning_rate, 0.05, (0.9, 0.999), cosine=False, clip=math.inf, average=0.0
+        )
 
-    @property
-    def name(self) -> str:
-        """Of the stage."""
-        return "joint" if self.joint else "warmup"
-
-    def products(self) -> dict[str, Any]:
-        """What is trained, by slot."""
+    def products(self) -> dict[str, nn.Module]:
+        """See `Stage`."""
         return {"features": self.features} | ({"denoiser": self.denoiser} if self.joint else {})
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """For AdamW: the parameters of each part that is trained, with learning rate and weight decay."""
-        settings = {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY}
-        trained = ([one for one in part.parameters() if one.requires_grad] for part in self.products().values())
-        return [{"params": parameters, **settings} for parameters in trained]
+        """See `Stage`."""
+        trainable = ([one for one in part.parameters() if one.requires_grad] for part in self.products().values())
+        return [{"params": parameters} for parameters in trainable]
 
     def forward(self, pair: Pair, noise: Noise = None) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """The loss of a batch, and its terms before they are weighted.
@@ -134,7 +130,7 @@ class PaperStage(nn.Module):
 
     def streams(self, pair: Pair, noise: Noise = None) -> Streams:
         """What becomes of a batch, see `forward`."""
-        condition, channels, stride = pair.condition, self.parts.condition.channels, self.parts.autoencoder.stride
+        condition, channels, stride = pair.condition, self.pipe.condition.channels, self.autoencoder.stride
         pictures, maps = check_exemplars(condition, pair.exemplar, pair.exemplar_condition, None, channels, stride)
         check_tensor("target", pair.target, 3, stride, condition, PICTURE)
         if not condition.shape[-2:] == pair.target.shape[-2:] == pair.exemplar.shape[-2:]:
@@ -145,10 +141,10 @@ class PaperStage(nn.Module):
             condition=precise(condition),
             exemplar=pictures[0],
             target=precise(pair.target),
-            exemplar_condition=self.parts.condition.photo(pictures[0]) if maps[0] is None else maps[0],
+            exemplar_condition=self.pipe.condition.photo(pictures[0]) if maps[0] is None else maps[0],
         )
-        draw = noise_fn(noise, pair.condition)
-        return run_streams(self.parts, self.policy, pair, draw, self.joint, self.checkpointing)
+        draw, parts = noise_fn(noise, pair.condition), Parts(**{slot: getattr(self.pipe, slot) for slot in PARTS})
+        return run_streams(parts, self.pipe.policy, pair, draw, self.joint, self.checkpointing)
 
     def terms(self, made: Streams, names: Iterable[str]) -> dict[str, Float[Tensor, ""]]:
         """Losses by name, not weighted."""
@@ -175,17 +171,63 @@ class PaperStage(nn.Module):
         }
         return {name: losses[name]() for name in names}
 
-    @torch.no_grad()
-    def evaluate(self, pair: Pair, noise: Noise = None) -> dict[str, float]:
-        """Figures of held-out pairs: PSNR of the first warp, decoded, and of the picture that the loop ends with."""
-        training = self.training
+    def begin(self, pairs: Iterable[Pair]) -> None:
+        """Nothing is to be known before."""
+
+    def finish(self, pairs: Iterable[Pair]) -> None:
+        """Nothing is left to do."""
+
+    def evaluate(self, pairs: Iterable[Pair]) -> dict[str, float]:
+        """Held-out pairs: their first warps, and in `joint` what the whole pipeline makes of them: PSNR in dB."""
+        found: dict[str, list[Tensor]] = {}
+        with self._as_used():
+            for number, pair in enumerate(pairs):
+                made = self._pictures(pair, number * len(pair.target))
+                for name in ("first warp", "translation"):
+                    if name in made:
+                        off = ((made[name].clamp(-1, 1) - pair.target) / 2).pow(2).mean((1, 2, 3))
+                        found.setdefault(f"{name} psnr", []).append(-10 * off.log10())
+        return {name: torch.cat(values).mean().item() for name, values in found.items()}
+
+    def sheet(self, pair: Pair) -> dict[str, Float[Tensor, "b 3 y x"]]:
+        """See `Stage`."""
+        with self._as_used():
+            return {"exemplar": pair.exemplar, **self._pictures(pair, 0), "target": pair.target}
+
+    def _pictures(self, pair: Pair, first: int) -> dict[str, Tensor]:
+        """What comes of held-out pairs, of which this is the first's number."""
+        given, pipe = (pair.condition, pair.exemplar, pair.exemplar_condition), self.pipe
+        noise = sample_generators(0, range(first, first + len(pair.target)))
+        maps = pipe.condition.photo(pair.exemplar) if pair.exemplar_condition is None else pair.exemplar_condition
+        latent = pipe.autoencoder.encode(pair.exemplar)
+        query, key = pipe.features.condition(pair.condition), pipe.features.exemplar(latent, maps)
+        warp = pipe.autoencoder.decode(pipe.matcher(query.initial, key.initial).apply(latent))
+        return {"first warp": warp} | ({"translation": pipe(*given, noise)} if self.joint else {})
+
+    @contextmanager
+    def _as_used(self) -> Iterator[None]:
+        """Networks as outside of training: without gradients or power iterations."""
+        training = self.features.training
+        self.features.eval()
         try:
-            made = self.eval().streams(pair, noise)
+            with torch.no_grad():
+                yield
         finally:
-            self.train(training)
-        warp = self.autoencoder.decode(made.first.warp)
-        figures = {"first warp PSNR": warp} | ({"PSNR": made.picture} if self.joint else {})
-        return {name: _psnr(picture, made.pair.target) for name, picture in figures.items()}
+            self.features.train(training)
+
+
+class WarmupStage(PaperStage):
+    """The matching network alone; first warps are decoded."""
+
+    joint = False
+    needs: ClassVar[tuple[str, ...]] = ()
+
+
+class JointStage(PaperStage):
+    """The matching network and the denoiser, through the loop."""
+
+    joint = True
+    needs: ClassVar[tuple[str, ...]] = ("features",)
 
 
 def _trips(made: Streams) -> Float[Tensor, ""]:
@@ -207,7 +249,3 @@ def _segmentation(made: Streams) -> Float[Tensor, ""]:
 
 def _encoding(features: Features) -> Tensor:
     return features.initial if features.encoded is None else features.encoded
-
-
-def _psnr(picture: Tensor, target: Tensor) -> float:
-    return -10 * float(((picture.clamp(-1, 1) - target) / 2).pow(2).mean((1, 2, 3)).log10().mean())
