@@ -148,7 +148,6 @@ def test_what_resizing_overshoots_is_taken(mode: str) -> None:
     assert Run()(fine[:, :2], 2 * fine[:, 2:] - 1, exemplar_condition=fine[:, :2]).isfinite().all()
 
 
-@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -169,6 +168,7 @@ def test_what_is_no_confidence_is_refused(unchecked: None, spoil: Callable[[Any]
         Run(confidence=Mine())(condition, exemplar)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_settings_are_checked_together() -> None:
     with pytest.raises(ValueError, match=r"rematch must be levels out of \[0, 1, 2\], got \(1, 3\); size .* got 7"):
         Run(policy=Policy((1, 3)), size=7)
