@@ -116,10 +116,11 @@ def weights(stage: TinyStage) -> list[float]:
 
 
 def _shared(folder: Path) -> None:
-    """Under torchrun: what this process has in the end."""
+    """Under torchrun: what this process has in the end, from the first step on and from where another process was."""
     stage, progress, _ = trained(folder / "run")
     run = accelerator(cpu=True)
     found = {"weights": weights(stage), "losses": progress.losses, "seen": stage.seen, "processes": run.num_processes}
+    found["gone on"] = weights(trained(folder / "begun")[0])
     (folder / f"{run.process_index}.json").write_text(json.dumps(found))
     run.wait_for_everyone()
     run.end_training()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,14 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     datasets = split_datasets(Spec("portraits", styles=24, geometries=2), 64, Sketch())
     training_data(datasets, 2, folder)
     return folder
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _few_pairs() -> Iterator[None]:
+    """Stages look at fewer pairs before, after and beside their steps than they do for users."""
+    from midms.training import trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "HELD_OUT", 8)
+        patch.setattr(trainer, "FIRST", 16)
+        yield

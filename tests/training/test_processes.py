@@ -15,6 +15,7 @@ import torch
 from tiny_stage import BATCH, PAIRS, STEPS, trained, weights
 
 import midms
+from midms.training.trainer import Interrupted
 
 SCRIPT = Path(tiny_stage.__file__)
 
@@ -32,14 +33,20 @@ def told(path: Path) -> dict[str, Any]:
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
-    """Ten pairs, four a step over five steps: both epochs are whole, shared by two processes without one twice."""
+    """Ten pairs, four a step over five steps: both epochs are whole, shared by two processes without one twice.
+
+    They also go on from the checkpoint that one process left.
+    """
+    with pytest.raises(Interrupted, match="out of time at step 1 of 5"):
+        trained(tmp_path / "begun", deadline=0.0)
     run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, SCRIPT, tmp_path)
     ranks = [told(tmp_path / f"{rank}.json") for rank in (0, 1)]
     assert [rank["processes"] for rank in ranks] == [2, 2]
     assert ranks[0]["weights"] == ranks[1]["weights"] and ranks[0]["losses"] == ranks[1]["losses"]
 
     alone, progress, _ = trained(tmp_path / "alone")
-    torch.testing.assert_close(torch.tensor(ranks[0]["weights"]), torch.tensor(weights(alone)), atol=1e-5, rtol=0)
+    for found in (ranks[0]["weights"], ranks[0]["gone on"], ranks[1]["gone on"]):
+        torch.testing.assert_close(torch.tensor(found), torch.tensor(weights(alone)), atol=1e-5, rtol=0)
     for one, other in zip(ranks[0]["losses"], progress.losses, strict=True):
         assert one.keys() == other.keys() and all(abs(one[name] - other[name]) < 1e-5 for name in one)
 

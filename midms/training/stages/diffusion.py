@@ -16,7 +16,7 @@ from midms.diffusion.levels import alpha_bar
 from midms.loop.inputs import noise_fn
 from midms.pipeline.pipeline import Pipeline
 from midms.training.noise import integers, sample_generators, uniform
-from midms.training.stages.stage import Optimisation, frozen, frozen_pass, latents, trained
+from midms.training.stages.stage import Optimisation, condition_picture, frozen, frozen_pass, latents, trained
 
 
 class DiffusionStage(nn.Module):
@@ -140,6 +140,7 @@ class DiffusionStage(nn.Module):
         """Translations, beside first warps, decoded."""
         noise = sample_generators(0, range(len(pair.target)))
         return {
+            "condition": condition_picture(self.pipe.condition, pair.condition),
             "exemplar": pair.exemplar,
             "first warp": self._decoded_warp(pair),
             "translation": self.pipe(pair.condition, pair.exemplar, pair.exemplar_condition, noise),

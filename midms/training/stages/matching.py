@@ -20,7 +20,7 @@ from midms.loop.inputs import noise_fn
 from midms.pipeline.pipeline import Pipeline
 from midms.training.losses import matching as losses
 from midms.training.noise import integers, uniform
-from midms.training.stages.stage import Optimisation, frozen, latents, trained
+from midms.training.stages.stage import Optimisation, condition_picture, frozen, latents, trained
 
 FLOW_TERMS = ("exact", "distance")
 """Losses of pairs whose flow is known."""
@@ -66,6 +66,7 @@ class MatchingStage(nn.Module):
         self.confidence: Any = trained(pipe.confidence)  # type: ignore[type-var]
         self.autoencoder: Any = frozen(pipe.autoencoder)  # type: ignore[type-var]
         self.matcher: Any = pipe.matcher
+        self.condition = pipe.condition
         none = dict.fromkeys(TERMS, 0.0)
         self.with_flow, self.without_flow = ({**none, **weights, **terms} for weights in (with_flow, without_flow))
         self.optimisation = Optimisation(steps, batch, learning_rate)
@@ -171,6 +172,7 @@ class MatchingStage(nn.Module):
         match = self.matcher(query.initial, self.features.exemplar(source, pair.exemplar_condition).initial)
         confidence = F.interpolate(self.confidence(match), pair.target.shape[-2:])
         return {
+            "condition": condition_picture(self.condition, pair.condition),
             "exemplar": pair.exemplar,
             "first warp": self.autoencoder.decode(match.apply(source)),
             "confidence": (2 * confidence - 1).expand(-1, 3, -1, -1),
