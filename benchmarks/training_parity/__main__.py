@@ -154,7 +154,7 @@ def lines_of(recorded: Recorded, step: str, found: Computed, other: Computed | N
     return [
         *losses(recorded.steps[step]["losses"], found.losses),
         *tensors(kept, tensors_of(found.made, found.predicted), recorded.salt),
-        *gradients(recorded, step, kept, found.stage, other and other.stage),
+        *gradients(recorded, step, kept, found.stage, other.stage if other else None),
         *vectors(kept, found.stage),
     ]
 
