@@ -32,7 +32,7 @@ from midms.compose.catalog import create
 from midms.compose.recipe import SHIPPED, Recipe
 from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec
-from midms.core.files import atomic_write, held
+from midms.core.files import atomic_write, followed, held
 from midms.core.schema import checked, read_json
 
 CONFIG, REFUSAL = "config.json", "refused.txt"
@@ -172,6 +172,7 @@ def write_folder(
     """
     settings = content(recipe, by, str(folder))
     try:
+        folder = followed(folder)
         with held(folder) if lock else contextlib.nullcontext():
             check(folder, by, states, replace)
             try:

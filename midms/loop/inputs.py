@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core.errors import NotFinite
-from midms.core.types import Noise, NoiseFn
+from midms.core.types import Features, Noise, NoiseFn
 from midms.networks.precision import precise
 
 _OVERSHOOT = 0.3
@@ -75,6 +75,9 @@ def check_exemplars(
             raise ValueError(
                 f"regions[{i}] goes from {region.amin():.3g} to {region.amax():.3g}, expected numbers in [0, 1]"
             )
+        if not (filled := region.flatten(1).any(1)).all():
+            which = "" if len(region) == 1 else f" in picture {filled.logical_not().nonzero()[0].item()} of the batch"
+            raise ValueError(f"regions[{i}] is 0 everywhere{which}: nothing would take from exemplar {i}; leave it out")
     return [precise(picture) for picture in pictures], [drawn if drawn is None else precise(drawn) for drawn in maps]
 
 
@@ -113,6 +116,8 @@ def check_tensor(name: str, value: Tensor, channels: int, stride: int, like: Ten
         raise ValueError(f"{name} has a batch of {len(value)}, expected {len(like) or 'at least one'}")
     if (value.dtype, value.device) != (like.dtype, like.device):
         raise ValueError(f"{name} is {value.dtype} on {value.device}, the condition {like.dtype} on {like.device}")
+    if value.is_meta:
+        raise ValueError(f"{name} is on the meta device, which has no numbers")
     if not torch.isfinite(value).all():
         raise ValueError(f"{name} holds numbers that are not finite")
     low, high = within
@@ -176,6 +181,21 @@ def check_finite(value: Float[Tensor, "b c h w"], part: Any, slot: str) -> Float
         more = "; half precision may be too narrow" if value.dtype == torch.float16 else ""
         raise NotFinite(f"no picture: {bad} are not finite{more}")
     return value
+
+
+def check_features(features: Features, part: Any) -> Features:
+    """What a feature extractor gave. Matchers take what is not finite for unlike anything: nobody else would tell.
+
+    Args:
+        features: them.
+        part: that gave them.
+
+    Raises:
+        NotFinite: they hold numbers that are not finite.
+    """
+    for value in (features.initial, features.rematch):
+        check_finite(value, part, "features")
+    return features
 
 
 def describe(part: Any) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midms.core.protocols import Match
 from midms.core.types import Context, Features, Level, Noise, NoiseFn, Step
-from midms.loop.inputs import OneOrMore, check_exemplars, check_finite, noise_fn
+from midms.loop.inputs import OneOrMore, check_exemplars, check_features, check_finite, noise_fn
 from midms.loop.multi_exemplar import compare, side_by_side
 from midms.loop.parts import Moment, Parts
 from midms.loop.policy import Policy, outside
@@ -85,9 +85,11 @@ def interleave(
     latents = [
         check_finite(parts.autoencoder.encode(picture), parts.autoencoder, "autoencoder") for picture in pictures
     ]
-    query = parts.features.condition(condition)
+    query = check_features(parts.features.condition(condition), parts.features)
     keys = [
-        parts.features.exemplar(z, parts.condition.photo(picture) if drawn is None else drawn)
+        check_features(
+            parts.features.exemplar(z, parts.condition.photo(picture) if drawn is None else drawn), parts.features
+        )
         for z, picture, drawn in zip(latents, pictures, maps, strict=True)
     ]
     encoded = Encoded(condition, latents, query, keys, regions)
@@ -141,12 +143,14 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
         if step is not None:
             x = parts.sampler.advance(step, level, draw)
         step = parts.sampler.predict(denoise, x, level, step)
+        check_finite(step.x0, parts.sampler, "sampler")
         again = level.index in policy.rematch
         if again:
             seen = step.x0 if policy.match_on == "x0" else x
-            matched = _matched(parts, encoded, parts.features.rematch_query(seen, query), keys)
+            found = check_finite(parts.features.rematch_query(seen, query), parts.features, "features")
+            matched = _matched(parts, encoded, found, keys)
             step = policy.edit_x0(step, matched.warp, matched.confidence, score)
-        check_finite(step.x0, policy if again else parts.sampler, "policy" if again else "sampler")
+            check_finite(step.x0, policy, "policy")
         yield Moment(step, *matched, again)
 
     if parts.refiner is None or step is None:
@@ -162,6 +166,5 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
 
 def _matched(parts: Parts, encoded: Encoded, query: Tensor, keys: list[Tensor]) -> Matched:
     match, confidence = compare(parts.matcher, parts.confidence, query, keys, encoded.regions)
-    check_finite(confidence, parts.confidence, "confidence")
     warp = match.apply(side_by_side(encoded.latents))
     return Matched(match, check_finite(warp, parts.matcher, "matcher"), confidence)

@@ -12,14 +12,22 @@ from torch import Tensor
 
 from midms.core.errors import MidmsError
 from midms.core.protocols import ConfidenceEstimator, Match, Matcher
+from midms.loop.inputs import check_finite
 from midms.networks.precision import without_autocast
 
 TIE = 1e-3
 """What similarity counts beside confidence: it decides where masks trust several exemplars alike."""
 
+ROUNDING = 1e-3
+"""How far beyond [0, 1] a confidence may be."""
+
 
 class NoMatch(MidmsError, TypeError):
     """What a matcher gives is no match between the grids that it was given."""
+
+
+class NoConfidence(MidmsError, ValueError):
+    """What a confidence estimator gives is not a number in [0, 1] for each cell of its match."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +112,11 @@ def compare(
 
     Raises:
         NoMatch: the matcher gives something else than a match between these grids.
+        NotFinite: the estimator gives numbers that are not finite.
+        NoConfidence: it gives something else than numbers in [0, 1], one a cell.
     """
     matches = [_matched(matcher, query, key) for key in keys]
-    confidences = [confidence(match) for match in matches]
+    confidences = [_estimated(confidence, match, len(query)) for match in matches]
     if len(matches) == 1:
         return matches[0], confidences[0]
     liking = torch.cat([c + TIE * m.similarity().to(c) for c, m in zip(confidences, matches, strict=True)], 1)
@@ -128,6 +138,18 @@ def _matched(matcher: Matcher, query: Tensor, key: Tensor) -> Match:
     if (got := (tuple(match.grid), tuple(match.transpose().grid))) != (rows, columns):
         raise NoMatch(f"{name} it is between cells {got[0]} and {got[1]}, expected {rows} and {columns}")
     return match
+
+
+def _estimated(confidence: ConfidenceEstimator, match: Match, batch: int) -> Float[Tensor, "b 1 h w"]:
+    value, expected = confidence(match), (batch, 1, *match.grid)
+    name = f"confidence: {type(confidence).__name__} gives"
+    if not isinstance(value, Tensor) or not value.is_floating_point() or tuple(value.shape) != expected:
+        got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise NoConfidence(f"{name} {got}, expected floats {expected}")
+    low, high = check_finite(value, confidence, "confidence").amin().item(), value.amax().item()
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise NoConfidence(f"{name} numbers from {low:.3g} to {high:.3g}, expected them in [0, 1]")
+    return value
 
 
 def side_by_side(pieces: Sequence[Tensor], fill: float = 0.0) -> Float[Tensor, "b c H W"]:

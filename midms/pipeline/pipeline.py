@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from midms.checkpoints.convert.hub import push
 from midms.checkpoints.folder import write_folder
-from midms.checkpoints.tensors import CheckpointError, cast
+from midms.checkpoints.tensors import FLOATS, CheckpointError, cast
 from midms.compose.recipe import Recipe
 from midms.compose.slots import check_settings
 from midms.core.domain import TELLING, Domain
@@ -186,7 +186,14 @@ class Pipeline(Parts):
 
     @defaults()
     def to(self, *target: Any, **options: Any) -> Pipeline:
-        """Move every part that has weights, as `nn.Module.to`; returns itself."""
+        """Move every part that has weights, as `nn.Module.to`; returns itself.
+
+        Raises:
+            ValueError: nothing can be computed in that type.
+        """
+        for value in (*target, *options.values()):
+            if isinstance(value, torch.dtype) and value not in FLOATS:
+                raise ValueError(f"dtype: expected one of {', '.join(map(str, FLOATS))}, got {value}")
         for module in self.modules():
             module.to(*target, **options)
         return self

@@ -105,6 +105,14 @@ def test_weights_of_another_save_are_not_taken(writes: dict[str, list[Callable[[
         midms.from_pretrained(tmp_path / "new")
 
 
+def test_a_link_to_a_folder_that_is_to_come_is_followed(runs: list[Pipeline], tmp_path: Path, unchecked: None) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    runs[0].save_pretrained(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "folder" / "config.json").exists()
+    with pytest.raises(CheckpointError, match=r"^weights: expected a folder or the id of one on the hub, got None$"):
+        midms.from_pretrained(None)  # type: ignore[arg-type]
+
+
 def test_one_writer_a_folder_and_the_second_is_told_who(
     writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path
 ) -> None:

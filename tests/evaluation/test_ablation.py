@@ -23,6 +23,7 @@ from midms.checkpoints.tensors import CheckpointError
 from midms.compose.recipe import SHIPPED
 from midms.compose.spec import SpecError
 from midms.data.portraits.pairs import draw_pairs, generators
+from midms.evaluation.ablation import run as measuring
 from midms.evaluation.ablation.vary import VaryError, parse
 from midms.evaluation.metrics.cost import Cost
 from midms.evaluation.metrics.faces import conditions
@@ -197,6 +198,15 @@ def test_a_changed_part_is_another_run(tmp_path: Path) -> None:
     first, changed = found(1.0), found(0.0)
     assert changed < first - 1 and len(lines(tmp_path)) == 2
     assert found(1.0) == first and len(lines(tmp_path)) == 2
+
+
+def test_more_pairs_than_are_measured_at_once_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(measuring, "SHOWN", 2)
+    found = ablate("midm-faces", {"matcher": ["preset"]}, pairs=5, out=tmp_path, progress=False)
+    assert not found.failures and {len(values) for values in found.records[0]["each"].values()} == {5}
+    with Image.open(next((tmp_path / "pictures").iterdir())) as strip:
+        assert strip.size == (2 * 64, 64)
 
 
 def test_objects_are_told_apart_by_their_state(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ MEASURED = {
     "midm-church": (61.7, 42.5),
 }
 """PSNR in dB of a picture against that of float32, with networks in float16 and in bfloat16."""
+LEAST = tuple(map(min, zip(*MEASURED.values(), strict=True)))
+"""What is asked of a preset that nobody has measured."""
 MARGIN = 6.0
 """By how many dB another machine may round worse."""
 RELEASED: dict[str, dict[str, Any]] = {
@@ -106,7 +108,7 @@ def test_a_run_in_half_precision_gives_the_same_picture(preset: str, dtype: torc
     assert {p.dtype for module in low.modules() for p in module.parameters()} == {dtype}
     found = picture(low, given(low))
     assert found.dtype == torch.float32
-    assert psnr(found, expected(preset)) > MEASURED[preset][HALVES.index(dtype)] - MARGIN
+    assert psnr(found, expected(preset)) > MEASURED.get(preset, LEAST)[HALVES.index(dtype)] - MARGIN
 
 
 @pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16, torch.float64], ids=str)

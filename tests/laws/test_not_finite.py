@@ -16,6 +16,7 @@ from midms.core.errors import NotFinite
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.images import to_pil
+from midms.loop import Policy
 from midms.matching.matchers.correlation import Correlation
 
 BAD = [float("nan"), float("inf"), float("-inf")]
@@ -29,7 +30,7 @@ class Ruined:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.whole, name)
-        return ruined(value, self.number) if name in ("first", "x0", "weight") else value
+        return ruined(value, self.number) if name in ("initial", "rematch", "x0", "weight") else value
 
     def apply(self, values: Tensor) -> Tensor:
         return ruined(self.whole.apply(values), self.number)
@@ -64,12 +65,19 @@ SPOILT = {
     "sampler": "predict",
 }
 
+METHODS = {
+    "autoencoder's latents": ("autoencoder", "encode"),
+    "features of the condition": ("features", "condition"),
+    "features of the exemplar": ("features", "exemplar"),
+    "features to match again": ("features", "rematch_query"),
+}
+
 
 @pytest.mark.parametrize("number", BAD)
-@pytest.mark.parametrize("slot", [*SPOILT, "autoencoder's latents"])
+@pytest.mark.parametrize("slot", [*SPOILT, *METHODS])
 def test_a_part_that_gives_no_number_is_named(unchecked: None, slot: str, number: float) -> None:
-    run: Any = Run()
-    slot, method = {"autoencoder's latents": ("autoencoder", "encode")}.get(slot, (slot, SPOILT.get(slot, "")))
+    run: Any = Run(policy=Policy((0,)))
+    slot, method = METHODS.get(slot, (slot, SPOILT.get(slot, "")))
     spoiled = run.replace(**{slot: Spoilt(getattr(run, slot), method, number)})
     with pytest.raises(NotFinite, match=f"no picture: .* numbers from the {slot} .* are not finite"):
         spoiled(*pictures())

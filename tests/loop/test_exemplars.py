@@ -180,6 +180,16 @@ def test_pictures_of_people_are_for_translate(given: tuple[object, object]) -> N
         Run()(condition, [exemplar, exemplar], regions=["b.png", "c.png"])  # type: ignore[list-item]
 
 
+def test_a_mask_without_white_is_no_mask() -> None:
+    condition, exemplar = pictures()
+    whole = torch.ones_like(condition[:, :1])
+    first = whole * torch.tensor([1.0] + [0.0] * (len(whole) - 1)).view(-1, 1, 1, 1)
+    for region, which in ((whole * 0, "0"), (first, "1")) if len(whole) > 1 else ((whole * 0, ""),):
+        where = f" in picture {which} of the batch" if len(whole) > 1 else ""
+        with pytest.raises(ValueError, match=rf"^regions\[1\] is 0 everywhere{where}: nothing would take from exempl"):
+            Run()(condition, [exemplar, exemplar], regions=[whole, region])
+
+
 def test_what_is_wrong_with_several_is_said() -> None:
     run, sketch, exemplar = Shifting(), drawing(64, 64), photo(64, 64)
     with pytest.raises(PictureError, match="region: got 1, expected one for each of 2 exemplars"):

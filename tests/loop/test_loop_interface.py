@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from standins import STRIDE, Run, pictures
+from standins import STRIDE, Alike, Run, pictures
 from torch import Tensor, nn
 
 from midms.compose.recipe import Recipe
@@ -18,8 +18,10 @@ from midms.core.types import Features
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.loop import Policy
+from midms.loop.multi_exemplar import NoConfidence
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
+from midms.pipeline.build import build
 from midms.pipeline.pipeline import Pipeline
 
 
@@ -146,6 +148,26 @@ def test_what_resizing_overshoots_is_taken(mode: str) -> None:
     assert Run()(fine[:, :2], 2 * fine[:, 2:] - 1, exemplar_condition=fine[:, :2]).isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda value: value + 7, r"numbers from \S+ to \S+, expected them in \[0, 1\]"),
+        (lambda value: value - 2, r"numbers from -\S+ to \S+, expected them in \[0, 1\]"),
+        (lambda value: value[..., :1], r"torch.float64 \(2, 1, 4, 1\), expected floats \(2, 1, 4, 6\)"),
+        (lambda value: value > 0.5, r"torch.bool \(2, 1, 4, 6\), expected floats \(2, 1, 4, 6\)"),
+        (lambda value: value.numpy(), r"ndarray, expected floats \(2, 1, 4, 6\)"),
+    ],
+)
+def test_what_is_no_confidence_is_refused(unchecked: None, spoil: Callable[[Any], Any], message: str) -> None:
+    class Mine:
+        def __call__(self, match: Any) -> Any:
+            return spoil(Alike()(match))
+
+    condition, exemplar = pictures()
+    with pytest.raises(NoConfidence, match=f"^confidence: Mine gives {message}$"):
+        Run(confidence=Mine())(condition, exemplar)  # type: ignore[arg-type]
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_settings_are_checked_together() -> None:
     with pytest.raises(ValueError, match=r"rematch must be levels out of \[0, 1, 2\], got \(1, 3\); size .* got 7"):
@@ -190,6 +212,14 @@ def test_moving_and_describing() -> None:
         assert shown in text
     changed = run.replace(rematch=(), matcher=OptimalTransport())
     assert changed.policy.rematch == () and changed.denoiser is run.denoiser and run.policy.rematch == (1,)
+
+
+def test_only_what_can_be_computed_in_is_moved_to() -> None:
+    run = build("midm-faces")
+    with pytest.raises(ValueError, match=r"^dtype: expected one of torch.float16, .*, got torch.float8_e4m3fn$"):
+        run.to(torch.float8_e4m3fn)
+    with pytest.raises(ValueError, match=r"^condition is on the meta device"):
+        Run()(*(one.to("meta") for one in pictures()))
 
 
 def test_of_many_numbers_a_description_shows_the_ends() -> None:

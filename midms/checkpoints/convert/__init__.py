@@ -82,6 +82,8 @@ def find(weights: str | Path) -> Weights:
     Raises:
         CheckpointError: there is no such folder, or it cannot be used.
     """
+    if not isinstance(weights, str | os.PathLike):
+        raise CheckpointError(f"weights: expected a folder or the id of one on the hub, got {weights!r}")
     path = Path(weights)
     if path.is_file():
         raise CheckpointError(

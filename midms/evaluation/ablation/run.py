@@ -184,7 +184,7 @@ def figures(
         found["first PCK@0.05"] = matches(first.match, first.confidence, pairs)["PCK@0.05"]
         for name, values in found.items():
             collected.setdefault(name, []).append(values.cpu())
-        shown += image[: SHOWN - len(shown)].split(1)
+        shown += [one[None] for one in image[: SHOWN - len(shown)]]
         advance(1)
     whole_set = {name: torch.cat(values) for name, values in collected.items()}
     confidence, right = whole_set.pop("_confidence"), whole_set.pop("_right")
