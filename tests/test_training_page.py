@@ -11,7 +11,8 @@ import pytest
 from command_line import run
 from made_data import photo
 
-from midms import available
+from midms import available, cli
+from midms.training.train import planned
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "training.md").read_text()
@@ -37,6 +38,16 @@ def test_exemplars_are_found_as_it_says(tmp_path: Path, monkeypatch: pytest.Monk
     assert run("pairs", *words) == 0
     assert len(Path("pairs.csv").read_text().splitlines()) == 1 + 7 * 5
     assert len(Path("photos_ref.txt").read_text().splitlines()) == 7
+
+
+def test_every_training_is_typed_as_it_can_be() -> None:
+    """The options are there, the preset and its stages too, whatever launches it."""
+    launched = [line.split(" -m ")[1] for line in PAGE.splitlines() if re.match("(torchrun|accelerate launch) ", line)]
+    typed = [*commands("train"), *(shlex.split(line)[1:] for line in launched), *commands("translate")]
+    assert len(typed) >= 4 and len(launched) >= 2
+    for words in typed:
+        args = cli.parser().parse_args(words)
+        assert words[0] == "translate" or planned(args.preset, args.stage, args.terms)
 
 
 def test_figures_are_those_that_were_measured() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -135,6 +136,7 @@ class TrainingData:
             batch_sampler=keys,  # type: ignore[arg-type]
             num_workers=workers,
             collate_fn=_collate,
+            worker_init_fn=_leave_signals_to_the_trainer,
             generator=own,
         )
         for pair, positions, messages in loader:
@@ -191,6 +193,12 @@ class _Readable:
         else:
             found = self.dataset[index]
         return found
+
+
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """A key press, which all processes of a terminal get, ends no worker; what ends one does so at once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _collate(samples: Sequence[tuple[Pair, int, list[str]]]) -> tuple[Pair, list[int], list[str]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from midms.confidence import CONFIDENCES
 from midms.matching import MATCHERS
 
 HARD = ("nearest", "mutual-nearest")
 """Matchers that give each cell to one other, so that there is no spread to ask for."""
 PLACED = {name for name in MATCHERS if getattr(MATCHERS[name], "spatial", False)}
 """Matchers that look at where cells lie: shuffled cells are another picture to them."""
-AMBIGUITY = ("entropy", "peak")
-"""Confidences that ask whether there is another candidate, not whether the best is like."""
+AMBIGUITY = {"entropy", "peak"}
+"""Questions whether there is another candidate, not whether the best is like."""
 
 
 def composes(matcher: str, confidence: str) -> bool:
@@ -18,4 +19,4 @@ def composes(matcher: str, confidence: str) -> bool:
         return matcher == "unbalanced-transport"
     if confidence == "semantic":
         return matcher == "semantic"
-    return not (confidence in AMBIGUITY and matcher in HARD)
+    return not (AMBIGUITY & getattr(CONFIDENCES[confidence], "asks", frozenset()) and matcher in HARD)

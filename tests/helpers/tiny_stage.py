@@ -129,7 +129,7 @@ def _shared(folder: Path) -> None:
 def _killed(folder: Path, times: int) -> None:
     """Children train with a checkpoint at every step and are killed after a while, then one to the end."""
     trainer.CHECKPOINT_EVERY = 0.0
-    chance, steps, killed = random.Random(0), 60, 0
+    chance, steps, killed, reached = random.Random(0), 60, 0, set()
     stage, progress, _ = trained(folder / "whole", TinyStage(steps))
     took = progress.seconds
     whole = {"weights": weights(stage), "losses": progress.losses}
@@ -140,10 +140,11 @@ def _killed(folder: Path, times: int) -> None:
             (folder / "found.json").write_text(json.dumps(found))
             os._exit(0)
         if left:
-            time.sleep(chance.uniform(0.05, 0.3) * took)
+            time.sleep(chance.uniform(0.01, 0.1) * took)
             os.kill(child, signal.SIGKILL)
         killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    (folder / "whole.json").write_text(json.dumps({**whole, "killed": killed}))
+        reached |= {path.name for path in (folder / "killed").glob("*.checkpoint")}
+    (folder / "whole.json").write_text(json.dumps({**whole, "killed": killed, "reached": len(reached)}))
 
 
 if __name__ == "__main__":
