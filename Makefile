@@ -40,6 +40,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.ablation --pairs 100
 	$(BIN)/python -m benchmarks.faces.page
 	$(BIN)/python -m benchmarks.released.inference --preset midm-celeba
+	$(BIN)/python -m benchmarks.released.training --preset midm-celeba
 	$(BIN)/python -m benchmarks.released
 	$(BIN)/python -m benchmarks.released.checks
 	$(BIN)/python -m benchmarks.kernels.hotpath --device cpu

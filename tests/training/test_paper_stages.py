@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +18,12 @@ from midms.diffusion.denoisers.unconditional import Unconditional
 from midms.features.midm import MidmFeatures
 from midms.loop import Policy
 from midms.networks.layers import SpectralNorm, spectrally_normalized
-from midms.networks.vgg import VGG
+from midms.networks.vgg import VGG, TrunkError
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
 from midms.training.stages import STAGES
 from midms.training.stages.paper import PaperStage
+from midms.training.train import planned
 
 
 class Maps:
@@ -147,6 +149,19 @@ def test_terms_are_turned_off_by_name(trunk: VGG) -> None:
     maps = nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
     given = dataclasses.replace(pair(), condition=maps, exemplar_condition=maps.flip(-1))
     assert 0 < stage(None, "warmup", {"seg": 100.0})(given)[1]["seg"] < 24
+
+
+def test_presets_say_which_stages_there_are_and_options_go_where_they_count() -> None:
+    for preset in ("midm-celeba", "midm-deepfashion", "midm-church"):
+        warmup, joint = planned(preset, None, {"ctx": 0.5, "seg": 2.0}, Path("vgg.pth"))
+        assert (warmup.name, joint.name) == ("warmup", "joint")
+        assert all(spec.arguments["terms"] == {"ctx": 0.5, "seg": 2.0} for spec in (warmup, joint))
+        assert all(spec.arguments["vgg19"] == "vgg.pth" for spec in (warmup, joint))
+    assert "vgg19" not in planned("midm-celeba", "joint", {})[0].arguments
+    with pytest.raises(BadArguments, match="--vgg19: changes nothing in --stage autoencoder"):
+        planned("midm-small", "autoencoder", {}, Path("vgg.pth"))
+    with pytest.raises(TrunkError, match=r"VGG19: none.pth: "):
+        STAGES.create("warmup", pipe=pipe(), weights={"perc": 1.0}, vgg19="none.pth")
 
 
 def test_each_picture_is_as_it_is_alone() -> None:
