@@ -29,6 +29,34 @@ def main() -> None:
     results.sort(key=lambda result: -math.prod(result["size"]))
     between(ROOT / "docs" / "released.md", "figures", "\n\n".join(map(section, results)))
     between(ROOT / "README.md", "released", brief(results[0]))
+    trained = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("training-*.json"))]
+    trained.sort(key=lambda result: -result["size"])
+    parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in trained[0]["released seconds"].items())
+    calls = (
+        f"Of the released code, by their call on another machine, forwards alone but for the last (seconds): {parts}."
+    )
+    between(ROOT / "docs" / "released.md", "training", "\n\n".join([*map(training, trained), calls]))
+
+
+def training(result: dict[str, Any]) -> str:
+    """What a step of the stage `joint` costs, in Markdown."""
+    shown = ("CPU seconds", "pictures a CPU second", "peak GiB", "before the step GiB")
+    rows = {name: {figure: row[figure] for figure in shown} for name, row in result["rows"].items()}
+    stopped = ", ".join(f"`{name}`" for name in result["stopped"])
+    lacking = (
+        f" For {stopped} the memory of the machine, {result['memory GiB']:.0f} GiB, is too little beside other work."
+    )
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    parameters = next(iter(result["rows"].values()))["trained parameters"]
+    return "\n\n".join(
+        [
+            f"### {result['preset']}, a step of `joint`, one picture of {result['size']} x {result['size']} pixels",
+            table(rows),
+            f"{parameters:,} parameters are trained, in float32, with AdamW.{lacking} "
+            f"`{result['command']}`, {result['date'][:10]}, {result['cpu']['name']}, {result['threads']} threads; "
+            f"{versions}; seed {result['seed']}.",
+        ]
+    )
 
 
 def section(result: dict[str, Any]) -> str:
