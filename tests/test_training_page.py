@@ -12,7 +12,7 @@ from command_line import run
 from made_data import photo
 
 from midms import available, cli
-from midms.training.train import planned
+from midms.training.plan import planned
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "training.md").read_text()

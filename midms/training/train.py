@@ -28,13 +28,13 @@ from midms.compose.recipe import Recipe
 from midms.compose.spec import Spec
 from midms.core.files import held
 from midms.core.limits import side
-from midms.core.signatures import parameters
 from midms.core.torch_defaults import defaults
 from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.build import BuildError, assemble
 from midms.pipeline.pipeline import Pipeline
-from midms.registry import BadArguments, unknown
+from midms.registry import BadArguments
 from midms.training.data import TrainingData, split_datasets, training_data
+from midms.training.plan import changed, planned
 from midms.training.progress import OtherRun, differences
 from midms.training.stages import STAGES
 from midms.training.trainer import Engine, Interrupted, accelerator, begin, fit
@@ -66,54 +66,6 @@ def train(args: Namespace) -> int:
         run.end_training()
 
 
-def planned(preset: str, stage: str | None, terms: Mapping[str, float], vgg19: Path | None = None) -> list[Spec]:
-    """The stages of a preset that are asked for.
-
-    Args:
-        preset: its name.
-        stage: the only one, or None.
-        terms: weights of losses, by name.
-        vgg19: a file of VGG19, for stages whose losses look through it.
-
-    Raises:
-        BadArguments: there is no such preset, stage or loss, the preset is not trained here, or nothing looks through
-            VGG19.
-    """
-    if preset not in PRESETS:
-        raise BadArguments(unknown("preset", preset, PRESETS, "`midms list preset`"))
-    every = {spec.name: spec for spec in PRESETS[preset].training}
-    if not every:
-        raise BadArguments(f"--preset {preset}: has no stages of training")
-    if stage is not None and stage not in every:
-        raise BadArguments(unknown("stage", stage, every))
-    chosen = [spec for name, spec in every.items() if stage in (None, name)]
-    losses = {name: None for spec in chosen for name in _losses(spec)}
-    if strange := [name for name in terms if name not in losses]:
-        where = " or ".join(spec.name for spec in chosen)
-        raise BadArguments(
-            "; ".join(unknown("term", name, losses) for name in strange)
-            if losses
-            else f"--terms: changes nothing in --stage {where}"
-        )
-    looking = [spec.name for spec in chosen if "vgg19" in parameters(STAGES[spec.name]).parameters]
-    if vgg19 and not looking:
-        raise BadArguments(f"--vgg19: changes nothing in --stage {' or '.join(spec.name for spec in chosen)}")
-    own = [{name: terms[name] for name in _losses(spec) if name in terms} for spec in chosen]
-    return [
-        _with(spec, terms=weights, vgg19=vgg19 and spec.name in looking and str(vgg19))
-        for spec, weights in zip(chosen, own, strict=True)
-    ]
-
-
-def _losses(spec: Spec) -> tuple[str, ...]:
-    return getattr(STAGES[spec.name], "losses", ())
-
-
-def _with(spec: Spec, **given: Any) -> Spec:
-    """A stage with other settings, where there are any."""
-    return Spec(spec.name, **{**spec.arguments, **{name: value for name, value in given.items() if value}})
-
-
 def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
     run = engine.accelerator
     with run.main_process_first():  # of a hub id, what it names is fetched once
@@ -124,7 +76,7 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
     data: TrainingData | None = None
     for spec in plan:
         found = weights_for(out, init)
-        pipe, stage = made_stage(_with(spec, steps=args.steps, batch=args.batch), recipe, found, args.seed)
+        pipe, stage = made_stage(changed(spec, steps=args.steps, batch=args.batch), recipe, found, args.seed)
         if wrong := side(pipe.autoencoder.stride, pipe.size):
             raise BadArguments(f"--size: {wrong}")
         _check_needs(out, stage, pipe, found, recipe, spec.name)

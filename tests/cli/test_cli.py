@@ -252,7 +252,7 @@ def test_presets_say_what_they_are_for_their_size_and_whether_weights_come(capsy
         assert cli.main(["show", name]) == 0
         told = capsys.readouterr().out
         assert preset.purpose in told and f"trained on  {preset.domain.trained_on}" in told
-        assert ("weights     come with it" in told) == preset.shipped == ("midms convert" not in told)
+        assert ("weights     come with it" in told) == preset.shipped == (preset.obtain not in told)
         assert f"size        {preset.loop['size']} pixels" in told
 
 
