@@ -43,7 +43,8 @@ def training(result: dict[str, Any]) -> str:
     shown = ("CPU seconds", "pictures a CPU second", "peak GiB", "before the step GiB")
     rows = {name: {figure: row[figure] for figure in shown} for name, row in result["rows"].items()}
     stopped = ", ".join(f"`{name}`" for name in result["stopped"])
-    lacking = (
+    memory = f"{result['memory GiB']:.0f} GiB"
+    lacking = f" For {stopped} the memory of the machine, {memory}, was too little." if stopped else ""
         f" For {stopped} the memory of the machine, {result['memory GiB']:.0f} GiB, is too little beside other work."
     )
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
