@@ -45,8 +45,6 @@ def training(result: dict[str, Any]) -> str:
     stopped = ", ".join(f"`{name}`" for name in result["stopped"])
     memory = f"{result['memory GiB']:.0f} GiB"
     lacking = f" For {stopped} the memory of the machine, {memory}, was too little." if stopped else ""
-        f" For {stopped} the memory of the machine, {result['memory GiB']:.0f} GiB, is too little beside other work."
-    )
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     parameters = next(iter(result["rows"].values()))["trained parameters"]
     return "\n\n".join(
