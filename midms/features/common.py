@@ -26,7 +26,12 @@ def stack_activations(maps: Sequence[Tensor], grid: tuple[int, int]) -> Float[Te
 
     Each is taken less its mean over the picture and of unit length, so that a cell is described by what sets it apart.
     """
-    return l2_normalize(torch.cat([resized(l2_normalize(x - x.mean((-2, -1), keepdim=True)), grid) for x in maps], 1))
+    return unit_features(torch.cat([resized(unit_features(x - x.mean((-2, -1), keepdim=True)), grid) for x in maps], 1))
+
+
+def unit_features(x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
+    """Length one in every cell, or zero; cells that are not finite stay as they are, for the loop to refuse."""
+    return torch.where(x.isfinite().all(1, keepdim=True), l2_normalize(x), x)
 
 
 def resized(x: Float[Tensor, "b c y x"], size: tuple[int, int]) -> Float[Tensor, "b c y2 x2"]:

@@ -11,9 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core.limits import LARGE, number
-from midms.core.normalize import l2_normalize
 from midms.core.types import Features
-from midms.features.common import resized
+from midms.features.common import resized, unit_features
 
 
 @dataclass(frozen=True)
@@ -83,5 +82,5 @@ class FusionFeatures(nn.Module):
 
     def _fused(self, maps: list[Tensor]) -> Float[Tensor, "b d h w"]:
         grid = maps[0].shape[-2], maps[0].shape[-1]
-        onto = [l2_normalize(x if x.shape[-2:] == grid else resized(x, grid)) for x in maps]
+        onto = [unit_features(x if x.shape[-2:] == grid else resized(x, grid)) for x in maps]
         return torch.cat([share * x for share, x in zip(self.shares, onto, strict=True)], 1)

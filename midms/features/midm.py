@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from midms.core.limits import STRIDE, channels, channels_of, int_range
-from midms.core.normalize import l2_normalize
 from midms.core.types import Features
+from midms.features.common import unit_features
 from midms.networks.layers import spectrally_normalized
 from midms.networks.precision import rounded
 
@@ -199,4 +199,4 @@ def _normalised(convolution: nn.Conv2d, spectral: bool) -> nn.Module:
 
 
 def _comparable(x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
-    return l2_normalize(x - x.mean(1, keepdim=True))
+    return unit_features(x - x.mean(1, keepdim=True))

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core.limits import channels, channels_of, int_range
-from midms.core.normalize import l2_normalize
 from midms.core.types import Features, cells
+from midms.features.common import unit_features
 from midms.networks.layers import Residual
 from midms.networks.precision import rounded
 
@@ -127,4 +127,4 @@ class PyramidFeatures(nn.Module):
         h, w = x.shape[-2:]
         place = (cells(h, w, x) + 0.5) / x.new_tensor([w, h]).view(1, 2, 1, 1) * 2 - 1
         seen = rounded(torch.cat([x, place.expand(len(x), -1, -1, -1)], 1), self)
-        return l2_normalize(self.heads[domain](self.trunk(self.stems[domain](seen))).to(x.dtype))
+        return unit_features(self.heads[domain](self.trunk(self.stems[domain](seen))).to(x.dtype))

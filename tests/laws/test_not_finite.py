@@ -11,10 +11,11 @@ from PIL import Image
 from standins import Run, pictures
 from torch import Tensor
 
-from midms import cli, register
+from midms import build, cli, register
 from midms.core.errors import NotFinite
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
+from midms.features.midm import MidmFeatures
 from midms.images import to_pil
 from midms.loop import Policy
 from midms.matching.matchers.correlation import Correlation
@@ -82,6 +83,21 @@ def test_a_part_that_gives_no_number_is_named(unchecked: None, slot: str, number
     with pytest.raises(NotFinite, match=f"no picture: .* numbers from the {slot} .* are not finite"):
         spoiled(*pictures())
     assert run(*pictures()).isfinite().all()
+
+
+def test_weights_of_features_that_are_no_numbers_are_named() -> None:
+    """Also where what they give is made unit length afterwards."""
+    run = build("midm-faces")
+    with torch.no_grad():
+        next(run.features.parameters()).view(-1)[0] = float("nan")
+    numbers = torch.Generator().manual_seed(0)
+    condition, exemplar = (torch.rand(1, channels, 64, 64, generator=numbers) for channels in (2, 3))
+    with pytest.raises(NotFinite, match=r"numbers from the features \(PyramidFeatures\) are not finite"):
+        run(condition, exemplar)
+    released = MidmFeatures(2, 4, 4, width=8, widths=(8, 8, 8), hidden=8, blocks=1)
+    with torch.no_grad():
+        released.theta.bias[0] = float("nan")
+    assert released.condition(condition).initial.isnan().any()
 
 
 @pytest.mark.parametrize("number", BAD)
