@@ -31,9 +31,9 @@ IMPLEMENTATION = {
 
 
 def public(path: Path) -> set[str]:
-    """What a module defines at its top."""
+    """What a module defines at its top, also where it tries or asks first."""
     found = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in _statements(ast.parse(path.read_text()).body):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Assign):
@@ -41,6 +41,16 @@ def public(path: Path) -> set[str]:
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             found.add(node.target.id)
     return {name for name in found if not name.startswith("_")}
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for node in body:
+        yield node
+        if isinstance(node, ast.Try | ast.If | ast.With):
+            for inner in ("body", "orelse", "finalbody"):
+                yield from _statements(getattr(node, inner, []))
+            for handler in getattr(node, "handlers", []):
+                yield from _statements(handler.body)
 
 
 def test_a_public_name_is_defined_once() -> None:

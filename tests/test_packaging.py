@@ -139,10 +139,10 @@ def test_a_package_of_somebody_else_adds_a_matcher(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples" / "plugin", tmp_path / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
     run(*PIP, "install", *OFFLINE, "--target", tmp_path / "installed", tmp_path / "plugin")
     there = {"cwd": tmp_path, "PYTHONPATH": str(tmp_path / "installed")}
-    told = run("-m", "midms.cli", "list", "matcher", **there)
+    told = run("-m", "midms", "list", "matcher", **there)
     assert re.search(r"^ *greedy +from the package midms-nearest$", told.stdout, re.MULTILINE)
     vary = ("--vary", "matcher=greedy,preset", "--vary", "confidence=cycle")
-    told = run("-m", "midms.cli", "ablate", *vary, "--pairs", "2", "--out", "which", **there)
+    told = run("-m", "midms", "ablate", *vary, "--pairs", "2", "--out", "which", **there)
     assert "`greedy` | `cycle`" in told.stdout and (tmp_path / "which" / "sheet.png").exists()
     (tmp_path / "plugin" / "pyproject.toml").unlink()
     told = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "plugin", **there)

@@ -283,8 +283,9 @@ def in_options(text: str, args: argparse.Namespace) -> str:
 
 
 def complain(message: str, status: int = MISTAKE) -> int:
-    """One line on stderr; returns the status."""
+    """One line on stderr, in which what a terminal would obey is spelled out; returns the status."""
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     joined = "; ".join(line for line in lines if line).replace(":;", ":")
-    print(f"midms: {joined}", file=sys.stderr)
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in joined)
+    print(f"midms: {shown}", file=sys.stderr)
     return status

@@ -79,8 +79,12 @@ def _pairs(args: argparse.Namespace) -> int:
     from midms.data.folder import list_pictures
     from midms.pipeline.retrieval import RetrievalError, embed, nearest_of, write_pairs
 
-    for name, path in (("out", args.out), ("ref-txt", args.ref_txt)):
-        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+    for name, path, suffix in (("out", args.out, ".csv"), ("ref-txt", args.ref_txt, ".txt")):
+        if path is None:
+            continue
+        if path.suffix.lower() != suffix:
+            raise BadArguments(f"--{name} {path}: expected the name of a file called *{suffix}")
+        if not path.absolute().parent.is_dir() or (path.exists() and not path.is_file()):
             raise BadArguments(f"--{name} {path}: expected a file to write, in a folder that is there")
     names = fnmatch.filter(list_pictures(args.pictures), args.match)
     if args.ref_txt and (strange := [name for name in names if "," in name or name != name.strip()]):

@@ -90,7 +90,8 @@ def noted(wrong: list[str], slot: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, LookupError, ImportError, RuntimeError, OSError) as error:
-        wrong.append(f"{slot}: {error}")
+        said = repr(error) if type(error) in (KeyError, IndexError) else str(error)
+        wrong.append(f"{slot}: {said or type(error).__name__}")
 
 
 def _specified(slot: str, choice: Any, recipe: Recipe) -> Any:

@@ -45,9 +45,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         The place, with the same name.
 
     Raises:
-        OSError: it cannot be written, or is a link that leads round to itself.
+        OSError: it cannot be written, is no regular file, or is a link that leads round to itself.
     """
     target = followed(path)
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, f"is {kind_of(target)}, expected a regular file", str(path))
     aside = Path(
         tempfile.mkdtemp(".part", f".{os.getpid()}-{HOST}.", target.parent)
     )  # libraries leave files of their own

@@ -191,9 +191,16 @@ def check_features(features: Features, part: Any) -> Features:
         part: that gave them.
 
     Raises:
+        ValueError: they are no features.
         NotFinite: they hold numbers that are not finite.
     """
-    for value in (features.initial, features.rematch):
+    name = f"features: {type(part).__name__} gives"
+    if not isinstance(features, Features):
+        raise ValueError(f"{name} {type(features).__name__}, expected midms.core.types.Features")
+    for which, value in (("initial", features.initial), ("rematch", features.rematch)):
+        if not isinstance(value, Tensor) or value.ndim != 4 or not value.is_floating_point():
+            got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"{name} {got} as {which}, expected floats [b, channels, height, width]")
         check_finite(value, part, "features")
     return features
 

@@ -142,7 +142,7 @@ def _kept(path: Path) -> Float[Tensor, "n d"] | None:
 
 def _key(root: Path, names: Sequence[str], embedding: Embedding) -> str:
     """Tells pictures and the way they become vectors apart."""
-    stats = [os.stat(root / name) for name in names]
+    stats = [path.stat() if (path := root / name).exists() else path.lstat() for name in names]
     content: list[object] = [embedding.key, embedding.size]
     content += [[name, stat.st_size, stat.st_mtime_ns] for name, stat in zip(names, stats, strict=True)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

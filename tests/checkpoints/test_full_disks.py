@@ -69,7 +69,7 @@ def test_of_two_trainings_in_a_folder_the_second_is_told_who_holds_it(tmp_path: 
     """Weights, checkpoint and record are the first one's."""
     assert outcome(["list"], tmp_path).status == 0, "what the second is forked from is loaded"
     arguments = [*TRAIN, "--out", "run", "--seed"]
-    command = [sys.executable, "-m", "midms.cli", *arguments, "1"]
+    command = [sys.executable, "-m", "midms", *arguments, "1"]
     first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     run, deadline = tmp_path / "run", time.monotonic() + 120
     while not (run / ".lock").exists() or not (run / ".lock").stat().st_size:

@@ -24,7 +24,7 @@ from midms.pipeline.translation import Translation
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "midms.cli", *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "midms", *map(str, arguments)], capture_output=True, text=True)
 
 
 def size(path: Path) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 from command_line import complaint, run, translate
+from PIL import Image
 
 from midms import cli
 
@@ -193,3 +194,26 @@ def test_train_hands_its_options_over(tmp_path: Path, monkeypatch: pytest.Monkey
     assert cli.main(["train", "--data", "portraits", "--out", str(tmp_path), "--steps", "3"]) == 0
     args = seen[0]
     assert (args.preset, args.stage, args.out, args.steps, args.size) == ("midm-small", None, tmp_path, 3, None)
+
+
+def test_a_terminal_obeys_no_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad\x1b[31mZ.png"
+    bad.write_text("no picture")
+    options = ["--condition", str(bad), "--exemplar", str(bad), "--out", str(tmp_path / "out.png")]
+    assert cli.main(["translate", *options]) == 2
+    said = capsys.readouterr().err
+    assert "\x1b" not in said and r"bad\x1b[31mZ.png: not a picture of a known format" in said
+
+
+def test_a_part_that_fails_is_named(registries: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "import midms\n\n@midms.register('matcher', 'mine')\nclass Mine:\n"
+        "    def __init__(self): raise KeyError('oops')\n"
+    )
+    options = ["--condition", "a.png", "--exemplar", "b.png", "--out", str(tmp_path / "out.png")]
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (64, 64), "white").save(tmp_path / name)
+    options = [str(tmp_path / one) if one in ("a.png", "b.png") else one for one in options]
+    assert cli.main(["translate", *options, "--plugin", str(plugin), "--matcher", "mine"]) == 2
+    assert "KeyError('oops')" in capsys.readouterr().err

@@ -127,17 +127,20 @@ WRONG: dict[object, tuple[object, ...]] = {
 """Values that are none of a type: of one that accepts None as well, of a tuple of the wrong length."""
 
 
-NEEDED: dict[str, dict[str, object]] = {"sampler": {"timesteps": (500,)}, "network": {"network": abs}}
+NEEDED: dict[str, object] = {"timesteps": (500,), "network": abs, "path": ".", "size": 64}
+"""Arguments that parts cannot do without."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_arguments_of_other_types_are_refused_by_name(kind: str) -> None:
     tried = 0
     for name in [*KINDS[kind], *(["diffusers:DDIMScheduler"] if kind == "sampler" else [])]:
-        for key, parameter in inspect.signature(KINDS[kind][name], eval_str=True).parameters.items():
+        parameters = inspect.signature(KINDS[kind][name], eval_str=True).parameters
+        needed = {key: NEEDED[key] for key, one in parameters.items() if key in NEEDED and one.default is one.empty}
+        for key, parameter in parameters.items():
             for value in WRONG.get(parameter.annotation, ()):
                 with pytest.raises(BadArguments) as caught:
-                    KINDS[kind].check(name, **NEEDED.get(kind, {}) | NEEDED.get(name, {}) | {key: value})
+                    KINDS[kind].check(name, **needed | {key: value})
                 message = str(caught.value)
                 assert message.startswith(f"{kind} {name!r}: {key}: expected "), message
                 assert f"got {value!r}" in message and "\n" not in message

@@ -68,7 +68,7 @@ def test_the_cross_product_in_three_lines(tmp_path: Path) -> None:
 
 def test_killed_and_started_again_no_run_is_lost_or_done_twice(tmp_path: Path) -> None:
     vary = "confidence=" + ",".join(f"cycle(radius=0.{i})" for i in range(1, 9))
-    command = [sys.executable, "-m", "midms.cli", "ablate", "--vary", vary, "--pairs", "2", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "midms", "ablate", "--vary", vary, "--pairs", "2", "--out", str(tmp_path)]
     ledger = tmp_path / "runs.jsonl"
     for wanted in (1, 3):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -19,4 +19,5 @@ def composes(matcher: str, confidence: str) -> bool:
         return matcher == "unbalanced-transport"
     if confidence == "semantic":
         return matcher == "semantic"
-    return not (AMBIGUITY & getattr(CONFIDENCES[confidence], "asks", frozenset()) and matcher in HARD)
+    asks = getattr(CONFIDENCES[confidence], "asks", frozenset())
+    return not (isinstance(asks, frozenset) and AMBIGUITY & asks and matcher in HARD)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from standins import STRIDE, Alike, Run, pictures
+from standins import STRIDE, Alike, Mixed, Run, pictures
 from torch import Tensor, nn
 
 from midms.compose.recipe import Recipe
@@ -166,6 +166,26 @@ def test_what_is_no_confidence_is_refused(unchecked: None, spoil: Callable[[Any]
     condition, exemplar = pictures()
     with pytest.raises(NoConfidence, match=f"^confidence: Mine gives {message}$"):
         Run(confidence=Mine())(condition, exemplar)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda found: None, "NoneType, expected midms.core.types.Features"),
+        (lambda found: Features(None, found.rematch), r"NoneType as initial, expected floats \[b, channels, height, w"),  # type: ignore[arg-type]
+        (
+            lambda found: Features(found.initial, found.rematch.long()),
+            r"torch.int64 \(2, .* as rematch, expected floats",
+        ),
+    ],
+)
+def test_what_are_no_features_is_refused(unchecked: None, spoil: Callable[[Any], Any], message: str) -> None:
+    class Mine(Mixed):
+        def condition(self, condition: Any) -> Any:
+            return spoil(super().condition(condition))
+
+    with pytest.raises(ValueError, match=f"^features: Mine gives {message}"):
+        Run(features=Mine())(*pictures())
 
 
 @pytest.mark.usefixtures("unchecked")

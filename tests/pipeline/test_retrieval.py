@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -126,6 +127,13 @@ def test_a_broken_picture_is_named_and_takes_no_part(tmp_path: Path) -> None:
         embed(tmp_path, names, embedding(Angle()), tmp_path / "kept")
 
 
+def test_a_link_to_nothing_is_named_and_takes_no_part(tmp_path: Path) -> None:
+    names = solid(tmp_path, 3)
+    (tmp_path / names[1]).unlink()
+    (tmp_path / names[1]).symlink_to("nowhere.png")
+    assert [*embed(tmp_path, names, embedding(Angle()), tmp_path / "kept").broken] == [1]
+
+
 def test_there_are_as_many_exemplars_as_others(tmp_path: Path) -> None:
     names = solid(tmp_path, 3)
     vectors = embed(tmp_path, names, embedding(Angle()), tmp_path / "kept")
@@ -173,7 +181,10 @@ def test_a_layout_reads_the_lists_that_were_written_for_it(tmp_path: Path) -> No
     [
         ("absent --out a.csv", "midms: absent: there is no such folder"),
         ("pictures --out no/a.csv", "midms: --out no/a.csv: expected a file to write, in a folder that is there"),
-        ("pictures --out pictures", "midms: --out pictures: expected a file to write, in a folder that is there"),
+        ("pictures --out a.csv.d/b.csv", "midms: --out a.csv.d/b.csv: expected a file to write, in a folder that is"),
+        ("pictures --out pictures/0.png", "midms: --out pictures/0.png: expected the name of a file called *.csv"),
+        ("pictures --out a.csv --ref-txt a.csv", "midms: --ref-txt a.csv: expected the name of a file called *.txt"),
+        ("pictures --out pipe.csv", "midms: --out pipe.csv: expected a file to write, in a folder that is there"),
         ("one --out a.csv", "midms: one: has 1 of *, expected at least two pictures"),
         ("pictures --out a.csv --features vg", "midms: --features: no features is called 'vg'. Did you mean 'vgg'"),
         ("pictures --out a.csv --features timm:resnet1", "midms: --features: timm knows no backbone 'resnet1'"),
@@ -195,6 +206,7 @@ def test_what_cannot_be_paired_is_said_in_a_line(
     solid(tmp_path / "pictures", 2)
     solid(tmp_path / "one", 1)
     solid(tmp_path / "commas", 1)
+    os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "commas" / "0.png").rename(tmp_path / "commas" / "a,b.png")
     assert run("pairs", *words.split()) == 2
     assert complaint(capsys).startswith(message)

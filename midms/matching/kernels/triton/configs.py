@@ -18,9 +18,9 @@ SHARED_MEMORY = {"sm_80": 163 << 10, "sm_90": 227 << 10, "sm_100": 227 << 10, "g
 
 
 try:
-    NEW = tuple(map(int, version("triton").split(".")[:2])) >= (3, 9)
+    SINCE_3_9 = tuple(map(int, version("triton").split(".")[:2])) >= (3, 9)
 except PackageNotFoundError:
-    NEW = False
+    SINCE_3_9 = False
 """Whether Triton is 3.9 or later, which keeps more in registers."""
 
 FUSED = {"enable_fp_fusion": True}
@@ -177,7 +177,7 @@ BACKWARD: dict[str, dict[str, tuple[Tile, ...]]] = {
         "ieee": (Tile(32, 16, 4, 2, 16, chunk=32, piece=16, alone=32),),
     },
     "sm_90": {
-        "half": (Tile(128, 32, 8, 1, 16) if NEW else Tile(128, 32, 8, 2, 32),),
+        "half": (Tile(128, 32, 8, 1, 16) if SINCE_3_9 else Tile(128, 32, 8, 2, 32),),
         "split": (Tile(128, 32, 8, 2, 32, chunk=32, piece=64),),
         "tf32": (Tile(64, 32, 4, 2, 32, chunk=32, piece=64),),
         "ieee": (Tile(32, 16, 4, 2, 16, chunk=32, piece=32, alone=32),),
