@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import json
 import shlex
@@ -29,6 +30,7 @@ from midms.compose.spec import Spec
 from midms.core.files import held
 from midms.core.limits import side
 from midms.core.torch_defaults import defaults
+from midms.data.errors import BrokenSample
 from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.build import BuildError, assemble
 from midms.pipeline.pipeline import Pipeline
@@ -81,7 +83,7 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
             raise BadArguments(f"--size: {wrong}")
         _check_needs(out, stage, pipe, found, recipe, spec.name)
         datasets = datasets or split_datasets(args.data, pipe.size, pipe.condition)
-        settings = _settings(args, spec, stage, len(datasets[0]), found, init)
+        settings = _settings(args, spec, stage, datasets[0], found, init)
         if record := _record(out, spec.name):
             if different := differences({name: record.get(name) for name in settings}, settings):
                 raise OtherRun(f"{out}: {spec.name} {different}; choose another --out")
@@ -191,7 +193,7 @@ def _check_needs(out: Path, stage: Any, pipe: Pipeline, found: Weights, recipe: 
 
 
 def _settings(
-    args: Namespace, spec: Spec, stage: Any, pairs: int, found: Weights, init: Weights | None
+    args: Namespace, spec: Spec, stage: Any, dataset: Any, found: Weights, init: Weights | None
 ) -> dict[str, Any]:
     """What a run follows from."""
     frozen = [slot for slot in stage.needs if slot in found.parts and slot not in stage.products()]
@@ -207,12 +209,22 @@ def _settings(
         "seed": args.seed,
         "preset": args.preset,
         "dataset": args.data.typed(),
-        "pairs": pairs,
+        "pairs": len(dataset),
+        "some pairs": _digest(dataset),
         "size": args.size or PRESETS[args.preset].loop["size"],
         "precision": args.precision,
         **terms,
         "weights": sums,
     }
+
+
+def _digest(dataset: Any) -> str:
+    """Tells data sets of one length apart, by those of the first pair, the middle one and the last that can be read."""
+    sums = []
+    for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
+        with contextlib.suppress(BrokenSample):
+            sums.append(checksum({name: value for name, value in vars(dataset[index]).items() if value is not None}))
+    return hashlib.sha256(" ".join(sums).encode()).hexdigest()[:16]
 
 
 def _record(out: Path, name: str) -> Mapping[str, Any]:

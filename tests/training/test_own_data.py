@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,23 @@ def train(out: Path, flow: bool, *more: object) -> int:
 
 FIVE = torch.zeros(1, 5, 8, 8)
 MODEST = ("--device", "cpu", "--workers", 0, "--log-with", "none", "--steps", 1, "--batch", 2)
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_run_does_not_go_on_with_other_pictures_of_the_same_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register("dataset", "tiles")(Tiles)
+    usual = Tiles.__getitem__
+    assert train(tmp_path, True, "--stage", "autoencoder") == 0
+    monkeypatch.setattr(Tiles, "__getitem__", lambda self, index: inverted(usual(self, index)))
+    capsys.readouterr()
+    assert train(tmp_path, True, "--stage", "autoencoder") == 2
+    assert "autoencoder was made with some pairs " in capsys.readouterr().err
+
+
+def inverted(pair: Pair) -> Pair:
+    return dataclasses.replace(pair, target=-pair.target)
 
 
 @pytest.mark.usefixtures("registries")
