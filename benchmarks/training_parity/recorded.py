@@ -121,7 +121,7 @@ class Recorded:
         chosen = (said["rand_idx"] + 0.5) / self.manifest["midms_kwargs"]["diffusion_iteratiom_num"]
 
         def draw(shape: tuple[int, ...]) -> Tensor:
-            if shape[1:] == (1, 1, 1):
+            if shape[1:] == (1,):
                 return torch.special.ndtri(torch.full(shape, chosen))
             return torch.from_numpy(noise(self.salt, next(names), shape))
 

@@ -20,7 +20,7 @@ COMMANDS = (translate, demo, convert, listing, pairs, train, ablate, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, or 2 with one line on stderr for each mistake of the user."""
+    """Run a command; returns the exit status: 0, or 2 with one line on stderr for each error of the user."""
     args = parser().parse_args(arguments)
     try:
         with logged_notes(), warnings.catch_warnings():

@@ -266,7 +266,7 @@ def message_of(error: Exception, args: argparse.Namespace) -> str:
 
 
 def _blamed(text: str, args: argparse.Namespace) -> str:
-    """The options given for the parts that a mistake between parts speaks of; the preset where none was."""
+    """The options given for the parts that an error between parts names; the preset where none was."""
     spoken = [option for slot, option in PART_OPTIONS.items() if re.search(rf"\b{slot}\b", text)]
     given = [f"--{option}" for option in spoken if hasattr(args, option.replace("-", "_"))]
     return " and ".join(given) or f"--preset {args.preset}"

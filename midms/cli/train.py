@@ -63,7 +63,7 @@ def _steps(added: argparse.ArgumentParser) -> None:
     group.add_argument("--batch", type=integer(1), metavar="N", help="pairs a step, over all processes")
     group.add_argument("--terms", type=weights, default={}, metavar="JSON", help="weights of losses, by name")
     group.add_argument("--vgg19", type=Path, metavar="FILE",
-                       help="VGG19 that losses look through, of torchvision or CoCosNet (or VGG16 of HED)")  # fmt: skip
+                       help="VGG19 of the perceptual losses, of torchvision or CoCosNet (or VGG16 of HED)")  # fmt: skip
 
 
 def _machine(added: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from midms.pipeline.translation import Translation
 
 _LARGE, _SMALL = 2 * 2**30, 2**28
-"""Bytes of a translation from which they are told, and bytes of weights that take no such memory at their own size."""
+"""Bytes of a translation from which they are noted, and bytes of weights that take no such memory at their own size."""
 
 
 def add(commands: Commands) -> None:

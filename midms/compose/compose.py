@@ -22,7 +22,7 @@ from midms.registry import unknown
 
 LOOP = (*POLICY, "size")
 LEVELS = ("timesteps", "schedule")
-"""What a sampler's levels are made of, which another sampler keeps unless it is told; `start` is one sampler's own."""
+"""What a sampler's levels are made of: another sampler keeps them unless others are given. `start` is one's own."""
 NOTHING = Recipe(loop={"size": 64})
 """What the rest of a call is checked against where its preset does not exist: by itself."""
 _MANY = 20
@@ -40,7 +40,7 @@ class BuildError(MidmsError, ValueError):
     def __init__(self, call: str, wrong: Sequence[str]) -> None:
         more = [f"and {len(wrong) - _MANY:,} more"] if len(wrong) > _MANY else []
         self.wrong = (*map(brief, wrong[:_MANY]), *more)
-        text = self.wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} mistakes:", *self.wrong])
+        text = self.wrong[0] if len(wrong) == 1 else "\n- ".join([f"{len(wrong)} errors:", *self.wrong])
         super().__init__(f"{call}: {text}")
 
 
@@ -51,11 +51,11 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
     Args:
         recipe: every slot.
         changes: slots and loop settings.
-        call: how mistakes are made, for the complaint.
-        known: mistakes that are known already.
+        call: as it was written, for the message.
+        known: errors that are known already.
 
     Raises:
-        BuildError: all mistakes.
+        BuildError: names all errors.
     """
     wrong = [*known]
     slots = [*SLOTS, *LOOP, "weights"]
@@ -75,7 +75,7 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
         policy = Policy(**settings)
     if {"matcher", "confidence"} <= parts.keys():
         wrong += check_compatible(parts["matcher"], parts["confidence"], policy)
-    wrong += [f"loop: {mistake}" for mistake in check_settings(parts, policy.rematch, loop["size"])]
+    wrong += [f"loop: {error}" for error in check_settings(parts, policy.rematch, loop["size"])]
     if wrong:
         raise BuildError(call, wrong)
     made_by = {slot: spec for slot, spec in specs.items() if isinstance(spec, Spec)}

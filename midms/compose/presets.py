@@ -67,7 +67,7 @@ def _released(
             "ddim",
             timesteps=tuple(RELEASED_GRID[i] for i in (4, 3, 2, 1)),
             schedule=schedule,
-            start=RELEASED_GRID[5],  # noised one step further than the network is told
+            start=RELEASED_GRID[5],  # noised one step further than the timestep says
         ),
         "refiner": Spec("ddim", timesteps=tuple(range(96, 0, -5)), schedule=schedule, eta=1.0, start=101),
     }
@@ -169,7 +169,7 @@ RECIPES = (
     _released(
         "midm-celeba",
         "faces",
-        purpose="the masks of a face's parts take the looks of a photo of a face",
+        purpose="the masks of a face's parts take the appearance of a photo of a face",
         trained_on="photos of faces (CelebA-HQ), aligned, each filling a square",
         schedule="ldm-celeba",
         training=RELEASED_TRAINING,
@@ -193,7 +193,7 @@ RECIPES = (
     _released(
         "midm-church",
         "churches",
-        purpose="a label map of a scene with a church takes the looks of a photo of one",
+        purpose="a label map of a scene with a church takes the appearance of a photo of one",
         trained_on="photos of churches (LSUN), cut square",
         schedule="ldm-church",
         training=CHURCH_TRAINING,

@@ -1,4 +1,4 @@
-"""Ruled and squared paper: its lines are told by their even spacing, and taken out from between the strokes."""
+"""Ruled and squared paper: its lines are known by their even spacing, and taken out from between the strokes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FEWEST = 6
 UNEVEN = 0.15
 """Greatest departure from even spacing, in units of it."""
 DARKER = 1.5
-"""How much more contrast than a ruled line a stroke across it has, at which it is told by that alone."""
+"""How much more contrast than a ruled line a stroke across it has, at which it is known by that alone."""
 _MOST = 400
 """Lines that are looked at, those with most pixels first."""
 DRAWN, PEN = 75, 99

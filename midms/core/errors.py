@@ -1,4 +1,4 @@
-"""What tells a user's mistake from a bug. Standard library only."""
+"""What tells a user's error from a bug. Standard library only."""
 
 LONG = 600
 """Letters of a complaint that are shown."""

@@ -182,7 +182,7 @@ class ConditionExtractor(Protocol):
 
 @runtime_checkable
 class AnnotationReader(Protocol):
-    """A condition extractor that is told more than a picture shows: label maps, masks, keypoints."""
+    """A condition extractor that reads more than a picture shows: label maps, masks, keypoints."""
 
     def read(self, source: object, name: str, fit: Fit) -> Float[Tensor, "1 k y x"]:
         """The map of what a person hands in as `source`, of the size that `fit` makes of its own; errors say `name`."""

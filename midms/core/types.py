@@ -62,7 +62,7 @@ class Level:
 
     Attributes:
         index: position in the sampler's list, 0 is the noisiest.
-        timestep: what the network is told.
+        timestep: what the network gets.
         alpha: share of x0, sqrt of Ho's cumulative alpha; one minus sigma in a rectified flow.
         sigma: share of the noise, sqrt of one minus the cumulative alpha.
     """
@@ -96,7 +96,7 @@ class Levels(Sequence[Level]):
 
     @property
     def timesteps(self) -> tuple[float, ...]:
-        """What the network is told at each level."""
+        """What the network gets at each level."""
         return tuple(level.timestep for level in self.items)
 
     def add_noise(self, x0: Float[Tensor, "b c h w"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
@@ -119,12 +119,12 @@ class Levels(Sequence[Level]):
 
 
 DenoiseFn = Callable[[Tensor, Level], Tensor]
-"""A denoiser as a sampler calls it, all else that it looks at being given: x and its level in, x0 out."""
+"""A denoiser as a sampler calls it, all else that it needs being given: x and its level in, x0 out."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a conditional denoiser may look at beside the noisy latent.
+    """What a conditional denoiser gets beside the noisy latent.
 
     Attributes:
         warp: the exemplar's latent carried onto the condition's grid by the current match.

@@ -214,7 +214,7 @@ class PicturePairs:
 
 @contextmanager
 def _broken() -> Iterator[None]:
-    """What cannot be read is told as a broken pair's.
+    """What cannot be read is raised as a broken pair's.
 
     Raises:
         BrokenSample: instead of a PictureError or OSError.

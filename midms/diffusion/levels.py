@@ -83,7 +83,7 @@ def noise_levels(timesteps: tuple[int, ...], schedule: Schedule = "cosine", star
     """The noise levels of a diffusion model.
 
     Args:
-        timesteps: from the noisiest to the cleanest; what the network is told.
+        timesteps: from the noisiest to the cleanest; what the network gets.
         schedule: one of `midms.diffusion.levels.SCHEDULES`, or betas.
         start: timestep that a clean latent is noised to before the first step; by default the first of `timesteps`.
             The released MIDMs starts noisier than it tells the network.

@@ -70,7 +70,7 @@ class FusionFeatures(nn.Module):
         return Features(self._fused([p.initial for p in parts]), self._fused([p.rematch for p in parts]))
 
     def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
-        """Features of a predicted x0, each extractor told its own of the condition.
+        """Features of a predicted x0, each extractor given its own of the condition.
 
         Raises:
             ValueError: the condition's features are not those that this extractor gave.

@@ -54,7 +54,7 @@ class SpadeBlock(nn.Module):
         self.norm_s = Spade(inputs, guide, hidden)
 
     def forward(self, x: Float[Tensor, "b c h w"], guide: Float[Tensor, "b k h w"]) -> Float[Tensor, "b d h w"]:
-        """shortcut(x) + f(x), both told the guide."""
+        """shortcut(x) + f(x), both given the guide."""
         inside = self.conv_0(F.leaky_relu(self.norm_0(x, guide), SLOPE))
         inside = self.conv_1(F.leaky_relu(self.norm_1(inside, guide), SLOPE))
         return self.conv_s(self.norm_s(x, guide)) + inside
@@ -65,7 +65,7 @@ class AdaptiveEncoder(nn.Module):
 
     Args:
         inputs: channels of what is encoded.
-        guide: channels of the map that the SPADE block is told.
+        guide: channels of the map that the SPADE block is conditioned on.
         widths: of the three convolutions.
         width: of the features.
         hidden: width inside SPADE.
@@ -173,7 +173,7 @@ class MidmFeatures(nn.Module):
         return Features(_comparable(projected.to(latent.dtype)), _comparable(features), features)
 
     def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
-        """Features of a predicted x0, told those of the condition."""
+        """Features of a predicted x0, given those of the condition."""
         return _comparable(self.iter_enc(rounded(x0, self), rounded(condition.rematch, self)).to(x0.dtype))
 
     def _on_grid(self, condition: Float[Tensor, "b k Y X"], grid: tuple[int, int]) -> Float[Tensor, "b k h w"]:
@@ -187,7 +187,7 @@ def without_spectral_norm(network: MidmFeatures) -> MidmFeatures:
     Args:
         network: is changed and returned.
     """
-    network.eval()  # else each look at a weight is a power iteration
+    network.eval()  # else each access to a weight is a power iteration
     for module in network.modules():
         if is_parametrized(module, "weight"):
             remove_parametrizations(module, "weight")

@@ -120,7 +120,7 @@ class PyramidFeatures(nn.Module):
         return Features(key, key)
 
     def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
-        """Features of a predicted x0, told the condition."""
+        """Features of a predicted x0, given the condition."""
         return self._features("estimate", torch.cat([x0, condition.rematch], 1))
 
     def _features(self, domain: str, x: Float[Tensor, "b n h w"]) -> Float[Tensor, "b d h w"]:

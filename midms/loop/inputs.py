@@ -1,4 +1,4 @@
-"""What the loop is given: checked, told by name, in the one form that the loop works with."""
+"""What the loop is given: checked, named in errors, in the one form that the loop works with."""
 
 from __future__ import annotations
 

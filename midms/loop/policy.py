@@ -40,7 +40,7 @@ class Policy:
         confidence_guidance: how far "guide" moves x0, as a share of its own size.
         style: from structure to style. 0.5 leaves the confidence as it was estimated; towards 1 the exemplar is
             believed everywhere, towards 0 nowhere, and the denoiser draws from the condition what it does not believe.
-            A denoiser is told no less than the `min_confidence` that it was trained with, if it declares one.
+            A denoiser gets no less than the `min_confidence` that it was trained with, if it declares one.
 
     Raises:
         ValueError: a field is not as it should be; all that are not are listed.

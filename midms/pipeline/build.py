@@ -43,7 +43,7 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
 
     Raises:
         BuildError: an unknown preset, slot, name or argument, a part that does not fit its slot or another part; all
-            mistakes are listed.
+            errors are listed.
         CheckpointError: a weights file cannot be used.
     """
     known = isinstance(preset, str) and preset in PRESETS
@@ -76,11 +76,11 @@ def assemble(
         recipe: every slot.
         found: the weights.
         changes: slots and loop settings.
-        call: how mistakes are made, for the complaint.
-        wrong: mistakes that are known already.
+        call: as it was written, for the message.
+        wrong: errors that are known already.
 
     Raises:
-        BuildError: all mistakes.
+        BuildError: names all errors.
         CheckpointError: weights cannot be used; all that cannot are named.
     """
     if found:

@@ -35,7 +35,7 @@ def from_pretrained(where: str | Path, /, **changes: Any) -> Pipeline:
     Raises:
         CheckpointError: the folder or a file in it is missing, damaged or does not fit.
         BuildError: a part is not installed here, would reach out of the folder for files or to the network, or a change
-            is not possible; all mistakes are listed.
+            is not possible; all errors are listed.
     """
     found = find(where)
     call = f"from_pretrained({str(where)!r})"

@@ -111,7 +111,7 @@ def embed(root: Path, names: Sequence[str], embedding: Embedding, folder: Path) 
         RetrievalError: no picture can be read.
     """
     paths, broken = [], dict[int, str]()
-    bar = tqdm(total=len(names), desc="looking at pictures", unit="picture", disable=None)
+    bar = tqdm(total=len(names), desc="embedding pictures", unit="picture", disable=None)
     for start in range(0, len(names), PER_FILE):
         few = names[start : start + PER_FILE]
         path = folder / f"{start // PER_FILE:06}-{_key(root, few, embedding)}.safetensors"

@@ -27,7 +27,7 @@ from midms.training.noise import seeded
 HELD_OUT = 128
 """The most pairs, the first of the validation split, on which a stage is measured."""
 FIRST = 512
-"""The most pairs of those trained on that a stage looks at before and after its steps."""
+"""The most pairs of those trained on that a stage reads before and after its steps."""
 TOGETHER = 16
 """Pairs that are read at a time where nothing is trained."""
 _SHOWN = 5

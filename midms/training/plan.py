@@ -20,10 +20,10 @@ def planned(preset: str, stage: str | None, terms: Mapping[str, float], vgg19: P
         preset: its name.
         stage: the only one, or None.
         terms: weights of losses, by name.
-        vgg19: a file of VGG19, for stages whose losses look through it.
+        vgg19: a file of VGG19, for stages whose losses are of its features.
 
     Raises:
-        BadArguments: there is no such preset, stage or loss, the preset is not trained here, or nothing looks through
+        BadArguments: there is no such preset, stage or loss, the preset is not trained here, or no loss is of
             VGG19.
     """
     if preset not in PRESETS:
@@ -42,12 +42,12 @@ def planned(preset: str, stage: str | None, terms: Mapping[str, float], vgg19: P
             if losses
             else f"--terms: changes nothing in --stage {where}"
         )
-    looking = [spec.name for spec in chosen if "vgg19" in parameters(STAGES[spec.name]).parameters]
-    if vgg19 and not looking:
+    with_vgg = [spec.name for spec in chosen if "vgg19" in parameters(STAGES[spec.name]).parameters]
+    if vgg19 and not with_vgg:
         raise BadArguments(f"--vgg19: changes nothing in --stage {' or '.join(spec.name for spec in chosen)}")
     own = [{name: terms[name] for name in _losses(spec) if name in terms} for spec in chosen]
     return [
-        changed(spec, terms=weights, vgg19=vgg19 and spec.name in looking and str(vgg19))
+        changed(spec, terms=weights, vgg19=vgg19 and spec.name in with_vgg and str(vgg19))
         for spec, weights in zip(chosen, own, strict=True)
     ]
 

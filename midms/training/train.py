@@ -201,8 +201,8 @@ def _settings(
     if init:
         sums |= {f"init {slot}": checksum(init.state(slot)) for slot in stage.products() if slot in init.parts}
     terms = {"terms": spec.arguments.get("terms", {})} if stage.losses else {}
-    if through := getattr(stage, "sees_through", ""):
-        terms["seen through"] = through
+    if network := getattr(stage, "perceptual_network", ""):
+        terms["perceptual network"] = network
     return {
         "steps": stage.optimisation.steps,
         "batch": stage.optimisation.batch,

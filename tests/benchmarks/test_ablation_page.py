@@ -91,8 +91,8 @@ def test_the_page_answers_from_the_records() -> None:
         measured([value - 2 for value in PSNR], matcher="a", confidence="always"),
         measured([value - 1 for value in PSNR], matcher="b", confidence="always"),
         measured(PSNR, matcher="b", confidence="y"),
-        {"run": {"matcher": "c", "confidence": "y"}, "refused": "2 mistakes:\n- does not go\n- at all"},
-        {"run": {"matcher": "d", "confidence": "y"}, "refused": "2 mistakes:\n- does not go\n- at all"},
+        {"run": {"matcher": "c", "confidence": "y"}, "refused": "2 errors:\n- does not go\n- at all"},
+        {"run": {"matcher": "d", "confidence": "y"}, "refused": "2 errors:\n- does not go\n- at all"},
     ]
     few = [
         measured([1.0, 2.0], sampler="heun(timesteps=(7, 3))"),
@@ -106,7 +106,7 @@ def test_the_page_answers_from_the_records() -> None:
     assert "Best is `matcher=b confidence=y`, 2.00 dB above the worst, `matcher=a confidence=always`" in text
     assert "The matchers, each with the confidence that suits it best: `b` 25.50, `a` 23.50 dB." in text
     assert "Over confidence `always` with the same other parts, on average: `y` +1.00 dB (better in 1 of 1" in text
-    assert "- `matcher=c confidence=y` and 1 more: 2 mistakes: does not go at all" in text
+    assert "- `matcher=c confidence=y` and 1 more: 2 errors: does not go at all" in text
     assert "With 2 steps the best is `ddim`, 2.50 dB; the median is 2.00, the worst `heun`, 1.50." in text
     rows = [line.split(" | ")[:3] for line in brief(which, 8).splitlines() if line.startswith("| `")]
     assert rows == [["| `b`", "`y`", "25.50"], ["| `a`", "`always`", "23.50"]], "each matcher at its best, best first"

@@ -66,13 +66,19 @@ def moments(action: Callable[[], object], folder: Path, into: Path) -> list[Path
     return sorted(into.iterdir())
 
 
+def written(writers: list[Callable[[Path], None]], tmp_path: Path) -> tuple[Callable[[Path], None], dict[Any, str]]:
+    """An old folder and a new one: the writer of the new, and from their contents to their names."""
+    known = {}
+    for name, write in zip(("old", "new"), writers, strict=True):
+        write(tmp_path / name)
+        known[content(tmp_path / name)] = name
+    return writers[1], known
+
+
 def test_a_folder_is_old_or_new_wherever_its_writer_is_killed(
     writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path, kind: str
 ) -> None:
-    (old, new), known = writes[kind], {}
-    for name, write in (("old", old), ("new", new)):
-        write(tmp_path / name)
-        known[content(tmp_path / name)] = name
+    new, known = written(writes[kind], tmp_path)
     wanted = {path.name for path in (tmp_path / "new").iterdir()}
     found = moments(lambda: new(tmp_path / "old"), tmp_path / "old", tmp_path / "killed")
     seen = [known[content(folder)] for folder in found]
@@ -98,10 +104,7 @@ def test_a_folder_written_first_is_there_or_not(
 def test_a_folder_is_old_or_new_when_the_disk_is_full(
     writes: dict[str, list[Callable[[Path], None]]], tmp_path: Path, kind: str
 ) -> None:
-    (old, new), known = writes[kind], {}
-    for name, write in (("old", old), ("new", new)):
-        write(tmp_path / name)
-        known[content(tmp_path / name)] = name
+    new, known = written(writes[kind], tmp_path)
 
     def full(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal left

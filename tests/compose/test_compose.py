@@ -130,7 +130,7 @@ def test_all_mistakes_at_once() -> None:
         weights="/no/such/folder",
     )
     lines = message.splitlines()
-    assert lines[0] == "build('tooy'): 7 mistakes:" and len(lines) == 8
+    assert lines[0] == "build('tooy'): 7 errors:" and len(lines) == 8
     expected = (
         r"no preset is called 'tooy'\. Did you mean 'toy', .*\? `midms list preset` shows all \d\.",
         r"no slot is called 'macher'\. Did you mean 'matcher', .*\? help\(midms\.build\) shows all",

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from midms.core.types import Noise
 from midms.data.errors import BrokenSample
@@ -135,6 +137,7 @@ def _killed(folder: Path, times: int) -> None:
     whole = {"weights": weights(stage), "losses": progress.losses}
     for left in reversed(range(times + 1)):
         if not (child := os.fork()):
+            tqdm.set_lock(threading.RLock())  # its usual one is shared, and stays taken when who has it is killed
             stage, progress, _ = trained(folder / "killed", TinyStage(steps))
             found = {"weights": weights(stage), "losses": progress.losses}
             (folder / "found.json").write_text(json.dumps(found))

@@ -1,6 +1,6 @@
 """What our parts' parameters are called elsewhere, and how they are laid out there.
 
-Each function goes from our name to theirs, so that whatever is missing or left over can be told by its own name.
+Each function goes from our name to theirs, so that whatever is missing or left over can be named as it is there.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Bridge(nn.Module):
         layers: residual blocks a level.
         head_dim: width of an attention head.
         norm_groups: groups of the normalisation.
-        min_confidence: the least mean confidence in a warp that it was trained with, in [0, 1]; it is told no less.
+        min_confidence: the least mean confidence in a warp that it was trained with, in [0, 1]; it gets no less.
     """
 
     def __init__(

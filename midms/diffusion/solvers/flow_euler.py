@@ -14,7 +14,7 @@ def flow_euler(timesteps: tuple[int, ...], shift: float = 1.0) -> Euler:
     For networks trained on such levels, which mostly predict the velocity eps - x0; networks of diffusion saw a latent
     of another scale at these. sigma = timestep / 1000, shifted towards noise as
     sigma' = shift sigma / (1 + (shift - 1) sigma) (Esser et al. 2024, arXiv:2403.03206, eq. 23); what the network is
-    told is 1000 sigma'.
+    given is 1000 sigma'.
 
     Args:
         timesteps: from the noisiest to the cleanest, 1 to 1000, before they are shifted.

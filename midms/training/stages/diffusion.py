@@ -28,7 +28,7 @@ class DiffusionStage(nn.Module):
 
     Args:
         pipe: whose denoiser is trained, on the schedule of its sampler.
-        warps: whether it is told first warps.
+        warps: whether it gets first warps.
         levels: of noise at which each pair of a batch is seen: the parts that are not trained work once for all.
         steps: see `Optimisation`.
         batch: see `Optimisation`.
@@ -73,17 +73,17 @@ class DiffusionStage(nn.Module):
         if context is None:
             x0 = self.denoiser.denoise(alpha * truth + sigma * eps, timestep, alpha, sigma, None)
             return F.mse_loss(x0 / sigma, truth / sigma), {}
-        told = Context(*(value.repeat_interleave(self.levels, 0) for value in vars(context).values()))
+        repeated = Context(*(value.repeat_interleave(self.levels, 0) for value in vars(context).values()))
         mix = (1.5 * uniform(draw, pairs, self.levels)).clamp(0, 1).view(-1, 1, 1, 1)
-        x = alpha * torch.lerp(truth, told.warp, mix) + sigma * eps
-        error = (self.denoiser.denoise(x, timestep, alpha, sigma, told) - truth).pow(2) * self.importance
+        x = alpha * torch.lerp(truth, repeated.warp, mix) + sigma * eps
+        error = (self.denoiser.denoise(x, timestep, alpha, sigma, repeated) - truth).pow(2) * self.importance
         if pair.foreground is not None:
             shown = F.adaptive_avg_pool2d(pair.foreground.float(), (truth.shape[-2], truth.shape[-1]))
             error = error * (1 + shown.repeat_interleave(self.levels, 0))
         return error.mean(), {}
 
     def _frozen(self, pair: Pair) -> tuple[Tensor, Context | None]:
-        """Latents of the targets, and what the denoiser may look at, if anything."""
+        """Latents of the targets, and what the denoiser gets beside them, if anything."""
         pipe = self.pipe
         if not self.warps:
             with frozen_pass(pair.target.device):

@@ -38,14 +38,14 @@ from midms.training.stages.streams import Streams, run_streams
 
 LOSSES = ("dom", "cyc", "perc", "feat", "x0", "cyc_iter", "seg", "ctx")
 THROUGH_VGG = ("perc", "feat", "ctx")
-"""Losses that look at pictures through VGG."""
+"""Losses of features of VGG."""
 
 
 class PaperStage(nn.Module):
     """MIDMs' training of the matching network, and in the stage `joint` of the denoiser with it.
 
     What the released code does oddly is kept: in the warm-up the cycle loss counts twice, the ground truth's stream is
-    matched again and takes nothing of it, what is noised for one step is a level noisier than the denoiser is told.
+    matched again and takes nothing of it, what is noised for one step is a level noisier than the timestep says.
     What is otherwise here, with reasons, is in `docs/released.md`.
 
     Args:
@@ -62,7 +62,7 @@ class PaperStage(nn.Module):
 
     Raises:
         BadArguments: no loss has such a name, or none has a weight.
-        TrunkError: losses look through VGG, and there is none.
+        TrunkError: losses need VGG, and there is none.
     """
 
     joint: ClassVar[bool]
@@ -91,11 +91,11 @@ class PaperStage(nn.Module):
         self.features: Any = trained(pipe.features)  # type: ignore[type-var]
         self.denoiser: Any = (trained if self.joint else frozen)(pipe.denoiser)  # type: ignore[type-var]
         self.autoencoder: Any = frozen(pipe.autoencoder)  # type: ignore[type-var]
-        self.trunk, self.sees_through = None, ""
+        self.trunk, self.perceptual_network = None, ""
         if isinstance(vgg19, VGG):
             self.trunk = vgg19
         elif any(name in self.weights for name in THROUGH_VGG):
-            self.trunk, self.sees_through = load_trunk(Path(vgg19) if vgg19 else None)
+            self.trunk, self.perceptual_network = load_trunk(Path(vgg19) if vgg19 else None)
         if not self.joint and isinstance(self.features, MidmFeatures):
             self.features.iter_enc.requires_grad_(False)  # nothing is matched again
         self.optimisation = Optimisation(

@@ -15,6 +15,7 @@ from midms.core.types import Context, Level, NoiseFn
 from midms.data.pair import Pair
 from midms.loop import Moment, Parts, Policy
 from midms.loop.interleave import Encoded, Matched, denoised, first_match
+from midms.training.noise import integers
 
 
 @dataclass(frozen=True)
@@ -111,25 +112,23 @@ def one_step(
 ) -> Float[Tensor, "b c h w"]:
     """x0 of a latent that was noised, each picture to a level of its own, predicted at once.
 
-    Where the sampler starts noisier than it tells the network, all levels here are so: the latent is noised to the
-    level before.
+    Where the sampler starts noisier than the timestep that the network gets, all levels here are so: the latent is
+    noised to the level before.
 
     Args:
         parts: the record of parts.
         latent: clean.
-        context: what the denoiser may look at.
+        context: what the denoiser gets beside the latent.
         draw: asked for a number a picture that chooses the level, then for the noise.
         again: what the denoiser is wrapped in.
     """
     levels = parts.sampler.levels
-    chosen = (
-        (torch.special.ndtr(draw((len(latent), 1, 1, 1))).flatten() * len(levels)).long().clamp(max=len(levels) - 1)
-    )
-    told = [levels[i] for i in chosen.tolist()]
-    noised = told if levels.start is None else [(levels.start, *levels)[i] for i in chosen.tolist()]
+    chosen = integers(draw, len(latent), 0, len(levels)).flatten().tolist()
+    at = [levels[i] for i in chosen]
+    noised = at if levels.start is None else [(levels.start, *levels)[i] for i in chosen]
     x = _column(noised, "alpha", latent) * latent + _column(noised, "sigma", latent) * draw(tuple(latent.shape))
-    timestep = torch.tensor([level.timestep for level in told], device=latent.device)
-    alpha, sigma = _column(told, "alpha", latent), _column(told, "sigma", latent)
+    timestep = torch.tensor([level.timestep for level in at], device=latent.device)
+    alpha, sigma = _column(at, "alpha", latent), _column(at, "sigma", latent)
     denoiser: Any = parts.denoiser
     return again(denoiser.denoise)(x, timestep, alpha, sigma, context)  # type: ignore[no-any-return]
 
