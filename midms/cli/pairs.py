@@ -40,7 +40,10 @@ def add(commands: Commands) -> None:
     plugins(added)
     added.add_argument("pictures", type=Path, metavar="PICTURES", help="a folder of pictures; those in its folders too")
     added.add_argument(
-        "--match", default="*", metavar="GLOB", help="of these only what is called so, such as '*.jpg' (default: all)"
+        "--match",
+        default="*",
+        metavar="GLOB",
+        help="of these only what is called so, such as '*.jpg' (default %(default)s)",
     )
     added.add_argument("--out", type=Path, required=True, metavar="FILE", help="the table to write, called *.csv")
     added.add_argument("--ref-txt", type=Path, metavar="FILE", help="the same as a list as CoCosNet has it, *_ref.txt")

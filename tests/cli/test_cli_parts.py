@@ -174,7 +174,11 @@ def test_every_default_is_told() -> None:
         for action in command._actions:
             if action.default not in (None, argparse.SUPPRESS, False) and action.default not in ([], {}):
                 shown = " ".join((action.help or "").split()) % {"default": action.default}
-                assert re.search(rf"default:? {re.escape(str(action.default))}\b", shown), (name, action.dest, shown)
+                assert re.search(rf"default:? {re.escape(str(action.default))}(?!\w)", shown), (
+                    name,
+                    action.dest,
+                    shown,
+                )
 
 
 def test_every_kind_but_data_sets_is_a_slot() -> None:

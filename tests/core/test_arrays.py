@@ -88,7 +88,7 @@ def test_an_array_is_its_numbers_however_they_are_held(held: str) -> None:
     if held != "objects of the standard library":
         for numbers in (LABELS, LABELS.astype(np.uint8), LABELS.astype(np.uint16)):
             assert torch.equal(label_map(hold(numbers)), torch.from_numpy(LABELS)[None])
-        assert torch.equal(masked([hold(PICTURE)], FRAME, 1)[0], masked([PICTURE], FRAME, 1)[0])
+        assert torch.equal(masked([hold(PICTURE)] * 2, FRAME, 2)[1], masked([PICTURE] * 2, FRAME, 2)[1])
 
 
 @pytest.mark.parametrize("held", TENSORS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from midms import build, cli, register
 from midms.core.errors import NotFinite
+from midms.core.types import Features
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.features.midm import MidmFeatures
@@ -31,7 +33,7 @@ class Ruined:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.whole, name)
-        return ruined(value, self.number) if name in ("initial", "rematch", "x0", "weight") else value
+        return ruined(value, self.number) if name in ("x0", "weight") else value
 
     def apply(self, values: Tensor) -> Tensor:
         return ruined(self.whole.apply(values), self.number)
@@ -55,6 +57,8 @@ class Spoilt:
 
     def _spoil(self, *arguments: Any) -> Any:
         given = getattr(self.part, self.method)(*arguments)
+        if isinstance(given, Features):
+            return dataclasses.replace(given, initial=ruined(given.initial, self.number))
         return ruined(given, self.number) if isinstance(given, Tensor) else Ruined(given, self.number)
 
 

@@ -77,8 +77,8 @@ def test_places_in_an_exemplar_that_is_not_square_are_its_own() -> None:
 
 
 def test_places_in_several_exemplars_are_on_their_pictures_side_by_side() -> None:
-    white, black = Image.new("RGB", (128, 128), "white"), Image.new("RGB", (128, 128), "black")
-    pictures, left, right = [photo(100, 200), photo(200, 100)], [white, black], [black, white]
+    white, dark = Image.new("RGB", (128, 128), "white"), Image.new("RGB", (128, 128), (1, 1, 1))
+    pictures, left, right = [photo(100, 200), photo(200, 100)], [white, dark], [dark, white]
     for regions, begin, end in ((left, 0, 31), (right, 32, 95)):
         told = SQUARE.translate(drawing(128, 128), pictures, regions=regions, seed=0)
         assert told.exemplar.size == (96, 64)

@@ -83,7 +83,9 @@ def find(weights: str | Path) -> Weights:
         CheckpointError: there is no such folder, or it cannot be used.
     """
     if not isinstance(weights, str | os.PathLike):
-        raise CheckpointError(f"weights: expected a folder or the id of one on the hub, got {weights!r}")
+        raise CheckpointError(
+            f"expected a folder or the id of one on the hub, got {weights!r} ({type(weights).__name__})"
+        )
     path = Path(weights)
     if path.is_file():
         raise CheckpointError(
