@@ -98,7 +98,8 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
                 )
         random = _random(stage, pipe, found, recipe)
         if random and run.is_main_process:
-            warnings.warn(f"{spec.name}: no weights for the {' and '.join(random)}, which stay random; give --init")
+            lacking = f"no weights for the {' and '.join(random)}, which stay random; give --init"
+            warnings.warn(f"{spec.name}: {lacking}", stacklevel=2)
         made = {"command": _command(args), **fit(stage, progress, data, engine)}
         if init:
             made["init"] = {"from": init.name, **init.recipe.made}

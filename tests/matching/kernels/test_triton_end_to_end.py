@@ -32,7 +32,7 @@ def test_faces_are_the_same_pictures() -> None:
     assert 10 * np.log10(255**2 / max((off**2).mean(), 1e-12)) > 50
 
 
-def trained(backend: str, precision: str, steps: int = 20) -> tuple[Tensor, Tensor]:
+def trained(backend: str, precision: str, steps: int = 6) -> tuple[Tensor, Tensor]:
     """Losses of each step, and the weights at the end, of two small networks that learn to match shifted pictures."""
     torch.manual_seed(0)
     nets = nn.ModuleList(
