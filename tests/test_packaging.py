@@ -142,7 +142,7 @@ def test_a_package_of_somebody_else_adds_a_matcher(tmp_path: Path) -> None:
     told = run("-m", "midms", "list", "matcher", **there)
     assert re.search(r"^ *greedy +from the package midms-nearest$", told.stdout, re.MULTILINE)
     vary = ("--vary", "matcher=greedy,preset", "--vary", "confidence=cycle")
-    told = run("-m", "midms", "ablate", *vary, "--pairs", "2", "--out", "which", **there)
+    told = run("-m", "midms", "ablate", *vary, "--pairs", "1", "--out", "which", **there)
     assert "`greedy` | `cycle`" in told.stdout and (tmp_path / "which" / "sheet.png").exists()
     (tmp_path / "plugin" / "pyproject.toml").unlink()
     told = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "plugin", **there)
