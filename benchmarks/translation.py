@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.results import command, machine, table, write_json
-from midms.cli.values import part_value
+from midms.cli.values import dataset_value
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.data.pair import Pair, collate
@@ -35,7 +35,7 @@ def main() -> None:
     """Measure, write the results file, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("preset", help="a preset, or a folder such as `midms train` leaves")
-    parser.add_argument("--data", type=part_value, required=True, help="a data set, see `midms list dataset`")
+    parser.add_argument("--data", type=dataset_value, required=True, help="a data set, see `midms list dataset`")
     parser.add_argument("--split", default="validation", help="which pairs of it (default %(default)s)")
     parser.add_argument("--pairs", type=int, default=200, help="the most pairs, the first (default %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="results file")

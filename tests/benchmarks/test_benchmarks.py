@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import made_data
 import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
+from benchmarks import translation
 from benchmarks.faces import __main__ as faces
 from benchmarks.results import RESULTS
 from midms.evaluation.metrics.pictures import auroc, masked_mean, psnr
@@ -107,3 +110,17 @@ def test_psnr_counts_what_is_masked_alone() -> None:
     assert psnr(image, answer, mask).item() == pytest.approx(20)  # 0.1 of the range 1
     assert psnr(image, answer, ~mask).item() == float("inf")
     assert masked_mean(image[:, 0], mask).item() == pytest.approx(0.2)
+
+
+def test_translation_of_any_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exemplar copied is as near the target as its pixels are."""
+    data, out = f"pairs:{made_data.made('pairs')}", tmp_path / "out.json"
+    words = ["translation", "midm-faces", "--data", data, "--split", "train", "--pairs", "2", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", words)
+    translation.main()
+    rows = json.loads(out.read_text())["rows"]
+    dataset = made_data.pairs_of("pairs", made_data.made("pairs"), size=64, split="train")
+    shown = [10 * math.log10(4 / (pair.exemplar - pair.target).square().mean()) for pair in (dataset[0], dataset[1])]
+    assert math.isclose(rows["exemplar copied"]["PSNR"], sum(shown) / 2, rel_tol=1e-4)
+    assert {*rows} == {"exemplar copied", "autoencoder, of the target", "first warp decoded", "translation"}
+    assert rows["first warp decoded"]["better than first warp"] == 0
