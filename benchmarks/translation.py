@@ -1,4 +1,4 @@
-"""Translation against the targets of a data set's validation split, beside what needs no translation.
+"""Translation against the targets of a data set, beside what needs no translation.
 
     python -m benchmarks.translation runs/mine --data pairs:faces/pairs.csv --pairs 200 --out results.json
 
@@ -36,16 +36,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("preset", help="a preset, or a folder such as `midms train` leaves")
     parser.add_argument("--data", type=part_value, required=True, help="a data set, see `midms list dataset`")
+    parser.add_argument("--split", default="validation", help="which pairs of it (default %(default)s)")
     parser.add_argument("--pairs", type=int, default=200, help="the most pairs, the first (default %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="results file")
     args = parser.parse_args()
     run = build(args.preset) if args.preset in PRESETS else from_pretrained(args.preset)
     dataset = create(
-        "dataset", args.data.name, **args.data.arguments, split="validation", size=run.size, condition=run.condition
+        "dataset", args.data.name, **args.data.arguments, split=args.split, size=run.size, condition=run.condition
     )
     count, perceptual = min(args.pairs, len(dataset)), VGG16Distance()
     rows = measure(run, dataset, count, perceptual)
-    described = {"pairs": count, "size": run.size, "perceptual": perceptual.name, "made": dict(run.recipe.made)}
+    described = {
+        "data": args.data.typed(),
+        "split": args.split,
+        "pairs": count,
+        "size": run.size,
+        "perceptual": perceptual.name,
+        "made": dict(run.recipe.made),
+    }
     write_json(args.out, {"command": command("translation"), **described, **machine(), "rows": rows})
     print(f"{table(rows)}\nwritten to {args.out}")
 

@@ -13,6 +13,7 @@ import itertools
 import json
 import shlex
 import time
+import warnings
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,11 +96,15 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
                 data = training_data(
                     datasets, pipe.condition.channels, out / "data", args.seed, args.workers, args.max_broken
                 )
+        random = _random(stage, pipe, found, recipe)
+        if random and run.is_main_process:
+            lacking = f"no weights for the {' and '.join(random)}, which stay random; give --init"
+            warnings.warn(f"{spec.name}: {lacking}", stacklevel=2)
         made = {"command": _command(args), **fit(stage, progress, data, engine)}
         if init:
             made["init"] = {"from": init.name, **init.recipe.made}
         if run.is_main_process:
-            _leave(out, recipe, spec.name, args.data.name, stage.products(), found, made)
+            _leave(out, recipe, spec.name, args.data.name, {**random, **stage.products()}, found, made)
             print(json.dumps(made["held out"]))
         run.wait_for_everyone()
     return 0
@@ -192,6 +197,13 @@ def _check_needs(out: Path, stage: Any, pipe: Pipeline, found: Weights, recipe: 
         raise CheckpointError(f"{out}: has no {lacking[0]} yet; {how}")
 
 
+def _random(stage: Any, pipe: Pipeline, found: Weights, recipe: Recipe) -> dict[str, nn.Module]:
+    """The parts that a stage works with, does not train and has no weights for."""
+    used, known = [*stage.modules()], {*stage.products(), *found.parts}
+    parts = {slot: getattr(pipe, slot) for slot in recipe.weights if slot not in known}
+    return {slot: part for slot, part in parts.items() if any(part is one for one in used)}
+
+
 def _settings(
     args: Namespace, spec: Spec, stage: Any, dataset: Any, found: Weights, init: Weights | None
 ) -> dict[str, Any]:
@@ -238,14 +250,14 @@ def _leave(
     recipe: Recipe,
     name: str,
     dataset: str,
-    products: Mapping[str, nn.Module],
+    parts: Mapping[str, nn.Module],
     found: Weights,
     record: Mapping[str, Any],
 ) -> None:
     """Add what a stage trained to its folder: the weights in half precision, those it began with, and the record."""
     before = read_folder(out).recipe if (out / CONFIG).exists() else Recipe()
-    states = {slot: cast(module.state_dict(), torch.float16, f"{out}, {slot}") for slot, module in products.items()}
-    states |= {slot: found.state(slot) for slot in found.parts if slot not in {*products, *before.weights}}
+    states = {slot: cast(module.state_dict(), torch.float16, f"{out}, {slot}") for slot, module in parts.items()}
+    states |= {slot: found.state(slot) for slot in found.parts if slot not in {*parts, *before.weights}}
     domain = dataclasses.replace(recipe.domain.unmeasured(), size=recipe.loop["size"])
     if dataset != "portraits":
         domain = dataclasses.replace(domain, trained_on=f"the data set {dataset}")

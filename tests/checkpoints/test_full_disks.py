@@ -16,8 +16,8 @@ from hostile import Outcome, outcome
 from midms import cli
 from midms.checkpoints.folder import read_folder
 
-TRAIN = ["train", "--data", "portraits(styles=16, geometries=2)", "--preset", "midm-faces", "--stage", "autoencoder"]
-TRAIN += ["--steps", "2", "--device", "cpu", "--workers", "0", "--log-with", "none"]
+TRAIN = ["train", "--data", "portraits(styles=4, geometries=2)", "--preset", "midm-faces", "--stage", "autoencoder"]
+TRAIN += ["--steps", "2", "--batch", "4", "--device", "cpu", "--workers", "0", "--log-with", "none"]
 ROOM = 2_000
 """Bytes that a file may have where the disk is full: enough for a record, not for weights, faces or pictures."""
 
@@ -52,7 +52,7 @@ def test_a_full_disk_ends_training_and_the_checkpoint_stays(stopped: Path) -> No
 
 def test_a_full_disk_ends_training_before_the_faces_are_kept(tmp_path: Path) -> None:
     line = refused(outcome([*TRAIN, "--out", "run"], tmp_path, f"{__name__}:cramped"))
-    assert "run/data/portraits-train-16x2-64.safetensors: cannot be written" in line
+    assert "run/data/portraits-train-4x2-64.safetensors: cannot be written" in line
     assert not [path for path in tmp_path.rglob("*") if not path.is_dir()]
 
 
