@@ -1,9 +1,9 @@
 """Compiles the shipped table of configurations for GPUs that need not be there, and says what came of it.
 
-    python tests/ahead.py forward sm_90
+    python tests/helpers/ahead.py sm_90 [forward]
 
-prints a JSON line for each kernel: registers, stack and shared memory in bytes, and for sm_90 the number of
-asynchronous matrix instructions (HGMMA) and of waits for them.
+prints a JSON line for each kernel: registers, stack and shared memory in bytes, and for sm_90, where products are of
+matrix instructions, the number of the asynchronous ones (HGMMA) and of waits for them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def compiled(kernel: Any, constants: dict[str, Any], warps: int, operand: str, a
     return triton.compile(source, target=TARGETS[architecture], options={"num_warps": warps, **FUSED})
 
 
-def resources(binary: Any, architecture: str) -> dict[str, int]:
+def resources(binary: Any, architecture: str, kind: str) -> dict[str, int]:
     """What a program of it takes."""
     found = {"shared": binary.metadata.shared}
     if "amdgcn" in binary.asm:
@@ -83,7 +83,7 @@ def resources(binary: Any, architecture: str) -> dict[str, int]:
         file.flush()
         usage = re.search(r"REG:(\d+) STACK:(\d+)", _tool("--dump-resource-usage", file.name))
         found |= {"registers": int(usage[1]), "stack": int(usage[2])}
-        if architecture == "sm_90":
+        if architecture == "sm_90" and kind not in ("ieee", "cells"):
             code = _tool("-sass", file.name)
             found |= {"hgmma": len(re.findall(r"\bHGMMA", code)), "waits": len(re.findall(r"WARPGROUP\.DEPBAR", code))}
     return found
@@ -151,8 +151,14 @@ def cells() -> Iterator[tuple[str, Any, dict[str, Any]]]:
 OPERATIONS = {"forward": (FORWARD, forward), "backward": (BACKWARD, backward), "alone": (ALONE, alone)}
 
 
-def main(operation: str, architecture: str, kind: str = "", tile: str = "") -> None:
-    """The whole table for an architecture, or one tile in place of a kind's."""
+def main(architecture: str, operation: str = "", kind: str = "", tile: str = "") -> None:
+    """The whole table for an architecture, or of an operation, or one tile in place of a kind's."""
+    for name in [operation] if operation else OPERATIONS:
+        compile_all(name, architecture, kind, tile)
+
+
+def compile_all(operation: str, architecture: str, kind: str, tile: str) -> None:
+    """Of an operation."""
     table, uses = OPERATIONS[operation]
     tiles = {kind: (eval(tile, {"Tile": Tile}),)} if tile else table[architecture]
     for kind, of_kind in tiles.items():
@@ -162,15 +168,17 @@ def main(operation: str, architecture: str, kind: str = "", tile: str = "") -> N
                 continue
             for use, kernel, constants in uses(kind, one, width):
                 binary = compiled(kernel, constants, one.warps, operand, architecture)
-                tell(kind, f"{use}, features of {width}", str(one), resources(binary, architecture))
+                found = resources(binary, architecture, kind)
+                tell(operation, kind, f"{use}, features of {width}", str(one), found)
     if operation == "alone":
         for use, kernel, constants in cells():
             operand = "fp32" if use == "rescore" else "fp16"
-            tell("cells", use, "", resources(compiled(kernel, constants, 4, operand, architecture), architecture))
+            binary = compiled(kernel, constants, 4, operand, architecture)
+            tell(operation, "cells", use, "", resources(binary, architecture, "cells"))
 
 
-def tell(kind: str, use: str, tile: str, found: dict[str, int]) -> None:
-    print(json.dumps({"precision": kind, "use": use, "tile": tile, **found}), flush=True)
+def tell(operation: str, kind: str, use: str, tile: str, found: dict[str, int]) -> None:
+    print(json.dumps({"operation": operation, "precision": kind, "use": use, "tile": tile, **found}), flush=True)
 
 
 if __name__ == "__main__":
