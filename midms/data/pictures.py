@@ -15,10 +15,11 @@ from torch import Tensor
 
 from midms.core.limits import LARGEST, int_range
 from midms.core.protocols import AnnotationReader, ConditionExtractor
-from midms.data.crops import Crop, Cropping, Warp, known_flow, warped
+from midms.data.crops import Crop, Cropping
 from midms.data.errors import BrokenSample, DatasetError
 from midms.data.files import PictureFiles
 from midms.data.pair import Pair
+from midms.data.warp import Warp, known_flow, warped
 from midms.images import PictureError, name_in_errors, read_image, resize
 
 HARD, EASY = 0.2, 0.7

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midms.data.crops import MARGIN, Cropping, Warp, known_flow, warped
+from midms.data.crops import MARGIN, Cropping
+from midms.data.warp import Warp, known_flow, warped
 
 
 def seeded(seed: int) -> torch.Generator:
