@@ -15,7 +15,7 @@ import shlex
 import time
 import warnings
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,8 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
             raise BadArguments(f"--size: {wrong}")
         _check_needs(out, stage, pipe, found, recipe, spec.name)
         datasets = datasets or split_datasets(args.data, pipe.size, pipe.condition)
-        settings = _settings(args, spec, stage, datasets[0], found, init)
+        frozen = _frozen(stage, pipe, recipe)
+        settings = _settings(args, spec, stage, datasets[0], found, init, frozen)
         if record := _record(out, spec.name):
             if different := differences({name: record.get(name) for name in settings}, settings):
                 raise OtherRun(f"{out}: {spec.name} {different}; choose another --out")
@@ -96,7 +97,7 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
                 data = training_data(
                     datasets, pipe.condition.channels, out / "data", args.seed, args.workers, args.max_broken
                 )
-        random = _random(stage, pipe, found, recipe)
+        random = {slot: part for slot, part in frozen.items() if slot not in found.parts}
         if random and run.is_main_process:
             lacking = f"no weights for the {' and '.join(random)}, which stay random; give --init"
             warnings.warn(f"{spec.name}: {lacking}", stacklevel=2)
@@ -197,19 +198,18 @@ def _check_needs(out: Path, stage: Any, pipe: Pipeline, found: Weights, recipe: 
         raise CheckpointError(f"{out}: has no {lacking[0]} yet; {how}")
 
 
-def _random(stage: Any, pipe: Pipeline, found: Weights, recipe: Recipe) -> dict[str, nn.Module]:
-    """The parts that a stage works with, does not train and has no weights for."""
-    used, known = [*stage.modules()], {*stage.products(), *found.parts}
-    parts = {slot: getattr(pipe, slot) for slot in recipe.weights if slot not in known}
-    return {slot: part for slot, part in parts.items() if any(part is one for one in used)}
+def _frozen(stage: Any, pipe: Pipeline, recipe: Recipe) -> dict[str, nn.Module]:
+    """The parts with weights that a stage works with and does not train."""
+    parts = {slot: getattr(pipe, slot) for slot in recipe.weights if slot not in stage.products()}
+    used = [*stage.modules()]
+    return {slot: part for slot, part in parts.items() if slot in stage.needs or any(part is one for one in used)}
 
 
 def _settings(
-    args: Namespace, spec: Spec, stage: Any, dataset: Any, found: Weights, init: Weights | None
+    args: Namespace, spec: Spec, stage: Any, dataset: Any, found: Weights, init: Weights | None, frozen: Iterable[str]
 ) -> dict[str, Any]:
     """What a run follows from."""
-    frozen = [slot for slot in stage.needs if slot in found.parts and slot not in stage.products()]
-    sums = {slot: checksum(found.state(slot)) for slot in frozen}
+    sums = {slot: checksum(found.state(slot)) for slot in frozen if slot in found.parts}
     if init:
         sums |= {f"init {slot}": checksum(init.state(slot)) for slot in stage.products() if slot in init.parts}
     terms = {"terms": spec.arguments.get("terms", {})} if stage.losses else {}

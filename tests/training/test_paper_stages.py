@@ -23,7 +23,8 @@ from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
 from midms.training.stages import STAGES
 from midms.training.stages.paper import PaperStage
-from midms.training.train import planned
+from midms.training.plan import planned
+from midms.training.train import _frozen
 
 
 class Maps:
@@ -211,3 +212,11 @@ def test_spectral_norm_is_that_of_older_pytorch() -> None:
         ours.zero_grad(), theirs.zero_grad()
         found.square().sum().backward(), expected.square().sum().backward()
         torch.testing.assert_close(ours.parametrizations.weight.original.grad, theirs.weight_orig.grad)  # type: ignore[union-attr, operator]
+
+
+def test_what_a_run_follows_from_includes_all_that_it_does_not_train() -> None:
+    """So it is refused to go on from a checkpoint with another autoencoder of `--init`."""
+    for name, expected in (("warmup", {"denoiser", "autoencoder"}), ("joint", {"autoencoder"})):
+        made = pipe()
+        one = STAGES.create(name, pipe=made, weights={"cyc": 1.0})
+        assert {*_frozen(one, made, PRESETS["midm-celeba"])} == expected
