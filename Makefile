@@ -25,7 +25,7 @@ demo: $(VENV)/.demo
 	$(BIN)/midms demo --out out/demo
 
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 # shapes are not checked here, jaxtyping's plug-in for pytest is younger than what the package needs of it; nor is AVIF,
 # which Pillow has since 11.3
