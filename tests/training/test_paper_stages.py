@@ -21,9 +21,9 @@ from midms.networks.layers import SpectralNorm, spectrally_normalized
 from midms.networks.vgg import VGG, TrunkError
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
+from midms.training.plan import planned
 from midms.training.stages import STAGES
 from midms.training.stages.paper import PaperStage
-from midms.training.plan import planned
 from midms.training.train import _frozen
 
 
