@@ -38,7 +38,7 @@ from midms.core.schema import checked, read_json
 CONFIG, REFUSAL = "config.json", "refused.txt"
 """Files beside the weights and the model card; the last says why a conversion failed."""
 USUAL_PICTURES = "usual"
-"""Beside the numbers of slots, those of what pictures they know look like; see `midms.pipeline.out_of_domain`."""
+"""Beside the numbers of slots, those of the appearance of pictures they know; see `midms.pipeline.out_of_domain`."""
 OTHERWISE = "take another folder, or give replace (--replace) to exchange files of the same names"
 NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 

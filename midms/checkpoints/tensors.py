@@ -128,7 +128,7 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, keep
     wrong, taken = unlike(own, {name: value.shape for name, value in state.items()}), {}
     precisions: dict[torch.dtype, set[torch.dtype]] = {}
     for name in own.keys() & state.keys():
-        if state[name].shape != own[name].shape:  # what it would take to look into it is not known
+        if state[name].shape != own[name].shape:  # what it would take to read it is not known
             continue
         if state[name].layout != torch.strided:
             wrong.append(f"{name} is {state[name].layout}, expected {torch.strided}")

@@ -167,7 +167,7 @@ def load_plugin(path: Path) -> None:
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise BadArguments(f"--plugin {path}: expected a file of Python, called *.py")
-    sys.modules[name] = module = importlib.util.module_from_spec(found)  # where dataclasses look for their module
+    sys.modules[name] = module = importlib.util.module_from_spec(found)  # where dataclasses find their module
     try:
         found.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # it may raise anything

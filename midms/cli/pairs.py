@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from midms.pipeline.retrieval import Embedding
 
 SIZE = 128
-"""Pixels a side at which extractors look at pictures, where it is not given."""
+"""Pixels a side at which extractors take pictures, where it is not given."""
 
 
 def add(commands: Commands) -> None:
@@ -123,7 +123,7 @@ def _embedding(args: argparse.Namespace) -> Embedding:
             raise BadArguments(f"--features: {error}") from None
         if (channels := getattr(extractor, "condition_channels", 3)) != 3:
             raise BadArguments(
-                f"--features {args.features.name}: looks at maps of {channels} channels, expected what looks at"
+                f"--features {args.features.name}: takes maps of {channels} channels, expected what takes"
                 " pictures, such as vgg or timm:NAME; the own features of a model are those of its --preset"
             )
         key = f"{args.features.typed()} {weights_digest(extractor)}"

@@ -100,7 +100,7 @@ def without_ruling(drawing: Float[Tensor, "1 3 Y X"]) -> Page:
 def regular(plane: Float[np.ndarray, "Y X"]) -> bool:
     """Whether rows or columns repeat themselves evenly, in the middle as at both ends: ruling along the borders.
 
-    Told by the autocorrelation of their means, which needs no line to be seen.
+    Found by the autocorrelation of their means, which needs no line to be seen.
     """
     level = np.minimum(plane, 0.5)
     for across in (level, level.T):

@@ -1,4 +1,4 @@
-"""Lines as maps: the exact distance to the nearest stroke, and edges that look alike at any resolution."""
+"""Lines as maps: the exact distance to the nearest stroke, and edges that are alike at any resolution."""
 
 from __future__ import annotations
 

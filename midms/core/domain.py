@@ -19,7 +19,7 @@ class Domain:
         trained_on: the pictures, in plain words.
         size: pixels of their shorter side.
         square: whether all of them were square.
-        usual: folder of the shipped weights with which it was measured how they look, see
+        usual: folder of the shipped weights with which their appearance was measured, see
             `midms.pipeline.out_of_domain`.
 
     Raises:

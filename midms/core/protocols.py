@@ -70,7 +70,7 @@ class Matcher(Protocol):
     or infinite are like nothing, and neither they nor their gradients make a result that is not finite. Values keep
     their precision, in half precision too, where the match is nearly that of the same features in float64.
 
-    May declare `spatial = True`, that it looks at where cells lie, and `labelled = True`, that it takes the last
+    May declare `spatial = True`, that it depends on where cells lie, and `labelled = True`, that it takes the last
     feature for a label; `build` wants the features to say the same of labels. May declare `gives`, the kind of its
     matches, `answers`, what they answer where that is not what their kind does, and `differentiable = False`.
     """
@@ -188,12 +188,12 @@ class AnnotationReader(Protocol):
         """The map of what a person hands in as `source`, of the size that `fit` makes of its own; errors say `name`."""
 
     def picture(self, condition: Float[Tensor, "b k Y X"]) -> Float[Tensor, "b 3 Y X"]:
-        """A map as a picture in [-1, 1], to look at."""
+        """A map as a picture in [-1, 1], for people."""
 
 
 @runtime_checkable
 class SheetReader(Protocol):
-    """A condition extractor that first looks for the drawing in a picture: on a desk, at an angle, on ruled paper."""
+    """A condition extractor that first finds the drawing in a picture: on a desk, at an angle, on ruled paper."""
 
     def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
         """The drawing alone, in its own proportions, and what is doubtful of it; `drawing` reads it after that."""

@@ -40,7 +40,7 @@ def resized(x: Float[Tensor, "b c y x"], size: tuple[int, int]) -> Float[Tensor,
 
 
 class MapFeatures(nn.Module):
-    """A frozen network that looks at condition maps alone; the network itself is a subclass's.
+    """A frozen network of condition maps alone; the network itself is a subclass's.
 
     Both pictures are seen through the same eyes, each by its own condition map. Latents are not looked at, and a
     predicted x0 adds nothing to what the condition says: re-matching repeats the first match.

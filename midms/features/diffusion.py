@@ -22,7 +22,7 @@ class DiffusionFeatures(nn.Module):
     """DIFT (Tang et al. 2023, arXiv:2306.03881): activations of a frozen U-Net of diffusers at one timestep.
 
     Re-matching compares the activations of the predicted x0 with those of the exemplar's latent, both noised with the
-    same draws. The first match has no latent of the condition: there the network looks at both condition maps, brought
+    same draws. The first match has no latent of the condition: there the network takes both condition maps, brought
     to the latent's grid.
 
     Args:

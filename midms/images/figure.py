@@ -164,6 +164,6 @@ def ticks(values: Sequence[float]) -> list[float]:
 
 
 def hue(index: int, count: int) -> tuple[int, int, int]:
-    """One of so many colours that can be told apart."""
+    """One of so many distinct colours."""
     red, green, blue = colorsys.hsv_to_rgb(index / max(count, 1), 0.85, 0.8)
     return round(255 * red), round(255 * green), round(255 * blue)

@@ -67,7 +67,7 @@ def translation_memory(run: Pipeline, size: int) -> int | None:
             again = run.features.rematch_query(x0, query)
             image = run.autoencoder.decode(x0)
             del key, again, image
-    except RuntimeError:  # a part looks at numbers
+    except RuntimeError:  # a part reads numbers
         return None
     return round(_LAYOUTS * live.most) + _SLICES
 

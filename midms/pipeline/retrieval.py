@@ -29,7 +29,7 @@ PER_FILE = 512
 _AT_ONCE = 16
 """Files of queries that are compared with each of keys."""
 _BATCH = 16
-"""Pictures that an extractor looks at together."""
+"""Pictures that an extractor takes in a batch."""
 See = Callable[[Tensor], Tensor]
 """From pictures [b 3 y x] in [-1, 1] to features [b d h w]."""
 

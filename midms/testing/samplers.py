@@ -29,7 +29,7 @@ def draws(seed: int) -> NoiseFn:
 
 
 def shrunk(x: Tensor, level: Level) -> Tensor:
-    """Any function will do as a network: it looks at x, at the neighbours and at the level."""
+    """Any function will do as a network: it depends on x, the neighbours and the level."""
     return (0.8 * level.alpha * x + 0.1 * x.roll(1, -1)) / (1 + level.sigma)
 
 

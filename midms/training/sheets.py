@@ -1,4 +1,4 @@
-"""What people look at while a model trains: held-out pairs, a row each, and what the stage makes of them."""
+"""Sheets of pictures while a model trains: held-out pairs, a row each, and what the stage makes of them."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -83,23 +82,9 @@ gpu_rows.main()
 ASKED = {"side": 4, "batch": 1, "width": 8, "device": "cpu"}
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What is in the file each time that it has been written."""
-    out, found, save = tmp_path_factory.mktemp("gpu") / "gpu.json", [], gpu._save
-
-    def read(path: Path | None, results: dict[str, Any]) -> None:
-        save(path, results)
-        found.append(json.loads(out.read_text()))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpu, "_save", read)
-        gpu.measure_all(out, 60, ASKED, (sys.executable, "-c", CHILD))
-    return found
-
-
-def test_a_peer_that_fails_crashes_or_hangs_is_a_row(saved: list[dict[str, Any]]) -> None:
-    results = saved[-1]
+def test_a_peer_that_fails_crashes_or_hangs_is_a_row(tmp_path: Path) -> None:
+    gpu.measure_all(tmp_path / "gpu.json", 60, ASKED, (sys.executable, "-c", CHILD))
+    results = json.loads((tmp_path / "gpu.json").read_text())
     found = {row["peer"]: row.get("missing", "") for row in results["rows"]}
     assert results["finished"] and list(found) == ["good", "raises", "dies", "hangs", "last", "-"]
     assert found["raises"] == "ValueError: cannot" and found["dies"] == "its process died of SIGABRT"
@@ -113,26 +98,23 @@ def test_out_of_time_is_a_row(tmp_path: Path) -> None:
     assert results["finished"] and {row["missing"] for row in results["rows"]} == {"not measured: out of time"}
 
 
-def test_a_run_that_is_cut_off_leaves_what_it_had(saved: list[dict[str, Any]]) -> None:
-    """Whatever it is cut off by: the file is whole after every row."""
-    peers = [row["peer"] for row in saved[-1]["rows"]]
-    assert [[row["peer"] for row in one["rows"]] for one in saved[:-1]] == [peers[:n] for n in range(1, len(peers) + 1)]
-    assert not any(one["finished"] for one in saved[:-1]) and saved[-1]["finished"]
-    results = saved[1]
-    assert [row["peer"] for row in results["rows"]] == ["good", "raises"]
+def test_a_run_that_is_cut_off_leaves_what_it_had(tmp_path: Path) -> None:
+    out, child = tmp_path / "gpu.json", CHILD.replace("LONGEST = 1", "LONGEST = 9").replace('"dies": os.abort, ', "")
+    start = "from pathlib import Path; from benchmarks.kernels.gpu import *; "
+    run = start + f"measure_all(Path({str(out)!r}), 60, {ASKED}, CHILD)"
+    code = run.replace("CHILD", repr((sys.executable, "-c", child)))
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
+        assert parent.stderr is not None
+        assert any("'raises'" in line for line in parent.stderr)  # it hangs in the next
+        parent.kill()
+    results = json.loads(out.read_text())
+    assert not results["finished"] and [row["peer"] for row in results["rows"]] == ["good", "raises"]
     assert "Cut off after 2 rows." in kernels_page.page(CPU, [results], PRECISIONS)
 
 
-def test_without_a_gpu_nothing_is_measured_or_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_gpu_nothing_is_measured_or_written(tmp_path: Path) -> None:
     out, env = tmp_path / "gpu.json", os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHON": sys.executable}
-    run = ["bash", "benchmarks/gpu.sh", "--out", out]
-    told = subprocess.run(run, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert told.returncode and "torch finds no GPU" in told.stderr and not out.exists()
-    assert "Traceback" not in told.stderr and "passed" not in told.stdout
-    monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(out)])
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SystemExit, match="2"):
-        gpu.main()
-    assert "torch finds no GPU" in capsys.readouterr().err and not out.exists()
+    for run in (["bash", "benchmarks/gpu.sh"], [sys.executable, "-m", "benchmarks.kernels.gpu"]):
+        told = subprocess.run([*run, "--out", out], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        assert told.returncode and "torch finds no GPU" in told.stderr and not out.exists()
+        assert "Traceback" not in told.stderr and "passed" not in told.stdout

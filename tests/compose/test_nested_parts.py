@@ -17,7 +17,7 @@ def test_parts_of_parts_are_made_by_the_composer() -> None:
     product = create("confidence", "product", of=("cycle", Spec("peak")))
     assert [type(one).__name__ for one in product.of] == ["Cycle", "Peak"]
     inside = Spec("semantic", matcher=Spec("local", prior=Spec("optimal-transport", epsilon=0.02)))
-    with pytest.raises(ValueError, match="matcher Local looks at where cells lie"):
+    with pytest.raises(ValueError, match="matcher Local depends on where cells lie"):
         create("matcher", inside.name, **inside.arguments)
     local = create("matcher", "local", prior=Spec("semantic", matcher="nearest"))
     assert (type(local.prior).__name__, type(local.prior.matcher).__name__) == ("Semantic", "Nearest")

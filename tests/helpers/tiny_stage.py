@@ -128,6 +128,11 @@ def _shared(folder: Path) -> None:
     run.end_training()
 
 
+def _saved(folder: Path) -> int:
+    """The step of the newest checkpoint of the training that is killed, 0 for none."""
+    return max((int(path.stem.split("-")[-1]) for path in (folder / "killed").glob("tiny-*.checkpoint")), default=0)
+
+
 def _killed(folder: Path, times: int) -> None:
     """Children train with a checkpoint at every step and are killed after a while, then one to the end."""
     trainer.CHECKPOINT_EVERY = 0.0
@@ -143,7 +148,10 @@ def _killed(folder: Path, times: int) -> None:
             (folder / "found.json").write_text(json.dumps(found))
             os._exit(0)
         if left:
-            time.sleep(chance.uniform(0.01, 0.1) * took)
+            wanted = _saved(folder) + chance.randrange(6)
+            while _saved(folder) < min(wanted, steps):
+                time.sleep(0.001)
+            time.sleep(chance.uniform(0, 3) * took / steps)
             os.kill(child, signal.SIGKILL)
         killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         reached |= {path.name for path in (folder / "killed").glob("*.checkpoint")}

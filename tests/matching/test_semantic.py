@@ -73,7 +73,7 @@ def test_a_rival_is_looked_for_on_the_label() -> None:
 
 @pytest.mark.parametrize("name", ["local", "patchmatch", "cocosnet", "top-k", "cost-aggregation"])
 def test_a_matcher_that_looks_at_places_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"matcher \w+ looks at where cells lie"):
+    with pytest.raises(ValueError, match=r"matcher \w+ depends on where cells lie"):
         create("matcher", "semantic", matcher=name)
 
 

@@ -21,10 +21,11 @@ def test_the_estimate_is_near_the_peak(size: int) -> None:
         pytest.skip("no such measure on this system")
     run, cost = build("midm-faces"), Cost("cpu")
     estimate = translation_memory(run, size)
+    run(torch.rand(1, 2, 64, 64), torch.rand(1, 3, 64, 64), torch.rand(1, 2, 64, 64))  # loads what is loaded once
     condition, exemplar = torch.rand(1, 2, size, size), torch.rand(1, 3, size, size)
     with cost.measured():
         run(condition, exemplar, condition)
-    assert estimate is not None and 0.5 < estimate / 2**20 / cost.megabytes < 2, (estimate / 2**20, cost)
+    assert estimate is not None and 1 / 1.5 < estimate / 2**20 / cost.megabytes < 1.5, (estimate / 2**20, cost)
 
 
 def test_a_large_translation_is_told_beforehand(

@@ -190,7 +190,7 @@ def test_a_layout_reads_the_lists_that_were_written_for_it(tmp_path: Path) -> No
         ("pictures --out a.csv --features timm:resnet1", "midms: --features: timm knows no backbone 'resnet1'"),
         (
             "pictures --out a.csv --features pyramid",
-            "midms: --features pyramid: looks at maps of 2 channels,",
+            "midms: --features pyramid: takes maps of 2 channels,",
         ),
         ("pictures --out a.csv --preset midm-face", "midms: --preset: no preset is called 'midm-face'. Did you mean "),
         (

@@ -61,7 +61,7 @@ def test_ten_kills_change_nothing(tmp_path: Path) -> None:
     """SIGKILL at ten random moments: the losses of every step and the last weights are an unbroken run's to the bit."""
     run(SCRIPT, tmp_path, "--kill", 10)
     whole, found = told(tmp_path / "whole.json"), told(tmp_path / "found.json")
-    assert whole["killed"] >= 8 and whole["reached"] >= 3, "most were killed before they were done, at several steps"
+    assert whole["killed"] >= 8 and whole["reached"] >= 6, "most were killed before they were done, at several steps"
     assert len(found["losses"]) == len(whole["losses"]) == 60
     assert found["losses"] == whole["losses"] and found["weights"] == whole["weights"]
 

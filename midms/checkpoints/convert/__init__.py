@@ -84,7 +84,7 @@ def find(weights: str | Path) -> Weights:
     """
     if not isinstance(weights, str | os.PathLike):
         raise CheckpointError(
-            f"expected a folder or the id of one on the hub, got {weights!r} ({type(weights).__name__})"
+            f"{weights!r}: is {type(weights).__name__}, expected a folder or the id of one on the hub"
         )
     path = Path(weights)
     if path.is_file():

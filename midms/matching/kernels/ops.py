@@ -162,7 +162,7 @@ def top_k(
         k: columns.
         count: from 1 to the number of columns.
         backend: as in `attend`.
-        precision: of a first look; the result is exact to float32 whatever it is.
+        precision: of a first pass; the result is exact to float32 whatever it is.
 
     Returns:
         [b n count] scores, without gradient, and columns.

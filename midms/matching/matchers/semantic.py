@@ -26,7 +26,7 @@ class Semantic:
     To choose where both pictures have reliable label maps. It also costs less: labels are products of their own.
 
     Args:
-        matcher: one that does not look at where cells lie; `midms.create` and `build` take its name or a `Spec` too.
+        matcher: one that does not depend on where cells lie; `midms.create` and `build` take its name or a `Spec` too.
 
     Raises:
         ValueError: it does.
@@ -40,7 +40,7 @@ class Semantic:
     def __post_init__(self) -> None:
         if getattr(self.matcher, "spatial", False):
             name = type(self.matcher).__name__
-            raise ValueError(f"matcher {name} looks at where cells lie, which the cells of a label do not tell")
+            raise ValueError(f"matcher {name} depends on where cells lie, which the cells of a label do not tell")
 
     @property
     def answers(self) -> frozenset[str] | None:

@@ -86,7 +86,7 @@ class Stage(Protocol):
         """Figures on batches of held-out pairs."""
 
     def sheet(self, pair: Pair) -> dict[str, Float[Tensor, "b 3 y x"]]:
-        """What people look at while it trains: pictures in [-1, 1] of some held-out pairs, by title."""
+        """What is written as a sheet while it trains: pictures in [-1, 1] of some held-out pairs, by title."""
 
 
 def frozen(part: N) -> N:
@@ -114,7 +114,7 @@ def latents(autoencoder: Any, pair: Pair) -> tuple[Float[Tensor, "b c H W"], Flo
 
 
 def condition_picture(condition: ConditionExtractor, maps: Float[Tensor, "b k y x"]) -> Float[Tensor, "b 3 y x"]:
-    """Maps as pictures in [-1, 1], to look at: as the extractor shows them, else the first channel as ink on paper."""
+    """Maps as pictures in [-1, 1]: as the extractor shows them, else the first channel as ink on paper."""
     if isinstance(condition, AnnotationReader):
         return condition.picture(maps)
     return (1 - 2 * maps[:, :1]).expand(-1, 3, -1, -1)
