@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import command_line
@@ -10,22 +12,28 @@ import torch
 
 from midms import build
 from midms.cli import translate
-from midms.evaluation.metrics.cost import Cost
 from midms.pipeline.memory import free_memory, translation_memory
 
-
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("size", [128, 256])
-def test_the_estimate_is_near_the_peak(size: int) -> None:
-    if not Path("/proc/self/clear_refs").exists():
-        pytest.skip("no such measure on this system")
-    run, cost = build("midm-faces"), Cost("cpu")
-    estimate = translation_memory(run, size)
-    run(torch.rand(1, 2, 64, 64), torch.rand(1, 3, 64, 64), torch.rand(1, 2, 64, 64))  # loads what is loaded once
-    condition, exemplar = torch.rand(1, 2, size, size), torch.rand(1, 3, size, size)
+MEASURE = """
+import torch
+from midms import build
+from midms.pipeline.memory import translation_memory
+run = build("midm-faces")
+for size in (128, 256):
+    cost, condition, exemplar = Cost("cpu"), torch.rand(1, 2, size, size), torch.rand(1, 3, size, size)
     with cost.measured():
         run(condition, exemplar, condition)
-    assert estimate is not None and 1 / 1.5 < estimate / 2**20 / cost.megabytes < 1.5, (estimate / 2**20, cost)
+    print(translation_memory(run, size) / 2**20, cost.megabytes)
+"""
+"""In a process of its own: one that has run much else has memory at hand that no peak shows."""
+
+
+def test_the_estimate_is_near_the_peak() -> None:
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("no such measure on this system")
+    told = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True).stdout
+    found = [[float(number) for number in line.split()] for line in told.splitlines()]
+    assert len(found) == 2 and all(1 / 1.5 < estimate / peak < 1.5 for estimate, peak in found), found
 
 
 def test_a_large_translation_is_told_beforehand(
