@@ -17,6 +17,7 @@ from midms.pipeline.memory import free_memory, translation_memory
 MEASURE = """
 import torch
 from midms import build
+from midms.evaluation.metrics.cost import Cost
 from midms.pipeline.memory import translation_memory
 run = build("midm-faces")
 for size in (128, 256):
