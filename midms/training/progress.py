@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,6 +69,19 @@ class Checkpoint(Schema):
     scaler: dict[str, float]
 
 
+_Weights = tuple[Tensor, ...] | list[Tensor]
+
+
+def _average(decay: float) -> Callable[[_Weights, _Weights, Tensor | int], None]:
+    """How averaged weights follow, for `AveragedModel`."""
+
+    def update(averaged: _Weights, current: _Weights, count: Tensor | int) -> None:
+        steps = int(count)
+        get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averaged, current, count)
+
+    return update
+
+
 class Progress:
     """Networks in training: they, the average of their weights, the optimiser, and what is on record so far.
 
@@ -81,7 +94,8 @@ class Progress:
         optimiser: of its parameters, or of some of them.
         settings: what the run follows from, in plain numbers and words: "steps" in all, "seed" of every draw, and
             whatever else; they go into the checkpoint and the record.
-        average: the decay of the averaged weights.
+        average: the decay of the averaged weights; in the first n steps at most (1 + n) / (10 + n), so that a short run
+            is not the weights that it began with (as in `diffusers.training_utils.EMAModel`).
         keep: how many checkpoints there are at a time.
         scaler: of gradients in half precision, if there is one.
 
@@ -107,7 +121,7 @@ class Progress:
     ) -> None:
         self.folder, self.name, self.network, self.optimiser = folder, name, network, optimiser
         self.settings, self.keep, self.scaler = dict(settings), keep, scaler
-        self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(average), use_buffers=False)
+        self.averaged = AveragedModel(network, multi_avg_fn=_average(average), use_buffers=False)
         self.step, self.seconds = 0, 0.0
         self.losses: list[dict[str, float]] = []
         self._saved, self._moving = -1, False

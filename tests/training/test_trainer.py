@@ -120,7 +120,7 @@ def test_sheets_are_drawn_of_held_out_pairs(tmp_path: Path) -> None:
 
 
 def test_the_average_is_of_all_weights_so_far(tmp_path: Path) -> None:
-    """Against the sum written out: the first weights, then each step's at 0.2 %."""
+    """Against the sum written out: the first weights, then after n steps the next at 9 in 10 + n."""
     steps: list[torch.Tensor] = []
     stage = TinyStage()
     update = progress_file.AveragedModel.update_parameters
@@ -133,8 +133,8 @@ def test_the_average_is_of_all_weights_so_far(tmp_path: Path) -> None:
         patch.setattr(progress_file.AveragedModel, "update_parameters", noted)
         trained(tmp_path, stage)
     average = steps[0]
-    for one in steps[1:]:
-        average = 0.998 * average + 0.002 * one
+    for n, one in enumerate(steps[1:], 1):
+        average = ((1 + n) * average + 9 * one) / (10 + n)
     torch.testing.assert_close(torch.tensor(weights(stage)).double(), average, atol=1e-6, rtol=0)
 
 
@@ -148,3 +148,19 @@ def test_what_this_machine_cannot_do_is_refused(tmp_path: Path) -> None:
 def test_every_pair_is_looked_at(tmp_path: Path) -> None:
     stage, _, record = trained(tmp_path, pairs=data())
     assert len(stage.seen) == 20 and record["left out"] == 0 and record["processes"] == 1
+
+
+def test_a_short_training_is_not_what_it_began_with_and_a_long_one_is_averaged() -> None:
+    """The share of the first weights after so many steps, of weights that are 1, then 0."""
+    for steps in (150, 5000):
+        net = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.ones_(net.weight)
+        averaged = progress_file.AveragedModel(net, multi_avg_fn=progress_file._average(0.998))
+        averaged.update_parameters(net)
+        torch.nn.init.zeros_(net.weight)
+        for _ in range(steps):
+            averaged.update_parameters(net)
+        assert averaged.module.weight.item() < 1e-6
+    torch.nn.init.ones_(net.weight)
+    averaged.update_parameters(net)
+    assert averaged.module.weight.item() == pytest.approx(0.002, rel=1e-3)
