@@ -23,17 +23,22 @@ SMALL_PARTS = {
     "autoencoder": Spec("patchified", channels=16, stride=8, widths=(64, 96)),
 }
 """The parts of `midm-faces`, on grids of the same size at twice as many pixels a side."""
-SMALL_TRAINING = (
+MATCHING_LOSSES = {
+    "with_flow": {"exact": 1.0, "distance": 5.0, "visibility": 0.5},
+    "without_flow": {"visibility": 0.5, "domain": 1.0, "cycle": 1.0, "reconstruction": 1.0, "colours": 1.0},
+}
+"""What each loss gives where there is a flow: `benchmarks/faces/matching_losses.py`."""
+FACES_TRAINING = (
     Spec("autoencoder", steps=7_000),
-    Spec(
-        "matching",
-        steps=4_000,
-        with_flow={"exact": 1.0, "distance": 5.0, "visibility": 0.5},
-        without_flow={"visibility": 0.5, "domain": 1.0, "cycle": 1.0, "reconstruction": 1.0, "colours": 1.0},
-    ),
+    Spec("matching", steps=4_000, **MATCHING_LOSSES),
     Spec("diffusion", steps=16_000),
 )
-"""What each loss gives where there is a flow: `benchmarks/faces/matching_losses.py`."""
+SMALL_TRAINING = (
+    Spec("autoencoder", steps=3_000),
+    Spec("matching", steps=2_500, **MATCHING_LOSSES),
+    Spec("diffusion", steps=3_500),
+)
+"""Two hours or so of two cores: `benchmarks/results/training-facesjs.json`."""
 FACES_DOMAIN = Domain(
     "computer-drawn portraits, each with one upright face that fills a square", 64, True, "midm-faces"
 )
@@ -133,7 +138,7 @@ RECIPES = (
         domain=FACES_DOMAIN,
         license="apache-2.0",
         precision="float32",
-        training=SMALL_TRAINING,
+        training=FACES_TRAINING,
     ),
     Recipe(
         name="midm-faces-paper",
