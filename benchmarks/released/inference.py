@@ -31,8 +31,8 @@ from benchmarks.results import RESULTS, machine, write_json
 from midms import build
 from midms.confidence.always import Always
 from midms.core.types import Context, Features
+from midms.diffusion.winograd import use_winograd
 from midms.features.midm import without_spectral_norm
-from midms.networks.winograd import use_winograd
 from midms.pipeline.pipeline import Pipeline
 
 VARIANTS = ("as released", "midms", "midms, Winograd", "midms, bfloat16")

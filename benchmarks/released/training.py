@@ -31,7 +31,7 @@ from midms import build
 from midms.compose.presets import PRESETS
 from midms.core.normalize import l2_normalize
 from midms.data.pair import Pair
-from midms.networks.vgg import VGG
+from midms.features.vgg_network import VGG
 from midms.training.stages import STAGES
 
 VARIANTS = ("as released", "midms", "midms, checkpointing")

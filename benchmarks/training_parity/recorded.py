@@ -29,8 +29,8 @@ from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
 from midms.core.types import NoiseFn
 from midms.data.pair import Pair
+from midms.features.vgg_network import VGG, from_state
 from midms.loop import Policy
-from midms.networks.vgg import VGG, from_state
 from midms.pipeline.pipeline import Pipeline
 from midms.training.losses.contextual import CONTEXT
 from midms.training.stages import STAGES

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from midms.conditions.strokes import each_plane
-from midms.networks.precision import without_autocast
+from midms.core.precision import without_autocast
 
 
 @without_autocast

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.conditions.strokes import resize_area
-from midms.networks.precision import without_autocast
+from midms.core.precision import without_autocast
 
 COARSE = 48
 """Cells a side on which the paper is fitted."""

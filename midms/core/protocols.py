@@ -1,7 +1,7 @@
 """What each kind of part must offer. Structural: nothing to inherit, nothing of ours to import.
 
 The loop hands out float32, or float64 where that was given; a part whose weights may be in half precision rounds what
-it gets (`midms.networks.precision`) and answers as precisely as it was asked.
+it gets (`midms.core.precision`) and answers as precisely as it was asked.
 
 Every part gives the same for the same, takes each picture of a batch as if it were alone, any grid, square or not, and
 leaves its arguments as they were. Pictures, latents and condition maps that it is handed are finite; features need not

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from midms.core.files import check_regular
 from midms.core.limits import LARGE, STRIDE, channels, int_range, number
+from midms.core.precision import rounded
 from midms.core.types import Features
 from midms.features.common import rendered, resized, stack_activations
-from midms.networks.precision import rounded
 
 
 class DiffusionFeatures(nn.Module):

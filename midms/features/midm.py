@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
+from midms.core.layers import spectrally_normalized
 from midms.core.limits import STRIDE, channels, channels_of, int_range
+from midms.core.precision import rounded
 from midms.core.types import Features
 from midms.features.common import unit_features
-from midms.networks.layers import spectrally_normalized
-from midms.networks.precision import rounded
 
 SLOPE = 0.2  # of leaky rectifiers
 

@@ -10,11 +10,11 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.core.layers import Residual
 from midms.core.limits import channels, channels_of, int_range
+from midms.core.precision import rounded
 from midms.core.types import Features, cells
 from midms.features.common import unit_features
-from midms.networks.layers import Residual
-from midms.networks.precision import rounded
 
 
 class _Attention(nn.Module):

@@ -14,8 +14,8 @@ from timm.layers import get_channel_dim
 from torch import Tensor
 
 from midms.core.limits import STRIDE, int_range
+from midms.core.precision import rounded
 from midms.features.common import MapFeatures, rendered, resized, stack_activations
-from midms.networks.precision import rounded
 
 
 class TimmFeatures(MapFeatures):

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import STRIDE, int_range
+from midms.core.precision import rounded
 from midms.features.common import MapFeatures, rendered, resized, stack_activations
-from midms.networks.precision import rounded
-from midms.networks.vgg import VGG, from_file, from_hed
+from midms.features.vgg_network import VGG, from_file, from_hed
 
 
 class VggFeatures(MapFeatures):

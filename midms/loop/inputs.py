@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core.errors import NotFinite
+from midms.core.precision import precise
 from midms.core.types import Features, Noise, NoiseFn
-from midms.networks.precision import precise
 
 _OVERSHOOT = 0.3
 """How far a picture or map may go beyond its range, as a share of it: cubic and Lanczos resizing overshoot."""

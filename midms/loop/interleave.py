@@ -9,13 +9,13 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.precision import precise
 from midms.core.protocols import Match
 from midms.core.types import Context, Features, Level, Noise, NoiseFn, Step
 from midms.loop.inputs import OneOrMore, check_exemplars, check_features, check_finite, noise_fn
 from midms.loop.multi_exemplar import compare, side_by_side
 from midms.loop.parts import Moment, Parts
 from midms.loop.policy import Policy, outside
-from midms.networks.precision import precise
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def interleave(
 
     Every denoising step is cut in half. Between predicting x0 and noising it again, the exemplar may be matched anew
     to what x0 has become. All is in float32, or float64 where that was given: half precision is within networks, see
-    `midms.networks.precision`.
+    `midms.core.precision`.
 
     Args:
         parts: the record of parts.

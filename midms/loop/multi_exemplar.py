@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.errors import MidmsError
+from midms.core.precision import without_autocast
 from midms.core.protocols import ConfidenceEstimator, Match, Matcher
 from midms.loop.inputs import check_finite
-from midms.networks.precision import without_autocast
 
 TIE = 1e-3
 """What similarity counts beside confidence: it decides where masks trust several exemplars alike."""

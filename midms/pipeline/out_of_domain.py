@@ -16,8 +16,8 @@ from torch import Tensor
 
 from midms.checkpoints.folder import CONFIG, USUAL_PICTURES, read_folder
 from midms.compose.recipe import SHIPPED
+from midms.core.precision import without_autocast
 from midms.core.protocols import Autoencoder, FeatureExtractor
-from midms.networks.precision import without_autocast
 
 ASPECTS = {"drawing": "the drawing", "picture": "the picture", "colours": "the picture"}
 """What is judged, and what a person calls it."""

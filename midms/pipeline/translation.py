@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from midms.core.domain import Domain
 from midms.core.limits import SEEDS, int_range, side
+from midms.core.precision import precise
 from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor
 from midms.core.types import Noise
 from midms.images import PictureError, to_pil
@@ -22,7 +23,6 @@ from midms.images.frame import Frame, framed
 from midms.images.inputs import mapped, masked, read_exemplars
 from midms.loop import Moment
 from midms.loop.multi_exemplar import side_by_side
-from midms.networks.precision import precise
 from midms.pipeline.correspondence import (
     Origins,
     correspondences,

@@ -15,7 +15,7 @@ from midms.checkpoints.convert.weights import read, weights_of
 from midms.checkpoints.folder import read_folder
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.recipe import SHIPPED
-from midms.networks.vgg import TrunkError, from_file
+from midms.features.vgg_network import TrunkError, from_file
 
 KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "pipe": (lambda path: os.mkfifo(path), "is a pipe, expected a regular file"),

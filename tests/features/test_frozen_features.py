@@ -20,7 +20,7 @@ from midms.features.diffusion import DiffusionFeatures
 from midms.features.fusion import FusionFeatures
 from midms.features.pyramid import PyramidFeatures
 from midms.features.vgg import VggFeatures
-from midms.networks.vgg import TrunkError, from_file, from_hed, from_state
+from midms.features.vgg_network import TrunkError, from_file, from_hed, from_state
 
 
 @pytest.mark.parametrize("official", [vgg16, vgg19])

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models.vgg import cfgs, make_layers
 
+from midms.features.vgg_network import VGG, TrunkError
 from midms.matching.matchers.correlation import Correlation
-from midms.networks.vgg import VGG, TrunkError
 from midms.training.losses import contextual
 from midms.training.losses.contextual import contextual_loss, contextual_losses
 from midms.training.losses.paper import domain_loss, round_trip, segmentation_loss

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
+from midms.core.layers import SpectralNorm, spectrally_normalized
 from midms.data.pair import Pair
 from midms.diffusion.autoencoders.vq import VQ
 from midms.diffusion.denoisers.unconditional import Unconditional
 from midms.features.midm import MidmFeatures
+from midms.features.vgg_network import VGG, TrunkError
 from midms.loop import Policy
-from midms.networks.layers import SpectralNorm, spectrally_normalized
-from midms.networks.vgg import VGG, TrunkError
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
 from midms.training.plan import planned

@@ -11,8 +11,8 @@ from midms.checkpoints.convert.settings import NoiseSettings, schedule_of
 from midms.checkpoints.tensors import CheckpointError
 from midms.compose.spec import Spec
 from midms.core.schema import checked, read_yaml
+from midms.diffusion.lean import load_network
 from midms.diffusion.levels import Schedule
-from midms.networks.lean import load_network
 
 DDIMScheduler = load_network("diffusers.schedulers.scheduling_ddim", "DDIMScheduler")
 SHAPES = {"linear": "scaled_linear", "sqrt_linear": "linear", "cosine": "squaredcos_cap_v2"}

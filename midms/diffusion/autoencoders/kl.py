@@ -6,9 +6,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core import limits
+from midms.core.precision import rounded
 from midms.core.types import NoiseFn
-from midms.networks.lean import load_network
-from midms.networks.precision import rounded
+from midms.diffusion.lean import load_network
 
 AutoencoderKL = load_network("diffusers.models.autoencoders.autoencoder_kl", "AutoencoderKL")
 

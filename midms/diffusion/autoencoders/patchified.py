@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core import limits
-from midms.networks.layers import Residual
-from midms.networks.precision import within
+from midms.core.layers import Residual
+from midms.core.precision import within
 
 
 class Patchified(nn.Module):

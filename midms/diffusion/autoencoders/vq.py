@@ -7,9 +7,9 @@ from torch import nn
 from torch.func import functional_call
 
 from midms.core import limits
+from midms.core.precision import precise, rounded
 from midms.core.torch_defaults import defaults
-from midms.networks.lean import load_network
-from midms.networks.precision import precise, rounded
+from midms.diffusion.lean import load_network
 
 VQModel = load_network("diffusers.models.autoencoders.vq_model", "VQModel")
 

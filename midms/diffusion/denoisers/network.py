@@ -8,9 +8,9 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.core.precision import rounded
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import check_prediction, expand_level, x0_from_prediction
-from midms.networks.precision import rounded
 
 
 class Network(nn.Module):

@@ -10,8 +10,8 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.core import limits
-from midms.networks.lean import load_network
-from midms.networks.precision import rounded
+from midms.core.precision import rounded
+from midms.diffusion.lean import load_network
 
 UNet2DModel = load_network("diffusers.models.unets.unet_2d", "UNet2DModel")
 _Attention = load_network("diffusers.models.attention_processor", "Attention")

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.evaluation.metrics.pictures import Mask, masked_mean
-from midms.networks.vgg import from_hed
+from midms.features.vgg_network import from_hed
 
 
 class VGG16Distance:

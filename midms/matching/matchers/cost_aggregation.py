@@ -12,9 +12,9 @@ from torch import Tensor
 
 from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
+from midms.core.precision import without_autocast
 from midms.core.protocols import Match
 from midms.matching.matches.dense import DenseMatch, cosines
-from midms.networks.precision import without_autocast
 
 _DENSE_LIMIT = 1 << 25
 """Entries of the correlation: 64 x 64 cells twice over are half of it."""

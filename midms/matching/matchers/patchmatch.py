@@ -12,12 +12,12 @@ from torch import Tensor
 
 from midms.core.limits import divisor, int_range
 from midms.core.normalize import l2_normalize
+from midms.core.precision import without_autocast
 from midms.core.protocols import Match
 from midms.matching.kernels import Backend, top_k
 from midms.matching.matches.edges import ENTRIES
 from midms.matching.matches.factored import tokens
 from midms.matching.matches.sparse import SparseMatch, link
-from midms.networks.precision import without_autocast
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from midms.core.precision import without_autocast
 from midms.matching.kernels import NearestCells
 from midms.matching.matches.factored import FactoredMatch, on_grid, tokens, untokens
-from midms.networks.precision import without_autocast
 
 
 @dataclass(frozen=True)

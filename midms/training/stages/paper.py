@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.core.precision import precise
 from midms.core.types import Features, Noise
 from midms.data.pair import Pair
 from midms.features.midm import MidmFeatures
+from midms.features.vgg_network import VGG
 from midms.loop import PARTS, Parts
 from midms.loop.inputs import PICTURE, check_exemplars, check_tensor, noise_fn
-from midms.networks.precision import precise
-from midms.networks.vgg import VGG
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
 from midms.training.losses.contextual import contextual_losses

@@ -4,7 +4,7 @@
     use_channels_last(*run.modules())
     use_compiled(*run.modules())
 
-For 3 x 3 convolutions on a CPU see `midms.networks.winograd`.
+For 3 x 3 convolutions on a CPU see `midms.diffusion.winograd`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from midms.core.errors import MidmsError
-from midms.networks.lean import load_network, unheard
+from midms.diffusion.lean import load_network, unheard
 from midms.registry import unknown
 
 PROCESSORS = {"sdpa": "AttnProcessor2_0", "xformers": "XFormersAttnProcessor", "eager": "AttnProcessor"}

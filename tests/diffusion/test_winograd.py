@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from midms.networks.winograd import WinogradConv2d, use_winograd
+from midms.diffusion.winograd import WinogradConv2d, use_winograd
 
 
 class Convolutions(TorchFunctionMode):

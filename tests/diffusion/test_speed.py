@@ -15,8 +15,8 @@ from midms import build
 from midms.core.types import Context, Level
 from midms.diffusion.autoencoders.vq import VQ
 from midms.diffusion.denoisers.unconditional import Unconditional
-from midms.networks.speed import PROCESSORS, Unavailable, use_attention, use_channels_last, use_compiled
-from midms.networks.winograd import use_winograd
+from midms.diffusion.speed import PROCESSORS, Unavailable, use_attention, use_channels_last, use_compiled
+from midms.diffusion.winograd import use_winograd
 
 SINGLE = {"rtol": 0, "atol": 1e-6}  # the eager attention of diffusers has its softmax in float32
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.networks.speed import inside
+from midms.diffusion.speed import inside
 
 _FEWEST = 64
 """Tiles from which it pays to read a filter that is larger, and has fewer multiplications."""
