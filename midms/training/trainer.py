@@ -26,7 +26,6 @@ from midms.training.data import FIRST, HELD_OUT, TrainingData
 from midms.training.noise import sample_generators
 from midms.training.progress import Diverged, Progress
 from midms.training.sheets import ROWS, save_sheet
-from midms.training.stages.stage import Optimisation
 
 CHECKPOINT_EVERY = 60.0  # seconds
 LOG_EVERY = 20  # steps
