@@ -12,7 +12,7 @@ from test_sheet import SEEN, drawn, photographed, seen_at, sheet, strokes
 from torch import Tensor
 
 from midms.conditions.ruled import LEFT
-from midms.conditions.sheet import MIXED
+from midms.conditions.straighten import MIXED
 from midms.conditions.sketch import Sketch
 from midms.images import read_image
 from midms.pipeline.translation import translate
