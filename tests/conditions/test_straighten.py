@@ -1,92 +1,235 @@
-"""Drawings on paper with dense lines and among patterns: strokes are those of the page, or a warning comes."""
+"""Photos of drawings: the sheet is found, straightened and bared of its ruling; a drawing alone is left as it is."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
-from sample_pictures import photo
+import torch
+from PIL import Image, ImageDraw
+from sample_pictures import face, photo
 from shifting import Shifting
-from test_sheet import SEEN, drawn, photographed, seen_at, sheet, strokes
 from torch import Tensor
 
-from midms.conditions.ruled import LEFT
-from midms.conditions.straighten import MIXED
+from midms import create
 from midms.conditions.sketch import Sketch
 from midms.images import read_image
 from midms.pipeline.translation import translate
 
-
-def page_with(lines: str) -> np.ndarray:
-    """A drawn face on paper with lines as dense as paper has them."""
-    page = sheet(ruled="").astype(np.uint8)
-    pen = (page < 150).all(2)
-    for at in range(4, 800, 12 if lines in ("graph", "dense") else 20):
-        colour, width = ((170, 195, 170), 1) if at % 60 != 4 or lines != "graph" else ((130, 170, 130), 2)
-        if lines == "dots":
-            for x in range(4, 640, 20):
-                cv2.circle(page, (x, at), 1, (150, 150, 160), -1)
-            continue
-        cv2.line(page, (0, at), (640, at), colour, width)
-        if lines != "dense":
-            cv2.line(page, (at, 0), (at, 800), colour, width)
-    page[pen] = (30, 30, 40)
-    return page.astype(np.float32)
+ASPECT = 1.25
+"""Height of the test's sheets over their width."""
 
 
-def agreement(found: Tensor) -> float:
-    """F1 of strokes with those of the page itself, to a cell."""
-    (got, wanted) = (
-        (strokes(x)[0, 0] > 0.35).numpy().astype(np.uint8) for x in (found, read_image(sheet().astype(np.uint8)))
+def sheet(
+    paper: object = (244, 242, 236), pen: object = (30, 30, 40), ruled: str = "", line: object = (150, 175, 215)
+) -> np.ndarray:
+    """A drawn face on paper that may be ruled."""
+    image = Image.new("RGB", (640, 800), paper)
+    draw = ImageDraw.Draw(image)
+    for y in range(60, 800, 24) if ruled else ():
+        draw.line([0, y, 640, y], fill=line, width=1)
+    for x in range(20, 640, 24) if "squared" in ruled else ():
+        draw.line([x, 0, x, 800], fill=line, width=1)
+    if "margin" in ruled:
+        draw.line([80, 0, 80, 800], fill=(225, 120, 120), width=2)
+    drawn = face(600, 9)
+    image.paste(Image.new("RGB", drawn.size, pen), (20, 110), drawn.convert("L").point(lambda v: 255 - v))
+    return np.asarray(image, np.float32)
+
+
+def desk(kind: str, height: int, width: int) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    colour = {"wood": (120, 80, 50), "dark": (40, 40, 46), "light": (206, 200, 190)}[kind]
+    grain = (
+        generator.standard_normal((height // 2, 6)).astype(np.float32)
+        if kind == "wood"
+        else np.zeros((2, 2), np.float32)
     )
-    near = np.ones((3, 3), np.uint8)
-    precision = (got & cv2.dilate(wanted, near)).sum() / got.sum()
-    recall = (wanted & cv2.dilate(got, near)).sum() / wanted.sum()
-    return float(2 * precision * recall / (precision + recall))
+    grain = cv2.resize(grain, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.array(colour, np.float32) + 22 * grain[..., None]
 
 
-@pytest.mark.parametrize(("turn", "tilt"), [(0, 0), (-8, 22), (14, 30)])
-@pytest.mark.parametrize("lines", ["graph", "dense", "squared", "dots"])
-def test_dense_lines_go_at_any_angle(lines: str, turn: float, tilt: float) -> None:
-    page = Sketch().sheet(read_image(photographed(page_with(lines), "dark", turn, tilt)))
-    assert agreement(page.picture) > 0.95 and not page.warnings
+SEEN = (900, 720)
+"""Height and width of the test's photos."""
 
 
-def on_cloth(page: np.ndarray, cell: int) -> Image.Image:
-    """A page on a chequered cloth."""
-    (height, width), turned = SEEN, seen_at(page.shape, 6, 12, 0.72)
-    y, x = np.mgrid[:height, :width] // cell
-    cloth = ((x + y) % 2)[..., None] * np.array([150, 120, 110]) + np.array([60, 40, 50])
+def seen_at(shape: tuple[int, ...], turn: float, tilt: float, share: float) -> np.ndarray:
+    """The homography from a page's pixels to those of the photo, of a page turned and seen at an angle (degrees)."""
+    height, width = SEEN
+    focal = 0.9 * height
+    long, wide = shape[0] * share / 2, shape[1] * share / 2
+    (sin, cos), (far, near) = ((np.sin(a), np.cos(a)) for a in np.deg2rad((turn, tilt)))
+    corners = np.array([(-wide, -long), (wide, -long), (wide, long), (-wide, long)]) @ np.array(
+        [(cos, sin), (-sin, cos)]
+    )
+    depth = focal - corners[:, 1] * far
+    seen = np.stack([corners[:, 0], corners[:, 1] * near], 1) * (focal / depth)[:, None] + (width / 2, height / 2)
+    own = np.array([(0, 0), (shape[1], 0), (shape[1], shape[0]), (0, shape[0])], np.float32)
+    found: np.ndarray = cv2.getPerspectiveTransform(own, seen.astype(np.float32))
+    return found
+
+
+def photographed(page: np.ndarray, kind: str, turn: float, tilt: float, share: float = 0.72) -> Image.Image:
+    """A page on a desk, in slanting light, with grain, as a JPEG has it."""
+    (height, width), turned = SEEN, seen_at(page.shape, turn, tilt, share)
     lies = cv2.warpPerspective(np.ones(page.shape[:2], np.float32), turned, (width, height))[..., None]
-    picture = cloth * (1 - lies) + cv2.warpPerspective(page, turned, (width, height)) * lies
+    picture = desk(kind, height, width) * (1 - lies) + cv2.warpPerspective(page, turned, (width, height)) * lies
+    picture *= np.linspace(1, 0.75, width)[:, None]
     picture += 3 * np.random.default_rng(1).standard_normal(picture.shape)
-    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+    kept, written = cv2.imencode(".jpg", picture.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    assert kept
+    return Image.fromarray(cv2.imdecode(written, cv2.IMREAD_COLOR))
 
 
-@pytest.mark.parametrize("cell", [40, 90])
-@pytest.mark.parametrize("ruled", ["", "lines"])
-def test_a_sheet_on_a_chequered_cloth(cell: int, ruled: str) -> None:
-    page = Sketch().sheet(read_image(on_cloth(sheet(ruled=ruled), cell)))
-    assert agreement(page.picture) > 0.95 and not page.warnings
+def taken_out(picture: Tensor) -> Tensor:
+    return Sketch().sheet(picture).picture
 
 
-def test_surroundings_that_are_not_told_from_the_sheet_are_a_warning() -> None:
-    taken = on_cloth(sheet(), 20)
-    page = Sketch().sheet(read_image(taken))
-    assert agreement(page.picture) > 0.95 or page.warnings == (MIXED,)
-    assert translate(Shifting(), taken, photo(64, 64)).warnings[: len(page.warnings)] == page.warnings
+def strokes(picture: Tensor) -> Tensor:
+    return Sketch().drawing(picture, (80, 64))
 
 
-@pytest.mark.parametrize("what", ["face", "frame", "box", "striped shirt", "rays", "uneven lines"])
-def test_a_drawing_gives_no_warning(what: str) -> None:
-    assert not Sketch().sheet(read_image(drawn(what))).warnings
+def assert_read(found: Tensor, strokes_apart: float = 0.07) -> None:
+    """Alike the map of the page itself, without ruling."""
+    plain = strokes(read_image(sheet().astype(np.uint8)))
+    apart = (strokes(found) - plain).abs().mean((0, 2, 3))
+    assert apart[0] < strokes_apart and apart[1] < 0.12, apart
 
 
-def test_lines_that_are_left_are_a_warning() -> None:
-    """Of pencil hardly darker than the lines, which darkness cannot tell apart."""
-    page = sheet(pen=(150, 150, 155))
-    for at in range(4, 800, 9):
-        page[at] = page[:, min(at, 639)] = (165, 170, 175)
-    found = Sketch().sheet(read_image(photographed(page, "dark", 5, 10)))
-    assert agreement(found.picture) > 0.9 or found.warnings == (LEFT,)
+@pytest.mark.parametrize(
+    ("kind", "turn", "tilt", "page"),
+    [
+        ("wood", 8, 0, {}),
+        ("wood", -12, 20, {"ruled": "lines margin"}),
+        ("dark", 3, 10, {"ruled": "squared", "line": (180, 180, 185)}),
+        ("light", 5, 8, {}),
+        ("light", -25, 12, {"paper": (35, 60, 48), "pen": (235, 235, 230)}),
+        ("dark", 10, 15, {"paper": (235, 190, 90), "pen": (70, 40, 30)}),
+        ("wood", -6, 25, {"pen": (120, 120, 120), "ruled": "lines"}),
+    ],
+    ids=["wood", "ruled", "squared", "light", "blackboard", "coloured", "pencil"],
+)
+def test_a_photo_of_a_drawing_is_read_as_the_drawing(
+    kind: str, turn: float, tilt: float, page: dict[str, object]
+) -> None:
+    found = taken_out(read_image(photographed(sheet(**page), kind, turn, tilt)))
+    assert found.shape[-2] / found.shape[-1] == pytest.approx(ASPECT, rel=0.03)
+    assert_read(found)
+
+
+def test_a_sheet_far_away_and_one_that_the_photo_cuts() -> None:
+    small = taken_out(read_image(photographed(sheet(), "dark", 15, 5, share=0.45)))
+    assert small.shape[-2] / small.shape[-1] == pytest.approx(ASPECT, rel=0.05)
+    assert_read(small, 0.08)
+    whole = photographed(sheet(), "wood", 4, 0)
+    below = taken_out(read_image(whole.crop((0, 0, 720, 700))))
+    assert below.shape[-1] < 500 and strokes(below)[0, 0, :3].max() < 0.2
+
+
+@pytest.mark.parametrize("side", ["left", "right", "below"])
+def test_a_strip_of_desk_on_one_side_is_cut_off(side: str) -> None:
+    whole = photographed(sheet(), "wood", 2, 4, share=1)
+    box = {"left": (0, 80, 640, 820), "right": (80, 80, 720, 820), "below": (80, 80, 640, 900)}[side]
+    part = read_image(whole.crop(box))
+    found = taken_out(part)
+    assert found is not part
+    ends = {"left": strokes(found)[..., 0, :, :3], "right": strokes(found)[..., 0, :, -3:]}
+    assert ends.get(side, strokes(found)[..., 0, -3:, :]).mean() < 0.05 < strokes(part)[:, 0].mean()
+
+
+@pytest.mark.parametrize("ruled", ["lines", "lines margin", "squared"])
+@pytest.mark.parametrize("turn", [0, 3])
+def test_ruled_lines_go_and_strokes_stay_without_a_desk(ruled: str, turn: float) -> None:
+    page = Image.fromarray(sheet(ruled=ruled).astype(np.uint8)).rotate(turn, Image.Resampling.BICUBIC)
+    page = page.crop((40, 50, 600, 750))
+    plain = Image.fromarray(sheet().astype(np.uint8)).rotate(turn, Image.Resampling.BICUBIC).crop((40, 50, 600, 750))
+    ruled_map, bare, wanted = (
+        strokes(picture) for picture in (read_image(page), taken_out(read_image(page)), read_image(plain))
+    )
+    assert (bare - wanted)[:, 0].abs().mean() < 0.02 < 0.1 < (ruled_map - wanted)[:, 0].abs().mean()
+
+
+def drawn(what: str) -> Image.Image:
+    """A whole page with a face and something that is neither desk nor ruling."""
+    image = face(600, 7)
+    draw = ImageDraw.Draw(image)
+    if what == "frame":
+        draw.rectangle([30, 30, 570, 570], outline="black", width=6)
+    if what == "thick frame":
+        draw.rectangle([30, 30, 570, 570], outline="black", width=40)
+    if what == "box":
+        draw.rectangle([100, 350, 500, 580], outline="black", fill=(170, 170, 170))
+    if what == "horizon":
+        draw.rectangle([0, 0, 600, 200], fill=(40, 60, 120))
+    if what == "line":
+        draw.line([0, 300, 600, 310], fill="black", width=3)
+    if what == "striped shirt":
+        for y in range(430, 600, 20):
+            draw.line([60, y, 540, y], fill="black", width=4)
+    if what == "rays":
+        for angle in np.linspace(0, 2 * np.pi, 24, endpoint=False):
+            draw.line([300, 300, 300 + 600 * np.cos(angle), 300 + 600 * np.sin(angle)], fill="black", width=3)
+    if what == "uneven lines":
+        for y in (40, 70, 160, 190, 310, 420, 470, 585):
+            draw.line([0, y, 600, y], fill="black", width=3)
+    return image
+
+
+@pytest.mark.parametrize(
+    "what", ["face", "frame", "thick frame", "box", "horizon", "line", "striped shirt", "rays", "uneven lines"]
+)
+def test_a_whole_page_is_left_as_it_is(what: str) -> None:
+    picture = read_image(drawn(what))
+    assert taken_out(picture) is picture
+
+
+@pytest.mark.parametrize(("paper", "pen"), [("black", "white"), ((200, 190, 160), (140, 130, 110)), ("blue", "red")])
+@pytest.mark.parametrize("side", [24, 256, 1400])
+def test_plain_drawings_of_any_size_and_colour_are_left_as_they_are(side: int, paper: object, pen: object) -> None:
+    picture = read_image(face(side, max(1, side // 80), paper, pen, filled=True))
+    assert taken_out(picture) is picture
+
+
+def test_the_result_has_the_sheets_proportions_and_shows_it() -> None:
+    taken = photographed(sheet(ruled="lines"), "wood", 8, 10)
+    told = translate(Shifting(), taken, photo(64, 64))
+    assert told.image.size == (64, 80) and told.condition_map.shape == (2, 80, 64)
+    assert told.condition.height / told.condition.width == pytest.approx(ASPECT, rel=0.03)
+    assert told.condition_map[0, :4].max() < 0.2, "neither desk nor ruling above the head"
+    assert told.correspondences[:, 1].max() < 80
+    whole = translate(Shifting(condition=create("condition", "sketch", paper=False)), taken, photo(64, 64))
+    assert whole.condition.size == taken.size
+    assert (whole.condition_map - told.condition_map)[0].abs().mean() > 0.05
+
+
+def test_points_of_the_sheet_are_points_of_the_photo() -> None:
+    """A dot on the page is where the homography of the photo has it, whatever is done to the page in between."""
+    page = sheet(ruled="lines").astype(np.uint8)
+    dots = np.array([(60, 60), (590, 70), (300, 90), (80, 730), (560, 740)])
+    for dot in dots.tolist():
+        cv2.circle(page, dot, 11, (0, 120, 0), -1)
+    taken = photographed(page.astype(np.float32), "wood", -14, 22)
+    there = cv2.perspectiveTransform(dots[None].astype(np.float64), seen_at(page.shape, -14, 22, 0.72))[0]
+    told = translate(Shifting(), taken, photo(64, 64))
+    drawing = np.asarray(told.condition).astype(int)
+    green = (drawing[..., 1] > drawing[..., 0] + 40) & (drawing[..., 1] > drawing[..., 2] + 40)
+    _, _, sizes, centres = cv2.connectedComponentsWithStats(green.astype(np.uint8))
+    found = torch.from_numpy(centres[1:][sizes[1:, cv2.CC_STAT_AREA] > 30])
+    assert len(found) == 5
+    scale = torch.tensor([told.image.width / told.condition.width, told.image.height / told.condition.height])
+    home = told.frames[0].origins((found + 0.5) * scale - 0.5).numpy()
+    apart = np.linalg.norm(home[:, None] - there, axis=2)
+    assert apart.min(0).max() < 1.5 and apart.min(1).max() < 1.5, "pixels of the photo"
+    pixel = torch.tensor([[3, 4]])
+    torch.testing.assert_close(told.origins(pixel).condition, told.frames[0].origins(pixel.float()))
+
+
+def test_the_sheet_of_an_exemplars_condition_is_found_too() -> None:
+    taken = photographed(sheet(), "wood", 8, 10)
+    told = translate(Shifting(), taken, photo(160, 200), exemplar_condition=taken)
+    assert told.exemplar.size == (64, 80)
+
+
+def test_a_picture_of_even_noise_is_left_as_it_is() -> None:
+    noise = torch.rand(1, 3, 300, 400, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert taken_out(noise) is noise
