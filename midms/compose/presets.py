@@ -36,7 +36,7 @@ FACES_TRAINING = (
 SMALL_TRAINING = (
     Spec("autoencoder", steps=3_000),
     Spec("matching", steps=2_500, **MATCHING_LOSSES),
-    Spec("diffusion", steps=3_500),
+    Spec("diffusion", steps=2_500),
 )
 """Two hours or so of two cores: `benchmarks/results/training-facesjs.json`."""
 FACES_DOMAIN = Domain(
