@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from command_line import run
-from made_data import photo
+from made_data import drawing, photo
 
 from midms import available, cli
+from midms.checkpoints.folder import read_folder
 from midms.training.plan import planned
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,21 @@ def test_exemplars_are_found_as_it_says(tmp_path: Path, monkeypatch: pytest.Monk
     assert run("pairs", *words) == 0
     assert len(Path("pairs.csv").read_text().splitlines()) == 1 + 7 * 5
     assert len(Path("photos_ref.txt").read_text().splitlines()) == 7
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_data_set_of_ones_own_is_trained_on_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (source,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    Path("twins.py").write_text(source)
+    Path("PICTURES").mkdir()
+    for i in range(4):
+        photo(i).save(f"PICTURES/{i}.jpg")
+        drawing(i).save(f"PICTURES/{i}.png")
+    (words,) = [words for words in commands("train") if "--plugin" in words]
+    few = "--stage autoencoder --steps 1 --batch 2 --workers 0 --device cpu --log-with none --size 64"
+    assert run(*words, *few.split()) == 0
+    assert {*read_folder(Path("runs/twins")).recipe.made} == {"autoencoder"}
 
 
 def test_every_training_is_typed_as_it_can_be() -> None:

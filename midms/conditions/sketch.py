@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.conditions.paper import contrast_with_paper
 from midms.conditions.ruled import without_ruling
-from midms.conditions.sheet import straightened
+from midms.conditions.straighten import straightened
 from midms.conditions.strokes import distance_transform, edges, line_map, max_filter, resize_area
 from midms.core.limits import number
 from midms.core.types import Page, scaling

@@ -26,13 +26,11 @@ from midms.training.data import FIRST, HELD_OUT, TrainingData
 from midms.training.noise import sample_generators
 from midms.training.progress import Diverged, Progress
 from midms.training.sheets import ROWS, save_sheet
-from midms.training.stages.stage import Optimisation
 
 CHECKPOINT_EVERY = 60.0  # seconds
 LOG_EVERY = 20  # steps
 LOGS, SHEETS = "logs", "sheets"
 """In the folder of a run: what trackers write, and sheets of held-out pairs."""
-_WARM_UP = 100  # steps over which the learning rate rises
 
 
 class Interrupted(Exception):
@@ -191,7 +189,7 @@ def _train(stage: Any, progress: Progress, data: TrainingData, engine: Engine, s
     try:
         while progress.step < steps:
             for group, rate in zip(progress.optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * _factor(how, progress.step)
+                group["lr"] = rate * how.share(progress.step)
             losses, ended = _gradients(model, progress, stream, engine, stop)
             if not math.isfinite(losses["loss"]):
                 raise Diverged(f"{progress.name}: the loss is {losses['loss']} at step {progress.step}")
@@ -247,12 +245,6 @@ def _gradients(
 def trained_parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
     """Those that an optimiser changes."""
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
-
-
-def _factor(how: Optimisation, step: int) -> float:
-    """The share of its highest that the learning rate has at a step: it rises over the first, then stays or falls."""
-    fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / how.steps)) if how.cosine else 1.0
-    return min(1.0, (step + 1) / _WARM_UP) * fall
 
 
 def _recent(losses: list[dict[str, float]], count: int = 50) -> dict[str, float]:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
-from midms.diffusion.solvers.steps import heun_eps, step_from_eps, step_from_x0
+from midms.diffusion.solvers.steps import ddim_step, step_from_eps, step_from_x0
 
 
 @dataclass(frozen=True)
@@ -35,3 +35,16 @@ class Heun:
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """x at the next level, straight along the mean slope (alg. 1, line 8)."""
         return to.alpha * step.x0 + to.sigma * step.eps
+
+
+def heun_eps(denoise: DenoiseFn, x: Float[Tensor, "b c h w"], step: Step, to: Level) -> Float[Tensor, "b c h w"]:
+    """The mean of eps here and of eps where an Euler step leads (arXiv:2206.00364, alg. 1, lines 5, 7 and 8).
+
+    Args:
+        denoise: the network, which is asked once more.
+        x: the latent.
+        step: what the network made of it.
+        to: the next level.
+    """
+    ahead = ddim_step(x, step.x0, step.level, to)
+    return (step.eps + step_from_x0(ahead, denoise(ahead, to), to).eps) / 2

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
-from midms.diffusion.solvers.steps import heun_eps, step_from_eps, step_from_x0
+from midms.diffusion.solvers.heun import heun_eps
+from midms.diffusion.solvers.steps import step_from_eps, step_from_x0
 
 _WEIGHTS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
 """Adams-Bashforth weights of one to four levels, newest first."""

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
+from midms.core.types import Level, Levels, NoiseFn, Step
 
 
 def step_from_x0(
@@ -43,19 +43,6 @@ def posterior_sample(
     ratio = to.sigma * here.alpha / (here.sigma * to.alpha)  # exp(-h), h the gain in `log_snr`
     mean = to.alpha * (1 - ratio**2) * x0 + to.sigma / here.sigma * ratio * x
     return mean + to.sigma * math.sqrt(1 - ratio**2) * draw(tuple(x.shape)).to(x)
-
-
-def heun_eps(denoise: DenoiseFn, x: Float[Tensor, "b c h w"], step: Step, to: Level) -> Float[Tensor, "b c h w"]:
-    """The mean of eps here and of eps where an Euler step leads (arXiv:2206.00364, alg. 1, lines 5, 7 and 8).
-
-    Args:
-        denoise: the network, which is asked once more.
-        x: the latent.
-        step: what the network made of it.
-        to: the next level.
-    """
-    ahead = ddim_step(x, step.x0, step.level, to)
-    return (step.eps + step_from_x0(ahead, denoise(ahead, to), to).eps) / 2
 
 
 def log_snr(level: Level) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from midms.core.types import Noise
 from midms.data.pair import Pair
 
 N = TypeVar("N", bound=nn.Module)
+WARM_UP = 100
+"""Steps over which the learning rate rises."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Optimisation:
     cosine: bool = True
     clip: float = 1.0
     average: float = 0.998
+
+    def share(self, step: int) -> float:
+        """Of its highest that the learning rate has at a step: it rises over the first, then stays or falls."""
+        fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / self.steps)) if self.cosine else 1.0
+        return min(1.0, (step + 1) / WARM_UP) * fall
 
 
 @runtime_checkable
