@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import made_data
+import made_drawings
 import torch
 from torch import Tensor
 
@@ -45,8 +46,9 @@ def dataset(name: str) -> Callable[[], Any]:
 
     def make() -> Any:
         own = {}
-        if name in made_data.CONDITIONS:
-            own = {"path": made_data.made(name), "condition": made_data.CONDITIONS[name]()}
+        for made in (made_data, made_drawings):
+            if name in made.CONDITIONS:
+                own = {"path": made.made(name), "condition": made.CONDITIONS[name]()}
         return KINDS["dataset"].create(name, **own, split="validation", size=64)
 
     return make
