@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from midms.compose.catalog import registry
+from midms.compose.catalog import create, registry
 from midms.compose.spec import Spec
 from midms.core.errors import printable
 from midms.core.protocols import ConditionExtractor
@@ -222,10 +222,10 @@ def split_datasets(spec: Spec, size: int, condition: ConditionExtractor) -> tupl
     """
     if fixed := [name for name in ("split", "size", "condition") if name in spec.arguments]:
         raise DatasetError(f"data set {spec.typed()}: training itself gives {', '.join(fixed)}, and takes none here")
-    datasets = registry("dataset")
-    own = {"condition": condition} if "condition" in parameters(datasets[spec.name]).parameters else {}
+    own = {"condition": condition} if "condition" in parameters(registry("dataset")[spec.name]).parameters else {}
     train, validation = (
-        datasets.create(spec.name, **spec.arguments, **own, size=size, split=split) for split in ("train", "validation")
+        create("dataset", spec.name, **spec.arguments, **own, size=size, split=split)
+        for split in ("train", "validation")
     )
     if not (len(train) and len(validation)):
         raise DatasetError(
