@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,7 @@ from midms.cli.values import integer
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
-from midms.core.errors import printable
+from midms.core.errors import MidmsError, printable
 from midms.core.limits import SEEDS, side
 
 if TYPE_CHECKING:

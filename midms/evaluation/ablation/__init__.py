@@ -116,15 +116,8 @@ def ablate(
     if weights is not None:
         find(weights)
     size = int(recipe.loop["size"]) if size is None else size
-    setting = Setting(
-        preset,
-        split,
-        pairs,
-        size,
-        seed,
-        str(device),
-        fingerprint(preset if weights is None and is_saved(preset) else weights),
-    )
+    own = preset if is_saved(preset) else weights
+    setting = Setting(preset, split, pairs, size, seed, str(device), fingerprint(own))
     records = run_settings(setting, vary, weights, Path(out), progress)
     write_report(setting, records, Path(out))
     return Ablation(tuple(records), Path(out))
