@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from weights_files import load_weights, save_weights
 
 from midms import Spec, build
-from midms.checkpoints.tensors import CheckpointError, load_weights, save_weights
+from midms.checkpoints.tensors import CheckpointError
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import SHIPPED
 
