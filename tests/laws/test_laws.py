@@ -69,3 +69,7 @@ for name in KINDS["condition"]:
 for name in KINDS["dataset"]:
     made = {"make": functools.cache(dataset(name))}
     globals()[f"Test_dataset_{name}"] = type(f"Test_dataset_{name}", (DatasetLaws,), made)
+
+
+class TestDatasetPortraitsAsLineArt(DatasetLaws):
+    make = staticmethod(functools.partial(KINDS["dataset"].create, "portraits", rendering="lineart", size=64))
