@@ -8,11 +8,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midms.cli.options import MISTAKE, Commands, command, complain, composed, composition, in_options, parts
+from midms.cli.messages import MISTAKE, complain, say
+from midms.cli.options import Commands, command, composed, composition, in_options, parts
 from midms.cli.values import integer
 from midms.compose.catalog import KINDS
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
+from midms.core.errors import printable
 from midms.core.limits import SEEDS, side
 
 if TYPE_CHECKING:
@@ -94,9 +96,8 @@ def _translate(args: argparse.Namespace) -> int:
 
     jobs = plan_jobs(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region)
     if not all(job.alike for job in jobs):
-        print("no names agree, so pairs are made in their order:")
-        for job in jobs:
-            print(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}", flush=True)
+        say("no names agree, so pairs are made in their order:")
+        say(*(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}" for job in jobs))
     known = examine(jobs[0], _reader(args)) if len(jobs) == 1 else {}
     run = composed(args)
     _note_memory(run, run.size if args.size is None else args.size)
@@ -115,9 +116,9 @@ def _translate(args: argparse.Namespace) -> int:
     if len(failures) < len(jobs):
         count = f"{len(jobs) - len(failures)} of {len(jobs)} " if len(jobs) > 1 else ""
         several = f", {len({*chain(*warned.values())})} with warnings" if len(jobs) > 1 and warned else ""
-        print(f"{count}written to {args.out}, {_extent(sizes)} pixels{several}")
+        say(f"{count}written to {args.out}, {_extent(sizes)} pixels{several}")
     elif len(jobs) > 1:
-        print(f"0 of {len(jobs)} written to {args.out}")
+        say(f"0 of {len(jobs)} written to {args.out}")
     return MISTAKE if failures else 0
 
 
@@ -140,9 +141,9 @@ def _warn(warned: dict[str, list[Path]], count: int) -> None:
     for warning, results in warned.items():
         some = len(results) < count
         where = f"{len(results)} of {count} results: " if some else f"all {count} results: " if count > 1 else ""
-        print(f"midms: warning: {where}{warning}{':' if some else ''}", file=sys.stderr)
+        complain(f"warning: {where}{warning}{':' if some else ''}")
         for path in results if some else ():
-            print(f"  {path}", file=sys.stderr)
+            print(f"  {printable(path)}", file=sys.stderr)
 
 
 def _reader(args: argparse.Namespace) -> Any:

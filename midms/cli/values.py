@@ -50,7 +50,7 @@ def levels(text: str) -> Any:
     """An argument type: one index of a level, or several."""
     value = typed(text)
     chosen = (value,) if isinstance(value, int) else () if value is None else value
-    if not isinstance(chosen, tuple) or not all(isinstance(level, int) for level in chosen):
+    if not isinstance(chosen, tuple) or not all(type(level) is int for level in chosen):
         raise argparse.ArgumentTypeError(f"expected levels such as 0,1 or none, got {text!r}")
     return chosen
 

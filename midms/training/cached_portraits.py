@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.checkpoints.tensors import CheckpointError, read_weights, save_state
+from midms.core.errors import printable
 from midms.core.files import sweep
 from midms.data.pair import Pair
 from midms.data.portraits import parameters
@@ -146,7 +147,7 @@ def _announce(path: Path, piece: dict[str, Tensor], count: int, seconds: float) 
     seconds, megabytes = seconds * count / done, sum(x.nbytes for x in piece.values()) * count / done / 1e6
     duration = f"{seconds / 60:,.0f} minutes" if seconds > 90 else f"{max(seconds, 1):.0f} seconds"
     what = f"{count:,} faces of {size} x {size} pixels: about {duration}, {megabytes:,.0f} MB of disk, {path}"
-    print(f"midms: note: rendering {what}", file=sys.stderr, flush=True)
+    print(printable(f"midms: note: rendering {what}"), file=sys.stderr, flush=True)
 
 
 def _check(stored: dict[str, Tensor], path: Path, render: Render, styles: int, geometries: int) -> None:
