@@ -15,8 +15,13 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from midms.cli.messages import MISTAKE, complain
-from midms.cli.values import last_pass, levels, part_value
+from midms.cli.values import levels, optional_part, part_value
 from midms.compose.catalog import KINDS
+<<<<<<< HEAD
+=======
+from midms.compose.presets import PRESETS
+from midms.compose.recipe import OPTIONAL
+>>>>>>> main
 from midms.core.errors import MidmsError, printable
 from midms.core.files import kind_of
 from midms.registry import BadArguments
@@ -122,12 +127,13 @@ def parts(added: argparse.ArgumentParser) -> None:
     more = {
         "condition": "what reads the condition: edges takes an ordinary photo where the preset wants a sketch",
         "refiner": "sampler of a last pass of plain diffusion; none for no such pass",
+        "finisher": "what brings the result to the drawing's own size, see `midms list finisher`; none for as computed",
     }
     for slot, option in PART_OPTIONS.items():
         shown = more.get(slot, f"another {slot}, see `midms list {slot}`")
         group.add_argument(
             f"--{option}",
-            type=last_pass if slot == "refiner" else part_value,
+            type=optional_part if slot in OPTIONAL else part_value,
             metavar="PART",
             default=argparse.SUPPRESS,
             help=shown,

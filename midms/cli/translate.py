@@ -17,6 +17,7 @@ from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
 from midms.core.errors import MidmsError, printable
 from midms.core.limits import SEEDS, side
+from midms.registry import BadArguments
 
 if TYPE_CHECKING:
     from midms.pipeline.batch import Job
@@ -42,6 +43,7 @@ def add(commands: Commands) -> None:
             "--condition sketches/ --exemplar photo.jpg --out results/",
             "--condition photo.jpg --condition-from edges --exemplar other.jpg --out out.png",
             '--condition sketch.png --exemplar photo.jpg --out out.png --confidence "cycle(radius=0.1)" --rematch 0,1',
+            "--condition drawing.png --exemplar photo.jpg --out out.png --finisher composite --layers layers",
         ),
     )
     one.add_argument(
@@ -79,6 +81,13 @@ def add(commands: Commands) -> None:
     one.add_argument(
         "--figure", type=Path, metavar="FIG.png", help="also draw how it came about; a folder where --out is one"
     )
+    one.add_argument(
+        "--layers",
+        type=Path,
+        metavar="DIR",
+        help="also write the layers of a --finisher that has some: colours.png without lines, lines.png with"
+        " transparency, regions.png with their numbers; where --out is a folder, a folder of them each",
+    )
     composition(one)
     one.add_argument(
         "--seed", type=integer(0, SEEDS), default=0, metavar="N", help="of the noise (default %(default)s)"
@@ -95,12 +104,16 @@ def add(commands: Commands) -> None:
 def _translate(args: argparse.Namespace) -> int:
     from midms.pipeline.batch import examine, plan_jobs, run_jobs
 
-    jobs = plan_jobs(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region)
+    jobs = plan_jobs(
+        args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region, args.layers
+    )
     if not all(job.alike for job in jobs):
         say("no names agree, so pairs are made in their order:")
         say(*(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}" for job in jobs))
     known = examine(jobs[0], _reader(args)) if len(jobs) == 1 else {}
     run = composed(args)
+    if args.layers is not None and run.finisher is None:
+        raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
     _note_memory(run, run.size if args.size is None else args.size)
     sizes: set[tuple[int, int]] = set()
     warned: dict[str, list[Path]] = {}

@@ -41,7 +41,7 @@ def dataset_value(text: str) -> Spec:
     return value if isinstance(value, Spec) else Spec(value)
 
 
-def last_pass(text: str) -> Any:
+def optional_part(text: str) -> Any:
     """An argument type: a part, or none."""
     return None if typed(text) is None else part_value(text)
 

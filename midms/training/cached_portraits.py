@@ -70,7 +70,7 @@ class CachedPortraits:
 
         Args:
             folder: where they are kept.
-            portraits: split, size and condition.
+            portraits: split, size, condition and rendering.
             styles: how many styles.
             geometries: how many geometries each style is rendered in.
 
@@ -78,7 +78,8 @@ class CachedPortraits:
             CheckpointError: what is there is damaged, or has other portraits; or the disk refuses.
         """
         sweep(folder)
-        path = folder / f"portraits-{portraits.split}-{styles}x{geometries}-{portraits.size}.safetensors"
+        kind = "" if portraits.rendering == "painted" else f"-{portraits.rendering}"
+        path = folder / f"portraits{kind}-{portraits.split}-{styles}x{geometries}-{portraits.size}.safetensors"
         render_styles = functools.partial(_render, portraits, geometries)
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -179,9 +180,9 @@ def _render(portraits: Portraits, geometries: int, start: int, stop: int) -> dic
     first, size, index = SPLITS[portraits.split], portraits.size, range(start * geometries, stop * geometries)
     geometry = parameters.geometry([first + i for i in index])
     style = parameters.style([first + i // geometries for i in index])
-    faces = render(geometry, style, size)
+    faces = render(geometry, style, size, portraits.rendering)
     hand = torch.Generator().manual_seed(first + start)
-    ink = sketch(faces.fine_parts, STEADY, hand)
+    ink = sketch(faces.fine_parts, STEADY, hand) if faces.lines is None else faces.lines
     condition = portraits.condition
     assert condition, "what is trained reads conditions"
     maps = {
