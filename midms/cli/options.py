@@ -17,11 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from midms.cli.messages import MISTAKE, complain
 from midms.cli.values import levels, optional_part, part_value
 from midms.compose.catalog import KINDS
-<<<<<<< HEAD
-=======
-from midms.compose.presets import PRESETS
 from midms.compose.recipe import OPTIONAL
->>>>>>> main
 from midms.core.errors import MidmsError, printable
 from midms.core.files import kind_of
 from midms.registry import BadArguments

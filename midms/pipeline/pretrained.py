@@ -11,16 +11,12 @@ from torch import nn
 from midms.checkpoints.convert import find
 from midms.checkpoints.convert.hub import HUB_ID
 from midms.checkpoints.folder import CONFIG, Weights
-from midms.checkpoints.tensors import CheckpointError, outline
 from midms.compose.catalog import create
 from midms.compose.compose import LOOP, BuildError
-<<<<<<< HEAD
 from midms.compose.presets import PRESETS
-from midms.compose.recipe import Recipe
-=======
-from midms.compose.recipe import OPTIONAL
->>>>>>> main
+from midms.compose.recipe import OPTIONAL, Recipe
 from midms.compose.slots import SLOTS
+from midms.core.tensors import CheckpointError, outline
 from midms.core.torch_defaults import defaults
 from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.build import assemble, build

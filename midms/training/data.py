@@ -21,8 +21,6 @@ from midms.core.protocols import ConditionExtractor
 from midms.core.signatures import parameters
 from midms.data.errors import BrokenSample, DatasetError
 from midms.data.pair import Pair, collate
-from midms.data.portraits.dataset import Portraits
-from midms.training.cached_portraits import CachedPortraits
 from midms.training.noise import seeded
 
 HELD_OUT = 128
@@ -257,10 +255,8 @@ def training_data(
         CheckpointError: what was kept is damaged; or the disk refuses.
     """
     train, validation = datasets
-    if isinstance(train, Portraits):
-        few = min(HELD_OUT, train.styles)
-        train = CachedPortraits.open(folder, train, train.styles, train.geometries)
-        validation = CachedPortraits.open(folder, validation, few, 2)
+    if hasattr(train, "cached"):
+        train, validation = train.cached(folder), validation.cached(folder, HELD_OUT)
     data = TrainingData(train, validation, seed, workers, Broken(max(1, math.floor(max_broken * len(train)))))
     _check(data.sample(), channels)
     return data

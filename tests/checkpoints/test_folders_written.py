@@ -18,8 +18,8 @@ import midms
 from midms import Spec, build, cli
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import save
-from midms.checkpoints.tensors import CheckpointError, checksum
 from midms.core.files import HeldError, held
+from midms.core.tensors import CheckpointError, checksum
 from midms.pipeline.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("hasty")

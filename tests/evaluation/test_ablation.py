@@ -19,9 +19,9 @@ from PIL import Image
 from torch import nn
 
 from midms import Spec, ablate, build, cli, register
-from midms.checkpoints.tensors import CheckpointError
 from midms.compose.recipe import SHIPPED
 from midms.compose.spec import SpecError
+from midms.core.tensors import CheckpointError
 from midms.data.portraits.pairs import draw_pairs, generators
 from midms.evaluation.ablation import run as measuring
 from midms.evaluation.ablation.vary import VaryError, parse

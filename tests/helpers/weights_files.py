@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from midms.checkpoints.tensors import cast, load_state, read_shapes, read_weights, refuse, save_state, unlike
+from midms.core.tensors import cast, load_state, read_shapes, read_weights, refuse, save_state, unlike
 
 
 def save_weights(module: nn.Module, path: Path, half: bool = True) -> None:

@@ -17,8 +17,8 @@ from midms import build, create
 from midms.checkpoints import tensors as checkpoints
 from midms.checkpoints.convert.fit import recipe_of
 from midms.checkpoints.folder import write_folder
-from midms.checkpoints.tensors import CheckpointError, cast, outline
 from midms.compose.spec import Spec
+from midms.core.tensors import CheckpointError, cast, outline
 
 ABSURD: dict[str, Any] = {
     "widths": [8, 8, 2**16],
