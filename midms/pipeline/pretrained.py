@@ -60,7 +60,7 @@ def is_saved(preset: str) -> bool:
     return preset not in PRESETS and (Path(preset).is_dir() or HUB_ID.fullmatch(preset) is not None)
 
 
-def recipe_of(preset: str) -> Recipe:
+def preset_recipe(preset: str) -> Recipe:
     """What a preset, a folder of weights or one on the hub is made of.
 
     Raises:

@@ -20,7 +20,7 @@ from midms.data.portraits.pairs import SIZES, SPLITS
 from midms.evaluation.ablation.identity import fingerprint
 from midms.evaluation.ablation.report import listed, table, write_report
 from midms.evaluation.ablation.run import Setting, run_settings
-from midms.pipeline.pretrained import is_saved, load, recipe_of
+from midms.pipeline.pretrained import is_saved, load, preset_recipe
 from midms.registry import unknown
 
 __all__ = ["Ablation", "AblationError", "ablate"]
@@ -104,7 +104,7 @@ def ablate(
         PictureError: the disk refuses a picture.
         HeldError: another process writes to the folder.
     """
-    recipe = load(preset, weights).recipe if is_saved(preset) else recipe_of(preset)
+    recipe = load(preset, weights).recipe if is_saved(preset) else preset_recipe(preset)
     if split not in SPLITS:
         raise AblationError(unknown("split", split, SPLITS))
     int_range(1, PAIRS, pairs=pairs)

@@ -28,7 +28,7 @@ from midms.evaluation.metrics.pictures import auroc
 from midms.images import save_images, to_pil
 from midms.loop import POLICY, Policy
 from midms.pipeline.pipeline import Pipeline
-from midms.pipeline.pretrained import load, recipe_of
+from midms.pipeline.pretrained import load, preset_recipe
 
 PAIRS_AT_ONCE = 20
 BATCHES_KEPT = 8
@@ -142,7 +142,7 @@ def measured(
     except BuildError as error:
         advance(len(setting.batches()))
         return record | {"refused": str(error).partition(": ")[2]}, []
-    usual = Policy(**{name: value for name, value in recipe_of(setting.preset).loop.items() if name in POLICY})
+    usual = Policy(**{name: value for name, value in preset_recipe(setting.preset).loop.items() if name in POLICY})
     given = [name for name in combination if name in POLICY and combination[name] not in (OWN, getattr(usual, name))]
     if idle := run.policy.idle(given):
         advance(len(setting.batches()))
