@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
     plugins(added)
     added.add_argument("pictures", type=Path, metavar="PICTURES", help="a folder of pictures; those in its folders too")
     added.add_argument(
-        "--match",
+        "--glob",
         default="*",
         metavar="GLOB",
         help="of these only what is called so, such as '*.jpg' (default %(default)s)",
@@ -90,11 +90,11 @@ def _pairs(args: argparse.Namespace) -> int:
             raise BadArguments(f"--{name} {path}: expected the name of a file called *{suffix}")
         if not path.absolute().parent.is_dir() or (path.exists() and not path.is_file()):
             raise BadArguments(f"--{name} {path}: expected a file to write, in a folder that is there")
-    names = fnmatch.filter(list_pictures(args.pictures), args.match)
+    names = fnmatch.filter(list_pictures(args.pictures), args.glob)
     if args.ref_txt and (strange := [name for name in names if "," in name or name != name.strip()]):
         raise BadArguments(f"--ref-txt: divides names by commas, and a picture is called {strange[0]!r}")
     if len(names) < 2:
-        raise RetrievalError(f"{args.pictures}: has {len(names)} of {args.match}, expected at least two pictures")
+        raise RetrievalError(f"{args.pictures}: has {len(names)} of {args.glob}, expected at least two pictures")
     embedding = _embedding(args)
     folder = args.out.with_name(f"{args.out.name}.features")
     with held(folder):

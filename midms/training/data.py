@@ -102,7 +102,7 @@ class TrainingData:
 
         yield from self._loaded(_Readable(self.train, self.seed), keys(), self.workers)
 
-    def sample(self) -> Pair:
+    def first_pair(self) -> Pair:
         """The first pair of the stream."""
         keys = [[(0, next(order(len(self.train), self.seed, 0)))]]
         ((pair, _),) = self._loaded(_Readable(self.train, self.seed), keys, 0)
@@ -258,7 +258,7 @@ def training_data(
     if hasattr(train, "cached"):
         train, validation = train.cached(folder), validation.cached(folder, HELD_OUT)
     data = TrainingData(train, validation, seed, workers, Broken(max(1, math.floor(max_broken * len(train)))))
-    _check(data.sample(), channels)
+    _check(data.first_pair(), channels)
     return data
 
 
