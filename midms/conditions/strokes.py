@@ -58,7 +58,11 @@ def each_plane(
 
 
 def city_block(mask: Bool[Tensor, "b n Y X"]) -> Float[Tensor, "b n Y X"]:
-    """City-block distance in pixels to the nearest True pixel; where a plane has none, a million everywhere."""
+    """City-block distance in pixels to the nearest True pixel; where a plane has none, a million everywhere.
+
+    By minima running both ways, which stay on the device of the mask: OpenCV's works on one plane on the CPU, and where
+    a plane has no True pixel its distance is not said.
+    """
     distance = (~mask).float() * 1e6
     for dim in (-2, -1):
         ramp = torch.arange(mask.shape[dim], device=mask.device, dtype=distance.dtype)
