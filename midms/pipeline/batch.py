@@ -6,7 +6,7 @@ import itertools
 import os
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.images import PictureError, Pixels, check_target, native_size, one_line, read_pixels, save_images
 from midms.images.names import natural_key, picture_suffixes
+from midms.pipeline.hints import HINT_KINDS, read_hints
 from midms.pipeline.translation import Translation, Translator, translate
 
 _SIDE = 256
@@ -33,6 +34,7 @@ class Job:
         figure: how it came about.
         exemplar_conditions: one for each exemplar, or none.
         regions: one for each exemplar, or none.
+        hints: files of them by the argument of `translate` that takes them, "anchors" and "colours".
         alike: whether pictures that were paired have the same name; if not, it was the order that paired them.
     """
 
@@ -42,6 +44,7 @@ class Job:
     figure: Path | None = None
     exemplar_conditions: tuple[Path, ...] = ()
     regions: tuple[Path, ...] = ()
+    hints: Mapping[str, Path] = field(default_factory=dict)
     alike: bool = True
 
 
@@ -52,6 +55,7 @@ def plan_jobs(
     figure: Path | None,
     exemplar_condition: Path | None = None,
     regions: Sequence[Path] = (),
+    hints: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[Job]:
     """The translations that two files or folders, or more where there are several exemplars, ask for.
 
@@ -61,13 +65,14 @@ def plan_jobs(
     folder among the inputs, `out` and `figure` are folders, and a result is called like the picture of the folder it
     came from, the condition's where that is one. Where `exemplar_condition` is a folder, each exemplar's has the
     exemplar's name. A folder without pictures is one of keypoint files; folders in a folder are not read. Several
-    exemplars are each paired with the condition so; regions, one for each of them, are files.
+    exemplars are each paired with the condition so; regions, one for each of them, are files. So are hints, which are
+    of one drawing and go with no folder.
 
     Raises:
         PictureError: an input does not exist, an output cannot be written or would overwrite an input, pictures
             cannot be paired.
     """
-    for path in (condition, *exemplars, exemplar_condition, *regions):
+    for path in (condition, *exemplars, exemplar_condition, *regions, *hints.values()):
         if path is not None and not path.exists():
             raise PictureError(f"{path}: no such file or folder")
     if regions and len(exemplars) == 1:
@@ -76,11 +81,13 @@ def plan_jobs(
         raise PictureError(f"region: got {len(regions)}, expected one for each of {len(exemplars)} exemplars")
     conditions_of = _conditions_of(exemplar_condition)
     if not any(path.is_dir() for path in (condition, *exemplars)):
-        jobs = [Job(condition, tuple(exemplars), out, figure, conditions_of(exemplars), tuple(regions))]
+        jobs = [Job(condition, tuple(exemplars), out, figure, conditions_of(exemplars), tuple(regions), hints)]
         for target in (out, figure):
             if target is not None:
                 check_target(target)
     else:
+        for name, path in hints.items():
+            raise PictureError(f"{name}: {path} is of one drawing and its exemplars, expected no folders")
         for folder in (out, figure):
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise PictureError(f"{folder}: is a file, expected a folder, for there are several results")
@@ -92,7 +99,7 @@ def plan_jobs(
                 figure and figure / f"{name}.png",
                 conditions_of(others),
                 tuple(regions),
-                alike,
+                alike=alike,
             )
             for name, one, others, alike in _groups(condition, exemplars)
         ]
@@ -182,7 +189,9 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _check_overlap(jobs: list[Job]) -> None:
-    inputs = [(job.condition, *job.exemplars, *job.exemplar_conditions, *job.regions) for job in jobs]
+    inputs = [
+        (job.condition, *job.exemplars, *job.exemplar_conditions, *job.regions, *job.hints.values()) for job in jobs
+    ]
     read_image = {os.path.realpath(path) for paths in inputs for path in paths}
     written: set[str] = set()
     for target in (path for job in jobs for path in (job.out, job.figure) if path is not None):
@@ -207,6 +216,8 @@ def examine(job: Job, reader: ConditionExtractor | None) -> dict[Path, Pixels]:
     Raises:
         PictureError: one cannot be read.
     """
+    for name, path in job.hints.items():
+        read_hints(HINT_KINDS[name], path, name)
     pictures, conditions = (*job.exemplars, *job.regions), (job.condition, *job.exemplar_conditions)
     if isinstance(reader, AnnotationReader):
         for path in conditions:
@@ -262,6 +273,8 @@ def _perform(run: Translator, job: Job, seed: int, size: int | None, known: Mapp
         regions=read(job.regions),
         seed=seed,
         size=size,
+        anchors=job.hints.get("anchors"),
+        colours=job.hints.get("colours"),
     )
     pictures = {job.out: result.image} | ({} if job.figure is None else {job.figure: result.figure()})
     for path in pictures:
