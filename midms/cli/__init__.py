@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -9,7 +10,8 @@ import warnings
 from collections.abc import Sequence
 
 from midms.cli import ablate, convert, demo, doctor, listing, pairs, train, translate
-from midms.cli.options import Parser, complain, load_plugin, logged_notes, message_of, show_warning
+from midms.cli.messages import complain, logged_notes, show_warning
+from midms.cli.options import Parser, load_plugin, message_of
 from midms.core.errors import MidmsError
 from midms.core.version import __version__
 
@@ -21,6 +23,8 @@ COMMANDS = (translate, demo, convert, listing, pairs, train, ablate, doctor)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, or 2 with one line on stderr for each error of the user."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as of stderr: no name of a file ends a command
     args = parser().parse_args(arguments)
     try:
         with logged_notes(), warnings.catch_warnings():

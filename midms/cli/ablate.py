@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from midms.cli.options import Commands, command, complain, composition, device
+from midms.cli.messages import complain, say
+from midms.cli.options import Commands, command, composition, device
 from midms.cli.values import integer
 from midms.core.errors import MidmsError
 from midms.registry import BadArguments
@@ -68,9 +69,9 @@ def _ablate(args: argparse.Namespace) -> int:
         device=device(args.device),
         weights=args.weights,
     )
-    print(found.table())
+    say(*found.table().split("\n"))
     measured = any("figures" in record for record in found.records)
-    print(f"\nwritten to {args.out}: runs.jsonl, table.md{', plot.png, sheet.png' if measured else ''}")
+    say("", f"written to {args.out}: runs.jsonl, table.md{', plot.png, sheet.png' if measured else ''}")
     for note in found.notes:
         complain(f"note: {note}")
     for failure in found.failures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from midms.cli.messages import say
 from midms.cli.options import Commands, command
 
 
@@ -47,8 +48,8 @@ def _convert(args: argparse.Namespace) -> int:
             raise CheckpointError(f"{error}; all of it is in {write_refusal(error.details, args.out)}") from None
         raise
     for slot, part in source.parts.items():
-        print(f"{slot}: {part.name}")
+        say(f"{slot}: {part.name}")
     for reason, names in source.report.items():
-        print(f"{reason}: {len(names):,}, such as {names[0]}" if names else reason)
-    print(f"written to {args.out}, for --weights {args.out}, or build(PRESET, weights={str(args.out)!r}) in Python")
+        say(f"{reason}: {len(names):,}, such as {names[0]}" if names else reason)
+    say(f"written to {args.out}, for --weights {args.out}, or build(PRESET, weights={str(args.out)!r}) in Python")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from midms.cli.messages import say
 from midms.cli.options import Commands, command, composed, composition, parts
 from midms.cli.values import integer
 from midms.core.limits import SEEDS
@@ -38,5 +39,5 @@ def _demo(args: argparse.Namespace) -> int:
     from midms.pipeline.demo import demo
 
     sheet = demo(composed(args), args.out, args.faces, args.seed)
-    print(f"written to {sheet}; next to it, the single pictures")
+    say(f"written to {sheet}; next to it, the single pictures")
     return 0

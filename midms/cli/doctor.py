@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from midms.cli.messages import say
 from midms.cli.options import Commands, command
 
 
@@ -15,5 +16,5 @@ def add(commands: Commands) -> None:
 def _doctor(args: argparse.Namespace) -> int:
     from midms.cli.environment import report
 
-    print(report())
+    say(*report().split("\n"))
     return 0

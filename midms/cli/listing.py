@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 
+from midms.cli.messages import say
 from midms.cli.options import Commands, command, plugins
 from midms.compose.catalog import KINDS, available, registry
 from midms.compose.presets import PRESETS
@@ -40,10 +41,10 @@ def _list(args: argparse.Namespace) -> int:
     for kind in kinds:
         rows = _summaries(kind)
         if args.kind is None:
-            print(f"{kind}:")
+            say(f"{kind}:")
         width = max(map(len, rows), default=0)
         for name, summary in rows.items():
-            print(f"  {name:<{width}}  {summary}")
+            say(f"  {name:<{width}}  {summary}")
     return 0
 
 
@@ -68,7 +69,7 @@ def _show(args: argparse.Namespace) -> int:
         known = [*PRESETS, *(name for kind in KINDS for name in available(kind))]
         raise UnknownName(unknown("part or preset", args.name, known, "`midms list`"))
     texts = [_preset(args.name, PRESETS[args.name])] if args.name in PRESETS else []
-    print("\n\n".join([*texts, *(_part(kind, args.name) for kind in kinds)]))
+    say(*"\n\n".join([*texts, *(_part(kind, args.name) for kind in kinds)]).split("\n"))
     return 0
 
 

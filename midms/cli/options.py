@@ -1,33 +1,31 @@
-"""What commands share: how they are added, common options, how errors are reported."""
+"""What commands share: how they are added, common options, errors by the names of options."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import logging
 import re
 import shutil
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from midms.cli.values import last_pass, levels, part_value
+from midms.cli.messages import MISTAKE, complain
+from midms.cli.values import levels, optional_part, part_value
 from midms.compose.catalog import KINDS
 from midms.compose.presets import PRESETS
-from midms.core.errors import MidmsError
+from midms.compose.recipe import OPTIONAL
+from midms.core.errors import MidmsError, printable
 from midms.core.files import kind_of
 from midms.registry import BadArguments
 
 if TYPE_CHECKING:
     from midms.pipeline.pipeline import Pipeline
 
-MISTAKE = 2
-"""Exit status when the user can do something about it."""
 PART_OPTIONS = {"condition": "condition-from"} | {
     slot: slot for slot in (*KINDS, "refiner") if slot not in ("condition", "dataset")
 }
@@ -43,7 +41,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print it and leave."""
-        self.exit(MISTAKE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(MISTAKE, printable(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
 
 def command(
@@ -127,12 +125,13 @@ def parts(added: argparse.ArgumentParser) -> None:
     more = {
         "condition": "what reads the condition: edges takes an ordinary photo where the preset wants a sketch",
         "refiner": "sampler of a last pass of plain diffusion; none for no such pass",
+        "finisher": "what brings the result to the drawing's own size, see `midms list finisher`; none for as computed",
     }
     for slot, option in PART_OPTIONS.items():
         shown = more.get(slot, f"another {slot}, see `midms list {slot}`")
         group.add_argument(
             f"--{option}",
-            type=last_pass if slot == "refiner" else part_value,
+            type=optional_part if slot in OPTIONAL else part_value,
             metavar="PART",
             default=argparse.SUPPRESS,
             help=shown,
@@ -230,29 +229,6 @@ def device(name: str) -> str:
     return name
 
 
-def show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Show a warning as a line of ours, in the place of `warnings.showwarning`."""
-    if category is UserWarning:
-        complain(f"note: {message}")
-    else:
-        print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
-
-
-@contextmanager
-def logged_notes() -> Iterator[None]:
-    """Until the block is left, what parts of ours log is shown as notes."""
-    log, handler = logging.getLogger("midms"), logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("midms: note: %(message)s"))
-    before = log.level
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(before)
-
-
 def message_of(error: Exception, args: argparse.Namespace) -> str:
     """What is wrong, by the names of options; of a call of `build`, all that is."""
     if isinstance(error, OSError) and not isinstance(error, MidmsError) and error.filename and error.strerror:
@@ -280,12 +256,3 @@ def in_options(text: str, args: argparse.Namespace) -> str:
     if not found or not option or not hasattr(args, option.replace("-", "_")):
         return text
     return f"--{option}: {text}" if found["kind"] else f"--{option}{text[found.end() :]}"
-
-
-def complain(message: str, status: int = MISTAKE) -> int:
-    """One line on stderr, in which what a terminal would obey is spelled out; returns the status."""
-    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
-    joined = "; ".join(line for line in lines if line).replace(":;", ":")
-    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in joined)
-    print(f"midms: {shown}", file=sys.stderr)
-    return status

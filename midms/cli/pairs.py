@@ -7,7 +7,8 @@ import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midms.cli.options import Commands, command, complain, device, plugins
+from midms.cli.messages import complain, say
+from midms.cli.options import Commands, command, device, plugins
 from midms.cli.values import integer, part_value
 from midms.compose.catalog import create, registry
 from midms.compose.spec import Spec
@@ -103,8 +104,9 @@ def _pairs(args: argparse.Namespace) -> int:
         if len(names) - len(vectors.broken) < 2:
             raise RetrievalError(f"{args.pictures}: has one picture that can be read, expected at least two")
         count = write_pairs(nearest_of(vectors, args.top_k), args.pictures, names, args.out, args.ref_txt)
-    print(f"{count:,} pictures with up to {args.top_k} exemplars each, written to {args.out}", end="")
-    print(f" and {args.ref_txt}" if args.ref_txt else "", end=f"; their features are in {folder}\n")
+    written = f"{args.out} and {args.ref_txt}" if args.ref_txt else args.out
+    found = f"{count:,} pictures with up to {args.top_k} exemplars each, written to {written}"
+    say(f"{found}; their features are in {folder}")
     return 0
 
 

@@ -8,12 +8,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midms.cli.options import MISTAKE, Commands, command, complain, composed, composition, in_options, parts
+from midms.cli.messages import MISTAKE, complain, say
+from midms.cli.options import Commands, command, composed, composition, in_options, parts
 from midms.cli.values import integer
 from midms.compose.catalog import KINDS
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
+from midms.core.errors import printable
 from midms.core.limits import SEEDS, side
+from midms.registry import BadArguments
 
 if TYPE_CHECKING:
     from midms.pipeline.batch import Job
@@ -39,6 +42,7 @@ def add(commands: Commands) -> None:
             "--condition sketches/ --exemplar photo.jpg --out results/",
             "--condition photo.jpg --condition-from edges --exemplar other.jpg --out out.png",
             '--condition sketch.png --exemplar photo.jpg --out out.png --confidence "cycle(radius=0.1)" --rematch 0,1',
+            "--condition drawing.png --exemplar photo.jpg --out out.png --finisher composite --layers layers",
         ),
     )
     one.add_argument(
@@ -90,6 +94,13 @@ def add(commands: Commands) -> None:
     one.add_argument(
         "--figure", type=Path, metavar="FIG.png", help="also draw how it came about; a folder where --out is one"
     )
+    one.add_argument(
+        "--layers",
+        type=Path,
+        metavar="DIR",
+        help="also write the layers of a --finisher that has some: colours.png without lines, lines.png with"
+        " transparency, regions.png with their numbers; where --out is a folder, a folder of them each",
+    )
     composition(one)
     one.add_argument(
         "--seed", type=integer(0, SEEDS), default=0, metavar="N", help="of the noise (default %(default)s)"
@@ -108,13 +119,16 @@ def _translate(args: argparse.Namespace) -> int:
     from midms.pipeline.hints import HINT_KINDS
 
     hints = {name: path for name in HINT_KINDS if (path := getattr(args, name)) is not None}
-    jobs = plan_jobs(args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region, hints)
+    jobs = plan_jobs(
+        args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region, args.layers, hints
+    )
     if not all(job.alike for job in jobs):
-        print("no names agree, so pairs are made in their order:")
-        for job in jobs:
-            print(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}", flush=True)
+        say("no names agree, so pairs are made in their order:")
+        say(*(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}" for job in jobs))
     known = examine(jobs[0], _reader(args)) if len(jobs) == 1 else {}
     run = composed(args)
+    if args.layers is not None and run.finisher is None:
+        raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
     _note_memory(run, run.size if args.size is None else args.size)
     sizes: set[tuple[int, int]] = set()
     warned: dict[str, list[Path]] = {}
@@ -131,9 +145,9 @@ def _translate(args: argparse.Namespace) -> int:
     if len(failures) < len(jobs):
         count = f"{len(jobs) - len(failures)} of {len(jobs)} " if len(jobs) > 1 else ""
         several = f", {len({*chain(*warned.values())})} with warnings" if len(jobs) > 1 and warned else ""
-        print(f"{count}written to {args.out}, {_extent(sizes)} pixels{several}")
+        say(f"{count}written to {args.out}, {_extent(sizes)} pixels{several}")
     elif len(jobs) > 1:
-        print(f"0 of {len(jobs)} written to {args.out}")
+        say(f"0 of {len(jobs)} written to {args.out}")
     return MISTAKE if failures else 0
 
 
@@ -156,9 +170,9 @@ def _warn(warned: dict[str, list[Path]], count: int) -> None:
     for warning, results in warned.items():
         some = len(results) < count
         where = f"{len(results)} of {count} results: " if some else f"all {count} results: " if count > 1 else ""
-        print(f"midms: warning: {where}{warning}{':' if some else ''}", file=sys.stderr)
+        complain(f"warning: {where}{warning}{':' if some else ''}")
         for path in results if some else ():
-            print(f"  {path}", file=sys.stderr)
+            print(f"  {printable(path)}", file=sys.stderr)
 
 
 def _reader(args: argparse.Namespace) -> Any:

@@ -41,7 +41,7 @@ def dataset_value(text: str) -> Spec:
     return value if isinstance(value, Spec) else Spec(value)
 
 
-def last_pass(text: str) -> Any:
+def optional_part(text: str) -> Any:
     """An argument type: a part, or none."""
     return None if typed(text) is None else part_value(text)
 
@@ -50,7 +50,7 @@ def levels(text: str) -> Any:
     """An argument type: one index of a level, or several."""
     value = typed(text)
     chosen = (value,) if isinstance(value, int) else () if value is None else value
-    if not isinstance(chosen, tuple) or not all(isinstance(level, int) for level in chosen):
+    if not isinstance(chosen, tuple) or not all(type(level) is int for level in chosen):
         raise argparse.ArgumentTypeError(f"expected levels such as 0,1 or none, got {text!r}")
     return chosen
 

@@ -15,12 +15,23 @@ from midms.confidence import CONFIDENCES
 from midms.data import DATASETS
 from midms.diffusion import AUTOENCODERS, DENOISERS, SAMPLERS
 from midms.features import FEATURES
+from midms.images.finishers import FINISHERS
 from midms.matching import MATCHERS
 from midms.registry import BadArguments, Registry, UnknownName, unknown
 
 KINDS: dict[str, Registry] = {
     registry.kind: registry
-    for registry in (CONDITIONS, FEATURES, MATCHERS, CONFIDENCES, DENOISERS, SAMPLERS, AUTOENCODERS, DATASETS)
+    for registry in (
+        CONDITIONS,
+        FEATURES,
+        MATCHERS,
+        CONFIDENCES,
+        DENOISERS,
+        SAMPLERS,
+        AUTOENCODERS,
+        FINISHERS,
+        DATASETS,
+    )
 }
 
 

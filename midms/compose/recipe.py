@@ -14,6 +14,8 @@ from midms.core.domain import Domain
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "weights"
 """Where the package keeps weights: a folder a preset, called like it."""
 
+OPTIONAL = ("refiner", "finisher")
+"""Slots that may have no part."""
 _SAMPLERS = ("sampler", "refiner")
 """Slots that take a sampler."""
 
@@ -24,7 +26,7 @@ class Recipe:
 
     Attributes:
         name: of the preset.
-        slots: slot to Spec; "refiner" is a sampler or absent. A folder of weights may lack some.
+        slots: slot to Spec; those of `OPTIONAL` may be absent. A folder of weights may lack others too.
         loop: how the loop interleaves, by the names of `midms.loop.policy.Policy`, and `size`.
         weights: slot to file in the folder of weights, for parts that have weights of their own.
         domain: what the weights were trained on.

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from midms.compose.recipe import OPTIONAL
 from midms.core.protocols import (
+    AnnotationReader,
     Autoencoder,
     ConditionExtractor,
     ConfidenceEstimator,
     Denoiser,
     FeatureExtractor,
+    Finisher,
     Matcher,
     Sampler,
     answers_of,
@@ -32,6 +35,7 @@ SLOTS: dict[str, tuple[str, type]] = {
     "sampler": ("sampler", Sampler),
     "autoencoder": ("autoencoder", Autoencoder),
     "refiner": ("sampler", Sampler),
+    "finisher": ("finisher", Finisher),
 }
 """Slot to the kind of part it takes and the protocol that this must satisfy."""
 FACTS = {
@@ -54,7 +58,7 @@ UNDECLARED = {"labelled": False}
 def check_part(slot: str, part: Any) -> str:
     """Why a part cannot be in this slot: what it lacks, or what cannot be called as the slot's protocol says; or ""."""
     protocol = SLOTS[slot][1]
-    if part is None and slot == "refiner":
+    if part is None and slot in OPTIONAL:
         return ""
     if isinstance(part, type):
         return f"{part.__name__} is a class, expected an instance of it"
@@ -103,6 +107,8 @@ def disagreements(parts: Mapping[str, Any]) -> list[str]:
         if any(value != values[0] for value in values):
             shown = ", ".join(f"{slot} {value}" for slot, value in given.items() if value is not None)
             wrong.append("; ".join([f"parts disagree on {fact}: {shown}", *filter(None, [FITTING.get(fact)])]))
+    if parts.get("finisher") is not None and isinstance(reader := parts.get("condition"), AnnotationReader):
+        wrong.append(f"finisher: takes a drawing, and the condition {type(reader).__name__} reads annotations")
     return wrong
 
 

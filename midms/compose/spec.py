@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from midms.core.errors import MidmsError
+
+_WORDS = {"none": None, "true": True, "false": False, "nan": math.nan, "inf": math.inf}
+"""Values that are no names, besides Python's own."""
 
 
 @dataclass(frozen=True, init=False)
@@ -41,8 +45,9 @@ class SpecError(MidmsError, ValueError):
 def parse_value(text: str) -> Any:
     """A value as people type it; nothing is run.
 
-    A number, a tuple, True, False or None (or none) is itself, and `cycle(radius=0.1)` is `Spec("cycle", radius=0.1)`,
-    whose settings are such values, or parts again. Anything else is a name, and stays text.
+    A number, a tuple, True, False or None (true, false and none too) is itself, and `cycle(radius=0.1)` is
+    `Spec("cycle", radius=0.1)`, whose settings are such values, or parts again. Anything else is a name, and stays
+    text.
 
     Raises:
         SpecError: settings are not written so.
@@ -51,7 +56,7 @@ def parse_value(text: str) -> Any:
     try:
         if name and bracket:
             return _part(ast.parse(f"part({settings}", mode="eval").body, name)
-        return ast.literal_eval("None" if text.strip() == "none" else text.strip())
+        return _value(ast.parse(text.strip(), mode="eval").body)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         if name and bracket:
             raise SpecError(f"cannot read {text!r}, expected a name, or settings as in cycle(radius=0.1)") from None
@@ -77,4 +82,8 @@ def _value(node: ast.expr) -> Any:
         return _part(node)
     if isinstance(node, ast.Tuple | ast.List):
         return tuple(map(_value, node.elts))
-    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
+    if isinstance(node, ast.Name):
+        return _WORDS.get(node.id, node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Name):
+        return -float(_value(node.operand))  # -inf
+    return ast.literal_eval(node)

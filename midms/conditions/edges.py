@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.conditions.paper import contrast_with_paper
 from midms.conditions.strokes import edges, line_map, resize_area
 from midms.core.limits import number
 from midms.core.types import Page, scaling
+from midms.images.paper import contrast_with_paper
 
 _SIDE, _PLAIN = 128, 0.06
 """Pixels a side at which a picture is tried for being a drawing, and the contrast up to which a pixel is bare paper."""

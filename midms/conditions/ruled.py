@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from midms.conditions.paper import contrast_with_paper
 from midms.conditions.strokes import resize_area
 from midms.core.types import Page, scaling
+from midms.images.paper import contrast_with_paper
 
 _Line = tuple[float, float]
 """rho and theta: x cos(theta) + y sin(theta) = rho, in pixels."""

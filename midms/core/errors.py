@@ -15,6 +15,11 @@ class NotFinite(MidmsError, ArithmeticError):
     """Infinite numbers, or NaN, where a picture is to be made of them; the message says which part gave them."""
 
 
+def printable(text: object) -> str:
+    """A text in a line that a terminal shows and does not obey: letters that cannot be printed are spelled out."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
+
+
 def brief(complaint: str) -> str:
     """A complaint about one thing; of a long one, such as about a list of thousands of numbers, the two ends."""
     half = LONG // 2

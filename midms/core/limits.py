@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 from numbers import Integral, Real
 
@@ -55,11 +56,15 @@ def number(least: float, most: float, above: bool = False, **given: object) -> N
         enough = value > least if above else value >= least  # type: ignore[operator]
         if enough and value <= most:  # type: ignore[operator]
             continue
-        expected = f"be a number {'above' if above else 'from'} {least:g} to {most:g}"
-        if (least, most) == (0, 1):
+        within = f"{'above' if above else 'from'} {least:g} to {most:g}"
+        if value != value or value in (math.inf, -math.inf):
+            expected = f"be a finite number {within}"
+        elif (least, most) == (0, 1):
             expected = "be between 0 and 1"
         elif least == 0 and not enough:
             expected = "be positive" if above else "not be negative"
+        else:
+            expected = f"be a number {within}"
         raise OutOfLimits(f"{name} must {expected}, got {value!r}")
 
 

@@ -16,7 +16,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.errors import MidmsError
-from midms.core.types import Context, DenoiseFn, Features, Fit, Level, Levels, NoiseFn, Page, Step
+from midms.core.types import (
+    Context,
+    DenoiseFn,
+    Features,
+    Finished,
+    Fit,
+    Level,
+    Levels,
+    NoiseFn,
+    Page,
+    PartFn,
+    Step,
+)
 
 
 class Unanswered(MidmsError, TypeError):
@@ -197,3 +209,15 @@ class SheetReader(Protocol):
 
     def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
         """The drawing alone, in its own proportions, and what is doubtful of it; `drawing` reads it after that."""
+
+
+@runtime_checkable
+class Finisher(Protocol):
+    """From a result of the size that a method computes to what a person gets, with the drawing at hand.
+
+    Of a drawing as large as one likes, in its proportions; numbers that are finite give such numbers. A result whose
+    drawing says nothing comes out all the same.
+    """
+
+    def __call__(self, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"], part: PartFn) -> Finished:
+        """The result `coloured`, both pictures in [-1, 1], finished; `part` translates a part of the drawing anew."""

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 NoiseFn = Callable[[tuple[int, ...]], Tensor]
 """Asked for each Gaussian draw in order: shape in, standard normals out."""
 Noise = torch.Generator | Sequence[torch.Generator] | NoiseFn | None
 """A generator for a batch, or one for each of its pictures; a draw of one's own; None for PyTorch's generator."""
+PartFn = Callable[[tuple[float, float, float, float]], Tensor | None]
+"""Asked for a part of a drawing, (top, left, bottom, right) as shares of its sides: what it becomes by itself, with the
+same exemplars, as [1 3 y x]; None where nothing is drawn in it."""
 Fit = Callable[[tuple[int, int]], tuple[int, int]]
 """From a picture's height and width to those it should be brought to."""
 
@@ -31,6 +34,30 @@ class Page:
     picture: Float[Tensor, "1 3 y x"]
     home: Float[Tensor, "3 3"]
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A result at the size that its finisher gives it, as layers.
+
+    Attributes:
+        colours: in [-1, 1], without lines.
+        lines: colour in [-1, 1] and opacity in [0, 1] of what lies on them; None for no lines.
+        regions: the number of each pixel's region, from 1; None where there are none.
+        warnings: what a person should know of it, a line each.
+    """
+
+    colours: Float[Tensor, "1 3 Y X"]
+    lines: Float[Tensor, "1 4 Y X"] | None = None
+    regions: Int[Tensor, "1 Y X"] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def image(self) -> Float[Tensor, "1 3 Y X"]:
+        """The lines on the colours."""
+        if self.lines is None:
+            return self.colours
+        return torch.lerp(self.colours, self.lines[:, :3], self.lines[:, 3:])
 
 
 def scaling(across: float, down: float) -> Float[Tensor, "3 3"]:

@@ -30,3 +30,13 @@ DATASETS.row(
 )
 DATASETS.row("lsun-church", "midms.data.cocosnet:lsun_church", "churches as MIDMs has them: photos, label maps, lists")
 DATASETS.row("ade20k", "midms.data.cocosnet:ade20k", "ADE20K as CoCosNet has it: photos, label maps, lists")
+DATASETS.row(
+    "facesjs",
+    "midms.data.lineart.facesjs:facesjs",
+    "line drawings of faces to be coloured like other faces, of the npm package facesjs (Apache-2.0)",
+)
+DATASETS.row(
+    "openmoji",
+    "midms.data.lineart.openmoji:openmoji",
+    "emoji as line drawings and in five skin colourings, of the npm package openmoji (CC BY-SA 4.0: own use)",
+)

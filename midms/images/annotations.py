@@ -19,7 +19,7 @@ from torch import Tensor
 from midms.core.schema import Schema, checked, read_json
 from midms.images import PictureError, check_shape, display_name, one_line, opened
 from midms.images.arrays import excess, is_array, to_array
-from midms.images.decoding import is_lossy, upright
+from midms.images.decoding import is_lossy, is_rescaled, upright
 
 BODY_25 = (*range(8), *range(9, 19))
 """OpenPose's 18 joints among those of its BODY_25 model, which has a hip centre and feet besides."""
@@ -91,7 +91,7 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
 
 
 def _indices(image: Image.Image, name: str) -> np.ndarray:
-    lossy = is_lossy(image)
+    lossy, rescaled = is_lossy(image), is_rescaled(image)
     try:
         image.load()
         factor = excess(image.height, image.width)
@@ -103,6 +103,11 @@ def _indices(image: Image.Image, name: str) -> np.ndarray:
         numbers = numbers[..., 0]
     if numbers.ndim != 2 or numbers.dtype.kind not in "uib":
         raise PictureError(f"{name}: is a picture of mode {image.mode}, expected one channel of whole numbers")
+    if rescaled:
+        raise PictureError(
+            f"{name}: has numbers of another depth than 8 or 16 bits, which are read as levels of grey; save the label "
+            "map in 8 bits, or with a palette"
+        )
     if lossy:
         raise PictureError(
             f"{name}: is a lossy {image.format}, or may be, which changes labels; save the label map as PNG"

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
@@ -39,6 +40,14 @@ _LOSSLESS_WEBP = b"VP8L"
 """The kind of WebP that keeps pixels, as it is called in the file."""
 _COMPRESSED = "midms lossy"
 """Where a WebP that was opened here tells whether its file keeps pixels only nearly."""
+_STORED = "midms stored"
+"""Where a picture that was opened tells how its file has its pixels."""
+_LEVELS = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
+"""Levels of grey or colour that Pillow makes of one of a PNG's, but not of the one that stands for transparent."""
+_RESCALED = ("L;2", "L;4", "L;2I", "L;4I", "RGB;16B", "RGB;16L", "RGB;16N")
+"""Of pixels whose numbers Pillow does not leave as they are."""
+_TWELVE_BITS, _PHOTOMETRIC = "I;12", 262
+"""Of a TIFF: how 12 bits are stored, and the tag that says whether 0 is white, which Pillow heeds up to 8 bits."""
 TURNED = {
     2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
     5: (True, 1, 1), 6: (True, 1, -1), 7: (True, -1, -1), 8: (True, -1, 1),
@@ -100,6 +109,7 @@ def _loaded(content: bytes, name: str) -> Image.Image:
     _check_size(image, name)
     factor = excess(image.height, image.width)
     width = image.width
+    image.info[_STORED] = _stored(image)
     image.draft(None, (image.width // factor, image.height // factor))
     image.info[DRAFTED] = round(width / image.width)
     if image.format == "WEBP":
@@ -144,17 +154,42 @@ def decode(image: Image.Image, name: str) -> np.ndarray:
         PictureError: its pixels cannot be had.
     """
     check_shape(image.height, image.width, name)
+    stored = _stored(image)
     try:
         with _unheard():
             image.load()
             deep = image.mode[0] in "IF"
-            return upright(_deep(image) if deep else _shallow(image), image)
+            return upright(_deep(image, name, stored) if deep else _shallow(image, stored), image)
+    except PictureError:
+        raise
     except Exception as error:  # decoders raise whatever they like
         reason = f"damaged picture, or one of a mode ({image.mode}) that is not supported"
         raise PictureError(f"{name}: {reason} ({one_line(error)})") from None
 
 
-def _shallow(image: Image.Image) -> np.ndarray:
+def _stored(image: Image.Image) -> tuple[Any, ...]:
+    """How a file has its pixels, by Pillow's name, such as "L;4", and what goes with it; nothing where that is unknown.
+
+    It is known of what was opened here, and elsewhere until the pixels are loaded.
+    """
+    tiles = getattr(image, "tile", ())
+    found = image.info.get(_STORED) or (tiles[0][3] if tiles else ())
+    return found if isinstance(found, tuple) else (found,)
+
+
+def is_rescaled(image: Image.Image) -> bool:
+    """Whether a picture's numbers are others than those in its file, such as 204 for a 12 of 4 bits."""
+    stored = _stored(image)
+    greatest = stored[1] if image.format == "PPM" and len(stored) > 1 else 255
+    return stored[:1] != () and (stored[0] in _RESCALED or greatest not in (255, 65535))
+
+
+def _shallow(image: Image.Image, stored: tuple[Any, ...]) -> np.ndarray:
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.format == "PNG" and stored[:1] and stored[0] in _LEVELS and "transparency" in image.info:
+        image, key = image.copy(), np.multiply(image.info["transparency"], _LEVELS[stored[0]]).astype(int)
+        image.info["transparency"] = tuple(key.tolist()) if key.ndim else int(key)
     transparent = image.has_transparency_data
     if image.mode not in _KEPT or transparent != image.mode.endswith("A"):
         image = image.convert("L" if image.mode == "1" else "RGBA" if transparent else "RGB")
@@ -162,16 +197,21 @@ def _shallow(image: Image.Image) -> np.ndarray:
     return np.asarray(colours.convert("RGB") if colours.mode == "CMYK" else colours)
 
 
-def _deep(image: Image.Image) -> np.ndarray:
+def _deep(image: Image.Image, name: str, stored: tuple[Any, ...]) -> np.ndarray:
     curve = None if image.mode == "F" else grey_curve(_profile(image))
-    white = 255 if image.mode == "I" and image.getextrema()[1] <= 255 else 65535  # type: ignore[operator]
+    low, high = (0, 65535) if image.mode != "I" else cast(tuple[int, int], image.getextrema())
+    if low < 0 or high > 65535:
+        raise PictureError(f"{name}: holds numbers from {low} to {high}, expected 0 to 65535")
+    white = 255 if high <= 255 else 4095 if _TWELVE_BITS in stored else 65535
+    inverted = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+    key = image.info.get("transparency")
 
     def strip(top: int, end: int) -> np.ndarray:
         numbers = np.asarray(image.crop((0, top, image.width, end)))
-        if image.mode == "F":
-            return numbers
-        unit = numbers.clip(0, white).astype(np.float32) / np.float32(white)
-        return unit if curve is None else np.interp(unit, np.linspace(0, 1, len(curve)), curve)
+        unit = numbers if image.mode == "F" else numbers.astype(np.float32) / np.float32(white)
+        unit = 1 - unit if inverted else unit
+        unit = unit if curve is None else np.interp(unit, np.linspace(0, 1, len(curve)), curve)
+        return unit if key is None else np.stack([unit, numbers != key], -1)
 
     return in_strips(strip, (image.height, image.width))
 

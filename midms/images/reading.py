@@ -40,8 +40,10 @@ Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Pixels | np.ndarray 
 """A path, a PIL image, what `read_pixels` gave, an array [Y X] or [Y X 1..4] or what numpy reads as one, a tensor
 [Y X], [1..4 Y X] or [1 1..4 Y X]; see `arrays`.
 
-Integers span their type (8 or 16 bits); floats are in [0, 1], or in [-1, 1] if any is negative.
+Integers span their type (8 or 16 bits); floats are in [0, 1], or in [-1, 1] if any is negative by more than rounding.
 """
+_ROUNDING = 0.5 / 255
+"""By how much a float may be negative and still be 0: half a step of 8 bits."""
 
 NEARLY_WHITE = 0.75
 """Mean lightness of the opaque part from which a mostly transparent picture is laid on black."""
@@ -151,7 +153,7 @@ def _scale(array: np.ndarray, name: str) -> Callable[[np.ndarray], np.ndarray]:
         return lambda part: part.astype(np.float32) / np.float32(255)
     if low < -1.1 or high > 1.1:
         raise PictureError(f"{name}: floats must be in [0, 1] or [-1, 1], got {low:.3g} to {high:.3g}")
-    if low < 0:
+    if low < -_ROUNDING:
         return lambda part: ((part.astype(np.float32) + 1) / 2).clip(0, 1)
     return lambda part: part.astype(np.float32).clip(0, 1)
 

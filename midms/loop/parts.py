@@ -14,6 +14,7 @@ from midms.core.protocols import (
     ConfidenceEstimator,
     Denoiser,
     FeatureExtractor,
+    Finisher,
     Match,
     Matcher,
     Sampler,
@@ -34,6 +35,7 @@ class Parts:
         sampler: the levels, and the way from one to the next.
         autoencoder: pictures to latents and back.
         refiner: a last pass of plain diffusion with this sampler, or None.
+        finisher: brings a picture to its drawing's size when people translate, or None; the loop knows nothing of it.
     """
 
     condition: ConditionExtractor
@@ -44,6 +46,7 @@ class Parts:
     sampler: Sampler
     autoencoder: Autoencoder
     refiner: Sampler | None = None
+    finisher: Finisher | None = None
 
 
 PARTS = tuple(field.name for field in dataclasses.fields(Parts))

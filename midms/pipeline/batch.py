@@ -15,6 +15,7 @@ from tqdm import tqdm
 from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.images import PictureError, Pixels, check_target, native_size, one_line, read_pixels, save_images
 from midms.images.names import natural_key, picture_suffixes
+from midms.pipeline.finishing import RESULT_LAYERS
 from midms.pipeline.hints import HINT_KINDS, read_hints
 from midms.pipeline.translation import Translation, Translator, translate
 
@@ -25,7 +26,7 @@ NOTHING_READ: Mapping[Path, Pixels] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Job:
-    """One translation: files to read and one or two to write.
+    """One translation: files to read and to write.
 
     Attributes:
         condition: what is drawn.
@@ -34,8 +35,9 @@ class Job:
         figure: how it came about.
         exemplar_conditions: one for each exemplar, or none.
         regions: one for each exemplar, or none.
-        hints: files of them by the argument of `translate` that takes them, "anchors" and "colours".
         alike: whether pictures that were paired have the same name; if not, it was the order that paired them.
+        layers: folder of the result's layers.
+        hints: files by the argument of `translate` that takes them, "anchors" and "colours".
     """
 
     condition: Path
@@ -44,8 +46,14 @@ class Job:
     figure: Path | None = None
     exemplar_conditions: tuple[Path, ...] = ()
     regions: tuple[Path, ...] = ()
-    hints: Mapping[str, Path] = field(default_factory=dict)
     alike: bool = True
+    layers: Path | None = None
+    hints: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def layer_files(self) -> dict[str, Path]:
+        """Where each layer is written."""
+        return {} if self.layers is None else {name: self.layers / f"{name}.png" for name in RESULT_LAYERS}
 
 
 def plan_jobs(
@@ -55,6 +63,7 @@ def plan_jobs(
     figure: Path | None,
     exemplar_condition: Path | None = None,
     regions: Sequence[Path] = (),
+    layers: Path | None = None,
     hints: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[Job]:
     """The translations that two files or folders, or more where there are several exemplars, ask for.
@@ -63,10 +72,10 @@ def plan_jobs(
     names without suffix; if they share none but hold equally many pictures, in the order of names. In names, numbers
     count as numbers, and capitals, leading zeros and the way that Unicode spells a letter make no difference. With a
     folder among the inputs, `out` and `figure` are folders, and a result is called like the picture of the folder it
-    came from, the condition's where that is one. Where `exemplar_condition` is a folder, each exemplar's has the
-    exemplar's name. A folder without pictures is one of keypoint files; folders in a folder are not read. Several
-    exemplars are each paired with the condition so; regions, one for each of them, are files. So are hints, which are
-    of one drawing and go with no folder.
+    came from, the condition's where that is one; in `layers` each then has a folder called so. Where
+    `exemplar_condition` is a folder, each exemplar's has the exemplar's name. A folder without pictures is one of
+    keypoint files; folders in a folder are not read. Several exemplars are each paired with the condition so; regions,
+    one for each of them, are files, as are hints, which go with no folder.
 
     Raises:
         PictureError: an input does not exist, an output cannot be written or would overwrite an input, pictures
@@ -79,9 +88,12 @@ def plan_jobs(
         raise PictureError("region: changes nothing with one exemplar, expected several")
     if regions and len(regions) != len(exemplars):
         raise PictureError(f"region: got {len(regions)}, expected one for each of {len(exemplars)} exemplars")
+    if layers is not None and layers.exists() and not layers.is_dir():
+        raise PictureError(f"{layers}: is a file, expected a folder, for there are several layers")
     conditions_of = _conditions_of(exemplar_condition)
     if not any(path.is_dir() for path in (condition, *exemplars)):
-        jobs = [Job(condition, tuple(exemplars), out, figure, conditions_of(exemplars), tuple(regions), hints)]
+        own = conditions_of(exemplars)
+        jobs = [Job(condition, tuple(exemplars), out, figure, own, tuple(regions), layers=layers, hints=hints)]
         for target in (out, figure):
             if target is not None:
                 check_target(target)
@@ -99,7 +111,8 @@ def plan_jobs(
                 figure and figure / f"{name}.png",
                 conditions_of(others),
                 tuple(regions),
-                alike=alike,
+                alike,
+                layers and layers / name,
             )
             for name, one, others, alike in _groups(condition, exemplars)
         ]
@@ -189,17 +202,15 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _check_overlap(jobs: list[Job]) -> None:
-    inputs = [
-        (job.condition, *job.exemplars, *job.exemplar_conditions, *job.regions, *job.hints.values()) for job in jobs
-    ]
+    inputs = [(j.condition, *j.exemplars, *j.exemplar_conditions, *j.regions, *j.hints.values()) for j in jobs]
     read_image = {os.path.realpath(path) for paths in inputs for path in paths}
     written: set[str] = set()
-    for target in (path for job in jobs for path in (job.out, job.figure) if path is not None):
+    for target in (path for job in jobs for path in (job.out, job.figure, *job.layer_files.values()) if path):
         place = os.path.realpath(target)  # of links that lead round to themselves too
         if place in read_image:
             raise PictureError(f"{target}: is also an input, which would be overwritten")
         if place in written:
-            raise PictureError(f"{target}: is both the result and the figure")
+            raise PictureError(f"{target}: is to be written twice: result, figure and layers need places of their own")
         written.add(place)
 
 
@@ -273,10 +284,13 @@ def _perform(run: Translator, job: Job, seed: int, size: int | None, known: Mapp
         regions=read(job.regions),
         seed=seed,
         size=size,
-        anchors=job.hints.get("anchors"),
-        colours=job.hints.get("colours"),
+        **job.hints,  # type: ignore[arg-type]
     )
     pictures = {job.out: result.image} | ({} if job.figure is None else {job.figure: result.figure()})
+    if job.layers is not None:
+        if not (layers := result.layers()):
+            raise PictureError(f"{job.layers}: the result has no layers, which the finisher composite gives")
+        pictures |= {path: layers[name] for name, path in job.layer_files.items()}
     for path in pictures:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from midms.checkpoints.folder import CONFIG, Weights
 from midms.checkpoints.tensors import CheckpointError, outline
 from midms.compose.catalog import create
 from midms.compose.compose import LOOP, BuildError
+from midms.compose.recipe import OPTIONAL
 from midms.compose.slots import SLOTS
 from midms.core.torch_defaults import defaults
 from midms.pipeline.allowed_parts import unusable
@@ -43,7 +44,7 @@ def from_pretrained(where: str | Path, /, **changes: Any) -> Pipeline:
     if wrong := [*unusable(found, recipe.slots.keys() - changes.keys()), *_strange(found)]:
         raise BuildError(call, wrong)
     hint = f"not a whole pipeline; build(PRESET, weights={str(where)!r}) takes the weights that are there"
-    if lacking := [slot for slot in SLOTS if slot not in {*recipe.slots, *changes, "refiner"}]:
+    if lacking := [slot for slot in SLOTS if slot not in {*recipe.slots, *changes, *OPTIONAL}]:
         raise CheckpointError(f"{found.name}: names no {', no '.join(lacking)}: {hint}")
     if unset := [key for key in LOOP if key not in recipe.loop]:
         raise CheckpointError(f"{found.name}: {CONFIG}: the loop has no {', no '.join(unset)}")

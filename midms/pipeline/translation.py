@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from midms.core.domain import Domain
 from midms.core.limits import SEEDS, int_range, side
 from midms.core.precision import precise
-from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor
-from midms.core.types import Noise
+from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor, Finisher
+from midms.core.types import Finished, Noise
 from midms.images import PictureError, to_pil
 from midms.images.arrays import is_array, to_array
 from midms.images.figure import Line, Sheet, colour_map
@@ -32,6 +32,8 @@ from midms.pipeline.correspondence import (
     origins,
     telling_points,
 )
+from midms.pipeline.decoded import Decoded
+from midms.pipeline.finishing import layer_pictures, part_translator
 from midms.pipeline.hints import confined, placed, with_hints
 from midms.pipeline.out_of_domain import unusual
 
@@ -62,6 +64,10 @@ class Translator(Protocol):
         """Of conditions and exemplars."""
 
     @property
+    def finisher(self) -> Finisher | None:
+        """Brings the result to the drawing's size, or nothing does."""
+
+    @property
     def domain(self) -> Domain:
         """What its weights were trained on."""
 
@@ -73,38 +79,12 @@ class Translator(Protocol):
         """The parts that have weights, which say where and how precisely to compute."""
 
 
-class Decoded(Sequence[Image.Image]):
-    """Pictures that are decoded when they are looked at.
-
-    Args:
-        latents: one a picture.
-        decode: from a latent to a picture.
-    """
-
-    def __init__(self, latents: Sequence[Tensor], decode: Callable[[Tensor], Tensor]) -> None:
-        self._latents, self._decode = latents, decode
-
-    def __len__(self) -> int:
-        return len(self._latents)
-
-    @overload
-    def __getitem__(self, index: int) -> Image.Image: ...
-    @overload
-    def __getitem__(self, index: slice) -> Decoded: ...
-    def __getitem__(self, index: int | slice) -> Image.Image | Decoded:
-        """A picture, or some of them."""
-        if isinstance(index, slice):
-            return Decoded(self._latents[index], self._decode)
-        with torch.no_grad():
-            return to_pil(self._decode(self._latents[index]))
-
-
 @dataclass(frozen=True)
 class Translation:
     """A translated picture and how it came about.
 
     Attributes:
-        image: the result.
+        image: the result, as its finisher leaves it.
         warp: the exemplar under the first level's match, decoded.
         confidence: in the last match, at each pixel of the result, in [0, 1].
         flow: (x, y) to add to a pixel of the result to find the pixel of the exemplar that the last match takes.
@@ -114,9 +94,12 @@ class Translation:
         condition_map: what the method was given of it, in [0, 1], at each pixel of the result.
         strokes: the map's strokes, dark on light; None where the condition is an annotation, which `condition` shows.
         exemplar: at the size at which it was matched; several side by side.
-        stages: the predicted picture at each level, decoded when it is asked for.
+        stages: the predicted picture at each level, decoded when it is asked for; a finisher was given the last.
         frames: of the condition, and of each exemplar: their sizes as they were matched, and the way back.
         warnings: what a person should know before trusting the result, a line each.
+        finished: the result in layers; None without a finisher.
+
+    Pixels of the result, in what is not a picture, are those of the last of `stages`.
     """
 
     image: Image.Image
@@ -132,13 +115,18 @@ class Translation:
     stages: Sequence[Image.Image]
     frames: tuple[Frame, ...]
     warnings: tuple[str, ...] = ()
+    finished: Finished | None = None
+
+    def layers(self) -> dict[str, Image.Image]:
+        """Pictures of the result's colours, lines and regions, by these names; none where it has no such layers."""
+        return {} if self.finished is None else layer_pictures(self.finished)
 
     def origins(self, points: object | None = None) -> Origins:
         """Where points come from, in the pixels of the pictures as they were handed in.
 
         Args:
-            points: (x, y) of pixels of the result [n 2], in any array, rounded to whole ones; by default those of
-                `correspondences`.
+            points: (x, y) of pixels of the last of `stages` [n 2], in any array, rounded to whole ones; by default
+                those of `correspondences`.
 
         Raises:
             PictureError: they are no such points, or one lies outside the result.
@@ -154,9 +142,10 @@ class Translation:
         pixels = torch.tensor(to_array(points, "points"), dtype=torch.float64, device="cpu").round()
         if pixels.ndim != 2 or pixels.shape[1] != 2:
             raise PictureError(f"points: expected (x, y) of each, got the shape {list(pixels.shape)}")
-        outside = ~((pixels >= 0) & (pixels < pixels.new_tensor(self.image.size))).all(1)
+        extent = self.warp.size
+        outside = ~((pixels >= 0) & (pixels < pixels.new_tensor(extent))).all(1)
         if outside.any():
-            raise PictureError(f"points: {pixels[outside][0].tolist()} is outside of {self.image.size} (width, height)")
+            raise PictureError(f"points: {pixels[outside][0].tolist()} is outside of {extent} (width, height)")
         return pixels.long()
 
     def panels(self) -> dict[str, Image.Image]:
@@ -172,14 +161,14 @@ class Translation:
             scale: enlargement of the result; by default to a height of `_SIDE` pixels.
         """
         panels = self.panels()
-        sheet = Sheet([list(panels.values())], list(panels), round(self.image.height * scale) if scale else _SIDE)
+        sheet = Sheet([list(panels.values())], list(panels), round(self.warp.height * scale) if scale else _SIDE)
         right = list(panels).index("exemplar")
         sheet.connect(self.lines(), row=0, columns=(right - 1, right))
         return sheet.image
 
     def lines(self) -> list[Line]:
         """The correspondences as shares of the width and height of condition and exemplar."""
-        extent = self.correspondences.new_tensor([*self.image.size, *self.exemplar.size])
+        extent = self.correspondences.new_tensor([*self.warp.size, *self.exemplar.size])
         return [((x, y), (u, v)) for x, y, u, v in ((self.correspondences + 0.5) / extent).tolist()]
 
 
@@ -257,6 +246,16 @@ def translate(
 
     with torch.no_grad():
         moments, latents = with_hints(trajectory, generator, wanted.to(like), hints)
+        finished = None
+        if run.finisher is not None:
+
+            def again(piece: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
+                *_, last = run.trajectory(piece.to(like), canvases, maps, generator, masks)
+                return run.autoencoder.decode(last.step.x0)
+
+            shares = cover and [frame.crop(mask) for mask in cover]
+            part = part_translator(run.condition, drawing, shares, framing, again)
+            finished = run.finisher(decode(latents[-1]), drawing, part)
         warp = to_pil(decode(moments[0].warp))
         strange = unusual(run.domain.usual, run.features, run.autoencoder, wanted.to(like), canvases, maps)
     stages = Decoded(latents, decode)
@@ -276,7 +275,7 @@ def translate(
     )
     points = telling_points(confidence, condition_map, POINTS)
     return Translation(
-        image=stages[-1],
+        image=stages[-1] if finished is None else to_pil(finished.image),
         warp=warp,
         confidence=confidence,
         flow=flow,
@@ -288,5 +287,11 @@ def translate(
         exemplar=to_pil(shown),
         stages=stages,
         frames=(frame, *frames),
-        warnings=(*doubts, *flat, *run.domain.warnings(min(frame.canvas), strange)),
+        warnings=(
+            *doubts,
+            *flat,
+            *run.domain.warnings(min(frame.canvas), strange),
+            *(() if finished is None else finished.warnings),
+        ),
+        finished=finished,
     )

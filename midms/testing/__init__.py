@@ -15,6 +15,7 @@ from midms.testing.conditions import ConditionLaws
 from midms.testing.confidences import ConfidenceLaws
 from midms.testing.datasets import DatasetLaws
 from midms.testing.features import FeatureLaws
+from midms.testing.finishers import FinisherLaws
 from midms.testing.laws import features
 from midms.testing.matchers import MatcherLaws, rows
 from midms.testing.samplers import SamplerLaws
@@ -24,6 +25,7 @@ __all__ = [
     "ConfidenceLaws",
     "DatasetLaws",
     "FeatureLaws",
+    "FinisherLaws",
     "MatcherLaws",
     "SamplerLaws",
     "features",

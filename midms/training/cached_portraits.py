@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.checkpoints.tensors import CheckpointError, read_weights, save_state
+from midms.core.errors import printable
 from midms.core.files import sweep
 from midms.data.pair import Pair
 from midms.data.portraits import parameters
@@ -69,7 +70,7 @@ class CachedPortraits:
 
         Args:
             folder: where they are kept.
-            portraits: split, size and condition.
+            portraits: split, size, condition and rendering.
             styles: how many styles.
             geometries: how many geometries each style is rendered in.
 
@@ -77,7 +78,8 @@ class CachedPortraits:
             CheckpointError: what is there is damaged, or has other portraits; or the disk refuses.
         """
         sweep(folder)
-        path = folder / f"portraits-{portraits.split}-{styles}x{geometries}-{portraits.size}.safetensors"
+        kind = "" if portraits.rendering == "painted" else f"-{portraits.rendering}"
+        path = folder / f"portraits{kind}-{portraits.split}-{styles}x{geometries}-{portraits.size}.safetensors"
         render_styles = functools.partial(_render, portraits, geometries)
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -145,7 +147,7 @@ def _announce(path: Path, piece: dict[str, Tensor], count: int, seconds: float) 
     seconds, megabytes = seconds * count / done, sum(x.nbytes for x in piece.values()) * count / done / 1e6
     duration = f"{seconds / 60:,.0f} minutes" if seconds > 90 else f"{max(seconds, 1):.0f} seconds"
     what = f"{count:,} faces of {size} x {size} pixels: about {duration}, {megabytes:,.0f} MB of disk, {path}"
-    print(f"midms: note: rendering {what}", file=sys.stderr, flush=True)
+    print(printable(f"midms: note: rendering {what}"), file=sys.stderr, flush=True)
 
 
 def _check(stored: dict[str, Tensor], path: Path, render: Render, styles: int, geometries: int) -> None:
@@ -178,9 +180,9 @@ def _render(portraits: Portraits, geometries: int, start: int, stop: int) -> dic
     first, size, index = SPLITS[portraits.split], portraits.size, range(start * geometries, stop * geometries)
     geometry = parameters.geometry([first + i for i in index])
     style = parameters.style([first + i // geometries for i in index])
-    faces = render(geometry, style, size)
+    faces = render(geometry, style, size, portraits.rendering)
     hand = torch.Generator().manual_seed(first + start)
-    ink = sketch(faces.fine_parts, STEADY, hand)
+    ink = sketch(faces.fine_parts, STEADY, hand) if faces.lines is None else faces.lines
     condition = portraits.condition
     assert condition, "what is trained reads conditions"
     maps = {

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from midms.compose.catalog import registry
 from midms.compose.spec import Spec
+from midms.core.errors import printable
 from midms.core.protocols import ConditionExtractor
 from midms.core.signatures import parameters
 from midms.data.errors import BrokenSample, DatasetError
@@ -141,7 +142,7 @@ class TrainingData:
         )
         for pair, positions, messages in loader:
             for message in self.broken.add(messages):
-                print(f"midms: note: left out: {message}", file=sys.stderr, flush=True)
+                print(printable(f"midms: note: left out: {message}"), file=sys.stderr, flush=True)
             yield pair, positions
 
 

@@ -28,6 +28,7 @@ from midms.checkpoints.tensors import CheckpointError, cast, checksum
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
 from midms.compose.spec import Spec
+from midms.core.errors import printable
 from midms.core.files import held
 from midms.core.limits import side
 from midms.core.torch_defaults import defaults
@@ -63,7 +64,7 @@ def train(args: Namespace) -> int:
         with held(out) if run.is_main_process else contextlib.nullcontext():
             return _train(args, out, plan, engine)
     except Interrupted as stop:
-        run.print(stop)
+        run.print(printable(stop))
         return 3
     finally:
         run.end_training()

@@ -18,7 +18,7 @@ from checkpoints_of_others import LDM, compvis
 from torch import Tensor
 
 from midms import cli
-from midms.checkpoints.convert import convert, find, save
+from midms.checkpoints.convert import convert, find, save, write_refusal
 from midms.checkpoints.convert.weights import tensors
 from midms.checkpoints.tensors import CheckpointError
 
@@ -208,3 +208,10 @@ def test_a_file_without_checksums_is_read(tmp_path: Path) -> None:
     finally:
         torch.serialization.set_crc32_options(True)
     assert tensors(tmp_path / "model.pth")["a"].sum() == 3
+
+
+def test_what_names_of_tensors_hold_is_spelled_out(tmp_path: Path) -> None:
+    assert (
+        write_refusal(["missing a\x1b[31m", "b\nmissing c"], tmp_path).read_text()
+        == "missing a\\x1b[31m\nb\\nmissing c\n"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -31,6 +32,14 @@ from midms import cli
         ("--confidence 'cycle(raduis=1)'", "midms: --confidence: confidence 'cycle': "),
         ("--confidence 'cycle(0.1)'", "midms translate: argument --confidence: cannot read 'cycle(0.1)', expected "),
         ("--confidence 'cycle(radius=-1)'", "midms: --confidence: radius must be positive, got -1"),
+        (
+            "--confidence 'cycle(radius=nan)'",
+            "midms: --confidence: radius must be a finite number above 0 to 1e+06, got nan",
+        ),
+        (
+            "--matcher 'correlation(temperature=-inf)'",
+            "midms: --matcher: temperature must be a finite number above 0 to 1e+06, got -inf",
+        ),
         ("--rematch 5", "midms: --rematch must be levels out of [0, 1], got (5,)"),
         ("--rematch x", "midms translate: argument --rematch: expected levels such as 0,1 or none, got 'x'"),
         ("--rematch 0,1,1", "midms: --rematch must be different levels, got (0, 1, 1)"),
@@ -197,12 +206,33 @@ def test_train_hands_its_options_over(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_terminal_obeys_no_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bad = tmp_path / "bad\x1b[31mZ.png"
-    bad.write_text("no picture")
-    options = ["--condition", str(bad), "--exemplar", str(bad), "--out", str(tmp_path / "out.png")]
-    assert cli.main(["translate", *options]) == 2
-    said = capsys.readouterr().err
-    assert "\x1b" not in said and r"bad\x1b[31mZ.png: not a picture of a known format" in said
+    photos, drawings, out = (tmp_path / f"{name}\x1b[31m" for name in ("photos", "drawings", "out"))
+    for folder, name in ((photos, "a"), (drawings, "b")):
+        folder.mkdir()
+        for number in (1, 2):
+            Image.effect_noise((64, 64), 99).save(folder / f"{name}{number}\x9b\n.png")
+    (drawings / "b1\x9b\n.png").write_text("no picture")
+    assert cli.main(["translate", "--condition", str(drawings), "--exemplar", str(photos), "--out", str(out)]) == 2
+    assert cli.main(["pairs", str(photos), "--out", f"{out}.csv"]) == 0
+    with pytest.raises(SystemExit):
+        cli.main(["list", "--\x1b[31m"])
+    said = capsys.readouterr()
+    assert {*said.out + said.err} & {"\x1b", "\x9b"} == set()
+    for line in ("not a picture of a known format", "unrecognized arguments: --\\x1b[31m", "warning: the "):
+        assert line in said.err
+    for line in ("1 of 2 written to", "with up to 5 exemplars each, written to", "a1\\x9b\\n.png\n"):
+        assert line in said.out
+
+
+def test_names_that_a_terminal_cannot_show_end_nothing(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / os.fsdecode("é\xff.png".encode("latin-1"))
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    options = [f"--condition={pair}/condition.png", f"--exemplar={pair}/exemplar.png", f"--out={out}"]
+    assert cli.main(["translate", *options]) == 0 and out.exists()
+    assert rb"\udce9\udcff.png, 64 x 64 pixels" in terminal.buffer.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_part_that_fails_is_named(registries: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

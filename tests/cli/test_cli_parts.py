@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import re
 import shlex
 from pathlib import Path
@@ -14,7 +15,8 @@ from command_line import complaint, run, translate
 from PIL import Image
 
 from midms import Spec, available, build, cli
-from midms.cli.options import PART_OPTIONS, SETTINGS, logged_notes
+from midms.cli.messages import logged_notes
+from midms.cli.options import PART_OPTIONS, SETTINGS
 from midms.compose.catalog import KINDS
 from midms.compose.slots import SLOTS
 from midms.compose.spec import SpecError, parse_value
@@ -58,6 +60,11 @@ class Mine:
         ("0.5", 0.5),
         ("None", None),
         ("none", None),
+        ("true", True),
+        ("correlation(floor=none)", Spec("correlation", floor=None)),
+        ("sketch(paper=false)", Spec("sketch", paper=False)),
+        ("cycle(radius=-inf)", Spec("cycle", radius=-math.inf)),
+        ("ddim(timesteps=(inf, 350))", Spec("ddim", timesteps=(math.inf, 350))),
         ("", ""),
         ("((((", "(((("),
     ],
@@ -80,6 +87,7 @@ def test_what_people_type_is_read(text: str, value: object) -> None:
         "radius=9**9)",
         "radius=f(1))",
         "radius=)",
+        "radius=-name)",
         "radius=(" + "(" * 500,
     ],
 )

@@ -170,6 +170,10 @@ def test_limits_are_those_that_are_given() -> None:
     for least, value, message in ((0, -1, "be between 0 and 1, got -1"), (0.5, 0, "be a number from 0.5 to 1, got 0")):
         with pytest.raises(OutOfLimits, match=message):
             number(least, 1, x=value)
+    for bounds in ((0, 1), (0, 5), (-2, 2)):
+        for value in (math.nan, math.inf, -math.inf):
+            with pytest.raises(OutOfLimits, match=f"x must be a finite number from .*, got {value}"):
+                number(*bounds, x=value)
     with pytest.raises(OutOfLimits, match="x must be positive, got 0"):
         number(0, 5, above=True, x=0)
     with pytest.raises(OutOfLimits, match="x must be a number, got True"):

@@ -27,6 +27,7 @@ PARTS = {
     "denoiser": ["bridge", "unconditional"],
     "sampler": ["ddim", "ddpm"],
     "autoencoder": ["patchified", "vq"],
+    "finisher": ["composite", "tiles"],
     "dataset": ["portraits"],
 }
 

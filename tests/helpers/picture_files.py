@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,35 @@ def exif_of(entries: list[tuple[int, int, int, bytes]], more: bytes = b"") -> by
 
 def short(number: int) -> bytes:
     return struct.pack("<H", number)
+
+
+def png_of(depth: int, colour: int, rows: bytes, key: bytes = b"") -> bytes:
+    """A PNG of sixteen columns and as many rows as there are, with the colour that its tRNS chunk makes transparent."""
+    width = len(rows) // 16
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    lines = b"".join(b"\0" + rows[start : start + width] for start in range(0, len(rows), width))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, depth, colour, 0, 0, 0))
+    body = (chunk(b"tRNS", key) if key else b"") + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + body
+
+
+def tiff_of(bits: int, photometric: int, pixels: bytes, kind: int = 1) -> bytes:
+    """A TIFF of 16 x 16 pixels in grey; the kind is 1 for whole numbers, 2 for signed ones, 3 for floats."""
+    entries = {
+        256: 16,
+        257: 16,
+        258: bits,
+        259: 1,
+        262: photometric,
+        273: 0,
+        277: 1,
+        278: 16,
+        279: len(pixels),
+        339: kind,
+    }
+    entries[273] = 8 + 2 + 12 * len(entries) + 4
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + bytes(4) + pixels

@@ -1,4 +1,4 @@
-"""The laws over every confidence, sampler, condition and data set; those of matchers and features lie with them."""
+"""The laws over every confidence, sampler, condition, finisher and data set; matchers and features have theirs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import made_data
+import made_drawings
 import torch
 from torch import Tensor
 
 from midms.compose.catalog import KINDS
-from midms.testing import ConditionLaws, ConfidenceLaws, DatasetLaws, SamplerLaws
+from midms.testing import ConditionLaws, ConfidenceLaws, DatasetLaws, FinisherLaws, SamplerLaws
 
 SAMPLERS = [*KINDS["sampler"], "diffusers:DDIMScheduler"]
 READS = {"mass": "unbalanced-transport", "semantic": "semantic"}
@@ -45,8 +46,9 @@ def dataset(name: str) -> Callable[[], Any]:
 
     def make() -> Any:
         own = {}
-        if name in made_data.CONDITIONS:
-            own = {"path": made_data.made(name), "condition": made_data.CONDITIONS[name]()}
+        for made in (made_data, made_drawings):
+            if name in made.CONDITIONS:
+                own = {"path": made.made(name), "condition": made.CONDITIONS[name]()}
         return KINDS["dataset"].create(name, **own, split="validation", size=64)
 
     return make
@@ -64,6 +66,13 @@ for name in SAMPLERS:
 for name in KINDS["condition"]:
     made = {"make": functools.partial(KINDS["condition"].create, name), **CONDITIONS.get(name, {})}
     globals()[f"Test_condition_{name}"] = type(f"Test_condition_{name}", (ConditionLaws,), made)
+for name in KINDS["finisher"]:
+    made = {"make": functools.partial(KINDS["finisher"].create, name)}
+    globals()[f"Test_finisher_{name}"] = type(f"Test_finisher_{name}", (FinisherLaws,), made)
 for name in KINDS["dataset"]:
     made = {"make": functools.cache(dataset(name))}
     globals()[f"Test_dataset_{name}"] = type(f"Test_dataset_{name}", (DatasetLaws,), made)
+
+
+class TestDatasetPortraitsAsLineArt(DatasetLaws):
+    make = staticmethod(functools.partial(KINDS["dataset"].create, "portraits", rendering="lineart", size=64))

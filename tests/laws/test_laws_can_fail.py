@@ -13,14 +13,23 @@ from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
 from midms.confidence.peak import Peak
-from midms.core.types import Features, Level, Levels
+from midms.core.types import Features, Finished, Level, Levels
 from midms.data.pair import Pair
 from midms.data.portraits.dataset import Portraits
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
+from midms.images import resize
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matches.factored import FactoredMatch
-from midms.testing import ConditionLaws, ConfidenceLaws, DatasetLaws, FeatureLaws, MatcherLaws, SamplerLaws
+from midms.testing import (
+    ConditionLaws,
+    ConfidenceLaws,
+    DatasetLaws,
+    FeatureLaws,
+    FinisherLaws,
+    MatcherLaws,
+    SamplerLaws,
+)
 from midms.testing.laws import Laws
 
 
@@ -180,6 +189,20 @@ DATASETS = {
     "test_it_goes_to_other_processes": Pairs(more=torch.zeros(2**19)),
     "test_flow_points_where_it_says": Pairs(lambda p, i: dataclasses.replace(p, flow=p.flow.flip(-1))),
 }
+
+
+def finisher(change: Callable[[Tensor], Tensor]) -> Callable[..., Finished]:
+    """Enlarges to the drawing's size, and changes that."""
+    return lambda coloured, drawing, part: Finished(change(resize(coloured, (60, 80))))
+
+
+FINISHERS = {
+    "test_a_result_has_the_drawings_proportions": finisher(lambda x: x[..., :40]),
+    "test_a_result_of_one_colour_keeps_it": finisher(lambda x: 0.9 * x),
+    "test_drawings_that_show_nothing_do_no_harm": finisher(lambda x: -x),
+    "test_the_same_is_finished_alike": finisher(lambda x: x + 0.01 * torch.rand_like(x)),
+    "test_precision_is_kept": finisher(lambda x: x.float()),
+}
 KINDS = {
     MatcherLaws: (MATCHERS, matcher()),
     ConfidenceLaws: (
@@ -190,6 +213,7 @@ KINDS = {
     ConditionLaws: (CONDITIONS, Edges()),
     FeatureLaws: (FEATURES, Colours()),
     DatasetLaws: (DATASETS, Pairs()),
+    FinisherLaws: (FINISHERS, finisher(lambda x: x)),
 }
 ARGUMENTS: dict[tuple[type, str], tuple[Any, ...]] = {
     (MatcherLaws, "test_features_that_say_nothing_do_no_harm"): ("zero", "both"),
@@ -198,6 +222,7 @@ ARGUMENTS: dict[tuple[type, str], tuple[Any, ...]] = {
     (ConfidenceLaws, "test_half_precision_features"): (torch.float16,),
     (SamplerLaws, "test_precision_and_shape_are_kept"): (torch.float32,),
     (ConditionLaws, "test_pictures_that_show_nothing_do_no_harm"): (0.0,),
+    (FinisherLaws, "test_drawings_that_show_nothing_do_no_harm"): (0.0,),
     (FeatureLaws, "test_blank_pictures_do_no_harm"): (1.0,),
 }
 LAWS = [(laws, name) for laws in KINDS for name in vars(laws) if name.startswith("test_")]

@@ -142,7 +142,10 @@ def test_values_on_another_grid_are_refused() -> None:
     ("make", "message"),
     [
         (lambda: Correlation(temperature=0.0), "temperature must be positive, got 0.0"),
-        (lambda: Correlation(temperature=float("nan")), "temperature must be positive, got nan"),
+        (
+            lambda: Correlation(temperature=float("nan")),
+            "temperature must be a finite number above 0 to 1e\\+06, got nan",
+        ),
         (lambda: OptimalTransport(epsilon=-1.0), r"epsilon must be positive, got -1.0"),
         (lambda: OptimalTransport(iterations=0), "iterations must be a whole number from 1 to 1000, got 0"),
     ],

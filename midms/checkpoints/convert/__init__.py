@@ -11,6 +11,7 @@ from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import compvis, diffusers_folder, hub
 from midms.checkpoints.folder import CONFIG, REFUSAL, Weights, write_text
 from midms.checkpoints.tensors import CheckpointError, cast, check_file
+from midms.core.errors import printable
 from midms.core.files import kind_of
 
 __all__ = ["convert", "find", "save", "write_refusal"]
@@ -73,7 +74,7 @@ def write_refusal(lines: Sequence[str], folder: Path) -> Path:
 
 
 def _lines(lines: Sequence[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def find(weights: str | Path) -> Weights:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
 from midms.data.pair import Pair
-from midms.data.portraits.pairs import SIZES, SPLIT_LENGTH, SPLITS, draw_pairs
+from midms.data.portraits.pairs import RENDERINGS, SIZES, SPLIT_LENGTH, SPLITS, draw_pairs
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,11 @@ class Portraits:
             are no conditions of exemplars.
         styles: faces to train on, of the training alone, which renders and keeps them in several poses each.
         geometries: poses of each of these.
+        rendering: "painted", with a sketch by hand; or "lineart", outlines with fills that are flat in one half of all
+            styles and cel-shaded in the other; the drawing is these outlines, to the pixel.
 
     Raises:
-        ValueError: there is no such split, or a number is out of its limits.
+        ValueError: there is no such split or rendering, or a number is out of its limits.
     """
 
     split: str = "train"
@@ -33,10 +35,13 @@ class Portraits:
     condition: ConditionExtractor | None = None
     styles: int = 6000
     geometries: int = 4
+    rendering: str = "painted"
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {self.split!r}")
+        if self.rendering not in RENDERINGS:
+            raise ValueError(f"rendering must be one of {', '.join(RENDERINGS)}, got {self.rendering!r}")
         int_range(*SIZES, size=self.size)
         int_range(1, SPLIT_LENGTH // 64, styles=self.styles)
         int_range(2, 64, geometries=self.geometries)
@@ -47,4 +52,4 @@ class Portraits:
     def __getitem__(self, index: int) -> Pair:
         if not 0 <= index < len(self):
             raise IndexError(f"pairs of portraits are numbered 0 to {len(self) - 1}, got {index}")
-        return draw_pairs(self.split, [index], self.size).pair(self.condition)
+        return draw_pairs(self.split, [index], self.size, rendering=self.rendering).pair(self.condition)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 
@@ -48,11 +48,8 @@ def sketch(parts: Int[Tensor, "b y x"], hand: Hand, generator: torch.Generator) 
     wobbly = F.grid_sample(
         parts[:, None].float().cpu(), grid + shift.permute(0, 2, 3, 1), "nearest", "border", align_corners=False
     )
-    ink = torch.zeros(b, 1, size, size)
-    ink[..., :-1] = (wobbly[..., 1:] != wobbly[..., :-1]).float()
-    ink[..., :-1, :] = torch.maximum(ink[..., :-1, :], (wobbly[..., 1:, :] != wobbly[..., :-1, :]).float())
     ink = (
-        ink
+        borders(wobbly)
         * (torch.rand(b, 1, 2 * cells, 2 * cells, generator=generator) >= hand.gaps)
         .float()
         .repeat_interleave(-(-size // (2 * cells)), -1)
@@ -60,11 +57,24 @@ def sketch(parts: Int[Tensor, "b y x"], hand: Hand, generator: torch.Generator) 
     )
     pen = torch.tensor(hand.pens)[torch.randint(len(hand.pens), (b,), generator=generator)]
     widths = (pen * size / 128).round().long().clamp(min=1)
+    return thickened(ink, widths).to(parts.device)
+
+
+def borders(parts: Shaped[Tensor, "b 1 y x"]) -> Float[Tensor, "b 1 y x"]:
+    """1 where the pixel to the right or below is of another part, else 0."""
+    ink = torch.zeros(parts.shape, device=parts.device)
+    ink[..., :-1] = (parts[..., 1:] != parts[..., :-1]).float()
+    ink[..., :-1, :] = torch.maximum(ink[..., :-1, :], (parts[..., 1:, :] != parts[..., :-1, :]).float())
+    return ink
+
+
+def thickened(ink: Float[Tensor, "b 1 y x"], widths: Int[Tensor, " b"]) -> Float[Tensor, "b 1 y x"]:
+    """Lines of one pixel as lines of so many."""
     drawn = [
         F.max_pool2d(F.pad(one, _margins(int(width))), int(width), 1)
         for one, width in zip(ink.split(1), widths, strict=True)
     ]
-    return torch.cat(drawn).to(parts.device)
+    return torch.cat(drawn)
 
 
 def _margins(width: int) -> tuple[int, int, int, int]:

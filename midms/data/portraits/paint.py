@@ -10,7 +10,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from midms.data.portraits.parameters import Geometry, Style, rgb, uniforms
-from midms.data.portraits.surface import HALF_WIDTH, ID, OPEN, SIDES, lip_heights, pixels, smooth, surface, to_head
+from midms.data.portraits.surface import (
+    HALF_WIDTH,
+    ID,
+    OPEN,
+    SIDES,
+    iris,
+    lip_heights,
+    pixels,
+    smooth,
+    surface,
+    to_head,
+)
 
 _Map = Float[Tensor, "#b #y #x"]
 
@@ -173,11 +184,10 @@ def _eyes(
         lid = (1 - (du / g.eye_w) ** 2).clamp(min=0)
         top, bottom = g.eye_h * lid.clamp(min=1e-6) ** 0.8, g.eye_h * 0.62 * lid
         opening = smooth(-0.008, 0.008, (top - dv).minimum(dv + bottom)) * (du.abs() < g.eye_w) * visible
-        centre = g.gaze * g.eye_w * side * 0.8
-        radius, iris = torch.hypot(du - centre, dv * 1.05), g.eye_h * 0.86 + 0.016
+        centre, radius, full = iris(g, side, du, dv)
         eye = white * (0.75 + 0.25 * smooth(1.0, 0.2, du.abs() / g.eye_w))[:, None]
-        eye = torch.where((radius < iris)[:, None], s.iris * (0.6 + 0.6 * radius / iris)[:, None], eye)
-        eye = torch.where((radius < iris * 0.42)[:, None], torch.full_like(eye, 0.03), eye)
+        eye = torch.where((radius < full)[:, None], s.iris * (0.6 + 0.6 * radius / full)[:, None], eye)
+        eye = torch.where((radius < full * 0.42)[:, None], torch.full_like(eye, 0.03), eye)
         glint = torch.hypot(du - centre - 0.025 * side * s.light[:, 0].sign(), dv - 0.025) < 0.016
         eye = torch.where(glint[:, None], torch.ones_like(eye), eye)
         canvas.paint(opening, eye * (0.65 + 0.35 * s.ambient + 0.2 * diffuse)[:, None], f"{name}_eye")

@@ -24,6 +24,7 @@ from midms.core.torch_defaults import defaults
 from midms.data.pair import Pair
 from midms.data.portraits import parameters, surface
 from midms.data.portraits.hand import STEADY, UNSTEADY, sketch
+from midms.data.portraits.lineart import line_art
 from midms.data.portraits.paint import paint
 from midms.data.portraits.parameters import Geometry, Style
 from midms.data.portraits.surface import HEAD, ID, PORTRAIT_PARTS, pixels
@@ -32,6 +33,7 @@ __all__ = [
     "HEAD",
     "ID",
     "PORTRAIT_PARTS",
+    "RENDERINGS",
     "SPLITS",
     "Faces",
     "Pairs",
@@ -47,6 +49,8 @@ SPLITS = {"train": 0, "validation": 10_000_000, "test": 20_000_000, "hard": 30_0
 SPLIT_LENGTH = 10_000_000
 SIZES = (64, 256)
 """Pixels a side that portraits can have."""
+RENDERINGS = ("painted", "lineart")
+"""How portraits can look: light and texture; or outlines and fills, flat in some styles, cel-shaded in others."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Faces:
         canonical: longitude and latitude of the head's surface in head units; zero off the head.
         landmarks: (x, y) in [-1, 1], y upwards, of eyes, brows, nose tip, mouth corners and chin.
         landmark_visible: whether each landmark faces the viewer.
+        fine_parts: parts at twice the size.
+        lines: ink in [0, 1] of line art at twice the size; None of what is painted.
     """
 
     image: Float[Tensor, "b 3 y x"]
@@ -67,6 +73,7 @@ class Faces:
     landmarks: Float[Tensor, "b n 2"]
     landmark_visible: Bool[Tensor, "b n"]
     fine_parts: Int[Tensor, "b y2 x2"]
+    lines: Float[Tensor, "b 1 y2 x2"] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,21 +127,27 @@ class Pairs:
 
 
 @defaults()
-def render(geometry: Geometry, style: Style, size: int) -> Faces:
+def render(geometry: Geometry, style: Style, size: int, rendering: str = "painted") -> Faces:
     """Render portraits at 64 to 256 pixels, smoothed from twice the size.
 
     Args:
         geometry: from `parameters.geometry(seeds)`; its device is used.
         style: from `parameters.style(seeds)`, as many.
         size: pixels a side.
+        rendering: one of `RENDERINGS`.
 
     Raises:
-        ValueError: the size is not in `SIZES`, or geometry and style differ in number.
+        ValueError: the size is not in `SIZES`, geometry and style differ in number, or there is no such rendering.
     """
     int_range(*SIZES, size=size)
     if len(geometry.yaw) != len(style.seeds):
         raise ValueError(f"geometry describes {len(geometry.yaw)} faces, style {len(style.seeds)}")
+    if rendering not in RENDERINGS:
+        raise ValueError(f"rendering must be one of {', '.join(RENDERINGS)}, got {rendering!r}")
     fine, fine_parts = paint(geometry, style, 2 * size)
+    lines = None
+    if rendering == "lineart":
+        fine, lines = line_art(geometry, style, fine_parts)
     x, y = pixels(size, fine.device)
     seen = surface.surface(geometry, *surface.to_head(geometry, x, y))
     points, front = _landmarks(geometry)
@@ -145,6 +158,7 @@ def render(geometry: Geometry, style: Style, size: int) -> Faces:
         landmarks=points,
         landmark_visible=front,
         fine_parts=fine_parts,
+        lines=lines,
     )
 
 
@@ -220,7 +234,9 @@ def _geometries(split: str, indices: Sequence[int]) -> tuple[Geometry, Geometry]
 
 
 @defaults()
-def draw_pairs(split: str, indices: Sequence[int], size: int, device: torch.device | str = "cpu") -> Pairs:
+def draw_pairs(
+    split: str, indices: Sequence[int], size: int, device: torch.device | str = "cpu", rendering: str = "painted"
+) -> Pairs:
     """Pairs of a split: pair i has exemplar (geometry 2i, style i) and answer (geometry 2i + 1, style i).
 
     In "hard" the two heads are turned to opposite sides, far, and the sketch is drawn by another hand.
@@ -230,9 +246,10 @@ def draw_pairs(split: str, indices: Sequence[int], size: int, device: torch.devi
         indices: which pairs; the same index always gives the same pair.
         size: pixels a side, 64 to 256.
         device: where to render.
+        rendering: one of `RENDERINGS`; the sketch of line art is its lines, exactly.
 
     Raises:
-        ValueError: the split does not exist or an index is out of its range.
+        ValueError: the split or rendering does not exist, or an index is out of its range.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
@@ -244,14 +261,18 @@ def draw_pairs(split: str, indices: Sequence[int], size: int, device: torch.devi
     source, target = _geometries(split, indices)
     styles = parameters.style([first + i for i in indices])
     source, target, styles = (parameters.to(p, device) for p in (source, target, styles))
-    exemplar, answer = render(source, styles, size), render(target, styles, size)
+    exemplar, answer = (render(one, styles, size, rendering) for one in (source, target))
     place, visible = exact_flow(target, answer.parts, source, exemplar.parts)
     hand = UNSTEADY if split == "hard" else STEADY
-    strokes = [
-        sketch(parts[None], hand, torch.Generator().manual_seed(first + int(i)))
-        for parts, i in zip(answer.fine_parts, indices, strict=True)
-    ]
-    return Pairs(torch.cat(strokes), exemplar.image, answer.image, answer.parts, exemplar.parts, place, visible)
+    strokes = answer.lines
+    if strokes is None:
+        strokes = torch.cat(
+            [
+                sketch(parts[None], hand, torch.Generator().manual_seed(first + int(i)))
+                for parts, i in zip(answer.fine_parts, indices, strict=True)
+            ]
+        )
+    return Pairs(strokes, exemplar.image, answer.image, answer.parts, exemplar.parts, place, visible)
 
 
 def generators(seed: int, indices: Sequence[int]) -> list[torch.Generator]:

@@ -117,6 +117,19 @@ def lip_heights(g: Geometry, u: _Map) -> tuple[_Map, _Map, _Map, _Map]:
     return g.mouth_y + g.smile * (u / g.mouth_w) ** 2, g.open * bow, upper, g.lip * 1.25 * bow**0.6
 
 
+def iris(g: Geometry, side: int, du: _Map, dv: _Map) -> tuple[_Map, _Map, _Map]:
+    """Of an eye: where the iris lies along it, the distance from the iris' middle, and its radius.
+
+    Args:
+        g: the geometry.
+        side: of `SIDES`.
+        du: outwards from the eye's middle.
+        dv: upwards from the eye's own, tilted axis.
+    """
+    centre = g.gaze * g.eye_w * side * 0.8
+    return centre, torch.hypot(du - centre, dv * 1.05), g.eye_h * 0.86 + 0.016
+
+
 def transfer(part: str, target: Geometry, source: Geometry, u: _Map, v: _Map) -> tuple[_Map, _Map]:
     """A point (u, v) of `part` on the target's head, as (u, v) on the source's head."""
     t, s = target, source

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from sample_pictures import photo
 from shifting import Shifting
-from test_sheet import SEEN, drawn, photographed, seen_at, sheet, strokes
+from test_straighten import SEEN, drawn, photographed, seen_at, sheet, strokes
 from torch import Tensor
 
 from midms.conditions.ruled import LEFT
-from midms.conditions.sheet import MIXED
 from midms.conditions.sketch import Sketch
+from midms.conditions.straighten import MIXED
 from midms.images import read_image
 from midms.pipeline.translation import translate
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.conditions.strokes import resize_area
 from midms.core.precision import without_autocast
+from midms.images.reading import resize
 
 COARSE = 48
 """Cells a side on which the paper is fitted."""
@@ -20,13 +22,15 @@ _STRIP = 64
 @without_autocast
 def contrast_with_paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 1 Y X"]:
     """How much each pixel differs from the paper, in the colour that differs most."""
+    return torch.cat([(strip - fitted).abs_().amax(1, keepdim=True) for strip, fitted in beside_paper(picture)], -2)
+
+
+def beside_paper(picture: Float[Tensor, "b 3 Y X"]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Strips of a picture from above to below, and their paper."""
     surface = paper(picture)
     y, x = (_steps(side, picture) for side in picture.shape[-2:])
-    strips = []
     for strip, at in zip(picture.split(_STRIP, -2), y.split(_STRIP), strict=True):
-        fitted = (surface @ _quadratic(at, x)).view(strip.shape).clamp_(-1, 1)
-        strips.append((strip - fitted).abs_().amax(1, keepdim=True))
-    return torch.cat(strips, -2)
+        yield strip, (surface @ _quadratic(at, x)).view(strip.shape).clamp_(-1, 1)
 
 
 def paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 3 1 6"]:
@@ -36,7 +40,7 @@ def paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 3 1 6"]:
     reach it.
     """
     height, width = picture.shape[-2:]
-    coarse = resize_area(picture, (min(COARSE, height), min(COARSE, width)))
+    coarse = resize(picture, (min(COARSE, height), min(COARSE, width)))
     h, w = coarse.shape[-2:]
     basis = _quadratic(_steps(h, coarse), _steps(w, coarse))
     border = torch.zeros_like(coarse[:1, :1])

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.conditions.paper import contrast_with_paper
 from midms.conditions.strokes import resize_area
 from midms.core.types import Page, scaling
+from midms.images.paper import contrast_with_paper
 
 _WORK = 320
 """Pixels of the longer side at which a sheet is looked for."""

@@ -1,0 +1,80 @@
+"""Laws of finishers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.core.protocols import Finisher
+from midms.core.types import Finished
+from midms.images.reading import resize
+from midms.testing.conditions import strokes
+from midms.testing.laws import Laws, normals
+
+
+def smooth_picture(height: int, width: int) -> Float[Tensor, "1 3 y x"]:
+    """A picture in [-1, 1] whose colours change slowly."""
+    return resize(normals(0, 1, 3, 3, 4).float().clamp(-1, 1), (height, width))
+
+
+class FinisherLaws(Laws):
+    """What holds of every finisher, of pictures that are finite. Inherit it, and give `make`.
+
+    Attributes:
+        make: a class or function that makes the finisher, without arguments.
+    """
+
+    make: Callable[[], Finisher]
+
+    @pytest.fixture
+    def finisher(self) -> Finisher:
+        """The finisher under test."""
+        return type(self).make()
+
+    def finished(self, finisher: Finisher, coloured: Tensor, drawing: Tensor | None = None) -> Finished:
+        """A result finished with a drawing of 60 x 80 pixels, or another; each part is the whole."""
+        return finisher(coloured, strokes(60, 80)[:1] if drawing is None else drawing, lambda box: coloured)
+
+    def test_a_result_has_the_drawings_proportions(self, finisher: Finisher) -> None:
+        """Its layers are of one size and in their ranges, and regions count from 1."""
+        found = self.finished(finisher, smooth_picture(24, 32))
+        height, width = found.image.shape[-2:]
+        assert found.colours.shape == (1, 3, height, width) and height * 4 == width * 3
+        assert found.image.isfinite().all() and found.colours.abs().max() <= 1.5
+        if found.lines is not None:
+            assert found.lines.shape == (1, 4, height, width) and found.lines[:, :3].abs().max() <= 1
+            assert torch.all((found.lines[:, 3] >= 0) & (found.lines[:, 3] <= 1))
+        if found.regions is not None:
+            assert found.regions.shape == (1, height, width) and found.regions.min() >= 1
+
+    def test_a_result_of_one_colour_keeps_it(self, finisher: Finisher) -> None:
+        """Under the lines, wherever they are."""
+        colour = torch.tensor([0.5, -0.25, 0.75]).view(1, 3, 1, 1)
+        found = self.finished(finisher, colour.repeat(1, 1, 24, 32)).colours
+        torch.testing.assert_close(found, colour.expand_as(found), rtol=0, atol=1e-3)
+
+    @pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
+    def test_drawings_that_show_nothing_do_no_harm(self, finisher: Finisher, value: float) -> None:
+        """The result is nearly what it was."""
+        coloured = smooth_picture(24, 32)
+        found = self.finished(finisher, coloured, torch.full((1, 3, 60, 80), value)).image
+        assert (resize(found, (24, 32)) - coloured).abs().mean() < 0.1
+
+    def test_the_same_is_finished_alike(self, finisher: Finisher) -> None:
+        """Nothing is drawn at random or remembered, and pictures are left as they were."""
+        coloured, drawing = smooth_picture(24, 32), strokes(60, 80)[1:]
+        first = self.finished(finisher, coloured, drawing).image
+        self.finished(finisher, coloured.flip(-1), drawing)
+        assert torch.equal(first, self.finished(finisher, coloured, drawing).image)
+        assert torch.equal(coloured, smooth_picture(24, 32)) and torch.equal(drawing, strokes(60, 80)[1:])
+
+    def test_precision_is_kept(self, finisher: Finisher) -> None:
+        """In double precision a result is nearly the same."""
+        single, double = (
+            self.finished(finisher, smooth_picture(24, 32).to(t)).image for t in (torch.float32, torch.float64)
+        )
+        assert double.dtype == torch.float64 and (single - double).abs().mean() < 0.01
