@@ -113,8 +113,7 @@ def _pairs(args: argparse.Namespace) -> int:
 def _embedding(args: argparse.Namespace) -> Embedding:
     """How pictures become vectors, as the options say."""
     from midms.core.protocols import AnnotationReader
-    from midms.pipeline.build import build
-    from midms.pipeline.pretrained import from_pretrained
+    from midms.pipeline.pretrained import load
     from midms.pipeline.retrieval import Embedding, sight, sight_of, weights_digest
 
     where: Any = device(args.device)
@@ -130,7 +129,7 @@ def _embedding(args: argparse.Namespace) -> Embedding:
             )
         key = f"{args.features.typed()} {weights_digest(extractor)}"
         return Embedding(sight(extractor), key, args.size or SIZE, device=where)
-    run = (from_pretrained(args.preset) if Path(args.preset).is_dir() else build(args.preset)).to(where)
+    run = load(args.preset).to(where)
     if isinstance(run.condition, AnnotationReader):
         raise BadArguments(f"--preset {args.preset}: its features need annotations of every picture; see --features")
     key = f"{args.preset} {weights_digest(run.autoencoder, run.features)}"

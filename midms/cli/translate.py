@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from itertools import chain
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from midms.cli.messages import MISTAKE, complain, say
 from midms.cli.options import Commands, command, composed, composition, in_options, parts
 from midms.cli.values import integer
-from midms.compose.catalog import KINDS
+from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
-from midms.core.errors import printable
+from midms.core.errors import MidmsError, printable
 from midms.core.limits import SEEDS, side
 from midms.registry import BadArguments
 
@@ -183,10 +184,8 @@ def _reader(args: argparse.Namespace) -> Any:
     spec = Spec(choice) if isinstance(choice, str) else choice
     if spec is None:
         return None
-    from midms.compose.compose import noted
-
-    with noted([], "condition"):  # composing says what is wrong
-        return KINDS["condition"].create(spec.name, **spec.arguments)
+    with contextlib.suppress(MidmsError, ImportError):  # composing says what is wrong
+        return create("condition", spec.name, **spec.arguments)
     return None
 
 

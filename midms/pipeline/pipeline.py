@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from midms.checkpoints.convert.hub import push
 from midms.checkpoints.folder import write_folder
-from midms.checkpoints.tensors import FLOATS, CheckpointError, cast
 from midms.compose.recipe import Recipe
 from midms.compose.slots import check_settings
 from midms.core.domain import TELLING, Domain
+from midms.core.tensors import FLOATS, CheckpointError, cast
 from midms.core.torch_defaults import defaults
 from midms.core.types import Noise
 from midms.loop import PARTS, POLICY, Hints, Moment, Parts, Policy, interleave

@@ -17,7 +17,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.compose.compose import BuildError
-from midms.compose.presets import PRESETS
 from midms.core.results import machine
 from midms.data.portraits.pairs import Pairs, draw_pairs, generators
 from midms.evaluation.ablation.identity import digest_value, package
@@ -28,8 +27,8 @@ from midms.evaluation.metrics.faces import conditions, matches, pictures
 from midms.evaluation.metrics.pictures import auroc
 from midms.images import save_images, to_pil
 from midms.loop import POLICY, Policy
-from midms.pipeline.build import build
 from midms.pipeline.pipeline import Pipeline
+from midms.pipeline.pretrained import load, preset_recipe
 
 PAIRS_AT_ONCE = 20
 BATCHES_KEPT = 8
@@ -139,11 +138,11 @@ def measured(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            run = build(setting.preset, weights, **{s: value for s, value in combination.items() if value != OWN})
+            run = load(setting.preset, weights, **{s: value for s, value in combination.items() if value != OWN})
     except BuildError as error:
         advance(len(setting.batches()))
         return record | {"refused": str(error).partition(": ")[2]}, []
-    usual = Policy(**{name: value for name, value in PRESETS[setting.preset].loop.items() if name in POLICY})
+    usual = Policy(**{name: value for name, value in preset_recipe(setting.preset).loop.items() if name in POLICY})
     given = [name for name in combination if name in POLICY and combination[name] not in (OWN, getattr(usual, name))]
     if idle := run.policy.idle(given):
         advance(len(setting.batches()))
