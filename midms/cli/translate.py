@@ -70,6 +70,20 @@ def add(commands: Commands) -> None:
         help="for several exemplars, one each in their order: white where the sketch takes from it",
     )
     one.add_argument(
+        "--anchors",
+        type=Path,
+        metavar="FILE.json",
+        help="places of the sketch that take from places of the picture, in pixels of both:"
+        ' [{"here": [30, 40], "there": [52, 61]}, ...]; also "exemplar", which of several, from 0, and "radius",'
+        " at which half of the sketch takes from there",
+    )
+    one.add_argument(
+        "--colours",
+        type=Path,
+        metavar="FILE.json",
+        help='places of the sketch that have a colour: [{"here": [30, 40], "colour": "#c04020"}, ...]; also "radius"',
+    )
+    one.add_argument(
         "--exemplar-condition",
         type=Path,
         metavar="SKETCH",
@@ -103,9 +117,11 @@ def add(commands: Commands) -> None:
 
 def _translate(args: argparse.Namespace) -> int:
     from midms.pipeline.batch import examine, plan_jobs, run_jobs
+    from midms.pipeline.hints import HINT_KINDS
 
+    hints = {name: path for name in HINT_KINDS if (path := getattr(args, name)) is not None}
     jobs = plan_jobs(
-        args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region, args.layers
+        args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region, args.layers, hints
     )
     if not all(job.alike for job in jobs):
         say("no names agree, so pairs are made in their order:")
