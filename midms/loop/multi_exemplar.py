@@ -55,9 +55,9 @@ class MultiExemplarMatch:
         pieces = apart(values, [match.transpose().grid for match in self.matches])
         return _total([s * m.apply(piece) for s, m, piece in zip(self.shares, self.matches, pieces, strict=True)])
 
-    def transpose(self) -> MosaicBack:
+    def transpose(self) -> TransposedMultiExemplarMatch:
         """The same coupling read from the exemplars to the condition."""
-        return MosaicBack(self)
+        return TransposedMultiExemplarMatch(self)
 
     def similarity(self) -> Float[Tensor, "b 1 h w"]:
         """Expected cosine similarity of each cell with what it takes."""
@@ -65,8 +65,8 @@ class MultiExemplarMatch:
 
 
 @dataclass(frozen=True)
-class MosaicBack:
-    """A mosaic read from the exemplars, side by side, to the condition: each part of it sees what takes from it."""
+class TransposedMultiExemplarMatch:
+    """The match read from the exemplars, side by side, to the condition: each of them sees what takes from it."""
 
     forth: MultiExemplarMatch
 
@@ -87,7 +87,7 @@ class MosaicBack:
         return side_by_side(pieces)
 
     def transpose(self) -> MultiExemplarMatch:
-        """The mosaic itself."""
+        """The match to the exemplars itself."""
         return self.forth
 
     def similarity(self) -> Float[Tensor, "b 1 H W"]:

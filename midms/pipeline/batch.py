@@ -239,7 +239,7 @@ def examine(job: Job, reader: ConditionExtractor | None) -> dict[Path, Pixels]:
 
 
 def run_jobs(
-    run: Translator,
+    pipe: Translator,
     jobs: list[Job],
     seed: int,
     size: int | None,
@@ -249,7 +249,7 @@ def run_jobs(
     """Translate and save; a job that fails, for whatever reason, does not stop the others.
 
     Args:
-        run: a composed method.
+        pipe: a composed method.
         jobs: from `plan_jobs`.
         seed: of the noise, the same for each.
         size: as `translate` takes it, by default the method's own.
@@ -262,7 +262,7 @@ def run_jobs(
     failures = []
     for job in tqdm(jobs, "translating", disable=None if len(jobs) > 1 else True):
         try:
-            written(job, _perform(run, job, seed, size, known))
+            written(job, _perform(pipe, job, seed, size, known))
         except PictureError as error:
             failures.append(str(error))
         except Exception as error:
@@ -272,12 +272,12 @@ def run_jobs(
     return failures
 
 
-def _perform(run: Translator, job: Job, seed: int, size: int | None, known: Mapping[Path, Pixels]) -> Translation:
+def _perform(pipe: Translator, job: Job, seed: int, size: int | None, known: Mapping[Path, Pixels]) -> Translation:
     def read(paths: Sequence[Path]) -> list[Path | Pixels] | None:
         return [known.get(path, path) for path in paths] or None
 
     result = translate(
-        run,
+        pipe,
         known.get(job.condition, job.condition),
         read(job.exemplars),
         exemplar_condition=read(job.exemplar_conditions),

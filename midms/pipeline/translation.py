@@ -173,7 +173,7 @@ class Translation:
 
 
 def translate(
-    run: Translator,
+    pipe: Translator,
     condition: object,
     exemplar: object,
     *,
@@ -191,7 +191,7 @@ def translate(
     The result has the condition's aspect ratio, of a photo of a drawing the sheet's; the exemplar keeps its own.
 
     Args:
-        run: a composed method, as `build` gives it.
+        pipe: a composed method, as `build` gives it.
         condition: the drawing, a `images.Picture`; or, where the method's condition is an `AnnotationReader`, what
             that reads: a label map, a photo with masks, keypoints.
         exemplar: the picture whose colours and textures are wanted, a `midms.images.Picture`; or several in a list or
@@ -222,49 +222,49 @@ def translate(
     if seed is not None:
         int_range(-SEEDS, SEEDS, seed=seed)
         generator = torch.Generator().manual_seed(int(seed))
-    stride = run.autoencoder.stride
-    size = run.size if size is None else size
+    stride = pipe.autoencoder.stride
+    size = pipe.size if size is None else size
     if wrong := side(stride, size):
         raise PictureError(f"size: {wrong}")
 
     def framing(shape: tuple[int, int]) -> Frame:
-        return framed(shape, size, stride, run.domain.square)
+        return framed(shape, size, stride, pipe.domain.square)
 
-    wanted, drawing, frame, doubts = mapped(run.condition, condition, "condition", framing)
-    pictures, offered, frames = read_exemplars(run.condition, exemplar, exemplar_condition, framing)
+    condition_maps, drawing, frame, doubts = mapped(pipe.condition, condition, "condition", framing)
+    pictures, exemplar_maps, frames = read_exemplars(pipe.condition, exemplar, exemplar_condition, framing)
     masks = None if regions is None else masked(regions, frame, len(pictures))
     hints = placed(anchors, colours, hint_regions, frame, frames, stride)
-    like = precise(next((p for module in run.modules() for p in module.parameters()), wanted))
-    canvases, maps = ([x.to(like) for x in xs] for xs in (pictures, offered))
+    like = precise(next((p for module in pipe.modules() for p in module.parameters()), condition_maps))
+    canvases, maps = ([x.to(like) for x in xs] for xs in (pictures, exemplar_maps))
     cover = masks and [mask.to(like) for mask in masks]
 
     def decode(latent: Tensor) -> Tensor:
-        return frame.crop(confined(run.autoencoder.decode(latent), hints))
+        return frame.crop(confined(pipe.autoencoder.decode(latent), hints))
 
     def trajectory(noise: Noise, hints: Hints | None) -> Iterator[Moment]:
-        return run.trajectory(wanted.to(like), canvases, maps, noise, cover, hints)
+        return pipe.trajectory(condition_maps.to(like), canvases, maps, noise, cover, hints)
 
     with torch.no_grad():
-        moments, latents = with_hints(trajectory, generator, wanted.to(like), hints)
+        moments, latents = with_hints(trajectory, generator, condition_maps.to(like), hints)
         finished = None
-        if run.finisher is not None:
+        if pipe.finisher is not None:
 
             def again(piece: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
-                *_, last = run.trajectory(piece.to(like), canvases, maps, generator, masks)
-                return run.autoencoder.decode(last.step.x0)
+                *_, last = pipe.trajectory(piece.to(like), canvases, maps, generator, masks)
+                return pipe.autoencoder.decode(last.step.x0)
 
             shares = cover and [frame.crop(mask) for mask in cover]
-            part = part_translator(run.condition, drawing, shares, framing, again)
-            finished = run.finisher(decode(latents[-1]), drawing, part)
+            part = part_translator(pipe.condition, drawing, shares, framing, again)
+            finished = pipe.finisher(decode(latents[-1]), drawing, part)
         warp = to_pil(decode(moments[0].warp))
-        strange = unusual(run.domain.usual, run.features, run.autoencoder, wanted.to(like), canvases, maps)
+        strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, condition_maps.to(like), canvases, maps)
     stages = Decoded(latents, decode)
     last = moments[-1]
     shown = side_by_side([one.crop(picture) for one, picture in zip(frames, pictures, strict=True)], fill=1.0)
     confidence = frame.crop(enlarge(last.confidence, frame.canvas))[0, 0].clamp(0, 1).float().cpu()
     source, flow = (x[0].cpu() for x in match_to_pixel_flow(last.match, frame, frames, last.warp))
     flow = flow.float()
-    condition_map = frame.crop(wanted)[0].float().cpu()
+    condition_map = frame.crop(condition_maps)[0].float().cpu()
     flat = (
         (
             "the match is flat: all of the drawing takes the same mean of the picture; give the matcher a lower "
@@ -283,14 +283,14 @@ def translate(
         correspondences=correspondences(points, flow, (shown.shape[-2], shown.shape[-1])),
         condition=to_pil(drawing),
         condition_map=condition_map,
-        strokes=None if isinstance(run.condition, AnnotationReader) else to_pil(1 - 2 * condition_map[None, :1]),
+        strokes=None if isinstance(pipe.condition, AnnotationReader) else to_pil(1 - 2 * condition_map[None, :1]),
         exemplar=to_pil(shown),
         stages=stages,
         frames=(frame, *frames),
         warnings=(
             *doubts,
             *flat,
-            *run.domain.warnings(min(frame.canvas), strange),
+            *pipe.domain.warnings(min(frame.canvas), strange),
             *(() if finished is None else finished.warnings),
         ),
         finished=finished,

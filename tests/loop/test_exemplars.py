@@ -71,8 +71,8 @@ def test_without_regions_the_most_trusted_exemplar_wins() -> None:
 
 
 @pytest.mark.parametrize("name", list(MATCHERS))
-def test_a_mosaic_is_a_match(name: str) -> None:
-    """A mosaic's rows are an expectation over all exemplars side by side, and its transpose goes back."""
+def test_a_match_to_several_exemplars_is_a_match(name: str) -> None:
+    """Its rows are an expectation over all exemplars side by side, and its transpose goes back."""
     numbers = torch.Generator().manual_seed(0)
     query, *keys = (
         torch.randn(2, 9, h, w, generator=numbers, dtype=torch.float64) for h, w in ((3, 4), (2, 5), (4, 3))
