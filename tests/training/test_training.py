@@ -261,7 +261,6 @@ def test_what_is_rendered_is_told_before(tmp_path: Path, capsys: pytest.CaptureF
         (["--log-with", "nonesuch"], "nonesuch"),
         (["--vgg19", "nowhere.pth"], "midms: nowhere.pth: No such file or directory"),
         (["--vgg19", "/dev/zero"], "midms: /dev/zero: is a device, expected a regular file"),
-        (["--init", ""], "argument --init: expected something, got nothing"),
     ],
 )
 def test_what_cannot_be_done_is_refused(
