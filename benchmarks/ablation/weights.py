@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.faces.matching_losses import EXACT, NONE, trained_matching
 from midms.checkpoints.folder import CONFIG, read_folder, write_folder
-from midms.checkpoints.tensors import cast
 from midms.compose.recipe import SHIPPED
 from midms.compose.spec import Spec
+from midms.core.tensors import cast
 
 WEAK = NONE | {"domain": 1.0, "cycle": 1.0, "reconstruction": 1.0}
 VARIANTS = {

@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.results import RESULTS, command, machine, table, write_json
-from midms.checkpoints.tensors import save_state
 from midms.compose.catalog import create
+from midms.core.tensors import save_state
 from midms.data.portraits import parameters
 from midms.data.portraits.pairs import SPLITS, render
 from midms.pipeline.build import build

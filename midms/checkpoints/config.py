@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from midms.checkpoints.tensors import CheckpointError
 from midms.compose.catalog import KINDS
 from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS
@@ -18,6 +17,7 @@ from midms.compose.spec import Spec
 from midms.core.domain import Domain
 from midms.core.errors import brief
 from midms.core.schema import Schema
+from midms.core.tensors import CheckpointError
 from midms.core.version import __version__
 from midms.loop import Policy
 

@@ -27,13 +27,13 @@ from torch import Tensor
 
 from midms.checkpoints.card import CARD, SHEET, card, keeps_own
 from midms.checkpoints.config import NEW, FolderConfig, Writer, content
-from midms.checkpoints.tensors import CheckpointError, check_sizes, checksum, read_shapes, read_weights, save_state
 from midms.compose.catalog import create
 from midms.compose.recipe import SHIPPED, Recipe
 from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec
 from midms.core.files import atomic_write, followed, held
 from midms.core.schema import checked, read_json
+from midms.core.tensors import CheckpointError, check_sizes, checksum, read_shapes, read_weights, save_state
 
 CONFIG, REFUSAL = "config.json", "refused.txt"
 """Files beside the weights and the model card; the last says why a conversion failed."""

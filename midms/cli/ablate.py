@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
     one.add_argument("--size", type=integer(64, 256), metavar="N", help="pixels a side (default: the preset's)")
     one.add_argument("--seed", type=integer(0), default=0, metavar="N", help="of the noise (default %(default)s)")
     one.add_argument("--out", type=a_path, required=True, metavar="DIR", help="resumes if it was begun")
-    composition(one, saved=False)
+    composition(one)
 
 
 def _ablate(args: argparse.Namespace) -> int:

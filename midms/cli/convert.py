@@ -37,7 +37,7 @@ def add(commands: Commands) -> None:
 def _convert(args: argparse.Namespace) -> int:
     from midms.checkpoints.convert import convert, save, write_refusal
     from midms.checkpoints.folder import check
-    from midms.checkpoints.tensors import CheckpointError
+    from midms.core.tensors import CheckpointError
 
     check(args.out, "convert", ("denoiser", "autoencoder", "features"), args.replace)
     try:

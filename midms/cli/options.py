@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from midms.cli.messages import MISTAKE, complain
 from midms.cli.values import a_path, levels, optional_part, part_value, some_text
 from midms.compose.catalog import KINDS
-from midms.compose.presets import PRESETS
 from midms.compose.recipe import OPTIONAL
 from midms.core.errors import MidmsError, printable
 from midms.core.files import kind_of
@@ -80,16 +79,15 @@ def filled(text: str) -> str:
     return textwrap.fill(text, shutil.get_terminal_size().columns - 4)
 
 
-def composition(added: argparse.ArgumentParser, saved: bool = True) -> None:
-    """Preset, weights, device and plug-ins; `saved` is whether a composition may be one that was saved."""
+def composition(added: argparse.ArgumentParser) -> None:
+    """Preset, weights, device and plug-ins."""
     added.add_argument(
         "--preset",
         type=some_text,
         default="midm-faces",
         metavar="P",
-        help="see `midms list preset`"
-        + ("; or a folder of weights with all parts, or its id on the hub" if saved else "")
-        + " (default %(default)s)",
+        help="see `midms list preset`; or a folder of weights with all parts, or its id on the hub"
+        " (default %(default)s)",
     )
     added.add_argument(
         "--weights",
@@ -189,20 +187,11 @@ def composed(args: argparse.Namespace) -> Pipeline:
         name: name for name in SETTINGS
     }
     changes = {name: getattr(args, option) for name, option in options.items() if hasattr(args, option)}
-    from midms.checkpoints.convert.hub import HUB_ID
-    from midms.pipeline.build import build
-    from midms.pipeline.pretrained import from_pretrained
+    from midms.pipeline.pretrained import load
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        if args.preset not in PRESETS and (Path(args.preset).is_dir() or HUB_ID.fullmatch(args.preset)):
-            if args.weights is not None:
-                raise BadArguments(
-                    f"--weights {args.weights}: not with --preset {args.preset}, which has its own weights"
-                )
-            run = from_pretrained(args.preset, **changes)
-        else:
-            run = build(args.preset, weights=args.weights, **changes)
+        run = load(args.preset, args.weights, **changes)
     if idle := run.policy.idle([name for name in SETTINGS if hasattr(args, name)]):
         raise BadArguments(
             "; ".join(

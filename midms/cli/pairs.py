@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midms.cli.messages import complain, say
@@ -43,7 +42,7 @@ def add(commands: Commands) -> None:
         "pictures", type=a_path, metavar="PICTURES", help="a folder of pictures; those in its folders too"
     )
     added.add_argument(
-        "--match",
+        "--glob",
         default="*",
         metavar="GLOB",
         help="of these only what is called so, such as '*.jpg' (default %(default)s)",
@@ -98,11 +97,11 @@ def _pairs(args: argparse.Namespace) -> int:
             raise BadArguments(f"--{name} {path}: expected the name of a file called *{suffix}")
         if not path.absolute().parent.is_dir() or (path.exists() and not path.is_file()):
             raise BadArguments(f"--{name} {path}: expected a file to write, in a folder that is there")
-    names = fnmatch.filter(list_pictures(args.pictures), args.match)
+    names = fnmatch.filter(list_pictures(args.pictures), args.glob)
     if args.ref_txt and (strange := [name for name in names if "," in name or name != name.strip()]):
         raise BadArguments(f"--ref-txt: divides names by commas, and a picture is called {strange[0]!r}")
     if len(names) < 2:
-        raise RetrievalError(f"{args.pictures}: has {len(names)} of {args.match}, expected at least two pictures")
+        raise RetrievalError(f"{args.pictures}: has {len(names)} of {args.glob}, expected at least two pictures")
     embedding = _embedding(args)
     folder = args.out.with_name(f"{args.out.name}.features")
     with held(folder):
@@ -121,8 +120,7 @@ def _pairs(args: argparse.Namespace) -> int:
 def _embedding(args: argparse.Namespace) -> Embedding:
     """How pictures become vectors, as the options say."""
     from midms.core.protocols import AnnotationReader
-    from midms.pipeline.build import build
-    from midms.pipeline.pretrained import from_pretrained
+    from midms.pipeline.pretrained import load
     from midms.pipeline.retrieval import Embedding, sight, sight_of, weights_digest
 
     where: Any = device(args.device)
@@ -138,7 +136,7 @@ def _embedding(args: argparse.Namespace) -> Embedding:
             )
         key = f"{args.features.typed()} {weights_digest(extractor)}"
         return Embedding(sight(extractor), key, args.size or SIZE, device=where)
-    run = (from_pretrained(args.preset) if Path(args.preset).is_dir() else build(args.preset)).to(where)
+    run = load(args.preset).to(where)
     if isinstance(run.condition, AnnotationReader):
         raise BadArguments(f"--preset {args.preset}: its features need annotations of every picture; see --features")
     key = f"{args.preset} {weights_digest(run.autoencoder, run.features)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from itertools import chain
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from midms.cli.messages import MISTAKE, complain, say
 from midms.cli.options import Commands, command, composed, composition, in_options, parts
 from midms.cli.values import a_path, integer
-from midms.compose.catalog import KINDS
+from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
-from midms.core.errors import printable
+from midms.core.errors import MidmsError, printable
 from midms.core.limits import SEEDS, side
 from midms.registry import BadArguments
 
@@ -69,6 +70,20 @@ def add(commands: Commands) -> None:
         help="for several exemplars, one each in their order: white where the sketch takes from it",
     )
     one.add_argument(
+        "--anchors",
+        type=Path,
+        metavar="FILE.json",
+        help="places of the sketch that take from places of the picture, in pixels of both:"
+        ' [{"here": [30, 40], "there": [52, 61]}, ...]; also "exemplar", which of several, from 0, and "radius",'
+        " at which half of the sketch takes from there",
+    )
+    one.add_argument(
+        "--colours",
+        type=Path,
+        metavar="FILE.json",
+        help='places of the sketch that have a colour: [{"here": [30, 40], "colour": "#c04020"}, ...]; also "radius"',
+    )
+    one.add_argument(
         "--exemplar-condition",
         type=a_path,
         metavar="SKETCH",
@@ -102,9 +117,11 @@ def add(commands: Commands) -> None:
 
 def _translate(args: argparse.Namespace) -> int:
     from midms.pipeline.batch import examine, plan_jobs, run_jobs
+    from midms.pipeline.hints import HINT_KINDS
 
+    hints = {name: path for name in HINT_KINDS if (path := getattr(args, name)) is not None}
     jobs = plan_jobs(
-        args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region, args.layers
+        args.condition, args.exemplar, args.out, args.figure, args.exemplar_condition, args.region, args.layers, hints
     )
     if not all(job.alike for job in jobs):
         say("no names agree, so pairs are made in their order:")
@@ -167,10 +184,8 @@ def _reader(args: argparse.Namespace) -> Any:
     spec = Spec(choice) if isinstance(choice, str) else choice
     if spec is None:
         return None
-    from midms.compose.compose import noted
-
-    with noted([], "condition"):  # composing says what is wrong
-        return KINDS["condition"].create(spec.name, **spec.arguments)
+    with contextlib.suppress(MidmsError, ImportError):  # composing says what is wrong
+        return create("condition", spec.name, **spec.arguments)
     return None
 
 

@@ -58,26 +58,27 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
         BuildError: names all errors.
     """
     wrong = [*known]
+    causes: list[Exception] = []
     slots = [*SLOTS, *LOOP, "weights"]
     wrong += [unknown("slot", name, slots, "help(midms.build)") for name in changes if name not in {*SLOTS, *LOOP}]
     specs: dict[str, Any] = {}
     for slot, choice in {**recipe.slots, **{slot: changes[slot] for slot in SLOTS if slot in changes}}.items():
-        with noted(wrong, slot):
+        with noted(wrong, slot, causes):
             specs[slot] = _specified(slot, choice, recipe)
     parts: dict[str, Any] = {}
     for slot, spec in specs.items():
-        with noted(wrong, slot):
+        with noted(wrong, slot, causes):
             parts[slot] = _make(slot, spec)
     wrong += disagreements(parts)
     loop, policy = {**recipe.loop, **{key: changes[key] for key in LOOP if key in changes}}, Policy()
     settings = {key: loop[key] for key in POLICY if key in loop}
-    with noted(wrong, "loop"):
+    with noted(wrong, "loop", causes):
         policy = Policy(**settings)
     if {"matcher", "confidence"} <= parts.keys():
         wrong += check_compatible(parts["matcher"], parts["confidence"], policy)
     wrong += [f"loop: {error}" for error in check_settings(parts, policy.rematch, loop["size"])]
     if wrong:
-        raise BuildError(call, wrong)
+        raise BuildError(call, wrong) from next(iter(causes), None)
     made_by = {slot: spec for slot, spec in specs.items() if isinstance(spec, Spec)}
     as_measured = all(made_by.get(slot) == recipe.slots.get(slot) for slot in TELLING)
     domain = recipe.domain if as_measured else recipe.domain.unmeasured()
@@ -85,13 +86,15 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
 
 
 @contextmanager
-def noted(wrong: list[str], slot: str) -> Iterator[None]:
-    """Mistakes go on the list."""
+def noted(wrong: list[str], slot: str, causes: list[Exception] | None = None) -> Iterator[None]:
+    """Mistakes go on the list, and as they were raised on that of causes."""
     try:
         yield
     except (ValueError, TypeError, LookupError, ImportError, RuntimeError, OSError) as error:
         said = repr(error) if type(error) in (KeyError, IndexError) else str(error)
         wrong.append(f"{slot}: {said or type(error).__name__}")
+        if causes is not None:
+            causes.append(error)
 
 
 def _specified(slot: str, choice: Any, recipe: Recipe) -> Any:

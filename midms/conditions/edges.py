@@ -40,7 +40,7 @@ class Edges:
         """Edges and distance."""
         return 2
 
-    def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
+    def page(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
         """The picture as it is, with a warning where it is a drawing already."""
         bare = contrast_with_paper(resize_area(picture, (_SIDE, _SIDE))) < _PLAIN
         drawn = (

@@ -49,7 +49,7 @@ class Sketch:
         """Strokes and distance."""
         return 2
 
-    def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
+    def page(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
         """The sheet of paper in a photo of a drawing, as seen from above, without its ruled lines.
 
         A drawing without a desk around it and without ruled lines is given back as it is.

@@ -2,7 +2,7 @@
 
 The loop works in float32 at least, whatever it is given: levels and the sampler's steps, matching, where a scale of 200
 magnifies rounding, and confidence. A network is given what the loop has, rounds it to the precision of its weights, and
-answers in the precision that it was given. So `run.to(torch.bfloat16)` changes what networks compute with, and nothing
+answers in the precision that it was given. So `pipe.to(torch.bfloat16)` changes what networks compute with, and nothing
 else. Nor does `torch.autocast`, which networks follow: what is `without_autocast` ignores it.
 """
 

@@ -204,10 +204,10 @@ class AnnotationReader(Protocol):
 
 
 @runtime_checkable
-class SheetReader(Protocol):
+class PageReader(Protocol):
     """A condition extractor that first finds the drawing in a picture: on a desk, at an angle, on ruled paper."""
 
-    def sheet(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
+    def page(self, picture: Float[Tensor, "1 3 Y X"]) -> Page:
         """The drawing alone, in its own proportions, and what is doubtful of it; `drawing` reads it after that."""
 
 

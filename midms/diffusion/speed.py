@@ -1,8 +1,8 @@
 """How a composition computes what it computes: options that change its numbers by rounding alone.
 
-    use_attention("xformers", *run.modules())
-    use_channels_last(*run.modules())
-    use_compiled(*run.modules())
+    use_attention("xformers", *pipe.modules())
+    use_channels_last(*pipe.modules())
+    use_compiled(*pipe.modules())
 
 For 3 x 3 convolutions on a CPU see `midms.diffusion.winograd`.
 """
@@ -85,7 +85,7 @@ def inside(modules: Sequence[nn.Module], kind: type) -> list[Any]:
     """
     strange = [type(module).__name__ for module in modules if not isinstance(module, nn.Module)]
     if strange:
-        raise Unavailable(f"expected networks, got {', '.join(strange)}; those of a composition are *run.modules()")
+        raise Unavailable(f"expected networks, got {', '.join(strange)}; those of a composition are *pipe.modules()")
     found = [inner for module in modules for inner in module.modules() if isinstance(inner, kind)]
     if not found:
         given = ", ".join(type(module).__name__ for module in modules) or "no networks"

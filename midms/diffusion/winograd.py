@@ -51,7 +51,7 @@ def use_winograd(*modules: nn.Module) -> None:
     """Let every 3 x 3 convolution of stride 1 compute F(4 x 4, 3 x 3) of Lavin and Gray 2016.
 
     On small grids it is F(2 x 2, 3 x 3), on the smallest a product for each place of the filter. For a whole
-    composition: `use_winograd(*run.modules())`.
+    composition: `use_winograd(*pipe.modules())`.
 
     Results differ by rounding: F(4 x 4) rounds some ten times as much as the usual convolution, F(2 x 2) twice.
     Weights are transformed at their first use and held so, with 4, 1.8 or 1 times the memory that they take

@@ -120,8 +120,8 @@ class DiffusionFeatures(nn.Module):
         try:
             for _ in range(self.draws):
                 eps = torch.randn(1, *padded.shape[1:], generator=numbers, dtype=torch.float32, device="cpu").to(padded)
-                noised = (1 - self.sigma**2) ** 0.5 * padded + self.sigma * eps
-                self.network(rounded(noised, self.network), self.timestep)
+                noisy = (1 - self.sigma**2) ** 0.5 * padded + self.sigma * eps
+                self.network(rounded(noisy, self.network), self.timestep)
         finally:
             for hook in hooks:
                 hook.remove()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.protocols import AnnotationReader, ConditionExtractor, SheetReader
+from midms.core.protocols import AnnotationReader, ConditionExtractor, PageReader
 from midms.core.types import Page, scaling
 from midms.images import PictureError, display_name, name_in_errors, read_image, resize
 from midms.images.frame import Frame
@@ -47,7 +47,7 @@ def mapped(extractor: ConditionExtractor, source: object, name: str, framing: Fr
         found = extractor.read(source, name, fit)
         return Given(frames[-1].pad(found), extractor.picture(found), frames[-1])
     picture, factor = read_reduced(source, name)
-    page = extractor.sheet(picture) if isinstance(extractor, SheetReader) else Page(picture, scaling(1, 1))
+    page = extractor.page(picture) if isinstance(extractor, PageReader) else Page(picture, scaling(1, 1))
     frame = framing(_shape(page.picture)).within(scaling(factor, factor) @ page.home)
     with name_in_errors(display_name(source, name)):
         found = extractor.drawing(frame.pad(page.picture), frame.canvas)

@@ -1,7 +1,8 @@
 """The method: a loop over a record of parts that interleaves matching and denoising, and the policy it follows."""
 
+from midms.loop.hints import Anchor, ColourHint, Hints
 from midms.loop.interleave import interleave
 from midms.loop.parts import PARTS, Moment, Parts
 from midms.loop.policy import POLICY, Policy
 
-__all__ = ["PARTS", "POLICY", "Moment", "Parts", "Policy", "interleave"]
+__all__ = ["PARTS", "POLICY", "Anchor", "ColourHint", "Hints", "Moment", "Parts", "Policy", "interleave"]

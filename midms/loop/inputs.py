@@ -104,7 +104,7 @@ def check_tensor(name: str, value: Tensor, channels: int, stride: int, like: Ten
     if not isinstance(value, Tensor):
         raise ValueError(
             f"{name} is a {type(value).__name__}, expected a tensor [b, {channels}, height, width]; "
-            "for paths, PIL pictures and arrays there is run.translate(condition, exemplar)"
+            "for paths, PIL pictures and arrays there is pipe.translate(condition, exemplar)"
         )
     if value.ndim != 4 or value.shape[1] != channels or not value.is_floating_point():
         raise ValueError(

@@ -12,6 +12,7 @@ from torch import Tensor
 from midms.core.precision import precise
 from midms.core.protocols import Match
 from midms.core.types import Context, Features, Level, Noise, NoiseFn, Step
+from midms.loop.hints import Hints
 from midms.loop.inputs import OneOrMore, check_exemplars, check_features, check_finite, noise_fn
 from midms.loop.multi_exemplar import compare, side_by_side
 from midms.loop.parts import Moment, Parts
@@ -24,10 +25,11 @@ class Encoded:
 
     Attributes:
         condition: map.
-        latents: of each exemplar.
+        latents: of each exemplar, then of what hints take from.
         query: features of the condition.
         keys: features of each exemplar.
         regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
+        hints: of a person; None for none.
     """
 
     condition: Float[Tensor, "b k Y X"]
@@ -35,6 +37,7 @@ class Encoded:
     query: Features
     keys: Sequence[Features]
     regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None
+    hints: Hints | None = None
 
 
 class Matched(NamedTuple):
@@ -53,6 +56,7 @@ def interleave(
     exemplar_condition: OneOrMore | None = None,
     generator: Noise = None,
     regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
+    hints: Hints | None = None,
 ) -> Iterator[Moment]:
     """The moments of the loop, one a level, then those of the last pass; gradients flow.
 
@@ -69,6 +73,7 @@ def interleave(
         exemplar_condition: the exemplar's own map [b k Y2 X2], or a list; made from it where not given.
         generator: for the noise, see `midms.core.types.Noise`.
         regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
+        hints: of a person, which every match heeds; None for none.
 
     Yields:
         What the loop knew at each level, after any re-matching.
@@ -92,7 +97,10 @@ def interleave(
         )
         for z, picture, drawn in zip(latents, pictures, maps, strict=True)
     ]
-    encoded = Encoded(condition, latents, query, keys, regions)
+    hints = hints or None
+    if hints is not None:
+        latents += hints.latents(latents, parts.autoencoder)
+    encoded = Encoded(condition, latents, query, keys, regions, hints)
     yield from denoised(parts, policy, encoded, first_match(parts, encoded), draw)
 
 
@@ -125,13 +133,14 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
     Raises:
         NotFinite: a part gives numbers that are not finite; names the slot.
     """
-    condition, regions, query = encoded.condition, encoded.regions, encoded.query
+    condition, regions, query, hints = encoded.condition, encoded.regions, encoded.query, encoded.hints
     keys = [key.rematch for key in encoded.keys]
     least = getattr(parts.denoiser, "min_confidence", 0.0)
 
     def score(x0: Tensor) -> Float[Tensor, "b 1 h w"]:
         found = parts.features.rematch_query(x0, outside(query))
-        return policy.apply_style(compare(parts.matcher, parts.confidence, found, outside(keys), outside(regions))[1])
+        judged = compare(parts.matcher, parts.confidence, found, outside(keys), outside(regions), hints)[1]
+        return policy.apply_style(judged)
 
     def denoise(x: Tensor, level: Level) -> Tensor:
         context = Context(matched.warp, condition, policy.apply_style(matched.confidence, least))
@@ -165,6 +174,6 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
 
 
 def _matched(parts: Parts, encoded: Encoded, query: Tensor, keys: list[Tensor]) -> Matched:
-    match, confidence = compare(parts.matcher, parts.confidence, query, keys, encoded.regions)
+    match, confidence = compare(parts.matcher, parts.confidence, query, keys, encoded.regions, encoded.hints)
     warp = match.apply(side_by_side(encoded.latents))
     return Matched(match, check_finite(warp, parts.matcher, "matcher"), confidence)

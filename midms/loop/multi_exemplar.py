@@ -13,6 +13,7 @@ from torch import Tensor
 from midms.core.errors import MidmsError
 from midms.core.precision import without_autocast
 from midms.core.protocols import ConfidenceEstimator, Match, Matcher
+from midms.loop.hints import Hints
 from midms.loop.inputs import check_finite
 
 TIE = 1e-3
@@ -33,6 +34,8 @@ class NoConfidence(MidmsError, ValueError):
 @dataclass(frozen=True)
 class MultiExemplarMatch:
     """Matches to several exemplars as one match to all of them laid side by side, top edges aligned.
+
+    Where there are hints, what these take from lies to the right of them, see `midms.loop.hints`.
 
     Attributes:
         matches: of the same condition to each exemplar.
@@ -99,6 +102,7 @@ def compare(
     query: Float[Tensor, "b d h w"],
     keys: Sequence[Tensor],
     regions: Sequence[Tensor] | None,
+    hints: Hints | None = None,
 ) -> tuple[Match, Float[Tensor, "b 1 h w"]]:
     """Match to every exemplar, and the confidence in it.
 
@@ -109,6 +113,7 @@ def compare(
         keys: features [b d H W] of each exemplar.
         regions: masks [b 1 Y X] of the condition, one an exemplar: each cell takes from the exemplar that covers most
             of it. Cells that none covers, and without regions all, take from the exemplar that is trusted most.
+        hints: of a person, each of which is certain as far as its share of a cell goes.
 
     Raises:
         NoMatch: the matcher gives something else than a match between these grids.
@@ -117,16 +122,27 @@ def compare(
     """
     matches = [_matched(matcher, query, key) for key in keys]
     confidences = [_estimated(confidence, match, len(query)) for match in matches]
-    if len(matches) == 1:
+    if len(matches) == 1 and hints is None:
         return matches[0], confidences[0]
+    shares = _chosen(matches, confidences, regions)
+    trusted = _total([share * one for share, one in zip(shares, confidences, strict=True)])
+    if hints is None:
+        return MultiExemplarMatch(tuple(matches), shares), trusted
+    given = hints.matches(query, [(key.shape[-2], key.shape[-1]) for key in keys])
+    told = _total([one.share for one in given]).to(trusted)
+    shares = (*[(1 - told) * share for share in shares], *[one.share.to(trusted) for one in given])
+    return MultiExemplarMatch((*matches, *given), shares), (1 - told) * trusted + told
+
+
+def _chosen(
+    matches: Sequence[Match], confidences: Sequence[Tensor], regions: Sequence[Tensor] | None
+) -> tuple[Float[Tensor, "b 1 h w"], ...]:
+    """1 where an exemplar is the one that a cell takes from, else 0."""
     liking = torch.cat([c + TIE * m.similarity().to(c) for c, m in zip(confidences, matches, strict=True)], 1)
     if regions is not None:
         cover = torch.cat([F.interpolate(region.to(liking), liking.shape[-2:], mode="area") for region in regions], 1)
         liking = torch.where(cover.amax(1, keepdim=True) > 0, cover, liking)
-    chosen = F.one_hot(liking.argmax(1), len(matches)).movedim(-1, 1).to(confidences[0])
-    shares = chosen.split(1, 1)
-    match = MultiExemplarMatch(tuple(matches), shares)
-    return match, _total([share * one for share, one in zip(shares, confidences, strict=True)])
+    return F.one_hot(liking.argmax(1), len(matches)).movedim(-1, 1).to(confidences[0]).split(1, 1)
 
 
 def _matched(matcher: Matcher, query: Tensor, key: Tensor) -> Match:

@@ -6,7 +6,7 @@ import itertools
 import os
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +16,7 @@ from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.images import PictureError, Pixels, check_target, native_size, one_line, read_pixels, save_images
 from midms.images.names import natural_key, picture_suffixes
 from midms.pipeline.finishing import RESULT_LAYERS
+from midms.pipeline.hints import HINT_KINDS, read_hints
 from midms.pipeline.translation import Translation, Translator, translate
 
 _SIDE = 256
@@ -36,6 +37,7 @@ class Job:
         regions: one for each exemplar, or none.
         alike: whether pictures that were paired have the same name; if not, it was the order that paired them.
         layers: folder of the result's layers.
+        hints: files by the argument of `translate` that takes them, "anchors" and "colours".
     """
 
     condition: Path
@@ -46,6 +48,7 @@ class Job:
     regions: tuple[Path, ...] = ()
     alike: bool = True
     layers: Path | None = None
+    hints: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def layer_files(self) -> dict[str, Path]:
@@ -61,6 +64,7 @@ def plan_jobs(
     exemplar_condition: Path | None = None,
     regions: Sequence[Path] = (),
     layers: Path | None = None,
+    hints: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[Job]:
     """The translations that two files or folders, or more where there are several exemplars, ask for.
 
@@ -71,13 +75,13 @@ def plan_jobs(
     came from, the condition's where that is one; in `layers` each then has a folder called so. Where
     `exemplar_condition` is a folder, each exemplar's has the exemplar's name. A folder without pictures is one of
     keypoint files; folders in a folder are not read. Several exemplars are each paired with the condition so; regions,
-    one for each of them, are files.
+    one for each of them, are files, as are hints, which go with no folder.
 
     Raises:
         PictureError: an input does not exist, an output cannot be written or would overwrite an input, pictures
             cannot be paired.
     """
-    for path in (condition, *exemplars, exemplar_condition, *regions):
+    for path in (condition, *exemplars, exemplar_condition, *regions, *hints.values()):
         if path is not None and not path.exists():
             raise PictureError(f"{path}: no such file or folder")
     if regions and len(exemplars) == 1:
@@ -88,11 +92,14 @@ def plan_jobs(
         raise PictureError(f"{layers}: is a file, expected a folder, for there are several layers")
     conditions_of = _conditions_of(exemplar_condition)
     if not any(path.is_dir() for path in (condition, *exemplars)):
-        jobs = [Job(condition, tuple(exemplars), out, figure, conditions_of(exemplars), tuple(regions), layers=layers)]
+        own = conditions_of(exemplars)
+        jobs = [Job(condition, tuple(exemplars), out, figure, own, tuple(regions), layers=layers, hints=hints)]
         for target in (out, figure):
             if target is not None:
                 check_target(target)
     else:
+        for name, path in hints.items():
+            raise PictureError(f"{name}: {path} is of one drawing and its exemplars, expected no folders")
         for folder in (out, figure):
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise PictureError(f"{folder}: is a file, expected a folder, for there are several results")
@@ -195,7 +202,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _check_overlap(jobs: list[Job]) -> None:
-    inputs = [(job.condition, *job.exemplars, *job.exemplar_conditions, *job.regions) for job in jobs]
+    inputs = [(j.condition, *j.exemplars, *j.exemplar_conditions, *j.regions, *j.hints.values()) for j in jobs]
     read_image = {os.path.realpath(path) for paths in inputs for path in paths}
     written: set[str] = set()
     for target in (path for job in jobs for path in (job.out, job.figure, *job.layer_files.values()) if path):
@@ -220,6 +227,8 @@ def examine(job: Job, reader: ConditionExtractor | None) -> dict[Path, Pixels]:
     Raises:
         PictureError: one cannot be read.
     """
+    for name, path in job.hints.items():
+        read_hints(HINT_KINDS[name], path, name)
     pictures, conditions = (*job.exemplars, *job.regions), (job.condition, *job.exemplar_conditions)
     if isinstance(reader, AnnotationReader):
         for path in conditions:
@@ -275,6 +284,7 @@ def _perform(run: Translator, job: Job, seed: int, size: int | None, known: Mapp
         regions=read(job.regions),
         seed=seed,
         size=size,
+        **job.hints,  # type: ignore[arg-type]
     )
     pictures = {job.out: result.image} | ({} if job.figure is None else {job.figure: result.figure()})
     if job.layers is not None:

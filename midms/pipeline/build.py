@@ -12,10 +12,10 @@ from torch import nn
 
 from midms.checkpoints.convert import find
 from midms.checkpoints.folder import Weights, cached, read_folder
-from midms.checkpoints.tensors import CheckpointError, load_state
 from midms.compose.compose import NOTHING, BuildError, compose, noted
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
+from midms.core.tensors import CheckpointError, load_state
 from midms.core.torch_defaults import defaults
 from midms.loop import POLICY, Policy
 from midms.pipeline.allowed_parts import unusable

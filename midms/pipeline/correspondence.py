@@ -13,6 +13,7 @@ from torch import Tensor
 from midms.core.protocols import Match
 from midms.core.types import cells
 from midms.images.frame import Frame
+from midms.loop.hints import GivenMatch
 from midms.loop.multi_exemplar import MultiExemplarMatch
 
 FLAT = 0.25
@@ -43,6 +44,8 @@ def match_to_pixel_flow(
 ) -> tuple[Int[Tensor, "b Y X"], Float[Tensor, "b 2 Y X"]]:
     """From which exemplar a match takes each pixel, and what to add to its (x, y) to find where, side by side.
 
+    A pixel that has its colour by a hint is in none: the first exemplar counts, at the place that was found in it.
+
     Args:
         match: rows are cells of the condition's canvas, columns cells of the exemplars' canvases side by side.
         frame: of the condition; the pixels are those of its picture.
@@ -53,17 +56,22 @@ def match_to_pixel_flow(
         Numbers of exemplars from 0, and the flow.
     """
     matches, shares = (match.matches, match.shares) if isinstance(match, MultiExemplarMatch) else ((match,), None)
-    (top, left), beside, flows = frame.corner, 0, []
+    numbers = [one.exemplar if isinstance(one, GivenMatch) else i for i, one in enumerate(matches)]
+    (top, left), flows = frame.corner, []
     here = _centres(match.grid, frame.canvas, like) - like.new_tensor([left, top]).view(1, 2, 1, 1)
-    for one, exemplar in zip(matches, exemplars, strict=True):
-        place = one.apply(_uncovered(_centres(one.transpose().grid, exemplar.canvas, like), exemplar, beside))
+    for one, number in zip(matches, numbers, strict=True):
+        if number is None:  # colours
+            continue
+        beside = sum(exemplar.picture[1] for exemplar in exemplars[:number])
+        centres = _centres(one.transpose().grid, exemplars[number].canvas, like)
+        place = one.apply(_uncovered(centres, exemplars[number], beside))
         flows.append(frame.crop(enlarge(place - here, frame.canvas)))
-        beside += exemplar.picture[1]
     if shares is None:
         return flows[0].new_zeros(len(flows[0]), *frame.picture, dtype=torch.long), flows[0]
-    source = frame.crop(enlarge(torch.cat(shares, 1).to(like), frame.canvas)).argmax(1)
-    flow = torch.stack(flows).gather(0, source[None, :, None].expand(1, -1, 2, -1, -1))
-    return source, flow[0]
+    taken = [share for share, number in zip(shares, numbers, strict=True) if number is not None]
+    chosen = frame.crop(enlarge(torch.cat(taken, 1).to(like), frame.canvas)).argmax(1)
+    flow = torch.stack(flows).gather(0, chosen[None, :, None].expand(1, -1, 2, -1, -1))
+    return chosen.new_tensor([number for number in numbers if number is not None])[chosen], flow[0]
 
 
 def is_flat(match: Match, like: Tensor) -> bool:
@@ -74,7 +82,7 @@ def is_flat(match: Match, like: Tensor) -> bool:
         like: gives device and dtype.
     """
     matches = match.matches if isinstance(match, MultiExemplarMatch) else (match,)
-    return all(_reach(one, like) < FLAT for one in matches)
+    return all(_reach(one, like) < FLAT for one in matches if not isinstance(one, GivenMatch))
 
 
 def _reach(match: Match, like: Tensor) -> float:

@@ -16,11 +16,11 @@ _SIDE = 192
 """Pixels a side of the sheet's pictures."""
 
 
-def demo(run: Translator, out: Path, faces: int, seed: int) -> Path:
+def demo(pipe: Translator, out: Path, faces: int, seed: int) -> Path:
     """Render faces and sketches of the test split, translate them, write a contact sheet and the single pictures.
 
     Args:
-        run: a composed method.
+        pipe: a composed method.
         out: folder for the pictures; made if it does not exist.
         faces: how many.
         seed: another seed takes other faces, and other noise.
@@ -34,11 +34,11 @@ def demo(run: Translator, out: Path, faces: int, seed: int) -> Path:
     if out.exists() and not out.is_dir():
         raise PictureError(f"{out}: is a file, expected a folder")
     indices = [(seed * faces + i) % (SPLIT_LENGTH // 2) for i in range(faces)]
-    pairs = draw_pairs("test", indices, min(max(run.size, 64), 256))
+    pairs = draw_pairs("test", indices, min(max(pipe.size, 64), 256))
     rows: list[dict[str, Image.Image]] = []
     pictures: dict[Path, Image.Image] = {}
     for i in tqdm(range(faces), "translating", disable=None):
-        result = translate(run, 1 - 2 * pairs.sketch[i], pairs.exemplar[i], seed=seed)
+        result = translate(pipe, 1 - 2 * pairs.sketch[i], pairs.exemplar[i], seed=seed)
         rows.append(result.panels() | {"exact answer": to_pil(pairs.answer[i : i + 1])})
         folder = out / f"pair-{i:02d}"
         pictures |= {folder / f"{title.replace(' ', '-')}.png": panel for title, panel in rows[-1].items()}

@@ -46,26 +46,26 @@ class _Live(TorchDispatchMode):
 
 
 @torch.no_grad()
-def translation_memory(run: Pipeline, size: int) -> int | None:
+def translation_memory(pipe: Pipeline, size: int) -> int | None:
     """Bytes that a translation of square pictures will take beside the weights, or None where a part does not tell.
 
     Parts are run on tensors of shapes alone, in the order of the loop, and what is alive is counted.
 
     Args:
-        run: whose weights are loaded already.
+        pipe: whose weights are loaded already.
         size: pixels a side.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode  # 0.3 s
 
-    live, k = _Live(), run.condition.channels
+    live, k = _Live(), pipe.condition.channels
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), live:
             picture, condition = torch.zeros(1, 3, size, size), torch.zeros(1, k, size, size)
-            latent = run.autoencoder.encode(picture)
-            query, key = run.features.condition(condition), run.features.exemplar(latent, condition)
-            x0 = run.denoiser(latent, run.sampler.levels[0], Context(latent, condition, latent[:, :1]))
-            again = run.features.rematch_query(x0, query)
-            image = run.autoencoder.decode(x0)
+            latent = pipe.autoencoder.encode(picture)
+            query, key = pipe.features.condition(condition), pipe.features.exemplar(latent, condition)
+            x0 = pipe.denoiser(latent, pipe.sampler.levels[0], Context(latent, condition, latent[:, :1]))
+            again = pipe.features.rematch_query(x0, query)
+            image = pipe.autoencoder.decode(x0)
             del key, again, image
     except RuntimeError:  # a part reads numbers
         return None

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from midms.checkpoints.convert.hub import push
 from midms.checkpoints.folder import write_folder
-from midms.checkpoints.tensors import FLOATS, CheckpointError, cast
 from midms.compose.recipe import Recipe
 from midms.compose.slots import check_part, check_settings
 from midms.core.domain import TELLING, Domain
+from midms.core.tensors import FLOATS, CheckpointError, cast
 from midms.core.torch_defaults import defaults
 from midms.core.types import Noise
-from midms.loop import PARTS, POLICY, Moment, Parts, Policy, interleave
+from midms.loop import PARTS, POLICY, Hints, Moment, Parts, Policy, interleave
 from midms.loop.inputs import OneOrMore, check_finite, describe
 from midms.pipeline.translation import Translation, translate
 
@@ -73,6 +73,7 @@ class Pipeline(Parts):
         exemplar_condition: OneOrMore | None = None,
         generator: Noise = None,
         regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
+        hints: Hints | None = None,
     ) -> Float[Tensor, "b 3 Y X"]:
         """Translate: the condition's structure in the exemplar's appearance.
 
@@ -85,6 +86,7 @@ class Pipeline(Parts):
                 from shape to draw, asked for each draw in order: the loop's start (and its steps, where the sampler
                 draws), the last pass's start, then its steps.
             regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
+            hints: places that take from places of an exemplar or have a colour, the same for each picture.
 
         Returns:
             The picture, not clipped, in the precision of the condition; that of the weights is the networks' own.
@@ -93,7 +95,8 @@ class Pipeline(Parts):
             ValueError: a shape, type or number is not as it should be; names the argument.
             NotFinite: a part gives numbers that are not finite; names the slot.
         """
-        (last,) = deque(self.trajectory(condition, exemplar, exemplar_condition, generator, regions), maxlen=1)
+        moments = self.trajectory(condition, exemplar, exemplar_condition, generator, regions, hints)
+        (last,) = deque(moments, maxlen=1)
         return check_finite(self.autoencoder.decode(last.step.x0), self.autoencoder, "autoencoder").to(condition.dtype)
 
     def trajectory(
@@ -103,12 +106,13 @@ class Pipeline(Parts):
         exemplar_condition: OneOrMore | None = None,
         generator: Noise = None,
         regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
+        hints: Hints | None = None,
     ) -> Iterator[Moment]:
         """The moments of the loop, one a level, then those of the last pass; gradients flow. Arguments as in a call.
 
         See `midms.loop.interleave.interleave`.
         """
-        return interleave(self, self.policy, condition, exemplar, exemplar_condition, generator, regions)
+        return interleave(self, self.policy, condition, exemplar, exemplar_condition, generator, regions, hints)
 
     def translate(self, condition: Any, exemplar: Any, **options: Any) -> Translation:
         """The same for people, with pictures of any kind and size: see `midms.pipeline.translation.translate`."""

@@ -9,17 +9,19 @@ from typing import Any
 from torch import nn
 
 from midms.checkpoints.convert import find
+from midms.checkpoints.convert.hub import HUB_ID
 from midms.checkpoints.folder import CONFIG, Weights
-from midms.checkpoints.tensors import CheckpointError, outline
 from midms.compose.catalog import create
 from midms.compose.compose import LOOP, BuildError
-from midms.compose.recipe import OPTIONAL
+from midms.compose.presets import PRESETS
+from midms.compose.recipe import OPTIONAL, Recipe
 from midms.compose.slots import SLOTS
+from midms.core.tensors import CheckpointError, outline
 from midms.core.torch_defaults import defaults
 from midms.pipeline.allowed_parts import unusable
-from midms.pipeline.build import assemble
+from midms.pipeline.build import assemble, build
 from midms.pipeline.pipeline import Pipeline
-from midms.registry import unknown
+from midms.registry import BadArguments, UnknownName, unknown
 
 LEARNED = ("features", "confidence", "denoiser", "autoencoder")
 """Slots whose parts may have weights, and are the kinds of their names."""
@@ -51,6 +53,45 @@ def from_pretrained(where: str | Path, /, **changes: Any) -> Pipeline:
     if without := [slot for slot in LEARNED if slot not in changes and _lacks_weights(slot, found)]:
         raise CheckpointError(f"{found.name}: has no weights of the {', the '.join(without)}: {hint}")
     return assemble(recipe, found, changes, call)
+
+
+def is_saved(preset: str) -> bool:
+    """Whether what is given as a preset is a folder of weights, or the id of one on the hub."""
+    return preset not in PRESETS and (Path(preset).is_dir() or HUB_ID.fullmatch(preset) is not None)
+
+
+def preset_recipe(preset: str) -> Recipe:
+    """What a preset, a folder of weights or one on the hub is made of.
+
+    Raises:
+        UnknownName: there is no such preset.
+        CheckpointError: the folder cannot be read.
+    """
+    if is_saved(preset):
+        return find(preset).recipe
+    if preset not in PRESETS:
+        raise UnknownName(unknown("preset", preset, PRESETS, "`midms list preset`"))
+    return PRESETS[preset]
+
+
+def load(preset: str, weights: str | Path | None = None, **changes: Any) -> Pipeline:
+    """What every `--preset` means: `build` of a preset, `from_pretrained` of a folder or a hub id.
+
+    Args:
+        preset: a name, a folder or a hub id.
+        weights: as of `build`.
+        **changes: slots and loop settings.
+
+    Raises:
+        BadArguments: weights are given for a folder, which has its own.
+        BuildError: see `build`.
+        CheckpointError: see `from_pretrained`.
+    """
+    if not is_saved(preset):
+        return build(preset, weights=weights, **changes)
+    if weights is not None:
+        raise BadArguments(f"--weights {weights}: not with --preset {preset}, which has its own weights")
+    return from_pretrained(preset, **changes)
 
 
 def _strange(found: Weights) -> list[str]:

@@ -17,10 +17,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from midms.checkpoints.tensors import CheckpointError, checksum, read_weights, save_state
 from midms.core.errors import MidmsError
 from midms.core.files import atomic_write
 from midms.core.protocols import FeatureExtractor
+from midms.core.tensors import CheckpointError, checksum, read_weights, save_state
 from midms.images import PictureError, read_image, resize
 from midms.loop.parts import Parts
 

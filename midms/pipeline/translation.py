@@ -21,7 +21,7 @@ from midms.images.arrays import is_array, to_array
 from midms.images.figure import Line, Sheet, colour_map
 from midms.images.frame import Frame, framed
 from midms.images.inputs import mapped, masked, read_exemplars
-from midms.loop import Moment
+from midms.loop import Hints, Moment
 from midms.loop.multi_exemplar import side_by_side
 from midms.pipeline.correspondence import (
     Origins,
@@ -34,6 +34,7 @@ from midms.pipeline.correspondence import (
 )
 from midms.pipeline.decoded import Decoded
 from midms.pipeline.finishing import layer_pictures, part_translator
+from midms.pipeline.hints import confined, placed, with_hints
 from midms.pipeline.out_of_domain import unusual
 
 POINTS = 12
@@ -72,7 +73,7 @@ class Translator(Protocol):
 
     @property
     def trajectory(self) -> Callable[..., Iterator[Moment]]:
-        """(condition, exemplars, their conditions, generator, regions) to the moments of the loop."""
+        """(condition, exemplars, their conditions, generator, regions, hints) to the moments of the loop."""
 
     def modules(self) -> list[nn.Module]:
         """The parts that have weights, which say where and how precisely to compute."""
@@ -184,6 +185,9 @@ def translate(
     *,
     exemplar_condition: object | None = None,
     regions: Sequence[object] | None = None,
+    anchors: object | None = None,
+    colours: object | None = None,
+    hint_regions: object | None = None,
     seed: int | None = None,
     generator: Noise = None,
     size: int | None = None,
@@ -201,6 +205,14 @@ def translate(
         exemplar_condition: the same of the exemplar, or of each of several; by default made from the exemplar itself,
             where that can be.
         regions: for several exemplars a picture each, white where the drawing is to take from it.
+        anchors: places of the drawing that take from places of the exemplar, such as `[{"here": (30, 40), "there":
+            (52, 61)}]`, in pixels of both as they were handed in; or a JSON file with such a list. See
+            `midms.pipeline.hints.PixelAnchor`.
+        colours: places of the drawing that have a colour, such as `[{"here": (30, 40), "colour": "#c04020"}]`, or a
+            JSON file; see `PixelColour` there.
+        hint_regions: where anchors and colours end: a label map of the drawing, in its proportions, at any resolution,
+            with the region of each pixel, lines belonging to one of their sides. Outside of those with hints the
+            picture is the one without hints, which takes the time of two.
         seed: of the noise; the same seed gives the same picture.
         generator: instead of a seed, where the noise comes from, see `midms.core.types.Noise`.
         size: pixels of the shorter side; of the longer where the weights know square pictures alone, for then what is
@@ -208,7 +220,7 @@ def translate(
             autoencoder's stride; by default the method's own.
 
     Raises:
-        PictureError: a picture or the size cannot be used.
+        PictureError: a picture, a hint or the size cannot be used.
         ValueError: seed and generator are both given, or the seed is no whole number.
     """
     if seed is not None and generator is not None:
@@ -227,15 +239,19 @@ def translate(
     wanted, drawing, frame, doubts = mapped(run.condition, condition, "condition", framing)
     pictures, offered, frames = read_exemplars(run.condition, exemplar, exemplar_condition, framing)
     masks = None if regions is None else masked(regions, frame, len(pictures))
+    hints = placed(anchors, colours, hint_regions, frame, frames, stride)
     like = precise(next((p for module in run.modules() for p in module.parameters()), wanted))
     canvases, maps = ([x.to(like) for x in xs] for xs in (pictures, offered))
     cover = masks and [mask.to(like) for mask in masks]
 
     def decode(latent: Tensor) -> Tensor:
-        return frame.crop(run.autoencoder.decode(latent))
+        return frame.crop(confined(run.autoencoder.decode(latent), hints))
+
+    def trajectory(noise: Noise, hints: Hints | None) -> Iterator[Moment]:
+        return run.trajectory(wanted.to(like), canvases, maps, noise, cover, hints)
 
     with torch.no_grad():
-        moments = list(run.trajectory(wanted.to(like), canvases, maps, generator, cover))
+        moments, latents = with_hints(trajectory, generator, wanted.to(like), hints)
         finished = None
         if run.finisher is not None:
 
@@ -245,10 +261,10 @@ def translate(
 
             shares = cover and [frame.crop(mask) for mask in cover]
             part = part_translator(run.condition, drawing, shares, framing, again)
-            finished = run.finisher(decode(moments[-1].step.x0), drawing, part)
+            finished = run.finisher(decode(latents[-1]), drawing, part)
         warp = to_pil(decode(moments[0].warp))
         strange = unusual(run.domain.usual, run.features, run.autoencoder, wanted.to(like), canvases, maps)
-    stages = Decoded([moment.step.x0 for moment in moments], decode)
+    stages = Decoded(latents, decode)
     last = moments[-1]
     shown = side_by_side([one.crop(picture) for one, picture in zip(frames, pictures, strict=True)], fill=1.0)
     confidence = frame.crop(enlarge(last.confidence, frame.canvas))[0, 0].clamp(0, 1).float().cpu()

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from midms.core.protocols import Match, Matcher, Unanswered, answers_of
 from midms.core.types import cells
+from midms.loop.hints import Anchor, Hints
+from midms.loop.multi_exemplar import compare
 from midms.matching.matches.factored import tokens, untokens
 from midms.testing.laws import QUESTIONS, Laws, features
 
@@ -133,6 +135,20 @@ class MatcherLaws(Laws):
         assert isinstance(match, getattr(matcher, "gives", object))
         answers = answers_of(matcher)
         assert answers is None or answers == {question for question in QUESTIONS if _answered(match, question)}
+
+    def test_a_hint_has_its_share_of_a_row(self, matcher: Matcher) -> None:
+        """The rest is shared out as it was; the hint's own cell takes from it alone, and is certain."""
+        query, key = features(0), features(1, h=5, w=4)
+        hints = Hints((Anchor((2.5 / 8, 3.5 / 6), (1.5 / 4, 4.5 / 5), radius=0.2),))
+        match, confidence = compare(matcher, lambda found: 0 * found.similarity(), query, [key], None, hints)
+        share = torch.tensor([[2.0 ** -(((x - 2) ** 2 + (y - 3) ** 2) / 1.6**2) for x in range(8)] for y in range(6)])
+        share = share.double().where(share > 1 / 256, 0).flatten()
+        found, told = rows(matcher(query, key)), rows(match).unflatten(2, (5, 8))
+        torch.testing.assert_close(told[..., :4].flatten(2), (1 - share[:, None]) * found)
+        torch.testing.assert_close(told[..., 4, 5], share.expand(2, -1), msg="the column of the hint")
+        torch.testing.assert_close(confidence.flatten(1), share.expand(2, -1))
+        assert told[:, 3 * 8 + 2].flatten(1).argmax(1).tolist() == [4 * 8 + 5] * 2 and share[3 * 8 + 2] == 1
+        torch.testing.assert_close(told.sum((2, 3)), torch.ones(2, 48, dtype=torch.float64))
 
     def test_pictures_of_a_batch_do_not_mix(self, matcher: Matcher) -> None:
         """Each picture is matched as if it were alone."""

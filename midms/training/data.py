@@ -14,15 +14,13 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from midms.compose.catalog import registry
+from midms.compose.catalog import create, registry
 from midms.compose.spec import Spec
 from midms.core.errors import printable
 from midms.core.protocols import ConditionExtractor
 from midms.core.signatures import parameters
 from midms.data.errors import BrokenSample, DatasetError
 from midms.data.pair import Pair, collate
-from midms.data.portraits.dataset import Portraits
-from midms.training.cached_portraits import CachedPortraits
 from midms.training.noise import seeded
 
 HELD_OUT = 128
@@ -104,7 +102,7 @@ class TrainingData:
 
         yield from self._loaded(_Readable(self.train, self.seed), keys(), self.workers)
 
-    def sample(self) -> Pair:
+    def first_pair(self) -> Pair:
         """The first pair of the stream."""
         keys = [[(0, next(order(len(self.train), self.seed, 0)))]]
         ((pair, _),) = self._loaded(_Readable(self.train, self.seed), keys, 0)
@@ -222,10 +220,10 @@ def split_datasets(spec: Spec, size: int, condition: ConditionExtractor) -> tupl
     """
     if fixed := [name for name in ("split", "size", "condition") if name in spec.arguments]:
         raise DatasetError(f"data set {spec.typed()}: training itself gives {', '.join(fixed)}, and takes none here")
-    datasets = registry("dataset")
-    own = {"condition": condition} if "condition" in parameters(datasets[spec.name]).parameters else {}
+    own = {"condition": condition} if "condition" in parameters(registry("dataset")[spec.name]).parameters else {}
     train, validation = (
-        datasets.create(spec.name, **spec.arguments, **own, size=size, split=split) for split in ("train", "validation")
+        create("dataset", spec.name, **spec.arguments, **own, size=size, split=split)
+        for split in ("train", "validation")
     )
     if not (len(train) and len(validation)):
         raise DatasetError(
@@ -257,12 +255,10 @@ def training_data(
         CheckpointError: what was kept is damaged; or the disk refuses.
     """
     train, validation = datasets
-    if isinstance(train, Portraits):
-        few = min(HELD_OUT, train.styles)
-        train = CachedPortraits.open(folder, train, train.styles, train.geometries)
-        validation = CachedPortraits.open(folder, validation, few, 2)
+    if hasattr(train, "cached"):
+        train, validation = train.cached(folder), validation.cached(folder, HELD_OUT)
     data = TrainingData(train, validation, seed, workers, Broken(max(1, math.floor(max_broken * len(train)))))
-    _check(data.sample(), channels)
+    _check(data.first_pair(), channels)
     return data
 
 

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from midms.checkpoints.convert.torch_files import plain
-from midms.checkpoints.tensors import CheckpointError, finite, load_state
 from midms.core.errors import MidmsError, brief
 from midms.core.files import atomic_write
 from midms.core.schema import Schema, checked
+from midms.core.tensors import CheckpointError, finite, load_state
 
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 """What the optimiser knows of a parameter."""

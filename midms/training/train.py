@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from midms.checkpoints.convert import find
 from midms.checkpoints.folder import CONFIG, Weights, check, read_folder, write_folder
-from midms.checkpoints.tensors import CheckpointError, cast, checksum
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
 from midms.compose.spec import Spec
 from midms.core.errors import printable
 from midms.core.files import held
 from midms.core.limits import side
+from midms.core.tensors import CheckpointError, cast, checksum
 from midms.core.torch_defaults import defaults
 from midms.data.errors import BrokenSample
 from midms.pipeline.allowed_parts import unusable
@@ -85,6 +85,7 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
             raise BadArguments(f"--size: {wrong}")
         _check_needs(out, stage, pipe, found, recipe, spec.name)
         datasets = datasets or split_datasets(args.data, pipe.size, pipe.condition)
+        trained_on = getattr(datasets[0], "trained_on", f"the data set {args.data.name}")
         frozen = _frozen(stage, pipe, recipe)
         settings = _settings(args, spec, stage, datasets[0], found, init, frozen)
         if record := _record(out, spec.name):
@@ -106,7 +107,7 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
         if init:
             made["init"] = {"from": init.name, **init.recipe.made}
         if run.is_main_process:
-            _leave(out, recipe, spec.name, args.data.name, {**random, **stage.products()}, found, made)
+            _leave(out, recipe, spec.name, trained_on, {**random, **stage.products()}, found, made)
             print(json.dumps(made["held out"]))
         run.wait_for_everyone()
     return 0
@@ -250,7 +251,7 @@ def _leave(
     out: Path,
     recipe: Recipe,
     name: str,
-    dataset: str,
+    trained_on: str,
     parts: Mapping[str, nn.Module],
     found: Weights,
     record: Mapping[str, Any],
@@ -260,8 +261,7 @@ def _leave(
     states = {slot: cast(module.state_dict(), torch.float16, f"{out}, {slot}") for slot, module in parts.items()}
     states |= {slot: found.state(slot) for slot in found.parts if slot not in {*parts, *before.weights}}
     domain = dataclasses.replace(recipe.domain.unmeasured(), size=recipe.loop["size"])
-    if dataset != "portraits":
-        domain = dataclasses.replace(domain, trained_on=f"the data set {dataset}")
+    domain = dataclasses.replace(domain, trained_on=trained_on)
     written = dataclasses.replace(
         recipe,
         domain=domain,

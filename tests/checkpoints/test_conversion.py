@@ -19,10 +19,10 @@ from benchmarks.training_parity.rule import fill, noise
 from midms import build, cli
 from midms.checkpoints.convert import convert
 from midms.checkpoints.convert.sizes import read_sizes
-from midms.checkpoints.tensors import CheckpointError, read_weights
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
+from midms.core.tensors import CheckpointError, read_weights
 from midms.diffusion.levels import alpha_bar
 
 CHURCH = """

@@ -20,7 +20,7 @@ from torch import Tensor
 from midms import cli
 from midms.checkpoints.convert import convert, find, save, write_refusal
 from midms.checkpoints.convert.weights import tensors
-from midms.checkpoints.tensors import CheckpointError
+from midms.core.tensors import CheckpointError
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from midms import build, cli
 from midms.checkpoints.convert import convert, find
-from midms.checkpoints.tensors import CheckpointError
+from midms.core.tensors import CheckpointError
 
 
 @pytest.fixture

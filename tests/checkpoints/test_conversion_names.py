@@ -14,8 +14,8 @@ from torch import Tensor
 
 from midms.checkpoints.convert import compvis, fit
 from midms.checkpoints.convert.compvis import LEFT_OUT
-from midms.checkpoints.tensors import CheckpointError
 from midms.compose.catalog import create
+from midms.core.tensors import CheckpointError
 from midms.diffusion.levels import alpha_bar
 
 STATE = {name: torch.ones(()).expand(shape) for name, shape in SHAPES.items()}

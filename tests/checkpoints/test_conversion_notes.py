@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from midms.checkpoints.convert import convert
 from midms.checkpoints.convert.weights import read, tensors
-from midms.checkpoints.tensors import CheckpointError
+from midms.core.tensors import CheckpointError
 
 STATE = {"conv.weight": torch.randn(4, 3, 3, 3), "conv.bias": torch.randn(8)[2:6], "turned": torch.randn(3, 2).t()}
 

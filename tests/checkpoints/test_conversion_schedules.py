@@ -15,8 +15,8 @@ from folders_of_others import BASE, filled, folder_of, write, write_scheduler
 
 from midms.checkpoints.convert import convert, save
 from midms.checkpoints.folder import read_folder
-from midms.checkpoints.tensors import CheckpointError
 from midms.compose.presets import PRESETS
+from midms.core.tensors import CheckpointError
 from midms.diffusion.levels import alpha_bar, noise_levels
 
 LEVELS = {

@@ -14,8 +14,8 @@ from folders_of_others import BASE, NETWORKS, filled, folder_of, write, write_sc
 
 from midms.checkpoints.convert import convert
 from midms.checkpoints.folder import Weights
-from midms.checkpoints.tensors import CheckpointError
 from midms.compose.catalog import create
+from midms.core.tensors import CheckpointError
 
 OTHER: dict[str, list[Any]] = {
     "sample_size": [7],

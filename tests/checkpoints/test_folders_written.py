@@ -12,13 +12,14 @@ import pytest
 import torch
 from folder_writers import content, converted
 from torch import Tensor
+from weights_files import save_weights
 
 import midms
 from midms import Spec, build, cli
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import save
-from midms.checkpoints.tensors import CheckpointError, checksum, save_weights
 from midms.core.files import HeldError, held
+from midms.core.tensors import CheckpointError, checksum
 from midms.pipeline.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("hasty")

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from midms import Spec, build
-from midms.checkpoints.tensors import CheckpointError
+from midms.core.tensors import CheckpointError
 from midms.training.progress import Diverged, Progress
 
 SMALL = {"condition_channels": 2, "latent_channels": 8, "stride": 4, "width": 16, "widths": (8, 8, 16)}

@@ -15,7 +15,7 @@ import pytest
 import torch
 from folder_writers import FSYNC, content
 
-from midms.checkpoints.tensors import CheckpointError
+from midms.core.tensors import CheckpointError
 
 pytestmark = [
     pytest.mark.usefixtures("hasty"),

@@ -13,8 +13,8 @@ import pytest
 from midms.checkpoints.convert import convert, find
 from midms.checkpoints.convert.weights import read, weights_of
 from midms.checkpoints.folder import read_folder
-from midms.checkpoints.tensors import CheckpointError
 from midms.compose.recipe import SHIPPED
+from midms.core.tensors import CheckpointError
 from midms.features.vgg_network import TrunkError, from_file
 
 KINDS: dict[str, tuple[Callable[[Path], object], str]] = {

@@ -19,10 +19,10 @@ from huggingface_hub.utils import filter_repo_objects
 from midms import build, cli, create, from_pretrained
 from midms.checkpoints.card import OURS
 from midms.checkpoints.folder import USUAL_PICTURES, read_folder
-from midms.checkpoints.tensors import CheckpointError
 from midms.cli.options import composed
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import SHIPPED
+from midms.core.tensors import CheckpointError
 from midms.loop import Policy
 from midms.pipeline.pipeline import Pipeline
 

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 import midms
 from midms import Spec, build, register
-from midms.checkpoints.tensors import CheckpointError, checksum
 from midms.cli import parser
 from midms.cli.options import composed
 from midms.compose.catalog import KINDS
 from midms.compose.compose import BuildError
+from midms.core.tensors import CheckpointError, checksum
 from midms.matching.matchers.correlation import Correlation
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments

@@ -12,11 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from weights_files import load_weights, save_weights
 
 from midms import Spec, build
-from midms.checkpoints.tensors import CheckpointError, load_weights, save_weights
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import SHIPPED
+from midms.core.tensors import CheckpointError
 
 
 def network(width: int = 3) -> nn.Module:
@@ -51,7 +52,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         name.write_bytes(b"half of")
         raise OSError("disk full")
 
-    monkeypatch.setattr("midms.checkpoints.tensors.save_file", full)
+    monkeypatch.setattr("midms.core.tensors.save_file", full)
     with pytest.raises(CheckpointError, match=r"net.safetensors: cannot be written \(disk full\)"):
         save_weights(network(5), path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["net.safetensors"]

@@ -229,6 +229,9 @@ def test_a_broken_part_is_a_mistake_too(monkeypatch: pytest.MonkeyPatch) -> None
         raise RuntimeError("no CUDA")
 
     assert mistakes(matcher="out-of-luck") == "build('toy'): matcher: no CUDA"
+    with pytest.raises(BuildError) as caught:
+        build("toy", matcher="out-of-luck")
+    assert isinstance(caught.value.__cause__, RuntimeError), "with the place in it, for whoever wrote the part"
 
 
 class Weighty(nn.Module):

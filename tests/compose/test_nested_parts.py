@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -11,6 +13,7 @@ import midms
 from midms import Spec, create
 from midms.compose import catalog
 from midms.registry import BadArguments, Registry
+from midms.training.data import split_datasets
 
 
 def test_parts_of_parts_are_made_by_the_composer() -> None:
@@ -26,6 +29,26 @@ def test_parts_of_parts_are_made_by_the_composer() -> None:
     for wrong in (None, 3, b"cycle"):
         with pytest.raises(BadArguments, match="of: expected confidence as an object, a name or a Spec, got"):
             create("confidence", "product", of=("cycle", wrong))
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """Another data set's pairs."""
+
+    nested: ClassVar[dict[str, str]] = {"of": "dataset"}
+    of: Any = "portraits"
+    split: str = "train"
+    size: int = 64
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_data_set_of_data_sets_is_composed_for_training_too() -> None:
+    midms.register("dataset", "shown")(Shown)
+    train, validation = split_datasets(Spec("shown"), 64, create("condition", "sketch"))
+    assert (type(train.of).__name__, train.split, validation.split) == ("Portraits", "train", "validation")
 
 
 def test_no_part_looks_for_others_in_a_registry() -> None:

@@ -49,7 +49,7 @@ def agreement(found: Tensor) -> float:
 @pytest.mark.parametrize(("turn", "tilt"), [(0, 0), (-8, 22), (14, 30)])
 @pytest.mark.parametrize("lines", ["graph", "dense", "squared", "dots"])
 def test_dense_lines_go_at_any_angle(lines: str, turn: float, tilt: float) -> None:
-    page = Sketch().sheet(read_image(photographed(page_with(lines), "dark", turn, tilt)))
+    page = Sketch().page(read_image(photographed(page_with(lines), "dark", turn, tilt)))
     assert agreement(page.picture) > 0.95 and not page.warnings
 
 
@@ -67,20 +67,20 @@ def on_cloth(page: np.ndarray, cell: int) -> Image.Image:
 @pytest.mark.parametrize("cell", [40, 90])
 @pytest.mark.parametrize("ruled", ["", "lines"])
 def test_a_sheet_on_a_chequered_cloth(cell: int, ruled: str) -> None:
-    page = Sketch().sheet(read_image(on_cloth(sheet(ruled=ruled), cell)))
+    page = Sketch().page(read_image(on_cloth(sheet(ruled=ruled), cell)))
     assert agreement(page.picture) > 0.95 and not page.warnings
 
 
 def test_surroundings_that_are_not_told_from_the_sheet_are_a_warning() -> None:
     taken = on_cloth(sheet(), 20)
-    page = Sketch().sheet(read_image(taken))
+    page = Sketch().page(read_image(taken))
     assert agreement(page.picture) > 0.95 or page.warnings == (MIXED,)
     assert translate(Shifting(), taken, photo(64, 64)).warnings[: len(page.warnings)] == page.warnings
 
 
 @pytest.mark.parametrize("what", ["face", "frame", "box", "striped shirt", "rays", "uneven lines"])
 def test_a_drawing_gives_no_warning(what: str) -> None:
-    assert not Sketch().sheet(read_image(drawn(what))).warnings
+    assert not Sketch().page(read_image(drawn(what))).warnings
 
 
 def test_lines_that_are_left_are_a_warning() -> None:
@@ -88,5 +88,5 @@ def test_lines_that_are_left_are_a_warning() -> None:
     page = sheet(pen=(150, 150, 155))
     for at in range(4, 800, 9):
         page[at] = page[:, min(at, 639)] = (165, 170, 175)
-    found = Sketch().sheet(read_image(photographed(page, "dark", 5, 10)))
+    found = Sketch().page(read_image(photographed(page, "dark", 5, 10)))
     assert agreement(found.picture) > 0.9 or found.warnings == (LEFT,)

@@ -82,7 +82,7 @@ def photographed(page: np.ndarray, kind: str, turn: float, tilt: float, share: f
 
 
 def taken_out(picture: Tensor) -> Tensor:
-    return Sketch().sheet(picture).picture
+    return Sketch().page(picture).picture
 
 
 def strokes(picture: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from midms.conditions.sketch import Sketch
+from midms.data.portraits.cached import CachedPortraits
 from midms.data.portraits.dataset import Portraits
 from midms.data.portraits.lineart import line_art
 from midms.data.portraits.pairs import ID, draw_pairs, render
 from midms.data.portraits.parameters import geometry, style, uniforms
-from midms.training.cached_portraits import CachedPortraits
 
 SEEDS = range(6)
 CEL = (uniforms(SEEDS, 2, 3)[:, 0] < 0.5).tolist()

@@ -19,9 +19,9 @@ from PIL import Image
 from torch import nn
 
 from midms import Spec, ablate, build, cli, register
-from midms.checkpoints.tensors import CheckpointError
 from midms.compose.recipe import SHIPPED
 from midms.compose.spec import SpecError
+from midms.core.tensors import CheckpointError
 from midms.data.portraits.pairs import draw_pairs, generators
 from midms.evaluation.ablation import run as measuring
 from midms.evaluation.ablation.vary import VaryError, parse
@@ -181,9 +181,13 @@ def test_other_weights_are_other_runs(tmp_path: Path) -> None:
     changed = ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=copy).records[0]
     assert len(lines(out)) == 3 and changed["weights"] != first["weights"]
     assert changed["figures"]["PSNR"] < first["figures"]["PSNR"] - 1
+    by_itself = ablate(str(copy), {"confidence": ["always"]}, pairs=1, out=out).records[0]
+    assert by_itself["figures"] == changed["figures"] and by_itself["weights"] == changed["weights"]
+    with pytest.raises(BadArguments, match="which has its own weights"):
+        ablate(str(copy), {"confidence": ["always"]}, pairs=1, out=out, weights=mine)
     with pytest.raises(CheckpointError, match="there is no folder"):
         ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=tmp_path / "nowhere")
-    assert len(lines(out)) == 3
+    assert len(lines(out)) == 4
 
 
 @pytest.mark.usefixtures("registries")

@@ -11,8 +11,8 @@ from midms import Spec, create
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert.fit import recipe_of
 from midms.checkpoints.folder import Weights
-from midms.checkpoints.tensors import checksum
 from midms.core.files import held
+from midms.core.tensors import checksum
 from midms.training import train
 
 FSYNC = "fsync"

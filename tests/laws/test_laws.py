@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from midms.compose.catalog import KINDS
+from midms.conditions.sketch import Sketch
+from midms.core.signatures import parameters
 from midms.testing import ConditionLaws, ConfidenceLaws, DatasetLaws, FinisherLaws, SamplerLaws
 
 SAMPLERS = [*KINDS["sampler"], "diffusers:DDIMScheduler"]
@@ -42,10 +44,12 @@ UNLIKE = {
 
 
 def dataset(name: str) -> Callable[[], Any]:
-    """Makes the data set of pictures that were drawn for it."""
+    """Makes the data set of pictures that were drawn for it, if it needs any."""
 
     def make() -> Any:
-        own = {}
+        own: dict[str, Any] = {}
+        if "condition" in parameters(KINDS["dataset"][name]).parameters:
+            own["condition"] = Sketch()
         for made in (made_data, made_drawings):
             if name in made.CONDITIONS:
                 own = {"path": made.made(name), "condition": made.CONDITIONS[name]()}

@@ -63,6 +63,7 @@ MATCHERS = {
     "test_similarity_is_the_expected_cosine": matcher(similarity=lambda m: m.similarity() + 0.01),
     "test_features_that_say_nothing_do_no_harm": matcher(similarity=lambda m: m.similarity().sqrt()),
     "test_half_precision_features": matcher(apply=lambda m, v: m.apply(v.float())),
+    "test_a_hint_has_its_share_of_a_row": matcher(apply=lambda m, v: 2 * m.apply(v)),
     "test_pictures_of_a_batch_do_not_mix": matcher(apply=lambda m, v: m.apply(v) + v.mean()),
     "test_a_match_is_and_answers_what_is_declared": type("Boasting", (Correlation,), {"answers": {"peak", "mass"}})(),
     "test_the_same_is_matched_alike": matcher(apply=lambda m, v: m.apply(v) + torch.rand(())),

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from weights_files import save_weights
 
 import midms
 from midms import build, create
 from midms.checkpoints import tensors as checkpoints
 from midms.checkpoints.convert.fit import recipe_of
 from midms.checkpoints.folder import write_folder
-from midms.checkpoints.tensors import CheckpointError, cast, outline, save_weights
 from midms.compose.spec import Spec
+from midms.core.tensors import CheckpointError, cast, outline
 
 ABSURD: dict[str, Any] = {
     "widths": [8, 8, 2**16],

@@ -166,7 +166,7 @@ def test_a_layout_reads_the_lists_that_were_written_for_it(tmp_path: Path) -> No
     shutil.copytree(made("lsun-church"), root, ignore=shutil.ignore_patterns("*_ref*.txt"))
     for folder, end in (("training", "ref"), ("validation", "ref_test")):
         listing = root / f"lsun_church_{end}.txt"
-        words = ("--match", "*.jpg", "--top-k", 3, "--out", tmp_path / f"{folder}.csv", "--ref-txt", listing)
+        words = ("--glob", "*.jpg", "--top-k", 3, "--out", tmp_path / f"{folder}.csv", "--ref-txt", listing)
         assert run("pairs", root / folder, *words) == 0
         split = "train" if folder == "training" else folder
         dataset = pairs_of("lsun-church", root, split=split, size=64)

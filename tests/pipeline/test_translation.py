@@ -31,9 +31,9 @@ def test_a_drawing_for_edges_and_a_flat_match_are_told() -> None:
     pairs = draw_pairs("test", range(2), 64)
     sketches, pictures = (1 - 2 * pairs.sketch).expand(-1, 3, -1, -1), pairs.exemplar
     for sketch, picture in zip(sketches, pictures, strict=True):
-        (said,) = Edges().sheet(sketch[None]).warnings
+        (said,) = Edges().page(sketch[None]).warnings
         assert said.startswith("the drawing is one already: edges takes both sides") and "condition sketch" in said
-        assert Edges().sheet(picture[None]).warnings == ()
+        assert Edges().page(picture[None]).warnings == ()
     flat = "the match is flat: all of the drawing takes the same mean of the picture"
     told = build("midm-faces", condition="edges").translate(sketches[0], pictures[0], seed=0)
     assert any(line.startswith("the drawing is one already") for line in told.warnings)

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from midms.checkpoints.tensors import CheckpointError, save_state
 from midms.conditions.sketch import Sketch
 from midms.core.files import atomic_write
+from midms.core.tensors import CheckpointError, save_state
+from midms.data.portraits.cached import CachedPortraits
 from midms.data.portraits.dataset import Portraits
-from midms.training.cached_portraits import CachedPortraits
 
 STYLES, GEOMETRIES = 24, 2
 State = dict[str, Tensor]

@@ -81,22 +81,23 @@ def inverted(pair: Pair) -> Pair:
 @pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("flow", [True, False])
 def test_every_stage_trains_on_it(flow: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The match by the flow where there is one, by weak losses where there is none."""
+    """The match by the flow where there is one, by colours where there is none, and by the paper's losses if asked."""
     register("dataset", "tiles")(Tiles)
-    assert train(tmp_path, flow) == 0
+    weak = {"domain", "cycle", "reconstruction", "colours"}
+    terms = () if flow else ("--terms", '{"domain": 1, "cycle": 1, "reconstruction": 1}')
+    assert train(tmp_path, flow, *terms) == 0
     made = read_folder(tmp_path).recipe.made
     assert [*made] == ["autoencoder", "matching", "diffusion"]
     assert made["matching"]["dataset"] == f"tiles(flow={flow})" and made["matching"]["pairs"] == 12
-    terms, held_out = made["matching"]["last losses"], made["matching"]["held out"]
-    weak = {"domain", "cycle", "reconstruction", "colours"}
-    assert {name for name in ("exact", "distance", *weak) if terms[name]} == ({"exact", "distance"} if flow else weak)
-    assert terms["visibility"] > 0 and ("first pck@0.05" in held_out) == flow == ("first warp error" not in held_out)
+    losses, held_out = made["matching"]["last losses"], made["matching"]["held out"]
+    assert {name for name in ("exact", "distance", *weak) if losses[name]} == ({"exact", "distance"} if flow else weak)
+    assert losses["visibility"] > 0 and ("first pck@0.05" in held_out) == flow == ("first warp error" not in held_out)
     assert {*made["diffusion"]["held out"]} == {"psnr", "first warp psnr"}
     image = from_pretrained(tmp_path)(torch.rand(1, 2, 64, 64), torch.rand(1, 3, 64, 64) * 2 - 1)
     assert image.shape == (1, 3, 64, 64) and image.isfinite().all()
     assert (tmp_path / "sheet.png").exists() and "sheet.png" in (tmp_path / "README.md").read_text()
     capsys.readouterr()
-    assert train(tmp_path, flow) == 0
+    assert train(tmp_path, flow, *terms) == 0
     told = capsys.readouterr().out.splitlines()
     assert told == [f"{stage}: trained already" for stage in ("autoencoder", "matching", "diffusion")]
 

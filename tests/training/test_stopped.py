@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from midms import build, cli
-from midms.checkpoints.tensors import CheckpointError, load_state
+from midms.core.tensors import CheckpointError, load_state
 
 
 def test_former_weights_do_not_lock_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

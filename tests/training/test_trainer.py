@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from tiny_stage import STEPS, TinyStage, data, trained, weights
 
-from midms.checkpoints.tensors import CheckpointError
+from midms.core.tensors import CheckpointError
 from midms.registry import BadArguments
 from midms.training import progress as progress_file
 from midms.training import trainer

@@ -18,9 +18,9 @@ from midms import build, cli, from_pretrained
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.folder import read_folder, write_folder
 from midms.conditions.sketch import Sketch
+from midms.data.portraits.cached import CachedPortraits
 from midms.data.portraits.dataset import Portraits
 from midms.training import trainer
-from midms.training.cached_portraits import CachedPortraits
 
 PORTRAITS = "portraits(styles=24, geometries=2)"
 TERMS = ("--terms", '{"domain": 1, "cycle": 1, "reconstruction": 1}')

@@ -10,9 +10,9 @@ from pathlib import Path
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import compvis, diffusers_folder, hub
 from midms.checkpoints.folder import CONFIG, REFUSAL, Weights, write_text
-from midms.checkpoints.tensors import CheckpointError, cast, check_file
 from midms.core.errors import printable
 from midms.core.files import kind_of
+from midms.core.tensors import CheckpointError, cast, check_file
 
 __all__ = ["convert", "find", "save", "write_refusal"]
 

@@ -16,9 +16,9 @@ from midms.checkpoints.convert.names import first_stage, matching, unet
 from midms.checkpoints.convert.sizes import Sizes, read_sizes
 from midms.checkpoints.convert.weights import read
 from midms.checkpoints.folder import Weights
-from midms.checkpoints.tensors import CheckpointError
 from midms.compose.catalog import create
 from midms.compose.spec import Spec
+from midms.core.tensors import CheckpointError
 from midms.diffusion.levels import Schedule, alpha_bar
 from midms.features.midm import without_spectral_norm
 

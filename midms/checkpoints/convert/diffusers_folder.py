@@ -29,9 +29,9 @@ from midms.checkpoints.convert.settings import (
 )
 from midms.checkpoints.convert.weights import tensors, weights_of
 from midms.checkpoints.folder import Weights
-from midms.checkpoints.tensors import CheckpointError
 from midms.compose.spec import Spec
 from midms.core.schema import BRIEF, Schema, read_json
+from midms.core.tensors import CheckpointError
 from midms.diffusion.autoencoders.kl import AutoencoderKL
 from midms.diffusion.autoencoders.vq import VQModel
 from midms.diffusion.denoisers.unet import UNet2DModel

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from midms.checkpoints.convert.names import Origin
-from midms.checkpoints.tensors import FEW, FLOATS, CheckpointError, finite, outline
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
 from midms.compose.spec import Spec
+from midms.core.tensors import FEW, FLOATS, CheckpointError, finite, outline
 from midms.diffusion.levels import Schedule
 
 _WRAPPED = "network."

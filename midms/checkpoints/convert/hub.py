@@ -7,7 +7,7 @@ from pathlib import Path
 
 from midms.checkpoints.card import CARD
 from midms.checkpoints.folder import CONFIG, read_folder
-from midms.checkpoints.tensors import CheckpointError
+from midms.core.tensors import CheckpointError
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FOLDERS = ("unet", "vqvae", "vae")

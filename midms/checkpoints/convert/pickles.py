@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from zipfile import BadZipFile
 
-from midms.checkpoints.tensors import CheckpointError
+from midms.core.tensors import CheckpointError
 
 _STEPS = 600_000
 """Instructions of the longest pickle that is read; four thousand tensors take a third of them."""

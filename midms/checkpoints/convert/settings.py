@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeVar
 import torch
 from pydantic import Field, Strict
 
-from midms.checkpoints.tensors import FEW, CheckpointError
 from midms.core.schema import BRIEF, Schema, checked
+from midms.core.tensors import FEW, CheckpointError
 from midms.diffusion.levels import SCHEDULES, Schedule, alpha_bar
 
 Channels = Annotated[int, Field(ge=1, le=2**14)]

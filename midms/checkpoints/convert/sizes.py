@@ -8,9 +8,9 @@ from typing import Any
 
 from midms.checkpoints.convert.compvis_settings import GROUPS, Config, FirstStageConfig, UNet
 from midms.checkpoints.convert.settings import NoiseSettings, schedule_of
-from midms.checkpoints.tensors import CheckpointError
 from midms.compose.spec import Spec
 from midms.core.schema import checked, read_yaml
+from midms.core.tensors import CheckpointError
 from midms.diffusion.lean import load_network
 from midms.diffusion.levels import Schedule
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from midms.checkpoints.convert.pickles import DAMAGE, PICKLE_BYTES, Asked, damaged, type_name, unpickled
-from midms.checkpoints.tensors import CheckpointError, check_file
+from midms.core.tensors import CheckpointError, check_file
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """The first two pickles of a file of PyTorch before 1.6."""

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from midms.checkpoints.convert import torch_files
 from midms.checkpoints.convert.pickles import type_name
-from midms.checkpoints.tensors import CheckpointError, read_weights
 from midms.core.schema import BRIEF, Schema, checked, read_json
+from midms.core.tensors import CheckpointError, read_weights
 
 TRAINED = (
     *("state_dict", "model_state_dict", "model", "module", "network", "net", "generator", "netG", "net_G", "G"),

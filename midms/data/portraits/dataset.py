@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
 from midms.data.pair import Pair
+from midms.data.portraits.cached import CachedPortraits
 from midms.data.portraits.pairs import RENDERINGS, SIZES, SPLIT_LENGTH, SPLITS, draw_pairs
 
 
@@ -17,6 +20,7 @@ class Portraits:
     Each pair is rendered when it is asked for; the same index always gives the same pair. Its foreground is the head.
 
     Attributes:
+        trained_on: what models that were trained on them say.
         split: "train", "validation", "test", or "hard", whose heads are turned far to opposite sides.
         size: pixels a side, 64 to 256.
         condition: what reads sketches and pictures; without, the condition is the sketch's ink, one channel, and there
@@ -30,6 +34,7 @@ class Portraits:
         ValueError: there is no such split or rendering, or a number is out of its limits.
     """
 
+    trained_on: ClassVar[str] = "computer-drawn portraits, each with one upright face that fills a square"
     split: str = "train"
     size: int = 64
     condition: ConditionExtractor | None = None
@@ -45,6 +50,20 @@ class Portraits:
         int_range(*SIZES, size=self.size)
         int_range(1, SPLIT_LENGTH // 64, styles=self.styles)
         int_range(2, 64, geometries=self.geometries)
+
+    def cached(self, folder: Path, most: int | None = None) -> CachedPortraits:
+        """The same styles, rendered once and kept in a folder.
+
+        Args:
+            folder: where they are kept.
+            most: how many styles, in two geometries each; by default all that are trained on.
+
+        Raises:
+            CheckpointError: what is there is damaged, or has other portraits; or the disk refuses.
+        """
+        if most is None:
+            return CachedPortraits.open(folder, self, self.styles, self.geometries)
+        return CachedPortraits.open(folder, self, min(most, self.styles), 2)
 
     def __len__(self) -> int:
         return SPLIT_LENGTH // 2

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from midms.checkpoints.convert import find
-from midms.compose.presets import PRESETS
 from midms.core.errors import MidmsError
 from midms.core.limits import SEEDS, int_range
 from midms.data.portraits.pairs import SIZES, SPLITS
 from midms.evaluation.ablation.identity import fingerprint
 from midms.evaluation.ablation.report import listed, table, write_report
 from midms.evaluation.ablation.run import Setting, run_settings
-from midms.registry import UnknownName, unknown
+from midms.pipeline.pretrained import is_saved, load, preset_recipe
+from midms.registry import unknown
 
 __all__ = ["Ablation", "AblationError", "ablate"]
 
@@ -81,7 +81,7 @@ def ablate(
     call. Combinations that failed are tried again.
 
     Args:
-        preset: the composition of which parts are varied.
+        preset: of which parts are varied; or a folder of weights with all parts, or its id on the hub.
         vary: slot, or setting of the loop such as `rematch`, to values as `build` takes them; "preset" is what the
             preset has.
         out: folder.
@@ -104,8 +104,7 @@ def ablate(
         PictureError: the disk refuses a picture.
         HeldError: another process writes to the folder.
     """
-    if preset not in PRESETS:
-        raise UnknownName(unknown("preset", preset, PRESETS, "`midms list preset`"))
+    recipe = load(preset, weights).recipe if is_saved(preset) else preset_recipe(preset)
     if split not in SPLITS:
         raise AblationError(unknown("split", split, SPLITS))
     int_range(1, PAIRS, pairs=pairs)
@@ -116,8 +115,9 @@ def ablate(
         raise AblationError(f"vary must have a slot, and a value for each, got {dict(vary)}")
     if weights is not None:
         find(weights)
-    size = int(PRESETS[preset].loop["size"]) if size is None else size
-    setting = Setting(preset, split, pairs, size, seed, str(device), fingerprint(weights))
+    size = int(recipe.loop["size"]) if size is None else size
+    own = preset if is_saved(preset) else weights
+    setting = Setting(preset, split, pairs, size, seed, str(device), fingerprint(own))
     records = run_settings(setting, vary, weights, Path(out), progress)
     write_report(setting, records, Path(out))
     return Ablation(tuple(records), Path(out))

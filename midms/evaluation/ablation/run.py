@@ -17,7 +17,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.compose.compose import BuildError
-from midms.compose.presets import PRESETS
 from midms.core.results import machine
 from midms.data.portraits.pairs import Pairs, draw_pairs, generators
 from midms.evaluation.ablation.identity import digest_value, package
@@ -28,8 +27,8 @@ from midms.evaluation.metrics.faces import conditions, matches, pictures
 from midms.evaluation.metrics.pictures import auroc
 from midms.images import save_images, to_pil
 from midms.loop import POLICY, Policy
-from midms.pipeline.build import build
 from midms.pipeline.pipeline import Pipeline
+from midms.pipeline.pretrained import load, preset_recipe
 
 PAIRS_AT_ONCE = 20
 BATCHES_KEPT = 8
@@ -139,19 +138,19 @@ def measured(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            run = build(setting.preset, weights, **{s: value for s, value in combination.items() if value != OWN})
+            pipe = load(setting.preset, weights, **{s: value for s, value in combination.items() if value != OWN})
     except BuildError as error:
         advance(len(setting.batches()))
         return record | {"refused": str(error).partition(": ")[2]}, []
-    usual = Policy(**{name: value for name, value in PRESETS[setting.preset].loop.items() if name in POLICY})
+    usual = Policy(**{name: value for name, value in preset_recipe(setting.preset).loop.items() if name in POLICY})
     given = [name for name in combination if name in POLICY and combination[name] not in (OWN, getattr(usual, name))]
-    if idle := run.policy.idle(given):
+    if idle := pipe.policy.idle(given):
         advance(len(setting.batches()))
         wrong = (f"{name} changes nothing without {' and '.join(needed)}" for name, needed in idle.items())
         return record | {"refused": "; ".join(wrong)}, []
-    record |= {"notes": list(run.notes)} if run.notes else {}
+    record |= {"notes": list(pipe.notes)} if pipe.notes else {}
     try:
-        found, shown = figures(run.to(setting.device), setting, draw, advance)
+        found, shown = figures(pipe.to(setting.device), setting, draw, advance)
     except Exception as error:  # whatever a part raises, the others are still to be measured
         place = traceback.extract_tb(error.__traceback__)[-1]
         return record | {"error": f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"}, []
@@ -160,27 +159,27 @@ def measured(
 
 @torch.no_grad()
 def figures(
-    run: Pipeline,
+    pipe: Pipeline,
     setting: Setting,
     draw: Callable[[range], Pairs],
     advance: Callable[[int], Any],
 ) -> tuple[dict[str, Any], list[Image.Image]]:
     """Means over pairs, the figures of each pair, time and memory; and the results of the first pairs."""
     one = setting.draw(range(1))
-    for _ in run.trajectory(conditions(run.condition, one), one.exemplar):  # what is loaded once is no run's cost
+    for _ in pipe.trajectory(conditions(pipe.condition, one), one.exemplar):  # what is loaded once is no run's cost
         pass
     cost = Cost(setting.device)
     collected: dict[str, list[Tensor]] = {}
     shown: list[Tensor] = []
     for indices in setting.batches():
         pairs = draw(indices)
-        drawn = conditions(run.condition, pairs)
+        drawn = conditions(pipe.condition, pairs)
         with cost.measured():
-            moments = list(run.trajectory(drawn, pairs.exemplar, generator=generators(setting.seed, indices)))
-            image = run.autoencoder.decode(moments[-1].step.x0)
+            moments = list(pipe.trajectory(drawn, pairs.exemplar, generator=generators(setting.seed, indices)))
+            image = pipe.autoencoder.decode(moments[-1].step.x0)
         found = pictures(image, pairs) | matches(moments[-1].match, moments[-1].confidence, pairs)
-        first = next(run.replace(rematch=()).trajectory(drawn, pairs.exemplar))
-        found["first PSNR"] = pictures(run.autoencoder.decode(first.warp), pairs)["PSNR"]
+        first = next(pipe.replace(rematch=()).trajectory(drawn, pairs.exemplar))
+        found["first PSNR"] = pictures(pipe.autoencoder.decode(first.warp), pairs)["PSNR"]
         found["first PCK@0.05"] = matches(first.match, first.confidence, pairs)["PCK@0.05"]
         for name, values in found.items():
             collected.setdefault(name, []).append(values.cpu())

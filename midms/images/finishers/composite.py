@@ -14,7 +14,7 @@ from midms.core.limits import number
 from midms.core.types import Finished, PartFn
 from midms.images.finishers.evidence import Evidence, commonest
 from midms.images.finishers.lines import line_layer
-from midms.images.finishers.regions import borders, find_regions, line_distance, nearest_region
+from midms.images.finishers.regions import find_regions, line_distance, nearest_region, shared_borders
 from midms.images.reading import resize
 
 FINE = 3
@@ -92,7 +92,7 @@ class Composite:
 
     def _joined(self, regions: Int[np.ndarray, "Y X"], evidence: Evidence) -> tuple[Int[np.ndarray, "Y X"], Evidence]:
         """Regions side by side, without a line between them, as one where their colours agree or one has none."""
-        pairs, lengths = borders(regions)
+        pairs, lengths = shared_borders(regions)
         home = list(range(len(evidence.voting)))
 
         def first(one: int) -> int:

@@ -52,7 +52,7 @@ def _attached(regions: Int[np.ndarray, "Y X"], rest: Bool[np.ndarray, "Y X"]) ->
     """The regions with the rest: each piece to the region along which it lies farthest, or by itself."""
     pieces, sizes = _components(rest)
     last = regions.max()
-    pairs, lengths = borders(np.where(rest, pieces + last, regions))
+    pairs, lengths = shared_borders(np.where(rest, pieces + last, regions))
     beside = (pairs[:, 0] <= last) & (pairs[:, 1] > last)
     order = np.argsort(lengths[beside], kind="stable")
     numbers = np.zeros(len(sizes), np.int32)
@@ -62,7 +62,7 @@ def _attached(regions: Int[np.ndarray, "Y X"], rest: Bool[np.ndarray, "Y X"]) ->
     return np.where(rest, numbers[pieces], regions)
 
 
-def borders(regions: Int[np.ndarray, "Y X"]) -> tuple[Int[np.ndarray, "n 2"], Int[np.ndarray, "n"]]:
+def shared_borders(regions: Int[np.ndarray, "Y X"]) -> tuple[Int[np.ndarray, "n 2"], Int[np.ndarray, "n"]]:
     """Which regions lie side by side with no line between them, the lower number first, and along how many pixels."""
     found = [np.zeros((0, 2), np.int32)]
     for one, other in ((regions[1:], regions[:-1]), (regions[:, 1:], regions[:, :-1])):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midms.core.protocols import Match, Matcher, answers_of
 from midms.matching.matchers.correlation import Correlation
-from midms.matching.matches.partitioned import Part, PartitionedMatch
+from midms.matching.matches.partitioned import Block, PartitionedMatch
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class Semantic:
         for sample in range(len(query)):
             for label in torch.cat([rows[sample], columns[sample]]).unique():
                 here, counterpart = rows[sample] == label, columns[sample] == label
-                wanted, offered = bool(here.any()), bool(counterpart.any())
+                in_condition, in_exemplar = bool(here.any()), bool(counterpart.any())
                 here, counterpart = (torch.nonzero(side if side.any() else ~side)[:, 0] for side in (here, counterpart))
                 match = inner(_pick(query, sample, here), _pick(key, sample, counterpart))
-                part = Part(sample, here, counterpart, match, wanted and offered)
-                there += [part] if wanted else []
-                back += [part.transpose()] if offered else []
+                block = Block(sample, here, counterpart, match, in_condition and in_exemplar)
+                there += [block] if in_condition else []
+                back += [block.transpose()] if in_exemplar else []
         return PartitionedMatch(query, key, tuple(there), tuple(back))
 
 

@@ -15,7 +15,7 @@ from midms.matching.matches.factored import on_grid, untokens
 
 
 @dataclass(frozen=True)
-class Part:
+class Block:
     """One sample's rows, and the columns that they are matched to.
 
     Attributes:
@@ -32,9 +32,9 @@ class Part:
     match: Match
     shared: bool
 
-    def transpose(self) -> Part:
+    def transpose(self) -> Block:
         """Read from exemplar to condition."""
-        return Part(self.sample, self.columns, self.rows, self.match.transpose(), self.shared)
+        return Block(self.sample, self.columns, self.rows, self.match.transpose(), self.shared)
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class PartitionedMatch:
     answers: ClassVar[frozenset[str]] = frozenset({"agreement"})
     query: Float[Tensor, "b d h w"]
     key: Float[Tensor, "b d H W"]
-    parts: tuple[Part, ...]
-    back: tuple[Part, ...]
+    parts: tuple[Block, ...]
+    back: tuple[Block, ...]
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -113,7 +113,7 @@ class PartitionedMatch:
             scores.append(torch.cat([found.scores, lowest.expand(lacking)], 1))
         return NearestCells(self._gather(scores), self._gather(places))
 
-    def _ask(self, question: str, *arguments: Any, of: tuple[Part, ...] | None = None) -> list[Any]:
+    def _ask(self, question: str, *arguments: Any, of: tuple[Block, ...] | None = None) -> list[Any]:
         """What each part's match says."""
         parts = self.parts if of is None else of
         for part in parts:

@@ -60,21 +60,21 @@ def comes_back(match: FactoredMatch, radius: float) -> Bool[Tensor, "b 1 h w"]:
 
 
 def domain(
-    wanted: Float[Tensor, "b d h w"],
+    query: Float[Tensor, "b d h w"],
     truth: Float[Tensor, "b d h w"],
-    offered: Float[Tensor, "b d H W"],
+    key: Float[Tensor, "b d H W"],
     match: FactoredMatch,
 ) -> Float[Tensor, ""]:
     """L_dom of MIDMs: features of the condition and of the picture it describes should be alike.
 
     Args:
-        wanted: unit features of the condition.
+        query: unit features of the condition.
         truth: unit features of the true picture.
-        offered: unit features of the exemplar, not trained by this term.
+        key: unit features of the exemplar, not trained by this term.
         match: condition to exemplar; its warp of the exemplar's features should be alike too.
     """
-    scale = wanted.shape[1] ** 0.5
-    return scale * ((wanted - truth).abs().mean() + (match.apply(offered.detach()) - truth).abs().mean())
+    scale = query.shape[1] ** 0.5
+    return scale * ((query - truth).abs().mean() + (match.apply(key.detach()) - truth).abs().mean())
 
 
 def cycle_loss(match: FactoredMatch, latent: Float[Tensor, "b c H W"]) -> Float[Tensor, ""]:

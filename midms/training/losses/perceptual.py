@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.checkpoints.convert.weights import tensors
-from midms.checkpoints.tensors import CheckpointError
+from midms.core.tensors import CheckpointError
 from midms.features.vgg_network import VGG, TrunkError, from_hed, from_state
 
 FEATURE_WEIGHTS = {"relu1_2": 1 / 32, "relu2_2": 1 / 16, "relu3_2": 1 / 8, "relu4_2": 1 / 4, "relu5_2": 1.0}

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from midms.core.types import Noise
 from midms.data.pair import Pair
-from midms.diffusion.autoencoders.patchified import Patchified
 from midms.loop.inputs import noise_fn
 from midms.pipeline.pipeline import Pipeline
 from midms.training.noise import uniform
@@ -64,8 +63,8 @@ class AutoencoderStage(nn.Module):
 
     @torch.no_grad()
     def finish(self, pairs: Iterable[Pair]) -> None:
-        """Have latents standardised, by those of the pictures."""
-        if isinstance(self.autoencoder, Patchified):
+        """Have latents standardised, by those of the pictures, where the autoencoder has `standardise(mean, std)`."""
+        if hasattr(self.autoencoder, "standardise"):
             latents = torch.cat([self.autoencoder.encode(pair.target) for pair in pairs])
             self.autoencoder.standardise(latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
 

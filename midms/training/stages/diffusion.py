@@ -37,8 +37,8 @@ class DiffusionStage(nn.Module):
 
     needs: ClassVar[tuple[str, ...]] = ("autoencoder", "features", "confidence")
     losses: ClassVar[tuple[str, ...]] = ()
-    signal: Tensor
-    noise: Tensor
+    alpha: Tensor
+    sigma: Tensor
     importance: Tensor
 
     def __init__(
@@ -57,8 +57,8 @@ class DiffusionStage(nn.Module):
             if isinstance(part := getattr(pipe, slot), nn.Module):
                 setattr(self, slot, frozen(part))
         alpha = alpha_bar(pipe.recipe.schedule)
-        self.register_buffer("signal", alpha.sqrt().float(), persistent=False)
-        self.register_buffer("noise", (1 - alpha).sqrt().float(), persistent=False)
+        self.register_buffer("alpha", alpha.sqrt().float(), persistent=False)
+        self.register_buffer("sigma", (1 - alpha).sqrt().float(), persistent=False)
         self.register_buffer("importance", torch.ones(1, 1, 1, 1), persistent=False)
         self.optimisation = Optimisation(steps, batch, learning_rate)
 
@@ -68,7 +68,7 @@ class DiffusionStage(nn.Module):
         truth, context = self._frozen(pair)
         truth = truth.repeat_interleave(self.levels, 0)
         timestep = integers(draw, pairs, *((150, 980) if self.warps else (5, 995)), self.levels).flatten()
-        alpha, sigma = (level[timestep].view(-1, 1, 1, 1) for level in (self.signal, self.noise))
+        alpha, sigma = (level[timestep].view(-1, 1, 1, 1) for level in (self.alpha, self.sigma))
         eps = draw((pairs, self.levels * truth.shape[1], *truth.shape[2:])).view_as(truth)
         if context is None:
             x0 = self.denoiser.denoise(alpha * truth + sigma * eps, timestep, alpha, sigma, None)

@@ -34,9 +34,9 @@ class MatchingStage(nn.Module):
     """Matching, for the first match and for re-matching, and the confidence in it.
 
     Where pairs have a flow, the match is trained on it and the confidence on visibility. Otherwise the match is trained
-    on weak losses, and the confidence on whether it comes back. What `rematch_query` will see is imitated for every
-    other pair of a batch: a mixture of truth and warp with some noise. So that it is the same pairs in any number of
-    processes, each must have an even number of them, or one.
+    on the warped colours, or the paper's weak losses, and the confidence on whether it comes back. What `rematch_query`
+    will see is imitated for every other pair of a batch: a mixture of truth and warp with some noise. So that it is the
+    same pairs in any number of processes, each must have an even number of them, or one.
 
     Args:
         pipe: whose features and confidence are trained.
@@ -109,6 +109,7 @@ class MatchingStage(nn.Module):
             terms["cycle"] = losses.cycle_loss(match, source) + losses.cycle_loss(again, source[some])
         if weights["colours"]:
             terms["colours"] = losses.warped_colours(match, pair.exemplar, pair.target)
+            terms["colours"] = terms["colours"] + losses.warped_colours(again, pair.exemplar[some], pair.target[some])
         return torch.stack([weight * terms[name] for name, weight in weights.items()]).sum(), terms
 
     def _off(

@@ -125,8 +125,8 @@ def one_step(
     levels = parts.sampler.levels
     chosen = integers(draw, len(latent), 0, len(levels)).flatten().tolist()
     at = [levels[i] for i in chosen]
-    noised = at if levels.start is None else [(levels.start, *levels)[i] for i in chosen]
-    x = _column(noised, "alpha", latent) * latent + _column(noised, "sigma", latent) * draw(tuple(latent.shape))
+    noisy = at if levels.start is None else [(levels.start, *levels)[i] for i in chosen]
+    x = _column(noisy, "alpha", latent) * latent + _column(noisy, "sigma", latent) * draw(tuple(latent.shape))
     timestep = torch.tensor([level.timestep for level in at], device=latent.device)
     alpha, sigma = _column(at, "alpha", latent), _column(at, "sigma", latent)
     denoiser: Any = parts.denoiser

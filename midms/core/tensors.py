@@ -41,20 +41,6 @@ class CheckpointError(MidmsError, ValueError):
         self.details = tuple(details)
 
 
-def save_weights(module: nn.Module, path: Path, half: bool = True) -> None:
-    """Write parameters and buffers.
-
-    Args:
-        module: whose they are.
-        path: file to write, in a folder that is made if need be.
-        half: whether floating-point ones are stored in half precision.
-
-    Raises:
-        CheckpointError: one is not finite, or not in half precision; or the disk refuses. What was there stays.
-    """
-    save_state(cast(module.state_dict(), torch.float16 if half else None, str(path)), path)
-
-
 def cast(state: Mapping[str, Tensor], dtype: torch.dtype | None, name: str) -> dict[str, Tensor]:
     """The tensors as they can be stored, on the CPU.
 
@@ -98,18 +84,6 @@ def save_state(state: Mapping[str, Tensor], path: Path) -> None:
 def finite(value: Tensor) -> bool:
     """Whether all numbers are."""
     return not (value.is_floating_point() or value.is_complex()) or bool(torch.isfinite(value).all())
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill a module from a file, strictly, in the module's own precision.
-
-    Raises:
-        CheckpointError: the file is missing, is not safetensors (a pickle is never opened), is truncated or not what
-            was saved, holds numbers that are not finite or no weights, or its names and shapes are not the module's;
-            the first of these are in the message, all in its `details`.
-    """
-    refuse(unlike(module.state_dict(), read_shapes(path)), str(path), type(module).__name__)
-    load_state(module, read_weights(path), str(path))
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, keep: bool = False) -> None:

@@ -9,20 +9,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from midms.checkpoints.tensors import CheckpointError, read_weights, save_state
 from midms.core.errors import printable
 from midms.core.files import sweep
+from midms.core.tensors import CheckpointError, read_weights, save_state
 from midms.data.pair import Pair
 from midms.data.portraits import parameters
-from midms.data.portraits.dataset import Portraits
 from midms.data.portraits.hand import STEADY, sketch
 from midms.data.portraits.pairs import HEAD, SPLITS, exact_flow, render
+
+if TYPE_CHECKING:
+    from midms.data.portraits.dataset import Portraits
 
 STORED = ("image", "parts", "condition", "exemplar_condition")
 """What is kept on disk."""
