@@ -71,7 +71,7 @@ def add(commands: Commands) -> None:
     )
     one.add_argument(
         "--anchors",
-        type=Path,
+        type=a_path,
         metavar="FILE.json",
         help="places of the sketch that take from places of the picture, in pixels of both:"
         ' [{"here": [30, 40], "there": [52, 61]}, ...]; also "exemplar", which of several, from 0, and "radius",'
@@ -79,7 +79,7 @@ def add(commands: Commands) -> None:
     )
     one.add_argument(
         "--colours",
-        type=Path,
+        type=a_path,
         metavar="FILE.json",
         help='places of the sketch that have a colour: [{"here": [30, 40], "colour": "#c04020"}, ...]; also "radius"',
     )
