@@ -212,7 +212,7 @@ class Registry:
 
     def _find(self, name: str) -> Row:
         self._read_plugins()
-        prefix, _, member = name.partition(":")
+        prefix, _, member = str(name).partition(":")
         if member and prefix in self._families:
             return dataclasses.replace(self._families[prefix], member=member)
         if name not in self._rows:

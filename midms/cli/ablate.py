@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from midms.cli.messages import complain, say
 from midms.cli.options import Commands, command, composition, device
-from midms.cli.values import integer
+from midms.cli.values import a_path, integer
 from midms.core.errors import MidmsError
 from midms.registry import BadArguments
 
@@ -43,7 +42,7 @@ def add(commands: Commands) -> None:
     one.add_argument("--split", default="test", metavar="S", help="test, hard or validation (default %(default)s)")
     one.add_argument("--size", type=integer(64, 256), metavar="N", help="pixels a side (default: the preset's)")
     one.add_argument("--seed", type=integer(0), default=0, metavar="N", help="of the noise (default %(default)s)")
-    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="resumes if it was begun")
+    one.add_argument("--out", type=a_path, required=True, metavar="DIR", help="resumes if it was begun")
     composition(one)
 
 

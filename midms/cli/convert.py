@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from midms.cli.messages import say
 from midms.cli.options import Commands, command
+from midms.cli.values import a_path
 
 
 def add(commands: Commands) -> None:
@@ -24,9 +24,9 @@ def add(commands: Commands) -> None:
             "ldm-celebahq-256/ --out ldm",
         ),
     )
-    one.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth or .ckpt, or a folder of diffusers")
-    one.add_argument("--config", type=Path, metavar="LDM.yaml", help="of the latent diffusion; a folder has its own")
-    one.add_argument("--out", type=Path, required=True, metavar="OUT", help="the folder to write")
+    one.add_argument("checkpoint", type=a_path, metavar="CHECKPOINT", help="a .pth or .ckpt, or a folder of diffusers")
+    one.add_argument("--config", type=a_path, metavar="LDM.yaml", help="of the latent diffusion; a folder has its own")
+    one.add_argument("--out", type=a_path, required=True, metavar="OUT", help="the folder to write")
     one.add_argument("--trainable", action="store_true", help="keep the spectral norms of the matching network")
     one.add_argument(
         "--replace", action="store_true", help="write to OUT even if it holds something else; other files in it stay"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from midms.cli.messages import say
 from midms.cli.options import Commands, command, composed, composition, parts
-from midms.cli.values import integer
+from midms.cli.values import a_path, integer
 from midms.core.limits import SEEDS
 
 
@@ -21,7 +21,11 @@ def add(commands: Commands) -> None:
         examples=("", "--out out/demo --faces 12 --seed 1", "--matcher optimal-transport"),
     )
     show.add_argument(
-        "--out", type=Path, default=Path("midms-demo"), metavar="DIR", help="folder to write to (default %(default)s)"
+        "--out",
+        type=a_path,
+        default=Path("midms-demo"),
+        metavar="DIR",
+        help="folder to write to (default %(default)s)",
     )
     show.add_argument("--faces", type=integer(1, 64), default=6, metavar="N", help="how many (default %(default)s)")
     show.add_argument(

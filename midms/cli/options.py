@@ -15,7 +15,7 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from midms.cli.messages import MISTAKE, complain
-from midms.cli.values import levels, optional_part, part_value
+from midms.cli.values import a_path, levels, optional_part, part_value, some_text
 from midms.compose.catalog import KINDS
 from midms.compose.recipe import OPTIONAL
 from midms.core.errors import MidmsError, printable
@@ -83,6 +83,7 @@ def composition(added: argparse.ArgumentParser) -> None:
     """Preset, weights, device and plug-ins."""
     added.add_argument(
         "--preset",
+        type=some_text,
         default="midm-faces",
         metavar="P",
         help="see `midms list preset`; or a folder of weights with all parts, or its id on the hub"
@@ -90,7 +91,7 @@ def composition(added: argparse.ArgumentParser) -> None:
     )
     added.add_argument(
         "--weights",
-        type=Path,
+        type=a_path,
         metavar="DIR",
         help="a folder that `midms train` or `midms convert` left or that was saved, one of diffusers, or a hub id"
         " (default: those that come with the preset)",
@@ -103,7 +104,7 @@ def plugins(added: argparse.ArgumentParser) -> None:
     """The option for parts of one's own, which `main` reads before it runs a command."""
     added.add_argument(
         "--plugin",
-        type=Path,
+        type=a_path,
         action="append",
         default=[],
         metavar="FILE.py",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midms.cli.messages import complain, say
 from midms.cli.options import Commands, command, device, plugins
-from midms.cli.values import integer, part_value
+from midms.cli.values import a_path, integer, part_value, some_text
 from midms.compose.catalog import create, registry
 from midms.compose.spec import Spec
 from midms.core.limits import LARGEST
@@ -39,15 +38,19 @@ def add(commands: Commands) -> None:
         ),
     )
     plugins(added)
-    added.add_argument("pictures", type=Path, metavar="PICTURES", help="a folder of pictures; those in its folders too")
+    added.add_argument(
+        "pictures", type=a_path, metavar="PICTURES", help="a folder of pictures; those in its folders too"
+    )
     added.add_argument(
         "--glob",
         default="*",
         metavar="GLOB",
         help="of these only what is called so, such as '*.jpg' (default %(default)s)",
     )
-    added.add_argument("--out", type=Path, required=True, metavar="FILE", help="the table to write, called *.csv")
-    added.add_argument("--ref-txt", type=Path, metavar="FILE", help="the same as a list as CoCosNet has it, *_ref.txt")
+    added.add_argument("--out", type=a_path, required=True, metavar="FILE", help="the table to write, called *.csv")
+    added.add_argument(
+        "--ref-txt", type=a_path, metavar="FILE", help="the same as a list as CoCosNet has it, *_ref.txt"
+    )
     added.add_argument(
         "--top-k", type=integer(1, 1000), default=5, metavar="K", help="exemplars a picture (default %(default)s)"
     )
@@ -59,7 +62,11 @@ def add(commands: Commands) -> None:
         " weights, which it may download (default: those of the preset, which come with midms)",
     )
     added.add_argument(
-        "--preset", default="midm-faces", metavar="P", help="whose own features they are (default %(default)s)"
+        "--preset",
+        type=some_text,
+        default="midm-faces",
+        metavar="P",
+        help="whose own features they are (default %(default)s)",
     )
     added.add_argument(
         "--size", type=integer(32, LARGEST), metavar="N", help=f"pixels a side (default: the preset's, else {SIZE})"

@@ -7,11 +7,11 @@ import json
 import math
 import reprlib
 import signal
-from pathlib import Path
 
 from midms.cli.options import Commands, command, device, plugins
-from midms.cli.values import dataset_value, integer, minutes, share
+from midms.cli.values import a_path, dataset_value, integer, minutes, share, some_text
 from midms.compose.catalog import registry
+from midms.core.files import check_regular
 from midms.core.limits import SEEDS
 from midms.core.signatures import parameters
 
@@ -41,11 +41,15 @@ def add(commands: Commands) -> None:
         metavar="DATASET",
         help="what to train on, see `midms list dataset`; with settings (`midms show NAME`) in parentheses and quotes",
     )
-    added.add_argument("--preset", default="midm-small", metavar="P", help="what to train (default %(default)s)")
+    added.add_argument(
+        "--preset", type=some_text, default="midm-small", metavar="P", help="what to train (default %(default)s)"
+    )
     added.add_argument("--stage", metavar="STAGE", help="one of the preset's alone (default: those that are left)")
-    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the weights; resumes")
+    added.add_argument("--out", type=a_path, required=True, metavar="DIR", help="for the weights; resumes")
     added.add_argument("--size", type=integer(32, 1024), metavar="N", help="pixels a side (default: the preset's)")
-    added.add_argument("--init", metavar="DIR", help="begin with the weights of a folder, or of a hub id")
+    added.add_argument(
+        "--init", type=some_text, metavar="DIR", help="begin with the weights of a folder, or of a hub id"
+    )
     added.add_argument("--minutes", type=minutes, metavar="M", help="stop after so long; run again to go on")
     added.add_argument(
         "--seed", type=integer(0, SEEDS), default=0, metavar="N", help="of all that is drawn (default %(default)s)"
@@ -62,7 +66,7 @@ def _steps(added: argparse.ArgumentParser) -> None:
     group.add_argument("--steps", type=integer(1), metavar="N", help="of each stage")
     group.add_argument("--batch", type=integer(1), metavar="N", help="pairs a step, over all processes")
     group.add_argument("--terms", type=weights, default={}, metavar="JSON", help="weights of losses, by name")
-    group.add_argument("--vgg19", type=Path, metavar="FILE",
+    group.add_argument("--vgg19", type=a_path, metavar="FILE",
                        help="VGG19 of the perceptual losses, of torchvision or CoCosNet (or VGG16 of HED)")  # fmt: skip
 
 
@@ -121,6 +125,8 @@ def _train(args: argparse.Namespace) -> int:
     registry("dataset").check(args.data.name, **args.data.arguments | own)
     if args.device in ("cuda", "mps"):
         device(args.device)
+    if args.vgg19 is not None:
+        check_regular(args.vgg19, math.inf)
     from midms.training.train import train
 
     usual = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job elsewhere is a key press here

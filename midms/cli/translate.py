@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from midms.cli.messages import MISTAKE, complain, say
 from midms.cli.options import Commands, command, composed, composition, in_options, parts
-from midms.cli.values import integer
+from midms.cli.values import a_path, integer
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
@@ -48,14 +48,14 @@ def add(commands: Commands) -> None:
     )
     one.add_argument(
         "--condition",
-        type=Path,
+        type=a_path,
         required=True,
         metavar="SKETCH",
         help="the sketch, or a folder of sketches; or a label map, a photo with masks, keypoints, as the preset wants",
     )
     one.add_argument(
         "--exemplar",
-        type=Path,
+        type=a_path,
         required=True,
         action="append",
         metavar="PICTURE",
@@ -63,7 +63,7 @@ def add(commands: Commands) -> None:
     )
     one.add_argument(
         "--region",
-        type=Path,
+        type=a_path,
         action="append",
         default=[],
         metavar="MASK",
@@ -71,7 +71,7 @@ def add(commands: Commands) -> None:
     )
     one.add_argument(
         "--anchors",
-        type=Path,
+        type=a_path,
         metavar="FILE.json",
         help="places of the sketch that take from places of the picture, in pixels of both:"
         ' [{"here": [30, 40], "there": [52, 61]}, ...]; also "exemplar", which of several, from 0, and "radius",'
@@ -79,25 +79,25 @@ def add(commands: Commands) -> None:
     )
     one.add_argument(
         "--colours",
-        type=Path,
+        type=a_path,
         metavar="FILE.json",
         help='places of the sketch that have a colour: [{"here": [30, 40], "colour": "#c04020"}, ...]; also "radius"',
     )
     one.add_argument(
         "--exemplar-condition",
-        type=Path,
+        type=a_path,
         metavar="SKETCH",
         help="the same for the picture, or a folder; needed where it cannot be made from the picture",
     )
     one.add_argument(
-        "--out", type=Path, required=True, metavar="OUT.png", help="the result, or a folder for the results"
+        "--out", type=a_path, required=True, metavar="OUT.png", help="the result, or a folder for the results"
     )
     one.add_argument(
-        "--figure", type=Path, metavar="FIG.png", help="also draw how it came about; a folder where --out is one"
+        "--figure", type=a_path, metavar="FIG.png", help="also draw how it came about; a folder where --out is one"
     )
     one.add_argument(
         "--layers",
-        type=Path,
+        type=a_path,
         metavar="DIR",
         help="also write the layers of a --finisher that has some: colours.png without lines, lines.png with"
         " transparency, regions.png with their numbers; where --out is a folder, a folder of them each",

@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from midms.compose.spec import Spec, SpecError, parse_value
@@ -18,6 +19,18 @@ def typed(text: str) -> Any:
         return parse_value(text)
     except SpecError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def some_text(text: str) -> str:
+    """An argument type: any text but none, as of a variable of the shell that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected something, got nothing")
+    return text
+
+
+def a_path(text: str) -> Path:
+    """An argument type: a file or folder; a ~ at its beginning is the home folder. Nothing is not this folder."""
+    return Path(os.path.expanduser(some_text(text)))
 
 
 def part_value(text: str) -> Any:

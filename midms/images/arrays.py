@@ -43,7 +43,7 @@ def to_array(source: object, name: str) -> np.ndarray:
     except Exception as error:  # other libraries raise whatever they like
         raise PictureError(f"{name}: cannot be read as an array of numbers ({one_line(error)})") from None
     if array.dtype.kind not in "biuf":
-        raise PictureError(f"{name}: expected numbers, got {array.dtype}")
+        raise PictureError(f"{name}: expected numbers, got {'text' if array.dtype.kind in 'US' else array.dtype}")
     return array
 
 

@@ -111,13 +111,21 @@ def masked(regions: object, frame: Frame, count: int) -> list[Tensor]:
     """Pictures of regions, one for each exemplar, as masks [1 1 Y X] of the canvas, in [0, 1]: white is 1.
 
     Raises:
-        PictureError: one cannot be read, there are not as many as exemplars, or there is one exemplar alone.
+        PictureError: one cannot be read or is black, there are not as many as exemplars, or there is one exemplar
+            alone.
     """
     if count == 1:
         raise PictureError("regions: change nothing with one exemplar, expected several")
-    pictures = (read_image(region, name) for name, region in _each("region", regions, count))
-    grey = [F.interpolate(picture, frame.picture, mode="area").mean(1, keepdim=True) for picture in pictures]
-    return [frame.pad(one / 2 + 0.5) for one in grey]
+    masks = []
+    for i, (name, region) in enumerate(_each("region", regions, count), 1):
+        grey = F.interpolate(read_image(region, name), frame.picture, mode="area").mean(1, keepdim=True)
+        masks.append(frame.pad(grey / 2 + 0.5))
+        if not masks[-1].any():
+            raise PictureError(
+                f"{display_name(region, name)}: is black everywhere, so that nothing would take from exemplar {i}; "
+                "leave both out"
+            )
+    return masks
 
 
 def _each(name: str, pictures: object, count: int | None = None) -> list[tuple[str, object]]:

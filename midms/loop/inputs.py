@@ -48,7 +48,9 @@ def check_exemplars(
     check_tensor("condition", condition, channels, stride, condition, MAP)
     pictures = _list(exemplar)
     maps = [None] * len(pictures) if exemplar_condition is None else _list(exemplar_condition)
-    if not pictures or len(maps) != len(pictures):
+    if not pictures:
+        raise ValueError("exemplar is an empty list, expected a batch of pictures, or several")
+    if len(maps) != len(pictures):
         raise ValueError(f"exemplar_condition has {len(maps)} maps, expected one for each of {len(pictures)} exemplars")
     for i, (picture, drawn) in enumerate(zip(pictures, maps, strict=True)):
         which = f"[{i}]" if isinstance(exemplar, list | tuple) else ""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from midms.checkpoints.convert.hub import push
 from midms.checkpoints.folder import write_folder
 from midms.compose.recipe import Recipe
-from midms.compose.slots import check_settings
+from midms.compose.slots import check_part, check_settings
 from midms.core.domain import TELLING, Domain
 from midms.core.tensors import FLOATS, CheckpointError, cast
 from midms.core.torch_defaults import defaults
@@ -119,7 +119,13 @@ class Pipeline(Parts):
         return translate(self, condition, exemplar, **options)
 
     def replace(self, **fields: Any) -> Pipeline:
-        """The same composition with other fields, those of the policy among them."""
+        """The same composition with other fields, those of the policy among them; a part is an object, not its name.
+
+        Raises:
+            ValueError: a part does not fit its slot, or a setting is not as it should be; all that are not are listed.
+        """
+        if wrong := [f"{slot}: {why}" for slot in PARTS if slot in fields and (why := check_part(slot, fields[slot]))]:
+            raise ValueError("; ".join(wrong))
         policy = fields.pop("policy", self.policy)
         changes = {name: fields.pop(name) for name in POLICY if name in fields}
         recipe = fields.pop("recipe", self.recipe)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from midms.core.domain import Domain
-from midms.core.limits import SEEDS, int_range, side
+from midms.core.limits import LARGEST, SEEDS, int_range, number, side
 from midms.core.precision import precise
 from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor, Finisher
 from midms.core.types import Finished, Noise
@@ -39,8 +39,8 @@ from midms.pipeline.out_of_domain import unusual
 
 POINTS = 12
 """Correspondences that a figure shows."""
-_SIDE = 256
-"""Pixels a side of a figure's pictures."""
+_SMALLEST, _SIDE = 8, 256
+"""Pixels a side of a figure's pictures, the fewest and the usual."""
 
 
 @runtime_checkable
@@ -158,10 +158,16 @@ class Translation:
         """The pictures side by side, with lines between corresponding points of the condition and the exemplar.
 
         Args:
-            scale: enlargement of the result; by default to a height of `_SIDE` pixels.
+            scale: enlargement of the result, to a height of 8 to 1024 pixels; by default to `_SIDE`.
+
+        Raises:
+            OutOfLimits: it is none.
         """
+        height = self.warp.height
+        if scale is not None:
+            number(_SMALLEST / height, LARGEST / height, scale=scale)
         panels = self.panels()
-        sheet = Sheet([list(panels.values())], list(panels), round(self.warp.height * scale) if scale else _SIDE)
+        sheet = Sheet([list(panels.values())], list(panels), _SIDE if scale is None else round(height * scale))
         right = list(panels).index("exemplar")
         sheet.connect(self.lines(), row=0, columns=(right - 1, right))
         return sheet.image

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pytest
 
-from midms.cli.values import dataset_value
+from midms import cli
+from midms.cli.values import a_path, dataset_value, some_text
 from midms.compose.spec import Spec
 
 
@@ -42,3 +44,20 @@ def test_what_is_no_data_set_is_refused(text: str, message: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as refused:
         dataset_value(text)
     assert str(refused.value).startswith(message)
+
+
+def test_nothing_is_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert (a_path("~/a.png"), a_path("./~")) == (Path("/home/me/a.png"), Path("~"))
+    with pytest.raises(argparse.ArgumentTypeError, match=r"^expected something, got nothing$"):
+        a_path("")
+
+
+def test_no_option_takes_nothing_for_this_folder() -> None:
+    """As of a variable of the shell that is not set, such as --condition "$SKETCHES"."""
+    (commands,) = (one for one in cli.parser()._actions if isinstance(one.choices, dict))
+    for name, parser in commands.choices.items():
+        for action in parser._actions:
+            assert action.type is not Path, f"{name} {action.dest}"
+            if action.dest in ("preset", "init", "weights"):
+                assert action.type in (a_path, some_text), f"{name} {action.dest}"

@@ -60,7 +60,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]]
         lambda g: {"exemplar_condition": g["exemplar"]},
         r"exemplar_condition is .*, expected floats \[b, 2",
     ),
-    "none": (lambda g: {"exemplar": []}, "expected one for each of 0 exemplars"),
+    "none": (lambda g: {"exemplar": []}, "exemplar is an empty list, expected a batch of pictures"),
     "one of several": (
         lambda g: {"exemplar": [g["exemplar"], g["exemplar"][:, :2]]},
         r"exemplar\[1\] is .*\(2, 2, 20, 12\), expected floats \[b, 3",
@@ -197,6 +197,8 @@ def test_settings_are_checked_together() -> None:
         match=r"rematch must be a tuple of levels, got \[0\]; edit .*; match_on .*; confidence_guid.*; style",
     ):
         Run().replace(rematch=[0], edit="blnd", match_on=0, confidence_guidance=-1, style=2)
+    with pytest.raises(ValueError, match=r"matcher: str is no Matcher: .*; confidence: Calibrated is a class"):
+        Run().replace(matcher="nearest", confidence=Calibrated, style=0.3)
 
 
 @pytest.mark.usefixtures("unchecked")

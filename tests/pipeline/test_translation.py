@@ -16,6 +16,7 @@ from torch import Tensor
 from midms import Spec, build
 from midms.conditions.edges import Edges
 from midms.conditions.sketch import Sketch
+from midms.core.limits import OutOfLimits
 from midms.core.types import Context, Features, Level
 from midms.data.portraits.pairs import draw_pairs
 from midms.images import PictureError, read_image
@@ -110,6 +111,9 @@ def test_the_result_has_the_conditions_shape_and_the_exemplar_keeps_its_own() ->
     assert told.exemplar.size == (128, 64)
     assert told.condition.size == (300, 400)
     assert told.figure().height > told.figure(scale=2.0).height > 2 * 84
+    for scale in (0, -1.0, float("nan"), 1e6):
+        with pytest.raises(OutOfLimits, match=r"^scale must "):
+            told.figure(scale)
 
 
 def test_what_was_read_of_the_condition_is_told_and_shown() -> None:
@@ -176,6 +180,12 @@ def test_what_is_wrong_is_said_with_the_pictures_name(tmp_path: Path) -> None:
         translate(Shifting(), drawing(64, 64), photo(64, 64), exemplar_condition=Image.open(empty))
     with pytest.raises(PictureError, match="exemplar: is 1 x 1 pixels"):
         translate(Shifting(), drawing(64, 64), photo(1, 1))
+    black, two = Image.new("L", (64, 64)), [photo(64, 64)] * 2
+    black.save(tmp_path / "black.png")
+    with pytest.raises(PictureError, match=r"black.png: is black everywhere, .* from exemplar 1; leave both out"):
+        translate(Shifting(), drawing(64, 64), two, regions=[tmp_path / "black.png", black])
+    with pytest.raises(PictureError, match="exemplar_condition: expected numbers, got text"):
+        translate(Shifting(), drawing(64, 64), photo(64, 64), exemplar_condition=[str(empty)])
     with pytest.raises(ValueError, match="either a seed or a generator"):
         translate(Shifting(), drawing(64, 64), photo(64, 64), seed=1, generator=torch.Generator())
 

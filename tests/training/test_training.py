@@ -259,6 +259,8 @@ def test_what_is_rendered_is_told_before(tmp_path: Path, capsys: pytest.CaptureF
         (["--precision", "fp16"], "--precision fp16: the CPU has none, expected bf16 or no"),
         (["--batch", "3", "--accumulate", "2"], "--batch 3: expected a multiple of 2"),
         (["--log-with", "nonesuch"], "nonesuch"),
+        (["--vgg19", "nowhere.pth"], "midms: nowhere.pth: No such file or directory"),
+        (["--vgg19", "/dev/zero"], "midms: /dev/zero: is a device, expected a regular file"),
     ],
 )
 def test_what_cannot_be_done_is_refused(

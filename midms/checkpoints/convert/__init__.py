@@ -87,6 +87,8 @@ def find(weights: str | Path) -> Weights:
         raise CheckpointError(
             f"{weights!r}: is {type(weights).__name__}, expected a folder or the id of one on the hub"
         )
+    if not str(weights):
+        raise CheckpointError("'': expected a folder or the id of one on the hub, got nothing")
     path = Path(weights)
     if path.is_file():
         raise CheckpointError(
