@@ -78,3 +78,15 @@ def test_figures_are_those_that_were_measured() -> None:
     many = found["100000 pictures"]
     assert f"in {many['CPU minutes']:.1f} minutes of one core and {many['peak GiB']:.1f} GiB" in words
     assert model["degrees apart"] < chance["degrees apart"] / 3 and vgg["same face"] > 10 * chance["same face"]
+
+
+def test_figures_of_cartoon_faces_are_those_that_were_measured() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "training-facesjs.json").read_text())
+    rows = found["rows"]
+    for name in ("exemplar copied", "first warp decoded", "translation"):
+        assert f"| {name} | {rows[name]['PSNR']:.1f} | {rows[name]['perceptual']:.3f} |" in PAGE
+    minutes = sum(stage["minutes"] for stage in found["made"].values())
+    assert f"took {minutes:.0f} minutes of two cores" in PAGE and f"of {found['pairs']} held-out pairs" in PAGE
+    others = [row for name, row in rows.items() if name in ("exemplar copied", "first warp decoded")]
+    assert all(rows["translation"]["PSNR"] > row["PSNR"] for row in others)
+    assert all(rows["translation"]["perceptual"] < row["perceptual"] for row in others)

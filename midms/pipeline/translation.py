@@ -37,6 +37,8 @@ from midms.pipeline.finishing import layer_pictures, part_translator
 from midms.pipeline.hints import confined, placed, with_hints
 from midms.pipeline.out_of_domain import unusual
 
+FLAT = "the match is flat: all of the drawing takes the same mean of the picture; give the matcher a lower temperature"
+"""What is said of a match that tells nothing apart."""
 POINTS = 12
 """Correspondences that a figure shows."""
 _SMALLEST, _SIDE = 8, 256
@@ -271,14 +273,7 @@ def translate(
     source, flow = (x[0].cpu() for x in match_to_pixel_flow(last.match, frame, frames, last.warp))
     flow = flow.float()
     condition_map = frame.crop(condition_maps)[0].float().cpu()
-    flat = (
-        (
-            "the match is flat: all of the drawing takes the same mean of the picture; give the matcher a lower "
-            "temperature",
-        )
-        if is_flat(moments[0].match, last.warp)
-        else ()
-    )
+    flat = [FLAT] if is_flat(moments[0].match, last.warp) else []
     points = telling_points(confidence, condition_map, POINTS)
     return Translation(
         image=stages[-1] if finished is None else to_pil(finished.image),
