@@ -273,7 +273,7 @@ def translate(
     source, flow = (x[0].cpu() for x in match_to_pixel_flow(last.match, frame, frames, last.warp))
     flow = flow.float()
     condition_map = frame.crop(condition_maps)[0].float().cpu()
-    flat = [FLAT] if is_flat(moments[0].match, last.warp) else []
+    flat = [_FLAT] if is_flat(moments[0].match, last.warp) else []
     points = telling_points(confidence, condition_map, POINTS)
     return Translation(
         image=stages[-1] if finished is None else to_pil(finished.image),
