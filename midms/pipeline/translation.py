@@ -37,7 +37,7 @@ from midms.pipeline.finishing import layer_pictures, part_translator
 from midms.pipeline.hints import confined, placed, with_hints
 from midms.pipeline.out_of_domain import unusual
 
-FLAT = "the match is flat: all of the drawing takes the same mean of the picture; give the matcher a lower temperature"
+_FLAT = "the match is flat: all of the drawing takes the same mean of the picture; give the matcher a lower temperature"
 """What is said of a match that tells nothing apart."""
 POINTS = 12
 """Correspondences that a figure shows."""
