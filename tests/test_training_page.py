@@ -81,7 +81,7 @@ def test_figures_are_those_that_were_measured() -> None:
 
 
 def test_figures_of_cartoon_faces_are_those_that_were_measured() -> None:
-    found = json.loads((ROOT / "benchmarks" / "results" / "training-facesjs.json").read_text())
+    found = json.loads((ROOT / "benchmarks" / "results" / "translation-facesjs.json").read_text())
     rows = found["rows"]
     for name in ("exemplar copied", "first warp decoded", "translation"):
         assert f"| {name} | {rows[name]['PSNR']:.1f} | {rows[name]['perceptual']:.3f} |" in PAGE

@@ -39,7 +39,7 @@ SMALL_TRAINING = (
     Spec("matching", steps=1_500, **MATCHING_LOSSES),
     Spec("diffusion", steps=1_500),
 )
-"""An hour or so of two cores: `benchmarks/results/training-facesjs.json`."""
+"""An hour or so of two cores: `benchmarks/results/translation-facesjs.json`."""
 FACES_DOMAIN = Domain(
     "computer-drawn portraits, each with one upright face that fills a square", 64, True, "midm-faces"
 )

@@ -182,7 +182,7 @@ def test_other_weights_are_other_runs(tmp_path: Path) -> None:
     assert len(lines(out)) == 3 and changed["weights"] != first["weights"]
     assert changed["figures"]["PSNR"] < first["figures"]["PSNR"] - 1
     by_itself = ablate(str(copy), {"confidence": ["always"]}, pairs=1, out=out).records[0]
-    assert by_itself["figures"] == changed["figures"] and by_itself["weights"] == changed["weights"]
+    assert by_itself["figures"]["PSNR"] == changed["figures"]["PSNR"] and by_itself["weights"] == changed["weights"]
     with pytest.raises(BadArguments, match="which has its own weights"):
         ablate(str(copy), {"confidence": ["always"]}, pairs=1, out=out, weights=mine)
     with pytest.raises(CheckpointError, match="there is no folder"):
