@@ -158,7 +158,7 @@ def bad_inputs(folder: Path) -> dict[str, dict[str, str]]:
         "out.gnp: cannot write": {"out": "out.gnp"},
         "nowhere does not exist": {"out": "nowhere/out.png"},
         "is also an input": {"out": "photos/a.jpg"},
-        "is both the result and the figure": {"figure": "out.png"},
+        "is to be written twice": {"figure": "out.png"},
         "is a file, expected a folder": {"condition": "sketches"},
         "is a folder, expected the name": {"out": "photos"},
         "bare: has no config.json": {"weights": "bare"},
