@@ -14,10 +14,10 @@ from weights_files import save_weights
 
 import midms
 from midms import build, create
-from midms.checkpoints import tensors as checkpoints
 from midms.checkpoints.convert.fit import recipe_of
 from midms.checkpoints.folder import write_folder
 from midms.compose.spec import Spec
+from midms.core import tensors as checkpoints
 from midms.core.tensors import CheckpointError, cast, outline
 
 ABSURD: dict[str, Any] = {
