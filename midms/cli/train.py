@@ -42,7 +42,11 @@ def add(commands: Commands) -> None:
         help="what to train on, see `midms list dataset`; with settings (`midms show NAME`) in parentheses and quotes",
     )
     added.add_argument(
-        "--preset", type=some_text, default="midm-small", metavar="P", help="what to train (default %(default)s)"
+        "--preset",
+        type=some_text,
+        default="midm-small",
+        metavar="P",
+        help="what to train, a name of `midms list preset`; for a folder see --init (default %(default)s)",
     )
     added.add_argument("--stage", metavar="STAGE", help="one of the preset's alone (default: those that are left)")
     added.add_argument("--out", type=a_path, required=True, metavar="DIR", help="for the weights; resumes")

@@ -50,7 +50,8 @@ def create(kind: str, name: str, /, **arguments: Any) -> Any:
     """One part: `create("matcher", "correlation", temperature=0.005)`.
 
     Parts of which it is made are made first: a class that has some says which of its arguments they are, and their
-    kind, in `nested`. Such an argument is an object, a name, a `Spec`, or a tuple of them.
+    kind, in `nested`. Such an argument is an object, a name, a `Spec`, or a tuple of them. So is the `condition` of a
+    data set.
 
     Raises:
         UnknownName: there is no such kind or part.
@@ -60,7 +61,10 @@ def create(kind: str, name: str, /, **arguments: Any) -> Any:
     rows = registry(kind)
     rows.check(name, **arguments)
     factory = rows[name]
-    for argument, inner in getattr(factory, "nested", {}).items():
+    nested = dict(getattr(factory, "nested", {}))
+    if kind == "dataset" and isinstance(arguments.get("condition"), str | Spec):
+        nested["condition"] = "condition"
+    for argument, inner in nested.items():
         usual = inspect.signature(factory).parameters[argument].default
         choice = arguments.get(argument, usual)
         many = isinstance(choice, tuple | list)

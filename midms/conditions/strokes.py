@@ -58,7 +58,10 @@ def each_plane(
 
 
 def city_block(mask: Bool[Tensor, "b n Y X"]) -> Float[Tensor, "b n Y X"]:
-    """City-block distance in pixels to the nearest True pixel; where a plane has none, a million everywhere."""
+    """City-block distance in pixels to the nearest True pixel; where a plane has none, a million everywhere.
+
+    By OpenCV, as all distances here: one library for all of them, and it is installed for the drawings anyway.
+    """
     import cv2
 
     planes = (~mask).flatten(0, 1)[:, None].byte()

@@ -27,7 +27,8 @@ def planned(preset: str, stage: str | None, terms: Mapping[str, float], vgg19: P
             VGG19.
     """
     if preset not in PRESETS:
-        raise BadArguments(unknown("preset", preset, PRESETS, "`midms list preset`"))
+        begin = f"; to begin with the weights of a folder, --init {preset}" if Path(preset).is_dir() else ""
+        raise BadArguments(unknown("preset", preset, PRESETS, "`midms list preset`") + begin)
     every = {spec.name: spec for spec in PRESETS[preset].training}
     if not every:
         raise BadArguments(f"--preset {preset}: has no stages of training")

@@ -51,6 +51,12 @@ def test_a_data_set_of_data_sets_is_composed_for_training_too() -> None:
     assert (type(train.of).__name__, train.split, validation.split) == ("Portraits", "train", "validation")
 
 
+@pytest.mark.parametrize("condition", ["sketch", Spec("sketch")])
+def test_the_condition_of_a_data_set_may_be_a_name(condition: object) -> None:
+    pair = create("dataset", "portraits", condition=condition)[0]
+    assert pair.condition.shape[1] == 2 and pair.exemplar_condition is not None
+
+
 def test_no_part_looks_for_others_in_a_registry() -> None:
     registries = {name for name in vars(catalog) if name.isupper() and isinstance(getattr(catalog, name), Registry)}
     assert {"MATCHERS", "CONFIDENCES", "FEATURES"} <= registries

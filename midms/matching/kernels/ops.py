@@ -28,7 +28,7 @@ def attend(
     `reference.attend` says exactly what is computed. Autocast is ignored.
 
     Args:
-        q: rows, finite, as `unit` makes them.
+        q: rows, finite, as `l2_normalize` makes them.
         k: columns, likewise.
         v: values of the columns.
         col_bias: added to each column's logits; None for none. A column at -inf takes no part; where all are, the rows

@@ -21,7 +21,7 @@ SPARE = 3
 """Columns kept beyond those asked for, so that near ties do not call for a second pass."""
 
 SUMMED = 2.0**-16
-"""Bound on what summing float32 terms adds to an inner product of value_scale vectors."""
+"""Bound on what summing float32 terms adds to an inner product of unit vectors."""
 
 
 @triton.jit
