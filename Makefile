@@ -15,7 +15,7 @@ ARGS ?=
 
 # what the packages we depend on are used by; a Python of make lowest's own, such as OLDEST=/usr/bin/python3.10
 TOUCHING := $(patsubst %,tests/*/test_%.py,arrays autoencoders cli conditions_given conversion features folders from_diffusers \
-	picture_files picture_notes pictures pretrained registry schema sketch translation)
+	one_format picture_files picture_notes pictures pretrained registry schema sketch trainer translation)
 LOWEST := $(VENV)/lowest
 OLDEST ?=
 
