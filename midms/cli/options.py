@@ -191,8 +191,8 @@ def composed(args: argparse.Namespace) -> Pipeline:
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        run = load(args.preset, args.weights, **changes)
-    if idle := run.policy.idle([name for name in SETTINGS if hasattr(args, name)]):
+        pipe = load(args.preset, args.weights, **changes)
+    if idle := pipe.policy.idle([name for name in SETTINGS if hasattr(args, name)]):
         raise BadArguments(
             "; ".join(
                 f"--{name.replace('_', '-')} {getattr(args, name)}: changes nothing without --{' and --'.join(needed)}"
@@ -201,7 +201,7 @@ def composed(args: argparse.Namespace) -> Pipeline:
         )
     for text in dict.fromkeys(str(one.message) for one in notes if one.category is UserWarning):
         complain(f"note: {text}")
-    return run.to(device(args.device))
+    return pipe.to(device(args.device))
 
 
 def device(name: str) -> str:

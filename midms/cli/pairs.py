@@ -136,8 +136,8 @@ def _embedding(args: argparse.Namespace) -> Embedding:
             )
         key = f"{args.features.typed()} {weights_digest(extractor)}"
         return Embedding(sight(extractor), key, args.size or SIZE, device=where)
-    run = load(args.preset).to(where)
-    if isinstance(run.condition, AnnotationReader):
+    pipe = load(args.preset).to(where)
+    if isinstance(pipe.condition, AnnotationReader):
         raise BadArguments(f"--preset {args.preset}: its features need annotations of every picture; see --features")
-    key = f"{args.preset} {weights_digest(run.autoencoder, run.features)}"
-    return Embedding(sight_of(run), key, args.size or run.size, device=where)
+    key = f"{args.preset} {weights_digest(pipe.autoencoder, pipe.features)}"
+    return Embedding(sight_of(pipe), key, args.size or pipe.size, device=where)

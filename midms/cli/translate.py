@@ -127,10 +127,10 @@ def _translate(args: argparse.Namespace) -> int:
         say("no names agree, so pairs are made in their order:")
         say(*(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}" for job in jobs))
     known = examine(jobs[0], _reader(args)) if len(jobs) == 1 else {}
-    run = composed(args)
-    if args.layers is not None and run.finisher is None:
+    pipe = composed(args)
+    if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
-    _note_memory(run, run.size if args.size is None else args.size)
+    _note_memory(pipe, pipe.size if args.size is None else args.size)
     sizes: set[tuple[int, int]] = set()
     warned: dict[str, list[Path]] = {}
 
@@ -139,7 +139,7 @@ def _translate(args: argparse.Namespace) -> int:
         for warning in result.warnings:
             warned.setdefault(warning, []).append(job.out)
 
-    failures = run_jobs(run, jobs, args.seed, args.size, written, known)
+    failures = run_jobs(pipe, jobs, args.seed, args.size, written, known)
     for failure in dict.fromkeys(failures):
         complain(in_options(failure, args))
     _warn(warned, len(jobs) - len(failures))
@@ -152,14 +152,14 @@ def _translate(args: argparse.Namespace) -> int:
     return MISTAKE if failures else 0
 
 
-def _note_memory(run: Pipeline, size: int) -> None:
+def _note_memory(pipe: Pipeline, size: int) -> None:
     """Say before the work what a large translation will take."""
-    weights = [weight for module in run.modules() for weight in module.parameters()]
-    if not weights or (size <= run.size and sum(weight.nbytes for weight in weights) < _SMALL):
+    weights = [weight for module in pipe.modules() for weight in module.parameters()]
+    if not weights or (size <= pipe.size and sum(weight.nbytes for weight in weights) < _SMALL):
         return
     from midms.pipeline.memory import free_memory, translation_memory
 
-    needed = None if side(run.autoencoder.stride, size) else translation_memory(run, size)
+    needed = None if side(pipe.autoencoder.stride, size) else translation_memory(pipe, size)
     if needed is not None and needed > _LARGE:
         free = free_memory(weights[0].device)
         known = "" if free is None else f", {free / 2**30:.1f} GB are free"

@@ -92,7 +92,7 @@ def _check(radius: float | None, **places: tuple[float, float]) -> None:
 
 @dataclass(frozen=True)
 class GivenMatch:
-    """Each cell takes from the one cell that it is told to.
+    """Each cell takes from the one cell that its hint names.
 
     Attributes:
         columns: of each cell, its place in the exemplar's grid read row by row.
@@ -112,7 +112,7 @@ class GivenMatch:
         return self.columns.shape[0], self.columns.shape[1]
 
     def apply(self, values: Float[Tensor, "#b c H W"]) -> Float[Tensor, "#b c h w"]:
-        """The value that each cell is told to take."""
+        """The value that its hint names for each cell."""
         return values.flatten(2)[..., self.columns]
 
     def transpose(self) -> GivenBack:

@@ -125,13 +125,13 @@ def compare(
     if len(matches) == 1 and hints is None:
         return matches[0], confidences[0]
     shares = _chosen(matches, confidences, regions)
-    trusted = _total([share * one for share, one in zip(shares, confidences, strict=True)])
+    combined = _total([share * one for share, one in zip(shares, confidences, strict=True)])
     if hints is None:
-        return MultiExemplarMatch(tuple(matches), shares), trusted
+        return MultiExemplarMatch(tuple(matches), shares), combined
     given = hints.matches(query, [(key.shape[-2], key.shape[-1]) for key in keys])
-    told = _total([one.share for one in given]).to(trusted)
-    shares = (*[(1 - told) * share for share in shares], *[one.share.to(trusted) for one in given])
-    return MultiExemplarMatch((*matches, *given), shares), (1 - told) * trusted + told
+    hinted = _total([one.share for one in given]).to(combined)
+    shares = (*[(1 - hinted) * share for share in shares], *[one.share.to(combined) for one in given])
+    return MultiExemplarMatch((*matches, *given), shares), (1 - hinted) * combined + hinted
 
 
 def _chosen(

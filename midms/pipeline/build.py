@@ -60,10 +60,10 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
             recipe = _with_weights(recipe, found)
     if wrong and known:  # what else is wrong would cost the memory of parts that nothing is there for
         raise BuildError(f"build({preset!r})", wrong)
-    run = assemble(recipe, found, changes, f"build({preset!r})", wrong)
-    for note in run.notes:
+    pipe = assemble(recipe, found, changes, f"build({preset!r})", wrong)
+    for note in pipe.notes:
         warnings.warn(f"{preset}: {note}", stacklevel=2)
-    return run
+    return pipe
 
 
 def assemble(

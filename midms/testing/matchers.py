@@ -143,12 +143,12 @@ class MatcherLaws(Laws):
         match, confidence = compare(matcher, lambda found: 0 * found.similarity(), query, [key], None, hints)
         share = torch.tensor([[2.0 ** -(((x - 2) ** 2 + (y - 3) ** 2) / 1.6**2) for x in range(8)] for y in range(6)])
         share = share.double().where(share > 1 / 256, 0).flatten()
-        found, told = rows(matcher(query, key)), rows(match).unflatten(2, (5, 8))
-        torch.testing.assert_close(told[..., :4].flatten(2), (1 - share[:, None]) * found)
-        torch.testing.assert_close(told[..., 4, 5], share.expand(2, -1), msg="the column of the hint")
+        found, hinted = rows(matcher(query, key)), rows(match).unflatten(2, (5, 8))
+        torch.testing.assert_close(hinted[..., :4].flatten(2), (1 - share[:, None]) * found)
+        torch.testing.assert_close(hinted[..., 4, 5], share.expand(2, -1), msg="the column of the hint")
         torch.testing.assert_close(confidence.flatten(1), share.expand(2, -1))
-        assert told[:, 3 * 8 + 2].flatten(1).argmax(1).tolist() == [4 * 8 + 5] * 2 and share[3 * 8 + 2] == 1
-        torch.testing.assert_close(told.sum((2, 3)), torch.ones(2, 48, dtype=torch.float64))
+        assert hinted[:, 3 * 8 + 2].flatten(1).argmax(1).tolist() == [4 * 8 + 5] * 2 and share[3 * 8 + 2] == 1
+        torch.testing.assert_close(hinted.sum((2, 3)), torch.ones(2, 48, dtype=torch.float64))
 
     def test_pictures_of_a_batch_do_not_mix(self, matcher: Matcher) -> None:
         """Each picture is matched as if it were alone."""

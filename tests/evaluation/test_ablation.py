@@ -270,7 +270,7 @@ def test_what_cannot_be_varied_is_said(text: str, kind: type[Exception], message
 
 def test_memory_is_that_of_the_stretch() -> None:
     if not Path("/proc/self/clear_refs").exists():
-        pytest.skip("no such measure on this system")
+        pytest.skip("no /proc/self/clear_refs here, by which peak memory is measured")
     large, small = Cost("cpu"), Cost("cpu")
     with large.measured():
         kept = [torch.ones(64, 2**18)]  # 64 MB

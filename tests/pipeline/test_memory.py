@@ -31,7 +31,7 @@ for size in (128, 256):
 
 def test_the_estimate_is_near_the_peak() -> None:
     if not Path("/proc/self/clear_refs").exists():
-        pytest.skip("no such measure on this system")
+        pytest.skip("no /proc/self/clear_refs here, by which peak memory is measured")
     told = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True).stdout
     found = [[float(number) for number in line.split()] for line in told.splitlines()]
     assert len(found) == 2 and all(1 / 1.5 < estimate / peak < 1.5 for estimate, peak in found), found

@@ -200,14 +200,14 @@ def _refuse_others(root: Path) -> None:
         DatasetError: it does not.
     """
     expected = f"expected the unpacked npm package {_PACKAGE} 5: `npm pack {_PACKAGE}@5.0.3`, `tar xf`, its folder"
-    told = root / "package.json"
-    if not told.is_file():
+    stated = root / "package.json"
+    if not stated.is_file():
         raise DatasetError(f"{root}: has no package.json; {expected}" if root.is_dir() else f"{root}: no such folder")
     try:
-        about = json.loads(_text(told))
+        about = json.loads(_text(stated))
         name, version = str(about["name"]), str(about["version"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise DatasetError(f"{told}: has no name and version; {expected}") from None
+        raise DatasetError(f"{stated}: has no name and version; {expected}") from None
     if name != _PACKAGE or not version.startswith(_VERSION):
         raise DatasetError(f"{root}: is {name!r:.80} {version:.20}; {expected}")
 

@@ -127,7 +127,7 @@ class Composite:
         return np.where(unlike & (found > 0), (away - 1).clip(0, 1), 0).astype(np.float32)
 
     def _smooth(self, view: _View, evidence: Evidence, uneven: Float[np.ndarray, "y x"]) -> Float[Tensor, "1 3 y x"]:
-        """The prediction smoothed within regions: what is near lines counts less, and what looks otherwise not at all.
+        """The prediction smoothed within regions: what is near lines counts less, what has another colour not at all.
 
         The joint bilateral filter (Petschnigg et al. 2004, eq. 5), guided by the regions' own colours.
         """

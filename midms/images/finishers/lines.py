@@ -20,7 +20,7 @@ _UNEVEN = 0.5
 _OPAQUE = 0.9
 """Share of the lines' contrast from which a pixel is line alone."""
 _SAMPLE = 2**20
-"""Pixels, about, from which grain and contrast of a drawing are told."""
+"""Pixels, about, from which grain and contrast of a drawing are measured."""
 
 
 @without_autocast
