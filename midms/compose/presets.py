@@ -40,6 +40,16 @@ SMALL_TRAINING = (
     Spec("diffusion", steps=1_500),
 )
 """An hour or so of two cores: `benchmarks/results/translation-facesjs.json`."""
+LINEART_PARTS = SMALL_PARTS | {
+    "features": Spec("pyramid", condition_channels=2, latent_channels=48, stride=4, width=64, widths=(48, 80, 96)),
+    "denoiser": Spec("bridge", channels=48, condition_channels=2, stride=4, widths=(64, 96, 112), head_dim=16),
+    "autoencoder": Spec("folded", stride=4),
+}
+LINEART_TRAINING = (
+    Spec("matching", steps=1_500, batch=8, with_flow={}, without_flow={"visibility": 0.5, "colours": 2.0, "palette": 1.0}),
+    Spec("diffusion", steps=1_200, batch=8, power=1),
+)
+"""Two hours of one core."""
 FACES_DOMAIN = Domain(
     "computer-drawn portraits, each with one upright face that fills a square", 64, True, "midm-faces"
 )
@@ -171,6 +181,18 @@ RECIPES = (
         precision="float32",
         training=SMALL_TRAINING,
         obtain="`midms train --data folder:PICTURES --out DIR` makes some, for --preset DIR",
+    ),
+    Recipe(
+        name="midm-lineart",
+        source="trained here on drawings of facesjs and on portraits in line art; the parts are those of midm-small",
+        slots=LINEART_PARTS,
+        loop={"rematch": (), "edit": "context", "size": 128},
+        weights={slot: f"{slot}.safetensors" for slot in ("features", "confidence", "denoiser")},
+        purpose="a line drawing takes the colours of a coloured one",
+        domain=Domain("line drawings of faces and coloured pictures of such", size=128, square=True),
+        license="apache-2.0",
+        precision="float32",
+        training=LINEART_TRAINING,
     ),
     _released(
         "midm-celeba",

@@ -36,6 +36,11 @@ DATASETS.row(
     "line drawings of faces to be coloured like other faces, of the npm package facesjs (Apache-2.0)",
 )
 DATASETS.row(
+    "lineart",
+    "midms.data.lineart.mixed:lineart",
+    "line drawings of all kinds of pens to be coloured: facesjs and portraits together",
+)
+DATASETS.row(
     "openmoji",
     "midms.data.lineart.openmoji:openmoji",
     "emoji as line drawings and in five skin colourings, of the npm package openmoji (CC BY-SA 4.0: own use)",

@@ -56,6 +56,9 @@ AUTOENCODERS.row(
     "patchified", "midms.diffusion.autoencoders.patchified:Patchified", "small, for 64 to 128 pixels, no quantiser"
 )
 AUTOENCODERS.row(
+    "folded", "midms.diffusion.autoencoders.folded:Folded", "a cell's pixels as its channels; nothing is learnt"
+)
+AUTOENCODERS.row(
     "vq", "midms.diffusion.autoencoders.vq:VQ", "diffusers' VQModel, as latent diffusion uses it (arXiv:2112.10752)"
 )
 AUTOENCODERS.row(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from midms.core.protocols import Autoencoder
 from midms.diffusion import AUTOENCODERS
+from midms.diffusion.autoencoders.folded import Folded
 from midms.diffusion.autoencoders.patchified import Patchified
 from midms.diffusion.autoencoders.vq import VQ
 
@@ -56,6 +57,16 @@ def test_every_parameter_learns(name: str, sizes: dict[str, Any], pictures: Tens
     F.mse_loss(model.decode(model.encode(pictures)), pictures).backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert still == [name for name, _ in model.named_parameters() if name.endswith("embedding.weight")]
+
+
+def test_folded_pictures_come_back_to_the_bit(pictures: Tensor) -> None:
+    model = AUTOENCODERS.create("folded", stride=8)
+    assert isinstance(model, Autoencoder) and model.channels == 192
+    latent = model.encode(pictures)
+    assert latent.shape == (2, 192, 3, 5) and torch.equal(model.decode(latent), pictures)
+    assert torch.equal(latent[1, 64:128, 2, 4], pictures[1, 1, 16:24, 32:40].flatten())
+    with pytest.raises(ValueError, match="stride must be"):
+        Folded(9)
 
 
 @pytest.mark.parametrize("patch", [2, 4])

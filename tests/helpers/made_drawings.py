@@ -96,7 +96,11 @@ def write_openmoji(root: Path) -> Path:
     return root
 
 
-WRITERS: dict[str, Callable[[Path], Path]] = {"facesjs": write_facesjs, "openmoji": write_openmoji}
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "facesjs": write_facesjs,
+    "lineart": write_facesjs,
+    "openmoji": write_openmoji,
+}
 CONDITIONS: dict[str, Callable[[], ConditionExtractor]] = dict.fromkeys(WRITERS, Sketch)
 """What reads the drawings of each."""
 

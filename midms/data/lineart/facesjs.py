@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
 from midms.data.errors import DatasetError
-from midms.data.lineart.faces import COLOUR_SLOTS, face_svg, palette, with_colours
+from midms.data.lineart.faces import COLOUR_SLOTS, face_svg, palette, with_colours, without_outlines
 from midms.data.lineart.facesjs_package import FacesPackage
 from midms.data.lineart.layers import ByteCache, ColourLayers
 from midms.data.lineart.svg import SVG_SIZES, decoded, rasterised, require_svg
@@ -101,7 +102,7 @@ class DrawnFaces:
             BrokenSample: the face cannot be drawn.
         """
         self._refuse_beyond(index)
-        return self._pair(index, (index + 1) % len(self), f"{self.split} palette {index}")
+        return self.pair(index, (index + 1) % len(self), palette(f"{self.split} palette {index}"))
 
     def draw(self, index: int, generator: torch.Generator) -> Pair:
         """The same face to be coloured, in random colours that any other face shows.
@@ -111,19 +112,55 @@ class DrawnFaces:
             BrokenSample: a face cannot be drawn.
         """
         self._refuse_beyond(index)
+        return self.pair(index, *self.random_exemplar(index, generator))
+
+    def random_exemplar(self, index: int, generator: torch.Generator) -> tuple[int, Float[Tensor, "6 3"]]:
+        """Any face but `index`, and colours."""
         other = int(torch.randint(1, len(self), (), generator=generator))
         number = int(torch.randint(_PALETTES, (), generator=generator))
-        return self._pair(index, (index + other) % len(self), f"{self.split} random palette {number}")
+        return (index + other) % len(self), palette(f"{self.split} random palette {number}")
 
-    def layers(self, index: int) -> ColourLayers:
-        """Face `index`, ready for any colours of `COLOUR_SLOTS`.
+    def pair(
+        self,
+        index: int,
+        other: int,
+        colours: Float[Tensor, "6 3"],
+        outlined: bool = True,
+        redraw: Callable[[Tensor], Tensor] | None = None,
+    ) -> Pair:
+        """The drawing of one face to be coloured like another.
+
+        Args:
+            index: the face that is drawn.
+            other: the face of the exemplar.
+            colours: of the slots, in [0, 1].
+            outlined: whether the exemplar has its black lines.
+            redraw: from the drawing's ink [1 1 y x] in [0, 1] to that of another hand.
+
+        Raises:
+            BrokenSample: a face cannot be drawn.
+        """
+        layers = self.layers(index)
+        target, exemplar = layers.coloured(colours), self.layers(other, outlined).coloured(colours)
+        foreground = layers.masks[None, [COLOUR_SLOTS.index("background")]] < 128
+        drawing = self.drawing(index, self.size if self.condition is None else 2 * self.size)
+        if redraw is not None:
+            drawing = 1 - 2 * redraw((1 - drawing.mean(1, keepdim=True)) / 2).expand(-1, 3, -1, -1)
+        if self.condition is None:
+            ink = (1 - drawing.mean(1, keepdim=True)) / 2
+            return Pair(ink.clamp_(0, 1), exemplar, target, foreground=foreground)
+        lines = self.condition.drawing(drawing, (self.size, self.size))
+        return Pair(lines, exemplar, target, self.condition.photo(exemplar), foreground=foreground)
+
+    def layers(self, index: int, outlined: bool = True) -> ColourLayers:
+        """Face `index`, ready for any colours of `COLOUR_SLOTS`, with its black lines or without.
 
         Raises:
             IndexError: there is none of this number.
             BrokenSample: it cannot be drawn.
         """
         self._refuse_beyond(index)
-        base, *coloured = (self._rendered(index, colours, self.size).int() for colours in _RENDERINGS)
+        base, *coloured = (self._rendered(index, colours, self.size, outlined).int() for colours in _RENDERINGS)
         masks = torch.cat([(one - base).clamp_(0, 255) for one in coloured])
         return ColourLayers(base.byte(), masks.byte())
 
@@ -142,23 +179,14 @@ class DrawnFaces:
         self._refuse_beyond(index)
         return self._rendered(index, _LINES, side)[None] / 127.5 - 1
 
-    def _pair(self, index: int, other: int, word: str) -> Pair:
-        colours, layers = palette(word), self.layers(index)
-        target, exemplar = layers.coloured(colours), self.layers(other).coloured(colours)
-        foreground = layers.masks[None, [COLOUR_SLOTS.index("background")]] < 128
-        if self.condition is None:
-            ink = (1 - self.drawing(index, self.size).mean(1, keepdim=True)) / 2
-            return Pair(ink.clamp_(0, 1), exemplar, target, foreground=foreground)
-        lines = self.condition.drawing(self.drawing(index, 2 * self.size), (self.size, self.size))
-        return Pair(lines, exemplar, target, self.condition.photo(exemplar), foreground=foreground)
-
-    def _rendered(self, index: int, colours: dict[str, str], side: int) -> Tensor:
+    def _rendered(self, index: int, colours: dict[str, str], side: int, outlined: bool = True) -> Tensor:
         name = f"{self.package.root}, {self.split} face {index}"
 
         def make() -> bytes:
-            return rasterised(with_colours(face_svg(self.package, f"{self.split} {index}"), colours), side, name)
+            svg = with_colours(face_svg(self.package, f"{self.split} {index}"), colours)
+            return rasterised(svg if outlined else without_outlines(svg), side, name)
 
-        return decoded(self._kept.get((index, tuple(colours.values()), side), make))
+        return decoded(self._kept.get((index, tuple(colours.values()), side, outlined), make))
 
     def _refuse_beyond(self, index: int) -> None:
         if not 0 <= index < len(self):

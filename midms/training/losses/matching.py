@@ -5,13 +5,19 @@ Each is the mean over samples of what it is of one, so that a batch may be compu
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from midms.core.flow import return_error
-from midms.core.types import cells
 from midms.matching.matches.factored import FactoredMatch
+
+_ALIKE = 0.15
+"""How far colours in [-1, 1] may be apart to count as one."""
+_ABSENT = 0.01
+"""The probability that is taken for granted, so that colours that the exemplar does not have teach nothing."""
 
 
 def _sample(values: Float[Tensor, "b c h w"], place: Float[Tensor, "b 2 y x"]) -> Float[Tensor, "b c y x"]:
@@ -49,14 +55,12 @@ def _visible_mean(values: Float[Tensor, "b 1 y x"], visible: Bool[Tensor, "b 1 y
     return ((values * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp(min=1)).mean()
 
 
-def comes_back(match: FactoredMatch, radius: float) -> Bool[Tensor, "b 1 h w"]:
-    """Which cells come back to within `radius` widths of themselves, matched forth and back."""
-    back = match.transpose()
-    forward, backward = (
-        one.apply(cells(*other.grid, match.query).expand(len(match.query), -1, -1, -1))
-        for one, other in ((match, back), (back, match))
-    )
-    return return_error(forward.detach(), backward.detach()) < radius
+def right_colours(
+    match: FactoredMatch, exemplar: Float[Tensor, "b 3 Y X"], target: Float[Tensor, "b 3 y x"]
+) -> Bool[Tensor, "b 1 h w"]:
+    """Which cells get the target's colour from the exemplar, to a tenth of the range of each channel."""
+    columns, rows = _cell_colours(match, exemplar, target)
+    return (match.apply(columns).detach() - rows).abs().amax(1, keepdim=True) < 0.2
 
 
 def domain(
@@ -89,8 +93,42 @@ def warped_colours(
 
     CoCosNet (Zhang et al. 2020, arXiv:2004.05571) compares the warped exemplar likewise, by features of a VGG.
     """
-    columns, rows = (F.adaptive_avg_pool2d(x, one.grid) for x, one in ((exemplar, match.transpose()), (target, match)))
+    columns, rows = _cell_colours(match, exemplar, target)
     return F.l1_loss(match.apply(columns), rows)
+
+
+def palette(
+    match: FactoredMatch, exemplar: Float[Tensor, "b 3 Y X"], target: Float[Tensor, "b 3 y x"]
+) -> Float[Tensor, ""]:
+    """Minus the log of the probability that a cell takes from cells of the target's colour.
+
+    A cross-entropy where what is right is a colour, wherever in the exemplar it is; how alike two colours are is
+    a Gaussian of `_ALIKE`. With p[i, j] the softmax of the logits l[i, j], log sum_j p[i, j] exp(-|t_i - c_j|^2 / 2 s^2)
+    is the difference of two log masses, of l + t c / s^2 - |c|^2 / 2 s^2 and of l, less |t|^2 / 2 s^2: nothing of size
+    N x M is formed. Where the exemplar has no such colour the loss is about -log `_ABSENT`, and teaches nothing.
+
+    Args:
+        match: a softmax of the correlation, without biases.
+        exemplar: in [-1, 1].
+        target: likewise.
+    """
+    columns, rows = _cell_colours(match, exemplar, target)
+    share = 1 / (_ALIKE * match.scale**0.5)
+    alike = replace(
+        match,
+        query=torch.cat([match.query, share * rows], 1),
+        key=torch.cat([match.key, share * columns], 1),
+        col_bias=-columns.square().sum(1) / (2 * _ALIKE**2),
+    )
+    log_share = alike.log_mass() - match.log_mass() - rows.square().sum(1, keepdim=True) / (2 * _ALIKE**2)
+    return -torch.logaddexp(log_share, torch.full_like(log_share, _ABSENT).log()).mean()
+
+
+def _cell_colours(
+    match: FactoredMatch, exemplar: Float[Tensor, "b 3 Y X"], target: Float[Tensor, "b 3 y x"]
+) -> tuple[Float[Tensor, "b 3 H W"], Float[Tensor, "b 3 h w"]]:
+    """Mean colours of the exemplar's cells and of the target's."""
+    return F.adaptive_avg_pool2d(exemplar, match.transpose().grid), F.adaptive_avg_pool2d(target, match.grid)
 
 
 def reconstruction(to_itself: FactoredMatch, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:

@@ -29,6 +29,7 @@ class DiffusionStage(nn.Module):
     Args:
         pipe: whose denoiser is trained, on the schedule of its sampler.
         warps: whether it gets first warps.
+        power: of the error: 2 for the mean of what may be, 1 for its median, which of several flat colours takes one.
         levels: of noise at which each pair of a batch is seen: the parts that are not trained work once for all.
         steps: see `Optimisation`.
         batch: see `Optimisation`.
@@ -45,17 +46,17 @@ class DiffusionStage(nn.Module):
         self,
         pipe: Pipeline,
         warps: bool = True,
+        power: int = 2,
         levels: int = 2,
         steps: int = 16_000,
         batch: int = 16,
         learning_rate: float = 8e-4,
     ) -> None:
         super().__init__()
-        self.pipe, self.warps, self.levels = pipe, warps, levels
+        self.pipe, self.warps, self.power, self.levels = pipe, warps, power, levels
         self.denoiser: Any = trained(pipe.denoiser)  # type: ignore[type-var]
         for slot in ("autoencoder", "features", "confidence"):
-            if isinstance(part := getattr(pipe, slot), nn.Module):
-                setattr(self, slot, frozen(part))
+            setattr(self, slot, frozen(getattr(pipe, slot)))
         alpha = alpha_bar(pipe.recipe.schedule)
         self.register_buffer("alpha", alpha.sqrt().float(), persistent=False)
         self.register_buffer("sigma", (1 - alpha).sqrt().float(), persistent=False)
@@ -76,7 +77,7 @@ class DiffusionStage(nn.Module):
         repeated = Context(*(value.repeat_interleave(self.levels, 0) for value in vars(context).values()))
         mix = (1.5 * uniform(draw, pairs, self.levels)).clamp(0, 1).view(-1, 1, 1, 1)
         x = alpha * torch.lerp(truth, repeated.warp, mix) + sigma * eps
-        error = (self.denoiser.denoise(x, timestep, alpha, sigma, repeated) - truth).pow(2) * self.importance
+        error = (self.denoiser.denoise(x, timestep, alpha, sigma, repeated) - truth).abs().pow(self.power) * self.importance
         if pair.foreground is not None:
             shown = F.adaptive_avg_pool2d(pair.foreground.float(), (truth.shape[-2], truth.shape[-1]))
             error = error * (1 + shown.repeat_interleave(self.levels, 0))

@@ -24,7 +24,7 @@ from midms.training.stages.stage import Optimisation, condition_picture, frozen,
 
 FLOW_TERMS = ("exact", "distance")
 """Losses of pairs whose flow is known."""
-TERMS = (*FLOW_TERMS, "visibility", "domain", "cycle", "reconstruction", "colours")
+TERMS = (*FLOW_TERMS, "visibility", "domain", "cycle", "reconstruction", "colours", "palette")
 """All losses; see `midms.training.losses.matching`. Domain, cycle and reconstruction are the paper's."""
 EVERY = 2  # pixels from one that is asked about to the next, from a corner drawn anew each step
 _RIGHT = 0.05  # a match is right if it is visible and off by less than so many widths
@@ -34,7 +34,7 @@ class MatchingStage(nn.Module):
     """Matching, for the first match and for re-matching, and the confidence in it.
 
     Where pairs have a flow, the match is trained on it and the confidence on visibility. Otherwise the match is trained
-    on the warped colours, or the paper's weak losses, and the confidence on whether it comes back. What `rematch_query`
+    on colours, or the paper's weak losses, and the confidence on whether the warped colour is right. What `rematch_query`
     will see is imitated for every other pair of a batch: a mixture of truth and warp with some noise. So that it is the
     same pairs in any number of processes, each must have an even number of them, or one.
 
@@ -82,7 +82,7 @@ class MatchingStage(nn.Module):
         terms = dict.fromkeys(TERMS, source.new_zeros(()))
         corner = integers(draw, batch, 0, EVERY**2)[:, 0]
         if pair.flow is None:
-            right = losses.comes_back(match, _RIGHT)
+            right = losses.right_colours(match, pair.exemplar, pair.target)
         else:
             flow, visible = _at(pair.flow, corner), _at(_visible(pair).float(), corner) > 0
             off = self._off(match, pair, corner) - flow
@@ -110,6 +110,9 @@ class MatchingStage(nn.Module):
         if weights["colours"]:
             terms["colours"] = losses.warped_colours(match, pair.exemplar, pair.target)
             terms["colours"] = terms["colours"] + losses.warped_colours(again, pair.exemplar[some], pair.target[some])
+        if weights["palette"]:
+            terms["palette"] = losses.palette(match, pair.exemplar, pair.target)
+            terms["palette"] = terms["palette"] + losses.palette(again, pair.exemplar[some], pair.target[some])
         return torch.stack([weight * terms[name] for name, weight in weights.items()]).sum(), terms
 
     def _off(
