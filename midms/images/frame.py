@@ -54,8 +54,12 @@ class Frame:
         return F.pad(picture, (left, more[1] - left, top, more[0] - top), mode="replicate")
 
     def crop(self, canvas: Float[Tensor, "b c y2 x2"]) -> Float[Tensor, "b c y x"]:
-        """What of a canvas is the picture."""
-        (top, left), (height, width) = self.corner, self.picture
+        """What of a canvas, at any resolution, is the picture."""
+        height, width = (
+            round(side * part / whole)
+            for side, part, whole in zip(canvas.shape[-2:], self.picture, self.canvas, strict=True)
+        )
+        top, left = (canvas.shape[-2] - height) // 2, (canvas.shape[-1] - width) // 2
         return canvas[..., top : top + height, left : left + width]
 
 

@@ -15,6 +15,8 @@ COARSE = 48
 """Cells a side on which the paper is fitted."""
 ROUNDS = 8
 """Reweightings of the paper fit."""
+_ON, _MORE = 0.04, 0.1
+"""How near a cell lies to paper that it is on, and how many more must lie on even paper, of all."""
 _STRIP = 64
 """Rows of a picture that are compared with the paper at once, to stay within the processor's cache."""
 
@@ -37,7 +39,8 @@ def paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 3 1 6"]:
     """The picture's paper without its strokes: a quadratic surface for each colour, fitted to the least absolute error.
 
     Iteratively reweighted least squares on a coarse copy; the border counts as much as the rest, for strokes seldom
-    reach it.
+    reach it. Bold strokes bend the surface towards themselves; where paper of one colour has many more cells on it, that
+    is taken.
     """
     height, width = picture.shape[-2:]
     coarse = resize(picture, (min(COARSE, height), min(COARSE, width)))
@@ -55,7 +58,25 @@ def paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 3 1 6"]:
         solution = torch.linalg.solve(normal, weighted @ values[..., None])
         fitted = (solution.mT @ basis)[:, :, 0]
         weight = prior / (values - fitted).abs().clamp(min=0.02)
-    return solution.mT
+    even = torch.zeros_like(solution)
+    even[:, :, 0] = _weighted_median(values, prior)
+    shares = [_share(values, (one.mT @ basis)[:, :, 0], prior) for one in (solution, even)]
+    bent = (shares[0] + _MORE >= shares[1])[:, None, None, None]
+    return torch.where(bent, solution, even).mT
+
+
+def _weighted_median(values: Float[Tensor, "b 3 n"], weight: Float[Tensor, "1 1 n"]) -> Float[Tensor, "b 3 1"]:
+    """The colour that most of the picture and of its border has, channel by channel."""
+    ordered, places = values.sort(-1)
+    below = weight.expand_as(values).gather(-1, places).cumsum(-1)
+    middle = (below < below[..., -1:] / 2).sum(-1, keepdim=True)
+    return ordered.gather(-1, middle)
+
+
+def _share(values: Tensor, fitted: Tensor, weight: Tensor) -> Float[Tensor, "b"]:
+    """Of the cells, those that lie on a surface."""
+    on = ((values - fitted).abs().amax(1, keepdim=True) < _ON).float()
+    return ((on * weight).sum((1, 2)) / weight.sum()).clamp(max=1)
 
 
 def _steps(count: int, like: Tensor) -> Float[Tensor, "n"]:

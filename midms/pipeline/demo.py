@@ -10,7 +10,7 @@ from tqdm import tqdm
 from midms.data.portraits.pairs import SPLIT_LENGTH, draw_pairs
 from midms.images import PictureError, save_images, to_pil
 from midms.images.figure import Sheet
-from midms.pipeline.translation import Translator, translate
+from midms.pipeline.translate import Translator, translate
 
 _SIDE = 192
 """Pixels a side of the sheet's pictures."""

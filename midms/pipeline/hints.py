@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
@@ -166,40 +166,41 @@ def placed(
     return Hints(tuple(given), tuple(painted), None if regions is None else _regions(regions, frame))
 
 
-def with_hints(
-    trajectory: Callable[[Noise, Hints | None], Iterator[Moment]],
-    generator: Noise,
-    like: Float[Tensor, "1 _ _ _"],
-    hints: Hints | None,
-) -> tuple[list[Moment], list[Float[Tensor, "_ c h w"]]]:
-    """The moments of a loop, and the x0 of each; with regions with that of a loop without hints behind it.
+def replayed(
+    trajectory: Callable[[Noise, Hints | None], Iterator[Moment]], generator: Noise, like: Float[Tensor, "1 _ _ _"]
+) -> Callable[[Hints | None], list[Moment]]:
+    """The moments of a loop with any hints, its noise the same each time.
 
     Args:
         trajectory: from noise and hints to the moments of the loop.
-        generator: of the noise, which is the same for both loops.
+        generator: of the noise.
         like: has the batch, type and device that draws should have.
-        hints: of a person; None for none.
     """
-    if hints is None or hints.regions is None:
-        moments = list(trajectory(generator, hints))
-        return moments, [moment.step.x0 for moment in moments]
-    draw, drawn = noise_fn(generator, like), deque[Tensor]()
+    draw, drawn = noise_fn(generator, like), list[Tensor]()
 
-    def recorded(shape: tuple[int, ...]) -> Tensor:
-        drawn.append(draw(shape))
-        return drawn[-1]
+    def moments(hints: Hints | None) -> list[Moment]:
+        before = iter([*drawn])
 
-    moments = list(trajectory(recorded, hints))
-    plain = trajectory(lambda shape: drawn.popleft(), None)
-    return moments, [torch.cat([one.step.x0, other.step.x0]) for one, other in zip(moments, plain, strict=True)]
+        def same(shape: tuple[int, ...]) -> Tensor:
+            if (found := next(before, None)) is None:
+                drawn.append(found := draw(shape))
+            return found
+
+        return [*trajectory(same, hints)]
+
+    return moments
 
 
-def confined(pictures: Float[Tensor, "_ 3 Y X"], hints: Hints | None) -> Float[Tensor, "1 3 Y X"]:
-    """What was decoded of a latent of `with_hints`: where hints do not reach it is the picture without them."""
-    if hints is None or len(pictures) == 1:
-        return pictures
-    hinted, plain = pictures.split(1)
-    return torch.where(hints.within((pictures.shape[-2], pictures.shape[-1])).to(pictures.device), hinted, plain)
+def in_regions(hints: Hints, regions: Int[Tensor, "1 Y X"], frame: Frame) -> Hints:
+    """The same hints, ending where regions of the condition's picture, at any resolution, end."""
+    return replace(hints, regions=frame.pad(regions[None].float())[0, 0].long())
+
+
+def confined(hinted: Float[Tensor, "1 c y x"], plain: Tensor, hints: Hints, frame: Frame) -> Float[Tensor, "1 c y x"]:
+    """A picture of any resolution with hints; where their regions do not reach, the one without."""
+    canvas = frame.pad(hinted[:, :1]).shape
+    reached = frame.crop(hints.within((canvas[-2], canvas[-1]))).to(hinted.device)
+    return torch.where(reached, hinted, plain)
 
 
 def _regions(regions: object, frame: Frame) -> Int[Tensor, "Y X"]:

@@ -24,7 +24,8 @@ from midms.core.torch_defaults import defaults
 from midms.core.types import Noise
 from midms.loop import PARTS, POLICY, Hints, Moment, Parts, Policy, interleave
 from midms.loop.inputs import OneOrMore, check_finite, describe
-from midms.pipeline.translation import Translation, translate
+from midms.pipeline.translate import translate
+from midms.pipeline.translation import Translation
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Pipeline(Parts):
         return interleave(self, self.policy, condition, exemplar, exemplar_condition, generator, regions, hints)
 
     def translate(self, condition: Any, exemplar: Any, **options: Any) -> Translation:
-        """The same for people, with pictures of any kind and size: see `midms.pipeline.translation.translate`."""
+        """The same for people, with pictures of any kind and size: see `midms.pipeline.translate.translate`."""
         return translate(self, condition, exemplar, **options)
 
     def replace(self, **fields: Any) -> Pipeline:

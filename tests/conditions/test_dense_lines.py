@@ -15,7 +15,7 @@ from midms.conditions.ruled import LEFT
 from midms.conditions.sketch import Sketch
 from midms.conditions.straighten import MIXED
 from midms.images import read_image
-from midms.pipeline.translation import translate
+from midms.pipeline.translate import translate
 
 
 def page_with(lines: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch import Tensor
 from midms import create
 from midms.conditions.sketch import Sketch
 from midms.images import read_image
-from midms.pipeline.translation import translate
+from midms.pipeline.translate import translate
 
 ASPECT = 1.25
 """Height of the test's sheets over their width."""

@@ -24,7 +24,7 @@ from midms.images.finishers.lines import line_layer
 from midms.images.finishers.regions import find_regions, line_distance
 from midms.images.finishers.tiles import Tiles
 from midms.pipeline.finishing import layer_pictures
-from midms.pipeline.translation import translate
+from midms.pipeline.translate import translate
 
 BACK, SKIN, EYE, HAT = (190, 220, 240), (240, 190, 150), (250, 250, 250), (160, 30, 60)
 

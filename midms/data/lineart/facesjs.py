@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
-from midms.data.errors import DatasetError
+from midms.data.errors import BrokenSample, DatasetError
 from midms.data.lineart.faces import COLOUR_SLOTS, face_svg, palette, with_colours, without_outlines
 from midms.data.lineart.facesjs_package import FacesPackage
 from midms.data.lineart.layers import ByteCache, ColourLayers
@@ -138,7 +138,7 @@ class DrawnFaces:
             redraw: from the drawing's ink [1 1 y x] in [0, 1] to that of another hand.
 
         Raises:
-            BrokenSample: a face cannot be drawn.
+            BrokenSample: a face cannot be drawn, or its drawing not read.
         """
         layers = self.layers(index)
         target, exemplar = layers.coloured(colours), self.layers(other, outlined).coloured(colours)
@@ -149,7 +149,10 @@ class DrawnFaces:
         if self.condition is None:
             ink = (1 - drawing.mean(1, keepdim=True)) / 2
             return Pair(ink.clamp_(0, 1), exemplar, target, foreground=foreground)
-        lines = self.condition.drawing(drawing, (self.size, self.size))
+        try:
+            lines = self.condition.drawing(drawing, (self.size, self.size))
+        except ValueError as error:
+            raise BrokenSample(f"{self._name(index)}: {error}") from None
         return Pair(lines, exemplar, target, self.condition.photo(exemplar), foreground=foreground)
 
     def layers(self, index: int, outlined: bool = True) -> ColourLayers:
@@ -180,13 +183,16 @@ class DrawnFaces:
         return self._rendered(index, _LINES, side)[None] / 127.5 - 1
 
     def _rendered(self, index: int, colours: dict[str, str], side: int, outlined: bool = True) -> Tensor:
-        name = f"{self.package.root}, {self.split} face {index}"
+        name = self._name(index)
 
         def make() -> bytes:
             svg = with_colours(face_svg(self.package, f"{self.split} {index}"), colours)
             return rasterised(svg if outlined else without_outlines(svg), side, name)
 
         return decoded(self._kept.get((index, tuple(colours.values()), side, outlined), make))
+
+    def _name(self, index: int) -> str:
+        return f"{self.package.root}, {self.split} face {index}"
 
     def _refuse_beyond(self, index: int) -> None:
         if not 0 <= index < len(self):

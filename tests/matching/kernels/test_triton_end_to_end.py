@@ -11,7 +11,7 @@ from triton_cases import DEVICE
 import midms
 from midms.data.portraits.pairs import draw_pairs
 from midms.matching.matchers.correlation import Correlation
-from midms.pipeline.translation import translate
+from midms.pipeline.translate import translate
 from midms.training.losses import matching as losses
 
 pytestmark = pytest.mark.usefixtures("interpreted")
