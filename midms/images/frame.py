@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from midms.core.types import scaling
@@ -53,7 +53,7 @@ class Frame:
         top, left = more[0] // 2, more[1] // 2
         return F.pad(picture, (left, more[1] - left, top, more[0] - top), mode="replicate")
 
-    def crop(self, canvas: Float[Tensor, "b c y2 x2"]) -> Float[Tensor, "b c y x"]:
+    def crop(self, canvas: Shaped[Tensor, "b c y2 x2"]) -> Shaped[Tensor, "b c y x"]:
         """What of a canvas, at any resolution, is the picture."""
         height, width = (
             round(side * part / whole)
