@@ -20,7 +20,7 @@ from midms.loop import Hints, Moment
 from midms.loop.multi_exemplar import side_by_side
 from midms.pipeline.correspondence import correspondences, enlarge, is_flat, match_to_pixel_flow, telling_points
 from midms.pipeline.decoded import Decoded
-from midms.pipeline.finishing import hinted_within, part_translator
+from midms.pipeline.finishing import finish, hinted_within, part_translator
 from midms.pipeline.hints import confined, in_regions, placed, replayed
 from midms.pipeline.out_of_domain import unusual
 from midms.pipeline.translation import Translation
@@ -149,21 +149,21 @@ def translate(
     shares = cover and [frame.crop(mask) for mask in cover]
     part = part_translator(pipe.condition, drawing, shares, framing, again)
 
-    def finish(latent: Tensor) -> Finished | None:
-        return None if pipe.finisher is None else pipe.finisher(decode(latent), drawing, part)
+    def finished_of(latent: Tensor) -> Finished | None:
+        return None if pipe.finisher is None else finish(pipe.finisher, decode(latent), drawing, part)
 
     with torch.no_grad():
         loop, finished = replayed(trajectory, generator, condition_maps.to(like)), None
         if hints is None or hints.regions is not None or pipe.finisher is not None:
             moments = loop(None)
             latents = [moment.step.x0 for moment in moments]
-            finished = finish(latents[-1])
+            finished = finished_of(latents[-1])
         if hints is not None:
             if hints.regions is None and finished is not None and finished.regions is not None:
                 hints = in_regions(hints, finished.regions, frame)
             moments, plain = loop(hints), latents if hints.regions is not None else None
             latents = [moment.step.x0 for moment in moments]
-            if (hinted := finish(latents[-1])) is not None:
+            if (hinted := finished_of(latents[-1])) is not None:
                 finished = hinted if finished is None else hinted_within(hinted, finished, hints, frame)
             if plain is not None:
                 latents = [torch.cat(both) for both in zip(latents, plain, strict=True)]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.errors import NothingDrawn
 from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
 from midms.data.errors import BrokenSample, DatasetError
@@ -151,7 +152,7 @@ class DrawnFaces:
             return Pair(ink.clamp_(0, 1), exemplar, target, foreground=foreground)
         try:
             lines = self.condition.drawing(drawing, (self.size, self.size))
-        except ValueError as error:
+        except NothingDrawn as error:
             raise BrokenSample(f"{self._name(index)}: {error}") from None
         return Pair(lines, exemplar, target, self.condition.photo(exemplar), foreground=foreground)
 
