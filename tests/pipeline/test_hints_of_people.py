@@ -16,6 +16,7 @@ from midms.compose.recipe import Recipe
 from midms.core.domain import Domain
 from midms.core.types import Context, Level
 from midms.images import PictureError
+from midms.images.finishers.composite import Composite
 from midms.images.frame import framed
 from midms.loop import Hints
 from midms.pipeline.hints import PixelColour, placed, read_hints
@@ -79,6 +80,29 @@ def test_outside_of_the_regions_of_hints_nothing_changes() -> None:
         assert (before == after)[~inside].all() and (before != spread)[~inside].mean() > 0.3
         assert (before != after)[inside].any(-1).mean() > 0.9
         assert np.asarray(told.warp)[:24, 44:, 0].min() > 250 > np.asarray(plain.warp)[:24, 44:, 0].min()
+
+
+@pytest.mark.parametrize("run", [Shifting(), SQUARE])
+def test_hints_end_at_the_lines_that_a_finisher_finds(run: Shifting) -> None:
+    """Two boxes of a drawing three times as large: in the hinted one alone, all of it, has a colour another."""
+    picture = np.full((180, 240, 3), 255, np.uint8)
+    for left in (20, 130):
+        picture[20:160, left : left + 90] = 0
+        picture[24:156, left + 4 : left + 86] = 255
+    options = {"condition": picture, "exemplar": photo(64, 64), "seed": 3}
+    run = run.replace(denoiser=Mixed(), finisher=Composite())
+    plain, told = run.translate(**options), run.translate(**options, colours=[{"here": (40, 40), "colour": "red"}])
+    before, after = (np.asarray(one.image).astype(int) for one in (plain, told))
+    assert before.shape == picture.shape and told.finished is not None
+    inside = np.zeros(before.shape[:2], bool)
+    inside[24:156, 24:106] = True
+    around = np.zeros_like(inside)
+    around[20:160, 20:110] = True
+    assert (before == after)[~around].all() and (picture[around & ~inside] == after[around & ~inside]).all()
+    assert (np.abs(after[inside] - [255, 0, 0]).max(-1) < 30).mean() > 0.95
+    np.testing.assert_array_equal(*(one.finished.regions.numpy() for one in (plain, told) if one.finished))
+    given = run.translate(**options, colours=[{"here": (40, 40), "colour": "red"}], hint_regions=plain.layers()["regions"])
+    assert given.image == told.image
 
 
 WRONG = {
