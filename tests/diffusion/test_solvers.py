@@ -128,8 +128,8 @@ def test_gradients_flow_from_level_to_level(name: str) -> None:
 
 @every_sampler
 def test_every_sampler_runs_in_the_faces_model(name: str) -> None:
-    run = build("midm-faces", sampler=name, rematch=(0,), edit="blend")
-    image = run(torch.rand(1, 2, 32, 48), torch.rand(1, 3, 48, 32) * 2 - 1, generator=torch.Generator().manual_seed(0))
+    pipe = build("midm-faces", sampler=name, rematch=(0,), edit="blend")
+    image = pipe(torch.rand(1, 2, 32, 48), torch.rand(1, 3, 48, 32) * 2 - 1, generator=torch.Generator().manual_seed(0))
     assert image.shape == (1, 3, 32, 48) and image.isfinite().all()
 
 

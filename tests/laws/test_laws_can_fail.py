@@ -69,8 +69,8 @@ MATCHERS = {
     "test_the_same_is_matched_alike": matcher(apply=lambda m, v: m.apply(v) + torch.rand(())),
 }
 CONFIDENCES = {
-    "test_trust_is_a_share_of_each_cell": lambda m: m.similarity() - 0.5,
-    "test_a_picture_trusts_itself": lambda m: torch.zeros_like(m.similarity()),
+    "test_confidence_is_a_share_in_each_cell": lambda m: m.similarity() - 0.5,
+    "test_what_is_matched_to_itself_is_trusted": lambda m: torch.zeros_like(m.similarity()),
     "test_features_that_say_nothing_do_no_harm": lambda m: m.similarity() / m.similarity(),
     "test_half_precision_features": lambda m: torch.ones_like(m.similarity()).half(),
     "test_pictures_of_a_batch_do_not_mix": lambda m: m.similarity().clamp(0, 1) / m.similarity().max(),
