@@ -31,7 +31,7 @@ from midms.compose.catalog import create
 from midms.compose.recipe import SHIPPED, Recipe
 from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec
-from midms.core.files import atomic_write, followed, held
+from midms.core.files import atomic_write, check_folder, followed, held
 from midms.core.schema import checked, read_json
 from midms.core.tensors import CheckpointError, check_sizes, checksum, read_shapes, read_weights, save_state
 
@@ -129,6 +129,10 @@ def check(folder: Path, by: Writer, slots: Iterable[str] = (), replace: bool = F
     Raises:
         CheckpointError: it may not.
     """
+    try:
+        check_folder(folder)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: {error.strerror}") from None
     if replace or not folder.is_dir():
         return
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}

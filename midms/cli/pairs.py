@@ -86,7 +86,7 @@ def _features(text: str) -> Spec:
 def _pairs(args: argparse.Namespace) -> int:
     if args.features is not None:
         registry("features").check(args.features.name, **args.features.arguments)
-    from midms.core.files import held
+    from midms.core.files import check_file, held
     from midms.data.folder import list_pictures
     from midms.pipeline.retrieval import RetrievalError, embed, nearest_of, write_pairs
 
@@ -95,8 +95,10 @@ def _pairs(args: argparse.Namespace) -> int:
             continue
         if path.suffix.lower() != suffix:
             raise BadArguments(f"--{name} {path}: expected the name of a file called *{suffix}")
-        if not path.absolute().parent.is_dir() or (path.exists() and not path.is_file()):
-            raise BadArguments(f"--{name} {path}: expected a file to write, in a folder that is there")
+        try:
+            check_file(path)
+        except OSError as error:
+            raise BadArguments(f"--{name} {path}: cannot be written ({error.strerror or error})") from None
     names = fnmatch.filter(list_pictures(args.pictures), args.glob)
     if args.ref_txt and (strange := [name for name in names if "," in name or name != name.strip()]):
         raise BadArguments(f"--ref-txt: divides names by commas, and a picture is called {strange[0]!r}")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from midms.conditions.canny import canny
 from midms.conditions.strokes import city_block, resize_area
+from midms.core.errors import NothingDrawn
 from midms.core.types import Fit
 from midms.images import display_name, name_in_errors, read_image
 from midms.images.annotations import grey_levels, label_map, part_masks, resize_nearest
@@ -102,8 +103,8 @@ class CelebaHQEdge:
             photo: in [-1, 1], or None for no background edges.
 
         Raises:
-            ValueError: a type or shape is another, a face shows no part, or a photo is not in [-1, 1] or has no edge
-                anywhere.
+            NothingDrawn: a face shows no part, or a photo has no edge anywhere.
+            ValueError: a type or shape is another, or a photo is not in [-1, 1].
         """
         if parts.dtype != torch.bool or parts.ndim != 4 or parts.shape[1] != len(FACE_PARTS):
             got = f"{parts.dtype} {tuple(parts.shape)}"
@@ -113,7 +114,7 @@ class CelebaHQEdge:
         boundary = part_outlines(parts)
         drawn = boundary.any(1, keepdim=True)
         if not bool(drawn.flatten(1).any(1).all()):
-            raise ValueError("shows no face: no part has an edge")
+            raise NothingDrawn("shows no face: no part has an edge")
         edges = drawn if photo is None else drawn | _behind(parts, photo)
         distance = (city_block(boundary) / 3).floor().clamp(max=255) / 255
         return torch.cat([edges.float(), distance, drawn.float()], 1)
@@ -160,7 +161,8 @@ def background_edges(photo: Float[Tensor, "b 3 Y X"]) -> Bool[Tensor, "b 1 Y X"]
     """Canny's edges of the photo in grey (ITU-R 601) at 8 bits.
 
     Raises:
-        ValueError: the photo is not in [-1, 1], or has no edge anywhere.
+        NothingDrawn: the photo has no edge anywhere.
+        ValueError: it is not in [-1, 1].
     """
     if not bool(photo.isfinite().all()) or float(photo.abs().max()) > 1:
         raise ValueError(f"photo must be in [-1, 1], got {float(photo.min()):.3g} to {float(photo.max()):.3g}")
@@ -168,5 +170,5 @@ def background_edges(photo: Float[Tensor, "b 3 Y X"]) -> Bool[Tensor, "b 1 Y X"]
     grey = ((photo + 1) / 2 * weights).sum(1, keepdim=True)
     edges = canny((grey * 255).round() / 255)
     if not bool(edges.flatten(1).any(1).all()):
-        raise ValueError("photo has no edges: nowhere is its contrast enough for one")
+        raise NothingDrawn("photo has no edges: nowhere is its contrast enough for one")
     return edges

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from midms.conditions.strokes import city_block
+from midms.core.errors import NothingDrawn
 from midms.core.limits import int_range
 from midms.core.types import Fit
 from midms.images import display_name, name_in_errors
@@ -100,7 +101,8 @@ class DeepFashionPose:
             size: height and width.
 
         Raises:
-            ValueError: they are not [b, 18, 2] floats, or somebody has no limb.
+            NothingDrawn: somebody has no limb.
+            ValueError: they are not [b, 18, 2] floats.
         """
         if joints.shape[1:] != (JOINTS, 2) or not joints.is_floating_point():
             got = f"{joints.dtype} {tuple(joints.shape)}"
@@ -108,7 +110,7 @@ class DeepFashionPose:
         y, x = torch.meshgrid(*(torch.arange(side, device=joints.device) for side in size), indexing="ij")
         limbs = torch.stack([_limb(joints[:, a], joints[:, b], x, y) for a, b in LIMBS], 1)
         if not bool(limbs.flatten(1).any(1).all()):
-            raise ValueError("has no limb: no two joints that belong together were found")
+            raise NothingDrawn("has no limb: no two joints that belong together were found")
         canvas = torch.zeros(len(joints), 3, *size, dtype=torch.float32, device=joints.device)
         for i, colour in enumerate(_COLOURS):
             canvas = torch.where(_disc(joints[:, i], x, y)[:, None], _column(colour, canvas), canvas)

@@ -13,6 +13,7 @@ from torch import Tensor
 from midms.conditions.ruled import without_ruling
 from midms.conditions.straighten import straightened
 from midms.conditions.strokes import distance_transform, edges, line_map, max_filter, resize_area
+from midms.core.errors import NothingDrawn
 from midms.core.limits import number
 from midms.core.types import Page, scaling
 from midms.images.paper import contrast_with_paper
@@ -68,7 +69,7 @@ class Sketch:
             size: height and width of the map.
 
         Raises:
-            ValueError: a picture has no strokes.
+            NothingDrawn: a picture has no strokes.
         """
         return self.strokes(ink(picture, (2 * size[0], 2 * size[1])), size)
 
@@ -92,7 +93,7 @@ def ink(picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tenso
         size: height and width of the result.
 
     Raises:
-        ValueError: a picture has no strokes.
+        NothingDrawn: a picture has no strokes.
     """
     contrast = _shrink(contrast_with_paper(picture), size)
     flat = contrast.flatten(1)
@@ -103,7 +104,7 @@ def ink(picture: Float[Tensor, "b 3 Y X"], size: tuple[int, int]) -> Float[Tenso
     full = torch.where(full - grain < FAINT, flat.amax(1, keepdim=True), full)
     if bool((full - grain < FAINT).any()):
         found = 50 * float((full - grain).min().clamp(min=0))
-        raise ValueError(
+        raise NothingDrawn(
             f"the drawing has no strokes: contrast with its paper {found:.1f} %, expected {50 * FAINT:g} % on"
         )
     floor = torch.maximum(grain, 0.1 * full)

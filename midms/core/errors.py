@@ -11,6 +11,10 @@ class MidmsError(Exception):
     """
 
 
+class NothingDrawn(MidmsError, ValueError):
+    """A picture shows nothing that a condition can be made of; the message says what it lacks."""
+
+
 class NotFinite(MidmsError, ArithmeticError):
     """Infinite numbers, or NaN, where a picture is to be made of them; the message says which part gave them."""
 

@@ -47,9 +47,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written, is no regular file, or is a link that leads round to itself.
     """
-    target = followed(path)
-    if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, f"is {kind_of(target)}, expected a regular file", str(path))
+    target = _file(path)
     aside = Path(
         tempfile.mkdtemp(".part", f".{os.getpid()}-{HOST}.", target.parent)
     )  # libraries leave files of their own
@@ -142,6 +140,70 @@ def followed(path: Path) -> Path:
     return target
 
 
+def check_file(path: Path) -> None:
+    """Find out before the work whether a file can be written.
+
+    Raises:
+        OSError: it is there and no regular file, its folder is not there or takes no files, or links lead round to
+            themselves; `strerror` says which.
+    """
+    home = _file(path).absolute().parent
+    if not home.is_dir():
+        raise OSError(errno.ENOENT, f"the folder {home} does not exist", str(path))
+    if not os.access(home, os.W_OK):
+        raise OSError(errno.EACCES, f"the folder {home} cannot be written to", str(path))
+
+
+def _file(path: Path) -> Path:
+    """Where a path of a file leads."""
+    target = followed(path)
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, f"is {kind_of(target)}, expected a regular file", str(path))
+    return target
+
+
+def check_folder(path: Path) -> None:
+    """Find out before the work whether a folder is there, or can be made, and can be written to.
+
+    Raises:
+        OSError: it is something else, or a folder that it would be in is, or takes no files, or links lead round to
+            themselves; `strerror` says which.
+    """
+    target = Path(os.path.realpath(path))
+    there = next(one for one in (target, *target.parents) if os.path.lexists(one))
+    what = "" if there == target else f"{there} "
+    if not there.is_dir():
+        kind = kind_of(there) if there.exists() else "a link that leads round to itself"
+        raise OSError(errno.ENOTDIR, f"{what}is {kind}, expected a folder", str(path))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, f"{what}cannot be written to", str(path))
+
+
+@contextmanager
+def made(*folders: Path) -> Iterator[None]:
+    """Folders are there meanwhile; those that had to be made, and stay empty, are gone afterwards.
+
+    Args:
+        folders: links are followed, to a folder that is to come too.
+
+    Raises:
+        OSError: one cannot be made; see `check_folder`.
+    """
+    new = list[Path]()
+    try:
+        for folder in folders:
+            check_folder(folder)
+            target = Path(os.path.realpath(folder))
+            for one in reversed([one for one in (target, *target.parents) if not one.exists()]):
+                one.mkdir(exist_ok=True)
+                new.append(one)
+        yield
+    finally:
+        for one in reversed(new):
+            with contextlib.suppress(OSError):
+                one.rmdir()
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Nobody else who asks writes to the folder meanwhile; what killed processes left half-written there is removed.
@@ -149,15 +211,13 @@ def held(folder: Path) -> Iterator[None]:
     A file in the folder says who holds it. It is gone afterwards; of a killed process it stays and holds nothing.
 
     Args:
-        folder: made if need be; if it was, and stays empty, it is gone afterwards too.
+        folder: `made`.
 
     Raises:
         HeldError: somebody holds it; the message says who.
         OSError: the disk refuses.
     """
-    new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
+    with made(folder):
         descriptor = _lock(folder)
         try:
             sweep(folder)
@@ -165,10 +225,6 @@ def held(folder: Path) -> Iterator[None]:
         finally:
             (folder / LOCK).unlink(missing_ok=True)
             os.close(descriptor)
-    finally:
-        if new:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 def _lock(folder: Path) -> int:

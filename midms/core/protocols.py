@@ -180,7 +180,7 @@ class Autoencoder(Protocol):
 class ConditionExtractor(Protocol):
     """Pictures to condition maps in [0, 1].
 
-    A picture that shows nothing has such a map too, or is refused by a ValueError that says so.
+    A picture that shows nothing has such a map too, or is refused by `midms.core.errors.NothingDrawn`.
     """
 
     @property

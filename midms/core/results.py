@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from midms.core.files import atomic_write
+from midms.core.files import atomic_write, made
 
 
 def machine() -> dict[str, Any]:
@@ -30,6 +30,5 @@ def machine() -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Whole or not at all; the folder is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as part:
+    with made(path.parent), atomic_write(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n")

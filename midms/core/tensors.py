@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from midms.core.errors import MidmsError
-from midms.core.files import atomic_write, check_regular
+from midms.core.files import atomic_write, check_regular, made
 from midms.core.torch_defaults import shapes_alone
 
 FEW = 3
@@ -72,8 +72,7 @@ def save_state(state: Mapping[str, Tensor], path: Path) -> None:
     """
     state = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as part:
+        with made(path.parent), atomic_write(path) as part:
             save_file(state, part, metadata={"sha256": checksum(state)})
             with part.open("rb") as file:
                 os.fsync(file.fileno())

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from midms.core.errors import NotFinite
-from midms.core.files import atomic_write, followed, kind_of, sweep
+from midms.core.files import atomic_write, check_file, followed, made, sweep
 from midms.images.errors import PictureError, one_line
 
 
@@ -39,17 +39,11 @@ def check_target(path: str | os.PathLike[str]) -> None:
     target = Path(path)
     suffix = target.suffix.lower()
     try:
-        folder, found = followed(target).parent, kind_of(target) if target.exists() else "a file"
+        check_file(target)
     except OSError as error:
         raise PictureError(f"{target}: cannot be written ({error.strerror or error})") from None
-    if found != "a file":
-        raise PictureError(f"{target}: is {found}, expected the name of a picture to write")
     if not _holds_colour(Image.registered_extensions().get(suffix)):
         raise PictureError(f"{target}: cannot write pictures named {suffix or 'without a suffix'}, use .png or .jpg")
-    if not folder.is_dir():
-        raise PictureError(f"{target}: the folder {folder} does not exist")
-    if not os.access(folder, os.W_OK):
-        raise PictureError(f"{target}: the folder {folder} cannot be written to")
 
 
 @functools.cache
@@ -65,14 +59,21 @@ def _holds_colour(kind: str | None) -> bool:
 def save_images(pictures: Mapping[Path, Image.Image]) -> None:
     """Write pictures under their paths, each whole, all or none; what killed processes left there is removed.
 
+    Args:
+        pictures: by path; folders are `made`.
+
     Raises:
         PictureError: see `check_target`; or the disk refuses.
     """
-    for path in pictures:
-        check_target(path)
-    for folder in {followed(path).parent for path in pictures}:
-        sweep(folder)
     with ExitStack() as written:
+        for path in pictures:
+            try:
+                written.enter_context(made(path.parent))
+            except OSError as error:
+                raise PictureError(f"{path}: its folder cannot be made ({error.strerror or error})") from None
+            check_target(path)
+        for folder in {followed(path).parent for path in pictures}:
+            sweep(folder)
         for path, picture in pictures.items():
             try:
                 picture.save(written.enter_context(atomic_write(path)))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +10,12 @@ from types import MappingProxyType
 
 from tqdm import tqdm
 
+from midms.core.files import check_folder
 from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.images import PictureError, Pixels, check_target, native_size, one_line, read_pixels, save_images
-from midms.images.names import natural_key, picture_suffixes
 from midms.pipeline.finishing import RESULT_LAYERS
 from midms.pipeline.hints import HINT_KINDS, read_hints
+from midms.pipeline.partners import conditions_of, paired_by_name
 from midms.pipeline.translation import Translation, Translator, translate
 
 _SIDE = 256
@@ -88,11 +87,11 @@ def plan_jobs(
         raise PictureError("region: changes nothing with one exemplar, expected several")
     if regions and len(regions) != len(exemplars):
         raise PictureError(f"region: got {len(regions)}, expected one for each of {len(exemplars)} exemplars")
-    if layers is not None and layers.exists() and not layers.is_dir():
-        raise PictureError(f"{layers}: is a file, expected a folder, for there are several layers")
-    conditions_of = _conditions_of(exemplar_condition)
+    if layers is not None:
+        _check_folder(layers, "layers")
+    condition_of = conditions_of(exemplar_condition)
     if not any(path.is_dir() for path in (condition, *exemplars)):
-        own = conditions_of(exemplars)
+        own = condition_of(exemplars)
         jobs = [Job(condition, tuple(exemplars), out, figure, own, tuple(regions), layers=layers, hints=hints)]
         for target in (out, figure):
             if target is not None:
@@ -101,104 +100,30 @@ def plan_jobs(
         for name, path in hints.items():
             raise PictureError(f"{name}: {path} is of one drawing and its exemplars, expected no folders")
         for folder in (out, figure):
-            if folder is not None and folder.exists() and not folder.is_dir():
-                raise PictureError(f"{folder}: is a file, expected a folder, for there are several results")
+            if folder is not None:
+                _check_folder(folder, "results")
         jobs = [
             Job(
                 one,
                 others,
                 out / f"{name}.png",
                 figure and figure / f"{name}.png",
-                conditions_of(others),
+                condition_of(others),
                 tuple(regions),
                 alike,
                 layers and layers / name,
             )
-            for name, one, others, alike in _groups(condition, exemplars)
+            for name, one, others, alike in paired_by_name(condition, exemplars)
         ]
     _check_overlap(jobs)
     return jobs
 
 
-def _conditions_of(conditions: Path | None) -> Callable[[Sequence[Path]], tuple[Path, ...]]:
-    """From exemplars to their conditions: a file is that of all, in a folder it has the exemplar's name."""
-    if conditions is None:
-        return lambda exemplars: ()
-    if not conditions.is_dir():
-        return lambda exemplars: (conditions,) * len(exemplars)
-    known = _pictures(conditions)
-
-    def find(exemplars: Sequence[Path]) -> tuple[Path, ...]:
-        found = tuple(path for path in _partners(exemplars, known) if path)
-        if len(found) < len(exemplars):
-            named = ", ".join(path.name for path in exemplars)
-            raise PictureError(f"{conditions}: no condition of the exemplar {named}")
-        return found
-
-    return find
-
-
-def _groups(condition: Path, exemplars: Sequence[Path]) -> list[tuple[str, Path, tuple[Path, ...], bool]]:
-    """Name, condition and exemplars of each job, and whether their names are alike."""
-    inputs = [condition, *exemplars]
-    named = _pictures(next(path for path in inputs if path.is_dir()))
-    columns = [_paired(named, _pictures(path)) if path.is_dir() else [path] * len(named) for path in inputs]
-    folders = [column for path, column in zip(inputs, columns, strict=True) if path.is_dir()]
-    return [
-        (one.stem, first, tuple(others), len({_natural(column[i]) for column in folders}) == 1)
-        for i, (one, first, *others) in enumerate(zip(named, *columns, strict=True))
-    ]
-
-
-def _paired(ones: list[Path], others: list[Path]) -> list[Path]:
-    """The other of each one: of the same name, or if there is no such pair at all, the next in order.
-
-    Raises:
-        PictureError: some have a partner, others have not.
-    """
-    partners = _partners(ones, others)
-    if not any(partners) and len(ones) == len(others):
-        return others
-    alone = [one for one, partner in zip(ones, partners, strict=True) if partner is None]
-    alone += [other for other in others if other not in partners]
-    if alone:
-        named = ", ".join(map(str, alone[:3])) + (f" and {len(alone) - 3} more" if len(alone) > 3 else "")
-        raise PictureError(f"no partner of the same name for {named}")
-    return [partner for partner in partners if partner]
-
-
-def _partners(ones: Sequence[Path], others: Sequence[Path]) -> list[Path | None]:
-    """The other of the same name of each, or None: as it is written, or else one whose name reads the same."""
-    written = {_written(other): other for other in others}
-    alike = {key: list(group) for key, group in itertools.groupby(sorted(others, key=_natural), _natural)}
-    return [
-        written.get(_written(one)) or (near[0] if len(near := alike.get(_natural(one), [])) == 1 else None)
-        for one in ones
-    ]
-
-
-def _written(path: Path) -> str:
-    """A file's name without suffix. Systems differ in whether an accent is part of its letter."""
-    return unicodedata.normalize("NFC", path.stem)
-
-
-def _natural(path: Path) -> tuple[str | int, ...]:
-    """A file's name without suffix, as one reads it."""
-    return natural_key(path.stem)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    """Pictures of a folder in the order of names; where it has none, its keypoint files."""
-    files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
-    pictures = [path for path in files if path.suffix.lower() in picture_suffixes()]
-    found = pictures or [path for path in files if path.suffix.lower() == ".json"]
-    if not found:
-        raise PictureError(f"{folder}: no pictures in this folder")
-    names: dict[str, Path] = {}
-    for path in sorted(found):
-        if (other := names.setdefault(_written(path), path)) != path:
-            raise PictureError(f"{path}: there is also {other.name}, and their results would be called alike")
-    return sorted(found, key=lambda path: (_natural(path), path.name))
+def _check_folder(folder: Path, several: str) -> None:
+    try:
+        check_folder(folder)
+    except OSError as error:
+        raise PictureError(f"{folder}: {error.strerror}; there are several {several}") from None
 
 
 def _check_overlap(jobs: list[Job]) -> None:
@@ -291,10 +216,5 @@ def _perform(pipe: Translator, job: Job, seed: int, size: int | None, known: Map
         if not (layers := result.layers()):
             raise PictureError(f"{job.layers}: the result has no layers, which the finisher composite gives")
         pictures |= {path: layers[name] for name, path in job.layer_files.items()}
-    for path in pictures:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise PictureError(f"{path}: its folder cannot be made ({error.strerror or error})") from None
     save_images(pictures)
     return result

@@ -7,8 +7,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+from midms.core.files import check_folder
 from midms.data.portraits.pairs import SPLIT_LENGTH, draw_pairs
-from midms.images import PictureError, save_images, to_pil
+from midms.images import save_images, to_pil
 from midms.images.figure import Sheet
 from midms.pipeline.translation import Translator, translate
 
@@ -29,10 +30,10 @@ def demo(pipe: Translator, out: Path, faces: int, seed: int) -> Path:
         The contact sheet's path.
 
     Raises:
-        PictureError: `out` is a file, or a picture cannot be written.
+        OSError: `out` is a file, or cannot be made.
+        PictureError: a picture cannot be written.
     """
-    if out.exists() and not out.is_dir():
-        raise PictureError(f"{out}: is a file, expected a folder")
+    check_folder(out)
     indices = [(seed * faces + i) % (SPLIT_LENGTH // 2) for i in range(faces)]
     pairs = draw_pairs("test", indices, min(max(pipe.size, 64), 256))
     rows: list[dict[str, Image.Image]] = []
@@ -45,7 +46,5 @@ def demo(pipe: Translator, out: Path, faces: int, seed: int) -> Path:
         pictures[folder / "figure.png"] = result.figure()
     sheet = out / "sheet.png"
     pictures[sheet] = Sheet([list(row.values()) for row in rows], list(rows[0]), _SIDE).image
-    for path in pictures:
-        path.parent.mkdir(parents=True, exist_ok=True)
     save_images(pictures)
     return sheet

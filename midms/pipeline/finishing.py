@@ -1,23 +1,80 @@
-"""A result finished with its drawing: parts of the drawing translated anew, layers as pictures."""
+"""A result finished with its drawing: checked, parts of the drawing translated anew, layers as pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from midms.core.protocols import ConditionExtractor
+from midms.core.errors import MidmsError, NothingDrawn
+from midms.core.protocols import ConditionExtractor, Finisher
 from midms.core.types import Finished, PartFn
 from midms.images import resize, to_pil
 from midms.images.frame import Frame
+from midms.loop.inputs import check_finite
 
 RESULT_LAYERS = ("colours", "lines", "regions")
 """Names of a result's layers."""
+_DISTORTED = 0.9, 1.1
+"""How far a result's proportions may be from those that were computed, which are whole cells."""
 _MOST_REGIONS = 2**16 - 1
 """That a grey picture of 16 bits tells apart."""
+
+
+class NoResult(MidmsError, ValueError):
+    """A finisher gives what is no result; the message says what."""
+
+
+def finish(
+    finisher: Finisher, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"], part: PartFn
+) -> Finished:
+    """What a finisher gives, if it is a result.
+
+    Args:
+        finisher: called with the rest.
+        coloured: the result, in [-1, 1].
+        drawing: in [-1, 1].
+        part: translates a part of the drawing.
+
+    Raises:
+        NoResult: it is none, or has other proportions than `coloured`.
+        NotFinite: it holds numbers that are not finite.
+    """
+    found = finisher(coloured, drawing, part)
+    name = f"finisher: {type(finisher).__name__} gives"
+    if not isinstance(found, Finished):
+        raise NoResult(f"{name} {type(found).__name__}, expected midms.core.types.Finished")
+    _check_layer("colours", found.colours, (1, 3, None, None), name)
+    (height, width), (tall, wide) = coloured.shape[-2:], found.colours.shape[-2:]
+    if not _DISTORTED[0] * wide * height < tall * width < _DISTORTED[1] * wide * height:
+        raise NoResult(f"{name} {wide} x {tall} pixels, expected the proportions of the result, {width} : {height}")
+    if found.lines is not None:
+        _check_layer("lines", found.lines, (1, 4, tall, wide), name)
+    if found.regions is not None:
+        _check_layer("regions", found.regions, (1, tall, wide), name)
+    if not isinstance(found.warnings, tuple) or not all(isinstance(one, str) for one in found.warnings):
+        raise NoResult(f"{name} {found.warnings!r} as warnings, expected a tuple of lines")
+    check_finite(found.image, finisher, "finisher")
+    return found
+
+
+def _check_layer(layer: str, value: object, shape: tuple[int | None, ...], name: str) -> None:
+    """Raise unless it is a tensor of this shape, None being any length: whole numbers of regions, else floats."""
+    if isinstance(value, Tensor):
+        whole = not value.dtype.is_floating_point and not value.dtype.is_complex and value.dtype != torch.bool
+        fits = value.ndim == len(shape) and all(
+            expected in (None, side) for expected, side in zip(shape, value.shape, strict=True)
+        )
+        if fits and (whole if layer == "regions" else value.is_floating_point()):
+            return
+    got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    kind = "whole numbers" if layer == "regions" else "floats"
+    sides = ", ".join("any" if side is None else str(side) for side in shape)
+    raise NoResult(f"{name} {got} as {layer}, expected {kind} ({sides})")
 
 
 def part_translator(
@@ -42,7 +99,7 @@ def part_translator(
         frame = framing((piece.shape[-2], piece.shape[-1]))
         try:
             wanted = condition.drawing(frame.pad(piece), frame.canvas)
-        except ValueError:  # nothing is drawn there
+        except NothingDrawn:
             return None
         cover = regions and [frame.pad(resize(_cut(one, box), frame.picture)) for one in regions]
         return frame.crop(decoded(wanted, cover))

@@ -33,7 +33,7 @@ from midms.pipeline.correspondence import (
     telling_points,
 )
 from midms.pipeline.decoded import Decoded
-from midms.pipeline.finishing import layer_pictures, part_translator
+from midms.pipeline.finishing import finish, layer_pictures, part_translator
 from midms.pipeline.hints import confined, placed, with_hints
 from midms.pipeline.out_of_domain import unusual
 
@@ -263,7 +263,7 @@ def translate(
 
             shares = cover and [frame.crop(mask) for mask in cover]
             part = part_translator(pipe.condition, drawing, shares, framing, again)
-            finished = pipe.finisher(decode(latents[-1]), drawing, part)
+            finished = finish(pipe.finisher, decode(latents[-1]), drawing, part)
         warp = to_pil(decode(moments[0].warp))
         strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, condition_maps.to(like), canvases, maps)
     stages = Decoded(latents, decode)

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.protocols import ConditionExtractor
+from midms.core.errors import NothingDrawn
+from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.testing.laws import Laws
 
 
@@ -61,10 +62,11 @@ class ConditionLaws(Laws):
 
     @pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
     def test_pictures_that_show_nothing_do_no_harm(self, condition: ConditionExtractor, value: float) -> None:
-        """They have a map in [0, 1], or are refused by a ValueError."""
+        """They have a map in [0, 1], or are refused as showing nothing; of annotations, as none by any ValueError."""
         try:
             found = self.maps(condition, torch.full((1, 3, 48, 64), value))
-        except ValueError:
+        except ValueError as error:
+            assert isinstance(error, NothingDrawn) or isinstance(condition, AnnotationReader)
             return
         assert all(torch.all((one >= 0) & (one <= 1)) for one in found)
 

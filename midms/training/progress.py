@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from midms.checkpoints.convert.torch_files import plain
 from midms.core.errors import MidmsError, brief
-from midms.core.files import atomic_write
+from midms.core.files import atomic_write, made
 from midms.core.schema import Schema, checked
 from midms.core.tensors import CheckpointError, finite, load_state
 
@@ -195,8 +195,7 @@ class Progress:
         content = {name: getattr(self, name) for name in ("step", "losses", "seconds", "settings")}
         content |= {name: one.state_dict() for name, one in parts.items()}
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as part:
+            with made(self.folder), atomic_write(path) as part:
                 torch.save(content | {"scaler": self.scaler.state_dict() if self.scaler else {}}, part)
             self._saved = self.step
             for old in self.checkpoints()[: -self.keep]:

@@ -29,5 +29,4 @@ def save_sheet(columns: Mapping[str, Float[Tensor, "b 3 y x"]], path: Path) -> N
     few = {title: pictures[:ROWS] for title, pictures in columns.items()}
     side = next(iter(few.values())).shape[-2]
     rows = [[to_pil(picture[None]) for picture in row] for row in zip(*few.values(), strict=True)]
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_images({path: Sheet(rows, [*few], max(side, 96)).image})

@@ -1,9 +1,10 @@
-"""Training and ablations whose disk is full, or whose folder another process writes to: a line, and nothing is lost."""
+"""Commands whose disk is full, or whose folder another process writes to: a line, and nothing is lost or left."""
 
 from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -53,14 +54,14 @@ def test_a_full_disk_ends_training_and_the_checkpoint_stays(stopped: Path) -> No
 def test_a_full_disk_ends_training_before_the_faces_are_kept(tmp_path: Path) -> None:
     line = refused(outcome([*TRAIN, "--out", "run"], tmp_path, f"{__name__}:cramped"))
     assert "run/data/portraits-train-4x2-64.safetensors: cannot be written" in line
-    assert not [path for path in tmp_path.rglob("*") if not path.is_dir()]
+    assert not [*tmp_path.rglob("*")]
 
 
 def test_a_full_disk_ends_an_ablation_at_once(tmp_path: Path) -> None:
     vary = ["--vary", "matcher=preset,nearest", "--pairs", "1", "--out", "which"]
     line = refused(outcome(["ablate", *vary], tmp_path, f"{__name__}:cramped"))
     assert "which/pictures/" in line and "cannot be written" in line
-    assert not [path for path in tmp_path.rglob("*") if not path.is_dir()], "no run is recorded"
+    assert not [*tmp_path.rglob("*")], "no run is recorded"
     assert outcome(["ablate", *vary], tmp_path).status == 0
     assert len((tmp_path / "which" / "runs.jsonl").read_text().splitlines()) == 2
 
@@ -82,3 +83,25 @@ def test_of_two_trainings_in_a_folder_the_second_is_told_who_holds_it(tmp_path: 
     assert record["seed"] == 1 and read_folder(run).state("autoencoder"), "the checksum holds"
     assert torch.load(run / "autoencoder-00000002.checkpoint", weights_only=True)["settings"]["seed"] == 1
     assert not (run / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "translate --condition folder --exemplar a.png --out new/out --figure new/figures",
+        "translate --condition a.png --exemplar a.png --out b.png --finisher composite --layers new/layers",
+        "demo --faces 1 --out new/demo",
+        "ablate --vary matcher=preset --pairs 1 --out new/which",
+        "train --data portraits(styles=2,geometries=2) --preset midm-faces --log-with none --device cpu --out new/run",
+        "pairs many --out b.csv",
+    ],
+)
+def test_a_full_disk_leaves_no_folders(words: str, pair: Path, tmp_path: Path) -> None:
+    for name in ("folder", "many"):
+        (tmp_path / name).mkdir()
+    for place in ("a.png", "folder/a.png", "folder/b.png", *(f"many/{i}.png" for i in range(40))):
+        shutil.copy(pair / "condition.png", tmp_path / place)
+    before = {*tmp_path.rglob("*")}
+    said = outcome(words.split(), tmp_path, f"{__name__}:cramped")
+    assert said.status == 2 and any("cannot be written" in line for line in said.err), said
+    assert {*tmp_path.rglob("*")} == before

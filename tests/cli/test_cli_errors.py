@@ -135,7 +135,7 @@ def test_errors_are_told_by_the_names_of_options(
             "--vary matcher=none: matcher: expected preset or a part's name, see `midms list matcher`, got None",
         ),
         ("ablate --out w --vary matcher=nearest --weights no/", "there is no folder no"),
-        ("ablate --out /dev/null --vary matcher=nearest", "/dev/null: File exists"),
+        ("ablate --out /dev/null --vary matcher=nearest", "/dev/null: is a device, expected a folder"),
         ("convert . --out c --config c.yaml", ".: is no folder of diffusers, it has no unet/config.json"),
         (
             "demo --out w --confidence-guidance 1",

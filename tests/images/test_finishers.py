@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,16 @@ from torch import Tensor
 
 from midms import build, create
 from midms.compose.compose import BuildError
+from midms.core.errors import NotFinite
 from midms.core.limits import OutOfLimits
+from midms.core.types import Finished
 from midms.images import read_image, resize
 from midms.images.finishers.composite import NO_LINES, Composite
 from midms.images.finishers.lines import line_layer
 from midms.images.finishers.regions import find_regions, line_distance
 from midms.images.finishers.tiles import Tiles
-from midms.pipeline.finishing import layer_pictures
+from midms.images.frame import Frame
+from midms.pipeline.finishing import NoResult, finish, layer_pictures, part_translator
 from midms.pipeline.translation import translate
 
 BACK, SKIN, EYE, HAT = (190, 220, 240), (240, 190, 150), (250, 250, 250), (160, 30, 60)
@@ -171,6 +175,64 @@ def test_layers_are_pictures_that_lie_on_each_other(tmp_path: Path, capsys: pyte
     assert run(*words, "--finisher", "tiles(scale=1)") == 2
     assert complaint(capsys).endswith("layers: the result has no layers, which the finisher composite gives")
     assert not (tmp_path / "out.png").exists()
+
+
+def large(*channels: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.ones(*channels, 40, 40, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("gives", "message"),
+    [
+        (lambda: large(1, 3), "Tensor, expected midms.core.types.Finished"),
+        (lambda: None, "NoneType, expected midms.core.types.Finished"),
+        (lambda: Finished(large(3)), "torch.float32 (3, 40, 40) as colours, expected floats (1, 3, any, any)"),
+        (
+            lambda: Finished(large(1, 3, dtype=torch.uint8)),
+            "torch.uint8 (1, 3, 40, 40) as colours, expected floats (1, 3, any, any)",
+        ),
+        (lambda: Finished(large(1, 3)[..., :30]), "30 x 40 pixels, expected the proportions of the result, 64 : 64"),
+        (lambda: Finished(large(1, 3)[..., :0]), "0 x 40 pixels, expected the proportions of the result, 64 : 64"),
+        (
+            lambda: Finished(large(1, 3), large(1, 4)[..., 1:]),
+            "torch.float32 (1, 4, 40, 39) as lines, expected floats (1, 4, 40, 40)",
+        ),
+        (
+            lambda: Finished(large(1, 3), regions=large(1)),
+            "torch.float32 (1, 40, 40) as regions, expected whole numbers (1, 40, 40)",
+        ),
+        (lambda: Finished(large(1, 3), warnings="odd"), "'odd' as warnings, expected a tuple of lines"),
+        (lambda: Finished(large(1, 3) * torch.nan), "4,800 of 4,800 numbers from the finisher (Odd) are not finite"),
+        (
+            lambda: Finished(large(1, 3), torch.inf * large(1, 4)),
+            "4,800 of 4,800 numbers from the finisher (Odd) are not finite",
+        ),
+    ],
+)
+def test_a_finisher_that_gives_no_result_is_named(gives: Callable[[], object], message: str, unchecked: None) -> None:
+    class Odd:
+        def __call__(self, coloured: Tensor, drawing: Tensor, part: object) -> object:
+            return gives()
+
+    with pytest.raises((NoResult, NotFinite)) as caught:
+        finish(Odd(), torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 80, 80), lambda box: None)
+    start = "no picture: " if isinstance(caught.value, NotFinite) else "finisher: Odd gives "
+    assert str(caught.value) == start + message
+
+
+def test_only_where_nothing_is_drawn_is_a_part_left_out() -> None:
+    """An error of a condition is one, not an empty part."""
+    sketch, frame = create("condition", "sketch"), Frame((64, 64), (64, 64))
+
+    class Broken(type(sketch)):  # type: ignore[misc]
+        def drawing(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
+            raise ValueError("a fault")
+
+    blank, whole = torch.ones(1, 3, 64, 64), (0.0, 0.0, 1.0, 1.0)
+    made = [part_translator(one, blank, None, lambda shape: frame, lambda *_: blank) for one in (sketch, Broken())]
+    assert made[0](whole) is None
+    with pytest.raises(ValueError, match=r"^a fault$"):
+        made[1](whole)
 
 
 def test_what_a_finisher_cannot_be() -> None:

@@ -268,8 +268,8 @@ def test_links_that_lead_nowhere_are_refused_beforehand(tmp_path: Path) -> None:
         linked(tmp_path / "back.png", "there.png"): "a link that leads round to itself",
         linked(tmp_path / "lost.png", "gone/picture.png"): "the folder .*gone does not exist",
         linked(tmp_path / "folder.png", "folder"): "is a folder",
-        linked(tmp_path / "pipe.png", "pipe"): "is a pipe, expected the name",
-        linked(tmp_path / "null.png", "/dev/null"): "is a device, expected the name",
+        linked(tmp_path / "pipe.png", "pipe"): "is a pipe, expected a regular file",
+        linked(tmp_path / "null.png", "/dev/null"): "is a device, expected a regular file",
     }
     before = sorted(os.listdir(tmp_path))
     for path, message in bad.items():

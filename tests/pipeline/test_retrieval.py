@@ -180,11 +180,13 @@ def test_a_layout_reads_the_lists_that_were_written_for_it(tmp_path: Path) -> No
     ("words", "message"),
     [
         ("absent --out a.csv", "midms: absent: there is no such folder"),
-        ("pictures --out no/a.csv", "midms: --out no/a.csv: expected a file to write, in a folder that is there"),
+        ("pictures --out no/a.csv", "midms: --out no/a.csv: cannot be written (the folder "),
         ("pictures --out a.csv.d/b.csv", "midms: --out a.csv.d/b.csv: expected a file to write, in a folder that is"),
         ("pictures --out pictures/0.png", "midms: --out pictures/0.png: expected the name of a file called *.csv"),
         ("pictures --out a.csv --ref-txt a.csv", "midms: --ref-txt a.csv: expected the name of a file called *.txt"),
-        ("pictures --out pipe.csv", "midms: --out pipe.csv: expected a file to write, in a folder that is there"),
+        ("pictures --out pipe.csv", "midms: --out pipe.csv: cannot be written (is a pipe, expected a regular file)"),
+        ("pictures --out round.csv", "midms: --out round.csv: cannot be written (a link that leads round to itself)"),
+        ("pictures --out a.csv --ref-txt lost.txt", "midms: --ref-txt lost.txt: cannot be written (the folder "),
         ("one --out a.csv", "midms: one: has 1 of *, expected at least two pictures"),
         ("pictures --out a.csv --features vg", "midms: --features: no features is called 'vg'. Did you mean 'vgg'"),
         ("pictures --out a.csv --features timm:resnet1", "midms: --features: timm knows no backbone 'resnet1'"),
@@ -207,6 +209,8 @@ def test_what_cannot_be_paired_is_said_in_a_line(
     solid(tmp_path / "one", 1)
     solid(tmp_path / "commas", 1)
     os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "round.csv").symlink_to("round.csv")
+    (tmp_path / "lost.txt").symlink_to("gone/b.txt")
     (tmp_path / "commas" / "0.png").rename(tmp_path / "commas" / "a,b.png")
     assert run("pairs", *words.split()) == 2
     assert complaint(capsys).startswith(message)

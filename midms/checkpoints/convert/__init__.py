@@ -11,7 +11,7 @@ from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import compvis, diffusers_folder, hub
 from midms.checkpoints.folder import CONFIG, REFUSAL, Weights, write_text
 from midms.core.errors import printable
-from midms.core.files import kind_of
+from midms.core.files import kind_of, made
 from midms.core.tensors import CheckpointError, cast, check_file
 
 __all__ = ["convert", "find", "save", "write_refusal"]
@@ -68,8 +68,8 @@ def save(weights: Weights, folder: Path, replace: bool = False) -> None:
 
 def write_refusal(lines: Sequence[str], folder: Path) -> Path:
     """Why a conversion failed, a line each reason; the folder is made if need be, and what is in it stays."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / REFUSAL, _lines(lines))
+    with made(folder):
+        write_text(folder / REFUSAL, _lines(lines))
     return folder / REFUSAL
 
 

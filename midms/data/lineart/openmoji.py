@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.errors import NothingDrawn
 from midms.core.files import read_regular
 from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
@@ -170,7 +171,7 @@ class SkinTones:
         drawing = self.drawing(index, 2 * self.size)
         try:
             lines = self.condition.drawing(drawing, (self.size, self.size))
-        except ValueError as error:
+        except NothingDrawn as error:
             raise BrokenSample(f"{self._file(_LINES, target, tone)}: {error}") from None
         return Pair(lines, exemplar, shown, self.condition.photo(exemplar))
 

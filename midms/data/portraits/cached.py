@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.core.errors import printable
-from midms.core.files import sweep
+from midms.core.files import check_folder, sweep
 from midms.core.tensors import CheckpointError, read_weights, save_state
 from midms.data.pair import Pair
 from midms.data.portraits import parameters
@@ -85,7 +85,7 @@ class CachedPortraits:
         path = folder / f"portraits{kind}-{portraits.split}-{styles}x{geometries}-{portraits.size}.safetensors"
         render_styles = functools.partial(_render, portraits, geometries)
         if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            check_folder(folder)
             began = time.perf_counter()
             pieces = [render_styles(0, min(_BATCH, styles))]
             _announce(path, pieces[0], styles * geometries, time.perf_counter() - began)

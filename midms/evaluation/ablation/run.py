@@ -209,5 +209,4 @@ def save_strip(images: Sequence[Image.Image], path: Path) -> None:
     strip = Image.new("RGB", (sum(image.width for image in images), images[0].height))
     for i, image in enumerate(images):
         strip.paste(image, (sum(one.width for one in images[:i]), 0))
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_images({path: strip})
