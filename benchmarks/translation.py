@@ -40,32 +40,33 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=200, help="the most pairs, the first (default %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="results file")
     args = parser.parse_args()
-    run = build(args.preset) if args.preset in PRESETS else from_pretrained(args.preset)
+    pipe = build(args.preset) if args.preset in PRESETS else from_pretrained(args.preset)
     dataset = create(
-        "dataset", args.data.name, **args.data.arguments, split=args.split, size=run.size, condition=run.condition
+        "dataset", args.data.name, **args.data.arguments, split=args.split, size=pipe.size, condition=pipe.condition
     )
     count, perceptual = min(args.pairs, len(dataset)), VGG16Distance()
-    rows = measure(run, dataset, count, perceptual)
+    rows = measure(pipe, dataset, count, perceptual)
     described = {
         "data": args.data.typed(),
         "split": args.split,
         "pairs": count,
-        "size": run.size,
+        "size": pipe.size,
         "perceptual": perceptual.name,
-        "made": dict(run.recipe.made),
+        "made": dict(pipe.recipe.made),
     }
     write_json(args.out, {"command": command("translation"), **described, **machine(), "rows": rows})
     print(f"{table(rows)}\nwritten to {args.out}")
 
 
 @torch.inference_mode()
-def measure(run: Pipeline, dataset: Any, count: int, perceptual: VGG16Distance) -> dict[str, dict[str, float]]:
+def measure(pipe: Pipeline, dataset: Any, count: int, perceptual: VGG16Distance) -> dict[str, dict[str, float]]:
     """A row for each way to a picture."""
+    encode, decode = pipe.autoencoder.encode, pipe.autoencoder.decode
     ways: dict[str, Callable[[Pair, range], Tensor]] = {
         "exemplar copied": lambda pair, indices: pair.exemplar,
-        "autoencoder, of the target": lambda pair, indices: run.autoencoder.decode(run.autoencoder.encode(pair.target)),
-        "first warp decoded": lambda pair, indices: run.autoencoder.decode(next(_trajectory(run, pair, indices)).warp),
-        "translation": lambda pair, indices: run.autoencoder.decode([*_trajectory(run, pair, indices)][-1].step.x0),
+        "autoencoder, of the target": lambda pair, indices: decode(encode(pair.target)),
+        "first warp decoded": lambda pair, indices: decode(next(_trajectory(pipe, pair, indices)).warp),
+        "translation": lambda pair, indices: decode([*_trajectory(pipe, pair, indices)][-1].step.x0),
     }
     found: dict[str, dict[str, list[Tensor]]] = {name: {} for name in ways}
     seconds = dict.fromkeys(ways, 0.0)
@@ -91,10 +92,10 @@ def measure(run: Pipeline, dataset: Any, count: int, perceptual: VGG16Distance) 
     }
 
 
-def _trajectory(run: Pipeline, pair: Pair, indices: range) -> Any:
+def _trajectory(pipe: Pipeline, pair: Pair, indices: range) -> Any:
     """The moments of the loop; noise follows from the seed and the pair's index."""
     noise = [torch.Generator().manual_seed(SEED + index) for index in indices]
-    return run.trajectory(pair.condition, pair.exemplar, pair.exemplar_condition, generator=noise)
+    return pipe.trajectory(pair.condition, pair.exemplar, pair.exemplar_condition, generator=noise)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from midms.pipeline.demo import demo
 
     folder = tmp_path_factory.mktemp("demo")
-    run = build("midm-faces")
-    demo(run, folder, faces=1, seed=0)
-    run.save_pretrained(folder / "saved")
+    pipe = build("midm-faces")
+    demo(pipe, folder, faces=1, seed=0)
+    pipe.save_pretrained(folder / "saved")
     return folder / "pair-00"

@@ -64,8 +64,8 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
     best = build("midm-faces", **changes)
     paper = build("midm-faces-paper", **changes)
 
-    def loop(run: Pipeline, **fields: Any) -> Picture:
-        return lambda pairs, indices: translate(run.replace(**fields), pairs, indices)
+    def loop(pipe: Pipeline, **fields: Any) -> Picture:
+        return lambda pairs, indices: translate(pipe.replace(**fields), pairs, indices)
 
     return {
         "exemplar copied": lambda pairs, indices: {"image": pairs.exemplar},
@@ -80,21 +80,21 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
     }
 
 
-def reconstruct(run: Pipeline, pairs: Pairs) -> Tensor:
+def reconstruct(pipe: Pipeline, pairs: Pairs) -> Tensor:
     """The exact answer through the autoencoder: no result can be better."""
-    return run.autoencoder.decode(run.autoencoder.encode(pairs.answer))
+    return pipe.autoencoder.decode(pipe.autoencoder.encode(pairs.answer))
 
 
-def first_warp(run: Pipeline, pairs: Pairs) -> dict[str, Any]:
+def first_warp(pipe: Pipeline, pairs: Pairs) -> dict[str, Any]:
     """The exemplar's latent under the first match, decoded."""
-    moment = next(run.replace(rematch=()).trajectory(conditions(run.condition, pairs), pairs.exemplar))
-    return {"image": run.autoencoder.decode(moment.warp)}
+    moment = next(pipe.replace(rematch=()).trajectory(conditions(pipe.condition, pairs), pairs.exemplar))
+    return {"image": pipe.autoencoder.decode(moment.warp)}
 
 
-def translate(run: Pipeline, pairs: Pairs, indices: range) -> dict[str, Any]:
-    """The whole loop; the match and trust are those in force at its end."""
-    *_, moment = run.trajectory(conditions(run.condition, pairs), pairs.exemplar, generator=generators(SEED, indices))
-    return {"image": run.autoencoder.decode(moment.step.x0), "match": moment.match, "trust": moment.confidence}
+def translate(pipe: Pipeline, pairs: Pairs, indices: range) -> dict[str, Any]:
+    """The whole loop; the match and confidence are those in force at its end."""
+    *_, moment = pipe.trajectory(conditions(pipe.condition, pairs), pairs.exemplar, generator=generators(SEED, indices))
+    return {"image": pipe.autoencoder.decode(moment.step.x0), "match": moment.match, "confidence": moment.confidence}
 
 
 @torch.inference_mode()
@@ -115,18 +115,18 @@ def measure(
             figures = pictures(output["image"], pairs)
             figures["perceptual"] = distance(output["image"])
             if "match" in output:
-                figures |= matches(output["match"], output["trust"], pairs)
+                figures |= matches(output["match"], output["confidence"], pairs)
             for figure, value in figures.items():
                 collected[name].setdefault(figure, []).append(value)
     first = torch.cat(collected["first warp decoded"]["PSNR"])
     summary = {}
     for name, pieces in collected.items():
         whole = {figure: torch.cat(values) for figure, values in pieces.items()}
-        trusted = (whole.pop("_confidence", None), whole.pop("_right", None))
+        confidence, right = whole.pop("_confidence", None), whole.pop("_right", None)
         summary[name] = {figure: values.nanmean().item() for figure, values in whole.items()}
         summary[name]["better than first warp"] = (whole["PSNR"] > first).float().mean().item()
-        if trusted[0] is not None and trusted[1] is not None:
-            summary[name]["AUROC"] = auroc(trusted[0], trusted[1].bool())
+        if confidence is not None and right is not None:
+            summary[name]["AUROC"] = auroc(confidence, right.bool())
         summary[name]["ms a pair"] = 1000 * seconds[name] / count
     return summary
 

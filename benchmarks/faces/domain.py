@@ -42,7 +42,7 @@ PHOTOGRAPHS = (
     "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "motorcycle_left", "page", "rocket",
 )  # fmt: skip
 Summaries = dict[str, Tensor]
-run = build("midm-faces")
+pipe = build("midm-faces")
 
 
 def main() -> None:
@@ -100,14 +100,14 @@ def summarised(drawings: Sequence[Tensor], pictures: Sequence[Tensor]) -> Summar
     found: dict[str, list[Tensor]] = {}
     for drawing in drawings:
         try:
-            one = drawing_summary(run.features, run.condition.drawing(drawing, (SIZE, SIZE)))
+            one = drawing_summary(pipe.features, pipe.condition.drawing(drawing, (SIZE, SIZE)))
         except (PictureError, ValueError):
             one = {"drawing": torch.full((1, 64), torch.inf)}
         found.setdefault("drawing", []).append(one["drawing"])
     for picture in pictures:
         small = resize(picture, (SIZE, SIZE))
-        latent = run.autoencoder.encode(small)
-        for aspect, value in picture_summary(run.features, latent, run.condition.photo(small)).items():
+        latent = pipe.autoencoder.encode(small)
+        for aspect, value in picture_summary(pipe.features, latent, pipe.condition.photo(small)).items():
             found.setdefault(aspect, []).append(value)
     return {aspect: torch.cat(values) for aspect, values in found.items()}
 
@@ -198,10 +198,10 @@ def share(of: Tensor) -> float:
 def quality(count: int, size: int, drawn: Callable[[Tensor], tuple[Tensor, Frame]], style: float = 0.5) -> float:
     """Mean PSNR in dB, inside the head and where the drawing shows it."""
     pairs, found = draw_pairs("validation", range(3000, 3000 + count), 128), []
-    dialled = run.replace(style=style)
+    dialled = pipe.replace(style=style)
     for i in range(count):
         drawing, frame = drawn((1 - 2 * pairs.sketch[i : i + 1]).expand(-1, 3, -1, -1))
-        condition = run.condition.drawing(drawing, frame.canvas)
+        condition = pipe.condition.drawing(drawing, frame.canvas)
         image = dialled(
             condition, resize(pairs.exemplar[i : i + 1], (size, size)), generator=torch.Generator().manual_seed(i)
         )
@@ -272,8 +272,8 @@ def page(found: dict[str, Any]) -> str:
         "The middle of square drawings, whose answer is known; PSNR in dB of what they show.",
         table(found["shapes"]),
         "## The dial from structure to style",
-        "At 0 the trust has a mean of 0.7, the least that 400 pairs of the training split have; with less, heads would "
-        "get pale rims.",
+        "At 0 the confidence has a mean of 0.7, the least that 400 pairs of the training split have; with less, heads "
+        "would get pale rims.",
         table(found["dials"]),
     ]
     return "\n\n".join(parts) + "\n"

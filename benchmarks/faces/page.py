@@ -95,7 +95,7 @@ def brief(main: dict[str, Any]) -> str:
     )
 
 
-def _verdict(split: str, rows: Rows, trusting: Rows) -> str:
+def _verdict(split: str, rows: Rows, trusted_alike: Rows) -> str:
     def gain(after: str, before: str, others: Rows = rows) -> str:
         difference = rows[after]["PSNR"] - others[before]["PSNR"]
         return f"{'gains' if difference > 0 else 'costs'} {abs(difference):.2f} dB"
@@ -105,8 +105,8 @@ def _verdict(split: str, rows: Rows, trusting: Rows) -> str:
         f"Re-matching {gain('midm-faces, re-matching', 'midm-faces')} in it, "
         f"{gain('midm-faces, re-matching and blending', 'midm-faces')} where the new warp also overwrites x0, and "
         f"{gain('midm-faces-paper', 'midm-faces-paper, no re-matching')} in the paper's loop. "
-        f"Its confidence {gain('midm-faces', 'midm-faces', trusting)} over trusting every cell alike, and in the "
-        f"paper's loop {gain('midm-faces-paper', 'midm-faces-paper', trusting)}. "
+        f"Its confidence {gain('midm-faces', 'midm-faces', trusted_alike)} over trusting every cell alike, and in the "
+        f"paper's loop {gain('midm-faces-paper', 'midm-faces-paper', trusted_alike)}. "
         f"Right matches are told from wrong ones with an AUROC of {rows['midm-faces']['AUROC']:.2f}."
     )
 

@@ -38,7 +38,7 @@ CHECKS: dict[str, Cycle | CycleReleased] = {
 }
 """The second has the released radius: 0.5 half widths are 0.25 widths."""
 
-Trust = dict[str, dict[str, Float[Tensor, "1 1 h w"]]]
+Confidences = dict[str, dict[str, Float[Tensor, "1 1 h w"]]]
 
 TEXT = """# The forward-backward check, and the released one
 
@@ -62,11 +62,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     found = matches(SIDE, args.seed)
-    trust = trusted(found)
+    given = confidences(found)
     result = {"command": f"python -m benchmarks.released.checks --seed {args.seed}", "seed": args.seed}
-    result |= {"side": SIDE, "channels": CHANNELS, "rows": shares(trust), **machine()}
+    result |= {"side": SIDE, "channels": CHANNELS, "rows": shares(given), **machine()}
     write_json(RESULTS / "checks.json", result)
-    save_images({ROOT / "docs" / "checks.png": sheet(found, trust)})
+    save_images({ROOT / "docs" / "checks.png": sheet(found, given)})
     with atomic_write(ROOT / "docs" / "checks.md") as part:
         part.write_text(page(result))
     print(table(result["rows"]))
@@ -89,22 +89,22 @@ def matches(side: int, seed: int) -> dict[str, Match]:
     return {name: Correlation()(query, key) for name, key in keys.items()}
 
 
-def trusted(found: dict[str, Match]) -> Trust:
-    """What each check trusts, by case and check."""
+def confidences(found: dict[str, Match]) -> Confidences:
+    """The confidence of each check in each match, by case and check."""
     return {case: {name: check(match) for name, check in CHECKS.items()} for case, match in found.items()}
 
 
-def shares(trust: Trust) -> dict[str, dict[str, float]]:
+def shares(given: Confidences) -> dict[str, dict[str, float]]:
     """Share of cells that each check trusts, a row a case."""
-    return {case: {name: weight.mean().item() for name, weight in row.items()} for case, row in trust.items()}
+    return {case: {name: weight.mean().item() for name, weight in row.items()} for case, row in given.items()}
 
 
-def sheet(found: dict[str, Match], trust: Trust) -> Image.Image:
+def sheet(found: dict[str, Match], given: Confidences) -> Image.Image:
     """A row a case: the exemplar with a colour for each place, the same carried to the condition, what is trusted."""
     rows = []
     for case, match in found.items():
         colours = places(*match.transpose().grid)
-        masks = (colour_map(weight[0, 0]) for weight in trust[case].values())
+        masks = (colour_map(weight[0, 0]) for weight in given[case].values())
         pictures = (to_pil(colours), to_pil(match.apply(colours)), *masks)
         rows.append([note(case, SHOWN), *(enlarged(picture) for picture in pictures)])
     return Sheet(rows, ["", "exemplar", "carried", *CHECKS], SHOWN).image

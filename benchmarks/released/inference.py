@@ -49,12 +49,12 @@ PARTS = {
 class Clock:
     """CPU seconds and calls of a composition's parts."""
 
-    def __init__(self, run: Pipeline) -> None:
+    def __init__(self, pipe: Pipeline) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
         self.calls = dict.fromkeys(PARTS, 0)
         for name, (slot, methods) in PARTS.items():
             for method in methods:
-                part = getattr(run, slot)
+                part = getattr(pipe, slot)
                 setattr(part, method, self._timed(name, getattr(part, method)))
 
     def reset(self) -> None:
@@ -73,10 +73,10 @@ class Clock:
         return timed
 
 
-def stir(run: Pipeline, seed: int) -> None:
+def stir(pipe: Pipeline, seed: int) -> None:
     """Weights of unit gain, biases that are small, scales near one."""
     generator = torch.Generator().manual_seed(seed)
-    for module in run.modules():
+    for module in pipe.modules():
         for name, value in module.named_parameters():
             draw = torch.randn(value.shape, generator=generator)
             if value.ndim > 1:
@@ -87,39 +87,39 @@ def stir(run: Pipeline, seed: int) -> None:
                 value.data.copy_(0.05 * draw + (1 if name.endswith("weight") else 0))
 
 
-def inputs(run: Pipeline, size: tuple[int, int], seed: int) -> dict[str, Tensor]:
+def inputs(pipe: Pipeline, size: tuple[int, int], seed: int) -> dict[str, Tensor]:
     """Smooth random maps and pictures."""
     generator = torch.Generator().manual_seed(seed)
 
     def smooth(channels: int) -> Tensor:
         return F.interpolate(torch.rand(1, channels, 8, 8, generator=generator), size, mode="bicubic").clamp(0, 1)
 
-    maps = {name: smooth(run.condition.channels) for name in ("condition", "exemplar_condition")}
+    maps = {name: smooth(pipe.condition.channels) for name in ("condition", "exemplar_condition")}
     return maps | {name: 2 * smooth(3) - 1 for name in ("exemplar", "truth")}
 
 
-def translated(run: Pipeline, given: dict[str, Tensor], seed: int) -> Tensor:
+def translated(pipe: Pipeline, given: dict[str, Tensor], seed: int) -> Tensor:
     """The picture, with nothing computed that it does not need."""
     generator = torch.Generator().manual_seed(seed)
-    return run(given["condition"], given["exemplar"], given["exemplar_condition"], generator)
+    return pipe(given["condition"], given["exemplar"], given["exemplar_condition"], generator)
 
 
 @torch.no_grad()
-def translated_as_released(run: Pipeline, given: dict[str, Tensor], seed: int) -> Tensor:
+def translated_as_released(pipe: Pipeline, given: dict[str, Tensor], seed: int) -> Tensor:
     """The same picture at the released cost: with the ground truth's stream, one more U-Net call and six more decodes.
 
     The condition's features are computed once for both streams and the check for the exemplar's alone, as there.
     """
     generator, condition = torch.Generator().manual_seed(seed), given["condition"]
-    run = run.replace(features=Shared(run.features))
-    moments = list(run.trajectory(condition, given["exemplar"], given["exemplar_condition"], generator))
-    other = run.replace(refiner=None, confidence=Always())
+    pipe = pipe.replace(features=Shared(pipe.features))
+    moments = list(pipe.trajectory(condition, given["exemplar"], given["exemplar_condition"], generator))
+    other = pipe.replace(refiner=None, confidence=Always())
     stream = list(other.trajectory(condition, given["truth"], condition, generator))
     seen = stream[2]
-    run.denoiser(seen.step.x0, seen.step.level, Context(seen.warp, condition, seen.confidence))
+    pipe.denoiser(seen.step.x0, seen.step.level, Context(seen.warp, condition, seen.confidence))
     for moment in (moments[0], moments[3], *stream):
-        run.autoencoder.decode(moment.step.x0)
-    return run.autoencoder.decode(moments[-1].step.x0)
+        pipe.autoencoder.decode(moment.step.x0)
+    return pipe.autoencoder.decode(moments[-1].step.x0)
 
 
 class Shared:
@@ -142,20 +142,20 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     torch.manual_seed(args.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the weights are random
-        run = build(args.preset)
-    stir(run, args.seed)
-    without_spectral_norm(run.features)  # type: ignore[arg-type]
+        pipe = build(args.preset)
+    stir(pipe, args.seed)
+    without_spectral_norm(pipe.features)  # type: ignore[arg-type]
     if args.variant == "midms, Winograd":
-        use_winograd(*run.modules())
-    given = inputs(run, (args.height, args.width), args.seed)
+        use_winograd(*pipe.modules())
+    given = inputs(pipe, (args.height, args.width), args.seed)
     translate = translated_as_released if args.variant == "as released" else translated
-    warm_up(run, given)
-    clock, best = Clock(run), {"CPU seconds": math.inf}
+    warm_up(pipe, given)
+    clock, best = Clock(pipe), {"CPU seconds": math.inf}
     for _ in range(args.repeats):
         clock.reset()
         start, used = time.perf_counter(), time.process_time()
         with torch.autocast("cpu", torch.bfloat16, enabled=args.variant == "midms, bfloat16"):
-            image = translate(run, given, args.seed)
+            image = translate(pipe, given, args.seed)
         seconds, used = time.perf_counter() - start, time.process_time() - used
         if used < best["CPU seconds"]:
             best = {"seconds": seconds, "CPU seconds": used} | {name: clock.seconds[name] for name in PARTS}
@@ -163,18 +163,18 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     best["matching"] = best["CPU seconds"] - sum(best[name] for name in PARTS)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     counts = {f"{name} calls": clock.calls[name] for name in ("U-Net", "decode", "encode")}
-    parameters = {slot: sum(p.numel() for p in getattr(run, slot).parameters()) for slot in SLOTS}
+    parameters = {slot: sum(p.numel() for p in getattr(pipe, slot).parameters()) for slot in SLOTS}
     return best | counts | {"peak GiB": peak, "parameters": parameters}
 
 
-def warm_up(run: Pipeline, given: dict[str, Tensor]) -> None:
+def warm_up(pipe: Pipeline, given: dict[str, Tensor]) -> None:
     """Whatever happens when a part is used for the first time."""
-    latent = run.autoencoder.encode(given["exemplar"])
-    wanted = run.features.condition(given["condition"])
-    run.features.exemplar(latent, given["exemplar_condition"])
-    run.features.rematch_query(latent, wanted)
-    run.denoiser(latent, run.sampler.levels[0], Context(latent, given["condition"], latent[:, :1]))
-    run.autoencoder.decode(latent)
+    latent = pipe.autoencoder.encode(given["exemplar"])
+    query = pipe.features.condition(given["condition"])
+    pipe.features.exemplar(latent, given["exemplar_condition"])
+    pipe.features.rematch_query(latent, query)
+    pipe.denoiser(latent, pipe.sampler.levels[0], Context(latent, given["condition"], latent[:, :1]))
+    pipe.autoencoder.decode(latent)
 
 
 def psnr(image: Tensor, other: Tensor) -> float:

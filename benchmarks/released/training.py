@@ -78,14 +78,14 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     torch.manual_seed(args.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the weights are random
-        run = build(args.preset)
-    stir(run, args.seed)
-    given = inputs(run, (args.size, args.size), args.seed)
+        pipe = build(args.preset)
+    stir(pipe, args.seed)
+    given = inputs(pipe, (args.size, args.size), args.seed)
     pair = Pair(given["condition"], given["exemplar"], given["truth"], given["exemplar_condition"])
-    run = run.replace(matcher=whole) if args.variant == "as released" else run
+    pipe = pipe.replace(matcher=whole) if args.variant == "as released" else pipe
     (settings,) = (spec.arguments for spec in PRESETS[args.preset].training if spec.name == "joint")
     trunk, checkpointing = VGG(19, caffe=True), args.variant == VARIANTS[-1]
-    stage = STAGES.create("joint", pipe=run, vgg19=trunk, checkpointing=checkpointing, **settings)
+    stage = STAGES.create("joint", pipe=pipe, vgg19=trunk, checkpointing=checkpointing, **settings)
     how = stage.optimisation
     optimiser = torch.optim.AdamW(stage.parameter_groups(), how.learning_rate, how.betas, weight_decay=how.weight_decay)
     for group in optimiser.param_groups:

@@ -35,8 +35,8 @@ def test_it_is_found_by_name() -> None:
 
 
 def test_every_cell_of_the_warp_is_one_of_the_exemplars() -> None:
-    run = build("midm-faces", matcher="greedy", confidence="cycle")
+    pipe = build("midm-faces", matcher="greedy", confidence="cycle")
     condition, exemplar = torch.rand(2, 2, 64, 48), torch.rand(2, 3, 32, 64) * 2 - 1
-    warp = next(run.trajectory(condition, exemplar)).warp
-    cells = run.autoencoder.encode(exemplar)
+    warp = next(pipe.trajectory(condition, exemplar)).warp
+    cells = pipe.autoencoder.encode(exemplar)
     assert (warp.flatten(2)[..., None] == cells.flatten(2)[:, :, None]).all(1).any(2).all()

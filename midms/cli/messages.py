@@ -11,7 +11,7 @@ from typing import Any
 
 from midms.core.errors import printable
 
-MISTAKE = 2
+USER_ERROR = 2
 """Exit status when the user can do something about it."""
 
 
@@ -21,7 +21,7 @@ def say(*lines: str) -> None:
         print(printable(line), flush=True)
 
 
-def complain(message: str, status: int = MISTAKE) -> int:
+def complain(message: str, status: int = USER_ERROR) -> int:
     """One line on stderr; returns the status."""
     print(_line(message), file=sys.stderr)
     return status

@@ -14,7 +14,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from midms.cli.messages import MISTAKE, complain
+from midms.cli.messages import USER_ERROR, complain
 from midms.cli.values import a_path, levels, optional_part, part_value, some_text
 from midms.compose.catalog import KINDS
 from midms.compose.recipe import OPTIONAL
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print it and leave."""
-        self.exit(MISTAKE, printable(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
+        self.exit(USER_ERROR, printable(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
 
 def command(

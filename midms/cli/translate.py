@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midms.cli.messages import MISTAKE, complain, say
+from midms.cli.messages import USER_ERROR, complain, say
 from midms.cli.options import Commands, command, composed, composition, in_options, parts
 from midms.cli.values import a_path, integer
 from midms.compose.catalog import create
@@ -149,7 +149,7 @@ def _translate(args: argparse.Namespace) -> int:
         say(f"{count}written to {args.out}, {_extent(sizes)} pixels{several}")
     elif len(jobs) > 1:
         say(f"0 of {len(jobs)} written to {args.out}")
-    return MISTAKE if failures else 0
+    return USER_ERROR if failures else 0
 
 
 def _note_memory(pipe: Pipeline, size: int) -> None:

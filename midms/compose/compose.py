@@ -26,7 +26,7 @@ LEVELS = ("timesteps", "schedule")
 NOTHING = Recipe(loop={"size": 64})
 """What the rest of a call is checked against where its preset does not exist: by itself."""
 _MANY = 20
-"""Mistakes that are named before the rest is counted."""
+"""Errors that are named before the rest is counted."""
 
 
 class BuildError(MidmsError, ValueError):
@@ -87,7 +87,7 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
 
 @contextmanager
 def noted(wrong: list[str], slot: str, causes: list[Exception] | None = None) -> Iterator[None]:
-    """Mistakes go on the list, and as they were raised on that of causes."""
+    """Errors go on the list, and as they were raised on that of causes."""
     try:
         yield
     except (ValueError, TypeError, LookupError, ImportError, RuntimeError, OSError) as error:

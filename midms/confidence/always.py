@@ -1,4 +1,4 @@
-"""Trust without asking."""
+"""Full confidence, without asking."""
 
 from __future__ import annotations
 

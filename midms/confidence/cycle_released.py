@@ -41,7 +41,7 @@ class CycleReleased:
         number(0, LARGE, above=True, radius=self.radius)
 
     def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
-        """Trust in each cell of the condition, 0 or 1."""
+        """Confidence in each cell of the condition, 0 or 1."""
         return vote((twice_forward(match) < self.radius).float())
 
 

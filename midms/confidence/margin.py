@@ -44,7 +44,7 @@ class Margin:
         check_softness(self.softness)
 
     def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
-        """Trust in each cell of the condition; full where the exemplar is too small for a rival.
+        """Confidence in each cell of the condition; full where the exemplar is too small for a rival.
 
         Raises:
             Unanswered: the match does not tell what is most like each cell.

@@ -41,7 +41,7 @@ class Mutual:
         check_softness(self.softness)
 
     def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
-        """Trust in each cell of the condition; none in a cell that is matched to nothing.
+        """Confidence in each cell of the condition; none in a cell that is matched to nothing.
 
         Raises:
             Unanswered: the match does not tell its best cells.

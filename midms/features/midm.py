@@ -5,6 +5,8 @@ Names of parameters are those of the released checkpoints, but for those of spec
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -127,6 +129,8 @@ class MidmFeatures(nn.Module):
         antialias: whether condition maps are averaged over the latent's cells, so that no thin line is lost; the
             released network was trained on, and by default sees, one pixel of each cell.
     """
+
+    rematch_only: ClassVar[tuple[str, ...]] = ("iter_enc",)
 
     def __init__(
         self,

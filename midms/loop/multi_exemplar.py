@@ -17,7 +17,7 @@ from midms.loop.hints import Hints
 from midms.loop.inputs import check_finite
 
 TIE = 1e-3
-"""What similarity counts beside confidence: it decides where masks trust several exemplars alike."""
+"""What similarity counts beside confidence: it decides where several exemplars have the same, as masks often do."""
 
 ROUNDING = 1e-3
 """How far beyond [0, 1] a confidence may be."""

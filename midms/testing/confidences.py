@@ -78,19 +78,19 @@ class ConfidenceLaws(Laws):
         """A match of the matcher whose matches the confidence reads."""
         return type(self).matcher()(query, key)
 
-    def test_trust_is_a_share_of_each_cell(self, confidence: ConfidenceEstimator) -> None:
+    def test_confidence_is_a_share_in_each_cell(self, confidence: ConfidenceEstimator) -> None:
         """A number in [0, 1] for each cell of the condition, whatever the exemplar's grid."""
         weight = confidence(self.match(features(0), features(1, h=5, w=4)))
         assert weight.shape == (2, 1, 6, 8)
         assert torch.all((weight >= 0) & (weight <= 1))
 
-    def test_a_picture_trusts_itself(self, confidence: ConfidenceEstimator) -> None:
-        """What is matched to itself is trusted."""
+    def test_what_is_matched_to_itself_is_trusted(self, confidence: ConfidenceEstimator) -> None:
+        """A picture that is matched to itself has a confidence near 1."""
         assert confidence(self.match(features(0), features(0))).mean() > 0.9
 
     @pytest.mark.parametrize("flaw", [0.0, 1.0, torch.nan, torch.inf])
     def test_features_that_say_nothing_do_no_harm(self, confidence: ConfidenceEstimator, flaw: float) -> None:
-        """Trust is a share, and its gradients, if it has any, are finite whatever features hold."""
+        """The confidence is in [0, 1], and its gradients, if it has any, are finite whatever features hold."""
         query = torch.full((2, 32, 6, 8), flaw).requires_grad_()
         key = features(1, h=5, w=4, dtype=torch.float32).requires_grad_()
         weight = confidence(self.match(query, key))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +80,18 @@ class DatasetLaws(Laws):
             assert all(torch.equal(value, _fields(again)[name]) for name, value in _fields(version).items())
             assert {k: v.shape for k, v in _fields(version).items()} == {k: v.shape for k, v in _fields(pair).items()}
 
+    def test_what_is_kept_on_disk_gives_the_same_pairs_again(self, dataset: Any, tmp_path: Path) -> None:
+        """Where a data set can be kept, such pairs are like its own, and those read again are those that were made."""
+        if not hasattr(dataset, "cached"):
+            pytest.skip(f"{type(self).__name__}: it is not kept on disk, it has no `cached`")
+        made, files = dataset.cached(tmp_path, 1), _times(tmp_path)
+        again = dataset.cached(tmp_path, 1)
+        assert len(made) == len(again) > 0 and _times(tmp_path) == files, "it is read, not made anew"
+        for index in range(min(2, len(made))):
+            pair, same, own = _fields(made[index]), _fields(again[index]), _fields(dataset[index])
+            assert {k: v.shape for k, v in pair.items()} == {k: v.shape for k, v in own.items()}
+            assert pair.keys() == same.keys() and all(torch.equal(pair[name], same[name]) for name in pair)
+
     def test_it_goes_to_other_processes(self, dataset: Any) -> None:
         """What is pickled and read again gives the same pair, and holds no pictures."""
         content = pickle.dumps(dataset)
@@ -106,6 +119,11 @@ def _drawn(dataset: Any) -> list[Pair]:
     if not hasattr(dataset, "draw"):
         return []
     return [dataset.draw(index, torch.Generator().manual_seed(index)) for index in range(min(2, len(dataset)))]
+
+
+def _times(folder: Path) -> dict[Path, int]:
+    """The files of a folder, and when each was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 def _is_beyond(dataset: Any, index: int) -> bool:

@@ -48,8 +48,8 @@ class FeatureLaws(Laws):
     def everything(self, extractor: FeatureExtractor, scene: list[Tensor]) -> list[Tensor]:
         """Features of the condition, the exemplar's first and for re-matching, and the prediction's."""
         condition, latent, own, x0 = scene
-        wanted, offered = extractor.condition(condition), extractor.exemplar(latent, own)
-        return [wanted.initial, offered.initial, offered.rematch, extractor.rematch_query(x0, wanted)]
+        query, key = extractor.condition(condition), extractor.exemplar(latent, own)
+        return [query.initial, key.initial, key.rematch, extractor.rematch_query(x0, query)]
 
     def test_features_are_unit_vectors_on_their_grids(self, extractor: FeatureExtractor) -> None:
         """Those that are compared have the same length, on the grids of condition and exemplar."""

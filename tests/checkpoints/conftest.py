@@ -23,7 +23,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs() -> list[Pipeline]:
+def pipes() -> list[Pipeline]:
     """Two compositions of the same small parts."""
     parts = {
         "features": Spec("pyramid", condition_channels=2, latent_channels=8, stride=4, width=16, widths=(8, 8, 16)),
@@ -39,10 +39,10 @@ def runs() -> list[Pipeline]:
 
 
 @pytest.fixture
-def writes(runs: list[Pipeline]) -> dict[str, list[Callable[[Path], None]]]:
+def writes(pipes: list[Pipeline]) -> dict[str, list[Callable[[Path], None]]]:
     """How the old and the new folder of each kind are written."""
     return {
-        "composition": [run.save_pretrained for run in runs],
+        "composition": [pipe.save_pretrained for pipe in pipes],
         "conversion": [lambda folder, seed=seed: save(converted(seed), folder) for seed in (0, 1)],
         "training": [lambda folder, seed=seed: leave(folder, seed) for seed in (0, 1)],
     }

@@ -71,10 +71,10 @@ def test_compvis_alone_is_denoiser_and_autoencoder(
     assert "model_ema.diffusion_modelout2bias" in report and "betas" in report
     assert not (set(report) & set(read_weights(folder / "denoiser.safetensors")))
     with pytest.warns(UserWarning, match=r"midm-celeba: random weights in features: .*out has none, `midms convert"):
-        run: Any = build("midm-celeba", weights=folder)
-    codebook = run.autoencoder.network.quantize.embedding.weight
+        pipe: Any = build("midm-celeba", weights=folder)
+    codebook = pipe.autoencoder.network.quantize.embedding.weight
     assert torch.equal(codebook, state["first_stage_model.quantize.embedding.weight"])
-    assert run.sampler.levels.schedule == run.refiner.levels.schedule == "ldm-celeba"
+    assert pipe.sampler.levels.schedule == pipe.refiner.levels.schedule == "ldm-celeba"
 
 
 @torch.no_grad()
@@ -153,12 +153,12 @@ def test_released_presets_have_their_released_size(preset: str) -> None:
         torch.device("meta"),
         pytest.warns(UserWarning, match=f"{preset}: random weights in .*: none are shipped, `mid"),
     ):
-        run = build(preset)
+        pipe = build(preset)
     for slot, millions in MILLIONS[preset].items():
-        count = sum(parameter.numel() for parameter in getattr(run, slot).parameters())
+        count = sum(parameter.numel() for parameter in getattr(pipe, slot).parameters())
         assert count / 1e6 == pytest.approx(millions, abs=0.05 if slot == "features" else 0.005)
-        assert f"({count:,} parameters)" in repr(run)
-    assert "note: random weights in" in repr(run)
+        assert f"({count:,} parameters)" in repr(pipe)
+    assert "note: random weights in" in repr(pipe)
 
 
 def test_the_released_schedule_has_seventeen_timesteps() -> None:

@@ -51,15 +51,15 @@ def diffusers_folder(tmp_path: Path) -> tuple[Path, Any, Any]:
     return tmp_path, unet.eval(), vq.eval()
 
 
-def same(run: Any, unet: Any, vq: Any) -> None:
+def same(pipe: Any, unet: Any, vq: Any) -> None:
     """A run's networks give what diffusers' give; latents are not scaled."""
     image, x = torch.rand(1, 3, 32, 48), torch.randn(1, 3, 8, 12)
     with torch.no_grad():
         latent = vq.encode(image).latents
-        torch.testing.assert_close(run.autoencoder.encode(image), latent)
-        torch.testing.assert_close(run.autoencoder.decode(latent), vq.decode(latent).sample)
-        for level in run.sampler.levels[:2]:
-            eps = (x - level.alpha * run.denoiser(x, level, None)) / level.sigma
+        torch.testing.assert_close(pipe.autoencoder.encode(image), latent)
+        torch.testing.assert_close(pipe.autoencoder.decode(latent), vq.decode(latent).sample)
+        for level in pipe.sampler.levels[:2]:
+            eps = (x - level.alpha * pipe.denoiser(x, level, None)) / level.sigma
             torch.testing.assert_close(eps, unet(x, level.timestep).sample, rtol=1e-3, atol=1e-4)
 
 

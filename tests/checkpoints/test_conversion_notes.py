@@ -122,12 +122,12 @@ def test_nothing_of_the_notes_is_imported_or_made(tmp_path: Path, monkeypatch: p
     assert same(tensors(tmp_path / "x.ckpt")) and "surprise" not in sys.modules
 
 
-def test_a_mistake_of_our_own_is_not_told_as_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def mistaken(*_: Any) -> None:
+def test_an_error_of_our_own_is_not_told_as_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> None:
         raise AssertionError("ours")
 
     torch.save(STATE, tmp_path / "x.pth")
-    monkeypatch.setattr("midms.checkpoints.convert.pickles.Unpickler.persistent_load", mistaken)
+    monkeypatch.setattr("midms.checkpoints.convert.pickles.Unpickler.persistent_load", failing)
     with pytest.raises(AssertionError, match="ours"):
         tensors(tmp_path / "x.pth")
 

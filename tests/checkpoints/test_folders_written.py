@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("hasty")
 FOLDERS = ("composition", "conversion")
 
 
-def test_a_part_that_is_no_more_takes_its_file_along(runs: list[Pipeline], tmp_path: Path) -> None:
+def test_a_part_that_is_no_more_takes_its_file_along(pipes: list[Pipeline], tmp_path: Path) -> None:
     with pytest.warns(UserWarning):
         other = build(
             "midm-faces",
@@ -34,7 +34,7 @@ def test_a_part_that_is_no_more_takes_its_file_along(runs: list[Pipeline], tmp_p
         )
     other.save_pretrained(tmp_path)
     assert (tmp_path / "confidence.safetensors").exists()
-    runs[0].save_pretrained(tmp_path)
+    pipes[0].save_pretrained(tmp_path)
     assert not (tmp_path / "confidence.safetensors").exists()
 
 
@@ -49,14 +49,14 @@ STRANGERS: dict[str, list[str]] = {
 @pytest.mark.parametrize("kind", FOLDERS)
 @pytest.mark.parametrize("names", STRANGERS.values(), ids=STRANGERS)
 def test_what_is_of_another_kind_is_replaced_only_when_told_so(
-    runs: list[Pipeline], tmp_path: Path, kind: str, names: list[str]
+    pipes: list[Pipeline], tmp_path: Path, kind: str, names: list[str]
 ) -> None:
     for name in names:
         (tmp_path / name).write_text('{"mine": 1}')
 
     def write(replace: bool) -> None:
         if kind == "composition":
-            runs[0].save_pretrained(tmp_path, replace=replace)
+            pipes[0].save_pretrained(tmp_path, replace=replace)
         else:
             save(converted(0), tmp_path, replace)
 
@@ -79,8 +79,8 @@ def test_the_two_kinds_do_not_take_each_others_folders(
         assert content(tmp_path / kind) == before
 
 
-def test_weights_beside_a_composition_that_are_not_its_own_stay(runs: list[Pipeline], tmp_path: Path) -> None:
-    runs[0].save_pretrained(tmp_path)
+def test_weights_beside_a_composition_that_are_not_its_own_stay(pipes: list[Pipeline], tmp_path: Path) -> None:
+    pipes[0].save_pretrained(tmp_path)
     (tmp_path / "confidence.safetensors").write_bytes(b"mine")
     with pytest.warns(UserWarning):
         other = build(
@@ -91,10 +91,10 @@ def test_weights_beside_a_composition_that_are_not_its_own_stay(runs: list[Pipel
         other.save_pretrained(tmp_path)
 
 
-def test_hidden_files_and_a_readme_are_no_reason(runs: list[Pipeline], tmp_path: Path) -> None:
+def test_hidden_files_and_a_readme_are_no_reason(pipes: list[Pipeline], tmp_path: Path) -> None:
     (tmp_path / ".gitattributes").touch()
     (tmp_path / "README.md").touch()
-    runs[0].save_pretrained(tmp_path)
+    pipes[0].save_pretrained(tmp_path)
     assert midms.from_pretrained(tmp_path).name == "midm-faces-paper"
 
 
@@ -106,9 +106,9 @@ def test_weights_of_another_save_are_not_taken(writes: dict[str, list[Callable[[
         midms.from_pretrained(tmp_path / "new")
 
 
-def test_a_link_to_a_folder_that_is_to_come_is_followed(runs: list[Pipeline], tmp_path: Path, unchecked: None) -> None:
+def test_a_link_to_a_folder_that_is_to_come_is_followed(pipes: list[Pipeline], tmp_path: Path, unchecked: None) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "folder")
-    runs[0].save_pretrained(tmp_path / "link")
+    pipes[0].save_pretrained(tmp_path / "link")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "folder" / "config.json").exists()
     with pytest.raises(CheckpointError, match=r"^None: is NoneType, expected a folder or the id of one on the hub$"):
         midms.from_pretrained(None)  # type: ignore[arg-type]

@@ -27,11 +27,11 @@ from midms.loop import Policy
 from midms.pipeline.pipeline import Pipeline
 
 
-def picture(run: Pipeline, channels: int = 2) -> torch.Tensor:
+def picture(pipe: Pipeline, channels: int = 2) -> torch.Tensor:
     numbers = torch.Generator().manual_seed(0)
     condition = torch.rand(1, channels, 64, 64, generator=numbers)
     exemplar = torch.rand(1, 3, 64, 64, generator=numbers) * 2 - 1
-    return run(condition, exemplar, torch.rand(condition.shape, generator=numbers), generator=numbers)
+    return pipe(condition, exemplar, torch.rand(condition.shape, generator=numbers), generator=numbers)
 
 
 @pytest.mark.parametrize("preset", ["midm-faces", "midm-faces-paper"])
@@ -41,8 +41,8 @@ def test_what_is_shipped_is_the_preset(preset: str) -> None:
     loop = {**dataclasses.asdict(Policy()), **expected.loop}
     assert told == dataclasses.replace(expected, loop=loop, weights={**expected.weights, **beside})
     assert all(record["steps"] > 0 for record in told.made.values()) and len(told.made) == 3
-    run = from_pretrained(SHIPPED / preset)
-    assert torch.equal(picture(run), picture(build(preset))) and run.recipe.slots == build(preset).recipe.slots
+    pipe = from_pretrained(SHIPPED / preset)
+    assert torch.equal(picture(pipe), picture(build(preset))) and pipe.recipe.slots == build(preset).recipe.slots
 
 
 def test_nothing_is_shipped_twice() -> None:
@@ -81,12 +81,12 @@ CHANNELS = {15: "midm-celeba", 20: "midm-deepfashion"}
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_a_converted_checkpoint_knows_its_preset(tmp_path: Path, channels: int) -> None:
     folder, preset = released(tmp_path / "x", channels), CHANNELS[channels]
-    run = from_pretrained(folder, refiner=None)
-    assert run.name == preset and run.domain == PRESETS[preset].domain
-    assert {p.dtype for part in run.modules() for p in part.parameters()} == {torch.float32}
+    pipe = from_pretrained(folder, refiner=None)
+    assert pipe.name == preset and pipe.domain == PRESETS[preset].domain
+    assert {p.dtype for part in pipe.modules() for p in part.parameters()} == {torch.float32}
     same = build(preset, weights=folder, refiner=None)
-    assert torch.equal(picture(run, channels), picture(same, channels))
-    assert "midms.pth" in run.recipe.made["conversion"]["from"]
+    assert torch.equal(picture(pipe, channels), picture(same, channels))
+    assert "midms.pth" in pipe.recipe.made["conversion"]["from"]
 
 
 @pytest.mark.parametrize("kind", ["a latent diffusion alone", "another condition"])
@@ -104,18 +104,18 @@ def test_what_is_no_whole_pipeline_says_what_it_lacks(tmp_path: Path, kind: str)
 
 
 def test_a_card_says_what_it_is_and_an_own_one_stays(tmp_path: Path) -> None:
-    run = build("midm-faces")
-    run.save_pretrained(tmp_path)
+    pipe = build("midm-faces")
+    pipe.save_pretrained(tmp_path)
     text = (tmp_path / "README.md").read_text()
     front = yaml.safe_load(text.split("---")[1])
     assert front == {"library_name": "midms", "license": "apache-2.0", "tags": ["image-to-image"]}
-    for part in (run.domain.trained_on, "64 pixels", "from_pretrained", run.recipe.purpose[1:], "`bridge`"):
+    for part in (pipe.domain.trained_on, "64 pixels", "from_pretrained", pipe.recipe.purpose[1:], "`bridge`"):
         assert part in text, part
     (tmp_path / "README.md").write_text("---\n" + OURS + "\n---\nold")
-    run.save_pretrained(tmp_path)
+    pipe.save_pretrained(tmp_path)
     assert (tmp_path / "README.md").read_text() == text
     (tmp_path / "README.md").write_text("mine")
-    run.save_pretrained(tmp_path)
+    pipe.save_pretrained(tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"
 
 
@@ -161,11 +161,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
 
 
 def test_to_the_hub_and_back(hub: Path, tmp_path: Path) -> None:
-    run = build("midm-faces")
-    assert run.push_to_hub("me/faces") == "https://hub/me/faces/commit/1"
+    pipe = build("midm-faces")
+    assert pipe.push_to_hub("me/faces") == "https://hub/me/faces/commit/1"
     again = from_pretrained("me/faces")
-    assert torch.equal(picture(again), picture(run))
-    assert torch.equal(picture(build("midm-faces", weights="me/faces")), picture(run))
+    assert torch.equal(picture(again), picture(pipe))
+    assert torch.equal(picture(build("midm-faces", weights="me/faces")), picture(pipe))
     (hub / "me/faces/README.md").write_text("mine")
     build("midm-faces", confidence="always").push_to_hub("me/faces")
     assert (hub / "me/faces/README.md").read_text() == "mine"
@@ -174,11 +174,11 @@ def test_to_the_hub_and_back(hub: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_line_takes_hub_ids(hub: Path) -> None:
-    run = build("midm-faces")
-    run.push_to_hub("me/faces")
+    pipe = build("midm-faces")
+    pipe.push_to_hub("me/faces")
     for given in (["--preset", "me/faces"], ["--weights", "me/faces"]):
         options = cli.parser().parse_args(["translate", "--condition", "a", "--exemplar", "b", "--out", "c", *given])
-        assert torch.equal(picture(composed(options)), picture(run))
+        assert torch.equal(picture(composed(options)), picture(pipe))
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def saved(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "run"))
 
 
-def weights(run: Pipeline) -> dict[str, Tensor]:
-    return {f"{i}.{key}": value for i, part in enumerate(run.modules()) for key, value in part.state_dict().items()}
+def weights(pipe: Pipeline) -> dict[str, Tensor]:
+    return {f"{i}.{key}": value for i, part in enumerate(pipe.modules()) for key, value in part.state_dict().items()}
 
 
 def pictures(seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -59,8 +59,8 @@ def pictures(seed: int = 0) -> tuple[Tensor, Tensor]:
     return torch.rand(1, 2, 32, 32, generator=numbers), torch.rand(1, 3, 32, 32, generator=numbers) * 2 - 1
 
 
-def picture(run: Pipeline) -> Tensor:
-    return run(*pictures(), generator=torch.Generator().manual_seed(1))
+def picture(pipe: Pipeline) -> Tensor:
+    return pipe(*pictures(), generator=torch.Generator().manual_seed(1))
 
 
 def test_it_comes_back_to_the_bit(made: Pipeline, whole: Path) -> None:
@@ -71,9 +71,9 @@ def test_it_comes_back_to_the_bit(made: Pipeline, whole: Path) -> None:
 
 
 def test_the_shipped_preset_comes_back_to_the_bit(tmp_path: Path) -> None:
-    run = build("midm-faces")
-    run.save_pretrained(tmp_path)
-    assert torch.equal(picture(midms.from_pretrained(tmp_path)), picture(run))
+    pipe = build("midm-faces")
+    pipe.save_pretrained(tmp_path)
+    assert torch.equal(picture(midms.from_pretrained(tmp_path)), picture(pipe))
 
 
 def test_a_person_can_read_it(whole: Path) -> None:
@@ -93,24 +93,24 @@ def test_a_person_can_read_it(whole: Path) -> None:
 
 
 def test_precision_is_kept_unless_another_is_asked_for(whole: Path, tmp_path: Path) -> None:
-    run = midms.from_pretrained(whole).to(torch.bfloat16)
-    run.denoiser.double()
-    run.save_pretrained(tmp_path / "kept")
+    pipe = midms.from_pretrained(whole).to(torch.bfloat16)
+    pipe.denoiser.double()
+    pipe.save_pretrained(tmp_path / "kept")
     kept = midms.from_pretrained(tmp_path / "kept")
-    assert checksum(weights(kept)) == checksum(weights(run))
+    assert checksum(weights(kept)) == checksum(weights(pipe))
     assert next(kept.features.parameters()).dtype == torch.bfloat16
     assert all(p.requires_grad for module in kept.modules() for p in module.parameters())
-    run.save_pretrained(tmp_path / "full", dtype=torch.float32)
+    pipe.save_pretrained(tmp_path / "full", dtype=torch.float32)
     for wrong in (torch.int8, torch.float8_e4m3fn, torch.complex64):
         with pytest.raises(CheckpointError, match=r"dtype: expected one of torch.float16, .*, got "):
-            run.save_pretrained(tmp_path / "full", dtype=wrong)
+            pipe.save_pretrained(tmp_path / "full", dtype=wrong)
     assert {value.dtype for value in weights(midms.from_pretrained(tmp_path / "full")).values()} == {torch.float32}
 
 
 def test_changes_come_without_the_saved_weights(saved: Path) -> None:
-    run = midms.from_pretrained(saved, matcher="correlation", rematch=(), refiner=None)
-    assert isinstance(run.matcher, Correlation) and run.policy.rematch == () and run.refiner is None
-    run.save_pretrained(saved)
+    pipe = midms.from_pretrained(saved, matcher="correlation", rematch=(), refiner=None)
+    assert isinstance(pipe.matcher, Correlation) and pipe.policy.rematch == () and pipe.refiner is None
+    pipe.save_pretrained(saved)
     assert midms.from_pretrained(saved).refiner is None
 
 
@@ -120,9 +120,9 @@ def test_the_command_line_takes_the_folder(whole: Path) -> None:
 
 
 def test_ready_objects_are_named(made: Pipeline, tmp_path: Path) -> None:
-    run = made.replace(matcher=Correlation(), confidence=Alike())
+    pipe = made.replace(matcher=Correlation(), confidence=Alike())
     with pytest.raises(CheckpointError, match=r"matcher is a ready Correlation.*; confidence is a ready Alike"):
-        run.save_pretrained(tmp_path / "run")
+        pipe.save_pretrained(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -132,9 +132,9 @@ def test_arguments_that_cannot_be_written_are_named(registries: None, whole: Pat
         def __init__(self, inside: object) -> None:
             super().__init__()
 
-    run = midms.from_pretrained(whole, matcher=Spec("of-an-object", inside=nn.Identity()))
+    pipe = midms.from_pretrained(whole, matcher=Spec("of-an-object", inside=nn.Identity()))
     with pytest.raises(CheckpointError, match=r"matcher's inside=Identity\(\) is no plain value"):
-        run.save_pretrained(tmp_path / "run")
+        pipe.save_pretrained(tmp_path / "run")
 
 
 def test_a_plug_in_that_is_not_installed_is_named(whole: Path, tmp_path: Path, registries: None) -> None:
@@ -277,9 +277,9 @@ def test_of_long_values_the_ends_are_said(unchecked: None, saved: Path, value: s
 
 def test_the_folder_is_weights_for_a_preset_too(made: Pipeline, whole: Path) -> None:
     """Its parts with weights, and the schedule; loop and other parts are the preset's."""
-    run = build("midm-faces", weights=whole, confidence="always")
-    assert checksum(weights(run)) == checksum(weights(made)) and run.notes == ()
-    assert isinstance(run.matcher, Correlation) and run.policy == build("midm-faces").policy
+    pipe = build("midm-faces", weights=whole, confidence="always")
+    assert checksum(weights(pipe)) == checksum(weights(made)) and pipe.notes == ()
+    assert isinstance(pipe.matcher, Correlation) and pipe.policy == build("midm-faces").policy
     with pytest.warns(UserWarning, match="random weights in confidence: .* has none"):
         build("midm-faces", weights=whole)
     options = ["translate", "--condition", "a", "--exemplar", "b", "--out", "c", "--preset", str(whole)]

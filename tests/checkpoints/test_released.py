@@ -67,7 +67,7 @@ def converted(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[G
     return expected, folder / "out"
 
 
-def watched(run: Pipeline) -> dict[str, list[Any]]:
+def watched(pipe: Pipeline) -> dict[str, list[Any]]:
     """What modules of a run will have given."""
     seen: dict[str, list[Any]] = {}
 
@@ -75,30 +75,30 @@ def watched(run: Pipeline) -> dict[str, list[Any]]:
         module.register_forward_hook(lambda m, i, output: seen.setdefault(name, []).append(output))
 
     for name in ("seg_enc", "real_enc", "theta", "phi"):
-        watch(name, run.features.get_submodule(name))  # type: ignore[attr-defined]
-    watch("x0", run.denoiser)  # type: ignore[arg-type]
-    watch("codes", run.autoencoder.network.quantize)  # type: ignore[attr-defined]
-    watch("decoded", run.autoencoder.network.decoder)  # type: ignore[attr-defined]
+        watch(name, pipe.features.get_submodule(name))  # type: ignore[attr-defined]
+    watch("x0", pipe.denoiser)  # type: ignore[arg-type]
+    watch("codes", pipe.autoencoder.network.quantize)  # type: ignore[attr-defined]
+    watch("decoded", pipe.autoencoder.network.decoder)  # type: ignore[attr-defined]
     return seen
 
 
 @torch.no_grad()
 def test_every_stage_agrees_with_the_released_code(converted: tuple[Golden, Path]) -> None:
     expected, folder = converted
-    run = build("midm-celeba", weights=folder)  # a warning would be an error
-    seen, inner = watched(run), run.matcher
+    pipe = build("midm-celeba", weights=folder)  # a warning would be an error
+    seen, inner = watched(pipe), pipe.matcher
     matches: list[Any] = []
 
     def matcher(query: Tensor, key: Tensor) -> Match:
         matches.append(inner(query, key))
         return matches[-1]
 
-    run = run.replace(matcher=matcher)
+    pipe = pipe.replace(matcher=matcher)
     exemplar = expected.values["exemplar"]
     moments = list(
-        run.trajectory(expected.maps("condition"), exemplar, expected.maps("exemplar_condition"), expected.draw())
+        pipe.trajectory(expected.maps("condition"), exemplar, expected.maps("exemplar_condition"), expected.draw())
     )
-    decoded = run.autoencoder.decode(moments[-1].step.x0)
+    decoded = pipe.autoencoder.decode(moments[-1].step.x0)
 
     for name in ("seg_enc", "real_enc", "theta", "phi"):
         (output,) = seen[name]
@@ -106,7 +106,7 @@ def test_every_stage_agrees_with_the_released_code(converted: tuple[Golden, Path
     assert len(seen["x0"]) == 24 and len(seen["decoded"]) == 1
     for i, x0 in enumerate(seen["x0"]):
         expected.agrees(f"x0/{i}", x0)
-    latent = run.autoencoder.encode(exemplar)
+    latent = pipe.autoencoder.encode(exemplar)
     expected.agrees("latent", latent)
     expected.agrees("first/similarity", best(matches[0]))
     expected.agrees("warp", matches[0].apply(latent))
@@ -152,8 +152,8 @@ def normalised(place: Tensor) -> Tensor:
 @torch.no_grad()
 def test_any_batch_and_any_two_sizes(converted: tuple[Golden, Path]) -> None:
     """The exemplar need not be of the condition's size; no picture of the answer is asked for; one decoding."""
-    run = build("midm-celeba", weights=converted[1])
-    seen = watched(run)
+    pipe = build("midm-celeba", weights=converted[1])
+    seen = watched(pipe)
     numbers = torch.Generator().manual_seed(0)
     condition, own = (torch.rand(2, 15, *size, generator=numbers) for size in ((48, 80), (64, 52)))
     exemplar = torch.rand(2, 3, 64, 52, generator=numbers) * 2 - 1
@@ -163,11 +163,11 @@ def test_any_batch_and_any_two_sizes(converted: tuple[Golden, Path]) -> None:
         left = iter(noises)
         return lambda shape: next(left)[which]
 
-    both = run(condition, exemplar, own, draw(slice(0, 2)))
+    both = pipe(condition, exemplar, own, draw(slice(0, 2)))
     assert both.shape == (2, 3, 48, 80) and torch.isfinite(both).all()
     assert (len(seen["x0"]), len(seen["decoded"]), len(seen["seg_enc"]), len(seen["real_enc"])) == (24, 1, 1, 1)
-    *_, whole = run.trajectory(condition, exemplar, own, draw(slice(0, 2)))
-    *_, alone = run.trajectory(condition[1:], exemplar[1:], own[1:], draw(slice(1, 2)))
+    *_, whole = pipe.trajectory(condition, exemplar, own, draw(slice(0, 2)))
+    *_, alone = pipe.trajectory(condition[1:], exemplar[1:], own[1:], draw(slice(1, 2)))
     torch.testing.assert_close(whole.step.x0[1:], alone.step.x0, rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="exemplar_condition must be given"):
-        run(condition, exemplar)
+        pipe(condition, exemplar)

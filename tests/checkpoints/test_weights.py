@@ -148,17 +148,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        run = build("midm-faces")
-    run.save_pretrained(tmp_path / "weights", torch.float16)
+        pipe = build("midm-faces")
+    pipe.save_pretrained(tmp_path / "weights", torch.float16)
     return tmp_path / "weights"
 
 
 def test_weights_of_ones_own(folder: Path) -> None:
-    run = build("midm-faces", weights=folder)  # a warning would be an error
-    assert run.notes == ()
+    pipe = build("midm-faces", weights=folder)  # a warning would be an error
+    assert pipe.notes == ()
     for slot, file in PRESETS["midm-faces"].weights.items():
         stored = load_file(folder / Path(file).name)
-        for name, value in getattr(run, slot).state_dict().items():
+        for name, value in getattr(pipe, slot).state_dict().items():
             assert torch.equal(value, stored[name].float()), (slot, name)
 
 
@@ -167,19 +167,19 @@ def test_a_part_of_ones_own_gets_none_of_the_presets(folder: Path) -> None:
     same = Spec(denoiser.name, **denoiser.arguments)
     assert build("midm-faces", weights=folder, denoiser=same).notes == (), "the same part in other words is the same"
     with pytest.warns(UserWarning, match="weights are not for the denoiser given") as caught:
-        run = build("midm-faces", weights=folder, denoiser=Spec("bridge", **(denoiser.arguments | {"layers": 2})))
+        pipe = build("midm-faces", weights=folder, denoiser=Spec("bridge", **(denoiser.arguments | {"layers": 2})))
     assert len(caught) == 1
-    assert "weights are not for the denoiser given" in repr(run)
-    own = run.denoiser.state_dict()["network.conv_in.weight"]
-    ready = build("midm-faces", weights=folder, denoiser=run.denoiser)
+    assert "weights are not for the denoiser given" in repr(pipe)
+    own = pipe.denoiser.state_dict()["network.conv_in.weight"]
+    ready = build("midm-faces", weights=folder, denoiser=pipe.denoiser)
     assert ready.notes == () and torch.equal(ready.denoiser.state_dict()["network.conv_in.weight"], own)
 
 
 def test_random_weights_are_told_once(folder: Path) -> None:
     with pytest.warns(UserWarning, match="midm-faces: random weights in .*denoiser.*none are shipped") as caught:
-        run = build("midm-faces")
+        pipe = build("midm-faces")
     assert len(caught) == 1
-    assert "note: random weights in" in repr(run)
+    assert "note: random weights in" in repr(pipe)
 
 
 def test_every_file_that_fails_is_named(folder: Path) -> None:

@@ -91,8 +91,8 @@ def test_each_result_with_a_warning_is_named(
     told["b.png"] = known.warnings(64, ["the drawing", "the picture"])
     translated = folders.translate
 
-    def translate_so(run: object, condition: Path, *given: object, **more: object) -> Translation:
-        return dataclasses.replace(translated(run, condition, *given, **more), warnings=told[condition.name])
+    def translate_so(pipe: object, condition: Path, *given: object, **more: object) -> Translation:
+        return dataclasses.replace(translated(pipe, condition, *given, **more), warnings=told[condition.name])
 
     monkeypatch.setattr(folders, "translate", translate_so)
     assert translate(folder, condition="sketches", exemplar="photos", out="many") == 0
@@ -102,7 +102,7 @@ def test_each_result_with_a_warning_is_named(
     assert [said[i] for i in (1, 2, 4)] == [f"  {folder / 'many' / name}.png" for name in "acb"]
 
 
-def test_a_mistake_from_the_shell_is_one_line(folder: Path) -> None:
+def test_an_error_from_the_shell_is_one_line(folder: Path) -> None:
     told = run(
         "translate",
         "--condition",

@@ -102,8 +102,8 @@ def test_every_slot_and_setting_has_an_option() -> None:
 
 def test_parts_with_settings_make_the_picture_that_they_make_in_python(pair: Path, tmp_path: Path) -> None:
     wanted: dict[str, Any] = {"confidence": Spec("cycle", radius=0.2), "rematch": (0, 1), "edit": "blend", "style": 0.7}
-    run = build("midm-faces", matcher=Spec("correlation", temperature=0.03), **wanted)
-    run.translate(pair / "condition.png", pair / "exemplar.png", seed=0).image.save(tmp_path / "python.png")
+    pipe = build("midm-faces", matcher=Spec("correlation", temperature=0.03), **wanted)
+    pipe.translate(pair / "condition.png", pair / "exemplar.png", seed=0).image.save(tmp_path / "python.png")
     options = ["--matcher", "correlation(temperature=0.03)", "--confidence", "cycle(radius=0.2)", "--rematch", "0,1"]
     assert translate(pair, tmp_path / "shell.png", *options, "--edit", "blend", "--style", 0.7) == 0
     with Image.open(tmp_path / "python.png") as python, Image.open(tmp_path / "shell.png") as shell:
@@ -113,11 +113,11 @@ def test_parts_with_settings_make_the_picture_that_they_make_in_python(pair: Pat
 def test_an_ordinary_photo_is_a_condition_by_another_extractor(pair: Path, tmp_path: Path) -> None:
     """The photo's own edges and colours give the photo again; read as a drawing it is another picture."""
     assert translate(pair, tmp_path / "edges.png", "--condition-from", "edges", condition="exemplar.png") == 0
-    run = build("midm-faces", condition="edges")
-    wanted = run.translate(pair / "exemplar.png", pair / "exemplar.png", seed=0).image
+    pipe = build("midm-faces", condition="edges")
+    wanted = pipe.translate(pair / "exemplar.png", pair / "exemplar.png", seed=0).image
     with Image.open(tmp_path / "edges.png") as image:
         assert image.tobytes() == wanted.tobytes()
-    assert run.translate(pair / "condition.png", pair / "exemplar.png", seed=0).image.tobytes() != wanted.tobytes()
+    assert pipe.translate(pair / "condition.png", pair / "exemplar.png", seed=0).image.tobytes() != wanted.tobytes()
 
 
 @pytest.mark.usefixtures("registries")

@@ -64,21 +64,21 @@ def toy(registries: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def mistakes(preset: str = "toy", /, **changes: Any) -> str:
+def build_error(preset: str = "toy", /, **changes: Any) -> str:
     with pytest.raises(BuildError) as caught:
         build(preset, **changes)
     return str(caught.value)
 
 
 def test_a_preset_as_it_is() -> None:
-    run = build("toy")
-    assert run.matcher == Correlation(temperature=0.1)
-    assert run.sampler == DDIM(noise_levels((600, 400, 200), "linear")) and run.refiner == DDPM(
+    pipe = build("toy")
+    assert pipe.matcher == Correlation(temperature=0.1)
+    assert pipe.sampler == DDIM(noise_levels((600, 400, 200), "linear")) and pipe.refiner == DDPM(
         noise_levels((100, 50), "linear")
     )
-    assert (run.policy, run.size, run.name, run.notes) == (Policy((1,)), 16, "toy", ())
-    assert run.denoiser.gain == 0.5 and not run.denoiser.training
-    assert torch.isfinite(run(*pictures())).all()
+    assert (pipe.policy, pipe.size, pipe.name, pipe.notes) == (Policy((1,)), 16, "toy", ())
+    assert pipe.denoiser.gain == 0.5 and not pipe.denoiser.training
+    assert torch.isfinite(pipe(*pictures())).all()
 
 
 def test_a_slot_by_name_by_spec_or_as_an_object() -> None:
@@ -92,8 +92,8 @@ def test_a_slot_by_name_by_spec_or_as_an_object() -> None:
 
 
 def test_the_loops_own_settings() -> None:
-    run = build("toy", refiner=None, rematch=(0, 2), edit="context", size=32)
-    assert (run.refiner, run.policy, run.size) == (None, Policy((0, 2), edit="context"), 32)
+    pipe = build("toy", refiner=None, rematch=(0, 2), edit="context", size=32)
+    assert (pipe.refiner, pipe.policy, pipe.size) == (None, Policy((0, 2), edit="context"), 32)
 
 
 def test_another_sampler_keeps_what_the_denoiser_was_trained_for() -> None:
@@ -119,8 +119,8 @@ def test_another_sampler_keeps_what_the_denoiser_was_trained_for() -> None:
     )
 
 
-def test_all_mistakes_at_once() -> None:
-    message = mistakes(
+def test_all_errors_at_once() -> None:
+    message = build_error(
         "tooy",
         macher="correlation",
         matcher="corelation",
@@ -145,23 +145,24 @@ def test_all_mistakes_at_once() -> None:
 
 
 def test_a_preset_that_does_not_exist_disagrees_with_nothing() -> None:
-    assert "\n" not in mistakes("tooy", condition=Maps(channels=9), rematch=(1,))
-    message = mistakes("tooy", condition=Maps(channels=9), features=Mixed())
+    assert "\n" not in build_error("tooy", condition=Maps(channels=9), rematch=(1,))
+    message = build_error("tooy", condition=Maps(channels=9), features=Mixed())
     assert "disagree on condition channels: condition 9, features 2" in message
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_mistakes_of_settings_and_between_parts_at_once() -> None:
-    message = mistakes(autoencoder=Pooled(channels=3, stride=8), condition=Maps(channels=1), rematch=(7,), size=3)
+def test_errors_of_settings_and_between_parts_at_once() -> None:
+    message = build_error(autoencoder=Pooled(channels=3, stride=8), condition=Maps(channels=1), rematch=(7,), size=3)
     assert "parts disagree on latent channels: autoencoder 3, features 5, denoiser 5" in message
     assert "parts disagree on condition channels: condition 1, features 2" in message
     assert "- loop: rematch must be levels out of [0, 1, 2], got (7,)" in message
     assert "- loop: size must be at least 16 pixels, got 3" in message
-    message = mistakes(macher="x", matcher="corelation", rematch=(9,), size=-1, autoencoder=Pooled(channels=3))
+    message = build_error(macher="x", matcher="corelation", rematch=(9,), size=-1, autoencoder=Pooled(channels=3))
     for part in ("'macher'", "'corelation'", "got (9,)", "got -1", "latent channels: autoencoder 3, features 5"):
         assert part in message, (part, message)
-    assert "loop: edit must be one of blend, replace, guide, context, got 'blnd'" in mistakes(edit="blnd", macher="x")
-    assert mistakes(sampler=Spec("ddim", timesteps=(300,))).endswith("levels out of [0], got (1,)")
+    message = build_error(edit="blnd", macher="x")
+    assert "loop: edit must be one of blend, replace, guide, context, got 'blnd'" in message
+    assert build_error(sampler=Spec("ddim", timesteps=(300,))).endswith("levels out of [0], got (1,)")
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -169,8 +170,8 @@ def test_what_is_no_name_or_number_at_all() -> None:
     for preset in (None, ["midm-faces"], 3):
         with pytest.raises(BuildError, match=r"no preset is called"):
             build(preset)  # type: ignore[arg-type]
-    assert re.search(r"weights: .*int", mistakes(weights=3))
-    assert "Signature: correlation(temperature: float" in mistakes(matcher=Spec("correlation", temperature="hot"))
+    assert re.search(r"weights: .*int", build_error(weights=3))
+    assert "Signature: correlation(temperature: float" in build_error(matcher=Spec("correlation", temperature="hot"))
 
 
 class OneArgument:
@@ -212,30 +213,30 @@ class Bare(DDIM):
     ],
 )
 def test_a_part_must_fit_its_slot(slot: str, part: Any, why: str) -> None:
-    assert mistakes(**{slot: part}) == f"build('toy'): {slot}: {why}"
+    assert build_error(**{slot: part}) == f"build('toy'): {slot}: {why}"
 
 
 def test_whatever_can_be_called_fits() -> None:
     def denoiser(x: Tensor, level: Level, context: Context, *, extra: int = 0) -> Tensor:
         return context.warp
 
-    run = build("toy", denoiser=denoiser, matcher=lambda *features: Correlation()(*features))
-    assert torch.isfinite(run(*pictures())).all()
+    pipe = build("toy", denoiser=denoiser, matcher=lambda *features: Correlation()(*features))
+    assert torch.isfinite(pipe(*pictures())).all()
 
 
-def test_a_broken_part_is_a_mistake_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_part_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
     @register("matcher", "out-of-luck")
     def unlucky() -> None:
         raise RuntimeError("no CUDA")
 
-    assert mistakes(matcher="out-of-luck") == "build('toy'): matcher: no CUDA"
+    assert build_error(matcher="out-of-luck") == "build('toy'): matcher: no CUDA"
     with pytest.raises(BuildError) as caught:
         build("toy", matcher="out-of-luck")
     assert isinstance(caught.value.__cause__, RuntimeError), "with the place in it, for whoever wrote the part"
 
 
 class Weighty(nn.Module):
-    """Trust that is learned, whatever the match."""
+    """Confidence that is learned, whatever the match."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -248,9 +249,9 @@ class Weighty(nn.Module):
 def test_guiding_wants_a_confidence_with_a_gradient() -> None:
     guided = {"rematch": (0,), "edit": "guide"}
     for confidence in ("always", Cycle()):
-        message = mistakes(confidence=confidence, **guided)
+        message = build_error(confidence=confidence, **guided)
         assert re.search("confidence does not go with the matcher: guide: this confidence has no gradient", message)
-    assert "matches of Nearest have no gradient" in mistakes(matcher="nearest", confidence=Weighty(), **guided)
+    assert "matches of Nearest have no gradient" in build_error(matcher="nearest", confidence=Weighty(), **guided)
     with pytest.raises(NoGradient):  # but for its own weights, which it does not declare
         build("toy", confidence=Weighty(), **guided)(*pictures())
     assert build("toy", confidence=Cycle(softness=0.02), **guided).policy.edit == "guide"
@@ -287,6 +288,6 @@ def test_a_matcher_must_give_a_match_on_the_grid_of_its_query() -> None:
             return Correlation()(key, query)
 
     for matcher, message in ((Scores(), "Tensor lacks grid"), (Backwards(), r"between cells .*, expected \(")):
-        run = build("toy", matcher=matcher)
+        pipe = build("toy", matcher=matcher)
         with pytest.raises(NoMatch, match=f"{type(matcher).__name__} gives what is no match: .*{message}"):
-            run(*pictures())
+            pipe(*pictures())

@@ -27,9 +27,9 @@ def faces() -> Pipeline:
 
 
 def composed(matcher: str, confidence: str) -> Pipeline:
-    run = faces()
-    features = LabelledFeatures(run.features) if matcher == "semantic" else run.features
-    parts = {"features": features, "denoiser": run.denoiser, "autoencoder": run.autoencoder}
+    pipe = faces()
+    features = LabelledFeatures(pipe.features) if matcher == "semantic" else pipe.features
+    parts = {"features": features, "denoiser": pipe.denoiser, "autoencoder": pipe.autoencoder}
     return build("midm-faces", matcher=matcher, confidence=confidence, rematch=(1,), **parts)
 
 
@@ -71,9 +71,9 @@ def test_a_matcher_of_ones_own_in_a_notebook() -> None:
             def __call__(self, query: Tensor, key: Tensor, scale: float = sharpness) -> FactoredMatch:
                 return FactoredMatch(query, key, scale)
 
-        run = composed("mine", "entropy")
-        assert run.matcher(torch.rand(1, 4, 2, 2), torch.rand(1, 4, 2, 2)).scale == sharpness
-        assert run(torch.rand(1, 2, 16, 16), torch.rand(1, 3, 16, 16)).isfinite().all()
+        pipe = composed("mine", "entropy")
+        assert pipe.matcher(torch.rand(1, 4, 2, 2), torch.rand(1, 4, 2, 2)).scale == sharpness
+        assert pipe(torch.rand(1, 2, 16, 16), torch.rand(1, 3, 16, 16)).isfinite().all()
     assert "mine" in available("matcher")
 
 
@@ -102,6 +102,6 @@ def test_a_match_of_ones_own_says_what_it_lacks_at_build() -> None:
     with pytest.raises(BuildError, match="confidence does not go with the matcher: Bare does not tell its entropy"):
         composed("bare", "entropy")
     del Bare.answers
-    run = composed("bare", "entropy")
+    pipe = composed("bare", "entropy")
     with pytest.raises(Unanswered, match="Bare does not tell its entropy"):
-        run(torch.rand(1, 2, 16, 16), torch.rand(1, 3, 16, 16))
+        pipe(torch.rand(1, 2, 16, 16), torch.rand(1, 3, 16, 16))

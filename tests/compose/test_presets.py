@@ -19,7 +19,7 @@ def test_presets_of_the_house_compose(name: str) -> None:
     assert {"condition", "features", "matcher", "confidence", "denoiser", "sampler", "autoencoder"} <= set(preset.slots)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # while no weights are shipped
-        run = build(name)
-    assert isinstance(run, Pipeline)
-    weightful = {slot for slot in preset.slots if isinstance(getattr(run, slot), nn.Module)}
+        pipe = build(name)
+    assert isinstance(pipe, Pipeline)
+    weightful = {slot for slot in preset.slots if isinstance(getattr(pipe, slot), nn.Module)}
     assert weightful == set(preset.weights), "every part with weights has a file"

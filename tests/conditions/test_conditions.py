@@ -13,7 +13,7 @@ from picture_files import written
 from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from scipy.ndimage import distance_transform_cdt
-from standins import Run
+from standins import ToyPipeline
 from torch import Tensor
 
 from midms.conditions.ade20k_segmentation import ADE20KSegmentation
@@ -178,9 +178,9 @@ def test_maps_are_told_by_annotations_alone(extractor: Any) -> None:
     assert isinstance(extractor, ConditionExtractor) and isinstance(extractor, AnnotationReader)
     with pytest.raises(ValueError, match="exemplar_condition must be given"):
         extractor.photo(torch.zeros(1, 3, 16, 16))
-    run = Run(condition=extractor)
+    pipe = ToyPipeline(condition=extractor)
     with pytest.raises(ValueError, match="exemplar_condition must be given"):
-        run(torch.zeros(1, extractor.channels, 16, 16), torch.zeros(1, 3, 16, 16))
+        pipe(torch.zeros(1, extractor.channels, 16, 16), torch.zeros(1, 3, 16, 16))
 
 
 SOURCES = {
@@ -203,19 +203,19 @@ def test_maps_are_in_range_and_show_something(extractor: Any) -> None:
 @every_extractor
 def test_annotations_translate(extractor: Any) -> None:
     source = SOURCES[type(extractor).__name__]
-    run = Run(condition=extractor)
+    pipe = ToyPipeline(condition=extractor)
     with pytest.raises(PictureError, match="exemplar: exemplar_condition must be given"):
-        run.translate(source, PHOTO, size=32)
-    told = run.translate(source, PHOTO, exemplar_condition=source, seed=0, size=32)
+        pipe.translate(source, PHOTO, size=32)
+    told = pipe.translate(source, PHOTO, exemplar_condition=source, seed=0, size=32)
     assert told.image.size == told.condition.size
 
 
 def test_an_annotation_of_other_proportions_is_refused() -> None:
-    run = Run(condition=ADE20KSegmentation())
+    pipe = ToyPipeline(condition=ADE20KSegmentation())
     with pytest.raises(
         PictureError, match=r"exemplar_condition: is 40 x 80 pixels, expected the exemplar's proportions"
     ):
-        run.translate(SOURCES["ADE20KSegmentation"], PHOTO, exemplar_condition=torch.zeros(80, 40).long(), size=32)
+        pipe.translate(SOURCES["ADE20KSegmentation"], PHOTO, exemplar_condition=torch.zeros(80, 40).long(), size=32)
 
 
 BLANK, LABELLED = torch.zeros(16, 16, dtype=torch.long), torch.eye(16, dtype=torch.long)

@@ -32,7 +32,7 @@ def pairs(*without: str) -> pytest.MarkDecorator:
 every_pair = pairs()
 
 
-def trust(matcher: str, confidence: str, query: Tensor, key: Tensor) -> Tensor:
+def confidence_values(matcher: str, confidence: str, query: Tensor, key: Tensor) -> Tensor:
     return CONFIDENCES.create(confidence)(MATCHERS.create(matcher)(query, key))
 
 
@@ -42,34 +42,34 @@ def features(seed: int, h: int = 16, w: int = 16, batch: int = 2, channels: int 
 
 
 @every_pair
-def test_trust_is_a_share(matcher: str, confidence: str) -> None:
-    weight = trust(matcher, confidence, features(0, 12, 10), features(1, 9, 14))
+def test_confidence_is_a_share(matcher: str, confidence: str) -> None:
+    weight = confidence_values(matcher, confidence, features(0, 12, 10), features(1, 9, 14))
     assert weight.shape == (2, 1, 12, 10)
     assert torch.all((weight >= 0) & (weight <= 1))
 
 
 @every_pair
-def test_a_picture_trusts_itself(matcher: str, confidence: str) -> None:
-    assert trust(matcher, confidence, features(0), features(0)).mean() > 0.95
+def test_what_is_matched_to_itself_is_trusted(matcher: str, confidence: str) -> None:
+    assert confidence_values(matcher, confidence, features(0), features(0)).mean() > 0.95
 
 
 @pairs("always", "semantic", *AMBIGUITY)
 def test_strangers_are_not_trusted(matcher: str, confidence: str) -> None:
     # half of strangers are each other's best by chance, n m / (n + m - 1), and more where transport pairs them off
     limit = 0.85 if confidence == "mutual" or matcher in HARD else 0.4
-    assert trust(matcher, confidence, features(0), features(1)).mean() < limit
+    assert confidence_values(matcher, confidence, features(0), features(1)).mean() < limit
 
 
 @pairs("always", "semantic", "cycle-released")
 def test_a_picture_that_says_nothing_is_not_trusted(matcher: str, confidence: str) -> None:
-    assert trust(matcher, confidence, features(0), torch.zeros(2, 32, 16, 16)).mean() < 0.2
+    assert confidence_values(matcher, confidence, features(0), torch.zeros(2, 32, 16, 16)).mean() < 0.2
 
 
 @every_pair
 @pytest.mark.parametrize("flaw", [0.0, 1.0, torch.nan])
 def test_features_that_say_nothing_do_no_harm(matcher: str, confidence: str, flaw: float) -> None:
     query, key = torch.full((2, 8, 5, 5), flaw).requires_grad_(), features(0, 5, 5, channels=8).requires_grad_()
-    weight = trust(matcher, confidence, query, key)
+    weight = confidence_values(matcher, confidence, query, key)
     assert weight.isfinite().all()
     if weight.requires_grad:
         gradients = torch.autograd.grad(weight.sum(), (query, key), allow_unused=True)
@@ -185,8 +185,8 @@ def test_hidden_cells_are_told_apart(matcher: Matcher) -> None:
     query, key, shown = half_hidden(0)
     match = matcher(query, key)
     for confidence, apart in ((Calibrated(), 0.5), (Cycle(), 0.25)):
-        trust = confidence(match)
-        assert trust[shown].mean() - trust[~shown].mean() > apart
+        weight = confidence(match)
+        assert weight[shown].mean() - weight[~shown].mean() > apart
     cycle, similarity, contested, *_ = evidence(match).split(1, 1)
     for hint in (-cycle, similarity, -contested):
         assert hint[shown].mean() - hint[~shown].mean() > 0.02

@@ -117,10 +117,10 @@ def test_hostile_settings_of_the_policy_are_named_or_harmless(name: str) -> None
         except ValueError as error:
             assert re.match(rf"{name} must be ", str(error))
         else:
-            trust = torch.full((1, 1, 4, 5), 0.5)
+            confidence = torch.full((1, 1, 4, 5), 0.5)
             guided = dataclasses.replace(policy, edit="guide" if name == "confidence_guidance" else policy.edit)
             step = Step(Level(0, 500, 0.8, 0.6), x, x)
-            found = guided.edit_x0(step, x, policy.apply_style(trust), lambda x0: x0.mean(1, keepdim=True)).x0
+            found = guided.edit_x0(step, x, policy.apply_style(confidence), lambda x0: x0.mean(1, keepdim=True)).x0
             assert found.isfinite().all(), repr(value)
 
 
@@ -155,14 +155,14 @@ def test_pairs_are_rendered_as_they_are_measured(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.usefixtures("unchecked")
 def test_hostile_sizes_and_seeds_of_a_translation_are_named() -> None:
-    run, picture = build("midm-faces"), torch.rand(3, 64, 64)
+    pipe, picture = build("midm-faces"), torch.rand(3, 64, 64)
     for value in HOSTILE:
         if value is not None:
             with pytest.raises(ValueError, match=r"^size: expected 32 to 1024 pixels"):
-                run.translate(picture, picture, size=value)
+                pipe.translate(picture, picture, size=value)
         if value is not None and not (type(value) is int and abs(value) < 10**10):
             with pytest.raises(OutOfLimits, match=r"^seed must be a whole number from -"):
-                run.translate(picture, picture, seed=value)
+                pipe.translate(picture, picture, seed=value)
 
 
 def test_limits_are_those_that_are_given() -> None:

@@ -25,7 +25,7 @@ SMALL: list[tuple[str, dict[str, Any]]] = [
 
 
 def stir(module: torch.nn.Module, seed: int = 0) -> None:
-    """Zero-initialised convolutions hide mistakes."""
+    """Zero-initialised convolutions hide errors."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)

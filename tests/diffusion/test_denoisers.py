@@ -200,9 +200,9 @@ def test_a_network_of_ones_own_in_a_composition() -> None:
             return self.layer(context.warp) + timesteps.view(-1, 1, 1, 1) / 1000
 
     pictures = torch.rand(1, 2, 32, 32), torch.rand(1, 3, 32, 32)
-    run = build("midm-faces", denoiser=Network(Mine(), "x0", conditional=True))
-    assert sum(p.numel() for p in run.denoiser.parameters()) == 8 * 8 * 9 + 8
-    assert run(*pictures).isfinite().all()
+    pipe = build("midm-faces", denoiser=Network(Mine(), "x0", conditional=True))
+    assert sum(p.numel() for p in pipe.denoiser.parameters()) == 8 * 8 * 9 + 8
+    assert pipe(*pictures).isfinite().all()
     with pytest.raises(ValueError, match=r"network gave \(1, 8\) for \(1, 8, 8, 8\), expected the same"):
         build("midm-faces", denoiser=Network(lambda x, t: x.mean((2, 3))))(
             torch.rand(1, 2, 32, 32), torch.rand(1, 3, 32, 32)

@@ -102,9 +102,9 @@ def test_one_that_cannot_says_why(name: str) -> None:
 
 
 def test_in_a_composition() -> None:
-    run = build("midm-faces", sampler="diffusers:DEISMultistepScheduler")
-    assert [level.timestep for level in run.sampler.levels] == [700, 350], "the preset's"
-    image = run(torch.rand(1, 2, 32, 48), torch.rand(1, 3, 48, 32) * 2 - 1, generator=torch.Generator().manual_seed(0))
+    pipe = build("midm-faces", sampler="diffusers:DEISMultistepScheduler")
+    assert [level.timestep for level in pipe.sampler.levels] == [700, 350], "the preset's"
+    image = pipe(torch.rand(1, 2, 32, 48), torch.rand(1, 3, 48, 32) * 2 - 1, generator=torch.Generator().manual_seed(0))
     assert image.shape == (1, 3, 32, 48) and image.isfinite().all()
     assert len(build("midm-faces", sampler=Spec("diffusers:DDIMScheduler", steps=4)).sampler.levels) == 4
     with pytest.raises(BuildError, match=r"walks its own timesteps; give steps=N instead of \(700, 350\)"):

@@ -112,13 +112,13 @@ def test_channels_last_and_compiled_are_the_same_numbers(denoiser: Unconditional
 
 @pytest.mark.usefixtures("unchecked")
 def test_what_would_change_nothing_is_refused(denoiser: Unconditional) -> None:
-    run, plain = build("midm-faces"), nn.Conv2d(1, 1, 1)
+    pipe, plain = build("midm-faces"), nn.Conv2d(1, 1, 1)
     for use in (use_channels_last, use_compiled, use_winograd, lambda *modules: use_attention("eager", *modules)):
         with pytest.raises(Unavailable, match=r"expected networks, got Pipeline; those of a .* are \*pipe"):
-            use(run)  # type: ignore[arg-type, operator]
+            use(pipe)  # type: ignore[arg-type, operator]
         with pytest.raises(Unavailable, match=r"nothing to change: no \w+ of \w+ in no networks"):
             use()  # type: ignore[operator]
-        use(*run.modules(), denoiser)  # type: ignore[operator]
+        use(*pipe.modules(), denoiser)  # type: ignore[operator]
     for use in (use_compiled, lambda *modules: use_attention("eager", *modules)):
         with pytest.raises(Unavailable, match="of diffusers in Conv2d"):
             use(plain)  # type: ignore[operator]

@@ -48,8 +48,8 @@ def test_the_cross_product_in_three_lines(tmp_path: Path) -> None:
         for c in ("always", "preset")
     ]
     assert not found.failures and len(lines(tmp_path)) == 4
-    run, pairs = build("midm-faces"), draw_pairs("test", range(3), 64)
-    image = run(conditions(run.condition, pairs), pairs.exemplar, generator=generators(0, range(3)))
+    pipe, pairs = build("midm-faces"), draw_pairs("test", range(3), 64)
+    image = pipe(conditions(pipe.condition, pairs), pairs.exemplar, generator=generators(0, range(3)))
     expected = psnr(image, pairs.answer, pairs.head)
     assert found.records[1]["figures"]["PSNR"] == pytest.approx(expected.mean().item(), abs=1e-4)
     assert found.records[1]["each"]["PSNR"] == pytest.approx(expected.tolist(), abs=1e-3)
@@ -171,13 +171,13 @@ def test_other_weights_are_other_runs(tmp_path: Path) -> None:
     shipped, first = (one.records[0] for one in found)
     assert "weights" not in shipped and first["weights"] and first["figures"]["PSNR"] == shipped["figures"]["PSNR"]
     mine.rename(copy)
-    run = build("midm-faces", copy)
+    pipe = build("midm-faces", copy)
     assert len(lines(out)) == 2 and ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=copy)
     assert len(lines(out)) == 2, "the same weights are the same run"
     with torch.no_grad():
-        for weight in run.denoiser.parameters():  # type: ignore[attr-defined]
+        for weight in pipe.denoiser.parameters():  # type: ignore[attr-defined]
             weight.mul_(0.5)
-    run.save_pretrained(copy, replace=True)
+    pipe.save_pretrained(copy, replace=True)
     changed = ablate("midm-faces", {"confidence": ["always"]}, pairs=1, out=out, weights=copy).records[0]
     assert len(lines(out)) == 3 and changed["weights"] != first["weights"]
     assert changed["figures"]["PSNR"] < first["figures"]["PSNR"] - 1

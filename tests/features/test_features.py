@@ -66,7 +66,7 @@ def test_attention_on_a_large_grid_has_no_matrix_of_all_pairs() -> None:
 def made(name: str) -> Any:
     torch.manual_seed(0)
     model = create("features", name, **SIZES[name]).eval()
-    if name in TRAINED:  # zero-initialised blocks hide mistakes
+    if name in TRAINED:  # zero-initialised blocks hide errors
         for parameter in model.parameters():
             parameter.data += 0.1 * torch.randn(parameter.shape)
     return model
@@ -95,9 +95,9 @@ class TestLabelled(FeatureLaws):
 def test_every_parameter_learns(name: str) -> None:
     model = made(name).train()
     condition, latent, own, x0 = scene()
-    wanted, offered = model.condition(condition), model.exemplar(latent, own)
+    query, key = model.condition(condition), model.exemplar(latent, own)
     total = torch.zeros(())
-    for features in (wanted.initial, offered.initial, offered.rematch, model.rematch_query(x0, wanted)):
+    for features in (query.initial, key.initial, key.rematch, model.rematch_query(x0, query)):
         total = total + (features * torch.randn(features.shape)).sum()
     total.backward()
     gradients = {n: 0.0 if p.grad is None else p.grad.norm().item() for n, p in model.named_parameters()}
@@ -106,12 +106,12 @@ def test_every_parameter_learns(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_iterate_looks_at_x0_and_at_the_condition(name: str) -> None:
+def test_a_rematch_query_looks_at_x0_and_at_the_condition(name: str) -> None:
     model = made(name)
     condition, _, _, x0 = scene()
-    wanted, other = model.condition(condition), model.condition(1 - condition)
-    seen = model.rematch_query(x0, wanted)
-    assert (seen - model.rematch_query(x0 + 0.5 * x0.roll(1, -1), wanted)).abs().amax() > 1e-2
+    query, other = model.condition(condition), model.condition(1 - condition)
+    seen = model.rematch_query(x0, query)
+    assert (seen - model.rematch_query(x0 + 0.5 * x0.roll(1, -1), query)).abs().amax() > 1e-2
     assert (seen - model.rematch_query(x0, other)).abs().amax() > 1e-2
 
 
@@ -155,13 +155,13 @@ def test_midm_agrees_with_the_released_code(released: MidmFeatures, golden: tupl
         expected[name].float().div(255).repeat_interleave(4, -1).repeat_interleave(4, -2)
         for name in ("condition", "exemplar_condition")
     )
-    wanted, offered = released.condition(condition), released.exemplar(expected["latent"], own)
-    again = released.rematch_query(expected["x0"], wanted)
-    for name, found in (inside | {"again": offered.rematch, "iterate": again}).items():
+    query, key = released.condition(condition), released.exemplar(expected["latent"], own)
+    again = released.rematch_query(expected["x0"], query)
+    for name, found in (inside | {"again": key.rematch, "iterate": again}).items():
         sample = found.flatten()[expected[f"{name}/index"].long()]
         assert (sample - expected[name]).abs().amax() <= 10 * expected[f"{name}/floor"], name
-    for name, query, key in (("first", wanted.initial, offered.initial), ("again", again, offered.rematch)):
-        correlation = torch.einsum("dn,dm->nm", query[0].flatten(1), key[0].flatten(1)).clamp(min=0)
+    for name, here, there in (("first", query.initial, key.initial), ("again", again, key.rematch)):
+        correlation = torch.einsum("dn,dm->nm", here[0].flatten(1), there[0].flatten(1)).clamp(min=0)
         # released features are divided by their length plus 1e-5, once they have length one
         off = correlation.amax(1) / (1 + 1e-5) ** 2 - expected[f"{name}/similarity"]
         assert off.abs().amax() <= 10 * expected[f"{name}/similarity/floor"], name
@@ -244,8 +244,8 @@ def test_timm_finds_a_moved_drawing() -> None:
 def test_timm_cannot_look_at_latents_and_says_so_by_what_it_returns() -> None:
     model = made("timm")
     condition, latent, own, x0 = scene()
-    wanted = model.condition(condition)
-    assert torch.equal(model.rematch_query(x0, wanted), wanted.initial)
+    query = model.condition(condition)
+    assert torch.equal(model.rematch_query(x0, query), query.initial)
     assert torch.equal(model.exemplar(latent, own).initial, model.exemplar(latent + 1, own).initial)
 
 

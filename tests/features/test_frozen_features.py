@@ -148,8 +148,8 @@ def test_fusions_cosine_is_the_weighted_mean_of_cosines() -> None:
     condition, own, latent, x0 = (torch.rand(1, k, s, s) for k, s in ((2, 32), (2, 48), (8, 12), (8, 8)))
 
     def cosines(one: object) -> list[Tensor]:
-        wanted, offered = one.condition(condition), one.exemplar(latent, own)
-        pairs = ((wanted.initial, offered.initial), (one.rematch_query(x0, wanted), offered.rematch))
+        query, key = one.condition(condition), one.exemplar(latent, own)
+        pairs = ((query.initial, key.initial), (one.rematch_query(x0, query), key.rematch))
         return [torch.einsum("bdi,bdj->bij", q.flatten(2), k.flatten(2)) for q, k in pairs]
 
     for both, a, b in zip(cosines(fused), cosines(pyramid), cosines(diffusion), strict=True):
@@ -161,5 +161,5 @@ def test_fusions_cosine_is_the_weighted_mean_of_cosines() -> None:
 @pytest.mark.filterwarnings("ignore:midm-faces")
 @pytest.mark.parametrize("features", ["vgg", "diffusion", Spec("fusion", extractors=("pyramid", "diffusion"))], ids=str)
 def test_frozen_features_run_in_the_faces_model(features: object) -> None:
-    run = build("midm-faces", features=features, rematch=(0,), edit="blend")
-    assert run(torch.rand(1, 2, 32, 48), torch.rand(1, 3, 48, 32) * 2 - 1).isfinite().all()
+    pipe = build("midm-faces", features=features, rematch=(0,), edit="blend")
+    assert pipe(torch.rand(1, 2, 32, 48), torch.rand(1, 3, 48, 32) * 2 - 1).isfinite().all()

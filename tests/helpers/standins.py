@@ -98,7 +98,7 @@ def iter_draws(drawn: list[Tensor]) -> Callable[[tuple[int, ...]], Tensor]:
 
 
 class Alike:
-    """Trust is how alike the matched features are."""
+    """The confidence is how alike the matched features are."""
 
     def __call__(self, match: Match) -> Float[Tensor, "b 1 h w"]:
         return match.similarity() / 2 + 0.5
@@ -120,7 +120,7 @@ class Looking(nn.Module):
 
 
 @dataclass(frozen=True, repr=False)
-class Run(Pipeline):
+class ToyPipeline(Pipeline):
     """The loop with the parts above."""
 
     condition: Maps = field(default_factory=Maps)

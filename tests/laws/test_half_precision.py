@@ -49,9 +49,9 @@ def made(preset: str) -> Pipeline:
         return build(preset, **(small(preset) if preset in RELEASED else {}))
 
 
-def given(run: Pipeline, batch: int = 1, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+def given(pipe: Pipeline, batch: int = 1, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
     """A condition, an exemplar of another size, and its condition: smooth, as pictures are."""
-    numbers, maps = torch.Generator().manual_seed(3), run.condition.channels
+    numbers, maps = torch.Generator().manual_seed(3), pipe.condition.channels
 
     def smooth(channels: int, height: int, width: int) -> Tensor:
         coarse = torch.rand(batch, channels, height // 16, width // 16, generator=numbers)
@@ -61,9 +61,9 @@ def given(run: Pipeline, batch: int = 1, dtype: torch.dtype = torch.float32) -> 
 
 
 @torch.no_grad()
-def picture(run: Pipeline, pictures: tuple[Tensor, ...]) -> Tensor:
+def picture(pipe: Pipeline, pictures: tuple[Tensor, ...]) -> Tensor:
     numbers = torch.Generator().manual_seed(1)
-    return run(*pictures, generator=lambda shape: torch.randn(shape, generator=numbers))
+    return pipe(*pictures, generator=lambda shape: torch.randn(shape, generator=numbers))
 
 
 @functools.cache
@@ -98,9 +98,9 @@ def test_any_precision_of_weights_goes_with_any_of_pictures(weights: torch.dtype
 
 @pytest.mark.parametrize("batch", [1, 16])
 def test_a_batch_in_half_precision(batch: int) -> None:
-    run, low = made("midm-faces"), copy.deepcopy(made("midm-faces")).to(torch.bfloat16)
-    pictures = tuple(x[..., :32, :32] for x in given(run, batch))
-    assert psnr(picture(low, pictures), picture(run, pictures)) > 40
+    pipe, low = made("midm-faces"), copy.deepcopy(made("midm-faces")).to(torch.bfloat16)
+    pictures = tuple(x[..., :32, :32] for x in given(pipe, batch))
+    assert psnr(picture(low, pictures), picture(pipe, pictures)) > 40
 
 
 @torch.no_grad()
@@ -125,8 +125,8 @@ def test_features_answer_in_the_precision_they_are_asked_in(name: str) -> None:
     condition, latent = torch.rand(1, 2, 32, 48), torch.randn(1, 8, 8, 12)
 
     def answers() -> list[Tensor]:
-        wanted, offered = part.condition(condition), part.exemplar(latent, condition)
-        return [wanted.initial, offered.initial, offered.rematch, part.rematch_query(latent, wanted)]
+        query, key = part.condition(condition), part.exemplar(latent, condition)
+        return [query.initial, key.initial, key.rematch, part.rematch_query(latent, query)]
 
     before = answers()
     part.to(torch.bfloat16)
@@ -174,8 +174,8 @@ def test_a_network_of_ones_own_in_half_precision(dtype: torch.dtype) -> None:
             seen.extend([x.dtype, context.warp.dtype, context.condition.dtype, context.confidence.dtype])
             return super().forward(x)
 
-    run = made("midm-faces").replace(denoiser=Network(Mine(8, 8, 1).to(dtype), conditional=True))
-    assert picture(run, given(run)).dtype == torch.float32
+    pipe = made("midm-faces").replace(denoiser=Network(Mine(8, 8, 1).to(dtype), conditional=True))
+    assert picture(pipe, given(pipe)).dtype == torch.float32
     assert set(seen) == {dtype}
 
 

@@ -60,7 +60,7 @@ SOURCES = {"celebahq-edge": (LABELLED, PHOTO), "deepfashion-pose": JOINTS, "ade2
 QUERY, KEY, VALUES, BACK = (features(i, 1, channels, dtype=torch.float32) for i, channels in enumerate((9, 9, 3, 3)))
 QUERY[:, -1] = KEY[:, -1] = 0  # the label, for those that read one
 CONDITION, EXEMPLAR = torch.rand(1, 2, 32, 48, generator=NUMBERS), torch.rand(1, 3, 48, 32, generator=NUMBERS) * 2 - 1
-LATENT, TRUST = torch.randn(1, 8, 8, 12, generator=NUMBERS), torch.rand(1, 1, 8, 12, generator=NUMBERS)
+LATENT, CONFIDENCE = torch.randn(1, 8, 8, 12, generator=NUMBERS), torch.rand(1, 1, 8, 12, generator=NUMBERS)
 THEIRS = ("DDPM", "EulerAncestralDiscrete", "UniPCMultistep", "SASolver")
 
 
@@ -116,16 +116,16 @@ def networks() -> dict[str, Tensor]:
     for name in KINDS["features"]:
         torch.manual_seed(0)
         part = create("features", name, **SMALL[name]).eval()
-        wanted, offered = part.condition(CONDITION), part.exemplar(LATENT, CONDITION)
-        found |= {f"{name}, condition": wanted.initial, f"{name}, exemplar": offered.initial}
-        found[f"{name}, x0"] = part.rematch_query(LATENT, wanted)
+        query, key = part.condition(CONDITION), part.exemplar(LATENT, CONDITION)
+        found |= {f"{name}, condition": query.initial, f"{name}, exemplar": key.initial}
+        found[f"{name}, x0"] = part.rematch_query(LATENT, query)
     sizes = {"widths": (16, 32), "attention": (False, True), "head_dim": 8, "norm_groups": 8}
     for name in ("unconditional", "bridge"):
         torch.manual_seed(0)
         part = create("denoiser", name, channels=8, **sizes).eval()
         for timestep in (261, 261.5):
             level = Level(0, timestep, 0.8, 0.6)
-            found[f"{name} at {timestep}"] = part(LATENT, level, Context(LATENT, CONDITION, TRUST))
+            found[f"{name} at {timestep}"] = part(LATENT, level, Context(LATENT, CONDITION, CONFIDENCE))
     small = {"channels": 3, "widths": (8, 8, 8), "norm_groups": 8}
     for name, settings in {"patchified": {"channels": 3, "widths": (8, 16)}, "vq": small, "kl": small}.items():
         torch.manual_seed(0)
@@ -140,9 +140,9 @@ def networks() -> dict[str, Tensor]:
 def runs() -> dict[str, Tensor]:
     found = {}
     for name, sampler in {"midm-faces": "ddim", "midm-faces-paper": Spec("ddpm", timesteps=(500, 300, 100))}.items():
-        run = build(name, sampler=sampler)
-        found[name] = run(CONDITION, EXEMPLAR, generator=torch.Generator().manual_seed(0))
-        told = run.translate(DRAWING[0], [PHOTO[0], PHOTO[0].flip(-1)], seed=0)
+        pipe = build(name, sampler=sampler)
+        found[name] = pipe(CONDITION, EXEMPLAR, generator=torch.Generator().manual_seed(0))
+        told = pipe.translate(DRAWING[0], [PHOTO[0], PHOTO[0].flip(-1)], seed=0)
         found |= {f"{name}, {what}": getattr(told, what) for what in ("confidence", "flow", "correspondences")}
         found |= {f"{name}, picture": pixels(told.image), f"{name}, figure": pixels(told.figure())}
     pairs = draw_pairs("test", [3], 64)
@@ -188,12 +188,12 @@ def same(a: Tensor, b: Tensor) -> bool:
     return alike and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
-def guided(run: Pipeline) -> Tensor:
+def guided(pipe: Pipeline) -> Tensor:
     """Along the gradient of a confidence, of two exemplars, one of them in a region."""
     region = torch.zeros(1, 1, 32, 48, device="cpu")
     region[..., :24] = 1
     exemplars, numbers = [EXEMPLAR, EXEMPLAR.flip(-1)], torch.Generator().manual_seed(0)
-    return run(CONDITION, exemplars, regions=[region, 1 - region], generator=numbers)
+    return pipe(CONDITION, exemplars, regions=[region, 1 - region], generator=numbers)
 
 
 @pytest.mark.parametrize(
@@ -203,19 +203,19 @@ def guided(run: Pipeline) -> Tensor:
 def test_a_run_is_guided_in_inference_mode(changes: dict[str, Any], made: str) -> None:
     """As it is where there are gradients, wherever it was built, moved and saved from."""
     changes = changes | {"edit": "guide", "rematch": (0, 1)}
-    run = build("midm-faces", **changes)
-    expected, unguided = guided(run), guided(run.replace(edit="context"))
+    pipe = build("midm-faces", **changes)
+    expected, unguided = guided(pipe), guided(pipe.replace(edit="context"))
     with torch.inference_mode():
-        run = build("midm-faces", **changes).to(torch.float64).to(torch.float32) if made == "inside" else run
-        found = guided(run)
+        pipe = build("midm-faces", **changes).to(torch.float64).to(torch.float32) if made == "inside" else pipe
+        found = guided(pipe)
     assert torch.equal(found, expected) and not torch.equal(found, unguided)
-    assert not any(parameter.is_inference() for module in run.modules() for parameter in module.parameters())
+    assert not any(parameter.is_inference() for module in pipe.modules() for parameter in module.parameters())
 
 
 def test_guidance_by_fused_features_in_inference_mode() -> None:
-    run = build("midm-faces", features=Spec("fusion", extractors=("pyramid", "pyramid")), edit="guide", rematch=(0,))
+    pipe = build("midm-faces", features=Spec("fusion", extractors=("pyramid", "pyramid")), edit="guide", rematch=(0,))
     with torch.inference_mode():
-        assert torch.equal(guided(run), guided(run))
+        assert torch.equal(guided(pipe), guided(pipe))
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -233,11 +233,11 @@ def test_weights_of_inference_mode_are_named_where_gradients_are_needed() -> Non
         def rematch_query(self, x0: Tensor, condition: Features) -> Tensor:
             return self.inner.rematch_query(x0 * self.gain, condition)
 
-    run = build("midm-faces", edit="guide", rematch=(0,))
+    pipe = build("midm-faces", edit="guide", rematch=(0,))
     with torch.inference_mode():
-        run = run.replace(features=Mine(run.features))
+        pipe = pipe.replace(features=Mine(pipe.features))
         with pytest.raises(
             NoGradient, match=r"made under torch.inference_mode\(\) and have no gradients; make them out"
         ):
-            guided(run)
-        assert guided(run.replace(edit="blend")).isfinite().all()
+            guided(pipe)
+        assert guided(pipe.replace(edit="blend")).isfinite().all()

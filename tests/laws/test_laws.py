@@ -79,4 +79,6 @@ for name in KINDS["dataset"]:
 
 
 class TestDatasetPortraitsAsLineArt(DatasetLaws):
-    make = staticmethod(functools.partial(KINDS["dataset"].create, "portraits", rendering="lineart", size=64))
+    make = staticmethod(
+        functools.partial(KINDS["dataset"].create, "portraits", condition=Sketch(), rendering="lineart", size=64)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,8 +70,8 @@ MATCHERS = {
     "test_the_same_is_matched_alike": matcher(apply=lambda m, v: m.apply(v) + torch.rand(())),
 }
 CONFIDENCES = {
-    "test_trust_is_a_share_of_each_cell": lambda m: m.similarity() - 0.5,
-    "test_a_picture_trusts_itself": lambda m: torch.zeros_like(m.similarity()),
+    "test_confidence_is_a_share_in_each_cell": lambda m: m.similarity() - 0.5,
+    "test_what_is_matched_to_itself_is_trusted": lambda m: torch.zeros_like(m.similarity()),
     "test_features_that_say_nothing_do_no_harm": lambda m: m.similarity() / m.similarity(),
     "test_half_precision_features": lambda m: torch.ones_like(m.similarity()).half(),
     "test_pictures_of_a_batch_do_not_mix": lambda m: m.similarity().clamp(0, 1) / m.similarity().max(),
@@ -169,6 +170,17 @@ class Pairs:
             raise IndexError(index)
         return self.change(PORTRAITS[index], index) if self.change else PORTRAITS[index]
 
+    def cached(self, folder: Path, most: int | None = None) -> Pairs:
+        return self
+
+
+class Forgetful(Pairs):
+    """Makes other pairs each time that it is kept."""
+
+    def cached(self, folder: Path, most: int | None = None) -> Pairs:
+        gain = float(torch.rand(()))
+        return Pairs(lambda p, i: dataclasses.replace(p, target=gain * p.target))
+
 
 class Restless(Pairs):
     """Draws versions whose exemplar nothing tells."""
@@ -186,6 +198,7 @@ DATASETS = {
     "test_there_are_as_many_pairs_as_it_says": Pairs(count=2),
     "test_pairs_go_into_batches": Pairs(lambda p, i: dataclasses.replace(p, flow=None, visible=None) if i else p),
     "test_a_random_version_follows_from_its_generator": Restless(),
+    "test_what_is_kept_on_disk_gives_the_same_pairs_again": Forgetful(),
     "test_it_goes_to_other_processes": Pairs(more=torch.zeros(2**19)),
     "test_flow_points_where_it_says": Pairs(lambda p, i: dataclasses.replace(p, flow=p.flow.flip(-1))),
 }
@@ -222,6 +235,7 @@ ARGUMENTS: dict[tuple[type, str], tuple[Any, ...]] = {
     (ConfidenceLaws, "test_half_precision_features"): (torch.float16,),
     (SamplerLaws, "test_precision_and_shape_are_kept"): (torch.float32,),
     (ConditionLaws, "test_pictures_that_show_nothing_do_no_harm"): (0.0,),
+    (DatasetLaws, "test_what_is_kept_on_disk_gives_the_same_pairs_again"): (Path("nowhere"),),
     (FinisherLaws, "test_drawings_that_show_nothing_do_no_harm"): (0.0,),
     (FeatureLaws, "test_blank_pictures_do_no_harm"): (1.0,),
 }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from standins import Run, pictures
+from standins import ToyPipeline, pictures
 from torch import Tensor
 
 from midms import build, cli, register
@@ -81,23 +81,23 @@ METHODS = {
 @pytest.mark.parametrize("number", BAD)
 @pytest.mark.parametrize("slot", [*SPOILT, *METHODS])
 def test_a_part_that_gives_no_number_is_named(unchecked: None, slot: str, number: float) -> None:
-    run: Any = Run(policy=Policy((0,)))
+    pipe: Any = ToyPipeline(policy=Policy((0,)))
     slot, method = METHODS.get(slot, (slot, SPOILT.get(slot, "")))
-    spoiled = run.replace(**{slot: Spoilt(getattr(run, slot), method, number)})
+    spoiled = pipe.replace(**{slot: Spoilt(getattr(pipe, slot), method, number)})
     with pytest.raises(NotFinite, match=f"no picture: .* numbers from the {slot} .* are not finite"):
         spoiled(*pictures())
-    assert run(*pictures()).isfinite().all()
+    assert pipe(*pictures()).isfinite().all()
 
 
 def test_weights_of_features_that_are_no_numbers_are_named() -> None:
     """Also where what they give is made unit length afterwards."""
-    run = build("midm-faces")
+    pipe = build("midm-faces")
     with torch.no_grad():
-        next(run.features.parameters()).view(-1)[0] = float("nan")
+        next(pipe.features.parameters()).view(-1)[0] = float("nan")
     numbers = torch.Generator().manual_seed(0)
     condition, exemplar = (torch.rand(1, channels, 64, 64, generator=numbers) for channels in (2, 3))
     with pytest.raises(NotFinite, match=r"numbers from the features \(PyramidFeatures\) are not finite"):
-        run(condition, exemplar)
+        pipe(condition, exemplar)
     released = MidmFeatures(2, 4, 4, width=8, widths=(8, 8, 8), hidden=8, blocks=1)
     with torch.no_grad():
         released.theta.bias[0] = float("nan")
@@ -113,9 +113,9 @@ def test_no_picture_is_made_of_it(number: float) -> None:
 
 
 def test_the_last_pass_is_watched_too(unchecked: None) -> None:
-    run = Run(refiner=Spoilt(DDIM(noise_levels((90, 30))), "predict", float("nan")))
+    pipe = ToyPipeline(refiner=Spoilt(DDIM(noise_levels((90, 30))), "predict", float("nan")))
     with pytest.raises(NotFinite, match="the refiner"):
-        run(*pictures())
+        pipe(*pictures())
 
 
 def test_the_command_line_says_so_and_writes_nothing(

@@ -1,4 +1,4 @@
-"""Several exemplars at once, by region or by trust, as tensors, pictures and files."""
+"""Several exemplars at once, by region or by confidence, as tensors, pictures and files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pairs_that_compose import composes
 from PIL import Image
 from sample_pictures import drawing, photo
 from shifting import Shifting
-from standins import Recorder, Run, pictures
+from standins import Recorder, ToyPipeline, pictures
 from torch import Tensor
 
 from midms import build
@@ -37,36 +37,36 @@ def several() -> tuple[Tensor, list[Tensor]]:
 
 
 def test_one_exemplar_in_a_list_is_that_exemplar() -> None:
-    (condition, exemplar), run = pictures(), Run(policy=Policy((1,)))
-    alone = run(condition, exemplar, generator=Recorder())
-    assert torch.equal(run(condition, [exemplar], generator=Recorder()), alone)
+    (condition, exemplar), pipe = pictures(), ToyPipeline(policy=Policy((1,)))
+    alone = pipe(condition, exemplar, generator=Recorder())
+    assert torch.equal(pipe(condition, [exemplar], generator=Recorder()), alone)
 
 
 def test_regions_say_which_exemplar_a_cell_takes_from() -> None:
     """Left half from the one, right half from the other: the warp is that of each alone."""
-    run, (condition, exemplars) = Run(sampler=ONE, policy=Policy((0,))), several()
+    pipe, (condition, exemplars) = ToyPipeline(sampler=ONE, policy=Policy((0,))), several()
     left = torch.zeros(2, 1, 16, 24, dtype=torch.float64)
     left[..., :12] = 1
-    (moment,) = run.trajectory(condition, exemplars, regions=[left, 1 - left], generator=Recorder())
-    firsts = [next(Run(sampler=ONE).trajectory(condition, one, generator=Recorder())) for one in exemplars]
-    (start,) = Run(sampler=ONE).trajectory(condition, exemplars, regions=[left, 1 - left], generator=Recorder())
-    for there, expected in (("warp", [f.warp for f in firsts]), ("trust", [f.confidence for f in firsts])):
-        found = getattr(start, there) if there == "warp" else start.confidence
+    (moment,) = pipe.trajectory(condition, exemplars, regions=[left, 1 - left], generator=Recorder())
+    firsts = [next(ToyPipeline(sampler=ONE).trajectory(condition, one, generator=Recorder())) for one in exemplars]
+    (start,) = ToyPipeline(sampler=ONE).trajectory(condition, exemplars, regions=[left, 1 - left], generator=Recorder())
+    for there, expected in (("warp", [f.warp for f in firsts]), ("confidence", [f.confidence for f in firsts])):
+        found = getattr(start, there)
         torch.testing.assert_close(found[..., :3], expected[0][..., :3])
         torch.testing.assert_close(found[..., 3:], expected[1][..., 3:])
     assert moment.match.grid == (4, 6) and moment.match.transpose().grid == (5, 3 + 7)
 
 
 def test_without_regions_the_most_trusted_exemplar_wins() -> None:
-    run, (condition, exemplars) = Run(sampler=ONE), several()
-    moment = next(run.trajectory(condition, exemplars, generator=Recorder()))
-    firsts = [next(run.trajectory(condition, one, generator=Recorder())) for one in exemplars]
-    trusts = torch.cat([first.confidence for first in firsts], 1)
-    wins = (trusts[:, 1:] > trusts[:, :1]).double()
+    pipe, (condition, exemplars) = ToyPipeline(sampler=ONE), several()
+    moment = next(pipe.trajectory(condition, exemplars, generator=Recorder()))
+    firsts = [next(pipe.trajectory(condition, one, generator=Recorder())) for one in exemplars]
+    confidences = torch.cat([first.confidence for first in firsts], 1)
+    wins = (confidences[:, 1:] > confidences[:, :1]).double()
     assert 0 < wins.mean() < 1, "neither wins everywhere"
     torch.testing.assert_close(moment.warp, wins * firsts[1].warp + (1 - wins) * firsts[0].warp)
-    torch.testing.assert_close(moment.confidence, trusts.amax(1, keepdim=True))
-    tie = next(run.replace(confidence=Always()).trajectory(condition, exemplars, generator=Recorder()))
+    torch.testing.assert_close(moment.confidence, confidences.amax(1, keepdim=True))
+    tie = next(pipe.replace(confidence=Always()).trajectory(condition, exemplars, generator=Recorder()))
     torch.testing.assert_close(tie.warp, moment.warp, msg="where all are trusted alike, the more similar wins")
 
 
@@ -77,9 +77,9 @@ def test_a_match_to_several_exemplars_is_a_match(name: str) -> None:
     query, *keys = (
         torch.randn(2, 9, h, w, generator=numbers, dtype=torch.float64) for h, w in ((3, 4), (2, 5), (4, 3))
     )
-    match, trust = compare(MATCHERS.create(name), Always(), query, keys, None)
+    match, confidence = compare(MATCHERS.create(name), Always(), query, keys, None)
     back = match.transpose()
-    assert back.grid == (4, 8) and back.transpose() is match and torch.all(trust == 1)
+    assert back.grid == (4, 8) and back.transpose() is match and torch.all(confidence == 1)
     ones = side_by_side([torch.ones(2, 1, *key.shape[-2:], dtype=torch.float64) for key in keys])
     torch.testing.assert_close(match.apply(ones), torch.ones(2, 1, 3, 4, dtype=torch.float64))
     torch.testing.assert_close(back.apply(torch.ones(2, 1, 3, 4, dtype=torch.float64)), ones)
@@ -90,18 +90,18 @@ def test_a_match_to_several_exemplars_is_a_match(name: str) -> None:
 
 @pytest.mark.parametrize("confidence", [c for c in available("confidence") if composes("correlation", c)])
 def test_every_confidence_judges_several_exemplars(confidence: str) -> None:
-    run = build("midm-faces", confidence=confidence, rematch=(0,), edit="blend")
+    pipe = build("midm-faces", confidence=confidence, rematch=(0,), edit="blend")
     exemplars = [torch.rand(1, 3, 48, 32) * 2 - 1, torch.rand(1, 3, 32, 40) * 2 - 1]
-    assert run(torch.rand(1, 2, 32, 48), exemplars).isfinite().all()
+    assert pipe(torch.rand(1, 2, 32, 48), exemplars).isfinite().all()
 
 
 def test_pictures_of_several_exemplars() -> None:
     """Two exemplars of two sizes, the upper half from the first: the picture is what each alone gives there."""
-    run, sketch, exemplars = Shifting(), drawing(64, 64), [photo(96, 64), photo(64, 80).rotate(180)]
+    pipe, sketch, exemplars = Shifting(), drawing(64, 64), [photo(96, 64), photo(64, 80).rotate(180)]
     top = Image.new("L", (32, 32))
     top.paste(255, (0, 0, 32, 16))
-    told = run.translate(sketch, exemplars, regions=[top, Image.eval(top, lambda x: 255 - x)], seed=0)
-    alone = [run.translate(sketch, one, seed=0) for one in exemplars]
+    told = pipe.translate(sketch, exemplars, regions=[top, Image.eval(top, lambda x: 255 - x)], seed=0)
+    alone = [pipe.translate(sketch, one, seed=0) for one in exemplars]
     assert told.exemplar.size == (96 + 64, 80), "side by side"
     for rows, one, offset in ((slice(0, 32), alone[0], 0), (slice(32, 64), alone[1], 96)):
         assert np.array_equal(np.asarray(told.image)[rows], np.asarray(one.image)[rows])
@@ -117,10 +117,10 @@ def test_pictures_of_several_exemplars() -> None:
 
 
 def test_no_pixel_is_taken_from_between_two_exemplars() -> None:
-    run, numbers = build("midm-faces"), torch.Generator().manual_seed(0)
+    pipe, numbers = build("midm-faces"), torch.Generator().manual_seed(0)
     exemplars = [torch.rand(3, side, 64, generator=numbers) for side in (64, 96, 64)]
     regions = [torch.rand(3, 8, 8, generator=numbers).round().repeat_interleave(8, 1).repeat_interleave(8, 2)] * 2
-    told = run.translate(drawing(64, 64), exemplars, regions=[*regions, 1 - regions[0]], seed=0)
+    told = pipe.translate(drawing(64, 64), exemplars, regions=[*regions, 1 - regions[0]], seed=0)
     widths = torch.tensor([frame.picture[1] for frame in told.frames[1:]])
     start = (widths.cumsum(0) - widths)[told.source]
     x = torch.arange(told.source.shape[1]) + told.flow[0]
@@ -171,13 +171,13 @@ def test_pictures_of_people_are_for_translate(given: tuple[object, object]) -> N
     with pytest.raises(
         ValueError, match=r"^condition is a \w+, expected a tensor \[b, 2, height, width\]; .*translate"
     ):
-        Run()(*given)  # type: ignore[arg-type]
+        ToyPipeline()(*given)  # type: ignore[arg-type]
     condition, exemplar = pictures()
     for one, which in (("b.png", "exemplar"), ([exemplar, "b.png"], r"exemplar\[1\]"), (photo(64, 64), "exemplar")):
         with pytest.raises(ValueError, match=rf"^{which} is a \w+, expected a tensor"):
-            Run()(condition, one)  # type: ignore[arg-type]
+            ToyPipeline()(condition, one)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^regions\[0\] is a str"):
-        Run()(condition, [exemplar, exemplar], regions=["b.png", "c.png"])  # type: ignore[list-item]
+        ToyPipeline()(condition, [exemplar, exemplar], regions=["b.png", "c.png"])  # type: ignore[list-item]
 
 
 def test_a_mask_without_white_is_no_mask() -> None:
@@ -187,17 +187,17 @@ def test_a_mask_without_white_is_no_mask() -> None:
     for region, which in ((whole * 0, "0"), (first, "1")) if len(whole) > 1 else ((whole * 0, ""),):
         where = f" in picture {which} of the batch" if len(whole) > 1 else ""
         with pytest.raises(ValueError, match=rf"^regions\[1\] is 0 everywhere{where}: nothing would take from exempl"):
-            Run()(condition, [exemplar, exemplar], regions=[whole, region])
+            ToyPipeline()(condition, [exemplar, exemplar], regions=[whole, region])
 
 
 def test_what_is_wrong_with_several_is_said() -> None:
-    run, sketch, exemplar = Shifting(), drawing(64, 64), photo(64, 64)
+    pipe, sketch, exemplar = Shifting(), drawing(64, 64), photo(64, 64)
     with pytest.raises(PictureError, match="region: got 1, expected one for each of 2 exemplars"):
-        run.translate(sketch, [exemplar, exemplar], regions=[exemplar])
+        pipe.translate(sketch, [exemplar, exemplar], regions=[exemplar])
     for one in (exemplar, [exemplar]):
         with pytest.raises(PictureError, match="regions: change nothing with one exemplar, expected several"):
-            run.translate(sketch, one, regions=[exemplar])
+            pipe.translate(sketch, one, regions=[exemplar])
     with pytest.raises(PictureError, match="exemplar_condition: got one, expected one for each of 2 exemplars"):
-        run.translate(sketch, [exemplar, exemplar], exemplar_condition=sketch)
+        pipe.translate(sketch, [exemplar, exemplar], exemplar_condition=sketch)
     with pytest.raises(PictureError, match="exemplar 2: is 1 x 1 pixels"):
-        run.translate(sketch, [exemplar, Image.new("RGB", (1, 1))])
+        pipe.translate(sketch, [exemplar, Image.new("RGB", (1, 1))])

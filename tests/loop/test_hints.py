@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from standins import STRIDE, Pooled, Recorder, Run, pictures
+from standins import STRIDE, Pooled, Recorder, ToyPipeline, pictures
 
 from midms.confidence.always import Always
 from midms.confidence.cycle import Cycle
@@ -23,24 +23,24 @@ HERE, THERE = (1.5 / 6, 2.5 / 4), (1.5 / 3, 0.5 / 5)
 
 @pytest.mark.parametrize("rematch", [(), (0, 2)])
 def test_no_hints_change_no_bit(rematch: tuple[int, ...]) -> None:
-    run, (condition, exemplar) = Run(policy=Policy(rematch)), pictures()
-    alone = run(condition, exemplar, generator=Recorder())
-    assert torch.equal(run(condition, exemplar, generator=Recorder(), hints=Hints()), alone)
+    pipe, (condition, exemplar) = ToyPipeline(policy=Policy(rematch)), pictures()
+    alone = pipe(condition, exemplar, generator=Recorder())
+    assert torch.equal(pipe(condition, exemplar, generator=Recorder(), hints=Hints()), alone)
 
 
 @pytest.mark.parametrize("several", [False, True])
 def test_every_match_heeds_a_hint(several: bool) -> None:
     """The first and those made again: the warp has what was named, and is certain, which no estimator may deny."""
     condition, exemplar = pictures()
-    run = Run(policy=Policy((0, 2)), matcher=Nearest(), confidence=Cycle(radius=1e-9))
+    pipe = ToyPipeline(policy=Policy((0, 2)), matcher=Nearest(), confidence=Cycle(radius=1e-9))
     bank = [exemplar.flip(3), exemplar] if several else exemplar
     hints = Hints((Anchor(HERE, THERE, exemplar=int(several)),))
     latent = Pooled().encode(exemplar)
-    for moment in run.trajectory(condition, bank, generator=Recorder(), hints=hints):
+    for moment in pipe.trajectory(condition, bank, generator=Recorder(), hints=hints):
         torch.testing.assert_close(moment.warp[..., 2, 1], latent[..., 0, 1])
         assert (moment.confidence[..., 2, 1] == 1).all()
-    plain = next(run.trajectory(condition, bank, generator=Recorder()))
-    hinted = next(run.trajectory(condition, bank, generator=Recorder(), hints=hints))
+    plain = next(pipe.trajectory(condition, bank, generator=Recorder()))
+    hinted = next(pipe.trajectory(condition, bank, generator=Recorder(), hints=hints))
     torch.testing.assert_close(hinted.warp[..., 4:], plain.warp[..., 4:], rtol=0, atol=0)
     assert torch.equal(hinted.confidence[..., 4:], plain.confidence[..., 4:])
 
@@ -48,7 +48,7 @@ def test_every_match_heeds_a_hint(several: bool) -> None:
 def test_a_colour_is_what_a_picture_of_it_is() -> None:
     condition, exemplar = pictures()
     colours = ColourHint(HERE, (-0.5, 0.25, 1.0)), ColourHint((5.5 / 6, 0.5 / 4), (1.0, 1.0, 0.0))
-    moment = next(Run().trajectory(condition, exemplar, generator=Recorder(), hints=Hints(colours=colours)))
+    moment = next(ToyPipeline().trajectory(condition, exemplar, generator=Recorder(), hints=Hints(colours=colours)))
     for (x, y), hint in zip(((1, 2), (5, 0)), colours, strict=True):
         flat = torch.tensor(hint.colour, dtype=torch.float64).view(1, 3, 1, 1).expand(2, 3, STRIDE, STRIDE)
         torch.testing.assert_close(moment.warp[..., y, x], Pooled().encode(flat)[..., 0, 0])
@@ -139,4 +139,4 @@ def test_what_no_hint_can_be_is_refused() -> None:
             wrong()
     condition, exemplar = pictures()
     with pytest.raises(ValueError, match=r"^anchors: one takes from exemplar 1, there are 1$"):
-        Run()(condition, exemplar, hints=Hints((Anchor(HERE, THERE, 1),)))
+        ToyPipeline()(condition, exemplar, hints=Hints((Anchor(HERE, THERE, 1),)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from standins import STRIDE, Alike, Mixed, Run, pictures
+from standins import STRIDE, Alike, Mixed, ToyPipeline, pictures
 from torch import Tensor, nn
 
 from midms.compose.recipe import Recipe
@@ -136,7 +136,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]]
 @pytest.mark.parametrize(("spoil", "message"), BAD_INPUTS.values(), ids=BAD_INPUTS)
 def test_bad_input_is_named(spoil: Callable[[dict[str, Tensor]], dict[str, Any]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Run()(**(good() | spoil(good())))
+        ToyPipeline()(**(good() | spoil(good())))
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
@@ -145,7 +145,7 @@ def test_what_resizing_overshoots_is_taken(mode: str) -> None:
     coarse = torch.rand(1, 5, 8, 8, generator=numbers, dtype=torch.float64).round()
     fine = F.interpolate(coarse, (32, 32), mode=mode, antialias=True)
     assert (mode == "bicubic") == bool(fine.amax() > 1.05 and fine.amin() < -0.05)
-    assert Run()(fine[:, :2], 2 * fine[:, 2:] - 1, exemplar_condition=fine[:, :2]).isfinite().all()
+    assert ToyPipeline()(fine[:, :2], 2 * fine[:, 2:] - 1, exemplar_condition=fine[:, :2]).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_what_is_no_confidence_is_refused(unchecked: None, spoil: Callable[[Any]
 
     condition, exemplar = pictures()
     with pytest.raises(NoConfidence, match=f"^confidence: Mine gives {message}$"):
-        Run(confidence=Mine())(condition, exemplar)  # type: ignore[arg-type]
+        ToyPipeline(confidence=Mine())(condition, exemplar)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -185,20 +185,20 @@ def test_what_are_no_features_is_refused(unchecked: None, spoil: Callable[[Any],
             return spoil(super().condition(condition))
 
     with pytest.raises(ValueError, match=f"^features: Mine gives {message}"):
-        Run(features=Mine())(*pictures())
+        ToyPipeline(features=Mine())(*pictures())
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_settings_are_checked_together() -> None:
     with pytest.raises(ValueError, match=r"rematch must be levels out of \[0, 1, 2\], got \(1, 3\); size .* got 7"):
-        Run(policy=Policy((1, 3)), size=7)
+        ToyPipeline(policy=Policy((1, 3)), size=7)
     with pytest.raises(
         ValueError,
         match=r"rematch must be a tuple of levels, got \[0\]; edit .*; match_on .*; confidence_guid.*; style",
     ):
-        Run().replace(rematch=[0], edit="blnd", match_on=0, confidence_guidance=-1, style=2)
+        ToyPipeline().replace(rematch=[0], edit="blnd", match_on=0, confidence_guidance=-1, style=2)
     with pytest.raises(ValueError, match=r"matcher: str is no Matcher: .*; confidence: Calibrated is a class"):
-        Run().replace(matcher="nearest", confidence=Calibrated, style=0.3)
+        ToyPipeline().replace(matcher="nearest", confidence=Calibrated, style=0.3)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -219,11 +219,11 @@ def test_settings_of_another_kind_are_named(setting: str, value: object, expecte
 
 
 def test_moving_and_describing() -> None:
-    run = Run(confidence=Calibrated(), policy=Policy((1,)), recipe=Recipe("mine", notes=("random weights",)))
-    assert run.modules() == [run.confidence, run.denoiser]
-    assert run.to(torch.float32) is run
-    assert {p.dtype for module in run.modules() for p in module.parameters()} == {torch.float32}
-    text = repr(run)
+    pipe = ToyPipeline(confidence=Calibrated(), policy=Policy((1,)), recipe=Recipe("mine", notes=("random weights",)))
+    assert pipe.modules() == [pipe.confidence, pipe.denoiser]
+    assert pipe.to(torch.float32) is pipe
+    assert {p.dtype for module in pipe.modules() for p in module.parameters()} == {torch.float32}
+    text = repr(pipe)
     parts = (
         "Maps(channels=2)",
         "DDIM(levels=Levels(timesteps=(600, 400, 200)",
@@ -232,22 +232,22 @@ def test_moving_and_describing() -> None:
     )
     for shown in ("mine", *parts, "rematch=(1,)", "note: random weights"):
         assert shown in text
-    changed = run.replace(rematch=(), matcher=OptimalTransport())
-    assert changed.policy.rematch == () and changed.denoiser is run.denoiser and run.policy.rematch == (1,)
+    changed = pipe.replace(rematch=(), matcher=OptimalTransport())
+    assert changed.policy.rematch == () and changed.denoiser is pipe.denoiser and pipe.policy.rematch == (1,)
 
 
 def test_only_what_can_be_computed_in_is_moved_to() -> None:
-    run = build("midm-faces")
+    pipe = build("midm-faces")
     with pytest.raises(ValueError, match=r"^dtype: expected one of torch.float16, .*, got torch.float8_e4m3fn$"):
-        run.to(torch.float8_e4m3fn)
+        pipe.to(torch.float8_e4m3fn)
     with pytest.raises(ValueError, match=r"^condition is on the meta device"):
-        Run()(*(one.to("meta") for one in pictures()))
+        ToyPipeline()(*(one.to("meta") for one in pictures()))
 
 
 def test_of_many_numbers_a_description_shows_the_ends() -> None:
     betas = tuple((10 + i) / 10_000 for i in range(400))
     few, many = noise_levels((300, 200, 100), betas), noise_levels(tuple(range(399, 0, -3)), betas)
-    text = repr(Run(sampler=DDIM(few), refiner=DDIM(many)))
+    text = repr(ToyPipeline(sampler=DDIM(few), refiner=DDIM(many)))
     sampler, refiner = (line for line in text.splitlines() if "DDIM" in line)
     made = "schedule=(0.001, ..., 0.0409: 400 numbers), start=None), eta=0.0)"
     assert sampler == f"  sampler     DDIM(levels=Levels(timesteps=(300, 200, 100), {made}"
@@ -264,11 +264,11 @@ def test_parts_need_not_know_of_us() -> None:
         decode = staticmethod(lambda latent: F.interpolate(latent, scale_factor=4.0))
         condition = staticmethod(lambda c: Features(F.avg_pool2d(c, STRIDE), F.avg_pool2d(c, STRIDE)))
         exemplar = staticmethod(lambda z, c: Features(z[:, :2], z[:, :2]))
-        rematch_query = staticmethod(lambda x0, wanted: x0[:, :2])
+        rematch_query = staticmethod(lambda x0, query: x0[:, :2])
         predict, advance = (getattr(DDIM(noise_levels((500, 250))), name) for name in ("predict", "advance"))
 
     part = Everything()
-    run = Pipeline(
+    pipe = Pipeline(
         condition=part,
         features=part,
         matcher=Correlation(),
@@ -278,6 +278,6 @@ def test_parts_need_not_know_of_us() -> None:
         autoencoder=part,
     )
     condition, exemplar = pictures()
-    warp = next(run.trajectory(condition, exemplar)).warp
-    torch.testing.assert_close(run(condition, exemplar), F.interpolate(warp, scale_factor=4.0))
-    assert not any(isinstance(value, nn.Module) for value in vars(run).values())
+    warp = next(pipe.trajectory(condition, exemplar)).warp
+    torch.testing.assert_close(pipe(condition, exemplar), F.interpolate(warp, scale_factor=4.0))
+    assert not any(isinstance(value, nn.Module) for value in vars(pipe).values())

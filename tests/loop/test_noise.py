@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from standins import Looking, Pooled, Run, pictures
+from standins import Looking, Pooled, ToyPipeline, pictures
 from torch import Tensor
 
 from midms import ablate, build
@@ -37,17 +37,17 @@ def numbers(seeds: Sequence[int] = (5, 6)) -> list[torch.Generator]:
 def test_a_seed_gives_the_same_picture_in_every_precision(preset: str, changes: dict[str, Any]) -> None:
     pair, found = draw_pairs("test", [0], 64), {}
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
-        run = build(preset, **changes).to(dtype)
-        found[dtype] = np.asarray(run.translate(1 - 2 * pair.sketch[0], pair.exemplar[0], seed=0).image, dtype=float)
+        pipe = build(preset, **changes).to(dtype)
+        found[dtype] = np.asarray(pipe.translate(1 - 2 * pair.sketch[0], pair.exemplar[0], seed=0).image, dtype=float)
     off = {dtype: np.abs(image - found[torch.float32]).max() for dtype, image in found.items()}
     assert off[torch.float64] <= 1 and off[torch.bfloat16] <= 6
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_draw_does_not_depend_on_the_precision(name: str) -> None:
-    run = Run(sampler=sampler(name), refiner=DDPM(noise_levels((150, 50))), policy=Policy((1,)))
+    pipe = ToyPipeline(sampler=sampler(name), refiner=DDPM(noise_levels((150, 50))), policy=Policy((1,)))
     double, single = (
-        run.to(dtype)(*(x.to(dtype) for x in pictures()), generator=numbers()[0])
+        pipe.to(dtype)(*(x.to(dtype) for x in pictures()), generator=numbers()[0])
         for dtype in (torch.double, torch.float)
     )
     torch.testing.assert_close(single.double(), double, rtol=0, atol=1e-3)
@@ -55,15 +55,15 @@ def test_a_draw_does_not_depend_on_the_precision(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_each_picture_of_a_batch_is_the_picture_of_its_generator(name: str) -> None:
-    run = Run(sampler=sampler(name), refiner=DDPM(noise_levels((150, 50))), policy=Policy((1,)))
+    pipe = ToyPipeline(sampler=sampler(name), refiner=DDPM(noise_levels((150, 50))), policy=Policy((1,)))
     condition, exemplar = pictures()
-    both = run.to(torch.float64)(condition, exemplar, generator=numbers())
+    both = pipe.to(torch.float64)(condition, exemplar, generator=numbers())
     for i, one in enumerate(numbers()):
-        alone = run(condition[i : i + 1], exemplar[i : i + 1], generator=one)
+        alone = pipe(condition[i : i + 1], exemplar[i : i + 1], generator=one)
         torch.testing.assert_close(both[i : i + 1], alone, rtol=0, atol=1e-9)
-        listed = run(condition[i : i + 1], exemplar[i : i + 1], generator=(numbers()[i],))
+        listed = pipe(condition[i : i + 1], exemplar[i : i + 1], generator=(numbers()[i],))
         assert torch.equal(listed, alone), "one in a list is the same as one"
-    assert not torch.allclose(both, run(condition, exemplar, generator=numbers((5, 7))))
+    assert not torch.allclose(both, pipe(condition, exemplar, generator=numbers((5, 7))))
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -83,7 +83,7 @@ def test_other_lists_are_refused_before_anything_is_computed(generator: Any, mes
             raise AssertionError("encoded")
 
     with pytest.raises(ValueError, match=message):
-        Run(autoencoder=Untouched(), denoiser=Looking())(*pictures(), generator=generator)
+        ToyPipeline(autoencoder=Untouched(), denoiser=Looking())(*pictures(), generator=generator)
 
 
 def test_the_noise_of_a_pair_follows_from_seed_and_number() -> None:
@@ -106,8 +106,8 @@ def test_a_pairs_figures_do_not_depend_on_how_many_there_are(tmp_path: Any, monk
         out = tmp_path / f"{pairs} {batch}"
         (record,) = ablate("midm-faces-paper", {"matcher": ["preset"]}, pairs=pairs, out=out, progress=False).records
         found.append(record["each"])
-    run, pair = build("midm-faces-paper"), draw_pairs("test", [2], 64)
-    image = run(conditions(run.condition, pair), pair.exemplar, generator=generators(0, [2]))
+    pipe, pair = build("midm-faces-paper"), draw_pairs("test", [2], 64)
+    image = pipe(conditions(pipe.condition, pair), pair.exemplar, generator=generators(0, [2]))
     alone = psnr(image, pair.answer, pair.head).item()
     for figures in zip(*(one["PSNR"] for one in found), strict=False):
         assert max(figures) - min(figures) < 2e-3

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from standins import CHANNELS, Looking, Recorder, Run, iter_draws, pictures
+from standins import CHANNELS, Looking, Recorder, ToyPipeline, iter_draws, pictures
 from torch import Tensor
 
 from midms import build
@@ -25,33 +25,33 @@ from midms.loop.policy import EDITS, MATCH_ON, NoGradient, Policy
 ONE = DDIM(noise_levels((600,)))
 
 
-def only_moment(run: Run, *more: Any, **options: Any) -> Any:
-    (moment,) = run.trajectory(*pictures(), *more, generator=Recorder(), **options)
+def only_moment(pipe: ToyPipeline, *more: Any, **options: Any) -> Any:
+    (moment,) = pipe.trajectory(*pictures(), *more, generator=Recorder(), **options)
     return moment
 
 
 def test_what_becomes_of_x0() -> None:
-    before = only_moment(Run(sampler=ONE))
+    before = only_moment(ToyPipeline(sampler=ONE))
     x0 = before.step.x0
     for edit in ("blend", "replace", "context"):
-        moment = only_moment(Run(sampler=ONE, policy=Policy((0,), edit=edit)))
+        moment = only_moment(ToyPipeline(sampler=ONE, policy=Policy((0,), edit=edit)))
         weight = {"blend": moment.confidence, "replace": 1.0, "context": 0.0}[edit]
         torch.testing.assert_close(moment.step.x0, weight * moment.warp + (1 - weight) * x0)
         torch.testing.assert_close(moment.step.eps, before.step.eps)
 
 
-def test_guiding_raises_the_trust_along_its_gradient() -> None:
-    """Against central differences: the move is along the gradient of the total trust, as large as was asked for."""
-    run = Run(sampler=ONE, policy=Policy((0,), edit="guide", confidence_guidance=0.01))
+def test_guiding_raises_the_confidence_along_its_gradient() -> None:
+    """Against central differences: the move is along the gradient of the total confidence, as large as asked for."""
+    pipe = ToyPipeline(sampler=ONE, policy=Policy((0,), edit="guide", confidence_guidance=0.01))
     condition, exemplar = pictures()
-    x0 = only_moment(Run(sampler=ONE)).step.x0.detach()
-    wanted = run.features.condition(condition)
-    key = run.features.exemplar(run.autoencoder.encode(exemplar), run.condition.photo(exemplar)).rematch
+    x0 = only_moment(ToyPipeline(sampler=ONE)).step.x0.detach()
+    query = pipe.features.condition(condition)
+    key = pipe.features.exemplar(pipe.autoencoder.encode(exemplar), pipe.condition.photo(exemplar)).rematch
 
     def total(x: Tensor) -> Tensor:
-        return run.confidence(run.matcher(run.features.rematch_query(x, wanted), key)).sum((1, 2, 3))
+        return pipe.confidence(pipe.matcher(pipe.features.rematch_query(x, query), key)).sum((1, 2, 3))
 
-    move = only_moment(run).step.x0.detach() - x0
+    move = only_moment(pipe).step.x0.detach() - x0
     rms = move.square().mean((1, 2, 3)).sqrt() / x0.square().mean((1, 2, 3)).sqrt()
     torch.testing.assert_close(rms, torch.full_like(rms, 0.01))
     assert torch.all(total(x0 + move) > total(x0))
@@ -66,23 +66,23 @@ def test_guiding_raises_the_trust_along_its_gradient() -> None:
 
 
 def test_guiding_works_where_no_gradient_is_kept_and_needs_a_confidence_that_has_one() -> None:
-    run = Run(policy=Policy((0, 1), edit="guide"))
-    assert run(*pictures()).isfinite().all() and not run(*pictures()).requires_grad
+    pipe = ToyPipeline(policy=Policy((0, 1), edit="guide"))
+    assert pipe(*pictures()).isfinite().all() and not pipe(*pictures()).requires_grad
     for confidence in (Always(), Cycle(radius=0.1)):
         with pytest.raises(NoGradient, match=r"no gradient; take a soft one"):
-            run.replace(confidence=confidence)(*pictures())
+            pipe.replace(confidence=confidence)(*pictures())
 
 
 def test_matching_the_noisy_latent() -> None:
-    run = Run(sampler=ONE, policy=Policy((0,), edit="context", match_on="latent"))
+    pipe = ToyPipeline(sampler=ONE, policy=Policy((0,), edit="context", match_on="latent"))
     condition, exemplar = pictures()
     draw = Recorder()
-    (moment,) = run.trajectory(condition, exemplar, generator=draw)
-    (plain,) = Run(sampler=ONE).trajectory(condition, exemplar, generator=iter_draws(draw.drawn))
-    latent = run.autoencoder.encode(exemplar)
+    (moment,) = pipe.trajectory(condition, exemplar, generator=draw)
+    (plain,) = ToyPipeline(sampler=ONE).trajectory(condition, exemplar, generator=iter_draws(draw.drawn))
+    latent = pipe.autoencoder.encode(exemplar)
     x = ONE.levels[0].alpha * plain.warp + ONE.levels[0].sigma * draw.drawn[0]
-    key = run.features.exemplar(latent, run.condition.photo(exemplar)).rematch
-    expected = run.matcher(run.features.rematch_query(x, run.features.condition(condition)), key).apply(latent)
+    key = pipe.features.exemplar(latent, pipe.condition.photo(exemplar)).rematch
+    expected = pipe.matcher(pipe.features.rematch_query(x, pipe.features.condition(condition)), key).apply(latent)
     torch.testing.assert_close(moment.warp, expected)
 
 
@@ -94,12 +94,12 @@ def test_the_dial_goes_from_structure_to_style() -> None:
     assert all(torch.all(a <= b) for a, b in itertools.pairwise(weights))
     distance = []
     for style in (0.0, 0.25, 0.5, 0.75, 1.0):
-        moment = only_moment(Run(sampler=ONE, policy=Policy((0,), style=style)))
+        moment = only_moment(ToyPipeline(sampler=ONE, policy=Policy((0,), style=style)))
         distance.append((moment.step.x0 - moment.warp).square().mean().item())
     assert distance == sorted(distance, reverse=True) and distance[-1] < 1e-20
 
 
-def test_the_dial_ends_at_the_least_trust_that_the_denoiser_knows() -> None:
+def test_the_dial_ends_at_the_least_confidence_that_the_denoiser_knows() -> None:
     """At 0 the mean is just that, where there is so much; half way, half way; what is edited is dialled in full."""
     measured = torch.stack([torch.full((1, 4, 6), 0.2), torch.rand(1, 4, 6) / 2 + 0.5]).double()
     weights = [Policy(style=style).apply_style(measured, 0.4) for style in (0, 0.25, 0.5, 0.75, 1)]
@@ -119,34 +119,34 @@ def test_the_dial_ends_at_the_least_trust_that_the_denoiser_knows() -> None:
             told.append(context.confidence)
             return super().forward(x, level, context)
 
-    run = Run(sampler=ONE, denoiser=Knowing(), confidence=Always(), policy=Policy((0,), style=0.0))
-    moment = only_moment(run)
+    pipe = ToyPipeline(sampler=ONE, denoiser=Knowing(), confidence=Always(), policy=Policy((0,), style=0.0))
+    moment = only_moment(pipe)
     torch.testing.assert_close(told[0], torch.full_like(told[0], 0.4))
-    plain = only_moment(run.replace(rematch=()))
+    plain = only_moment(pipe.replace(rematch=()))
     assert torch.equal(moment.step.x0, plain.step.x0), "nothing is blended"
 
 
 def test_the_dials_lower_end_makes_no_halo() -> None:
-    """Error in a ring of three pixels around the head; with no least trust it is more than twice the usual one."""
-    run, pairs = build("midm-faces"), draw_pairs("test", range(6), 64)
+    """Error in a ring of three pixels around the head; with no least confidence it is more than twice the usual one."""
+    pipe, pairs = build("midm-faces"), draw_pairs("test", range(6), 64)
     head = pairs.head[:, None].float()
     ring = F.max_pool2d(head, 9, 1, 4) > F.max_pool2d(head, 3, 1, 1)
 
-    def error(run: Any) -> float:
-        image = run(conditions(run.condition, pairs), pairs.exemplar, generator=generators(0, range(6)))
+    def error(pipe: Any) -> float:
+        image = pipe(conditions(pipe.condition, pairs), pairs.exemplar, generator=generators(0, range(6)))
         return (image - pairs.answer).abs().mean(1, keepdim=True)[ring].mean().item()
 
-    usual, lowest = error(run), error(run.replace(style=0.0))
-    run.denoiser.min_confidence = 0.0
-    assert usual < lowest < 1.3 * usual and error(run.replace(style=0.0)) > 2 * usual
+    usual, lowest = error(pipe), error(pipe.replace(style=0.0))
+    pipe.denoiser.min_confidence = 0.0
+    assert usual < lowest < 1.3 * usual and error(pipe.replace(style=0.0)) > 2 * usual
 
 
 @pytest.mark.parametrize(("edit", "match_on"), [*itertools.product(EDITS, MATCH_ON)])
 def test_every_policy_runs_in_the_faces_model(edit: str, match_on: str) -> None:
-    run = build("midm-faces", rematch=(0, 1), edit=edit, match_on=match_on, style=0.7)
-    image = run(torch.rand(1, 2, 32, 48), torch.rand(1, 3, 48, 32) * 2 - 1, generator=torch.Generator().manual_seed(0))
+    pipe = build("midm-faces", rematch=(0, 1), edit=edit, match_on=match_on, style=0.7)
+    image = pipe(torch.rand(1, 2, 32, 48), torch.rand(1, 3, 48, 32) * 2 - 1, generator=torch.Generator().manual_seed(0))
     assert image.shape == (1, 3, 32, 48) and image.isfinite().all()
-    assert f"edit='{edit}', match_on='{match_on}'" in repr(run)
+    assert f"edit='{edit}', match_on='{match_on}'" in repr(pipe)
 
 
 def test_an_edit_leaves_the_rest_of_a_step() -> None:

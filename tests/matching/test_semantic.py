@@ -10,7 +10,7 @@ from midms import create
 from midms.confidence.margin import Margin
 from midms.confidence.mutual import Mutual
 from midms.confidence.product import Product
-from midms.confidence.semantic import LabelAgreement as Trust
+from midms.confidence.semantic import LabelAgreement
 from midms.core.types import Features
 from midms.features.labelled import LabelledFeatures
 from midms.matching.matchers.correlation import Correlation
@@ -43,7 +43,7 @@ def test_it_is_a_masked_softmax_both_ways() -> None:
     torch.testing.assert_close(match.peak().flatten(1), there.amax(2))
     assert torch.equal(match.argmax().flatten(1), there.argmax(2))
     assert torch.equal(match.agreement().flatten(1) > 0, same.any(2))
-    assert torch.equal(Trust()(match).flatten(1) > 0, same.any(2))
+    assert torch.equal(LabelAgreement()(match).flatten(1) > 0, same.any(2))
 
 
 def test_balanced_transport_balances_each_label() -> None:
@@ -100,11 +100,11 @@ def test_labels_come_from_the_condition_map() -> None:
     condition[..., 0, 0] = torch.tensor([0.0, 1.0, 0.0])  # one pixel of another kind
     wrapped = LabelledFeatures(Plain())
     assert wrapped.stride == 4 and wrapped.labelled
-    wanted = wrapped.condition(condition)
-    for x in (wanted.initial, wanted.rematch, wrapped.exemplar(torch.zeros(1, 3, 2, 3).double(), condition).initial):
+    query = wrapped.condition(condition)
+    for x in (query.initial, query.rematch, wrapped.exemplar(torch.zeros(1, 3, 2, 3).double(), condition).initial):
         assert torch.equal(x[0, -1].long(), labels) and x.shape == (1, 4, 2, 3)
     x0 = torch.rand(1, 3, 2, 3).double()
-    found = wrapped.rematch_query(x0, wanted)
+    found = wrapped.rematch_query(x0, query)
     assert torch.equal(found[:, :-1], Plain().rematch_query(x0, Plain().condition(condition)))
     assert torch.equal(found[0, -1].long(), labels)
 

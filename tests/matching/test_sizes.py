@@ -34,8 +34,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A composition, and weights as `midms convert` writes them."""
     top = tmp_path_factory.mktemp("folders")
     with pytest.warns(UserWarning, match="weights as constructed"):
-        run = build("midm-faces-paper", features=Spec("pyramid", **SIZES))
-    run.save_pretrained(top / "composition")
+        pipe = build("midm-faces-paper", features=Spec("pyramid", **SIZES))
+    pipe.save_pretrained(top / "composition")
     spec = Spec("midm", condition_channels=15, latent_channels=3, width=16, widths=(8, 8, 16), hidden=8, blocks=1)
     state = create("features", spec.name, **spec.arguments).state_dict()
     write_folder(top / "weights", "convert", recipe_of({"features": spec}, "ldm-celeba"), {"features": state})

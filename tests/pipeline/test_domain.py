@@ -111,12 +111,12 @@ def test_a_face_survives_a_drawing_that_is_not_square(shape: tuple[int, int], le
 
 
 def test_another_size_than_the_trained_one_is_said() -> None:
-    run = Shifting(recipe=Recipe(domain=Domain(size=64)))
-    assert run.translate(drawing(64, 64), photo(64, 64)).warnings == ()
-    for other in (run, run.replace(size=96)):
+    pipe = Shifting(recipe=Recipe(domain=Domain(size=64)))
+    assert pipe.translate(drawing(64, 64), photo(64, 64)).warnings == ()
+    for other in (pipe, pipe.replace(size=96)):
         (line,) = other.translate(drawing(64, 90), photo(64, 64), size=96).warnings
         assert line.startswith("size 96: the weights were trained at 64 pixels") and "size 64 suits" in line
-    (line,) = run.replace(size=32).translate(drawing(64, 64), photo(64, 64)).warnings
+    (line,) = pipe.replace(size=32).translate(drawing(64, 64), photo(64, 64)).warnings
     assert "size 32" in line
     assert Shifting().translate(drawing(64, 64), photo(64, 64), size=96).warnings == ()
 
@@ -126,16 +126,16 @@ def test_presets_say_what_their_weights_know(tmp_path: Path) -> None:
         assert preset.purpose and preset.domain.trained_on and preset.domain.square
         assert preset.domain.size == preset.loop["size"]
         assert preset.shipped == preset.source.startswith(("trained here", "the loop of"))
-    run = build("midm-faces")
-    assert run.domain == PRESETS["midm-faces"].domain
+    pipe = build("midm-faces")
+    assert pipe.domain == PRESETS["midm-faces"].domain
     assert build("midm-faces", size=128).domain.size == 64
-    run.save_pretrained(tmp_path / "saved")
-    assert from_pretrained(tmp_path / "saved").domain == run.domain
-    run.replace(recipe=Recipe(slots=run.recipe.slots)).save_pretrained(tmp_path / "untold")
+    pipe.save_pretrained(tmp_path / "saved")
+    assert from_pretrained(tmp_path / "saved").domain == pipe.domain
+    pipe.replace(recipe=Recipe(slots=pipe.recipe.slots)).save_pretrained(tmp_path / "untold")
     own = build("midm-faces", weights=tmp_path / "untold").domain
     assert own.square and own.size is None and own.usual == "", "other weights know something else"
     own = build("midm-faces", weights=SHIPPED / "midm-faces").domain
-    assert own == run.domain, "or say what they know"
+    assert own == pipe.domain, "or say what they know"
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_a_domain_is_checked(field: dict[str, object], unchecked: None) -> None:
 
 
 def test_faces_like_those_trained_on_are_not_warned_of() -> None:
-    run, pairs = build("midm-faces"), draw_pairs("test", range(12), 64)
+    pipe, pairs = build("midm-faces"), draw_pairs("test", range(12), 64)
     for sketch, exemplar in zip(pairs.sketch, pairs.exemplar, strict=True):
-        assert run.translate(1 - 2 * sketch, exemplar, seed=0).warnings == ()
+        assert pipe.translate(1 - 2 * sketch, exemplar, seed=0).warnings == ()
 
 
 def strangers() -> dict[str, tuple[object, object, str]]:
@@ -175,19 +175,19 @@ def strangers() -> dict[str, tuple[object, object, str]]:
 
 
 def test_outside_of_what_the_weights_know_a_line_says_so() -> None:
-    run = build("midm-faces")
+    pipe = build("midm-faces")
     for name, (condition, picture, said) in strangers().items():
-        warnings = run.translate(condition, picture, seed=0).warnings
-        (line,) = [line for line in warnings if run.domain.trained_on in line]
+        warnings = pipe.translate(condition, picture, seed=0).warnings
+        (line,) = [line for line in warnings if pipe.domain.trained_on in line]
         assert said in line and "\n" not in line, name
 
 
 def test_what_is_strange_is_told_with_other_parts_as_long_as_the_features_are_those_measured() -> None:
     cat, face = make("animal head", 1)[0], draw_pairs("test", [20], 64).exemplar
-    run = build("midm-faces", matcher="nearest", confidence="always", sampler="ddpm")
-    assert len(run.translate(cat, face, seed=0).warnings) == 1
-    assert len(run.replace(style=0.0, rematch=(0,)).translate(cat, face, seed=0).warnings) == 1
-    other = run.replace(features=build("midm-faces").features)
+    pipe = build("midm-faces", matcher="nearest", confidence="always", sampler="ddpm")
+    assert len(pipe.translate(cat, face, seed=0).warnings) == 1
+    assert len(pipe.replace(style=0.0, rematch=(0,)).translate(cat, face, seed=0).warnings) == 1
+    other = pipe.replace(features=build("midm-faces").features)
     assert other.domain.usual == "" and other.translate(cat, face, seed=0).warnings == ()
 
 
@@ -210,11 +210,11 @@ def test_what_is_said_of_warnings_is_what_was_measured() -> None:
 
 
 def test_a_hosts_autocast_hides_no_warning() -> None:
-    run = build("midm-faces")
+    pipe = build("midm-faces")
     picture = Image.linear_gradient("L").convert("RGB")
     circle = Image.new("RGB", (128, 128), "white")
     ImageDraw.Draw(circle).ellipse((20, 20, 100, 100), outline="black", width=4)
-    expected = run.translate(circle, picture, seed=0).warnings
+    expected = pipe.translate(circle, picture, seed=0).warnings
     with torch.autocast("cpu", torch.float16):
-        assert run.translate(circle, picture, seed=0).warnings == expected
+        assert pipe.translate(circle, picture, seed=0).warnings == expected
     assert len(expected) == 1 and "the drawing and the picture are unlike" in expected[0]

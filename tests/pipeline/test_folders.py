@@ -157,7 +157,7 @@ def test_whatever_ends_one_job_the_others_go_on(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "out" / "e.png").symlink_to("e.png")
     faults = {"a": OverflowError("too\nlarge"), "b": MemoryError(), "c": RecursionError("too deep")}
 
-    def fail(run: object, condition: Path, *given: object, **more: object) -> SimpleNamespace:
+    def fail(pipe: object, condition: Path, *given: object, **more: object) -> SimpleNamespace:
         if condition.stem in faults:
             raise faults[condition.stem]
         return SimpleNamespace(image=Image.new("RGB", (16, 16)))

@@ -24,15 +24,15 @@ from midms.pipeline.hints import PixelColour, placed, read_hints
 SQUARE = Shifting(recipe=Recipe(domain=Domain(square=True)))
 
 
-@pytest.mark.parametrize("run", [Shifting(), SQUARE])
+@pytest.mark.parametrize("pipe", [Shifting(), SQUARE])
 @pytest.mark.parametrize(("own", "other"), [((200, 130), (90, 120)), ((100, 240), (1000, 700))])
 def test_places_are_in_pixels_of_pictures_as_they_came(
-    run: Shifting, own: tuple[int, int], other: tuple[int, int]
+    pipe: Shifting, own: tuple[int, int], other: tuple[int, int]
 ) -> None:
     """Of any size and shape, laid in a square or not: the pixel there comes from the pixel named, to half a cell."""
     here, there = (own[0] * 0.3, own[1] * 0.7), (other[0] * 0.8, other[1] * 0.2)
     anchors = [{"here": here, "there": np.array(there), "exemplar": 1}]
-    told = run.translate(drawing(*own), [photo(64, 64), photo(*other)], anchors=anchors, seed=0)
+    told = pipe.translate(drawing(*own), [photo(64, 64), photo(*other)], anchors=anchors, seed=0)
     scale = torch.tensor(told.image.size) / torch.tensor(own)
     x, y = ((torch.tensor(here) + 0.5) * scale - 0.5).round().int().tolist()
     found = told.origins([[x, y]])
@@ -71,9 +71,9 @@ def test_outside_of_the_regions_of_hints_nothing_changes() -> None:
     colours = [{"here": (110, 10), "colour": "red"}]
     for noise in ({"seed": 3}, {"generator": lambda shape: torch.full(shape, 0.1)}):
         options = {"condition": drawing(120, 90), "exemplar": photo(64, 64), **noise}
-        run = Shifting(denoiser=Mixed())
-        plain, free = run.translate(**options), run.translate(**options, colours=colours)
-        told = run.translate(**options, colours=colours, hint_regions=regions)
+        pipe = Shifting(denoiser=Mixed())
+        plain, free = pipe.translate(**options), pipe.translate(**options, colours=colours)
+        told = pipe.translate(**options, colours=colours, hint_regions=regions)
         before, spread, after = (np.asarray(one.image).astype(int) for one in (plain, free, told))
         inside = np.zeros(before.shape[:2], bool)
         inside[:28, 42:] = True

@@ -19,12 +19,12 @@ import torch
 from midms import build
 from midms.evaluation.metrics.cost import Cost
 from midms.pipeline.memory import translation_memory
-run = build("midm-faces")
+pipe = build("midm-faces")
 for size in (128, 256):
     cost, condition, exemplar = Cost("cpu"), torch.rand(1, 2, size, size), torch.rand(1, 3, size, size)
     with cost.measured():
-        run(condition, exemplar, condition)
-    print(translation_memory(run, size) / 2**20, cost.megabytes)
+        pipe(condition, exemplar, condition)
+    print(translation_memory(pipe, size) / 2**20, cost.megabytes)
 """
 """In a process of its own: one that has run much else has memory at hand that no peak shows."""
 
@@ -49,16 +49,16 @@ def test_a_large_translation_is_told_beforehand(
 
 
 def test_a_part_that_looks_at_numbers_cannot_tell(unchecked: None) -> None:
-    run = build("midm-faces")
+    pipe = build("midm-faces")
 
     class Doubtful(torch.nn.Module):
         channels, stride = 8, 4
 
         def encode(self, image: torch.Tensor) -> torch.Tensor:
             assert image.sum() < 1e9
-            return run.autoencoder.encode(image)
+            return pipe.autoencoder.encode(image)
 
-        decode = staticmethod(run.autoencoder.decode)
+        decode = staticmethod(pipe.autoencoder.decode)
 
-    assert translation_memory(run.replace(autoencoder=Doubtful()), 64) is None
+    assert translation_memory(pipe.replace(autoencoder=Doubtful()), 64) is None
     assert free_memory(torch.device("cpu")) is None or free_memory(torch.device("cpu")) > 2**20

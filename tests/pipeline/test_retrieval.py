@@ -181,7 +181,7 @@ def test_a_layout_reads_the_lists_that_were_written_for_it(tmp_path: Path) -> No
     [
         ("absent --out a.csv", "midms: absent: there is no such folder"),
         ("pictures --out no/a.csv", "midms: --out no/a.csv: cannot be written (the folder "),
-        ("pictures --out a.csv.d/b.csv", "midms: --out a.csv.d/b.csv: expected a file to write, in a folder that is"),
+        ("pictures --out a.csv.d/b.csv", "midms: --out a.csv.d/b.csv: cannot be written (the folder "),
         ("pictures --out pictures/0.png", "midms: --out pictures/0.png: expected the name of a file called *.csv"),
         ("pictures --out a.csv --ref-txt a.csv", "midms: --ref-txt a.csv: expected the name of a file called *.txt"),
         ("pictures --out pipe.csv", "midms: --out pipe.csv: cannot be written (is a pipe, expected a regular file)"),

@@ -83,8 +83,8 @@ def test_the_dial_leaves_the_confidence_as_it_was_measured(rematch: tuple[int, .
                 seen.append(context.confidence)
                 return super().forward(x, level, context)
 
-        run = Shifting(denoiser=Watching(), policy=Policy(rematch=rematch, style=style))
-        return translate(run, drawing(64, 64), photo(64, 64), seed=0), torch.cat(seen)
+        pipe = Shifting(denoiser=Watching(), policy=Policy(rematch=rematch, style=style))
+        return translate(pipe, drawing(64, 64), photo(64, 64), seed=0), torch.cat(seen)
 
     measured, counted = told(0.5)
     assert 0 < measured.confidence.mean() < 1
@@ -95,11 +95,11 @@ def test_the_dial_leaves_the_confidence_as_it_was_measured(rematch: tuple[int, .
 
 
 def test_the_result_is_what_the_tensors_give() -> None:
-    run = Shifting()
+    pipe = Shifting()
     sketch, exemplar = drawing(64, 64), photo(64, 64)
-    told = run.translate(sketch, exemplar, seed=5)
-    condition = run.condition.drawing(read_image(sketch), (64, 64))
-    image = run(condition, read_image(exemplar), generator=torch.Generator().manual_seed(5))
+    told = pipe.translate(sketch, exemplar, seed=5)
+    condition = pipe.condition.drawing(read_image(sketch), (64, 64))
+    image = pipe(condition, read_image(exemplar), generator=torch.Generator().manual_seed(5))
     expected = ((image[0].clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).numpy()
     assert (np.asarray(told.image) == expected).all()
     assert told.image == told.stages[-1]
@@ -158,10 +158,10 @@ def test_a_condition_for_the_exemplar_may_be_given() -> None:
             seen.append(condition)
             return super().exemplar(latent, condition)
 
-    run = Shifting(features=Watching())
-    translate(run, drawing(64, 64), photo(80, 64), exemplar_condition=drawing(160, 128))
-    translate(run, drawing(64, 64), photo(80, 64))
-    torch.testing.assert_close(seen[0], run.condition.drawing(read_image(drawing(160, 128)), (64, 80)))
+    pipe = Shifting(features=Watching())
+    translate(pipe, drawing(64, 64), photo(80, 64), exemplar_condition=drawing(160, 128))
+    translate(pipe, drawing(64, 64), photo(80, 64))
+    torch.testing.assert_close(seen[0], pipe.condition.drawing(read_image(drawing(160, 128)), (64, 80)))
     assert seen[1].shape == (1, 2, 64, 80)
     assert (seen[0] - seen[1]).abs().mean() > 0.1
 

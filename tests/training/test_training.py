@@ -73,8 +73,8 @@ def test_every_stage_leaves_weights_that_the_presets_load(trained: Path, rendere
     for preset, folder in (("midm-faces", trained), ("midm-faces-paper", tmp_path)):
         draws = (torch.Generator().manual_seed(1) for _ in range(2))
         image, same = (
-            run(condition, exemplar, generator=draw)
-            for run, draw in zip((build(preset, weights=folder), from_pretrained(folder)), draws, strict=True)
+            pipe(condition, exemplar, generator=draw)
+            for pipe, draw in zip((build(preset, weights=folder), from_pretrained(folder)), draws, strict=True)
         )
         assert image.shape == (1, 3, 64, 64) and image.isfinite().all() and torch.equal(image, same)
     record, other = (json.loads((folder / "config.json").read_text())["made"] for folder in (trained, tmp_path))

@@ -6,13 +6,12 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from midms.core.torch_defaults import defaults
 from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
+from midms.diffusion.draws import RandnFrom, replayed
 from midms.diffusion.solvers.steps import step_from_x0
 
 
@@ -38,7 +37,7 @@ class DiffusersSolver:
 
     def predict(self, denoise: DenoiseFn, x: Float[Tensor, "b c h w"], level: Level, previous: Step | None) -> Step:
         """x0, the eps that explains x with it, the scheduler as it was before this level, and room for its draws."""
-        state = self.scheduler if previous is None else self._stepped(previous, _again(previous.past[1]))[1]
+        state = self.scheduler if previous is None else self._stepped(previous, replayed(previous.past[1]))[1]
         return step_from_x0(x, denoise(x, level), level, (state, []))
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
@@ -60,26 +59,7 @@ class DiffusersSolver:
                 setattr(state, name, list(value) if isinstance(value, list) else value.clone())
         state.is_scale_input_called = True  # some warn if `scale_model_input` was not called
         output = step.eps if hasattr(state, "add_noise") else step.eps - step.x0
-        with defaults(), _Drawing(draw):
+        with defaults(), RandnFrom(draw):
             x = state.step(output, state.timesteps[index], self.scales[index] * step.x).prev_sample
         following = self.scales[index + 1] if index + 1 < len(self.scales) else 1.0
         return (x / following).to(step.x0), state
-
-
-class _Drawing(TorchFunctionMode):
-    """While this is entered, `torch.randn` gives what a draw gives."""
-
-    def __init__(self, draw: NoiseFn) -> None:
-        super().__init__()
-        self.draw = draw
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function is not torch.randn:
-            return function(*args, **(kwargs or {}))
-        return self.draw(tuple(args[0])).to(dtype=kwargs["dtype"], device=kwargs["device"])
-
-
-def _again(drawn: list[Tensor]) -> NoiseFn:
-    """The same draws once more; zeros where there was none."""
-    left = iter(drawn)
-    return lambda shape: next(left, torch.zeros(shape))

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from midms.core.precision import precise
 from midms.core.types import Features, Noise
 from midms.data.pair import Pair
-from midms.features.midm import MidmFeatures
 from midms.features.vgg_network import VGG
 from midms.loop import PARTS, Parts
 from midms.loop.inputs import PICTURE, check_exemplars, check_tensor, noise_fn
@@ -96,8 +95,9 @@ class PaperStage(nn.Module):
             self.trunk = vgg19
         elif any(name in self.weights for name in THROUGH_VGG):
             self.trunk, self.perceptual_network = load_trunk(Path(vgg19) if vgg19 else None)
-        if not self.joint and isinstance(self.features, MidmFeatures):
-            self.features.iter_enc.requires_grad_(False)  # nothing is matched again
+        if not self.joint:  # nothing is matched again
+            for name in getattr(self.features, "rematch_only", ()):
+                getattr(self.features, name).requires_grad_(False)
         self.optimisation = Optimisation(
             steps, batch, learning_rate, 0.05, (0.9, 0.999), cosine=False, clip=math.inf, average=0.0
         )

@@ -86,13 +86,13 @@ def run_streams(parts: Parts, policy: Policy, pair: Pair, draw: NoiseFn, joint: 
     truth = Encoded(pair.condition, [own], query, [parts.features.exemplar(own, pair.condition)])
     exemplar = Encoded(pair.condition, [latent], query, [parts.features.exemplar(latent, pair.exemplar_condition)])
     parts = replace(parts, denoiser=again(parts.denoiser), refiner=None)
-    trusting = replace(parts, confidence=lambda match: own.new_ones(len(own), 1, *match.grid))
-    first, first_truth = first_match(parts, exemplar), first_match(trusting, truth)
+    sure = replace(parts, confidence=lambda match: own.new_ones(len(own), 1, *match.grid))
+    first, first_truth = first_match(parts, exemplar), first_match(sure, truth)
     moments: tuple[tuple[Moment, Moment], ...] = ()
     ends, estimate = (first.warp, first_truth.warp), first_truth.warp
     if joint:
         left = replace(policy, edit="context")
-        both = denoised(parts, policy, exemplar, first, draw), denoised(trusting, left, truth, first_truth, draw)
+        both = denoised(parts, policy, exemplar, first, draw), denoised(sure, left, truth, first_truth, draw)
         moments = tuple(zip(*both, strict=True))
         ends = moments[-1][0].step.x0, moments[-1][1].step.x0
         estimate = one_step(parts, own, Context(first_truth.warp, pair.condition, first_truth.confidence), draw, again)

@@ -224,7 +224,7 @@ def test_an_unknown_implementation_is_named() -> None:
     assert all(name in explain("attend", *inputs[:3]) for name in NAMES)
 
 
-def test_mistakes_are_named() -> None:
+def test_errors_are_named() -> None:
     q, k, v, bias = operands(13, 2, 3, 4, 2, 1)
     for scale in (0.0, -1.0, torch.inf, torch.nan):
         with pytest.raises(ValueError, match=f"scale must be positive and finite, got {scale}"):
@@ -243,7 +243,7 @@ def test_mistakes_are_named() -> None:
         top_k(q, k, 5)
 
 
-def test_mistakes_in_shape_are_named(unchecked: None) -> None:
+def test_errors_in_shape_are_named(unchecked: None) -> None:
     q, k, v, bias = operands(13, 2, 3, 4, 2, 1)
     with pytest.raises(ValueError, match=r"col_bias \[b m\] with n, m > 0, got .*, \[2, 3\]"):
         attend(q, k, v, bias[:, :3], 1.0)

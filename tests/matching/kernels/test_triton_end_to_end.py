@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("interpreted")
 def picture(**backend: str) -> np.ndarray:
     """A face translated."""
     pair = draw_pairs("test", [0], 64)
-    run = midms.build("midm-faces", matcher=midms.Spec("correlation", temperature=0.04, **backend)).to(DEVICE)
-    told = translate(run, 1 - 2 * pair.sketch[0].to(DEVICE), pair.exemplar[0].to(DEVICE), seed=0)
+    pipe = midms.build("midm-faces", matcher=midms.Spec("correlation", temperature=0.04, **backend)).to(DEVICE)
+    told = translate(pipe, 1 - 2 * pair.sketch[0].to(DEVICE), pair.exemplar[0].to(DEVICE), seed=0)
     return np.asarray(told.image).astype(np.float64)
 
 

@@ -54,15 +54,16 @@ def _(
 @torch.library.custom_op(
     "midms::chunked_backward",
     mutates_args=(),
-    schema=f"({_INPUTS}, Tensor[] results, Tensor[] gradients, bool[] wanted) -> Tensor[]",
+    schema=f"({_INPUTS}, Tensor[] results, Tensor[] gradients, bool[] needed) -> Tensor[]",
 )
 def attend_backward(
     q: Tensor, k: Tensor, v: Tensor, u: Tensor | None, row_bias: Tensor | None, col_bias: Tensor | None,
-    scale: float, floor: float | None, results: list[Tensor], gradients: list[Tensor], wanted: list[bool],
+    scale: float, floor: float | None, results: list[Tensor], gradients: list[Tensor], needed: list[bool],
 ) -> list[Tensor]:  # fmt: skip
-    """Gradients of q, k.mT, v, u, row_bias, col_bias, empty if not wanted. A slice is made once for both directions.
+    """Gradients of q, k.mT, v, u, row_bias, col_bias, those needed; the others are empty.
 
-    `gradients` are a direction's of values, logsumexp, peak and entropy; what is empty counts as zero.
+    A slice is made once for both directions. `gradients` are a direction's of values, logsumexp, peak and entropy; what
+    is empty counts as zero.
     """
     source = Logits(q, k, row_bias, col_bias, scale, floor)
     given = [gradient if gradient.numel() else None for gradient in gradients]
@@ -74,7 +75,7 @@ def attend_backward(
     rows, columns = logit_grads
     made = [
         x.new_zeros(x.shape) if x is not None and asked else None
-        for x, asked in zip((q, k.mT, v, u, row_bias, col_bias), wanted, strict=True)
+        for x, asked in zip((q, k.mT, v, u, row_bias, col_bias), needed, strict=True)
     ]
     with torch.autocast(q.device.type, enabled=False):
         for batch, part, memory in slices(q, k, 4 if rows and columns else 3):
@@ -85,9 +86,9 @@ def attend_backward(
 @attend_backward.register_fake
 def _(
     q: Tensor, k: Tensor, v: Tensor, u: Tensor | None, row_bias: Tensor | None, col_bias: Tensor | None,
-    scale: float, floor: float | None, results: list[Tensor], gradients: list[Tensor], wanted: list[bool],
+    scale: float, floor: float | None, results: list[Tensor], gradients: list[Tensor], needed: list[bool],
 ) -> list[Tensor]:  # fmt: skip
-    inputs = zip((q, k.mT, v, u, row_bias, col_bias), wanted, strict=True)
+    inputs = zip((q, k.mT, v, u, row_bias, col_bias), needed, strict=True)
     return [q.new_empty(x.shape if x is not None and asked else (0,)) for x, asked in inputs]
 
 
@@ -105,10 +106,10 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Tensor | None, 
     nothing = inputs[0].new_empty(0)
     asked = [gradients[at + i] for at in range(0, len(results), RESULTS) for i in (0, 1, 2, 4)]
     filled = [nothing if gradient is None else gradient for gradient in asked]
-    wanted = list(ctx.needs_input_grad[:6])
-    d_q, d_k, *others = attend_backward(*inputs, ctx.scale, ctx.floor, results, filled, wanted)
-    made = zip((d_q, d_k.mT if wanted[1] else None, *others), wanted, strict=True)
-    return (*(d if needed else None for d, needed in made), *(None,) * 4)
+    needed = list(ctx.needs_input_grad[:6])
+    d_q, d_k, *others = attend_backward(*inputs, ctx.scale, ctx.floor, results, filled, needed)
+    made = zip((d_q, d_k.mT if needed[1] else None, *others), needed, strict=True)
+    return (*(d if asked else None for d, asked in made), *(None,) * 4)
 
 
 attend.register_autograd(_backward, setup_context=_remember)

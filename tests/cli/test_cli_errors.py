@@ -1,4 +1,4 @@
-"""What the command line says of mistakes, by the names of options; and that it says so of mistakes alone."""
+"""What the command line says of errors of the user, by the names of options; and that it says so of these alone."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ from midms import cli
         ("--plugin .", "midms: --plugin .: is a folder, expected a file of Python"),
     ],
 )
-def test_mistakes_are_told_by_the_names_of_options(
+def test_errors_are_told_by_the_names_of_options(
     pair: Path, options: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
 ) -> None:
     names = {"pair": pair, "saved": pair.parent / "saved", "folder": tmp_path}
@@ -178,7 +178,7 @@ def test_data_sets_are_checked(data: str, message: str, tmp_path: Path, capsys: 
     assert message in complaint(capsys) and not (tmp_path / "run" / "data").exists()
 
 
-def test_a_bug_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_not_dressed_up_as_an_error_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> int:
         raise ValueError("a bug")
 
