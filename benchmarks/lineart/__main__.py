@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.lineart.cases import Case, Cases, facesjs, openmoji, portraits, table as table_of_files
+from benchmarks.lineart.cases import Case, Cases, facesjs, openmoji, portraits
+from benchmarks.lineart.cases import table as table_of_files
 from benchmarks.lineart.regions import regions_of, right_regions
 from benchmarks.lineart.ways import Way, plain_ways, ways_of
 from benchmarks.results import command, machine, table, write_json
@@ -38,7 +39,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=100, help="of each kind, at most (default %(default)s)")
     parser.add_argument("--facesjs", type=Path, metavar="FOLDER", help="measure on held-out faces of it")
     parser.add_argument("--openmoji", type=Path, metavar="FOLDER", help="measure on its emoji in five skin colourings")
-    parser.add_argument("--table", type=Path, metavar="FILE.csv", help="drawing, reference, answer and any slots, paths")
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE.csv", help="drawing, reference, answer and any slots, paths"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/lineart.json"), help="results file")
     args = parser.parse_args()
     kinds: dict[str, Cases] = {} if args.table else {"portraits": portraits}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -27,7 +26,7 @@ class Area(NamedTuple):
 
 
 def regions_of(case: Case) -> list[Area]:
-    """The regions between the lines of a case's drawing, of one colour in the answer; found with the answer's colours."""
+    """The regions between the lines of a case's drawing that have one colour in the answer."""
     regions = composite(case.answer, case).regions
     assert regions is not None
     size = case.answer.shape[-2:]

@@ -45,8 +45,8 @@ def ways_of(pipe: Pipeline) -> dict[str, Way]:
     }
     for rounds in range(len(LEVELS)):
         again = longer.replace(rematch=tuple(range(rounds)))
-        ways[f"{len(LEVELS)} levels, matched again {rounds} times"] = (
-            lambda cases, indices, again=again: finished(again, cases, indices)
+        ways[f"{len(LEVELS)} levels, matched again {rounds} times"] = lambda cases, indices, again=again: finished(
+            again, cases, indices
         )  # type: ignore[misc]
     return ways
 

@@ -46,7 +46,9 @@ LINEART_PARTS = SMALL_PARTS | {
     "autoencoder": Spec("folded", stride=4),
 }
 LINEART_TRAINING = (
-    Spec("matching", steps=1_500, batch=8, with_flow={}, without_flow={"visibility": 0.5, "colours": 2.0, "palette": 1.0}),
+    Spec(
+        "matching", steps=1_500, batch=8, with_flow={}, without_flow={"visibility": 0.5, "colours": 2.0, "palette": 1.0}
+    ),
     Spec("diffusion", steps=1_200, batch=8, power=1),
 )
 """Two hours of one core."""

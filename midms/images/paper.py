@@ -39,8 +39,8 @@ def paper(picture: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 3 1 6"]:
     """The picture's paper without its strokes: a quadratic surface for each colour, fitted to the least absolute error.
 
     Iteratively reweighted least squares on a coarse copy; the border counts as much as the rest, for strokes seldom
-    reach it. Bold strokes bend the surface towards themselves; where paper of one colour has many more cells on it, that
-    is taken.
+    reach it. Bold strokes bend the surface towards themselves: where paper of one colour has many more cells on it,
+    that is taken.
     """
     height, width = picture.shape[-2:]
     coarse = resize(picture, (min(COARSE, height), min(COARSE, width)))

@@ -166,7 +166,7 @@ def placed(
     return Hints(tuple(given), tuple(painted), None if regions is None else _regions(regions, frame))
 
 
-def replayed(
+def with_any_hints(
     trajectory: Callable[[Noise, Hints | None], Iterator[Moment]], generator: Noise, like: Float[Tensor, "1 _ _ _"]
 ) -> Callable[[Hints | None], list[Moment]]:
     """The moments of a loop with any hints, its noise the same each time.

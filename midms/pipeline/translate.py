@@ -21,7 +21,7 @@ from midms.loop.multi_exemplar import side_by_side
 from midms.pipeline.correspondence import correspondences, enlarge, is_flat, match_to_pixel_flow, telling_points
 from midms.pipeline.decoded import Decoded
 from midms.pipeline.finishing import finish, hinted_within, part_translator
-from midms.pipeline.hints import confined, in_regions, placed, replayed
+from midms.pipeline.hints import confined, in_regions, placed, with_any_hints
 from midms.pipeline.out_of_domain import unusual
 from midms.pipeline.translation import Translation
 
@@ -153,7 +153,7 @@ def translate(
         return None if pipe.finisher is None else finish(pipe.finisher, decode(latent), drawing, part)
 
     with torch.no_grad():
-        loop, finished = replayed(trajectory, generator, condition_maps.to(like)), None
+        loop, finished = with_any_hints(trajectory, generator, condition_maps.to(like)), None
         if hints is None or hints.regions is not None or pipe.finisher is not None:
             moments = loop(None)
             latents = [moment.step.x0 for moment in moments]

@@ -24,11 +24,10 @@ from made_drawings import dataset_of
 from midms import create
 from midms.core.errors import MidmsError
 from midms.data.errors import BrokenSample, DatasetError
-from midms.data.lineart.faces import COLOUR_SLOTS, face_svg, palette, with_colours
+from midms.data.lineart.faces import COLOUR_SLOTS, face_svg, random_palette, with_colours
 from midms.data.lineart.facesjs_package import FEATURE_KINDS, FacesPackage, Feature
 from midms.data.lineart.layers import ByteCache
 from midms.data.lineart.openmoji import SKIN_TONES
-from midms.data.lineart.pens import redrawn
 from midms.data.lineart.svg import bounds, decoded, rasterised
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "facesjs.json").read_text())
@@ -88,7 +87,7 @@ def test_a_face_in_any_colours_is_its_layers_coloured() -> None:
     """Against the drawing itself with the colours written into it, but for the rounding of bytes."""
     dataset = dataset_of("facesjs")
     for index in range(6):
-        colours = (palette(f"any {index}") * 255).round() / 255
+        colours = (random_palette(f"any {index}") * 255).round() / 255
         named = {s: "#%02x%02x%02x" % (*(c * 255).round().int().tolist(),) for s, c in zip(COLOUR_SLOTS, colours)}  # noqa: B905, UP031
         svg = with_colours(face_svg(dataset.package, f"train {index}"), named)
         assert "$" not in svg
@@ -134,8 +133,8 @@ def test_what_is_held_out_is_in_no_other_split() -> None:
 
 
 def test_palettes_are_all_kinds_of_colours() -> None:
-    colours = torch.stack([palette(f"word {i}") for i in range(100)])
-    assert colours.min() >= 0 and colours.max() <= 1 and torch.equal(colours[0], palette("word 0"))
+    colours = torch.stack([random_palette(f"word {i}") for i in range(100)])
+    assert colours.min() >= 0 and colours.max() <= 1 and torch.equal(colours[0], random_palette("word 0"))
     white = (colours[:, -1] == 1).all(1).float().mean()
     assert 0.1 < white < 0.4
     light = colours.mean(2)
@@ -165,45 +164,6 @@ def test_faces_are_kept_and_not_rendered_again(monkeypatch: pytest.MonkeyPatch) 
     pair, size = dataset[3], dataset._kept.bytes
     monkeypatch.setattr("midms.data.lineart.facesjs.rasterised", None)
     assert torch.equal(dataset[3].target, pair.target) and dataset._kept.bytes == size > 0
-
-
-def test_exemplars_without_outlines_keep_their_colours() -> None:
-    dataset = dataset_of("facesjs", size=128)
-    colours = palette("any")
-    pair, bare = (dataset.pair(1, 2, colours, outlined) for outlined in (True, False))
-    assert torch.equal(pair.target, bare.target) and torch.equal(pair.condition, bare.condition)
-    skin = dataset.masks(2)["skin"][0, 0] > 0.99
-    assert skin.any() and torch.equal(pair.exemplar[0][:, skin], bare.exemplar[0][:, skin])
-    dark = [(one.exemplar.amax(1) < -0.9).float().mean() for one in (pair, bare)]
-    assert dark[1] < 0.5 * dark[0]
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**31))
-def test_other_pens_draw_the_same(seed: int) -> None:
-    """Ink stays in its range, most strokes stay, and paper without any stays light."""
-    ink = torch.zeros(1, 1, 128, 128)
-    ink[..., 30:32, 20:100] = ink[..., 20:100, 60:63] = 1
-    again = redrawn(ink, seeded(seed))
-    assert again.min() >= 0 and again.max() <= 1 and again.shape == ink.shape
-    assert again[ink > 0].mean() > 0.5
-    far = torch.nn.functional.max_pool2d(ink, 7, 1, 3) == 0
-    assert again[far].max() <= 0.2 and torch.equal(again, redrawn(ink, seeded(seed)))
-
-
-def test_line_art_is_of_both_kinds_and_kept(tmp_path: Path) -> None:
-    dataset = dataset_of("lineart", portraits=0.5, styles=4, faces=12)
-    kept = dataset.cached(tmp_path)
-    assert len([*tmp_path.glob("portraits*")]) >= 2 and len(kept) == 12
-    pairs = [kept.draw(index, seeded(index)) for index in range(8)]
-    portraits = [pair for pair in pairs if any(torch.equal(pair.target, kept.flat[i].target) for i in range(len(kept.flat)))]
-    assert 0 < len(portraits) < 8
-    assert {torch.equal(p.exemplar, q.exemplar) for p in portraits for q in map(kept.flat.__getitem__, range(8))} == {
-        True,
-        False,
-    }
-    alone = dataset_of("lineart", portraits=0.0)
-    assert alone.cached(tmp_path / "none") is alone and not (tmp_path / "none").exists()
 
 
 def test_emoji_are_in_the_tone_of_their_exemplar() -> None:

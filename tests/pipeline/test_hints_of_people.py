@@ -101,7 +101,9 @@ def test_hints_end_at_the_lines_that_a_finisher_finds(run: Shifting) -> None:
     assert (before == after)[~around].all() and (picture[around & ~inside] == after[around & ~inside]).all()
     assert (np.abs(after[inside] - [255, 0, 0]).max(-1) < 30).mean() > 0.95
     np.testing.assert_array_equal(*(one.finished.regions.numpy() for one in (plain, told) if one.finished))
-    given = run.translate(**options, colours=[{"here": (40, 40), "colour": "red"}], hint_regions=plain.layers()["regions"])
+    given = run.translate(
+        **options, colours=[{"here": (40, 40), "colour": "red"}], hint_regions=plain.layers()["regions"]
+    )
     assert given.image == told.image
 
 

@@ -38,7 +38,9 @@ def test_palette_is_the_likelihood_of_the_target_s_colour() -> None:
     (wanted,) = torch.autograd.grad(expected, match.query)
     torch.testing.assert_close(slope, wanted)
     single = [x.detach().float() for x in (match.query, match.key, exemplar, target)]
-    torch.testing.assert_close(losses.palette(Correlation(0.3)(*single[:2]), *single[2:]).double(), found, rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        losses.palette(Correlation(0.3)(*single[:2]), *single[2:]).double(), found, rtol=1e-5, atol=0
+    )
 
 
 def test_palette_teaches_nothing_of_colours_that_are_not_there() -> None:
@@ -51,7 +53,9 @@ def test_palette_teaches_nothing_of_colours_that_are_not_there() -> None:
 
 def test_colours_are_right_where_they_are_near_in_each_channel() -> None:
     match, exemplar, target = made()
-    target = torch.nn.functional.interpolate(match.apply(cells(exemplar, (5, 2)).unflatten(2, (5, 2))), (12, 16)).detach()
+    target = torch.nn.functional.interpolate(
+        match.apply(cells(exemplar, (5, 2)).unflatten(2, (5, 2))), (12, 16)
+    ).detach()
     target[..., ::2, :8] += 0.5
     share = (torch.einsum("bdn,bdm->bnm", match.query.flatten(2), match.key.flatten(2)) / 0.3).softmax(2)
     warp = torch.einsum("bnm,bcm->bcn", share, cells(exemplar, (5, 2)))

@@ -80,7 +80,7 @@ def without_outlines(svg: str) -> str:
     return svg.replace('stroke="#000"', 'stroke="none"').replace("stroke:#000", "stroke:none")
 
 
-def palette(word: str) -> Float[Tensor, "6 3"]:
+def random_palette(word: str) -> Float[Tensor, "6 3"]:
     """Random colours in [0, 1] of the slots, in their order.
 
     Skin is mostly of a natural tone and hair in half of all palettes; a quarter of all backgrounds are white.

@@ -14,7 +14,7 @@ from midms.core.errors import NothingDrawn
 from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
 from midms.data.errors import BrokenSample, DatasetError
-from midms.data.lineart.faces import COLOUR_SLOTS, face_svg, palette, with_colours, without_outlines
+from midms.data.lineart.faces import COLOUR_SLOTS, face_svg, random_palette, with_colours, without_outlines
 from midms.data.lineart.facesjs_package import FacesPackage
 from midms.data.lineart.layers import ByteCache, ColourLayers
 from midms.data.lineart.svg import SVG_SIZES, decoded, rasterised, require_svg
@@ -103,7 +103,7 @@ class DrawnFaces:
             BrokenSample: the face cannot be drawn.
         """
         self._refuse_beyond(index)
-        return self.pair(index, (index + 1) % len(self), palette(f"{self.split} palette {index}"))
+        return self.pair(index, (index + 1) % len(self), random_palette(f"{self.split} palette {index}"))
 
     def draw(self, index: int, generator: torch.Generator) -> Pair:
         """The same face to be coloured, in random colours that any other face shows.
@@ -119,7 +119,7 @@ class DrawnFaces:
         """Any face but `index`, and colours."""
         other = int(torch.randint(1, len(self), (), generator=generator))
         number = int(torch.randint(_PALETTES, (), generator=generator))
-        return (index + other) % len(self), palette(f"{self.split} random palette {number}")
+        return (index + other) % len(self), random_palette(f"{self.split} random palette {number}")
 
     def pair(
         self,

@@ -13,6 +13,7 @@ from midms.core.limits import int_range, number
 from midms.core.protocols import ConditionExtractor
 from midms.data.lineart.facesjs import DrawnFaces, facesjs
 from midms.data.lineart.pens import redrawn
+from midms.data.lineart.svg import require_svg
 from midms.data.pair import Pair
 from midms.data.portraits.dataset import Portraits
 
@@ -50,6 +51,7 @@ def lineart(
         DatasetError: see `facesjs`.
         OutOfLimits: a number is out of its limits.
     """
+    require_svg("lineart")
     number(0, 1, portraits=portraits)
     int_range(1, 1_000_000, styles=styles)
     drawn = facesjs(path, size=size, condition=condition, split=split, faces=faces)

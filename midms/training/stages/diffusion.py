@@ -77,7 +77,9 @@ class DiffusionStage(nn.Module):
         repeated = Context(*(value.repeat_interleave(self.levels, 0) for value in vars(context).values()))
         mix = (1.5 * uniform(draw, pairs, self.levels)).clamp(0, 1).view(-1, 1, 1, 1)
         x = alpha * torch.lerp(truth, repeated.warp, mix) + sigma * eps
-        error = (self.denoiser.denoise(x, timestep, alpha, sigma, repeated) - truth).abs().pow(self.power) * self.importance
+        error = (self.denoiser.denoise(x, timestep, alpha, sigma, repeated) - truth).abs().pow(
+            self.power
+        ) * self.importance
         if pair.foreground is not None:
             shown = F.adaptive_avg_pool2d(pair.foreground.float(), (truth.shape[-2], truth.shape[-1]))
             error = error * (1 + shown.repeat_interleave(self.levels, 0))

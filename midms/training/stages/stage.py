@@ -16,7 +16,7 @@ from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.core.types import Noise
 from midms.data.pair import Pair
 
-N, P = TypeVar("N", bound=nn.Module), TypeVar("P")
+N, Part = TypeVar("N", bound=nn.Module), TypeVar("Part")
 WARM_UP = 100
 """Steps over which the learning rate rises."""
 
@@ -97,7 +97,7 @@ class Stage(Protocol):
         """What is written as a sheet while it trains: pictures in [-1, 1] of some held-out pairs, by title."""
 
 
-def frozen(part: P) -> P:
+def frozen(part: Part) -> Part:
     """A part that is not trained, a network or not."""
     return part.requires_grad_(False).eval() if isinstance(part, nn.Module) else part
 
