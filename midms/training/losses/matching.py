@@ -105,7 +105,8 @@ def palette(
     A cross-entropy where what is right is a colour, wherever in the exemplar it is; how alike two colours are is
     a Gaussian whose deviation s is `_ALIKE`. With p[i, j] the softmax of the logits l[i, j],
     log sum_j p[i, j] exp(-|t_i - c_j|^2 / 2 s^2) is the difference of two log masses, of l + t c / s^2 - |c|^2 / 2 s^2
-    and of l, less |t|^2 / 2 s^2: nothing of size N x M is formed. Where the exemplar has no such colour the loss is about -log `_ABSENT`, and teaches nothing.
+    and of l, less |t|^2 / 2 s^2: nothing of size N x M is formed. Where the exemplar has no
+    such colour the loss is about -log `_ABSENT`, and teaches nothing.
 
     Args:
         match: a softmax of the correlation, without biases.

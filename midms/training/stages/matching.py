@@ -35,8 +35,8 @@ class MatchingStage(nn.Module):
 
     Where pairs have a flow, the match is trained on it and the confidence on visibility. Otherwise the match is trained
     on colours, or the paper's weak losses, and the confidence on whether the warped colour is right. What
-    `rematch_query` will see is imitated for every other pair of a batch: a mixture of truth and warp with some noise. So that it is the
-    same pairs in any number of processes, each must have an even number of them, or one.
+    `rematch_query` will see is imitated for every other pair of a batch: a mixture of truth and warp with some
+    noise. So that it is the same pairs in any number of processes, each must have an even number of them, or one.
 
     Args:
         pipe: whose features and confidence are trained.
