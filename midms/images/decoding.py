@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from midms.core.files import read_regular
+from midms.core.files import check_regular, read_regular
 from midms.images.arrays import excess, in_strips
 from midms.images.bare import JPEG, ORIENTATION, bare, completed, orientation_of, profile
 from midms.images.colours import grey_curve, in_srgb
@@ -86,6 +86,16 @@ def from_bytes(content: bytes, name: str) -> Image.Image:
             raise
         except Exception as error:  # decoders raise whatever they like
             return _loaded_without_notes(content, name, error)
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """Height and width in pixels of what is read of a picture file, by its header; None where that does not tell."""
+    with _unheard(), suppress(Exception):  # decoders raise whatever they like
+        check_regular(path, FILE)
+        with Image.open(path) as image:
+            factor = excess(image.height, image.width)
+            return image.height // factor, image.width // factor
+    return None
 
 
 @contextmanager
