@@ -180,9 +180,13 @@ def decode(image: Image.Image, name: str) -> np.ndarray:
 def _stored(image: Image.Image) -> tuple[Any, ...]:
     """How a file has its pixels, by Pillow's name, such as "L;4", and what goes with it; nothing where that is unknown.
 
-    It is known of what was opened here, and elsewhere until the pixels are loaded.
+    It is known of what was opened here, and of what was opened elsewhere until its pixels are loaded, or while its file
+    is at its path.
     """
     tiles = getattr(image, "tile", ())
+    if not tiles and _STORED not in image.info and (content := _file_of(image)):
+        with suppress(Exception), Image.open(io.BytesIO(content)) as again:  # decoders raise whatever they like
+            tiles = again.tile if (again.mode, again.size) == (image.mode, image.size) else ()  # type: ignore[attr-defined]
     found = image.info.get(_STORED) or (tiles[0][3] if tiles else ())
     return found if isinstance(found, tuple) else (found,)
 
