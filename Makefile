@@ -2,7 +2,8 @@
 #   make demo    install, translate a few faces, write a contact sheet
 #   make test    install, run the tests
 #   make lowest  the tests that touch other packages, with the lowest versions that pyproject.toml declares
-#   make bench   install, measure the faces model against its baselines, released inference and check, write docs
+#   make bench   install, measure the faces model against its baselines and on what it does not know, reading of sketches,
+#                released inference and check, write docs
 #   make lint    install, run every check of style, types, imports and docstrings
 #   make format  what the formatter can put right
 # Everything is installed into .venv, once; a change of pyproject.toml installs again.
@@ -39,6 +40,8 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faces --pairs 200 --matcher optimal-transport --out benchmarks/results/faces-optimal-transport.json
 	$(BIN)/python -m benchmarks.ablation --pairs 100
 	$(BIN)/python -m benchmarks.faces.page
+	$(BIN)/python -m benchmarks.faces.domain --strangers 30
+	$(BIN)/python -m benchmarks.faces.sketch --repeats 5
 	$(BIN)/python -m benchmarks.released.inference --preset midm-celeba
 	$(BIN)/python -m benchmarks.released.training --preset midm-celeba
 	$(BIN)/python -m benchmarks.released

@@ -10,9 +10,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sample_pictures import face, photo
+from small_presets import small
 
 from midms import build, cli
 from midms.compose.presets import PRESETS
@@ -44,14 +47,50 @@ def test_every_command_is_on_the_path_once_it_is_typed() -> None:
     assert set(re.findall(r"`make (\w+)`", README)) <= set(targets)
 
 
-def test_the_first_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def pictures_to_type() -> None:
+    """What the commands read, besides what commands before them write."""
     demo(build("midm-faces"), Path("out/demo"), faces=1, seed=0)
-    third = commands()[2]
-    assert cli.main(third[1:]) == 0
-    with Image.open("out.png") as image:
-        assert image.size == (64, 64)
-    assert Path("how.png").exists()
+    for path in ("sketch.png", "sketches/a.png"):
+        Path(path).parent.mkdir(exist_ok=True)
+        face(256, 6).save(path)
+    for path in ("photo.jpg", "other.jpg", "photos/a.jpg"):
+        Path(path).parent.mkdir(exist_ok=True)
+        photo(256, 256).save(path)
+    parts = np.kron(np.arange(16, dtype=np.uint8).reshape(4, 4), np.ones((32, 32), np.uint8))  # labels of a face
+    for path in ("masks/a.png", "photo-masks/a.png"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Image.fromarray(parts).save(path)
+    anchors, colours = re.findall(r'`(\[\{"here".*?\}\])`', README)
+    Path("anchors.json").write_text(anchors)
+    Path("colours.json").write_text(colours)
+    (sharp,) = (block for block in blocks("python") if "class Sharp" in block)
+    Path("sharp.py").write_text(sharp.partition("\n\n\nbuild(")[0])
+
+
+@pytest.mark.usefixtures("registries")
+def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are typed, in their order, on small pictures; with models made here in the place of those that one trains
+    or downloads, and with one pair to compare parts by."""
+    monkeypatch.chdir(tmp_path)
+    pictures_to_type()
+    build("midm-faces").save_pretrained("runs/mine")
+    with pytest.warns(UserWarning, match="weights as constructed"):
+        build("midm-celeba", **small("midm-celeba")).save_pretrained("celeba")
+    (plugin,) = re.findall(r"`midms (translate --plugin [^`]*)`", README)
+    given = ["--condition", "sketch.png", "--exemplar", "photo.jpg", "--out", "sharp.png"]
+    typed = [words[1:] for words in commands() if words[0] == "midms"] + [[*shlex.split(plugin), *given]]
+    run = [words for words in typed if words[0] in ("translate", "ablate")]
+    assert len(run) == len(typed) - 2 == 9, "a checkpoint cannot be had here, and training takes an evening"
+    for words in run:
+        small_size = ["--size", "64"] if "midm-celeba" in words else []
+        assert cli.main([{"20": "1"}.get(word, word) for word in words] + small_size) == 0, words
+        for out in (Path(word) for flag, word in itertools.pairwise(words) if flag in OUTPUTS):
+            made = [*out.iterdir()] if out.is_dir() else [out]
+            assert made and all(path.stat().st_size for path in made), words
+            if out.suffix:
+                out.unlink()
+    table = Path("which/table.md").read_text()
+    assert all(f"`{name}`" in table or name in table for name in ("nearest", "optimal-transport", "always"))
 
 
 def test_every_way_to_the_demo_writes_where_the_next_commands_read() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from midms.pipeline.pipeline import Pipeline
     from midms.pipeline.translation import Translation
 
-_LARGE, _SMALL = 2 * 2**30, 2**28
+_LARGE, _SMALL = 3 * 2**29, 2**28
 """Bytes of a translation from which they are noted, and bytes of weights that take no such memory at their own size."""
 
 
@@ -130,7 +131,7 @@ def _translate(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
-    _note_memory(pipe, pipe.size if args.size is None else args.size)
+    _note_memory(pipe, pipe.size if args.size is None else args.size, jobs)
     sizes: set[tuple[int, int]] = set()
     warned: dict[str, list[Path]] = {}
 
@@ -152,18 +153,44 @@ def _translate(args: argparse.Namespace) -> int:
     return USER_ERROR if failures else 0
 
 
-def _note_memory(pipe: Pipeline, size: int) -> None:
-    """Say before the work what a large translation will take."""
+def _note_memory(pipe: Pipeline, size: int, jobs: Sequence[Job]) -> None:
+    """Say before the work what a large translation will take, or a large drawing to be finished."""
+    if side(pipe.autoencoder.stride, size):
+        return
+    needs = {f"{size} x {size} pixels take": _computing(pipe, size), **_finishing(pipe, size, jobs)}
+    what, needed = max(needs.items(), key=lambda need: need[1])
+    if needed > _LARGE:
+        import torch
+
+        from midms.pipeline.memory import free_memory
+
+        free = free_memory(next((p.device for one in pipe.modules() for p in one.parameters()), torch.device("cpu")))
+        known = "" if free is None else f", {free / 2**30:.1f} GB are free"
+        complain(f"note: {what} about {needed / 2**30:.1f} GB of memory{known}")
+
+
+def _computing(pipe: Pipeline, size: int) -> int:
+    """Bytes of a translation; 0 where they are few, or a part does not tell."""
     weights = [weight for module in pipe.modules() for weight in module.parameters()]
     if not weights or (size <= pipe.size and sum(weight.nbytes for weight in weights) < _SMALL):
-        return
-    from midms.pipeline.memory import free_memory, translation_memory
+        return 0
+    from midms.pipeline.memory import translation_memory
 
-    needed = None if side(pipe.autoencoder.stride, size) else translation_memory(pipe, size)
-    if needed is not None and needed > _LARGE:
-        free = free_memory(weights[0].device)
-        known = "" if free is None else f", {free / 2**30:.1f} GB are free"
-        complain(f"note: {size} x {size} pixels take about {needed / 2**30:.1f} GB of memory{known}")
+    return translation_memory(pipe, size) or 0
+
+
+def _finishing(pipe: Pipeline, size: int, jobs: Sequence[Job]) -> dict[str, int]:
+    """Bytes that the finisher takes for the largest drawing, by what is said of it; nothing where it does not tell."""
+    from midms.core.protocols import MemoryEstimator
+    from midms.images.decoding import size_of
+    from midms.images.reading import native_size
+
+    shapes = {shape for job in jobs if (shape := size_of(job.condition))}
+    if not isinstance(pipe.finisher, MemoryEstimator) or not shapes:
+        return {}
+    height, width = max(shapes, key=lambda shape: shape[0] * shape[1])
+    needed = pipe.finisher.memory(native_size((height, width), size, pipe.autoencoder.stride), (height, width))
+    return {f"to finish a drawing of {width} x {height} pixels takes": needed}
 
 
 def _warn(warned: dict[str, list[Path]], count: int) -> None:

@@ -223,3 +223,11 @@ class Finisher(Protocol):
 
     def __call__(self, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"], part: PartFn) -> Finished:
         """The result `coloured`, both pictures in [-1, 1], finished; `part` translates a part of the drawing anew."""
+
+
+@runtime_checkable
+class MemoryEstimator(Protocol):
+    """A finisher that knows beforehand what it will take."""
+
+    def memory(self, result: tuple[int, int], drawing: tuple[int, int]) -> int:
+        """Bytes for a result and a drawing of these heights and widths in pixels."""

@@ -226,7 +226,7 @@ def read_weights(path: Path, sealed: bool = False) -> dict[str, Tensor]:
     return state
 
 
-def check_file(path: Path) -> None:
+def check_weights_file(path: Path) -> None:
     """Find out before it is opened whether a path leads to a file of weights.
 
     Raises:
@@ -243,7 +243,7 @@ def check_file(path: Path) -> None:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A safetensors file."""
-    check_file(path)
+    check_weights_file(path)
     try:
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")

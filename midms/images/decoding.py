@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from midms.core.files import read_regular
+from midms.core.files import check_regular, read_regular
 from midms.images.arrays import excess, in_strips
 from midms.images.bare import JPEG, ORIENTATION, bare, completed, orientation_of, profile
 from midms.images.colours import grey_curve, in_srgb
@@ -86,6 +86,16 @@ def from_bytes(content: bytes, name: str) -> Image.Image:
             raise
         except Exception as error:  # decoders raise whatever they like
             return _loaded_without_notes(content, name, error)
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """Height and width in pixels of what is read of a picture file, by its header; None where that does not tell."""
+    with _unheard(), suppress(Exception):  # decoders raise whatever they like
+        check_regular(path, FILE)
+        with Image.open(path) as image:
+            factor = excess(image.height, image.width)
+            return image.height // factor, image.width // factor
+    return None
 
 
 @contextmanager
@@ -170,9 +180,13 @@ def decode(image: Image.Image, name: str) -> np.ndarray:
 def _stored(image: Image.Image) -> tuple[Any, ...]:
     """How a file has its pixels, by Pillow's name, such as "L;4", and what goes with it; nothing where that is unknown.
 
-    It is known of what was opened here, and elsewhere until the pixels are loaded.
+    It is known of what was opened here, and of what was opened elsewhere until its pixels are loaded, or while its file
+    is at its path.
     """
     tiles = getattr(image, "tile", ())
+    if not tiles and _STORED not in image.info and (content := _file_of(image)):
+        with suppress(Exception), Image.open(io.BytesIO(content)) as again:  # decoders raise whatever they like
+            tiles = again.tile if (again.mode, again.size) == (image.mode, image.size) else ()  # type: ignore[attr-defined]
     found = image.info.get(_STORED) or (tiles[0][3] if tiles else ())
     return found if isinstance(found, tuple) else (found,)
 

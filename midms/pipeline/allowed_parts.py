@@ -1,6 +1,16 @@
-"""Which parts a folder of weights may name: those that are there, and that reach for nothing outside of the folder.
+"""Which parts a folder of weights may name, though somebody else made it.
 
-What its config.json may say at all is bounded in `midms.checkpoints.config`.
+A folder that is given as a preset names the parts of all slots, also those without weights, such as the matcher and the
+sampler: without them it would not be the pipeline that was saved. Of one that is given as `weights`, the slots that it
+has weights for are read and nothing else.
+
+Allowed is any part that is registered here, with arguments that are names, numbers and lists of them. It was chosen by
+whoever installed it, so that a folder chooses among programs and brings none: the module that it names beside a part is
+only shown, where the part is not installed.
+
+Not allowed is what reaches out of the folder: a part that would fetch weights, and the path or name of a file. Nor are
+sizes that the tensors in the folder do not have, which would take memory (`midms.checkpoints.folder`), or texts,
+numbers and lists beyond their limits (`midms.checkpoints.config`).
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from scipy.stats import mannwhitneyu
 
 from benchmarks import translation
 from benchmarks.faces import __main__ as faces
+from benchmarks.faces import sketch
 from benchmarks.results import RESULTS
 from midms.evaluation.metrics.pictures import auroc, masked_mean, psnr
 
@@ -92,6 +93,21 @@ def test_the_shipped_results_are_the_ones_the_readme_quotes() -> None:
     row = json.loads((RESULTS / "faces.json").read_text())["splits"]["test"]["midm-faces"]
     quoted = (ROOT / "README.md").read_text()
     assert f"| midm-faces | {row['PSNR']:.2f} | {row['SSIM']:.3f} | {row['perceptual']:.4f} |" in quoted
+
+
+def test_sketches_are_read_in_time_proportional_to_their_pixels() -> None:
+    """From 256 to 2048 pixels a side; measured, not here, for others may run beside the tests."""
+    found = json.loads((RESULTS / "sketch.json").read_text())
+    spent = {size: row[sketch.FIGURE] for size, row in found["rows"].items()}
+    assert {"256 x 256", "2048 x 2048", "512 x 2048"} <= {*spent}
+    assert found["slowest to quickest drawing"] == max(spent.values()) / min(spent.values()) < 1.5
+
+
+def test_the_benchmarks_of_every_results_file_are_made_by_one_command() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for name in ("sketch", "domain", "faces", "checks", "ablation", "precision"):
+        typed = json.loads((RESULTS / f"{name}.json").read_text())["command"].split()
+        assert f"$(BIN)/{' '.join(typed[:3])}" in makefile, name
 
 
 def test_auroc_is_the_rank_statistic_of_scipy() -> None:

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import struct
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from midms import Spec, build
+from midms import Spec, build, from_pretrained
 from midms.core.tensors import CheckpointError
+from midms.matching.matchers.nearest import Nearest
 from midms.training.progress import Diverged, Progress
 
 SMALL = {"condition_channels": 2, "latent_channels": 8, "stride": 4, "width": 16, "widths": (8, 8, 16)}
@@ -105,6 +108,21 @@ def test_settings_are_refused(folder: Path, change: str) -> None:
     (folder / "run/config.json").write_text(json.dumps(content))
     line = refused(folder)
     assert "run" in line or "size must be at least" in line
+
+
+def test_a_folder_chooses_among_the_parts_that_are_here_and_brings_none(folder: Path, unchecked: None) -> None:
+    """As a preset for every slot, as weights for those that it has weights for; what it calls a module is not run."""
+    (folder / "evil.py").write_text("raise SystemExit('it was run')")
+    path = folder / "run/config.json"
+    content = json.loads(path.read_text())
+    content["slots"]["matcher"] = {"name": "nearest", "arguments": {}, "module": "evil"}
+    path.write_text(json.dumps(content))
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # weights as constructed
+        patch.syspath_prepend(str(folder))
+        assert isinstance(from_pretrained(folder / "run").matcher, Nearest)
+        assert not isinstance(build("midm-faces-paper", weights=folder / "run").matcher, Nearest)
+    assert "evil" not in sys.modules
 
 
 def header(content: object, size: int = 8) -> bytes:

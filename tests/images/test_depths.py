@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +45,20 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("opened", [False, True])
+def loaded(path: Path) -> Image.Image:
+    image = Image.open(path)
+    image.load()
+    return image
+
+
+@pytest.mark.parametrize("opened", [Path, Image.open, loaded])
 @pytest.mark.parametrize("depth", KEYS)
-def test_the_colour_that_stands_for_transparent_is_laid_on_white(depth: str, opened: bool, tmp_path: Path) -> None:
+def test_the_colour_that_stands_for_transparent_is_laid_on_white(
+    depth: str, opened: Callable[[Path], Path | Image.Image], tmp_path: Path
+) -> None:
     path = tmp_path / "key.png"
     path.write_bytes(KEYS[depth])
-    picture = read_image(Image.open(path) if opened else path)[0].numpy()
+    picture = read_image(opened(path))[0].numpy()
     assert (picture[:, :8] == 1).all() and (picture[:, 8:] == -1).all()
 
 
@@ -78,13 +87,15 @@ LABELS = {
 }
 
 
-@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("opened", [Path, Image.open, loaded])
 @pytest.mark.parametrize("depth", LABELS)
-def test_labels_that_would_be_read_as_grey_are_refused(depth: str, opened: bool, tmp_path: Path) -> None:
+def test_labels_that_would_be_read_as_grey_are_refused(
+    depth: str, opened: Callable[[Path], Path | Image.Image], tmp_path: Path
+) -> None:
     path = tmp_path / "labels"
     path.write_bytes(LABELS[depth])
     with pytest.raises(PictureError, match="has numbers of another depth than 8 or 16 bits"):
-        label_map(Image.open(path) if opened else path)
+        label_map(opened(path))
 
 
 def test_labels_of_8_and_16_bits_are_those_of_the_file(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,6 +143,17 @@ def test_tiles_are_parts_of_the_drawing_matched_with_the_whole_exemplar() -> Non
         Shifting(finisher=Tiles(scale=2)), drawing(128, 96), [photo(96, 128)] * 2, regions=[mask, mask], size=64
     )
     assert both.image.size == large.image.size
+
+
+@pytest.mark.parametrize(("scale", "shown"), [(2, ""), (4, "tiles:   0%")])
+def test_many_tiles_show_how_far_they_are(scale: int, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal, with the time that is left; nothing of few."""
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    picture = torch.zeros(1, 3, 16, 16)
+    Tiles(scale=scale)(picture, picture, lambda box: picture)
+    assert shown in terminal.getvalue() and bool(terminal.getvalue()) == bool(shown)
 
 
 def test_a_photo_is_not_cut_into_regions() -> None:

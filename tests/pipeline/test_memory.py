@@ -9,16 +9,28 @@ from pathlib import Path
 import command_line
 import pytest
 import torch
+from PIL import Image
 
 from midms import build
 from midms.cli import translate
+from midms.images.decoding import size_of
 from midms.pipeline.memory import free_memory, translation_memory
 
 MEASURE = """
+import sys
 import torch
-from midms import build
+sys.path.append(sys.argv[1])
+from sample_pictures import drawing
+from midms import build, create
 from midms.evaluation.metrics.cost import Cost
+from midms.images import read_image
 from midms.pipeline.memory import translation_memory
+result, lines = torch.zeros(1, 3, 64, 64), read_image(drawing(1000, 1000))
+for finisher in (create("finisher", "tiles", scale=16), create("finisher", "composite")):
+    cost = Cost("cpu")
+    with cost.measured():
+        finisher(result, lines, lambda box: result).image
+    print(finisher.memory((64, 64), (1000, 1000)) / 2**20, cost.megabytes)
 pipe = build("midm-faces")
 for size in (128, 256):
     cost, condition, exemplar = Cost("cpu"), torch.rand(1, 2, size, size), torch.rand(1, 3, size, size)
@@ -32,9 +44,10 @@ for size in (128, 256):
 def test_the_estimate_is_near_the_peak() -> None:
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("no /proc/self/clear_refs here, by which peak memory is measured")
-    told = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True).stdout
+    helpers = str(Path(command_line.__file__).parent)
+    told = subprocess.run([sys.executable, "-c", MEASURE, helpers], capture_output=True, text=True, check=True).stdout
     found = [[float(number) for number in line.split()] for line in told.splitlines()]
-    assert len(found) == 2 and all(1 / 1.5 < estimate / peak < 1.5 for estimate, peak in found), found
+    assert len(found) == 4 and all(1 / 1.5 < estimate / peak < 1.5 for estimate, peak in found), found
 
 
 def test_a_large_translation_is_told_beforehand(
@@ -46,6 +59,23 @@ def test_a_large_translation_is_told_beforehand(
     assert command_line.translate(pair, tmp_path / "large.png", "--size", 128) == 0
     assert "midms: note: 128 x 128 pixels take about 0." in (said := capsys.readouterr().err)
     assert " GB of memory, " in said and " GB are free\n" in said
+
+
+def test_a_large_drawing_to_finish_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the largest of a folder, read at 4096 pixels a side at most; nothing of it without a finisher."""
+    monkeypatch.setattr("midms.pipeline.batch.run_jobs", lambda pipe, jobs, *_: ["not done"] * len(jobs))
+    (tmp_path / "drawings").mkdir()
+    for side in (64, 4000):
+        Image.new("L", (side, side), 255).save(tmp_path / "drawings" / f"{side}.png")
+    Image.new("1", (10_000, 9_000), 1).save(tmp_path / "a.png")
+    words = ["translate", "--exemplar", tmp_path / "drawings" / "64.png", "--out", tmp_path / "out", "--condition"]
+    known = {"composite": "drawing of 4000 x 4000 pixels takes about 1.6 GB", "tiles(scale=16)": "", "none": ""}
+    for finisher, said in known.items():
+        assert command_line.run(*words, tmp_path / "drawings", "--finisher", finisher) == 2
+        assert (note := capsys.readouterr().err).count("to finish a") == bool(said) and said in note
+    assert size_of(tmp_path / "a.png") == (3000, 3333) and size_of(tmp_path / "none.png") is None
 
 
 def test_a_part_that_looks_at_numbers_cannot_tell(unchecked: None) -> None:

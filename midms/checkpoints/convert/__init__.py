@@ -12,7 +12,7 @@ from midms.checkpoints.convert import compvis, diffusers_folder, hub
 from midms.checkpoints.folder import CONFIG, REFUSAL, Weights, write_text
 from midms.core.errors import printable
 from midms.core.files import kind_of, made
-from midms.core.tensors import CheckpointError, cast, check_file
+from midms.core.tensors import CheckpointError, cast, check_weights_file
 
 __all__ = ["convert", "find", "save", "write_refusal"]
 
@@ -41,7 +41,7 @@ def convert(path: Path, config: Path | None = None, trainable: bool = False, hal
         return diffusers_folder.from_diffusers(path)
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or folder")
-    check_file(path)
+    check_weights_file(path)
     if config is None:
         raise CheckpointError(f"{path}: --config is needed, the YAML that the latent diffusion was trained with")
     return compvis.from_compvis(path, config, trainable, half)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from midms.checkpoints.convert.pickles import DAMAGE, PICKLE_BYTES, Asked, damaged, type_name, unpickled
-from midms.core.tensors import CheckpointError, check_file
+from midms.core.tensors import CheckpointError, check_weights_file
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """The first two pickles of a file of PyTorch before 1.6."""
@@ -97,7 +97,7 @@ def read_tensors(path: Path) -> tuple[Any, Callable[[Asked], Tensor]]:
 
 def _checked(path: Path) -> bool:
     """Whether a file is a zip; it is checked to begin as a file of PyTorch does."""
-    check_file(path)
+    check_weights_file(path)
     try:
         zipped = zipfile.is_zipfile(path)
     except zipfile.BadZipFile as error:

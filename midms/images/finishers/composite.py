@@ -37,6 +37,10 @@ _SMOOTH = 2.0
 """Reach of the smoothing where regions are not flat, in pixels of the result."""
 
 
+_BYTES = 110
+"""That a pixel of the drawing takes at the peak: 107 of 1 million were measured, with the drawing itself 96 of 16."""
+
+
 @dataclass(frozen=True)
 class Composite:
     """Flat regions painted with the colour that most of their prediction has, the rest smoothly; the lines on top.
@@ -84,6 +88,10 @@ class Composite:
             share = torch.where(torch.from_numpy(flat)[named], resize(_planes(uneven[..., None]), shape), 1)
             colours = torch.lerp(colours, resize(self._smooth(view, evidence, uneven), shape), share)
         return Finished(colours.to(coloured), lines.to(coloured), named[None], () if covered.any() else (NO_LINES,))
+
+    def memory(self, result: tuple[int, int], drawing: tuple[int, int]) -> int:
+        """Bytes at the peak, in proportion to the drawing's pixels."""
+        return _BYTES * drawing[0] * drawing[1]
 
     def _evidence(self, view: _View, count: int) -> Evidence:
         """The colour of each region by what is well inside of it."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from tqdm import tqdm
 
 from midms.core.limits import int_range, number
 from midms.core.types import Finished, PartFn
 from midms.images.reading import resize
+
+_BYTES = 80
+"""That a pixel of the finished picture takes at the peak, by measurement."""
+_MANY = 16
+"""Tiles from which it is shown how many are done."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +56,20 @@ class Tiles:
             return Finished(coloured)
         total, weights = torch.zeros_like(whole), torch.zeros_like(whole[:, :1])
         weight = _bell(height, whole)[:, None] * _bell(width, whole)
-        for top in _starts(height, self.scale, self.overlap):
-            for left in _starts(width, self.scale, self.overlap):
-                box = (top / height, left / width, top / height + 1, left / width + 1)
-                tile = part(tuple(share / self.scale for share in box))  # type: ignore[arg-type]
-                place = (..., slice(top, top + height), slice(left, left + width))
-                total[place] += weight * (whole[place] if tile is None else resize(tile, (height, width)).to(whole))
-                weights[place] += weight
+        corners = list(itertools.product(*(_starts(side, self.scale, self.overlap) for side in (height, width))))
+        for top, left in tqdm(corners, "tiles", leave=False, disable=None if len(corners) > _MANY else True):
+            box = (top / height, left / width, top / height + 1, left / width + 1)
+            tile = part(tuple(share / self.scale for share in box))  # type: ignore[arg-type]
+            place = (..., slice(top, top + height), slice(left, left + width))
+            total[place] += weight * (whole[place] if tile is None else resize(tile, (height, width)).to(whole))
+            weights[place] += weight
         blend = total / weights
         coarse = resize(resize(blend, (height, width)), (self.scale * height, self.scale * width))
         return Finished(whole + blend - coarse)
+
+    def memory(self, result: tuple[int, int], drawing: tuple[int, int]) -> int:
+        """Bytes at the peak, in proportion to the finished picture's pixels."""
+        return _BYTES * self.scale**2 * result[0] * result[1]
 
 
 def _starts(length: int, scale: int, overlap: float) -> list[int]:
