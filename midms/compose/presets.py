@@ -44,12 +44,13 @@ LINEART_PARTS = SMALL_PARTS | {
     "features": Spec("pyramid", condition_channels=2, latent_channels=48, stride=4, width=64, widths=(48, 80, 96)),
     "denoiser": Spec("bridge", channels=48, condition_channels=2, stride=4, widths=(64, 96, 112), head_dim=16),
     "autoencoder": Spec("folded", stride=4),
+    "finisher": Spec("composite"),
 }
 LINEART_TRAINING = (
     Spec(
         "matching", steps=1_500, batch=8, with_flow={}, without_flow={"visibility": 0.5, "colours": 2.0, "palette": 1.0}
     ),
-    Spec("diffusion", steps=1_200, batch=8, power=1),
+    Spec("diffusion", steps=640, batch=8, power=1),
 )
 """Two hours of one core."""
 FACES_DOMAIN = Domain(

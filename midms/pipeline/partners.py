@@ -14,8 +14,8 @@ from midms.images.names import natural_key, picture_suffixes
 def paired_by_name(condition: Path, exemplars: Sequence[Path]) -> list[tuple[str, Path, tuple[Path, ...], bool]]:
     """Name, condition and exemplars of each job, and whether their names are alike."""
     inputs = [condition, *exemplars]
-    named = _pictures(next(path for path in inputs if path.is_dir()))
-    columns = [_paired(named, _pictures(path)) if path.is_dir() else [path] * len(named) for path in inputs]
+    named = picture_files(next(path for path in inputs if path.is_dir()))
+    columns = [_paired(named, picture_files(path)) if path.is_dir() else [path] * len(named) for path in inputs]
     folders = [column for path, column in zip(inputs, columns, strict=True) if path.is_dir()]
     return [
         (one.stem, first, tuple(others), len({_natural(column[i]) for column in folders}) == 1)
@@ -29,7 +29,7 @@ def conditions_of(conditions: Path | None) -> Callable[[Sequence[Path]], tuple[P
         return lambda exemplars: ()
     if not conditions.is_dir():
         return lambda exemplars: (conditions,) * len(exemplars)
-    known = _pictures(conditions)
+    known = picture_files(conditions)
 
     def find(exemplars: Sequence[Path]) -> tuple[Path, ...]:
         found = tuple(path for path in _partners(exemplars, known) if path)
@@ -78,7 +78,7 @@ def _natural(path: Path) -> tuple[str | int, ...]:
     return natural_key(path.stem)
 
 
-def _pictures(folder: Path) -> list[Path]:
+def picture_files(folder: Path) -> list[Path]:
     """Pictures of a folder in the order of names; where it has none, its keypoint files."""
     files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
     pictures = [path for path in files if path.suffix.lower() in picture_suffixes()]

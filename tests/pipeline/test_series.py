@@ -1,0 +1,86 @@
+"""A series of drawings in the colours of one bank of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import complaint, run
+from PIL import Image, ImageDraw
+
+from midms import build
+from midms.images.finishers.composite import Composite
+from midms.images.finishers.palette import flat_colours
+from midms.pipeline.series import NoPalette, bank, with_palette
+
+RED, SAND, SEA = (200, 30, 40), (236, 200, 150), (40, 90, 160)
+
+
+def flag(size: tuple[int, int] = (120, 90)) -> Image.Image:
+    """Three colours, lines of black between them, and a strip that goes from white to black."""
+    width, height = size
+    picture = Image.new("RGB", size, SAND)
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((0, 0, width // 2, height), RED)
+    pen.rectangle((0, 2 * height // 3, width, height), SEA)
+    pen.line((width // 2, 0, width // 2, height), (0, 0, 0), 2)
+    for column in range(width):
+        pen.line((column, 0, column, height // 10), (255 - 255 * column // width,) * 3)
+    return picture
+
+
+def box(left: int) -> Image.Image:
+    picture = Image.new("RGB", (160, 120), "white")
+    ImageDraw.Draw(picture).rectangle((left, 20, left + 70, 100), "white", "black", 4)
+    return picture
+
+
+def test_flat_colours_are_those_of_areas() -> None:
+    """Not of lines or gradients, and not twice; the commonest first."""
+    pixels = torch.from_numpy(np.asarray(flag(), np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    found = (np.array(flat_colours([pixels, pixels])) + 1) * 127.5
+    flat = [colour for colour in found.round().astype(int).tolist() if len({*colour}) > 1]
+    assert len(flat) == 3 and np.abs(np.array(sorted(flat)) - sorted([RED, SEA, SAND])).max() <= 2
+    assert flat_colours([torch.zeros(1, 3, 1, 1)]) == ((0.0, 0.0, 0.0),)
+
+
+def test_a_region_takes_the_nearest_colour_of_the_palette() -> None:
+    """If one is near; in two pictures that differ a little the same."""
+    palette = flat_colours([torch.tensor(RED).view(1, 3, 1, 1).expand(1, 3, 8, 8) / 127.5 - 1])
+    drawing = torch.from_numpy(np.asarray(box(20), np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    made = []
+    for off in (-0.1, 0.0, 0.15, 0.9):
+        predicted = (torch.tensor(palette[0]) + off).clamp(-1, 1).view(1, 3, 1, 1).expand(1, 3, 30, 40).contiguous()
+        made.append(Composite(palette=palette)(predicted, drawing, lambda where: None).colours[0, :, 60, 50])
+    assert all(torch.allclose(one, torch.tensor(palette[0]), atol=1e-6) for one in made[:3])
+    assert (made[3] - torch.tensor(palette[0])).abs().max() > 0.5
+
+
+def test_a_folder_is_coloured_from_one_bank(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the command line: each drawing takes from all pictures, whatever their names."""
+    for folder, pictures in (("drawings", [box(10), box(60)]), ("bank", [flag(), flag((90, 90))])):
+        (tmp_path / folder).mkdir()
+        for number, picture in enumerate(pictures):
+            picture.save(tmp_path / folder / f"{folder}{number}.png")
+    words = ("translate", "--condition", tmp_path / "drawings", "--exemplar", tmp_path / "bank", "--series")
+    words += ("--out", tmp_path / "out")
+    assert run(*words) == 2
+    assert complaint(capsys) == "midms: --series: needs a finisher with a palette, such as composite"
+    assert run(*words, "--finisher", "composite", "--layers", tmp_path / "layers") == 0
+    assert len(bank([tmp_path / "bank"])) == 2
+    palette = {
+        tuple(((np.array(colour) + 1) * 127.5).round().astype(int).tolist())
+        for colour in with_palette(build("midm-faces", finisher="composite"), [flag(), flag((90, 90))]).finisher.palette
+    }
+    for number in range(2):
+        layers = tmp_path / "layers" / f"drawings{number}"
+        colours, regions = (np.asarray(Image.open(layers / f"{name}.png")) for name in ("colours", "regions"))
+        assert regions.max() >= 2 and colours.shape == (120, 160, 3)
+        shown = [colours[regions == one] for one in range(1, regions.max() + 1)]
+        flat = [np.median(one, 0) for one in shown if np.ptp(one, 0).max() <= 1]
+        near = [np.abs(np.array([*palette]) - one).max(1).min() for one in flat]
+        assert flat and all(away <= 1 or away > 0.3 * 127 for away in near)
+    with pytest.raises(NoPalette):
+        with_palette(build("midm-faces"), [flag()])
