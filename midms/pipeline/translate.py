@@ -137,7 +137,7 @@ def translate(
     def decode(latent: Tensor) -> Tensor:
         """Of a latent alone; or of one with hints and one without, which is seen where the hints do not reach."""
         pictures = frame.crop(pipe.autoencoder.decode(latent))
-        return pictures if len(pictures) == 1 or hints is None else confined(*pictures.split(1), hints, frame)
+        return pictures if len(pictures) == 1 or hints is None else confined(pictures[:1], pictures[1:], hints, frame)
 
     def trajectory(noise: Noise, given: Hints | None) -> Iterator[Moment]:
         return pipe.trajectory(condition_maps.to(like), canvases, maps, noise, cover, given)

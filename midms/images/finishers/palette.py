@@ -26,7 +26,7 @@ _MOST = 64
 """Colours of a picture."""
 
 
-def flat_colours(pictures: Sequence[Float[Tensor, "1 3 Y X"]]) -> tuple[Colour, ...]:
+def flat_colours(pictures: Sequence[Float[Tensor, "1 3 _ _"]]) -> tuple[Colour, ...]:
     """The colours that areas of pictures in [-1, 1] have, of each picture the commonest first, none of them twice."""
     found: list[Colour] = []
     for picture in pictures:

@@ -16,7 +16,8 @@ from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.core.types import Noise
 from midms.data.pair import Pair
 
-N, Part = TypeVar("N", bound=nn.Module), TypeVar("Part")
+N = TypeVar("N", bound=nn.Module)
+Part = TypeVar("Part")
 WARM_UP = 100
 """Steps over which the learning rate rises."""
 
