@@ -15,7 +15,7 @@ PROBE = np.stack(np.meshgrid(*[np.arange(0, 256, 17, dtype=np.uint8)] * 3), -1).
 UNSEEN = 1
 """Of 255: a profile that changes no colour by more is sRGB, and the picture stays as it is."""
 FEW = 16
-"""A profile that leaves less than one in so many of the probe's colours is broken, such as one for which all is black."""
+"""A profile that leaves less than one in so many of the probe's colours is broken, such as one that makes all black."""
 
 
 def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
