@@ -14,7 +14,7 @@ PROBE = np.stack(np.meshgrid(*[np.arange(0, 256, 17, dtype=np.uint8)] * 3), -1).
 """Colours from all over sRGB."""
 UNSEEN = 1
 """Of 255: a profile that changes no colour by more is sRGB, and the picture stays as it is."""
-FEW = 16
+_FEW = 16
 """A profile that leaves less than one in so many of the probe's colours is broken, such as one that makes all black."""
 
 
@@ -49,7 +49,7 @@ def _transform(profile: bytes) -> tuple[str, Any] | None:
         change = after - np.asarray(before.convert("RGB"))
     except Exception:  # as Pillow has it, whatever is broken in a profile
         return None
-    return (mode, transform) if abs(change).max() > UNSEEN and _colours(after) >= _colours(before) / FEW else None
+    return (mode, transform) if abs(change).max() > UNSEEN and _colours(after) >= _colours(before) / _FEW else None
 
 
 def _colours(image: Any) -> int:
