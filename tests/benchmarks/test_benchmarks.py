@@ -17,10 +17,10 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from benchmarks import translation
 from benchmarks.faces import __main__ as faces
 from benchmarks.faces import sketch
 from benchmarks.results import RESULTS
+from benchmarks.translation import __main__ as translation
 from midms.evaluation.metrics.pictures import auroc, masked_mean, psnr
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import UInt8
@@ -18,14 +18,12 @@ from tqdm import tqdm
 
 from midms.core.errors import printable
 from midms.core.files import check_folder, sweep
+from midms.core.protocols import ConditionExtractor
 from midms.core.tensors import CheckpointError, read_weights, save_state
 from midms.data.pair import Pair
 from midms.data.portraits import parameters
 from midms.data.portraits.hand import STEADY, sketch
 from midms.data.portraits.pairs import HEAD, SPLITS, exact_flow, render
-
-if TYPE_CHECKING:
-    from midms.data.portraits.dataset import Portraits
 
 STORED = ("image", "parts", "condition", "exemplar_condition")
 """What is kept on disk."""
@@ -38,6 +36,27 @@ _FAR = {"image": 1.0, "parts": 0.1, "condition": 18.0, "exemplar_condition": 1.0
 of the same face are 2 to 19 away, those of another face 24 to 57, none at all 54 and more."""
 Render = Callable[[int, int], dict[str, Tensor]]
 """From the first style to the last but one, to what is kept of them."""
+
+
+@runtime_checkable
+class PortraitSettings(Protocol):
+    """What portraits are rendered from, as `midms.data.portraits.dataset.Portraits` documents it."""
+
+    @property
+    def split(self) -> str:
+        """Which faces."""
+
+    @property
+    def size(self) -> int:
+        """Pixels a side."""
+
+    @property
+    def condition(self) -> ConditionExtractor | None:
+        """What reads sketches and pictures."""
+
+    @property
+    def rendering(self) -> str:
+        """The style of drawing."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +83,7 @@ class CachedPortraits:
     geometries: int
 
     @classmethod
-    def open(cls, folder: Path, portraits: Portraits, styles: int, geometries: int) -> CachedPortraits:
+    def open(cls, folder: Path, portraits: PortraitSettings, styles: int, geometries: int) -> CachedPortraits:
         """Read portraits from `folder`, rendering them first if they are not there, after saying what that takes.
 
         A file that is there has to have the checksum that was written with it, against damage; and some of its styles,
@@ -178,7 +197,7 @@ def _check(stored: dict[str, Tensor], path: Path, render: Render, styles: int, g
         raise CheckpointError(f"{path}: {'; '.join(wrong)}; remove it to have it rendered anew")
 
 
-def _render(portraits: Portraits, geometries: int, start: int, stop: int) -> dict[str, Tensor]:
+def _render(portraits: PortraitSettings, geometries: int, start: int, stop: int) -> dict[str, Tensor]:
     """What is kept of the styles from `start` up to `stop`."""
     first, size, index = SPLITS[portraits.split], portraits.size, range(start * geometries, stop * geometries)
     geometry = parameters.geometry([first + i for i in index])

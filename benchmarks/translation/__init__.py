@@ -1,0 +1,1 @@
+"""A pipeline against the targets of any data set, beside what needs no translation."""
