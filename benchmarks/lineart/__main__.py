@@ -21,9 +21,12 @@ from tqdm import tqdm
 
 from benchmarks.lineart.cases import Case, Cases, facesjs, openmoji, portraits
 from benchmarks.lineart.cases import table as table_of_files
+from benchmarks.lineart.characters import measure_series
+from benchmarks.lineart.hints import measure_anchors
 from benchmarks.lineart.regions import regions_of, right_regions
 from benchmarks.lineart.ways import Way, plain_ways, ways_of
 from benchmarks.results import command, machine, table, write_json
+from midms import create
 from midms.pipeline.pretrained import load
 
 BATCH = 10
@@ -57,6 +60,12 @@ def main() -> None:
     for name, cases in kinds.items():
         results["kinds"][name] = measure(ways, [*cases(pipe.condition, pipe.size, args.pairs)], name)
         print(f"\n{name}\n{table(results['kinds'][name]['rows'])}")
+    finished = pipe if pipe.finisher is not None else pipe.replace(finisher=create("finisher", "composite"))
+    if args.facesjs:
+        drawn = [*kinds["facesjs"](pipe.condition, pipe.size, args.pairs)]
+        results["anchors"] = measure_anchors(finished, drawn, args.pairs)
+        results["series"] = measure_series(finished, args.facesjs)
+        print(f"\n{results['anchors']}\n\n{table(results['series'])}")
     write_json(args.out, results)
     print(f"\nwritten to {args.out}")
 

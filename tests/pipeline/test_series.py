@@ -60,7 +60,10 @@ def test_a_region_takes_the_nearest_colour_of_the_palette() -> None:
 
 def test_a_folder_is_coloured_from_one_bank(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From the command line: each drawing takes from all pictures, whatever their names."""
-    for folder, pictures in (("drawings", [box(10), box(60)]), ("bank", [Image.new("RGB", (90, 90), one) for one in (RED, RED)])):
+    for folder, pictures in (
+        ("drawings", [box(10), box(60)]),
+        ("bank", [Image.new("RGB", (90, 90), one) for one in (RED, RED)]),
+    ):
         (tmp_path / folder).mkdir()
         for number, picture in enumerate(pictures):
             picture.save(tmp_path / folder / f"{folder}{number}.png")
