@@ -29,7 +29,7 @@ from benchmarks.results import command, machine, table, write_json
 from midms import create
 from midms.pipeline.pretrained import load
 
-BATCH = 10
+BATCH, _SHOWN = 10, 5
 TENTH = 0.2
 """A tenth of the range of [-1, 1]."""
 GAIN = ("4 levels, matched again 0 times", "4 levels, matched again 3 times")
@@ -91,7 +91,14 @@ def measure(ways: Mapping[str, Way], cases: Sequence[Case], kind: str) -> dict[s
             if (values := [one[figure] for one in found if figure in one])
         } | {"CPU ms a pair": 1000 * (time.process_time() - began) / len(cases)}
         right[name] = torch.tensor([one["pixels"] for one in found])
-    return {"cases": len(cases), "rows": rows, "gain of matching again by the first warp": _gain(right)}
+    order = right["finished"].argsort().tolist()
+    return {
+        "cases": len(cases),
+        "rows": rows,
+        "gain of matching again by the first warp": _gain(right),
+        "best": order[: -_SHOWN - 1 : -1],
+        "worst": order[:_SHOWN],
+    }
 
 
 def figures(picture: Tensor, case: Case) -> dict[str, float]:
