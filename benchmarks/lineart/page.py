@@ -2,7 +2,7 @@
 
     python -m benchmarks.lineart.page --facesjs FOLDER
 
-Reads `benchmarks/results/lineart.json`; writes `docs/lineart-best.png`, `docs/lineart-worst.png` and what stands between
+Reads `benchmarks/results/lineart.json`; writes `docs/lineart-best.png`, `docs/lineart-worst.png` and what is between
 the page's marks. Emoji are not shown, for their licence is another.
 """
 
