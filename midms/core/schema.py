@@ -16,6 +16,12 @@ from midms.core.files import MAX_BYTES, read_regular
 
 _FEW = 3
 """Complaints that a line has before it counts the rest."""
+_SAID = {
+    "model_type": "expected values by name",
+    "dict_type": "expected values by name",
+    "extra_forbidden": "there is no such setting",
+}
+"""What pydantic says in words of Python, for people."""
 BRIEF = reprlib.Repr()
 """Shows a value in a few words, however much it holds."""
 BRIEF.maxlevel, BRIEF.maxlist, BRIEF.maxtuple, BRIEF.maxdict, BRIEF.maxstring, BRIEF.maxother = 2, 3, 3, 3, 60, 60
@@ -55,7 +61,7 @@ def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) 
     if kind == "value_error":  # of a validator of ours, which says what came; one of a whole mapping names the field
         said = message.removeprefix("Value error, ")
         return said if isinstance(value, dict) or not name else f"{name}: {said}"
-    said = message[0].lower() + message[1:]
+    said = _SAID.get(kind, message[0].lower() + message[1:])
     return f"{name}: {said}, got {BRIEF.repr(value)}" if name else f"{said}, got {BRIEF.repr(value)}"
 
 

@@ -14,6 +14,8 @@ PROBE = np.stack(np.meshgrid(*[np.arange(0, 256, 17, dtype=np.uint8)] * 3), -1).
 """Colours from all over sRGB."""
 UNSEEN = 1
 """Of 255: a profile that changes no colour by more is sRGB, and the picture stays as it is."""
+_FEW = 16
+"""A profile that leaves less than one in so many of the probe's colours is broken, such as one that makes all black."""
 
 
 def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -43,10 +45,16 @@ def _transform(profile: bytes) -> tuple[str, Any] | None:
         mode = TAKES[source.profile.xcolor_space.strip()]
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
         before = Image.fromarray(PROBE).convert(mode)
-        change = np.asarray(ImageCms.applyTransform(before, transform), int) - np.asarray(before.convert("RGB"))
+        after = np.asarray(ImageCms.applyTransform(before, transform), int)
+        change = after - np.asarray(before.convert("RGB"))
     except Exception:  # as Pillow has it, whatever is broken in a profile
         return None
-    return (mode, transform) if abs(change).max() > UNSEEN else None
+    return (mode, transform) if abs(change).max() > UNSEEN and _colours(after) >= _colours(before) / _FEW else None
+
+
+def _colours(image: Any) -> int:
+    """How many different ones there are."""
+    return len(np.unique(np.asarray(image).reshape(PROBE.shape[0] * PROBE.shape[1], -1), axis=0))
 
 
 def grey_curve(profile: bytes | None) -> np.ndarray | None:

@@ -158,7 +158,7 @@ def decode(image: Image.Image, name: str) -> np.ndarray:
     """[Y X] or [Y X 2..4] as grey or RGB, with alpha last, at most 4096 a side.
 
     8 bits; of modes with more, floats in [0, 1] (those of mode F as they are). Numbers of 32 bits count to 255, or to
-    65535 if any is greater.
+    65535 if any is greater; those of a PGM, to what its file says.
 
     Raises:
         PictureError: its pixels cannot be had.
@@ -216,7 +216,7 @@ def _deep(image: Image.Image, name: str, stored: tuple[Any, ...]) -> np.ndarray:
     low, high = (0, 65535) if image.mode != "I" else cast(tuple[int, int], image.getextrema())
     if low < 0 or high > 65535:
         raise PictureError(f"{name}: holds numbers from {low} to {high}, expected 0 to 65535")
-    white = 255 if high <= 255 else 4095 if _TWELVE_BITS in stored else 65535
+    white = 255 if high <= 255 and image.format != "PPM" else 4095 if _TWELVE_BITS in stored else 65535
     inverted = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
     key = image.info.get("transparency")
 
@@ -268,7 +268,9 @@ def upright(numbers: np.ndarray, image: Image.Image) -> np.ndarray:
     """A picture's pixels as the camera was held, if the picture says so in a way that can be understood."""
     try:
         exif = None if image.format == "AVIF" else image.info.get("exif")  # for AVIF has a note of its own
-        orientation = orientation_of(exif) if isinstance(exif, bytes) else image.getexif().get(ORIENTATION)
+        orientation = orientation_of(exif) if isinstance(exif, bytes) else None
+        if orientation is None:  # which XMP may tell too
+            orientation = image.getexif().get(ORIENTATION)
     except Exception:  # as Pillow has it, whatever is broken in a note
         return numbers
     transposed, down, right = TURNED.get(orientation, (False, 1, 1)) if isinstance(orientation, int) else (False, 1, 1)

@@ -79,8 +79,11 @@ def _natural(path: Path) -> tuple[str | int, ...]:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Pictures of a folder in the order of names; where it has none, its keypoint files."""
-    files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
+    """Pictures of a folder in the order of names; where it has none, its keypoint files.
+
+    Links that lead nowhere, and pipes, are among them: reading says what is wrong, where leaving out would say nothing.
+    """
+    files = [path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir()]
     pictures = [path for path in files if path.suffix.lower() in picture_suffixes()]
     found = pictures or [path for path in files if path.suffix.lower() == ".json"]
     if not found:

@@ -34,9 +34,9 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 SETTINGS: dict[str, tuple[str, Any, str]] = {
-    "a key is missing": (f"{UNET}.channels_mult", [1], "unet_config.params.channels_mult: extra inputs are not"),
-    "a key of another version": ("model.params.v_pred_new", True, "model.params.v_pred_new: extra inputs are not"),
-    "a key beside the model": ("optimiser", 1, "optimiser: extra inputs are not permitted, got 1"),
+    "a key is missing": (f"{UNET}.channels_mult", [1], "unet_config.params.channels_mult: there is no such setting"),
+    "a key of another version": ("model.params.v_pred_new", True, "model.params.v_pred_new: there is no such setting"),
+    "a key beside the model": ("optimiser", 1, "optimiser: there is no such setting, got 1"),
     "another model": ("model.target", "ldm.ddpm.LatentUpscaleDiffusion", "model.target: string should match"),
     "another schedule": ("model.params.linear_end", 0.02, None),
     "no number": ("model.params.linear_start", "x", "linear_start: input should be a valid number, got 'x'"),
@@ -58,7 +58,7 @@ SETTINGS: dict[str, tuple[str, Any, str]] = {
     "widths without groups": (f"{UNET}.model_channels", 24, r"model_channels and channel_mult make widths of \[24, 48"),
     "widths of the stage": (f"{STAGE}.ch", 24, r"ch and ch_mult make widths of \[24, .* multiples of 32"),
     "a heads' width": (f"{UNET}.num_head_channels", 24, "num_head_channels is 24, expected a divisor of the widths"),
-    "no mapping": ("model.params.unet_config", [1], r"unet_config: input should be a valid dictionary .*, got \[1\]"),
+    "no mapping": ("model.params.unet_config", [1], r"unet_config: expected values by name, got \[1\]"),
 }
 """Where a setting is, what it becomes, and what is said; or None, where the checkpoint is found to be another."""
 
@@ -89,7 +89,7 @@ NOT_READ = {
     "a call": ("!!python/object/apply:os.getpid []", "could not determine a constructor"),
     "a tag that is not so": ("a: !!bool x", "cannot be read as YAML"),
     "a number without an end": (f"a: {'9' * 9999}", "Exceeds the limit"),
-    "empty": ("", "input should be a valid dictionary .*, got None"),
+    "empty": ("", "expected values by name, got None"),
 }
 
 

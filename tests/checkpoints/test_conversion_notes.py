@@ -281,8 +281,8 @@ def test_an_index_that_does_not_hold(tmp_path: Path) -> None:
         ({"weight_map": {"other": "x.bin"}}, "there is no other in x.bin"),
         ({"weight_map": {"other": "none.bin"}}, "none.bin: no such file of weights"),
         ({"weight_map": {}}, "weight_map: dictionary should have at least 1 item"),
-        ({"weight_map": ["x.bin"]}, "weight_map: input should be a valid dictionary"),
-        ([], "index.json: input should be a valid dictionary"),
+        ({"weight_map": ["x.bin"]}, "weight_map: expected values by name"),
+        ([], "index.json: expected values by name"),
     ):
         index.write_text(json.dumps(content))
         with pytest.raises(CheckpointError, match=why):

@@ -27,6 +27,8 @@ LEVELS: dict[str, tuple[bytes, int]] = {
     "floats, 0 is white": (tiff_of(32, 0, sixteen(0.75, "<f"), 3), 64),
     "12 bits": (tiff_of(12, 1, b"\xc0\x0c\x00" * 128), 191),
     "4 bits": (png_of(4, 0, b"\xcc" * 128), 204),
+    "a PGM's 16 bits, nearly black": (b"P5 16 16 65535\n" + sixteen(200, ">H"), 1),
+    "a PGM of 300 levels": (b"P5 16 16 300\n" + sixteen(225, ">H"), 191),
 }
 
 

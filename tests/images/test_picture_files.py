@@ -92,6 +92,9 @@ UNUSED = {
     "wrong offsets": P3[:132] + b"\xff" * 108 + P3[240:],
     "of grey": profiles.of_grey(1.0),
     "of inks": profiles.of_cmyk(),
+    "with one colour for all": profiles.of_rgb(profiles.SRGB, 0.0),
+    "with next to none": profiles.of_rgb(profiles.SRGB, 255.0),
+    "of grey that is all white": profiles.of_grey(0.0),
     "of Lab": ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes(),
 }
 
@@ -139,6 +142,10 @@ STRANGE: dict[str, bytes] = {
     "a long number": exif_of([(0x0112, 4, 1, struct.pack("<I", 6))]),
 }
 """EXIF that holds orientation 6 and something that cannot be written again."""
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
 CARRIERS = ("png", "jpg", "webp")
 """Formats into which Pillow puts EXIF as it is."""
 
@@ -191,6 +198,19 @@ def test_orientations_that_say_nothing_are_ignored(exif: bytes, tmp_path: Path) 
         expected = read_image(path)
         Image.fromarray(COLOUR).save(path, exif=b"Exif\0\0" + exif if kind == "jpg" else exif, **FORMATS[kind])
         assert torch.equal(read_image(path), expected)
+
+
+@pytest.mark.parametrize("beside", [None, 1, 8], ids=["silent", "upright", "another"])
+def test_xmp_tells_the_orientation_where_exif_does_not(beside: int | None, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    if beside is not None:
+        exif[0x0112] = beside
+    Image.fromarray(COLOUR).save(tmp_path / "photo.jpg", exif=exif, xmp=XMP, **FORMATS["jpg"])
+    with Image.open(tmp_path / "photo.jpg") as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored))
+    assert (expected.shape[:2] == (16, 24)) is (beside == 1)
+    assert_near(bytes_of(read_image(tmp_path / "photo.jpg")), expected, 0)
 
 
 @pytest.mark.skipif("avif" not in FORMATS, reason="Pillow was built without AVIF")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,6 +106,19 @@ def test_what_a_system_leaves_in_a_folder_is_no_picture(tmp_path: Path) -> None:
     fill(tmp_path, bare=["Thumbs.db", "below/c.jpg"])
     with pytest.raises(PictureError, match="bare: no pictures in this folder"):
         pairs(tmp_path, "bare")
+
+
+def test_links_that_lead_nowhere_and_pipes_are_named_and_not_left_out(tmp_path: Path) -> None:
+    fill(tmp_path, photos=["x.jpg"])
+    (tmp_path / "sketches").mkdir()
+    (tmp_path / "sketches" / "a.png").symlink_to("gone.png")
+    (tmp_path / "sketches" / "b.png").symlink_to("b.png")
+    os.mkfifo(tmp_path / "sketches" / "c.png")
+    jobs = plan_jobs(tmp_path / "sketches", [tmp_path / "photos" / "x.jpg"], tmp_path / "out", None)
+    assert [job.condition.name for job in jobs] == ["a.png", "b.png", "c.png"]
+    for job, reason in zip(jobs, ("no such file", "links", "is a pipe"), strict=True):
+        with pytest.raises(PictureError, match=f"{job.condition.name}: .*{reason}"):
+            reading.read_pixels(job.condition)
 
 
 def test_several_folders_of_exemplars_are_each_paired(tmp_path: Path) -> None:
