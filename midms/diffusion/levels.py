@@ -103,7 +103,7 @@ def noise_levels(timesteps: tuple[int, ...], schedule: Schedule = "cosine", star
 def on_levels(solver: Callable[..., Any]) -> Callable[..., Any]:
     """From a solver that takes `levels` to a sampler that takes `timesteps`, `schedule` and `start` in their place.
 
-    What takes no `levels` is a sampler already, and comes back as it is.
+    What takes no `levels` is a sampler already, and comes back as it is. The sampler is from the solver's module.
     """
     others = dict(parameters(solver).parameters)
     if others.pop("levels", None) is None:
@@ -115,6 +115,7 @@ def on_levels(solver: Callable[..., Any]) -> Callable[..., Any]:
         return solver(levels=noise_levels(timesteps, schedule, start), **options)
 
     takes_also(make, others)
+    make.__module__ = solver.__module__
     how = "`levels` is made of timesteps, schedule and start:"
     make.__doc__ = f"{inspect.getdoc(solver)}\n\n{how}\n\n{inspect.getdoc(noise_levels)}"
     return make

@@ -21,6 +21,7 @@ from midms.cli.options import composed
 from midms.compose.catalog import KINDS
 from midms.compose.compose import BuildError
 from midms.core.tensors import CheckpointError, checksum
+from midms.diffusion.solvers.ddim import DDIM
 from midms.matching.matchers.correlation import Correlation
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
@@ -142,13 +143,20 @@ def test_a_plug_in_that_is_not_installed_is_named(whole: Path, tmp_path: Path, r
     class Theirs(Correlation):
         pass
 
-    midms.from_pretrained(whole, matcher="theirs").save_pretrained(tmp_path)
-    del KINDS["matcher"]._rows["theirs"]
-    with pytest.raises(
-        BuildError, match="the matcher 'theirs' is not installed here; it was from the module test_pret"
-    ):
-        midms.from_pretrained(tmp_path)
-    assert isinstance(midms.from_pretrained(tmp_path, matcher="correlation").matcher, Correlation)
+    @register("sampler", "theirs")
+    class TheirSampler(DDIM):
+        pass
+
+    sampler = Spec("theirs", timesteps=(300, 100))
+    midms.from_pretrained(whole, matcher="theirs", sampler=sampler).save_pretrained(tmp_path)
+    for kind in ("matcher", "sampler"):
+        del KINDS[kind]._rows["theirs"]
+        with pytest.raises(
+            BuildError, match=f"the {kind} 'theirs' is not installed here; it was from the module test_pret"
+        ):
+            midms.from_pretrained(tmp_path)
+    changed = midms.from_pretrained(tmp_path, matcher="correlation", sampler=Spec("ddim", timesteps=(300, 100)))
+    assert isinstance(changed.matcher, Correlation)
 
 
 def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:

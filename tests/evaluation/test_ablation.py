@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,10 @@ from midms.compose.recipe import SHIPPED
 from midms.compose.spec import SpecError
 from midms.core.tensors import CheckpointError
 from midms.data.portraits.pairs import draw_pairs, generators
+from midms.diffusion import levels
+from midms.diffusion.solvers.ddim import DDIM
 from midms.evaluation.ablation import run as measuring
+from midms.evaluation.ablation.identity import digest_value
 from midms.evaluation.ablation.vary import VaryError, parse
 from midms.evaluation.metrics.cost import Cost
 from midms.evaluation.metrics.faces import conditions
@@ -205,6 +209,23 @@ def test_a_changed_part_is_another_run(tmp_path: Path) -> None:
     first, changed = found(1.0), found(0.0)
     assert changed < first - 1 and len(lines(tmp_path)) == 2
     assert found(1.0) == first and len(lines(tmp_path)) == 2
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_changed_sampler_is_another_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Tests wrap midms' functions in checks of shapes, which are midms' own; a user's are bare.
+    bare = runpy.run_path(levels.__file__, run_name=levels.__name__)["on_levels"]
+    monkeypatch.setattr(levels, "on_levels", bare)
+
+    def digest(last: float) -> str:
+        @register("sampler", "mine")
+        class Mine(DDIM):
+            def step(self, *arguments: Any, **options: Any) -> Any:
+                return super().step(*arguments, **options) * last
+
+        return digest_value("mine")
+
+    assert digest(1.0) == digest(1.0) != digest(0.5)
 
 
 def test_more_pairs_than_are_measured_at_once_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
