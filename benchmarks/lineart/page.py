@@ -46,8 +46,8 @@ def main() -> None:
     page = (DOCS / "lineart.md").read_text()
     marks = r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)"
     written = re.sub(marks, lambda found: found[1] + figures(results) + found[2], page, flags=re.DOTALL)
-    with atomic_write(DOCS / "lineart.md") as file:
-        file.write(written.encode())
+    with atomic_write(DOCS / "lineart.md") as part:
+        part.write_text(written)
     pipe = load(args.preset)
     for which in ("best", "worst"):
         rows = []
