@@ -24,6 +24,7 @@ OLDEST ?=
 
 demo: $(VENV)/.demo
 	$(BIN)/midms demo --out out/demo
+	$(BIN)/midms demo --preset midm-lineart --faces 3 --out out/demo/lineart
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)

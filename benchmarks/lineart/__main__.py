@@ -21,12 +21,15 @@ from tqdm import tqdm
 
 from benchmarks.lineart.cases import Case, Cases, facesjs, openmoji, portraits
 from benchmarks.lineart.cases import table as table_of_files
+from benchmarks.lineart.characters import measure_series
+from benchmarks.lineart.hints import measure_anchors
 from benchmarks.lineart.regions import regions_of, right_regions
 from benchmarks.lineart.ways import Way, plain_ways, ways_of
 from benchmarks.results import command, machine, table, write_json
+from midms import create
 from midms.pipeline.pretrained import load
 
-BATCH = 10
+BATCH, _SHOWN = 10, 5
 TENTH = 0.2
 """A tenth of the range of [-1, 1]."""
 GAIN = ("4 levels, matched again 0 times", "4 levels, matched again 3 times")
@@ -57,6 +60,12 @@ def main() -> None:
     for name, cases in kinds.items():
         results["kinds"][name] = measure(ways, [*cases(pipe.condition, pipe.size, args.pairs)], name)
         print(f"\n{name}\n{table(results['kinds'][name]['rows'])}")
+    finished = pipe if pipe.finisher is not None else pipe.replace(finisher=create("finisher", "composite"))
+    if args.facesjs:
+        drawn = [*kinds["facesjs"](pipe.condition, pipe.size, args.pairs)]
+        results["anchors"] = measure_anchors(finished, drawn, args.pairs)
+        results["series"] = measure_series(finished, args.facesjs)
+        print(f"\n{results['anchors']}\n\n{table(results['series'])}")
     write_json(args.out, results)
     print(f"\nwritten to {args.out}")
 
@@ -82,7 +91,14 @@ def measure(ways: Mapping[str, Way], cases: Sequence[Case], kind: str) -> dict[s
             if (values := [one[figure] for one in found if figure in one])
         } | {"CPU ms a pair": 1000 * (time.process_time() - began) / len(cases)}
         right[name] = torch.tensor([one["pixels"] for one in found])
-    return {"cases": len(cases), "rows": rows, "gain of matching again by the first warp": _gain(right)}
+    order = right["finished"].argsort().tolist()
+    return {
+        "cases": len(cases),
+        "rows": rows,
+        "gain of matching again by the first warp": _gain(right),
+        "best": order[: -_SHOWN - 1 : -1],
+        "worst": order[:_SHOWN],
+    }
 
 
 def figures(picture: Tensor, case: Case) -> dict[str, float]:

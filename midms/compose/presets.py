@@ -187,15 +187,15 @@ RECIPES = (
     ),
     Recipe(
         name="midm-lineart",
-        source="to be trained on drawings of facesjs and on portraits in line art; the parts are those of midm-small",
+        source="trained here on drawings of facesjs and on portraits in line art; the parts are those of midm-small",
         slots=LINEART_PARTS,
         loop={"rematch": (), "edit": "context", "size": 128},
         weights={slot: f"{slot}.safetensors" for slot in ("features", "confidence", "denoiser")},
         purpose="a line drawing takes the colours of a coloured picture",
         domain=Domain("line drawings of faces and coloured pictures of such", size=128, square=True),
+        license="apache-2.0",
         precision="float32",
         training=LINEART_TRAINING,
-        obtain="`midms train --data lineart:FACESJS --preset midm-lineart --out DIR` makes some, for --preset DIR",
     ),
     _released(
         "midm-celeba",

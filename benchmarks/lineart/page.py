@@ -1,0 +1,111 @@
+"""What the benchmark says in docs/lineart.md, and its pictures: the five best and the five worst of each kind.
+
+    python -m benchmarks.lineart.page --facesjs FOLDER
+
+Reads `benchmarks/results/lineart.json`; writes `docs/lineart-best.png`, `docs/lineart-worst.png` and what is between
+the page's marks. Emoji are not shown, for their licence is another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.lineart.cases import Case, facesjs, portraits
+from benchmarks.lineart.ways import composite, moments, result
+from benchmarks.results import RESULTS, table
+from midms.core.files import atomic_write
+from midms.images import save_images, to_pil
+from midms.images.figure import Sheet
+from midms.pipeline.pipeline import Pipeline
+from midms.pipeline.pretrained import load
+
+DOCS = Path(__file__).parents[2] / "docs"
+_SIDE = 192
+NAMES = {
+    "facesjs": "Held-out faces of facesjs, in held-out colours",
+    "portraits": "Portraits in line art, flat or cel-shaded",
+    "openmoji": "OpenMoji's skin tones, never trained on",
+}
+
+
+def main() -> None:
+    """Write the figures and the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="midm-lineart", help="a preset or folder (default %(default)s)")
+    parser.add_argument("--facesjs", type=Path, metavar="FOLDER", required=True, help="the unpacked npm package")
+    args = parser.parse_args()
+    results = json.loads((RESULTS / "lineart.json").read_text())
+    page = (DOCS / "lineart.md").read_text()
+    marks = r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)"
+    written = re.sub(marks, lambda found: found[1] + figures(results) + found[2], page, flags=re.DOTALL)
+    with atomic_write(DOCS / "lineart.md") as part:
+        part.write_text(written)
+    pipe = load(args.preset)
+    for which in ("best", "worst"):
+        rows = []
+        for kind, make in (("facesjs", facesjs(args.facesjs)), ("portraits", portraits)):
+            numbers = results["kinds"][kind][which]
+            cases = [*make(pipe.condition, pipe.size, 1 + max(numbers))]
+            rows += [panels(pipe, cases[number], number) for number in numbers]
+        sheet = Sheet([[*row.values()] for row in rows], [*rows[0]], _SIDE)
+        save_images({DOCS / f"lineart-{which}.png": sheet.image})
+
+
+def figures(results: dict[str, Any]) -> str:
+    """Tables, in Markdown."""
+    kinds, anchors, versions = results["kinds"], results["anchors"], results["versions"]
+    parts = [
+        "Shares of pixels within 0.1 of the range of the right colour in each channel: of all, and of those that show"
+        " the plain colour of a slot which the reference shows. Regions are right if their median colour is. A way that"
+        " is finished has the drawing at four times the size.",
+    ]
+    for kind, found in kinds.items():
+        gain = found["gain of matching again by the first warp"]
+        by_third = ", ".join(f"{name} third {100 * value:+.1f}" for name, value in gain.items())
+        parts += [
+            f"### {NAMES.get(kind, kind)}",
+            f"{found['cases']} pairs.",
+            table(found["rows"]),
+            "Matching again three times changes the share of right pixels, by how right the first warp was, by"
+            f" {by_third} points.",
+        ]
+    parts += [
+        "### Anchors",
+        f"Of {anchors['wrong regions']} wrong regions of facesjs whose colour the reference shows, one anchor repairs"
+        f" {100 * anchors['repaired']:.0f} %; outside of them at most {anchors['most that changes outside, of 255']} of"
+        f" 255 changes. Of {anchors['colour not in the reference']} more the reference does not show the colour.",
+        "### A series",
+        "How far a slot's colour differs over 24 drawings of one character, of the range, and the share of drawings"
+        " within 0.02 of the middle one.",
+        table(results["series"]),
+        f"`{results['command']}`, {results['date'][:10]}, {results['hardware']}, torch {versions['torch']}, seed 0.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+@torch.inference_mode()
+def panels(pipe: Pipeline, case: Case, number: int) -> dict[str, Image.Image]:
+    """A case, and how it was coloured."""
+    some, indices = [case], range(number, number + 1)
+    made = result(pipe, some, indices)
+    shown: dict[str, Tensor] = {
+        "drawing": case.drawing,
+        "reference": case.reference,
+        "first warp": pipe.autoencoder.decode(next(moments(pipe, some, indices)).warp),
+        "result": made,
+        "finished": composite(made, case).image,
+        "answer": case.answer,
+    }
+    return {title: to_pil(picture) for title, picture in shown.items()}
+
+
+if __name__ == "__main__":
+    main()
