@@ -124,7 +124,10 @@ def _unruled(small: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _quadrilaterals(plain: np.ndarray) -> Iterator[np.ndarray]:
-    """Corners of even areas that are nearly quadrilaterals."""
+    """Corners of even areas that are nearly quadrilaterals.
+
+    By OpenCV, for the reasons of `midms.conditions.strokes.distance_transform`.
+    """
     import cv2
 
     change = cv2.morphologyEx(plain, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(2)

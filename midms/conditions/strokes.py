@@ -22,6 +22,9 @@ APART = 16
 def distance_transform(mask: Bool[Tensor, "b 1 Y X"], radius: int) -> Float[Tensor, "b 1 Y X"]:
     """Exact Euclidean distance to the nearest True pixel, in units of `radius` and clipped there.
 
+    By OpenCV: a drawing of 1024 x 1024 pixels takes one CPU thread 21 ms (scipy.ndimage 90), its components with their
+    areas 10 ms (7); importing it takes 0.02 s (0.23), and midms reads drawings by it anyway, while it needs no SciPy.
+
     Args:
         mask: True on the strokes; where a picture has none, its distance is 1 everywhere.
         radius: in pixels, at least 1.
@@ -60,7 +63,7 @@ def each_plane(
 def city_block(mask: Bool[Tensor, "b n Y X"]) -> Float[Tensor, "b n Y X"]:
     """City-block distance in pixels to the nearest True pixel; where a plane has none, a million everywhere.
 
-    By OpenCV, as all distances here: one library for all of them, and it is installed for the drawings anyway.
+    By OpenCV, for the reasons of `distance_transform`.
     """
     import cv2
 

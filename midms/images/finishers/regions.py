@@ -10,7 +10,10 @@ _ROUNDS = 3
 
 
 def line_distance(lines: Bool[np.ndarray, "Y X"]) -> Float[np.ndarray, "Y X"]:
-    """Euclidean distance in pixels to the nearest line pixel; larger than the picture where there is none."""
+    """Euclidean distance in pixels to the nearest line pixel; larger than the picture where there is none.
+
+    By OpenCV, as components are, for the reasons of `midms.conditions.strokes.distance_transform`.
+    """
     import cv2
 
     if not lines.any():
