@@ -35,7 +35,7 @@ from midms.core.files import atomic_write, check_folder, followed, held
 from midms.core.schema import checked, read_json
 from midms.core.tensors import CheckpointError, check_sizes, checksum, read_shapes, read_weights, save_state
 
-CONFIG, REFUSAL = "config.json", "refused.txt"
+CONFIG, FAILURE = "config.json", "refused.txt"
 """Files beside the weights and the model card; the last says why a conversion failed."""
 USUAL_PICTURES = "usual"
 """Beside the numbers of slots, those of the appearance of pictures they know; see `midms.pipeline.out_of_domain`."""
@@ -136,7 +136,7 @@ def check(folder: Path, by: Writer, slots: Iterable[str] = (), replace: bool = F
     if replace or not folder.is_dir():
         return
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    others = {name for name in there - {CARD, REFUSAL} if not NEW.fullmatch(name)}
+    others = {name for name in there - {CARD, FAILURE} if not NEW.fullmatch(name)}
     if CONFIG in there:
         try:
             found = _config(folder)

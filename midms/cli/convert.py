@@ -35,7 +35,7 @@ def add(commands: Commands) -> None:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    from midms.checkpoints.convert import convert, save, write_refusal
+    from midms.checkpoints.convert import convert, save, write_failure
     from midms.checkpoints.folder import check
     from midms.core.tensors import CheckpointError
 
@@ -45,7 +45,7 @@ def _convert(args: argparse.Namespace) -> int:
         save(source, args.out, args.replace)
     except CheckpointError as error:
         if error.details:
-            raise CheckpointError(f"{error}; all of it is in {write_refusal(error.details, args.out)}") from None
+            raise CheckpointError(f"{error}; all of it is in {write_failure(error.details, args.out)}") from None
         raise
     for slot, part in source.parts.items():
         say(f"{slot}: {part.name}")

@@ -117,6 +117,6 @@ def _make(slot: str, choice: Any) -> Any:
         ValueError: it does not fit.
     """
     part = create(SLOTS[slot][0], choice.name, **choice.arguments) if isinstance(choice, Spec) else choice
-    if objection := check_part(slot, part):
-        raise ValueError(objection)
+    if problem := check_part(slot, part):
+        raise ValueError(problem)
     return part.eval() if isinstance(choice, Spec) and isinstance(part, nn.Module) else part

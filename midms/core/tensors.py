@@ -207,7 +207,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def read_weights(path: Path, sealed: bool = False) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; where the file has a checksum, as `save_weights` leaves it, it must hold.
+    """The tensors of a safetensors file; where the file has a checksum, as `save_state` leaves it, it must hold.
 
     Args:
         path: of the file.

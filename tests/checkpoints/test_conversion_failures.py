@@ -18,7 +18,7 @@ from checkpoints_of_others import LDM, compvis
 from torch import Tensor
 
 from midms import cli
-from midms.checkpoints.convert import convert, find, save, write_refusal
+from midms.checkpoints.convert import convert, find, save, write_failure
 from midms.checkpoints.convert.weights import tensors
 from midms.core.tensors import CheckpointError
 
@@ -212,6 +212,6 @@ def test_a_file_without_checksums_is_read(tmp_path: Path) -> None:
 
 def test_what_names_of_tensors_hold_is_spelled_out(tmp_path: Path) -> None:
     assert (
-        write_refusal(["missing a\x1b[31m", "b\nmissing c"], tmp_path).read_text()
+        write_failure(["missing a\x1b[31m", "b\nmissing c"], tmp_path).read_text()
         == "missing a\\x1b[31m\nb\\nmissing c\n"
     )

@@ -71,8 +71,8 @@ def call(samples: int, rows: int, columns: int, values: int, back: int) -> None:
     for biases in ((None, None), (row_bias, col_bias)):
         carried = operations.statistics(q, k, v, biases[1], 20.0, 0.0, **how)
         both = operations.attend_both(q, k, v, u, *biases, 20.0, 0.0, **how)
-        masses = operations.logsumexp_both(q, k, *biases, 20.0, **how)
-        results = [x for x in (*carried, *both[0], *both[1], *masses) if x is not None and x.requires_grad]
+        log_sums = operations.logsumexp_both(q, k, *biases, 20.0, **how)
+        results = [x for x in (*carried, *both[0], *both[1], *log_sums) if x is not None and x.requires_grad]
         torch.autograd.grad(sum(x.sum() for x in results), [q, k, v, u])
     operations.top_k(q, k, min(4, columns), **how)
     operations.mutual_nearest(q, k, **how)

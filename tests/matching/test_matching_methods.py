@@ -40,7 +40,7 @@ def test_dual_softmax_is_its_formula() -> None:
     coupling = logits.softmax(2) * logits.softmax(1)
     torch.testing.assert_close(rows(match), coupling / coupling.sum(2, keepdim=True))
     torch.testing.assert_close(rows(match.transpose()).mT, coupling / coupling.sum(1, keepdim=True))
-    torch.testing.assert_close(match.log_mass().flatten(1), coupling.sum(2).log())
+    torch.testing.assert_close(match.log_row_sums().flatten(1), coupling.sum(2).log())
 
 
 def test_dual_softmax_leaves_nothing_to_the_second_who_asks() -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import compvis, diffusers_folder, hub
-from midms.checkpoints.folder import CONFIG, REFUSAL, Weights, write_text
+from midms.checkpoints.folder import CONFIG, FAILURE, Weights, write_text
 from midms.core.errors import printable
 from midms.core.files import kind_of, made
 from midms.core.tensors import CheckpointError, cast, check_weights_file
 
-__all__ = ["convert", "find", "save", "write_refusal"]
+__all__ = ["convert", "find", "save", "write_failure"]
 
 REPORT = "report.txt"
 """What was left out of a checkpoint, beside the weights."""
@@ -63,14 +63,14 @@ def save(weights: Weights, folder: Path, replace: bool = False) -> None:
     left_out = {reason: len(names) for reason, names in weights.report.items() if names}
     recipe = dataclasses.replace(weights.recipe, made={"conversion": {"from": weights.name, "left out": left_out}})
     lines = [line for reason, names in weights.report.items() for line in (reason, *names)]
-    weights_folder.write_folder(folder, "convert", recipe, states, {REPORT: _lines(lines), REFUSAL: ""}, replace)
+    weights_folder.write_folder(folder, "convert", recipe, states, {REPORT: _lines(lines), FAILURE: ""}, replace)
 
 
-def write_refusal(lines: Sequence[str], folder: Path) -> Path:
+def write_failure(lines: Sequence[str], folder: Path) -> Path:
     """Why a conversion failed, a line each reason; the folder is made if need be, and what is in it stays."""
     with made(folder):
-        write_text(folder / REFUSAL, _lines(lines))
-    return folder / REFUSAL
+        write_text(folder / FAILURE, _lines(lines))
+    return folder / FAILURE
 
 
 def _lines(lines: Sequence[str]) -> str:

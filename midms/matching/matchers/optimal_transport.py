@@ -103,8 +103,8 @@ class OptimalTransport:
     ) -> Float[Tensor, "b n"]:
         """-epsilon log sum_j exp(bias_j - (1 - <q_i, k_j>) / epsilon), damped where a marginal may be missed."""
         damping = 1.0 if self.reach is None else self.reach / (self.reach + epsilon)
-        mass = logsumexp(q, k, bias, 1 / epsilon, backend=self.backend, precision=self.precision)
-        return damping * (1 - epsilon * mass)
+        log_sums = logsumexp(q, k, bias, 1 / epsilon, backend=self.backend, precision=self.precision)
+        return damping * (1 - epsilon * log_sums)
 
     def _log_marginals(
         self, q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"]

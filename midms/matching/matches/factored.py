@@ -113,7 +113,7 @@ class FactoredMatch:
         if self.floor is not None:
             precise = torch.promote_types(self.query.dtype, torch.float32)
             return (self.query.to(precise) * self.apply(self.key.to(precise))).sum(1, keepdim=True)
-        # mass - entropy is the expected logit: the features need not be carried
+        # logsumexp - entropy is the expected logit: the features need not be carried
         q, k, bias = tokens(self.query), tokens(self.key), _flat(self.col_bias)
         finite = None if bias is None else bias.masked_fill(bias == -torch.inf, 0)[..., None]
         got = statistics(q, k, finite, bias, self.scale, None, self.backend, self.precision, ("entropy",))
@@ -121,14 +121,14 @@ class FactoredMatch:
         logit = got.logsumexp - got.entropy if finite is None else got.logsumexp - got.entropy - got.values[..., 0]
         return self._grid(logit.masked_fill(got.logsumexp == -torch.inf, 0) / self.scale)
 
-    def log_mass(self) -> Float[Tensor, "b 1 h w"]:
+    def log_row_sums(self) -> Float[Tensor, "b 1 h w"]:
         """Each row's log sum_j P[i, j], before `apply` normalises it.
 
         For a match without biases it is the log of the softmax's normaliser: the cross-entropy with a known counterpart
-        j is `log_mass - scale * <query_i, key_j>`.
+        j is `log_row_sums - scale * <query_i, key_j>`.
         """
-        mass = self._statistics().logsumexp.unflatten(1, self.grid)
-        return (mass if self.row_bias is None else mass + self.row_bias)[:, None]
+        log_sums = self._statistics().logsumexp.unflatten(1, self.grid)
+        return (log_sums if self.row_bias is None else log_sums + self.row_bias)[:, None]
 
     def mass(self) -> Float[Tensor, "b 1 h w"]:
         """The share that each row gives of what it had to give: below 1 where unbalanced transport lets it keep some.
@@ -138,7 +138,7 @@ class FactoredMatch:
         """
         if self.row_marginal is None:
             raise Unanswered("mass: only unbalanced transport lets a cell keep some of it")
-        return (self.log_mass() - self.row_marginal[:, None]).exp()
+        return (self.log_row_sums() - self.row_marginal[:, None]).exp()
 
     def peak(self) -> Float[Tensor, "b 1 h w"]:
         """The probability of each row's best column."""

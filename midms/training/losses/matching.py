@@ -39,9 +39,9 @@ def exact(match: FactoredMatch, flow: Float[Tensor, "b 2 y x"], visible: Bool[Te
     stride = flow.shape[-1] // match.query.shape[-1]
     query = match.query.repeat_interleave(stride, -1).repeat_interleave(stride, -2)
     positive = match.scale * (query * _sample(match.key, flow)).sum(1, keepdim=True)
-    row_mass = match.log_mass().repeat_interleave(stride, -1).repeat_interleave(stride, -2)
-    column_mass = _sample(match.transpose().log_mass(), flow)
-    return _visible_mean(row_mass + 0.3 * column_mass - 1.3 * positive, visible)
+    log_rows = match.log_row_sums().repeat_interleave(stride, -1).repeat_interleave(stride, -2)
+    log_columns = _sample(match.transpose().log_row_sums(), flow)
+    return _visible_mean(log_rows + 0.3 * log_columns - 1.3 * positive, visible)
 
 
 def distance(off: Float[Tensor, "b 2 y x"], visible: Bool[Tensor, "b 1 y x"]) -> Float[Tensor, ""]:
@@ -104,9 +104,9 @@ def palette(
 
     A cross-entropy where what is right is a colour, wherever in the exemplar it is; how alike two colours are is
     a Gaussian whose deviation s is `_ALIKE`. With p[i, j] the softmax of the logits l[i, j],
-    log sum_j p[i, j] exp(-|t_i - c_j|^2 / 2 s^2) is the difference of two log masses, of l + t c / s^2 - |c|^2 / 2 s^2
-    and of l, less |t|^2 / 2 s^2: nothing of size N x M is formed. Where the exemplar has no
-    such colour the loss is about -log `_ABSENT`, and teaches nothing.
+    log sum_j p[i, j] exp(-|t_i - c_j|^2 / 2 s^2) is the difference of two log row sums, of
+    l + t c / s^2 - |c|^2 / 2 s^2 and of l, less |t|^2 / 2 s^2: nothing of size N x M is formed. Where the exemplar has
+    no such colour the loss is about -log `_ABSENT`, and teaches nothing.
 
     Args:
         match: a softmax of the correlation, without biases.
@@ -121,7 +121,7 @@ def palette(
         key=torch.cat([match.key, share * columns], 1),
         col_bias=-columns.square().sum(1) / (2 * _ALIKE**2),
     )
-    log_share = alike.log_mass() - match.log_mass() - rows.square().sum(1, keepdim=True) / (2 * _ALIKE**2)
+    log_share = alike.log_row_sums() - match.log_row_sums() - rows.square().sum(1, keepdim=True) / (2 * _ALIKE**2)
     return -torch.logaddexp(log_share, torch.full_like(log_share, _ABSENT).log()).mean()
 
 

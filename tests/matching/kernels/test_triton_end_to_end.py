@@ -46,7 +46,7 @@ def trained(backend: str, precision: str, steps: int = 6) -> tuple[Tensor, Tenso
     for _ in range(steps):
         match = matcher(nets[0](condition), nets[1](exemplar))
         loss = (match.apply(latent) - truth).square().mean() + losses.cycle_loss(match, latent)
-        loss = loss + 0.01 * match.log_mass().mean()
+        loss = loss + 0.01 * match.log_row_sums().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

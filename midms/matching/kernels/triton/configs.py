@@ -167,7 +167,7 @@ ALONE: dict[str, dict[str, tuple[Tile, ...]]] = {
     "gfx942": {kind: tiles[:1] for kind, tiles in SMALL.items()},
     "interpreter": FORWARD["interpreter"],
 }
-"""Likewise, where there are no values: masses both ways, and nearest columns."""
+"""Likewise, where there are no values: logsumexp both ways, and nearest columns."""
 
 BACKWARD: dict[str, dict[str, tuple[Tile, ...]]] = {
     "sm_80": {
