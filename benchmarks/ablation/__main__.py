@@ -124,16 +124,16 @@ def main() -> int:
     failures = []
     for name in args.sets:
         question = asked[name]
-        told: dict[str, Any] = {"question": question.text, "preset": question.preset, "note": question.note}
-        told |= {"minutes": 0.0, "settings": {}}
+        entry: dict[str, Any] = {"question": question.text, "preset": question.preset, "note": question.note}
+        entry |= {"minutes": 0.0, "settings": {}}
         for heading, setting in question.settings.items():
             weights = {"weights": trained(setting["weights"], args.runs / "weights")} if "weights" in setting else {}
             folder = args.runs / "-".join(re.findall(r"\w+", f"{name} {heading}"))
             found = ablate(question.preset, question.vary, pairs=args.pairs, out=folder, **{**setting, **weights})
-            told["settings"][heading] = trimmed(found.records)
-            told["minutes"] += sum(record["seconds"] for record in found.records) / 60
+            entry["settings"][heading] = trimmed(found.records)
+            entry["minutes"] += sum(record["seconds"] for record in found.records) / 60
             failures += [f"{name}, {heading}: {failure}" for failure in found.failures]
-        results["sets"][name] = told
+        results["sets"][name] = entry
         results |= {"command": f"python -m benchmarks.ablation --pairs {args.pairs}", "pairs": args.pairs, **machine()}
         write_json(args.out, results)
     if args.out.parent == RESULTS:

@@ -92,12 +92,12 @@ def said(rows: Sequence[First]) -> list[str]:
 def _ends(rows: Sequence[First], by: str, first: str, last: str, form: str) -> str:
     """The median gain of the first quarter of the pairs and of the last."""
     low, high = ([row.quarters(by)[end] for row in rows] for end in (0, -1))
-    told = [
+    ends = [
         f"{median(gain for _, gain in end):+.2f} dB in the quarter of the pairs that is {name} "
         f"({median(key for key, _ in end):{form}})"
         for end, name in ((low, first), (high, last))
     ]
-    return f"It gives {told[0]}, {told[1]}."
+    return f"It gives {ends[0]}, {ends[1]}."
 
 
 def _told(row: First) -> str:

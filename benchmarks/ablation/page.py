@@ -63,17 +63,17 @@ def page(results: Mapping[str, Any]) -> str:
         "up to three; the first row's memory holds what is loaded once. "
         f"Made on {results['date'][:10]}, {results['hardware']}, {versions}.",
     ]
-    for name, told in results["sets"].items():
-        count = sum(len(records) for records in told["settings"].values())
+    for name, entry in results["sets"].items():
+        count = sum(len(records) for records in entry["settings"].values())
         parts += [
-            f"## {told['question']}",
-            f"In `{told['preset']}`; {count} runs, {told['minutes']:.0f} minutes. {told['note']}".rstrip(),
+            f"## {entry['question']}",
+            f"In `{entry['preset']}`; {count} runs, {entry['minutes']:.0f} minutes. {entry['note']}".rstrip(),
         ]
         if name in AGAIN:
-            parts += said(firsts(told["settings"]))
+            parts += said(firsts(entry["settings"]))
             parts += ["![gain against the share matched at first](rematching.png)"] if name == AGAIN[-1] else []
             continue
-        for heading, records in told["settings"].items():
+        for heading, records in entry["settings"].items():
             parts += [f"### The {heading}", *answers(name, records), shortened(records)]
         parts += ["![quality against time and memory](ablation.png)"] if name == "matcher" else []
         parts += denoisers(results["sets"]) if name == "unconditional" else []
@@ -106,16 +106,16 @@ def answers(name: str, records: Records) -> list[str]:
     first, last = best[0], best[-1]
     gap = first["figures"]["PSNR"] - last["figures"]["PSNR"]
     near = [f"`{label(record)}`" for record in best[1:] if record["behind"][0] <= 2 * record["behind"][1]]
-    told = [
+    sentences = [
         f"Best is `{label(first)}`, {gap:.2f} dB above the worst, `{label(last)}`; "
         f"{len(near) or 'none'} of the others come within two standard errors of it"
         f"{': ' if near else ''}{', '.join(near[:NAMED])}{' and so on' if len(near) > NAMED else ''}."
     ]
     if name == "sampler":
-        return [*told, *_steps(best)]
+        return [*sentences, *_steps(best)]
     if name == "matcher":
-        told += [_leaders(records), _spread(best)]
-    return told + [_against(best, slot, value) for slot, value in PLAIN.items() if _several(best, slot)]
+        sentences += [_leaders(records), _spread(best)]
+    return sentences + [_against(best, slot, value) for slot, value in PLAIN.items() if _several(best, slot)]
 
 
 def _several(records: Records, slot: str) -> bool:
@@ -150,8 +150,8 @@ def _against(records: Records, slot: str, plain: str) -> str:
             auroc = f", AUROC {fmean(one['AUROC'] for one, _ in both):.2f}" if slot == "confidence" else ""
             better = sum(one["PSNR"] > other["PSNR"] for one, other in both)
             found.append((gain, f"`{value}` {gain:+.2f} dB (better in {better} of {len(both)}{auroc})"))
-    told = ", ".join(text for _, text in sorted(found, reverse=True))
-    return f"Over {slot} `{plain}` with the same other parts, on average: {told}."
+    listed = ", ".join(text for _, text in sorted(found, reverse=True))
+    return f"Over {slot} `{plain}` with the same other parts, on average: {listed}."
 
 
 def _steps(best: Records) -> list[str]:
@@ -160,10 +160,10 @@ def _steps(best: Records) -> list[str]:
     for record in best:
         name, _, rest = record["run"]["sampler"].partition("(timesteps=(")
         counts.setdefault(rest.partition("))")[0].count(",") + 1, {})[name] = record["figures"]["PSNR"]
-    told = []
+    sentences = []
     for count, rows in sorted(counts.items()):
         (first, high), *_, (last, low) = [*rows.items(), *rows.items()]
-        told.append(
+        sentences.append(
             f"With {count} steps the best is `{first}`, {high:.2f} dB; the median is {median(rows.values()):.2f}, "
             f"the worst `{last}`, {low:.2f}."
         )
@@ -171,7 +171,7 @@ def _steps(best: Records) -> list[str]:
     both = [name for name in few if name in many]
     worse = sum(many[name] < few[name] for name in both)
     return [
-        *told,
+        *sentences,
         f"From {min(counts)} steps to {max(counts)} PSNR falls with {worse} of {len(both)} samplers. It may be "
         "expected to: one step gives the mean of all that may be, which PSNR asks for, and more steps draw one of it. "
         "`flow-euler` and `brownian-bridge` have levels of noise of their own, which the network was not trained for.",
@@ -191,15 +191,15 @@ def _ranks(values: Sequence[float]) -> list[float]:
 
 def denoisers(sets: Mapping[str, Any]) -> list[str]:
     """The best with the conditional denoiser against the best without, in each setting."""
-    told = []
+    sentences = []
     for heading, records in sets["unconditional"]["settings"].items():
         alone, seeing = ranked(records), ranked(sets.get("conditional", {"settings": {}})["settings"].get(heading, []))
         if alone and seeing:
             gap, best = seeing[0]["figures"]["PSNR"] - alone[0]["figures"]["PSNR"], label(seeing[0])
-            told.append(
+            sentences.append(
                 f"On the {heading} the conditional denoiser at its best ({best}) gives {gap:+.2f} dB over this."
             )
-    return told
+    return sentences
 
 
 def leaders(records: Records) -> list[Mapping[str, Any]]:

@@ -177,8 +177,8 @@ def fit(aspect: str, faces: dict[str, Summaries], seen: dict[str, Summaries]) ->
     precision = torch.linalg.inv(torch.cov(summaries.T)).float()
     gaussian = Usual(summaries.mean(0).float(), precision, 0.0)
     drawn = "a drawing of a face as the picture"
-    told = [s[aspect] for kind, s in seen.items() if aspect in s and (kind == drawn) == (aspect == "colours")]
-    near = gaussian.distance(torch.cat(told)).nan_to_num(torch.inf).quantile(0.05).item()
+    unfamiliar = [s[aspect] for kind, s in seen.items() if aspect in s and (kind == drawn) == (aspect == "colours")]
+    near = gaussian.distance(torch.cat(unfamiliar)).nan_to_num(torch.inf).quantile(0.05).item()
     far = max(gaussian.distance(faces[split][aspect]).max().item() for split in ("train", "validation"))
     return Usual(gaussian.mean, gaussian.precision, math.sqrt(near * far))
 

@@ -63,11 +63,11 @@ def _count(text: str) -> int:
 
 def _in_a_process_of(threads: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """What the measurements with so many threads found: libraries read the number as they are loaded."""
-    told = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "benchmarks.kernels.hotpath_rows", json.dumps(vars(args) | {"out": None})],
         env=os.environ | {"OMP_NUM_THREADS": str(threads)}, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
-    rows: list[dict[str, Any]] = json.loads(told.stdout.splitlines()[-1])
+    rows: list[dict[str, Any]] = json.loads(completed.stdout.splitlines()[-1])
     return rows
 
 

@@ -205,8 +205,8 @@ def main() -> None:
             more = ["--variant", variant, "--image", image]
             command = [sys.executable, "-m", "benchmarks.released.inference", *sys.argv[1:], *more]
             patient = os.environ | {"OMP_WAIT_POLICY": "passive"}  # threads that wait leave the cores to others
-            told = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=patient)
-            rows[variant] = json.loads(told.stdout)
+            completed = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=patient)
+            rows[variant] = json.loads(completed.stdout)
             parameters = rows[variant].pop("parameters")
             rows[variant]["times faster"] = rows[VARIANTS[0]]["CPU seconds"] / rows[variant]["CPU seconds"]
             rows[variant]["PSNR"] = psnr(torch.load(image), torch.load(str(Path(folder) / VARIANTS[0])))

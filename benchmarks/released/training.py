@@ -125,12 +125,12 @@ def main() -> None:
     for variant in VARIANTS:
         typed = [sys.executable, "-m", "benchmarks.released.training", *sys.argv[1:], "--variant", variant]
         patient = os.environ | {"OMP_WAIT_POLICY": "passive"}  # threads that wait leave the cores to others
-        told = subprocess.run(typed, stdout=subprocess.PIPE, env=patient)
-        if told.returncode:
-            print(f"{variant}: did not run to its end ({told.returncode})")
+        completed = subprocess.run(typed, stdout=subprocess.PIPE, env=patient)
+        if completed.returncode:
+            print(f"{variant}: did not run to its end ({completed.returncode})")
             stopped.append(variant)
             continue
-        rows[variant] = json.loads(told.stdout)
+        rows[variant] = json.loads(completed.stdout)
         print(f"{variant}: {rows[variant]['CPU seconds']:.1f} CPU s, at most {rows[variant]['peak GiB']:.1f} GiB")
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     settings = {"command": command("released.training"), "preset": args.preset, "size": args.size, "batch": 1}
