@@ -2,8 +2,8 @@
 
     python -m benchmarks.lineart.page --facesjs FOLDER
 
-Reads `benchmarks/results/lineart.json`; writes `docs/lineart-best.png`, `docs/lineart-worst.png` and what is between
-the page's marks. Emoji are not shown, for their licence is another.
+Reads `benchmarks/results/lineart.json`; writes `docs/lineart.png`, `docs/lineart-best.png`, `docs/lineart-worst.png`
+and what is between the page's marks. Emoji are not shown, for their licence is another.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from benchmarks.results import RESULTS, table
 from midms.core.files import atomic_write
 from midms.images import save_images, to_pil
 from midms.images.figure import Sheet
+from midms.pipeline.demo import demo
 from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.pretrained import load
 
@@ -49,6 +51,8 @@ def main() -> None:
     with atomic_write(DOCS / "lineart.md") as part:
         part.write_text(written)
     pipe = load(args.preset)
+    with tempfile.TemporaryDirectory() as folder, Image.open(demo(pipe, Path(folder), 3, 0)) as shown:
+        save_images({DOCS / "lineart.png": shown.copy()})
     for which in ("best", "worst"):
         rows = []
         for kind, make in (("facesjs", facesjs(args.facesjs)), ("portraits", portraits)):
