@@ -47,7 +47,7 @@ def test_what_is_shipped_is_the_preset(preset: str) -> None:
 
 def test_nothing_is_shipped_twice() -> None:
     files = [path.read_bytes() for path in SHIPPED.rglob("*.safetensors")]
-    assert len(files) == len(set(files)) == 6
+    assert len(files) == len(set(files)) == 9
 
 
 def test_files_are_shared_by_shipped_folders_alone(tmp_path: Path) -> None:
