@@ -21,7 +21,7 @@ MODULES = sorted((ROOT / "midms").rglob("*.py"))
 
 
 def run(*command: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, *map(str, command)],
         capture_output=True,
         text=True,
@@ -29,14 +29,14 @@ def run(*command: object, cwd: Path | None = None, **environment: str) -> subpro
         env=os.environ | environment,
         check=False,
     )
-    assert told.returncode == 0, told.stderr
-    return told
+    assert result.returncode == 0, result.stderr
+    return result
 
 
 def test_importing_is_quick_and_loads_no_torch(tmp_path: Path) -> None:
     def microseconds() -> int:
-        told = run("-X", "importtime", "-c", "import midms", cwd=tmp_path)
-        (line,) = re.findall(r"^import time:\s+\d+ \|\s+(\d+) \| midms$", told.stderr, re.MULTILINE)
+        result = run("-X", "importtime", "-c", "import midms", cwd=tmp_path)
+        (line,) = re.findall(r"^import time:\s+\d+ \|\s+(\d+) \| midms$", result.stderr, re.MULTILINE)
         return int(line)
 
     assert min(microseconds() for _ in range(3)) < 100_000
@@ -139,11 +139,11 @@ def test_a_package_of_somebody_else_adds_a_matcher(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples" / "plugin", tmp_path / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
     run(*PIP, "install", *OFFLINE, "--target", tmp_path / "installed", tmp_path / "plugin")
     there = {"cwd": tmp_path, "PYTHONPATH": str(tmp_path / "installed")}
-    told = run("-m", "midms", "list", "matcher", **there)
-    assert re.search(r"^ *greedy +from the package midms-nearest$", told.stdout, re.MULTILINE)
+    result = run("-m", "midms", "list", "matcher", **there)
+    assert re.search(r"^ *greedy +from the package midms-nearest$", result.stdout, re.MULTILINE)
     vary = ("--vary", "matcher=greedy,preset", "--vary", "confidence=cycle")
-    told = run("-m", "midms", "ablate", *vary, "--pairs", "1", "--out", "which", **there)
-    assert "`greedy` | `cycle`" in told.stdout and (tmp_path / "which" / "sheet.png").exists()
+    result = run("-m", "midms", "ablate", *vary, "--pairs", "1", "--out", "which", **there)
+    assert "`greedy` | `cycle`" in result.stdout and (tmp_path / "which" / "sheet.png").exists()
     (tmp_path / "plugin" / "pyproject.toml").unlink()
-    told = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "plugin", **there)
-    assert re.search(r"^\d\d passed", told.stdout, re.MULTILINE)
+    result = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "plugin", **there)
+    assert re.search(r"^\d\d passed", result.stdout, re.MULTILINE)

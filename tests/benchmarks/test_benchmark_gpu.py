@@ -115,6 +115,6 @@ def test_a_run_that_is_cut_off_leaves_what_it_had(tmp_path: Path) -> None:
 def test_without_a_gpu_nothing_is_measured_or_written(tmp_path: Path) -> None:
     out, env = tmp_path / "gpu.json", os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHON": sys.executable}
     for run in (["bash", "benchmarks/gpu.sh"], [sys.executable, "-m", "benchmarks.kernels.gpu"]):
-        told = subprocess.run([*run, "--out", out], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-        assert told.returncode and "torch finds no GPU" in told.stderr and not out.exists()
-        assert "Traceback" not in told.stderr and "passed" not in told.stdout
+        result = subprocess.run([*run, "--out", out], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        assert result.returncode and "torch finds no GPU" in result.stderr and not out.exists()
+        assert "Traceback" not in result.stderr and "passed" not in result.stdout

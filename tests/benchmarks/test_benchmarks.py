@@ -34,18 +34,18 @@ def arguments(out: Path, *more: str) -> list[str]:
 
 def measure(out: Path, *more: str) -> dict[str, dict[str, float]]:
     """The rows, measured in this process, in which everything is loaded."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as told:
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as result:
         patch.setattr(sys, "argv", ["faces", *arguments(out, *more)])
         faces.main()
-    return checked(out, told.getvalue())
+    return checked(out, result.getvalue())
 
 
-def checked(out: Path, told: str) -> dict[str, dict[str, float]]:
+def checked(out: Path, result: str) -> dict[str, dict[str, float]]:
     """The rows of a results file, all of which are shown."""
     results = json.loads(out.read_text())
     assert all(key in results for key in ("date", "hardware", "versions", "command", "perceptual"))
     rows: dict[str, dict[str, float]] = results["splits"]["test"]
-    assert all(name in told for name in rows) and results["perceptual"] in told
+    assert all(name in result for name in rows) and results["perceptual"] in result
     return rows
 
 
@@ -75,11 +75,11 @@ def test_faces_with_the_matcher_of_a_plug_in(rows: dict[str, dict[str, float]], 
     subprocess.run([*INSTALL, *offline, tmp_path / "installed", tmp_path / "plugin"], check=True)
     out, environment = tmp_path / "f.json", os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
     command = [sys.executable, "-m", "benchmarks.faces", *arguments(out, "--matcher", "greedy")]
-    told = subprocess.run(
+    result = subprocess.run(
         [*command, "--confidence", "always"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    assert told.returncode == 0, told.stderr
-    another(rows, checked(out, told.stdout))
+    assert result.returncode == 0, result.stderr
+    another(rows, checked(out, result.stdout))
 
 
 def another(rows: dict[str, dict[str, float]], changed: dict[str, dict[str, float]]) -> None:

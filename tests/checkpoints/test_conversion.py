@@ -64,9 +64,9 @@ def test_compvis_alone_is_denoiser_and_autoencoder(
 ) -> None:
     folder = checkpoint.parent / "out"
     assert cli.main(["convert", str(checkpoint), "--config", str(LDM), "--out", str(folder)]) == 0
-    told = capsys.readouterr().out
-    assert "denoiser: unconditional" in told and "autoencoder: vq" in told and "latents are not scaled" in told
-    assert "running averages of the weights, left out: 370, such as model_ema." in told
+    result = capsys.readouterr().out
+    assert "denoiser: unconditional" in result and "autoencoder: vq" in result and "latents are not scaled" in result
+    assert "running averages of the weights, left out: 370, such as model_ema." in result
     report = (folder / "report.txt").read_text().splitlines()
     assert "model_ema.diffusion_modelout2bias" in report and "betas" in report
     assert not (set(report) & set(read_weights(folder / "denoiser.safetensors")))
@@ -254,8 +254,8 @@ def test_churches_agree_with_compvis(tmp_path: Path) -> None:
     own = {name: torch.from_numpy(array) for name, array in fill("church", shapes).items()}
     torch.save({"state_dict": own | {"scale_factor": torch.tensor(0.25)}}, tmp_path / "model.ckpt")
     source = convert(tmp_path / "model.ckpt", GOLDEN / "church.yaml")
-    told = {"latents are scaled by 0.25", "the latents' scale, left out", "weights are those under state_dict"}
-    assert set(source.report) == told
+    result = {"latents are scaled by 0.25", "the latents' scale, left out", "weights are those under state_dict"}
+    assert set(source.report) == result
     made: dict[str, Any] = {}
     for slot, spec in source.parts.items():
         made[slot] = create(slot, spec.name, **spec.arguments).eval()

@@ -36,11 +36,11 @@ def picture(pipe: Pipeline, channels: int = 2) -> torch.Tensor:
 
 @pytest.mark.parametrize("preset", ["midm-faces", "midm-faces-paper"])
 def test_what_is_shipped_is_the_preset(preset: str) -> None:
-    told, expected = read_folder(SHIPPED / preset).recipe, PRESETS[preset]
+    result, expected = read_folder(SHIPPED / preset).recipe, PRESETS[preset]
     beside = {USUAL_PICTURES: f"{USUAL_PICTURES}.safetensors"} if preset == "midm-faces" else {}
     loop = {**dataclasses.asdict(Policy()), **expected.loop}
-    assert told == dataclasses.replace(expected, loop=loop, weights={**expected.weights, **beside})
-    assert all(record["steps"] > 0 for record in told.made.values()) and len(told.made) == 3
+    assert result == dataclasses.replace(expected, loop=loop, weights={**expected.weights, **beside})
+    assert all(record["steps"] > 0 for record in result.made.values()) and len(result.made) == 3
     pipe = from_pretrained(SHIPPED / preset)
     assert torch.equal(picture(pipe), picture(build(preset))) and pipe.recipe.slots == build(preset).recipe.slots
 
@@ -196,8 +196,8 @@ def test_what_the_hub_refuses_is_a_line(hub: Path, name: str, said: str) -> None
 def test_what_a_folder_on_the_hub_says_is_bounded(hub: Path) -> None:
     build("midm-faces").push_to_hub("me/faces")
     config = hub / "me/faces/config.json"
-    told = json.loads(config.read_text())
+    result = json.loads(config.read_text())
     for change in ({"weights": {"denoiser": "../../x.safetensors"}}, {"format": 7}, {"slots": 3}):
-        config.write_text(json.dumps(told | change))
+        config.write_text(json.dumps(result | change))
         with pytest.raises(CheckpointError, match=r"config.json: \w"):
             from_pretrained("me/faces")

@@ -53,8 +53,8 @@ class Golden:
 
 def golden(side: int) -> Golden:
     with safe_open(GOLDEN / f"inference-{side}.safetensors", framework="pt") as file:
-        values, told = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-    return Golden(values, json.loads(told["floors"]), json.loads(told["strides"]), told["salt"])
+        values, result = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    return Golden(values, json.loads(result["floors"]), json.loads(result["strides"]), result["salt"])
 
 
 @pytest.fixture(scope="module", params=[32, 64])

@@ -56,7 +56,7 @@ def test_help_is_quick_and_loads_no_torch() -> None:
 
 
 def test_translate_from_the_shell(folder: Path) -> None:
-    told = run(
+    result = run(
         "translate",
         "--condition",
         folder / "sketches/a.png",
@@ -65,34 +65,34 @@ def test_translate_from_the_shell(folder: Path) -> None:
         "--out",
         folder / "new.png",
     )
-    assert told.returncode == 0, told.stderr
-    assert told.stdout == f"written to {folder / 'new.png'}, 64 x 48 pixels\n"
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"written to {folder / 'new.png'}, 64 x 48 pixels\n"
     assert size(folder / "new.png") == (64, 48)
 
 
 def test_what_a_person_should_know_is_a_line_and_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert translate(folder, "--size", 96, out="new.png") == 0
-    told = capsys.readouterr()
-    (line,) = [line for line in told.err.splitlines() if line.startswith("midms: warning:")]
+    result = capsys.readouterr()
+    (line,) = [line for line in result.err.splitlines() if line.startswith("midms: warning:")]
     assert line.startswith("midms: warning: size 96: the weights were trained at 64 pixels") and "size 64 suits" in line
-    assert told.out == f"written to {folder / 'new.png'}, 96 x 72 pixels\n"
+    assert result.out == f"written to {folder / 'new.png'}, 96 x 72 pixels\n"
     assert translate(folder, "--size", 96, condition="sketches", exemplar="photos", out="many") == 0
-    told = capsys.readouterr()
-    (line,) = [line for line in told.err.splitlines() if line.startswith("midms: warning:")]
+    result = capsys.readouterr()
+    (line,) = [line for line in result.err.splitlines() if line.startswith("midms: warning:")]
     assert line.startswith("midms: warning: all 3 results: size 96")
-    assert told.out == f"3 of 3 written to {folder / 'many'}, 96 x 72 pixels, 3 with warnings\n"
+    assert result.out == f"3 of 3 written to {folder / 'many'}, 96 x 72 pixels, 3 with warnings\n"
 
 
 def test_each_result_with_a_warning_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known = Domain("faces")
-    told = {"a.png": known.warnings(64, ["the drawing"]), "c.png": known.warnings(64, ["the drawing"])}
-    told["b.png"] = known.warnings(64, ["the drawing", "the picture"])
+    result = {"a.png": known.warnings(64, ["the drawing"]), "c.png": known.warnings(64, ["the drawing"])}
+    result["b.png"] = known.warnings(64, ["the drawing", "the picture"])
     translated = folders.translate
 
     def translate_so(pipe: object, condition: Path, *given: object, **more: object) -> Translation:
-        return dataclasses.replace(translated(pipe, condition, *given, **more), warnings=told[condition.name])
+        return dataclasses.replace(translated(pipe, condition, *given, **more), warnings=result[condition.name])
 
     monkeypatch.setattr(folders, "translate", translate_so)
     assert translate(folder, condition="sketches", exemplar="photos", out="many") == 0
@@ -103,7 +103,7 @@ def test_each_result_with_a_warning_is_named(
 
 
 def test_an_error_from_the_shell_is_one_line(folder: Path) -> None:
-    told = run(
+    result = run(
         "translate",
         "--condition",
         folder / "no.png",
@@ -112,9 +112,9 @@ def test_an_error_from_the_shell_is_one_line(folder: Path) -> None:
         "--out",
         folder / "out.png",
     )
-    assert told.returncode == 2
-    assert told.stderr == f"midms: {folder / 'no.png'}: no such file or folder\n"
-    assert told.stdout == ""
+    assert result.returncode == 2
+    assert result.stderr == f"midms: {folder / 'no.png'}: no such file or folder\n"
+    assert result.stdout == ""
 
 
 def test_weights_of_ones_own_and_the_seed_decide(folder: Path) -> None:
@@ -160,7 +160,7 @@ def bad_inputs(folder: Path) -> dict[str, dict[str, str]]:
         "is also an input": {"out": "photos/a.jpg"},
         "is to be written twice": {"figure": "out.png"},
         "is a file, expected a folder": {"condition": "sketches"},
-        "is a folder, expected the name": {"out": "photos"},
+        "is a folder, expected a regular file": {"out": "photos"},
         "bare: has no config.json": {"weights": "bare"},
     }
 
@@ -172,8 +172,8 @@ def test_bad_inputs_give_status_2_and_one_line_and_leave_the_output_alone(
     before = sorted(os.listdir(folder))
     for message, inputs in cases.items():
         assert translate(folder, **inputs) == 2, message
-        told = complaints(capsys)
-        assert len(told) == 1 and message in told[0], (message, told)
+        result = complaints(capsys)
+        assert len(result) == 1 and message in result[0], (message, result)
     assert (folder / "out.png").read_bytes() == b"precious"
     assert sorted(os.listdir(folder)) == before
 
@@ -196,18 +196,18 @@ def test_bad_inputs_give_status_2_and_one_line_and_leave_the_output_alone(
 )
 def test_wrong_options(folder: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert translate(folder, *options) == 2
-    told = complaints(capsys)
-    assert len(told) == 1 and message in told[0], told
+    result = complaints(capsys)
+    assert len(result) == 1 and message in result[0], result
     assert (folder / "out.png").read_bytes() == b"precious"
 
 
 def test_folders_write_what_is_good_and_report_what_is_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "sketches/b.png").write_text("no picture")
     assert translate(folder, condition="sketches", exemplar="photos", out="results", figure="figures") == 2
-    told = capsys.readouterr()
+    result = capsys.readouterr()
     assert sorted(os.listdir(folder / "results")) == sorted(os.listdir(folder / "figures")) == ["a.png", "c.png"]
-    assert "2 of 3 written" in told.out
-    assert [line for line in told.err.splitlines() if "b.png" in line] == [
+    assert "2 of 3 written" in result.out
+    assert [line for line in result.err.splitlines() if "b.png" in line] == [
         f"midms: {folder / 'sketches/b.png'}: not a picture of a known format"
     ]
 
@@ -250,16 +250,16 @@ def test_presets_say_what_they_are_for_their_size_and_whether_weights_come(capsy
         come = "weights come with it" if preset.shipped else "weights do not come with it"
         assert rows[name] == f"{preset.loop['size']} pixels, {come}; {preset.purpose}"
         assert cli.main(["show", name]) == 0
-        told = capsys.readouterr().out
-        assert preset.purpose in told and f"trained on  {preset.domain.trained_on}" in told
-        assert ("weights     come with it" in told) == preset.shipped == (preset.obtain not in told)
-        assert f"size        {preset.loop['size']} pixels" in told
+        result = capsys.readouterr().out
+        assert preset.purpose in result and f"trained on  {preset.domain.trained_on}" in result
+        assert ("weights     come with it" in result) == preset.shipped == (preset.obtain not in result)
+        assert f"size        {preset.loop['size']} pixels" in result
 
 
 def test_show_gives_signature_and_docstring(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["show", "correlation"]) == 0
-    told = capsys.readouterr().out
-    assert "correlation(temperature: float = 0.005" in told and "Args:" in told
+    result = capsys.readouterr().out
+    assert "correlation(temperature: float = 0.005" in result and "Args:" in result
     assert cli.main(["show", "midm-faces"]) == 0
     assert "denoiser    bridge(" in capsys.readouterr().out
     assert cli.main(["show", "corelation"]) == 2

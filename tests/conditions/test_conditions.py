@@ -206,8 +206,8 @@ def test_annotations_translate(extractor: Any) -> None:
     pipe = ToyPipeline(condition=extractor)
     with pytest.raises(PictureError, match="exemplar: exemplar_condition must be given"):
         pipe.translate(source, PHOTO, size=32)
-    told = pipe.translate(source, PHOTO, exemplar_condition=source, seed=0, size=32)
-    assert told.image.size == told.condition.size
+    result = pipe.translate(source, PHOTO, exemplar_condition=source, seed=0, size=32)
+    assert result.image.size == result.condition.size
 
 
 def test_an_annotation_of_other_proportions_is_refused() -> None:

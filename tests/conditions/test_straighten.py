@@ -192,14 +192,14 @@ def test_plain_drawings_of_any_size_and_colour_are_left_as_they_are(side: int, p
 
 def test_the_result_has_the_sheets_proportions_and_shows_it() -> None:
     taken = photographed(sheet(ruled="lines"), "wood", 8, 10)
-    told = translate(Shifting(), taken, photo(64, 64))
-    assert told.image.size == (64, 80) and told.condition_map.shape == (2, 80, 64)
-    assert told.condition.height / told.condition.width == pytest.approx(ASPECT, rel=0.03)
-    assert told.condition_map[0, :4].max() < 0.2, "neither desk nor ruling above the head"
-    assert told.correspondences[:, 1].max() < 80
+    result = translate(Shifting(), taken, photo(64, 64))
+    assert result.image.size == (64, 80) and result.condition_map.shape == (2, 80, 64)
+    assert result.condition.height / result.condition.width == pytest.approx(ASPECT, rel=0.03)
+    assert result.condition_map[0, :4].max() < 0.2, "neither desk nor ruling above the head"
+    assert result.correspondences[:, 1].max() < 80
     whole = translate(Shifting(condition=create("condition", "sketch", paper=False)), taken, photo(64, 64))
     assert whole.condition.size == taken.size
-    assert (whole.condition_map - told.condition_map)[0].abs().mean() > 0.05
+    assert (whole.condition_map - result.condition_map)[0].abs().mean() > 0.05
 
 
 def test_points_of_the_sheet_are_points_of_the_photo() -> None:
@@ -210,24 +210,24 @@ def test_points_of_the_sheet_are_points_of_the_photo() -> None:
         cv2.circle(page, dot, 11, (0, 120, 0), -1)
     taken = photographed(page.astype(np.float32), "wood", -14, 22)
     there = cv2.perspectiveTransform(dots[None].astype(np.float64), seen_at(page.shape, -14, 22, 0.72))[0]
-    told = translate(Shifting(), taken, photo(64, 64))
-    drawing = np.asarray(told.condition).astype(int)
+    result = translate(Shifting(), taken, photo(64, 64))
+    drawing = np.asarray(result.condition).astype(int)
     green = (drawing[..., 1] > drawing[..., 0] + 40) & (drawing[..., 1] > drawing[..., 2] + 40)
     _, _, sizes, centres = cv2.connectedComponentsWithStats(green.astype(np.uint8))
     found = torch.from_numpy(centres[1:][sizes[1:, cv2.CC_STAT_AREA] > 30])
     assert len(found) == 5
-    scale = torch.tensor([told.image.width / told.condition.width, told.image.height / told.condition.height])
-    home = told.frames[0].origins((found + 0.5) * scale - 0.5).numpy()
+    scale = torch.tensor([result.image.width / result.condition.width, result.image.height / result.condition.height])
+    home = result.frames[0].origins((found + 0.5) * scale - 0.5).numpy()
     apart = np.linalg.norm(home[:, None] - there, axis=2)
     assert apart.min(0).max() < 1.5 and apart.min(1).max() < 1.5, "pixels of the photo"
     pixel = torch.tensor([[3, 4]])
-    torch.testing.assert_close(told.origins(pixel).condition, told.frames[0].origins(pixel.float()))
+    torch.testing.assert_close(result.origins(pixel).condition, result.frames[0].origins(pixel.float()))
 
 
 def test_the_sheet_of_an_exemplars_condition_is_found_too() -> None:
     taken = photographed(sheet(), "wood", 8, 10)
-    told = translate(Shifting(), taken, photo(160, 200), exemplar_condition=taken)
-    assert told.exemplar.size == (64, 80)
+    result = translate(Shifting(), taken, photo(160, 200), exemplar_condition=taken)
+    assert result.exemplar.size == (64, 80)
 
 
 def test_a_picture_of_even_noise_is_left_as_it_is() -> None:

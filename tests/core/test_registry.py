@@ -241,10 +241,10 @@ def test_a_plug_in_can_neither_break_nor_take_a_name(tmp_path: Path) -> None:
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: rogue\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(ROGUE)
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.append({str(tmp_path)!r})\n{SCRIPT}"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr

@@ -57,9 +57,9 @@ def test_parts_lie_where_the_package_puts_them(number: int) -> None:
     package = FacesPackage.read(made_drawings.made("facesjs"))
     drawn = ""
     for kind in FEATURE_KINDS:
-        told = face[kind.name]
-        size = 1 if kind.name == "body" else told.get("size", 1)
-        feature = Feature(kind, told["id"], size, told.get("angle", 0), told.get("flip", False))
+        result = face[kind.name]
+        size = 1 if kind.name == "body" else result.get("size", 1)
+        feature = Feature(kind, result["id"], size, result.get("angle", 0), result.get("flip", False))
         drawn += package.placed(feature, face["fatness"], face["body"]["size"])
     found = re.findall(r"(?:^|</g>)<g transform=\"([^\"]*)\">", drawn)
     assert len(found) == len(expected) > 15

@@ -179,15 +179,15 @@ def test_a_network_of_ones_own_gives_x0_whatever_it_predicts(prediction: str) ->
         level = Level(0, 300, 0.6, 0.8)
         x = 0.6 * x0 + 0.8 * eps
         says = 0.6 * eps - 0.8 * x0
-    told = []
+    result = []
 
     def network(x: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        told.append(timesteps)
+        result.append(timesteps)
         return says
 
     context = Context(x, torch.zeros(2, 1, 8, 10), torch.ones(2, 1, 4, 5))
     torch.testing.assert_close(Network(network, prediction)(x, level, context), x0)
-    assert told[0].tolist() == [300, 300]
+    assert result[0].tolist() == [300, 300]
 
 
 def test_a_network_of_ones_own_in_a_composition() -> None:

@@ -91,8 +91,8 @@ def test_nobody_hears_the_warnings_of_xformers(tmp_path: Path) -> None:
     (tmp_path / "xformers-0.0.35.dist-info" / "METADATA").write_text("Name: xformers\nVersion: 0.0.35\n")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import midms.diffusion.denoisers.unet"
     code += "; print('xformers' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "True\n" and "cannot load" not in told.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "True\n" and "cannot load" not in result.stderr
 
 
 def test_channels_last_and_compiled_are_the_same_numbers(denoiser: Unconditional) -> None:

@@ -88,8 +88,8 @@ def test_killed_and_started_again_no_run_is_lost_or_done_twice(
     assert ledger.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1]), "what was there is there"
     counts = Counter(record["run"]["confidence"] for record in lines(tmp_path))
     assert counts == dict.fromkeys(radii, 1)
-    told = capsys.readouterr().out
-    assert all(name in told for name in counts)
+    result = capsys.readouterr().out
+    assert all(name in result for name in counts)
 
 
 @pytest.mark.usefixtures("registries")
@@ -108,9 +108,9 @@ def test_a_combination_that_fails_is_named_and_tried_again(tmp_path: Path, capsy
         return cli.main(["ablate", *vary, "--pairs", "1", "--out", str(tmp_path)])
 
     assert command() == 1
-    told = capsys.readouterr()
-    assert "failed: matcher=fickle confidence=always: RuntimeError: out of luck" in told.err
-    assert "| 1 | `preset` | `always` |" in told.out
+    result = capsys.readouterr()
+    assert "failed: matcher=fickle confidence=always: RuntimeError: out of luck" in result.err
+    assert "| 1 | `preset` | `always` |" in result.out
     broken[0] = False
     assert command() == 0 and "out of luck" not in capsys.readouterr().out
     assert [("error" in record, record["run"]["matcher"]) for record in lines(tmp_path)] == [
@@ -142,9 +142,13 @@ def test_a_setting_that_changes_nothing_has_no_figures_of_its_own(tmp_path: Path
 def test_weights_that_nobody_trained_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     vary = ["--vary", "denoiser=preset", "--vary", "denoiser=unconditional,preset"]
     assert cli.main(["ablate", *vary, "--pairs", "1", "--out", str(tmp_path)]) == 0
-    told, note = capsys.readouterr(), "denoiser=unconditional: the preset's weights are not for the denoiser given"
-    assert len(lines(tmp_path)) == 2 and "| 1 | `preset` |" in told.out, "both options count, a value is one run"
-    assert "| 2* | `unconditional` |" in told.out and f"* Mind:\n- {note}" in told.out and f"note: {note}" in told.err
+    result, note = capsys.readouterr(), "denoiser=unconditional: the preset's weights are not for the denoiser given"
+    assert len(lines(tmp_path)) == 2 and "| 1 | `preset` |" in result.out, "both options count, a value is one run"
+    assert (
+        "| 2* | `unconditional` |" in result.out
+        and f"* Mind:\n- {note}" in result.out
+        and f"note: {note}" in result.err
+    )
     shutil.rmtree(tmp_path / "pictures")
     assert cli.main(["ablate", *vary, "--pairs", "1", "--out", str(tmp_path)]) == 0, "a table needs no pictures"
 

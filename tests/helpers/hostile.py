@@ -111,9 +111,9 @@ def _snapshot(folder: Path) -> dict[str, tuple[int, ...]]:
     """What a file is by, without opening it; of folders, that they are there."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        told = path.lstat()
-        known = (told.st_mode, told.st_ino)
-        content = () if stat.S_ISDIR(told.st_mode) else (told.st_size, told.st_mtime_ns)
+        result = path.lstat()
+        known = (result.st_mode, result.st_ino)
+        content = () if stat.S_ISDIR(result.st_mode) else (result.st_size, result.st_mtime_ns)
         found[str(path.relative_to(folder))] = known + content
     return found
 

@@ -103,8 +103,8 @@ def walks() -> dict[str, Tensor]:
         for level in sampler.levels:
             x = x if step is None else sampler.advance(step, level, draw)
             step = sampler.predict(lambda x, level: torch.tanh(x - level.timestep / 700), x, level, step)
-            told = (level.timestep, level.alpha, level.sigma)
-            found[f"{name}, level {level.index}"] = torch.tensor(told, dtype=torch.float64, device="cpu")
+            result = (level.timestep, level.alpha, level.sigma)
+            found[f"{name}, level {level.index}"] = torch.tensor(result, dtype=torch.float64, device="cpu")
         found[name] = x
     return found
 
@@ -142,9 +142,9 @@ def runs() -> dict[str, Tensor]:
     for name, sampler in {"midm-faces": "ddim", "midm-faces-paper": Spec("ddpm", timesteps=(500, 300, 100))}.items():
         pipe = build(name, sampler=sampler)
         found[name] = pipe(CONDITION, EXEMPLAR, generator=torch.Generator().manual_seed(0))
-        told = pipe.translate(DRAWING[0], [PHOTO[0], PHOTO[0].flip(-1)], seed=0)
-        found |= {f"{name}, {what}": getattr(told, what) for what in ("confidence", "flow", "correspondences")}
-        found |= {f"{name}, picture": pixels(told.image), f"{name}, figure": pixels(told.figure())}
+        result = pipe.translate(DRAWING[0], [PHOTO[0], PHOTO[0].flip(-1)], seed=0)
+        found |= {f"{name}, {what}": getattr(result, what) for what in ("confidence", "flow", "correspondences")}
+        found |= {f"{name}, picture": pixels(result.image), f"{name}, figure": pixels(result.figure())}
     pairs = draw_pairs("test", [3], 64)
     return found | {f"{name} of a pair": value for name, value in vars(pairs).items()}
 

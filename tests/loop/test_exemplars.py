@@ -100,17 +100,17 @@ def test_pictures_of_several_exemplars() -> None:
     pipe, sketch, exemplars = Shifting(), drawing(64, 64), [photo(96, 64), photo(64, 80).rotate(180)]
     top = Image.new("L", (32, 32))
     top.paste(255, (0, 0, 32, 16))
-    told = pipe.translate(sketch, exemplars, regions=[top, Image.eval(top, lambda x: 255 - x)], seed=0)
+    result = pipe.translate(sketch, exemplars, regions=[top, Image.eval(top, lambda x: 255 - x)], seed=0)
     alone = [pipe.translate(sketch, one, seed=0) for one in exemplars]
-    assert told.exemplar.size == (96 + 64, 80), "side by side"
+    assert result.exemplar.size == (96 + 64, 80), "side by side"
     for rows, one, offset in ((slice(0, 32), alone[0], 0), (slice(32, 64), alone[1], 96)):
-        assert np.array_equal(np.asarray(told.image)[rows], np.asarray(one.image)[rows])
+        assert np.array_equal(np.asarray(result.image)[rows], np.asarray(one.image)[rows])
         inner = slice(rows.start + 4, rows.stop - 4)
-        torch.testing.assert_close(told.flow[0, inner, :32], one.flow[0, inner, :32] + offset, rtol=0, atol=1e-3)
-    assert told.figure().size[0] > alone[0].figure().size[0]
-    assert told.source.tolist() == [[0] * 64] * 32 + [[1] * 64] * 32 and not alone[0].source.any()
+        torch.testing.assert_close(result.flow[0, inner, :32], one.flow[0, inner, :32] + offset, rtol=0, atol=1e-3)
+    assert result.figure().size[0] > alone[0].figure().size[0]
+    assert result.source.tolist() == [[0] * 64] * 32 + [[1] * 64] * 32 and not alone[0].source.any()
     points = torch.tensor([[10, 10], [30, 20], [20, 40], [12, 55]])
-    found, expected = told.origins(points), [one.origins(points) for one in alone]
+    found, expected = result.origins(points), [one.origins(points) for one in alone]
     assert found.source.tolist() == [0, 0, 1, 1]
     torch.testing.assert_close(found.exemplar[:2], expected[0].exemplar[:2], rtol=0, atol=1e-3)
     torch.testing.assert_close(found.exemplar[2:], expected[1].exemplar[2:], rtol=0, atol=1e-3)
@@ -120,36 +120,38 @@ def test_no_pixel_is_taken_from_between_two_exemplars() -> None:
     pipe, numbers = build("midm-faces"), torch.Generator().manual_seed(0)
     exemplars = [torch.rand(3, side, 64, generator=numbers) for side in (64, 96, 64)]
     regions = [torch.rand(3, 8, 8, generator=numbers).round().repeat_interleave(8, 1).repeat_interleave(8, 2)] * 2
-    told = pipe.translate(drawing(64, 64), exemplars, regions=[*regions, 1 - regions[0]], seed=0)
-    widths = torch.tensor([frame.picture[1] for frame in told.frames[1:]])
-    start = (widths.cumsum(0) - widths)[told.source]
-    x = torch.arange(told.source.shape[1]) + told.flow[0]
-    assert set(told.source.unique().tolist()) > {2}
-    assert ((x > start - 1) & (x < start + widths[told.source])).all()
+    result = pipe.translate(drawing(64, 64), exemplars, regions=[*regions, 1 - regions[0]], seed=0)
+    widths = torch.tensor([frame.picture[1] for frame in result.frames[1:]])
+    start = (widths.cumsum(0) - widths)[result.source]
+    x = torch.arange(result.source.shape[1]) + result.flow[0]
+    assert set(result.source.unique().tolist()) > {2}
+    assert ((x > start - 1) & (x < start + widths[result.source])).all()
 
 
 @pytest.mark.parametrize("own", [(64, 64), (128, 192), (333, 250), (4200, 4100)])
 def test_origins_are_pixels_of_the_pictures_as_they_came(own: tuple[int, int]) -> None:
     """Whatever the size at which they were matched: the middle of a pixel is half a pixel from its edge."""
     sketch, exemplar = drawing(own[1], own[0]), photo(own[0], own[1])
-    told = Shifting().translate(sketch, exemplar, seed=0)
-    (height, width), (tall, wide) = (tuple(reversed(x.size)) for x in (told.image, told.exemplar))
+    result = Shifting().translate(sketch, exemplar, seed=0)
+    (height, width), (tall, wide) = (tuple(reversed(x.size)) for x in (result.image, result.exemplar))
     points = torch.tensor([[1, 2], [20, 30], [40, 17]])
-    found = told.origins(points)
+    found = result.origins(points)
     expected = (points + 0.5) * torch.tensor([own[1] / width, own[0] / height]) - 0.5
     torch.testing.assert_close(found.condition, expected)
     x, y = points.T
-    there = points + told.flow[:, y, x].T
+    there = points + result.flow[:, y, x].T
     inside = there.clamp(min=0).minimum(torch.tensor([wide - 1.0, tall - 1.0]))
     expected = (inside + 0.5) * torch.tensor([own[0] / wide, own[1] / tall]) - 0.5
     torch.testing.assert_close(found.exemplar, expected, rtol=1e-4, atol=1e-3)
     for held in (points.tolist(), points.numpy().astype(np.uint8), points + 0.4):
-        assert torch.equal(told.origins(held).exemplar, found.exemplar)
+        assert torch.equal(result.origins(held).exemplar, found.exemplar)
     for wrong in ([[-1, 0]], [[0, height]], [[width, 0]], [[torch.nan, 0.0]], [1, 2], [[1, 2, 3]], {"x": 1}):
         with pytest.raises(PictureError, match=r"^points: "):
-            told.origins(wrong)
-    assert len(told.origins().source) == len(told.correspondences) > 0
-    torch.testing.assert_close(told.origins().condition, told.origins(told.correspondences[:, :2].long()).condition)
+            result.origins(wrong)
+    assert len(result.origins().source) == len(result.correspondences) > 0
+    torch.testing.assert_close(
+        result.origins().condition, result.origins(result.correspondences[:, :2].long()).condition
+    )
 
 
 @pytest.mark.parametrize(("width", "height", "kind"), [(4099, 1030, "png"), (8404, 2104, "jpg"), (12300, 3080, "jpg")])

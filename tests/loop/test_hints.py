@@ -62,11 +62,11 @@ def test_a_hint_ends_with_its_region() -> None:
     regions[:, 20:], regions[40:] = 1, 2
     for radius in (None, 0.5):
         hints = Hints((Anchor((0.9, 0.1), (0.1, 0.1), radius=radius),), regions=regions)
-        (told,) = hints.matches(query, [(4, 4)])
+        (result,) = hints.matches(query, [(4, 4)])
         inside = torch.zeros(8, 8, dtype=torch.bool)
         inside[:5, 2:] = True
-        assert torch.equal(told.share[0, 0] > 0, inside)
-        assert torch.equal(told.share[0, 0] == 1, inside) == (radius is None) and told.share[0, 0, 0, 7] == 1
+        assert torch.equal(result.share[0, 0] > 0, inside)
+        assert torch.equal(result.share[0, 0] == 1, inside) == (radius is None) and result.share[0, 0, 0, 7] == 1
     plain = compare(Nearest(), Always(), query, [key], None)[0].apply(features(2, h=4, w=4))
     both = torch.cat([features(2, h=4, w=4)] * 2, -1)
     hinted = compare(Nearest(), Always(), query, [key], None, hints)[0].apply(both)
@@ -100,18 +100,18 @@ def test_given_matches_are_matches(places: list[tuple[float, ...]], grids: tuple
     """Shares are 1 where hints are and nowhere more; rows and columns are those of the matrix written out."""
     h, w, height, width = grids
     anchors = tuple(Anchor((a, b), (c, d)) for a, b, c, d in places)
-    (told,) = Hints(anchors).matches(features(0, h=h, w=w), [(height, width)])
-    assert told.grid == (h, w) and told.share.amax() == 1 and told.share.amin() >= 0
+    (result,) = Hints(anchors).matches(features(0, h=h, w=w), [(height, width)])
+    assert result.grid == (h, w) and result.share.amax() == 1 and result.share.amin() >= 0
     own = {(min(int(b * h), h - 1), min(int(a * w), w - 1)) for a, b, _, _ in places}
-    assert {tuple(one) for one in (told.share[0, 0] == 1).nonzero().tolist()} == own
+    assert {tuple(one) for one in (result.share[0, 0] == 1).nonzero().tolist()} == own
     dense = torch.zeros(h * w, height * width, dtype=torch.float64)
-    dense[torch.arange(h * w), told.columns.flatten()] = 1
-    values, back = features(2, h=height, w=width), told.transpose()
-    torch.testing.assert_close(told.apply(values).flatten(2), values.flatten(2) @ dense.T)
+    dense[torch.arange(h * w), result.columns.flatten()] = 1
+    values, back = features(2, h=height, w=width), result.transpose()
+    torch.testing.assert_close(result.apply(values).flatten(2), values.flatten(2) @ dense.T)
     column = torch.where(dense.sum(0) > 0, dense / dense.sum(0).clamp(min=1), 1 / (h * w))
     torch.testing.assert_close(back.apply(features(3, h=h, w=w)).flatten(2), features(3, h=h, w=w).flatten(2) @ column)
-    assert back.grid == (height, width) and back.transpose() is told
-    assert (told.similarity() == 1).all() and back.similarity().shape == (2, 1, height, width)
+    assert back.grid == (height, width) and back.transpose() is result
+    assert (result.similarity() == 1).all() and back.similarity().shape == (2, 1, height, width)
 
 
 def test_a_hinted_match_reads_back() -> None:

@@ -110,18 +110,18 @@ def test_the_dial_ends_at_the_least_confidence_that_the_denoiser_knows() -> None
     torch.testing.assert_close(weights[0][0], measured[0])
     assert all(map(torch.equal, weights[2:], full))
 
-    told: list[Tensor] = []
+    result: list[Tensor] = []
 
     class Knowing(Looking):
         min_confidence = 0.4
 
         def forward(self, x: Tensor, level: Level, context: Context) -> Tensor:
-            told.append(context.confidence)
+            result.append(context.confidence)
             return super().forward(x, level, context)
 
     pipe = ToyPipeline(sampler=ONE, denoiser=Knowing(), confidence=Always(), policy=Policy((0,), style=0.0))
     moment = only_moment(pipe)
-    torch.testing.assert_close(told[0], torch.full_like(told[0], 0.4))
+    torch.testing.assert_close(result[0], torch.full_like(result[0], 0.4))
     plain = only_moment(pipe.replace(rematch=()))
     assert torch.equal(moment.step.x0, plain.step.x0), "nothing is blended"
 

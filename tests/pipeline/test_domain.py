@@ -49,48 +49,56 @@ def test_without_a_shape_that_weights_know_nothing_is_padded() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(96, 192), (192, 96), (64, 256)])
 def test_a_drawing_that_is_not_square_is_the_middle_of_one_that_is(width: int, height: int) -> None:
-    told = SQUARE.translate(drawing(width, height), photo(128, 128), seed=0)
+    result = SQUARE.translate(drawing(width, height), photo(128, 128), seed=0)
     more = [((max(width, height) - side) // 2,) * 2 for side in (height, width)]
     laid = np.pad(np.asarray(drawing(width, height)), [*more, (0, 0)], mode="edge")
     whole = Shifting().translate(laid, photo(128, 128), seed=0)
-    left, top = (64 - told.image.width) // 2, (64 - told.image.height) // 2
-    assert told.image.width * height == told.image.height * width and max(told.image.size) == 64
-    box = (left, top, left + told.image.width, top + told.image.height)
-    for found, expected in ((told.image, whole.image), (told.warp, whole.warp), (told.stages[0], whole.stages[0])):
+    left, top = (64 - result.image.width) // 2, (64 - result.image.height) // 2
+    assert result.image.width * height == result.image.height * width and max(result.image.size) == 64
+    box = (left, top, left + result.image.width, top + result.image.height)
+    for found, expected in (
+        (result.image, whole.image),
+        (result.warp, whole.warp),
+        (result.stages[0], whole.stages[0]),
+    ):
         assert found == expected.crop(box)
     inside = (..., slice(top, box[3]), slice(left, box[2]))
-    assert torch.equal(told.confidence, whole.confidence[inside])
-    assert torch.equal(told.condition_map, whole.condition_map[inside])
-    torch.testing.assert_close(told.flow[0], whole.flow[0][inside] + left)  # by how much the picture begins further in
-    torch.testing.assert_close(told.flow[1], whole.flow[1][inside] + top)
-    assert told.condition.size == (width, height) and told.figure().height > 64
+    assert torch.equal(result.confidence, whole.confidence[inside])
+    assert torch.equal(result.condition_map, whole.condition_map[inside])
+    torch.testing.assert_close(
+        result.flow[0], whole.flow[0][inside] + left
+    )  # by how much the picture begins further in
+    torch.testing.assert_close(result.flow[1], whole.flow[1][inside] + top)
+    assert result.condition.size == (width, height) and result.figure().height > 64
 
 
 def test_places_in_an_exemplar_that_is_not_square_are_its_own() -> None:
-    told = SQUARE.translate(drawing(128, 128), photo(100, 200), seed=0)
-    assert told.exemplar.size == (32, 64)
-    middle = told.flow[0, :, 16:36]  # of what lies on the picture and not on its repeated edges
+    result = SQUARE.translate(drawing(128, 128), photo(100, 200), seed=0)
+    assert result.exemplar.size == (32, 64)
+    middle = result.flow[0, :, 16:36]  # of what lies on the picture and not on its repeated edges
     torch.testing.assert_close(middle, torch.full_like(middle, 4.0 * SHIFT - 16), atol=1e-3, rtol=0)
-    x = told.flow[0] + torch.arange(64)
+    x = result.flow[0] + torch.arange(64)
     assert x.min() >= -2 and x.max() <= 33, "to half a cell"
-    assert (told.correspondences[:, 2:] >= 0).all() and (told.correspondences[:, 2:] <= torch.tensor([31, 63])).all()
+    assert (result.correspondences[:, 2:] >= 0).all() and (
+        result.correspondences[:, 2:] <= torch.tensor([31, 63])
+    ).all()
 
 
 def test_places_in_several_exemplars_are_on_their_pictures_side_by_side() -> None:
     white, dark = Image.new("RGB", (128, 128), "white"), Image.new("RGB", (128, 128), (1, 1, 1))
     pictures, left, right = [photo(100, 200), photo(200, 100)], [white, dark], [dark, white]
     for regions, begin, end in ((left, 0, 31), (right, 32, 95)):
-        told = SQUARE.translate(drawing(128, 128), pictures, regions=regions, seed=0)
-        assert told.exemplar.size == (96, 64)
-        x = told.flow[0] + torch.arange(64)
+        result = SQUARE.translate(drawing(128, 128), pictures, regions=regions, seed=0)
+        assert result.exemplar.size == (96, 64)
+        x = result.flow[0] + torch.arange(64)
         assert x.min() >= begin - 2 and x.max() <= end + 2
 
 
 def test_regions_lie_on_the_drawing_that_is_not_square() -> None:
     upper = Image.fromarray(np.repeat(np.repeat([[255], [0]], 100, 0), 100, 1).astype(np.uint8))
     lower = Image.fromarray(255 - np.asarray(upper))
-    told = SQUARE.translate(drawing(96, 192), [photo(128, 128)] * 2, regions=[upper, lower], seed=0)
-    x = told.flow[0] + torch.arange(32)
+    result = SQUARE.translate(drawing(96, 192), [photo(128, 128)] * 2, regions=[upper, lower], seed=0)
+    x = result.flow[0] + torch.arange(32)
     assert (x[:28] <= 65).all() and (x[36:] >= 62).all()
 
 
@@ -102,11 +110,11 @@ def test_a_face_survives_a_drawing_that_is_not_square(shape: tuple[int, int], le
     down, across = (slice(k, 128 - k) for k in more)
     found = []
     for sketch, exemplar, answer, head in zip(pairs.sketch, pairs.exemplar, pairs.answer, pairs.head, strict=True):
-        told = build("midm-faces").translate(1 - 2 * sketch[:, down, across], exemplar, seed=0)
-        assert not any(line.startswith("size") for line in told.warnings)
-        (top, left), (width, height) = (k // 2 for k in more), told.image.size
+        result = build("midm-faces").translate(1 - 2 * sketch[:, down, across], exemplar, seed=0)
+        assert not any(line.startswith("size") for line in result.warnings)
+        (top, left), (width, height) = (k // 2 for k in more), result.image.size
         inside = (..., slice(top, top + height), slice(left, left + width))
-        found.append(psnr(read_image(told.image), answer[inside][None], head[inside][None]).item())
+        found.append(psnr(read_image(result.image), answer[inside][None], head[inside][None]).item())
     assert sum(found) / len(found) > least
 
 

@@ -153,12 +153,12 @@ def test_pairs_without_a_name_in_common_are_printed_before_the_work(
     fill(tmp_path, photos=["ref01.jpg", "ref02.jpg"])  # no pictures: what is printed is printed before they are read
     options = {"condition": "sketches", "exemplar": "photos", "out": "out"}
     assert cli.main(["translate", *(f"--{key}={tmp_path / value}" for key, value in options.items())]) == 2
-    told = capsys.readouterr().out.splitlines()
-    assert told[1:3] == [
+    result = capsys.readouterr().out.splitlines()
+    assert result[1:3] == [
         f"  {tmp_path / 'sketches/frame2.png'}  with  {tmp_path / 'photos/ref01.jpg'}",
         f"  {tmp_path / 'sketches/frame10.png'}  with  {tmp_path / 'photos/ref02.jpg'}",
     ]
-    assert "in their order" in told[0] and "0 of 2 written" in told[3]
+    assert "in their order" in result[0] and "0 of 2 written" in result[3]
 
 
 @pytest.mark.usefixtures("unchecked")

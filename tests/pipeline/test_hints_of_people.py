@@ -32,11 +32,11 @@ def test_places_are_in_pixels_of_pictures_as_they_came(
     """Of any size and shape, laid in a square or not: the pixel there comes from the pixel named, to half a cell."""
     here, there = (own[0] * 0.3, own[1] * 0.7), (other[0] * 0.8, other[1] * 0.2)
     anchors = [{"here": here, "there": np.array(there), "exemplar": 1}]
-    told = pipe.translate(drawing(*own), [photo(64, 64), photo(*other)], anchors=anchors, seed=0)
-    scale = torch.tensor(told.image.size) / torch.tensor(own)
+    result = pipe.translate(drawing(*own), [photo(64, 64), photo(*other)], anchors=anchors, seed=0)
+    scale = torch.tensor(result.image.size) / torch.tensor(own)
     x, y = ((torch.tensor(here) + 0.5) * scale - 0.5).round().int().tolist()
-    found = told.origins([[x, y]])
-    assert found.source.tolist() == [1] and told.confidence[y, x] > 0.7
+    found = result.origins([[x, y]])
+    assert found.source.tolist() == [1] and result.confidence[y, x] > 0.7
     for place, named, cell in ((found.condition, here, 1 / scale), (found.exemplar, there, max(other) / 64)):
         assert ((place[0] - torch.tensor(named)).abs() <= 3.5 * cell).all(), (
             "two and a half pixels of four, and rounding"
@@ -73,13 +73,13 @@ def test_outside_of_the_regions_of_hints_nothing_changes() -> None:
         options = {"condition": drawing(120, 90), "exemplar": photo(64, 64), **noise}
         pipe = Shifting(denoiser=Mixed())
         plain, free = pipe.translate(**options), pipe.translate(**options, colours=colours)
-        told = pipe.translate(**options, colours=colours, hint_regions=regions)
-        before, spread, after = (np.asarray(one.image).astype(int) for one in (plain, free, told))
+        result = pipe.translate(**options, colours=colours, hint_regions=regions)
+        before, spread, after = (np.asarray(one.image).astype(int) for one in (plain, free, result))
         inside = np.zeros(before.shape[:2], bool)
         inside[:28, 42:] = True
         assert (before == after)[~inside].all() and (before != spread)[~inside].mean() > 0.3
         assert (before != after)[inside].any(-1).mean() > 0.9
-        assert np.asarray(told.warp)[:24, 44:, 0].min() > 250 > np.asarray(plain.warp)[:24, 44:, 0].min()
+        assert np.asarray(result.warp)[:24, 44:, 0].min() > 250 > np.asarray(plain.warp)[:24, 44:, 0].min()
 
 
 @pytest.mark.parametrize("run", [Shifting(), SQUARE])
@@ -91,20 +91,20 @@ def test_hints_end_at_the_lines_that_a_finisher_finds(run: Shifting) -> None:
         picture[24:156, left + 4 : left + 86] = 255
     options = {"condition": picture, "exemplar": photo(64, 64), "seed": 3}
     run = run.replace(denoiser=Mixed(), finisher=Composite())
-    plain, told = run.translate(**options), run.translate(**options, colours=[{"here": (40, 40), "colour": "red"}])
-    before, after = (np.asarray(one.image).astype(int) for one in (plain, told))
-    assert before.shape == picture.shape and told.finished is not None
+    plain, result = run.translate(**options), run.translate(**options, colours=[{"here": (40, 40), "colour": "red"}])
+    before, after = (np.asarray(one.image).astype(int) for one in (plain, result))
+    assert before.shape == picture.shape and result.finished is not None
     inside = np.zeros(before.shape[:2], bool)
     inside[24:156, 24:106] = True
     around = np.zeros_like(inside)
     around[20:160, 20:110] = True
     assert (before == after)[~around].all() and (picture[around & ~inside] == after[around & ~inside]).all()
     assert (np.abs(after[inside] - [255, 0, 0]).max(-1) < 30).mean() > 0.95
-    np.testing.assert_array_equal(*(one.finished.regions.numpy() for one in (plain, told) if one.finished))
+    np.testing.assert_array_equal(*(one.finished.regions.numpy() for one in (plain, result) if one.finished))
     given = run.translate(
         **options, colours=[{"here": (40, 40), "colour": "red"}], hint_regions=plain.layers()["regions"]
     )
-    assert given.image == told.image
+    assert given.image == result.image
 
 
 WRONG = {
@@ -163,9 +163,9 @@ WRONG = {
 @pytest.mark.parametrize("fault", WRONG)
 def test_what_is_wrong_with_hints_is_one_line(fault: str) -> None:
     options, message = WRONG[fault]
-    with pytest.raises(PictureError, match=f"^{message}") as told:
+    with pytest.raises(PictureError, match=f"^{message}") as result:
         Shifting().translate(drawing(120, 90), photo(64, 100), **options)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(result.value)
 
 
 def test_files_of_hints_are_read_within_bounds(tmp_path: Path) -> None:
@@ -179,6 +179,6 @@ def test_files_of_hints_are_read_within_bounds(tmp_path: Path) -> None:
         (f"[{' ' * 2**18}]", r"cannot be read \("),
     ):
         path.write_text(content)
-        with pytest.raises(PictureError, match=message) as told:
+        with pytest.raises(PictureError, match=message) as result:
             read_hints(PixelColour, str(path), "colours")
-        assert str(told.value).startswith(str(path))
+        assert str(result.value).startswith(str(path))

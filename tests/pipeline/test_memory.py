@@ -45,8 +45,8 @@ def test_the_estimate_is_near_the_peak() -> None:
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("no /proc/self/clear_refs here, by which peak memory is measured")
     helpers = str(Path(command_line.__file__).parent)
-    told = subprocess.run([sys.executable, "-c", MEASURE, helpers], capture_output=True, text=True, check=True).stdout
-    found = [[float(number) for number in line.split()] for line in told.splitlines()]
+    result = subprocess.run([sys.executable, "-c", MEASURE, helpers], capture_output=True, text=True, check=True).stdout
+    found = [[float(number) for number in line.split()] for line in result.splitlines()]
     assert len(found) == 4 and all(1 / 1.5 < estimate / peak < 1.5 for estimate, peak in found), found
 
 

@@ -36,14 +36,14 @@ def test_a_drawing_for_edges_and_a_flat_match_are_told() -> None:
         assert said.startswith("the drawing is one already: edges takes both sides") and "condition sketch" in said
         assert Edges().page(picture[None]).warnings == ()
     flat = "the match is flat: all of the drawing takes the same mean of the picture"
-    told = build("midm-faces", condition="edges").translate(sketches[0], pictures[0], seed=0)
-    assert any(line.startswith("the drawing is one already") for line in told.warnings)
-    assert not any(line.startswith(flat) for line in told.warnings)
+    found = build("midm-faces", condition="edges").translate(sketches[0], pictures[0], seed=0)
+    assert any(line.startswith("the drawing is one already") for line in found.warnings)
+    assert not any(line.startswith(flat) for line in found.warnings)
     for matcher in (Spec("correlation", temperature=5), Spec("optimal-transport", epsilon=5)):
-        told = build("midm-faces", matcher=matcher).translate(sketches[0], pictures[0], seed=0)
-        assert any(line.startswith(flat) for line in told.warnings)
-        told = build("midm-faces", matcher=matcher).translate(sketches[0], [*pictures], seed=0)
-        assert any(line.startswith(flat) for line in told.warnings)
+        found = build("midm-faces", matcher=matcher).translate(sketches[0], pictures[0], seed=0)
+        assert any(line.startswith(flat) for line in found.warnings)
+        found = build("midm-faces", matcher=matcher).translate(sketches[0], [*pictures], seed=0)
+        assert any(line.startswith(flat) for line in found.warnings)
     assert build("midm-faces").translate(sketches[0], pictures[0], seed=0).warnings == ()
 
 
@@ -55,27 +55,27 @@ def test_only_the_result_and_the_warp_are_decoded_before_they_are_looked_at(unch
             decoded.append(latent)
             return super().decode(latent)
 
-    told = translate(Shifting(autoencoder=Counting()), drawing(128, 128), photo(128, 128))
+    found = translate(Shifting(autoencoder=Counting()), drawing(128, 128), photo(128, 128))
     assert len(decoded) == 2
-    assert [stage.size for stage in told.stages[:1]] == [told.image.size] and len(decoded) == 3
+    assert [stage.size for stage in found.stages[:1]] == [found.image.size] and len(decoded) == 3
 
 
 def test_a_translation_holds_what_the_parts_said() -> None:
-    told = translate(Shifting(), drawing(128, 128), photo(256, 256), seed=3)
-    assert isinstance(told, Translation)
-    assert told.image.size == told.warp.size == told.exemplar.size == (64, 64)
-    assert len(told.stages) == 2
-    left = np.asarray(told.exemplar, float)[:, SHIFT * 4 :]
-    moved = np.asarray(told.image, float)[:, : -SHIFT * 4]
+    found = translate(Shifting(), drawing(128, 128), photo(256, 256), seed=3)
+    assert isinstance(found, Translation)
+    assert found.image.size == found.warp.size == found.exemplar.size == (64, 64)
+    assert len(found.stages) == 2
+    left = np.asarray(found.exemplar, float)[:, SHIFT * 4 :]
+    moved = np.asarray(found.image, float)[:, : -SHIFT * 4]
     assert np.abs(left - moved)[:, 4:-4].max() < 10, "the result is the exemplar, moved"
-    torch.testing.assert_close(told.flow[0, :, :40], torch.full((64, 40), 4.0 * SHIFT), atol=1e-3, rtol=0)
-    torch.testing.assert_close(told.flow[1], torch.zeros(64, 64), atol=1e-3, rtol=0)
-    assert (told.confidence[:, :28] == 1).all() and (told.confidence[:, 36:] == 0).all()
+    torch.testing.assert_close(found.flow[0, :, :40], torch.full((64, 40), 4.0 * SHIFT), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.flow[1], torch.zeros(64, 64), atol=1e-3, rtol=0)
+    assert (found.confidence[:, :28] == 1).all() and (found.confidence[:, 36:] == 0).all()
 
 
 @pytest.mark.parametrize("rematch", [(), (0, 1)])
 def test_the_dial_leaves_the_confidence_as_it_was_measured(rematch: tuple[int, ...]) -> None:
-    def told(style: float) -> tuple[Translation, Tensor]:
+    def translated(style: float) -> tuple[Translation, Tensor]:
         seen: list[Tensor] = []
 
         class Watching(Warped):
@@ -86,10 +86,10 @@ def test_the_dial_leaves_the_confidence_as_it_was_measured(rematch: tuple[int, .
         pipe = Shifting(denoiser=Watching(), policy=Policy(rematch=rematch, style=style))
         return translate(pipe, drawing(64, 64), photo(64, 64), seed=0), torch.cat(seen)
 
-    measured, counted = told(0.5)
+    measured, counted = translated(0.5)
     assert 0 < measured.confidence.mean() < 1
     for style, weight in ((0.0, torch.zeros_like(counted)), (0.25, counted / 2), (1.0, torch.ones_like(counted))):
-        dialled, seen = told(style)
+        dialled, seen = translated(style)
         assert torch.equal(dialled.confidence, measured.confidence) and torch.equal(seen, weight)
         assert dialled.panels()["confidence"] == measured.panels()["confidence"]
 
@@ -97,31 +97,31 @@ def test_the_dial_leaves_the_confidence_as_it_was_measured(rematch: tuple[int, .
 def test_the_result_is_what_the_tensors_give() -> None:
     pipe = Shifting()
     sketch, exemplar = drawing(64, 64), photo(64, 64)
-    told = pipe.translate(sketch, exemplar, seed=5)
+    found = pipe.translate(sketch, exemplar, seed=5)
     condition = pipe.condition.drawing(read_image(sketch), (64, 64))
     image = pipe(condition, read_image(exemplar), generator=torch.Generator().manual_seed(5))
     expected = ((image[0].clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).numpy()
-    assert (np.asarray(told.image) == expected).all()
-    assert told.image == told.stages[-1]
+    assert (np.asarray(found.image) == expected).all()
+    assert found.image == found.stages[-1]
 
 
 def test_the_result_has_the_conditions_shape_and_the_exemplar_keeps_its_own() -> None:
-    told = translate(Shifting(), drawing(300, 400), photo(500, 250))
-    assert told.image.size == told.warp.size == (64, 84)
-    assert told.confidence.shape == (84, 64) and told.flow.shape == (2, 84, 64)
-    assert told.exemplar.size == (128, 64)
-    assert told.condition.size == (300, 400)
-    assert told.figure().height > told.figure(scale=2.0).height > 2 * 84
+    found = translate(Shifting(), drawing(300, 400), photo(500, 250))
+    assert found.image.size == found.warp.size == (64, 84)
+    assert found.confidence.shape == (84, 64) and found.flow.shape == (2, 84, 64)
+    assert found.exemplar.size == (128, 64)
+    assert found.condition.size == (300, 400)
+    assert found.figure().height > found.figure(scale=2.0).height > 2 * 84
     for scale in (0, -1.0, float("nan"), 1e6):
         with pytest.raises(OutOfLimits, match=r"^scale must "):
-            told.figure(scale)
+            found.figure(scale)
 
 
 def test_what_was_read_of_the_condition_is_told_and_shown() -> None:
-    told = translate(Shifting(), drawing(300, 400), photo(500, 250))
+    found = translate(Shifting(), drawing(300, 400), photo(500, 250))
     expected = Sketch().drawing(read_image(drawing(300, 400)), (84, 64))[0]
-    assert torch.equal(told.condition_map, expected)
-    panels = told.panels()
+    assert torch.equal(found.condition_map, expected)
+    panels = found.panels()
     assert list(panels) == ["condition", "strokes as read", "exemplar", "first warp", "result", "confidence"]
     shown = np.asarray(panels["strokes as read"], float)
     np.testing.assert_allclose(255 * (1 - expected[0].numpy()), shown, atol=0.51)
@@ -135,9 +135,9 @@ def test_an_annotation_is_shown_once() -> None:
         def picture(self, condition: Tensor) -> Tensor:
             return 2 * condition[:, 1:].expand(-1, 3, -1, -1) - 1
 
-    told = translate(Shifting(condition=Labels()), drawing(128, 128), photo(128, 128))
-    assert "strokes as read" not in told.panels() and told.condition_map.shape == (2, 64, 64)
-    assert told.condition.size == (64, 64) and told.figure().height > 64
+    found = translate(Shifting(condition=Labels()), drawing(128, 128), photo(128, 128))
+    assert "strokes as read" not in found.panels() and found.condition_map.shape == (2, 64, 64)
+    assert found.condition.size == (64, 64) and found.figure().height > 64
 
 
 def test_another_size() -> None:
@@ -167,9 +167,9 @@ def test_a_condition_for_the_exemplar_may_be_given() -> None:
 
 
 def test_where_the_weights_are_is_where_and_how_it_is_computed() -> None:
-    told = translate(Shifting().to(torch.float64), drawing(64, 64), photo(64, 64), seed=0)
-    assert told.flow.dtype == told.confidence.dtype == torch.float32
-    assert told.image == translate(Shifting(), drawing(64, 64), photo(64, 64), seed=0).image
+    found = translate(Shifting().to(torch.float64), drawing(64, 64), photo(64, 64), seed=0)
+    assert found.flow.dtype == found.confidence.dtype == torch.float32
+    assert found.image == translate(Shifting(), drawing(64, 64), photo(64, 64), seed=0).image
 
 
 def test_what_is_wrong_is_said_with_the_pictures_name(tmp_path: Path) -> None:

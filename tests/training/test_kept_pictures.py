@@ -73,9 +73,9 @@ CHANGED: dict[str, tuple[Callable[[State], State], str]] = {
 @pytest.mark.parametrize("case", CHANGED)
 def test_pictures_that_were_made_otherwise_are_refused(case: str, kept: Path, tmp_path: Path) -> None:
     """However whole its checksum is, and though its first style is right."""
-    change, told = CHANGED[case]
+    change, result = CHANGED[case]
     save_state(change(load_file(kept)), tmp_path / kept.name)
-    with pytest.raises(CheckpointError, match=rf"{kept.name}: .*{told}.*; remove it to have it rendered anew"):
+    with pytest.raises(CheckpointError, match=rf"{kept.name}: .*{result}.*; remove it to have it rendered anew"):
         opened(tmp_path)
 
 

@@ -98,8 +98,8 @@ def test_every_stage_trains_on_it(flow: bool, tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / "sheet.png").exists() and "sheet.png" in (tmp_path / "README.md").read_text()
     capsys.readouterr()
     assert train(tmp_path, flow, *terms) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told == [f"{stage}: trained already" for stage in ("autoencoder", "matching", "diffusion")]
+    result = capsys.readouterr().out.splitlines()
+    assert result == [f"{stage}: trained already" for stage in ("autoencoder", "matching", "diffusion")]
 
 
 @pytest.mark.usefixtures("registries")

@@ -27,7 +27,7 @@ def run(*words: object) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def told(path: Path) -> dict[str, Any]:
+def record(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -40,7 +40,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="out of time at step 1 of 5"):
         trained(tmp_path / "begun", deadline=0.0)
     run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, SCRIPT, tmp_path)
-    ranks = [told(tmp_path / f"{rank}.json") for rank in (0, 1)]
+    ranks = [record(tmp_path / f"{rank}.json") for rank in (0, 1)]
     assert [rank["processes"] for rank in ranks] == [2, 2]
     assert ranks[0]["weights"] == ranks[1]["weights"] and ranks[0]["losses"] == ranks[1]["losses"]
 
@@ -60,7 +60,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
 def test_ten_kills_change_nothing(tmp_path: Path) -> None:
     """SIGKILL at ten random moments: the losses of every step and the last weights are an unbroken run's to the bit."""
     run(SCRIPT, tmp_path, "--kill", 10)
-    whole, found = told(tmp_path / "whole.json"), told(tmp_path / "found.json")
+    whole, found = record(tmp_path / "whole.json"), record(tmp_path / "found.json")
     assert whole["killed"] >= 8 and whole["reached"] >= 6, "most were killed before they were done, at several steps"
     assert len(found["losses"]) == len(whole["losses"]) == 60
     assert found["losses"] == whole["losses"] and found["weights"] == whole["weights"]

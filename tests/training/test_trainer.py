@@ -61,12 +61,12 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     assert names(tmp_path) == ["tiny-00000002.checkpoint"]
 
 
-@pytest.mark.parametrize(("factor", "told"), [(torch.nan, "the loss is nan"), (1e38, "the gradient is nan")])
-def test_numbers_that_are_not_finite_end_it_before_the_weights_are(tmp_path: Path, factor: float, told: str) -> None:
+@pytest.mark.parametrize(("factor", "why"), [(torch.nan, "the loss is nan"), (1e38, "the gradient is nan")])
+def test_numbers_that_are_not_finite_end_it_before_the_weights_are(tmp_path: Path, factor: float, why: str) -> None:
     def spoilt(loss: torch.Tensor) -> torch.Tensor:
         return loss * factor if factor != factor else loss.detach() + (loss - loss.detach()) * factor * 100
 
-    with pytest.raises(Diverged, match=f"tiny: {told} at step 3"):
+    with pytest.raises(Diverged, match=f"tiny: {why} at step 3"):
         trained(tmp_path, at_step(TinyStage(), 3, spoilt))
     assert names(tmp_path) == ["tiny-00000003.checkpoint"]
     assert weights(trained(tmp_path)[0]) == weights(trained(tmp_path / "whole")[0])

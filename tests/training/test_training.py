@@ -179,8 +179,8 @@ class Touch:
 def test_a_stage_without_what_it_needs_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for stage, before in (("matching", ""), ("diffusion", " and --stage matching")):
         assert train(tmp_path, stage) == 2
-        told = f"has no autoencoder yet; run `midms train` with --stage autoencoder{before} first"
-        assert refused(capsys).endswith(told)
+        result = f"has no autoencoder yet; run `midms train` with --stage autoencoder{before} first"
+        assert refused(capsys).endswith(result)
     assert train(tmp_path, preset="midm-faces-paper") == 2
     assert refused(capsys).endswith("has no autoencoder yet; give --init")
     assert not list(tmp_path.iterdir())
@@ -239,10 +239,11 @@ def test_what_is_rendered_is_told_before(tmp_path: Path, capsys: pytest.CaptureF
     """The disk to within a percent of what is written; the time from the first batch, in plain words."""
     portraits = Portraits(condition=Sketch())
     CachedPortraits.open(tmp_path, portraits, styles=40, geometries=2)
-    told, _, progress = capsys.readouterr().err.partition("\n")
+    result, _, progress = capsys.readouterr().err.partition("\n")
     (path,) = tmp_path.iterdir()
     found = re.fullmatch(
-        r"midms: note: rendering 80 faces of 64 x 64 pixels: about \d+ (seconds|minutes), (\d+) MB of disk, (.*)", told
+        r"midms: note: rendering 80 faces of 64 x 64 pixels: about \d+ (seconds|minutes), (\d+) MB of disk, (.*)",
+        result,
     )
     assert found and found[3] == str(path) and abs(int(found[2]) - path.stat().st_size / 1e6) <= 0.5
     assert "rendering portraits of train" in progress

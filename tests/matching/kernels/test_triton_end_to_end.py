@@ -21,8 +21,8 @@ def picture(**backend: str) -> np.ndarray:
     """A face translated."""
     pair = draw_pairs("test", [0], 64)
     pipe = midms.build("midm-faces", matcher=midms.Spec("correlation", temperature=0.04, **backend)).to(DEVICE)
-    told = translate(pipe, 1 - 2 * pair.sketch[0].to(DEVICE), pair.exemplar[0].to(DEVICE), seed=0)
-    return np.asarray(told.image).astype(np.float64)
+    result = translate(pipe, 1 - 2 * pair.sketch[0].to(DEVICE), pair.exemplar[0].to(DEVICE), seed=0)
+    return np.asarray(result.image).astype(np.float64)
 
 
 def test_faces_are_the_same_pictures() -> None:
