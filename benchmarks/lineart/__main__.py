@@ -23,15 +23,13 @@ from benchmarks.lineart.cases import Case, Cases, facesjs, openmoji, portraits
 from benchmarks.lineart.cases import table as table_of_files
 from benchmarks.lineart.characters import measure_series
 from benchmarks.lineart.hints import measure_anchors
-from benchmarks.lineart.regions import regions_of, right_regions
+from benchmarks.lineart.regions import TENTH, regions_of, right_regions
 from benchmarks.lineart.ways import Way, plain_ways, ways_of
 from benchmarks.results import command, machine, table, write_json
 from midms import create
 from midms.pipeline.pretrained import load
 
 BATCH, _SHOWN = 10, 5
-TENTH = 0.2
-"""A tenth of the range of [-1, 1]."""
 GAIN = ("4 levels, matched again 0 times", "4 levels, matched again 3 times")
 
 

@@ -21,7 +21,7 @@ from midms.images.reading import read_image
 
 SCALE = 4
 """How many times as large as its answer a drawing is."""
-_PLAIN = 0.9
+PLAIN = 0.9
 """How much of a slot's colour a pixel shows that is counted."""
 _SHOWN = 30
 """Pixels of a slot from which a reference shows it."""
@@ -86,7 +86,7 @@ def portraits(condition: ConditionExtractor, size: int, count: int) -> Iterator[
     for index in range(count):
         drawn = draw_pairs("test", [index], size, rendering="lineart")
         ink = (1 - 2 * drawn.sketch).expand(-1, 3, -1, -1)
-        clear = F.avg_pool2d(drawn.sketch, 2) < 1 - _PLAIN
+        clear = F.avg_pool2d(drawn.sketch, 2) < 1 - PLAIN
         slots = {}
         for slot, names in _PORTRAIT_SLOTS.items():
             parts = torch.tensor([ID[name] for name in names])
@@ -120,11 +120,11 @@ def table(file: Path) -> Cases:
 
 
 def _enough(mask: Float[Tensor, "1 1 y x"]) -> bool:
-    return bool((mask > _PLAIN).sum() >= _SHOWN)
+    return bool((mask > PLAIN).sum() >= _SHOWN)
 
 
 def _case(
     drawing: Tensor, condition: Tensor, reference: Tensor, answer: Tensor, slots: Mapping[str, Float[Tensor, "1 1 y x"]]
 ) -> Case:
-    plain = {slot: mask[0, 0] > _PLAIN for slot, mask in slots.items()}
+    plain = {slot: mask[0, 0] > PLAIN for slot, mask in slots.items()}
     return Case(drawing, condition, reference, answer, {slot: mask for slot, mask in plain.items() if mask.any()})

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.lineart.cases import SCALE
+from benchmarks.lineart.cases import PLAIN, SCALE
 from benchmarks.lineart.ways import SEED
 from midms import create
 from midms.data.lineart.faces import random_palette
@@ -16,7 +16,6 @@ from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.series import with_palette
 
 DRAWINGS = 24
-_PLAIN = 0.9
 _FEWEST = 40
 """Pixels of a slot from which a drawing counts for it."""
 
@@ -38,7 +37,7 @@ def measure_series(pipe: Pipeline, folder: Path) -> dict[str, dict[str, float]]:
             result = one.translate(dataset.drawing(index, SCALE * pipe.size), reference, seed=SEED)
             small = torch.nn.functional.avg_pool2d(read_image(result.image), SCALE)
             for slot, mask in dataset.masks(index).items():
-                if (plain := mask[0, 0] > _PLAIN).sum() >= _FEWEST:
+                if (plain := mask[0, 0] > PLAIN).sum() >= _FEWEST:
                     seen.setdefault(slot, []).append(small[0][:, plain].median(1).values)
         stacked = {slot: torch.stack(colours) for slot, colours in seen.items()}
         rows[name] = {slot: (x.amax(0) - x.amin(0)).max().item() / 2 for slot, x in stacked.items()}

@@ -15,7 +15,8 @@ _LEAST = 0.002
 """Share of the picture from which a region is counted."""
 _FLAT = 0.8
 """Share of a region that has its colour, from which it has one."""
-_TENTH = 0.2
+TENTH = 0.2
+"""A tenth of the range of [-1, 1]."""
 
 
 class Area(NamedTuple):
@@ -39,7 +40,7 @@ def regions_of(case: Case) -> list[Area]:
         if pixels.sum() < _LEAST * pixels.numel():
             continue
         colour = case.answer[0][:, pixels].median(1).values
-        if (_off(case.answer, pixels, colour) < _TENTH).float().mean() >= _FLAT:
+        if (_off(case.answer, pixels, colour) < TENTH).float().mean() >= _FLAT:
             areas.append(Area(pixels, colour))
     return areas
 
@@ -52,7 +53,7 @@ def right_regions(picture: Float[Tensor, "1 3 y x"], case: Case, areas: list[Are
 
 def is_right(picture: Float[Tensor, "1 3 y x"], area: Area) -> bool:
     """Whether the median colour of a region is within a tenth of the range of the answer's, in each channel."""
-    return bool((picture[0][:, area.pixels].median(1).values - area.colour).abs().max() < _TENTH)
+    return bool((picture[0][:, area.pixels].median(1).values - area.colour).abs().max() < TENTH)
 
 
 def _off(picture: Float[Tensor, "1 3 y x"], pixels: Bool[Tensor, "y x"], colour: Float[Tensor, "3"]) -> Tensor:
