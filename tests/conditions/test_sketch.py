@@ -146,3 +146,14 @@ def test_edges_take_a_photo_as_condition() -> None:
     found, own = Edges().drawing(enlarged, (64, 64)), Edges().photo(enlarged)
     brought = torch.nn.functional.interpolate(own, (64, 64), mode="area")
     assert (found - brought)[:, 0].abs().mean() < 0.05
+
+
+def test_a_bold_drawing_on_even_paper_has_strokes() -> None:
+    """Rings that are more ink than paper where they lie, 38 % of the picture; read as the thin gaps say."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 256), torch.linspace(-1, 1, 256), indexing="ij")
+    away = torch.hypot(x, y)
+    inked = ((away / 0.16) % 1 < 0.8) & (away < 0.8)
+    picture = torch.where(inked, -1.0, 1.0).expand(1, 3, -1, -1)
+    strokes = Sketch().drawing(picture, (128, 128))[0, 0]
+    cover = torch.nn.functional.avg_pool2d(inked[None].float(), 2)[0]
+    assert 0.05 < strokes.mean() < 0.2 and strokes[cover == 0].mean() < 0.02
