@@ -42,7 +42,7 @@ METRICS.row(
     f"{_HOME}.copied:CopiedContent",
     "result with exemplar: its structure where the condition has none",
 )
-METRICS.row("cycle", f"{_HOME}.correspondence:Cycle", "match: how far pixels are from themselves, there and back")
+METRICS.row("cycle", f"{_HOME}.correspondence:RoundTrip", "match: how far pixels are from themselves, there and back")
 METRICS.row("epe", f"{_HOME}.correspondence:EPE", "match with exact flow or keypoints: error in pixels")
 METRICS.row("pck", f"{_HOME}.correspondence:PCK", "match with exact flow or keypoints: share that is right")
 METRICS.row("diversity", f"{_HOME}.diversity:Diversity", "results of one condition: how far they are from each other")

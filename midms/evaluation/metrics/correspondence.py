@@ -57,10 +57,10 @@ class EPE:
 
 @dataclass(frozen=True)
 class PCK:
-    """Percentage of correct keypoints (Yang and Ramanan 2013), picture by picture, as SPair-71k (arXiv:1908.10543) has it.
+    """Percentage of correct keypoints (Yang and Ramanan 2013), picture by picture.
 
-    A match is right that is off by at most a share of the longer side: of the object's box at keypoints, of the
-    exemplar for an exact flow.
+    As in SPair-71k (Min et al. 2019, arXiv:1908.10543): a match is right that is off by at most a share of the longer
+    side: of the object's box at keypoints, of the exemplar for an exact flow.
 
     Attributes:
         radii: the shares.
@@ -87,7 +87,7 @@ class PCK:
 
 
 @dataclass(frozen=True)
-class Cycle:
+class RoundTrip:
     """How far from itself a pixel comes back, in widths (Sundaram et al. 2010): the mean of `flow.return_error`."""
 
     needs: ClassVar = ("flow", "flow_back")

@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import io
 import pickle
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,11 @@ def find_extractor(choice: str | Extractor) -> Extractor:
     Raises:
         ExtractorError: there is no such extractor, or its weights cannot be had.
     """
-    return choice if isinstance(choice, Extractor) else _named(choice)
+    if isinstance(choice, Extractor):
+        return choice
+    if not isinstance(choice, str):
+        raise ExtractorError(f"extractor: expected a name, got {reprlib.repr(choice)}")
+    return _named(choice)
 
 
 @functools.lru_cache(4)

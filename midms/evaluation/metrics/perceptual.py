@@ -22,13 +22,20 @@ HED = "hed"
 _LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 
 
-@functools.lru_cache(4)
 def vgg_trunk(vgg: str) -> VGG:
     """The trunk of a file, or of "hed".
 
     Raises:
         TrunkError: there are no such weights.
     """
+    try:
+        return _trunk(vgg)
+    except TrunkError as error:
+        raise TrunkError(f"vgg: {error}") from None
+
+
+@functools.lru_cache(4)
+def _trunk(vgg: str) -> VGG:
     return from_hed() if vgg == HED else from_file(Path(vgg))
 
 
@@ -87,10 +94,10 @@ class LPIPS:
     def __init__(self, vgg: str) -> None:
         self.trunk = vgg_trunk(vgg)
         if self.trunk.depth != 16 or self.trunk.caffe:
-            raise TrunkError(f"{vgg}: LPIPS needs torchvision's VGG16")
+            raise TrunkError(f"vgg: {vgg}: LPIPS needs torchvision's VGG16")
         spec = importlib.util.find_spec("torchmetrics")
         if spec is None or spec.origin is None:
-            raise TrunkError("LPIPS needs: pip install 'midms[evaluate]'")
+            raise TrunkError("vgg: LPIPS needs: pip install 'midms[evaluate]'")
         path = Path(spec.origin).parent / "functional" / "image" / "lpips_models" / "vgg.pth"
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.weights = [state[f"lin{i}.model.1.weight"] for i in range(len(_LAYERS))]

@@ -64,8 +64,9 @@ def _similarities(
 class StyleRelevance:
     """How like its exemplar a result is in colour and in texture.
 
-    Zhang et al. 2020, CoCosNet, arXiv:2004.05571, sec. 4: cosines of mean features of VGG, of relu1_2 for colour and of relu2_2 for texture; where both have labels, of the
-    regions of one label, weighted by their areas, else of the whole pictures.
+    Zhang et al. 2020, CoCosNet, arXiv:2004.05571, sec. 4: cosines of mean features of VGG, of relu1_2 for colour and of
+    relu2_2 for texture; where both have labels, of the regions of one label, weighted by their areas, else of the whole
+    pictures.
 
     Args:
         vgg: a file of weights, such as CoCosNet's VGG19; "hed" for the VGG16 of HED.
