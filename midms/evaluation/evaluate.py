@@ -32,8 +32,10 @@ from midms.evaluation.selection import metric_spec, usable_metrics
 from midms.images import one_line
 
 T = TypeVar("T")
-_OPTIONAL = ("labels", "exemplar_labels", "exact_flow", "keypoints", "extent", "exemplar")
+_OPTIONAL = ("labels", "exemplar_labels")
 """What metrics use where it is there."""
+_OF_MATCHES = ("exact_flow", "keypoints", "exemplar")
+"""What metrics of matches are given beside."""
 
 
 def evaluate(
@@ -94,6 +96,7 @@ def evaluate(
     if not able:
         raise EvaluationError(f"{results}: nothing can be measured; {'; '.join(failures)}")
     wanted = {*_OPTIONAL, *(name for metric in able.values() for name in metric.needs)}
+    wanted |= {*_OF_MATCHES} if "flow" in wanted else set()
     reader = Reader(wanted, batch, device)
     each = _measure(able, plan, reader, progress, failures)
     figures = _figures(able, each, reader.sizes, failures)

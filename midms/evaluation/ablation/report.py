@@ -14,7 +14,7 @@ from PIL import Image
 from midms.core.files import atomic_write, read_regular
 from midms.data.portraits.pairs import SIZES, draw_pairs
 from midms.evaluation.ablation.run import SHOWN, Setting
-from midms.evaluation.report.page import card, cards, html_table, inline, items, page, section, slider
+from midms.evaluation.report.page import cards, html_table, inline, items, page, picture_card, section, slider
 from midms.evaluation.report.plots import as_picture, as_svg, scatters
 from midms.evaluation.report.tables import markdown_table
 from midms.images import save_images, to_pil
@@ -108,7 +108,7 @@ def ablation_page(setting: Setting, records: Sequence[Mapping[str, Any]], pictur
         results = _strip(pictures / f"{record['id']}.png", len(pairs.answer))
         shown += [(record, i, result) for i, result in enumerate(results)]
     parts = [
-        card(
+        picture_card(
             f"{label(record)}, pair {i}: PSNR {record['each']['PSNR'][i]:.2f}",
             slider(to_pil(pairs.answer[i][None]), result, ("answer", "result")),
             inline(to_pil(pairs.exemplar[i][None]), "exemplar"),

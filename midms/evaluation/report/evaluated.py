@@ -15,10 +15,10 @@ from midms.core.results import machine, write_json
 from midms.core.version import __version__
 from midms.evaluation.figures import Evaluation, Figure, worst_first
 from midms.evaluation.inputs import Entry
-from midms.evaluation.report.page import card, cards, html_table, inline, items, page, section, slider
+from midms.evaluation.report.page import cards, html_table, inline, items, page, picture_card, section, slider
 from midms.evaluation.report.plots import as_svg, histograms
 from midms.evaluation.report.tables import markdown_table, short
-from midms.images import PictureError, opened
+from midms.images import PictureError, read_image, to_pil
 
 _SHOWN = 3
 """Pairs that the page shows of each figure, from either end."""
@@ -116,12 +116,14 @@ def _card(entry: Entry, caption: str) -> str:
     for kind in ("result", "answer", "exemplar", "condition"):
         if kind in entry.files:
             try:
-                pictures[kind] = opened(entry.files[kind])
+                pictures[kind] = to_pil(read_image(entry.files[kind]))
             except PictureError:  # which is among the failures
                 continue
     if "result" not in pictures:
-        return card(caption, *(inline(picture, kind) for kind, picture in pictures.items()))
+        return picture_card(caption, *(inline(picture, kind) for kind, picture in pictures.items()))
     result = pictures.pop("result")
     partner = next(iter(pictures), None)
     main = inline(result, "result") if partner is None else slider(pictures[partner], result, (partner, "result"))
-    return card(caption, main, *(inline(picture, kind) for kind, picture in pictures.items() if kind != partner))
+    return picture_card(
+        caption, main, *(inline(picture, kind) for kind, picture in pictures.items() if kind != partner)
+    )

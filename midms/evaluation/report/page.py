@@ -80,7 +80,7 @@ def slider(before: Image.Image, after: Image.Image, names: tuple[str, str]) -> s
     return f'<div class="slider">{first}{second}{bar}</div>'
 
 
-def card(caption: str, *parts: str) -> str:
+def picture_card(caption: str, *parts: str) -> str:
     """Pictures side by side with a caption."""
     row = f'<div class="row">{"".join(parts)}</div>'
     return f'<figure class="card">{row}<figcaption>{escape(caption)}</figcaption></figure>'
