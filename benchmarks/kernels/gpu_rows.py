@@ -19,7 +19,7 @@ import torch
 import torch._dynamo
 
 from benchmarks.kernels.gate import too_wrong
-from benchmarks.kernels.gpu_cases import Case, warped, product
+from benchmarks.kernels.gpu_cases import Case, product, warped
 from benchmarks.kernels.gpu_cells import checks, copies
 from benchmarks.kernels.gpu_clock import timing
 from benchmarks.kernels.gpu_matches import directions, matches, trainings
