@@ -100,14 +100,14 @@ def shares(given: Confidences) -> dict[str, dict[str, float]]:
 
 
 def sheet(found: dict[str, Match], given: Confidences) -> Image.Image:
-    """A row a case: the exemplar with a colour for each place, the same carried to the condition, what is trusted."""
+    """A row a case: the exemplar with a colour for each place, the same warped to the condition, what is trusted."""
     rows = []
     for case, match in found.items():
         colours = places(*match.transpose().grid)
         masks = (colour_map(weight[0, 0]) for weight in given[case].values())
         pictures = (to_pil(colours), to_pil(match.apply(colours)), *masks)
         rows.append([note(case, SHOWN), *(enlarged(picture) for picture in pictures)])
-    return Sheet(rows, ["", "exemplar", "carried", *CHECKS], SHOWN).image
+    return Sheet(rows, ["", "exemplar", "warped", *CHECKS], SHOWN).image
 
 
 def enlarged(picture: Image.Image) -> Image.Image:
@@ -134,7 +134,7 @@ def page(result: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             TEXT,
-            "![case, exemplar, carried to the condition, what each check trusts](checks.png)",
+            "![case, exemplar, warped to the condition, what each check trusts](checks.png)",
             f"Share of cells trusted (yellow in the figure), of {side} x {side} with random features of "
             f"{result['channels']} channels, matched by `correlation`. A radius of 0.25 widths is the released "
             "one. In every case but the last each cell has one "

@@ -46,7 +46,7 @@ class BrownianBridge:
         return step_from_x0(x, denoise(x, level), level, previous.past if previous else (x,))
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """A draw at the next level given x, x0 and y."""
+        """A draw at the next level given x, x0 and y (eq. 14)."""
         (y,) = step.past
         here, there = (2 * self.spread * level.alpha * level.sigma for level in (step.level, to))
         fresh = self.eta**2 if step.level.alpha else 1.0  # where the bridge is pinned nothing was drawn yet

@@ -40,5 +40,5 @@ class PLMS:
         return step_from_eps(x, eps, level, past)
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """x at the next level, straight along the extrapolated eps."""
+        """x at the next level, straight along the extrapolated eps (eq. 12)."""
         return to.alpha * step.x0 + to.sigma * step.eps
