@@ -1,4 +1,4 @@
-"""What the released check trusts, and what the published one does, where the exact match is known; no weights are needed.
+"""What the released check trusts, and what the published one does, where the exact match is known; without weights.
 
     python -m benchmarks.released.checks
 
@@ -44,7 +44,7 @@ TEXT = """# The forward-backward check, and the released one
 
 Written by `python -m benchmarks.released.checks`; do not edit.
 
-A match leads from each cell of the condition to a place in the exemplar, and back. MIDMs' article trusts a cell whose way
+A match leads from each cell of the condition to a place in the exemplar, and back. The article trusts a cell whose way
 there and back ends within a radius of where it began: the backward flow is read where the forward flow arrives. That is
 `cycle`. The released code reads the forward flow there once more, and the backward flow nowhere: it asks whether two
 steps of the same map come home. That is `cycle-released`, which `midm-celeba` has because the released numbers come of
