@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from midms.core.files import read_regular
+from midms.core.schema import parse_json
 from midms.data.errors import DatasetError
 from midms.data.pictures import Exemplars
 
@@ -39,16 +39,19 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     text = _text(path)
     if path.suffix.lower() not in (".jsonl", ".json"):
         try:
+            table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+            columns = [column for column in table.fieldnames or () if column]
+            if twice := [column for column in columns if columns.count(column) > 1]:
+                raise DatasetError(f"{path}: has the column {twice[0]} twice")
             return [
-                {key: value for key, value in row.items() if key and isinstance(value, str) and value}
-                for row in csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+                {key: value for key, value in row.items() if key and isinstance(value, str) and value} for row in table
             ]
         except csv.Error as error:
             raise DatasetError(f"{path}: cannot be read as CSV ({error})") from None
     rows = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            row = json.loads(line or "{}")
+            row = parse_json(line or "{}")
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path}, line {number}: cannot be read as JSON ({error})") from None
         if not isinstance(row, dict):
@@ -90,7 +93,7 @@ def read_pair_list(path: Path, root: Path) -> dict[str, list[str]]:
     else:
         for line in read_lines(path):
             target, *exemplars = (name.strip().replace("\\", "/") for name in line.split(","))
-            pairs[target] = exemplars
+            pairs.setdefault(target, []).extend(exemplars)
     if not any(pairs.values()):
         raise DatasetError(f"{path}: has no pairs")
     return pairs
