@@ -96,8 +96,7 @@ def interleave(
         for picture, given in zip(pictures, maps, strict=True)
     ]
     keys = [
-        check_features(parts.features.exemplar(z, one), parts.features)
-        for z, one in zip(latents, drawn, strict=True)
+        check_features(parts.features.exemplar(z, one), parts.features) for z, one in zip(latents, drawn, strict=True)
     ]
     hints = hints or None
     if hints is not None:

@@ -158,9 +158,7 @@ def _matched(matcher: Matcher, query: Tensor, key: Tensor) -> Match:
     return match
 
 
-def _estimated(
-    confidence: ConfidenceEstimator, match: Match, batch: int, matcher: Matcher
-) -> Float[Tensor, "b 1 h w"]:
+def _estimated(confidence: ConfidenceEstimator, match: Match, batch: int, matcher: Matcher) -> Float[Tensor, "b 1 h w"]:
     value, expected = confidence(match), (batch, 1, *match.grid)
     name = f"confidence: {type(confidence).__name__} gives"
     if not isinstance(value, Tensor) or not value.is_floating_point() or tuple(value.shape) != expected:

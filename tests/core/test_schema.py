@@ -100,6 +100,6 @@ class Named(Schema):
 
 @pytest.mark.parametrize("file", ["a.txt", "../a.bin", "a.bin\n", "x" * 1000])
 def test_how_a_text_is_written_is_said_in_words(file):
-    with pytest.raises(KeyError, match="file: expected a name such as a.bin, got '") as error:
+    with pytest.raises(KeyError, match=r"file: expected a name such as a\.bin, got '") as error:
         checked(Named, {"file": file}, "net.json", KeyError)
     assert len(error.value.args[0]) < 200 and checked(Named, {"file": "a.bin"}, "net.json", KeyError).file == "a.bin"
