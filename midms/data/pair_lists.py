@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -83,12 +84,12 @@ def read_pair_list(path: Path, root: Path) -> dict[str, list[str]]:
         DatasetError: it cannot be read, or has no pairs.
     """
     pairs: dict[str, list[str]] = {}
-    base, start = os.path.abspath(path.parent), os.path.join(os.path.abspath(root), "")
+    relative = _Relative(path.parent, root)
     if path.suffix.lower() in (".csv", ".jsonl"):
         for number, row in enumerate(read_rows(path), 1):
             if not {"target", "exemplar"} <= row.keys():
                 raise DatasetError(f"{path}, row {number}: expected a target and an exemplar, got {', '.join(row)}")
-            target, exemplar = (_relative(row[name], base, start) for name in ("target", "exemplar"))
+            target, exemplar = (relative(row[name]) for name in ("target", "exemplar"))
             pairs.setdefault(target, []).append(exemplar)
     else:
         for line in read_lines(path):
@@ -99,11 +100,29 @@ def read_pair_list(path: Path, root: Path) -> dict[str, list[str]]:
     return pairs
 
 
-def _relative(name: str, base: str, start: str) -> str:
-    """A path from the folder `start`, of one that is absolute or relative to `base`."""
-    place = os.path.normpath(os.path.join(base, name))
-    inside = place.removeprefix(start)  # `relpath` takes ten times as long
-    return (os.path.relpath(place, start) if inside == place else inside).replace(os.sep, "/")
+class _Relative:
+    """From paths that are absolute or relative to a folder to paths from another, with "/", through links too.
+
+    Args:
+        base: the first folder.
+        root: the second.
+    """
+
+    def __init__(self, base: Path, root: Path) -> None:
+        self.base, self.start = os.path.abspath(base), os.path.join(os.path.abspath(root), "")
+        self.real = functools.cache(os.path.realpath)
+
+    def __call__(self, name: str) -> str:
+        """A path."""
+        place = os.path.join(self.base, name)
+        written = os.path.normpath(place)
+        inside = written.removeprefix(self.start)  # `relpath` takes ten times as long
+        if inside == written:
+            folder, file = os.path.split(place)
+            found = os.path.join(self.real(folder), file)
+            inside = found.removeprefix(os.path.join(self.real(self.start), ""))
+            inside = os.path.relpath(written, self.start) if inside == found else inside
+        return inside.replace(os.sep, "/")
 
 
 def numbered(

@@ -1,10 +1,11 @@
-"""What stands twice in a list or table, of which one would be lost."""
+"""Lists and tables of pairs: what stands twice, of which one would be lost; paths through links."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import torch
 from made_data import solid
 from test_layouts import pairs_of
 
@@ -12,6 +13,7 @@ from midms.data.errors import DatasetError
 from midms.data.files import _json
 from midms.data.pair_lists import read_pair_list, read_rows
 from midms.images import PictureError
+from midms.pipeline.retrieval import write_pairs
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,20 @@ def test_a_target_that_a_list_has_twice_has_the_exemplars_of_both(tmp_path: Path
 def test_keypoints_in_a_tar_file_too(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match=r"a.json: cannot be read as JSON \(has 'people' twice in a mapping\)"):
         _json(b'{"people": [], "people": [{}]}', "a.json")
+
+
+@pytest.mark.parametrize("pictures", ["photos", "link", "deep/link"])
+@pytest.mark.parametrize("table", ["a.csv", "photos/a.csv", "away/a.csv", "deep/link/a.csv"])
+@pytest.mark.parametrize("read_as", ["photos", "link", "deep/link"])
+def test_pairs_are_found_again_through_links(pictures: str, table: str, read_as: str, tmp_path: Path) -> None:
+    names = solid(tmp_path / "photos", 3)
+    (tmp_path / "elsewhere" / "far").mkdir(parents=True)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "away").symlink_to("elsewhere/far")
+    (tmp_path / "link").symlink_to("photos")
+    (tmp_path / "deep" / "link").symlink_to(tmp_path / "photos")
+    found = iter([(0, torch.ones(1), torch.tensor([2]))])
+    write_pairs(found, tmp_path / pictures, names, tmp_path / table, None)
+    assert read_pair_list(tmp_path / table, tmp_path / read_as) == {names[0]: [names[2]]}
+    (row,) = read_rows(tmp_path / table)
+    assert (tmp_path / table).parent.joinpath(row["target"]).samefile(tmp_path / "photos" / names[0])
