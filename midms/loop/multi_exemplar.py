@@ -52,7 +52,7 @@ class MultiExemplarMatch:
         return self.matches[0].grid
 
     def apply(self, values: Float[Tensor, "#b c H W"]) -> Float[Tensor, "b c h w"]:
-        """Carry values of all exemplars side by side, see `side_by_side`, onto the condition's grid."""
+        """Warp values of all exemplars side by side, see `side_by_side`, onto the condition's grid."""
         pieces = apart(values, [match.transpose().grid for match in self.matches])
         return _total([s * m.apply(piece) for s, m, piece in zip(self.shares, self.matches, pieces, strict=True)])
 
@@ -78,7 +78,7 @@ class TransposedMultiExemplarMatch:
         return max(h for h, _ in grids), sum(w for _, w in grids)
 
     def apply(self, values: Float[Tensor, "#b c h w"]) -> Float[Tensor, "b c H W"]:
-        """Carry values of the condition to the exemplars; zero where there is no exemplar."""
+        """Warp values of the condition to the exemplars; zero where there is no exemplar."""
         pieces = []
         for share, match in zip(self.forth.shares, self.forth.matches, strict=True):
             back = match.transpose()

@@ -70,7 +70,7 @@ def test_every_row_leads_to_a_documented_part(kind: str, name: str) -> None:
 def test_every_row_satisfies_its_protocol_and_cites_its_source(kind: str, name: str, protocol: type) -> None:
     assert isinstance(create(kind, name), protocol)
     assert re.search(r"arXiv:\d{4}\.\d{4,5}|\b(19|20)\d\d\b", KINDS[kind][name].__doc__), (
-        "a paper, or a name and a year"
+        "an article, or a name and a year"
     )
 
 
