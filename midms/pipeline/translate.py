@@ -20,6 +20,7 @@ from midms.images import PictureError, to_pil
 from midms.images.frame import Frame, framed
 from midms.images.inputs import Framing, Given, mapped, masked, read_exemplars
 from midms.loop import Hints, Moment
+from midms.loop.inputs import check_finite
 from midms.loop.multi_exemplar import side_by_side
 from midms.pipeline.correspondence import correspondences, enlarge, is_flat, match_to_pixel_flow, telling_points
 from midms.pipeline.decoded import Decoded
@@ -130,6 +131,8 @@ def translate(
 
     read = mapped(pipe.condition, condition, "condition", framing)
     pictures, maps, frames = read_exemplars(pipe.condition, exemplar, exemplar_condition, framing)
+    for given in (read.map, *maps):
+        check_finite(given, pipe.condition, "condition")
     masks = None if regions is None else masked(regions, read.frame, len(pictures))
     hints = placed(anchors, colours, hint_regions, read.frame, frames, stride)
     inputs = Inputs(read, pictures, maps, frames, masks, hints)
