@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 import symtable
 from collections import defaultdict
 from collections.abc import Iterator
@@ -129,3 +130,14 @@ def test_private_names_stay_in_their_module() -> None:
         if name.name.startswith("_") and not name.name.startswith("__")
     }
     assert found == set()
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    """A name may begin below a folder that was named before; `mine` is the reader's."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    files = {str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    named = {name for name in re.findall(r"`([\w/]+\.py)`", text) if not name.endswith("mine.py")}
+    assert (
+        len(named) > 50
+        and {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)} == set()
+    )
