@@ -169,7 +169,7 @@ class Context:
     """What a conditional denoiser gets beside the noisy latent.
 
     Attributes:
-        warp: the exemplar's latent carried onto the condition's grid by the current match.
+        warp: the exemplar's latent warped onto the condition's grid by the current match.
         condition: the condition map at picture resolution, in [0, 1].
         confidence: in the warp, in [0, 1].
     """

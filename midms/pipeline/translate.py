@@ -17,6 +17,7 @@ from midms.images import PictureError, to_pil
 from midms.images.frame import Frame, framed
 from midms.images.inputs import mapped, masked, read_exemplars
 from midms.loop import Hints, Moment
+from midms.loop.inputs import check_finite
 from midms.loop.multi_exemplar import side_by_side
 from midms.pipeline.correspondence import correspondences, enlarge, is_flat, match_to_pixel_flow, telling_points
 from midms.pipeline.decoded import Decoded
@@ -128,6 +129,8 @@ def translate(
 
     condition_maps, drawing, frame, doubts = mapped(pipe.condition, condition, "condition", framing)
     pictures, exemplar_maps, frames = read_exemplars(pipe.condition, exemplar, exemplar_condition, framing)
+    for given in (condition_maps, *exemplar_maps):
+        check_finite(given, pipe.condition, "condition")
     masks = None if regions is None else masked(regions, frame, len(pictures))
     hints = placed(anchors, colours, hint_regions, frame, frames, stride)
     like = precise(next((p for module in pipe.modules() for p in module.parameters()), condition_maps))

@@ -56,7 +56,7 @@ class MatcherLaws(Laws):
         torch.testing.assert_close(coupling.sum(-1), torch.ones(2, 48, dtype=torch.float64))
 
     def test_apply_is_linear_in_the_coupling(self, matcher: Matcher) -> None:
-        """Carried values are the rows times the values."""
+        """Warped values are the rows times the values."""
         match = matcher(features(0), features(1, h=5, w=4))
         values = features(2, channels=3, h=5, w=4)
         torch.testing.assert_close(match.apply(values), untokens(rows(match) @ tokens(values), match.grid))

@@ -69,10 +69,10 @@ def call(samples: int, rows: int, columns: int, values: int, back: int) -> None:
     row_bias, col_bias = draw(rows), draw(columns)
     how: dict[str, Any] = {"backend": "triton", "precision": "fp16"}
     for biases in ((None, None), (row_bias, col_bias)):
-        carried = operations.statistics(q, k, v, biases[1], 20.0, 0.0, **how)
+        warped = operations.statistics(q, k, v, biases[1], 20.0, 0.0, **how)
         both = operations.attend_both(q, k, v, u, *biases, 20.0, 0.0, **how)
         log_sums = operations.logsumexp_both(q, k, *biases, 20.0, **how)
-        results = [x for x in (*carried, *both[0], *both[1], *log_sums) if x is not None and x.requires_grad]
+        results = [x for x in (*warped, *both[0], *both[1], *log_sums) if x is not None and x.requires_grad]
         torch.autograd.grad(sum(x.sum() for x in results), [q, k, v, u])
     operations.top_k(q, k, min(4, columns), **how)
     operations.mutual_nearest(q, k, **how)
