@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from midms.checkpoints.convert.families import FAMILIES, FLOW_SCHEDULER, PROMPTS, denoiser_of, flow_of, prompts_of
+from midms.checkpoints.convert.families import FLOW_SCHEDULER, PROMPTS, TEXT_TO_IMAGE, denoiser_of, flow_of, prompts_of
 from midms.checkpoints.convert.fit import TensorUse, recipe_of
 from midms.checkpoints.convert.names import diffusers
 from midms.checkpoints.convert.settings import (
@@ -76,8 +76,8 @@ def from_diffusers(path: Path, prompt: Prompt = UNTOLD) -> Weights:
     network = "unet" if os.path.lexists(path / "unet" / "config.json") else "transformer"
     folders = {"denoiser": path / network, "autoencoder": path / place}
     content, where = _read(folders["denoiser"] / "config.json")
-    network_kind = _named(content, where, *([] if network == "transformer" else ["UNet2DModel"]), *FAMILIES)
-    told = network_kind in FAMILIES
+    network_kind = _named(content, where, *([] if network == "transformer" else ["UNet2DModel"]), *TEXT_TO_IMAGE)
+    told = network_kind in TEXT_TO_IMAGE
     if not told and prompt != UNTOLD:
         raise CheckpointError(f"{path}: prompt: changes nothing of a network that knows no words, as this is")
     scheduler, said = _read(path / "scheduler" / "scheduler_config.json")

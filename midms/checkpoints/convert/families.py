@@ -18,7 +18,7 @@ from midms.compose.spec import Spec
 from midms.core.schema import BRIEF, Schema, read_json
 from midms.core.tensors import CheckpointError
 from midms.core.types import Prompt
-from midms.diffusion.denoisers.prompts import SIZES
+from midms.diffusion.denoisers.prompts import PICTURE_SIZES
 from midms.diffusion.denoisers.transformer import PATCH
 from midms.diffusion.lean import load_network
 from midms.diffusion.levels import FLOW
@@ -45,11 +45,11 @@ class _UNetCondition(Schema):
             raise ValueError(f"out_channels is {self.out_channels}, expected those of in_channels, {self.in_channels}")
         if self.addition_embed_type is None:
             return self
-        sizes = SIZES * (self.addition_time_embed_dim or 0)
+        sizes = PICTURE_SIZES * (self.addition_time_embed_dim or 0)
         if not sizes or (self.projection_class_embeddings_input_dim or 0) <= sizes:
             raise ValueError(
                 f"projection_class_embeddings_input_dim is {self.projection_class_embeddings_input_dim}, expected more"
-                f" than those of the {SIZES} sizes of a picture, {sizes}"
+                f" than those of the {PICTURE_SIZES} sizes of a picture, {sizes}"
             )
         return self
 
@@ -96,7 +96,7 @@ _MORE_TOLD = (
     *("class_embed_type", "num_class_embeds", "class_embeddings_concat", "encoder_hid_dim", "encoder_hid_dim_type"),
     *("time_cond_proj_dim", "attention_type", "time_embedding_type", "num_attention_heads"),
 )
-FAMILIES = {
+TEXT_TO_IMAGE = {
     "UNet2DConditionModel": Family(
         "unet-condition", "diffusers.models.unets.unet_2d_condition", _UNetCondition, _MORE_TOLD
     ),
@@ -113,7 +113,7 @@ def denoiser_of(
 
     Args:
         path: the folder.
-        kind: of network, one of `FAMILIES`.
+        kind: of network, one of `TEXT_TO_IMAGE`.
         content: the network's settings.
         where: what errors call them.
         prediction: what it was trained to predict.
@@ -124,7 +124,7 @@ def denoiser_of(
         CheckpointError: a setting is unknown, or wants what cannot be given; text encoders are missing; or the prompt
             changes nothing.
     """
-    family, network = FAMILIES[kind], load_network(FAMILIES[kind].module, kind)
+    family, network = TEXT_TO_IMAGE[kind], load_network(TEXT_TO_IMAGE[kind].module, kind)
     usual = inspect.signature(network).parameters
     said = settled(family.model, content, network, [name for name in usual if name not in family.unasked], where)
     own = {name: _tuples(value) for name, value in content.items() if not name.startswith("_")}

@@ -16,7 +16,7 @@ from midms.core.precision import rounded
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import expand_level, x0_from_prediction
 from midms.diffusion.denoisers.prompts import Prompts, Told, check_guidance, guided
-from midms.diffusion.denoisers.transformer import PATCH, even, modulated, on_grid
+from midms.diffusion.denoisers.transformer import PATCH, even, modulated, token_map
 from midms.diffusion.denoisers.unet_condition import chosen_blocks
 from midms.diffusion.lean import load_network
 from midms.diffusion.levels import TIMESTEPS
@@ -94,7 +94,7 @@ class Flux(nn.Module):
         calls = calls_of(norms, lambda: self._predict(x, when, self.prompts.positive(len(x))))
         h, w = (-(-side // PATCH) for side in x.shape[-2:])
         pairs = zip(calls, norms, strict=True)
-        return [on_grid(modulated(call, norm, dropped), h, w).to(x.dtype) for call, norm in pairs]
+        return [token_map(modulated(call, norm, dropped), h, w).to(x.dtype) for call, norm in pairs]
 
     def _predict(
         self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], told: Told
@@ -115,5 +115,5 @@ class Flux(nn.Module):
             txt_ids=places.new_zeros(tokens.shape[1], 3),
             guidance=distilled if self.network.config["guidance_embeds"] else None,
         ).sample
-        velocity = F.pixel_shuffle(on_grid(output, h, w), PATCH)
+        velocity = F.pixel_shuffle(token_map(output, h, w), PATCH)
         return velocity[..., : x.shape[-2], : x.shape[-1]].to(x.dtype)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from midms.core import limits
 
-SIZES = 6
+PICTURE_SIZES = 6
 """What SDXL is told of a picture beside the prompt: height and width, where it was cut, height and width to have."""
 
 

@@ -39,6 +39,6 @@ def modulated(call: Call, norm: nn.Module, dropped: Sequence[int]) -> Float[Tens
     return plain(x) * (1 + scale[:, None]) + shift[:, None]
 
 
-def on_grid(tokens: Float[Tensor, "b n d"], h: int, w: int) -> Float[Tensor, "b d h w"]:
+def token_map(tokens: Float[Tensor, "b n d"], h: int, w: int) -> Float[Tensor, "b d h w"]:
     """The last h w tokens as a map: before them are those of the prompt, if there are any."""
     return tokens[:, tokens.shape[1] - h * w :].transpose(1, 2).unflatten(2, (h, w))

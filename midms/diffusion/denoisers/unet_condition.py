@@ -14,7 +14,7 @@ from midms.core.hooks import calls_of
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import check_prediction, expand_level, x0_from_prediction
-from midms.diffusion.denoisers.prompts import SIZES, Prompts, Told, check_guidance, guided
+from midms.diffusion.denoisers.prompts import PICTURE_SIZES, Prompts, Told, check_guidance, guided
 from midms.diffusion.lean import load_network
 
 UNet2DConditionModel = load_network("diffusers.models.unets.unet_2d_condition", "UNet2DConditionModel")
@@ -52,7 +52,7 @@ class UNetCondition(nn.Module):
         said = self.network.config
         pooled = 0
         if said["addition_embed_type"] == "text_time":
-            pooled = said["projection_class_embeddings_input_dim"] - SIZES * said["addition_time_embed_dim"]
+            pooled = said["projection_class_embeddings_input_dim"] - PICTURE_SIZES * said["addition_time_embed_dim"]
         if said["addition_embed_type"] not in (None, "text_time") or pooled < 0:
             raise ValueError(f"addition_embed_type is {said['addition_embed_type']!r}, supported: 'text_time'")
         self.channels, self.stride = int(said["in_channels"]), stride
@@ -92,7 +92,7 @@ class UNetCondition(nn.Module):
         more: dict[str, Any] = {}
         if told.pooled is not None:
             height, width = (side * self.stride for side in x.shape[-2:])
-            sizes = x.new_tensor([height, width, 0, 0, height, width]).expand(len(x), SIZES)
+            sizes = x.new_tensor([height, width, 0, 0, height, width]).expand(len(x), PICTURE_SIZES)
             more = {"added_cond_kwargs": {"text_embeds": rounded(told.pooled, self.network), "time_ids": sizes}}
         tokens = rounded(told.tokens, self.network)
         return self.network(rounded(x, self.network), timestep, tokens, **more).sample.to(x.dtype)
