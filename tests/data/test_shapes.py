@@ -14,16 +14,17 @@ from PIL import Image, ImageDraw
 
 from midms.conditions.sketch import Sketch
 from midms.core.limits import OutOfLimits
-from midms.data.lineart.drawn import Framing
-from midms.data.lineart.figures import Part, colours, figure, seen_again
-from midms.data.lineart.shapes import SPLITS, Shapes
+from midms.data.lineart.drawn import Reframing
+from midms.data.lineart.figures import Shape, colours, figure, seen_again
+from midms.data.lineart.shapes import Shapes
 
+SPLITS = ("train", "validation", "test")
 SHAPES = Shapes("train", 64)
 numbers = st.integers(0, 2**31 - 1)
 quick = settings(max_examples=15, deadline=None)
 
 
-def painted(parts: list[Part], palette: np.ndarray, side: int) -> torch.Tensor:
+def painted(parts: list[Shape], palette: np.ndarray, side: int) -> torch.Tensor:
     """By Pillow, without outlines, in [-1, 1]."""
     picture = Image.new("RGB", (side, side), tuple(palette[0].tolist()))
     draw = ImageDraw.Draw(picture)
@@ -55,7 +56,7 @@ def test_the_answer_is_the_drawing_in_the_exemplars_colours(number: int) -> None
 def test_outlines_lie_on_borders_and_borders_have_outlines(number: int) -> None:
     """Of what Pillow paints in a colour for each part; a pen is at most .022 wide, of which half is on either side."""
     scene = SHAPES.scene(number)
-    each = [Part(part.outline, index) for index, part in enumerate(scene.drawing, 1)]
+    each = [Shape(part.outline, index) for index, part in enumerate(scene.drawing, 1)]
     flat = painted(each, np.arange(14)[:, None].repeat(3, 1) * 18, 256)[:, :1]
     border = (F.max_pool2d(flat, 3, 1, 1) + F.max_pool2d(-flat, 3, 1, 1)) > 0
     ink = (1 - SHAPES.drawing(number, 256)[:, :1]) / 2
@@ -128,7 +129,7 @@ def test_line_art_has_as_many_figures_as_asked_for() -> None:
 @quick
 @given(numbers)
 def test_a_framing_moves_what_is_shown_and_fills_the_rest(seed: int) -> None:
-    framing = Framing.drawn(seeded(seed))
+    framing = Reframing.drawn(seeded(seed))
     assert 0.7 <= framing.scale <= 1.15 and max(abs(framing.right), abs(framing.down)) <= 0.15
     dot = torch.zeros(1, 1, 200, 200)
     dot[..., 86:94, 116:124] = 1  # its middle at (120, 90)
@@ -146,7 +147,7 @@ def test_a_framing_moves_what_is_shown_and_fills_the_rest(seed: int) -> None:
 
 def test_a_framed_drawing_takes_its_answer_with_it() -> None:
     dataset, palette = dataset_of("facesjs", size=128), torch.rand(6, 3, generator=seeded(0))
-    framing = Framing(0.8, 0.1, 0.12)
+    framing = Reframing(0.8, 0.1, 0.12)
     plain, drawing, exemplar = (
         dataset.pair(1, 2, palette, framings=pair) for pair in ((None, None), (None, framing), (framing, None))
     )

@@ -54,7 +54,7 @@ def drawn_pair(
 
 
 @dataclass(frozen=True)
-class Framing:
+class Reframing:
     """A picture scaled about its middle and moved, what comes in from beyond it filled.
 
     Attributes:
@@ -68,7 +68,7 @@ class Framing:
     down: float
 
     @classmethod
-    def drawn(cls, generator: torch.Generator) -> Framing:
+    def drawn(cls, generator: torch.Generator) -> Reframing:
         """A random one that leaves no gap at the bottom, where shoulders are cut."""
         size, right, down = torch.rand(3, generator=generator).tolist()
         scale = _SCALES[0] + size * (_SCALES[1] - _SCALES[0])

@@ -13,7 +13,7 @@ from torch import Tensor
 from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
 from midms.data.errors import DatasetError
-from midms.data.lineart.drawn import Framing, drawn_pair
+from midms.data.lineart.drawn import Reframing, drawn_pair
 from midms.data.lineart.faces import COLOUR_SLOTS, face_svg, random_palette, with_colours, without_outlines
 from midms.data.lineart.facesjs_package import FacesPackage
 from midms.data.lineart.layers import ByteCache, ColourLayers
@@ -128,7 +128,7 @@ class DrawnFaces:
         colours: Float[Tensor, "6 3"],
         outlined: bool = True,
         redraw: Callable[[Tensor], Tensor] | None = None,
-        framings: tuple[Framing | None, Framing | None] = (None, None),
+        framings: tuple[Reframing | None, Reframing | None] = (None, None),
     ) -> Pair:
         """The drawing of one face to be coloured like another.
 

@@ -26,8 +26,8 @@ _APART, _TRIES = 64, 50
 
 
 @dataclass(frozen=True)
-class Part:
-    """A shape of a figure.
+class Shape:
+    """A closed part of a figure.
 
     Attributes:
         outline: closed, in [-1, 1] from border to border of the picture, (x, y), y downwards.
@@ -48,7 +48,7 @@ class Part:
         return (self.outline.max(0) - self.outline.min(0)) / 2
 
 
-def figure(rng: Generator, emoji: bool) -> list[Part]:
+def figure(rng: Generator, emoji: bool) -> list[Shape]:
     """A random figure, its parts back to front.
 
     Args:
@@ -59,7 +59,7 @@ def figure(rng: Generator, emoji: bool) -> list[Part]:
     slots = int(rng.integers(2, max(2, 2 * count // 3) + 1))
     even = emoji or rng.random() < _EVEN
     outline = _outline(rng, _ROUND if emoji else _KINDS) * rng.uniform(0.75, 1.1, 2)
-    first = Part(_even(outline) if even else outline, int(rng.integers(1, slots + 1)))
+    first = Shape(_even(outline) if even else outline, int(rng.integers(1, slots + 1)))
     parts = [first]
     while len(parts) < count:
         areas = np.array([part.reach.prod() for part in parts])
@@ -67,7 +67,7 @@ def figure(rng: Generator, emoji: bool) -> list[Part]:
         inside = emoji or rng.random() < _INSIDE
         others = [slot for slot in range(1, slots + 1) if slot != parent.slot]
         slot = parent.slot if not inside and rng.random() < 0.3 else int(rng.choice(others))
-        added = [Part(one, slot) for one in _added(rng, parent, inside, even)][: count - len(parts)]
+        added = [Shape(one, slot) for one in _added(rng, parent, inside, even)][: count - len(parts)]
         if not inside and rng.random() < _BEHIND:
             place = next(index for index, part in enumerate(parts) if part is parent)
             parts[place:place] = added
@@ -79,7 +79,7 @@ def figure(rng: Generator, emoji: bool) -> list[Part]:
     return _placed(whole, rng, 0.5, rng.uniform(0.75, 1.0), False)
 
 
-def seen_again(parts: list[Part], rng: Generator, change: float) -> list[Part]:
+def seen_again(parts: list[Shape], rng: Generator, change: float) -> list[Shape]:
     """The same figure: moved, turned, scaled and sometimes mirrored, and each part changed a little by itself.
 
     Args:
@@ -113,7 +113,7 @@ def _colour(rng: Generator) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _added(rng: Generator, parent: Part, inside: bool, even: bool) -> list[Points]:
+def _added(rng: Generator, parent: Shape, inside: bool, even: bool) -> list[Points]:
     """One shape, or one and its twin."""
     size = max(_SMALLEST, parent.reach.min() * rng.uniform(*((0.18, 0.45) if inside else (0.4, 0.8))))
     stretch = np.exp(rng.uniform(-0.35, 0.35))
@@ -143,7 +143,7 @@ def _deformed(outline: Points, rng: Generator, change: float) -> Points:
     return moved + (away * (1 + change * np.sum(waves, 0))[:, None]) @ linear.T
 
 
-def _placed(parts: list[Part], rng: Generator, change: float, scale: float, mirrored: bool) -> list[Part]:
+def _placed(parts: list[Shape], rng: Generator, change: float, scale: float, mirrored: bool) -> list[Shape]:
     linear = scale * _turn(change * rng.uniform(-0.5, 0.5)) * (-1 if mirrored else 1, 1)
     shift = change * rng.uniform(-0.2, 0.2, 2)
     return [replace(part, outline=part.outline @ linear.T + shift) for part in parts]

@@ -11,10 +11,10 @@ import torch
 
 from midms.core.limits import OutOfLimits, int_range, number
 from midms.core.protocols import ConditionExtractor
-from midms.data.lineart.drawn import Framing
+from midms.data.lineart.drawn import Reframing
 from midms.data.lineart.facesjs import DrawnFaces, facesjs
 from midms.data.lineart.pens import redrawn
-from midms.data.lineart.shapes import BARE, Shapes
+from midms.data.lineart.shapes import UNOUTLINED, Shapes
 from midms.data.lineart.svg import require_svg
 from midms.data.pair import Pair
 from midms.data.portraits.dataset import Portraits
@@ -128,8 +128,8 @@ class LineArt:
             figure = int(torch.randint(_FIGURES, (), generator=generator))
             return self.figures.pair(figure, lambda ink: redrawn(ink, generator))
         other, colours = self.drawn.random_exemplar(index, generator)
-        outlined, framed = not _chance(BARE, generator), _chance(_FRAMED, generator)
-        framing = Framing.drawn(generator) if framed else None
+        outlined, framed = not _chance(UNOUTLINED, generator), _chance(_FRAMED, generator)
+        framing = Reframing.drawn(generator) if framed else None
         framings = (framing, None) if _chance(0.5, generator) else (None, framing)
         return self.drawn.pair(index, other, colours, outlined, lambda ink: redrawn(ink, generator), framings)
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from midms.core.protocols import ConditionExtractor
 from midms.data.lineart.drawn import drawn_pair
-from midms.data.lineart.figures import Part, colours, figure, seen_again
+from midms.data.lineart.figures import Shape, colours, figure, seen_again
 from midms.data.pair import Pair
 
-SPLITS = ("train", "validation", "test")
-BARE = 0.3
+_SPLITS = ("train", "validation", "test")
+UNOUTLINED = 0.3
 """Of the exemplars, those without outlines."""
 _SMOOTH = 2
 """How much larger drawings are painted than shown; pictures, twice that."""
@@ -48,8 +48,8 @@ class Scene:
         shade: how far the shade along one side of each part reaches, right and down, in widths of the picture.
     """
 
-    exemplar: list[Part]
-    drawing: list[Part]
+    exemplar: list[Shape]
+    drawing: list[Shape]
     palette: UInt8[np.ndarray, "n 3"]
     widths: tuple[float, float]
     gradient: Float[np.ndarray, " 2"]
@@ -98,7 +98,7 @@ class Shapes:
 
     def scene(self, number: int) -> Scene:
         """What the pair of a number shows."""
-        rng = np.random.default_rng([SPLITS.index(self.split), number])
+        rng = np.random.default_rng([_SPLITS.index(self.split), number])
         while True:
             alike = rng.random() < _ALIKE
             whole = figure(rng, alike)
@@ -119,7 +119,7 @@ class Shapes:
             exemplar,
             drawing,
             palette,
-            (0.0 if rng.random() < BARE else own, drawn),
+            (0.0 if rng.random() < UNOUTLINED else own, drawn),
             light * rng.uniform(0.05, 0.15) * (kind < _GRADIENT),
             light * reach * (_GRADIENT <= kind < _GRADIENT + _CEL),
         )
@@ -139,7 +139,7 @@ class Shapes:
         return ((picture + 1) * light - 1).clamp(-1, 1)
 
 
-def _seen(parts: list[Part]) -> list[Part]:
+def _seen(parts: list[Shape]) -> list[Shape]:
     """Without the parts of which hardly anything shows."""
     import cv2
 
@@ -155,7 +155,7 @@ def _seen(parts: list[Part]) -> list[Part]:
     return parts
 
 
-def _labels(parts: list[Part], side: int, width: float = 0) -> UInt8[np.ndarray, "y x"]:
+def _labels(parts: list[Shape], side: int, width: float = 0) -> UInt8[np.ndarray, "y x"]:
     """Which part each pixel shows, from 1, in front of those before it; and outlines, unless their width is 0."""
     import cv2
 
@@ -170,7 +170,7 @@ def _labels(parts: list[Part], side: int, width: float = 0) -> UInt8[np.ndarray,
 
 
 def _coloured(
-    labels: UInt8[np.ndarray, "Y X"], parts: list[Part], palette: UInt8[np.ndarray, "n 3"], size: int
+    labels: UInt8[np.ndarray, "Y X"], parts: list[Shape], palette: UInt8[np.ndarray, "n 3"], size: int
 ) -> Float[Tensor, "1 3 y x"]:
     import cv2
 
