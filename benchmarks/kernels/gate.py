@@ -20,24 +20,24 @@ ALLOWED = {"value error": 2e-4, "flow error px": 0.02, "gradient error": 1e-3}
 """Of a float32 path. A rounding of the correlation is magnified 200 times: 1e-7 there is 2e-5 here; ten times that."""
 
 
-def errors(x: Inputs, carried: Tensor, forward: Tensor, backward: Tensor) -> dict[str, float]:
+def errors(x: Inputs, warped: Tensor, forward: Tensor, backward: Tensor) -> dict[str, float]:
     """How far values (relative, in the L2 norm) and maps (in cells, the largest) are from float64."""
     there = cells(x.k.shape[-2], x.k.shape[-1], x.k).expand(len(x.k), -1, -1, -1)
     here = cells(x.q.shape[-2], x.q.shape[-1], x.q).expand(len(x.q), -1, -1, -1)
     rows, columns = (_sample(side.flatten(2).shape[-1], x.q.device) for side in (x.q, x.k))
     values = _exact(x.q, x.k, torch.cat([x.values, there], 1), rows)
     home = _exact(x.k, x.q, here, columns)
-    found = carried.flatten(2)[..., rows], forward.flatten(2)[..., rows], backward.flatten(2)[..., columns]
+    found = warped.flatten(2)[..., rows], forward.flatten(2)[..., rows], backward.flatten(2)[..., columns]
     return {
         "value error": _relative(found[0], values[:, :-2]),
         "flow error px": max(_farthest(found[1], values[:, -2:]), _farthest(found[2], home)),
     }
 
 
-def value_error(x: Inputs, carried: Float[Tensor, "b c h w"]) -> float:
+def value_error(x: Inputs, warped: Float[Tensor, "b c h w"]) -> float:
     """The first of `errors` alone."""
     rows = _sample(x.q.flatten(2).shape[-1], x.q.device)
-    return _relative(carried.flatten(2)[..., rows], _exact(x.q, x.k, x.values, rows))
+    return _relative(warped.flatten(2)[..., rows], _exact(x.q, x.k, x.values, rows))
 
 
 def largest(found: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
@@ -45,7 +45,9 @@ def largest(found: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
     return max(_relative(one, other) for one, other in zip(found, exact, strict=True))
 
 
-def carry(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], v: Float[Tensor, "b m c"]) -> Float[Tensor, "b n c"]:
+def attention(
+    q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], v: Float[Tensor, "b m c"]
+) -> Float[Tensor, "b n c"]:
     """softmax_j(SCALE max(<q_i, k_j>, 0)) v_j in the precision that comes; no more than BLOCK rows are ever kept."""
 
     def block(rows: Tensor) -> Tensor:
@@ -76,7 +78,7 @@ def _exact(q: Tensor, k: Tensor, values: Tensor, rows: Int[Tensor, " r"]) -> Flo
 
 def _carry(q: Float[Tensor, "b d r"], k: Tensor, values: Tensor) -> Float[Tensor, "b c r"]:
     keys = F.normalize(k.double().flatten(2), dim=1)
-    return carry(F.normalize(q, dim=1).mT, keys.mT, values.double().flatten(2).mT).mT
+    return attention(F.normalize(q, dim=1).mT, keys.mT, values.double().flatten(2).mT).mT
 
 
 def _sample(count: int, device: torch.device) -> Int[Tensor, " r"]:

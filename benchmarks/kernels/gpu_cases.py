@@ -1,4 +1,4 @@
-"""What is measured on a GPU, and the first of it: B1 to B3, values carried one way."""
+"""What is measured on a GPU, and the first of it: B1 to B3, values warped one way."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def product(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
     yield Case("B2", "square product", f"{n} x {n}", "torch, bfloat16", torch.matmul, (a, b), off, flops=2 * n**3)
 
 
-def carried(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
+def warped(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
     """B1 (in half precision; its share of B2's rate is the target) and B3 (of float32 features)."""
     x = inputs("smooth", side, batch, width, device=device)
     size = f"{side} x {side}, batch {batch}"
@@ -81,7 +81,7 @@ def carried(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
         def check(found: Tensor) -> dict[str, float]:
             return {"value error": value_error(x, found[..., :values].float().mT.unflatten(-1, (side, side)))}
 
-        return Case(bench, "values carried", size, peer, run, args, check, allowed, flops)
+        return Case(bench, "values warped", size, peer, run, args, check, allowed, flops)
 
     yield case("B1", "midms triton fp16", functools.partial(one_way, precision="fp16"), half)
     yield case("B1", "FlexAttention, relu", flex, half)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.kernels.gate import ALLOWED, carry, errors, largest
+from benchmarks.kernels.gate import ALLOWED, attention, errors, largest
 from benchmarks.kernels.gpu_cases import HALF, Case, flex, one_way
 from benchmarks.kernels.peers import SCALE, Outcome, ours, released_path, with_coordinates
 from benchmarks.measure import Inputs, inputs
@@ -45,7 +45,7 @@ def matches(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
 
 
 def trainings(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
-    """B5 and, by its memory, B6: latent and labels carried, the latent carried back, and all gradients.
+    """B5 and, by its memory, B6: latent and labels warped, the latent warped back, and all gradients.
 
     The gradients of the first match of the batch are compared with those of `_exactly`.
     """
@@ -98,16 +98,16 @@ def directions(side: int, batch: int, width: int, device: str) -> Iterator[Case]
 
 def _gradients(warps: Warps, x: Inputs, forth: Tensor, back: Tensor) -> tuple[Tensor, ...]:
     leaves = Inputs(*(part.detach().requires_grad_() for part in x))
-    carried, returned = warps(leaves)
-    return torch.autograd.grad((carried * forth).sum() + (returned * back).sum(), leaves)
+    warped, returned = warps(leaves)
+    return torch.autograd.grad((warped * forth).sum() + (returned * back).sum(), leaves)
 
 
 def _exactly(x: Inputs) -> tuple[Tensor, Tensor]:
     q, k, v = (tokens(part.double()) for part in x)
     q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
-    carried = carry(q, k, v)
-    returned = carry(k, q, carried[..., :LATENT])
-    return carried.mT.unflatten(-1, x.q.shape[-2:]), returned.mT.unflatten(-1, x.k.shape[-2:])
+    warped = attention(q, k, v)
+    returned = attention(k, q, warped[..., :LATENT])
+    return warped.mT.unflatten(-1, x.q.shape[-2:]), returned.mT.unflatten(-1, x.k.shape[-2:])
 
 
 def _as_released(x: Inputs) -> tuple[Tensor, Tensor]:
@@ -120,17 +120,17 @@ def _as_released(x: Inputs) -> tuple[Tensor, Tensor]:
 def _by_midms(precision: Precision) -> Warps:
     def warps(x: Inputs) -> tuple[Tensor, Tensor]:
         match = Correlation(released.TEMPERATURE, 0.0, "triton", precision)(x.q, x.k)
-        carried = match.apply(x.values)
-        return carried, match.transpose().apply(carried[:, :LATENT])
+        warped = match.apply(x.values)
+        return warped, match.transpose().apply(warped[:, :LATENT])
 
     return warps
 
 
 def _by_flex(x: Inputs) -> tuple[Tensor, Tensor]:
     q, k, v = (tokens(part).half().contiguous() for part in (l2_normalize(x.q), l2_normalize(x.k), x.values))
-    carried = flex(q, k, v)
-    returned = flex(k, q, carried[..., :LATENT])
-    return carried.mT.unflatten(-1, x.q.shape[-2:]), returned.mT.unflatten(-1, x.k.shape[-2:])
+    warped = flex(q, k, v)
+    returned = flex(k, q, warped[..., :LATENT])
+    return warped.mT.unflatten(-1, x.q.shape[-2:]), returned.mT.unflatten(-1, x.k.shape[-2:])
 
 
 def _both_gradients(run: Callable[..., tuple[Tensor, Tensor]], *operands: Tensor) -> tuple[Tensor, ...]:
@@ -149,7 +149,7 @@ def _one_by_one(q: Tensor, k: Tensor, v: Tensor, u: Tensor) -> tuple[Tensor, Ten
 
 
 def _both_exactly(q: Tensor, k: Tensor, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    return carry(q, k, v), carry(k, q, u)
+    return attention(q, k, v), attention(k, q, u)
 
 
 def _with_tf32(run: Callable[[Inputs], Outcome]) -> Callable[[Inputs], Outcome]:

@@ -19,7 +19,7 @@ import torch
 import torch._dynamo
 
 from benchmarks.kernels.gate import too_wrong
-from benchmarks.kernels.gpu_cases import Case, carried, product
+from benchmarks.kernels.gpu_cases import Case, product, warped
 from benchmarks.kernels.gpu_cells import checks, copies
 from benchmarks.kernels.gpu_clock import timing
 from benchmarks.kernels.gpu_matches import directions, matches, trainings
@@ -47,12 +47,12 @@ Section = tuple[Callable[[int, int, int, str], Iterator[Case]], int, int]
 def sections(side: int, many: int) -> list[Section]:
     """What is measured, of which side and in which batch: first what has a target, then what completes the picture."""
     targets: list[Section] = [
-        (product, side, 1), (copies, side, many), (carried, side, many), (matches, side, 1), (trainings, side, 1),
+        (product, side, 1), (copies, side, many), (warped, side, many), (matches, side, 1), (trainings, side, 1),
         (trainings, 2 * side, 1), (transports, side, 1), (transports, 2 * side, 1), (directions, side, many),
         (neighbours, side, 1), (checks, side, 1),
     ]  # fmt: skip
     others: list[Section] = [
-        (carried, side, 1), (carried, 2 * side, 1), (matches, side, many), (matches, 2 * side, 1),
+        (warped, side, 1), (warped, 2 * side, 1), (matches, side, many), (matches, 2 * side, 1),
         (trainings, side, many), (trainings, 4 * side, 1), (neighbours, 2 * side, 1),
         (transports, 4 * side, 1), (neighbours, 4 * side, 1), (product, side, 1),
     ]  # fmt: skip

@@ -41,8 +41,8 @@ def page(cpu: dict[str, Any], gpus: list[dict[str, Any]], precision: dict[str, A
         "Written by `python -m benchmarks.kernels.page` from the files in `benchmarks/results`; do not edit. Every "
         "figure is behind a gate: the peer's numbers were compared with float64 first.",
         "## On a CPU",
-        f"One match between two square grids: {cpu['values']} values carried, both flows, the check; features of "
-        f"{cpu['width']} channels, float32. With gradients: of the carried values, in features and values. Extra "
+        f"One match between two square grids: {cpu['values']} values warped, both flows, the check; features of "
+        f"{cpu['width']} channels, float32. With gradients: of the warped values, in features and values. Extra "
         "memory is the peak of the process beyond what it held before. Smooth features give small softmax weights in "
         f"the denormal range, random ones do not. {_origin(cpu)} Command: `{cpu['command']}`.",
         "![time against the released path](kernels-cpu.svg)",

@@ -1,4 +1,4 @@
-"""Ways to do the whole hot path of a match: carry the values, find where either side goes, check that it comes back.
+"""Ways to do the whole hot path of a match: warp the values, find where either side goes, check that it comes back.
 
 Each is a function from `Inputs` to an `Outcome`, the features taken as they come. Nothing here is midms's own but what
 says so; peers that are not installed say why they cannot run.
@@ -30,7 +30,7 @@ RADIUS = 0.25
 class Outcome(NamedTuple):
     """Values on the condition's grid, both maps in cells, the check's mask."""
 
-    carried: Tensor
+    warped: Tensor
     forward: Tensor
     backward: Tensor
     mask: Tensor
@@ -55,8 +55,8 @@ class Peer:
 
 def released_path(x: Inputs) -> Outcome:
     """The released implementation: see `released_match`."""
-    carried_latent, carried_labels, forward, backward, mask = released.match(x.q, x.k, x.values[:, :4], x.values[:, 4:])
-    return Outcome(torch.cat([carried_latent, carried_labels], 1), _in_cells(forward), _in_cells(backward), mask)
+    warped_latent, warped_labels, forward, backward, mask = released.match(x.q, x.k, x.values[:, :4], x.values[:, 4:])
+    return Outcome(torch.cat([warped_latent, warped_labels], 1), _in_cells(forward), _in_cells(backward), mask)
 
 
 def ours(backend: Backend, precision: Precision = "auto") -> Callable[[Inputs], Outcome]:
@@ -65,8 +65,8 @@ def ours(backend: Backend, precision: Precision = "auto") -> Callable[[Inputs], 
     def run(x: Inputs) -> Outcome:
         match = Correlation(released.TEMPERATURE, 0.0, backend, precision)(x.q, x.k)
         values, start = with_coordinates(x)
-        carried, backward = match.both(values, start)
-        return _checked(carried, backward)
+        warped, backward = match.both(values, start)
+        return _checked(warped, backward)
 
     return run
 
@@ -76,13 +76,13 @@ def padded_sdpa(x: Inputs) -> Outcome:
     q, k = (tokens(l2_normalize(side)) for side in (x.q, x.k))
     values, start = with_coordinates(x)
     width = q.shape[-1]
-    carried, backward = (
+    warped, backward = (
         F.scaled_dot_product_attention(
             a[:, None], b[:, None], F.pad(tokens(v), (0, width - v.shape[1]))[:, None], scale=SCALE
         )[:, 0, :, : v.shape[1]].mT.unflatten(-1, v.shape[-2:])
         for a, b, v in ((q, k, values), (k, q, start))
     )
-    return _checked(carried, backward)
+    return _checked(warped, backward)
 
 
 def keops(x: Inputs) -> Outcome:
@@ -92,12 +92,12 @@ def keops(x: Inputs) -> Outcome:
     q, k = (tokens(l2_normalize(side)).contiguous() for side in (x.q, x.k))
     values, start = with_coordinates(x)
 
-    def carry(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
+    def attention(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
         logits = (LazyTensor(a[:, :, None]) | LazyTensor(b[:, None])).relu() * SCALE
-        carried: Tensor = logits.sumsoftmaxweight(LazyTensor(tokens(v).contiguous()[:, None]), dim=2)
-        return carried.mT.unflatten(-1, v.shape[-2:])
+        warped: Tensor = logits.sumsoftmaxweight(LazyTensor(tokens(v).contiguous()[:, None]), dim=2)
+        return warped.mT.unflatten(-1, v.shape[-2:])
 
-    return _checked(carry(q, k, values), carry(k, q, start))
+    return _checked(attention(q, k, values), attention(k, q, start))
 
 
 def peers(device: str) -> dict[str, Peer]:
@@ -116,9 +116,9 @@ def peers(device: str) -> dict[str, Peer]:
 
 
 def gradients(run: Callable[[Inputs], Outcome], x: Inputs, weight: Tensor) -> tuple[Tensor, ...]:
-    """Of sum(weight * carried) in features and values; flows and check are made beside it, without gradients."""
+    """Of sum(weight * warped) in features and values; flows and check are made beside it, without gradients."""
     leaves = Inputs(*(side.detach().requires_grad_() for side in x))
-    return torch.autograd.grad((run(leaves).carried * weight).sum(), leaves)
+    return torch.autograd.grad((run(leaves).warped * weight).sum(), leaves)
 
 
 def with_coordinates(x: Inputs) -> tuple[Tensor, Tensor]:
@@ -127,9 +127,9 @@ def with_coordinates(x: Inputs) -> tuple[Tensor, Tensor]:
     return torch.cat([x.values, there], 1), here
 
 
-def _checked(carried: Tensor, backward: Tensor) -> Outcome:
-    forward = carried[:, -2:]
-    return Outcome(carried[:, :-2], forward, backward, cycle(forward.detach(), backward.detach(), RADIUS)[1])
+def _checked(warped: Tensor, backward: Tensor) -> Outcome:
+    forward = warped[:, -2:]
+    return Outcome(warped[:, :-2], forward, backward, cycle(forward.detach(), backward.detach(), RADIUS)[1])
 
 
 def _in_cells(place: Tensor) -> Tensor:

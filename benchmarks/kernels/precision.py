@@ -28,7 +28,7 @@ from midms.matching.matches.factored import tokens
 Round = Callable[[Tensor], Tensor]
 SETS = ("random", "smooth")
 BOUNDS = {"ieee": 1e-4, "fp16x3": 1e-4, "fp16x2k": 1e-2, "tf32": 1e-2, "fp16": 1e-2, "bf16": 1e-1}
-"""Of the relative error of the values carried."""
+"""Of the relative error of the values warped."""
 RADIUS = 0.05
 
 
@@ -116,7 +116,7 @@ def by_triton(x: Inputs, precision: str) -> tuple[Tensor, Tensor]:
 
 def _errors(x: Inputs, rows: Tensor, columns: Tensor) -> dict[str, float]:
     exact = emulated(Inputs(*(side.double() for side in x)), "ieee")
-    carried, wanted = rows[..., :-2], exact[0][..., :-2]
+    warped, wanted = rows[..., :-2], exact[0][..., :-2]
     distance = (rows[..., -2:] - exact[0][..., -2:]).norm(dim=-1)
     h, w = x.q.shape[-2:]
 
@@ -125,7 +125,7 @@ def _errors(x: Inputs, rows: Tensor, columns: Tensor) -> dict[str, float]:
         return return_error(forward, backward) < RADIUS
 
     return {
-        "warp": ((carried - wanted).norm() / wanted.norm()).item(),
+        "warp": ((warped - wanted).norm() / wanted.norm()).item(),
         "flow mean px": distance.mean().item(),
         "flow p99 px": distance.quantile(0.99).item(),
         "flow max px": max(distance.max().item(), (columns - exact[1]).norm(dim=-1).max().item()),

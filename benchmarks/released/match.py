@@ -25,8 +25,8 @@ def correlate(q: Float[Tensor, "b d h w"], k: Float[Tensor, "b d H W"]) -> Corre
 def warp(correlation: Correlation, values: Float[Tensor, "b c H W"], grid: tuple[int, int]) -> Float[Tensor, "b c h w"]:
     """Values of the exemplar on the condition's grid."""
     plan = F.softmax(correlation / TEMPERATURE, dim=-1)
-    carried = torch.matmul(plan, values.flatten(2).transpose(1, 2))
-    return carried.transpose(1, 2).unflatten(2, grid)
+    warped = torch.matmul(plan, values.flatten(2).transpose(1, 2))
+    return warped.transpose(1, 2).unflatten(2, grid)
 
 
 def warp_back(
@@ -65,12 +65,12 @@ def match(
     latent: Float[Tensor, "b c H W"],
     labels: Float[Tensor, "b l H W"],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The hot path of one match: latent and labels carried, both maps, the mask of the check."""
+    """The hot path of one match: latent and labels warped, both maps, the mask of the check."""
     grid, key_grid = (q.shape[-2], q.shape[-1]), (k.shape[-2], k.shape[-1])
     correlation = correlate(q, k)
-    carried = warp(correlation, latent, grid), warp(correlation, labels, grid)
+    warped = warp(correlation, latent, grid), warp(correlation, labels, grid)
     forward, backward = maps(correlation, grid, key_grid)
-    return *carried, forward, backward, check(forward)[1]
+    return *warped, forward, backward, check(forward)[1]
 
 
 def _places(h: int, w: int, like: Tensor) -> Float[Tensor, "n 2"]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midms.cli.messages import USER_ERROR, complain, say
-from midms.cli.options import Commands, command, composed, composition, in_options, parts
+from midms.cli.options import Commands, command, composed, composition, in_options, parts, prompts
 from midms.cli.values import a_path, integer
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
@@ -23,7 +23,7 @@ from midms.registry import BadArguments
 if TYPE_CHECKING:
     from midms.pipeline.batch import Job
     from midms.pipeline.pipeline import Pipeline
-    from midms.pipeline.translation import Translation
+    from midms.pipeline.result import Translation
 
 _LARGE, _SMALL = 3 * 2**29, 2**28
 """Bytes of a translation from which they are noted, and bytes of weights that take no such memory at their own size."""
@@ -119,6 +119,7 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="pixels of the shorter side, of the longer with weights for squares (default: the preset's own)",
     )
+    prompts(one)
     parts(one)
 
 

@@ -56,8 +56,8 @@ def evidence(match: Match) -> Float[Tensor, "b 5 h w"]:
     centre = similarity.new_tensor([columns - 1, rows - 1]).view(1, 2, 1, 1) / 2
     place = ((cells(rows, columns, similarity) - centre) / width).expand(len(similarity), -1, -1, -1)
     values = torch.cat([place, place.square().sum(1, keepdim=True), back.similarity()], 1)
-    carried, backward = both_ways(match, values, cells(h, w, similarity).expand(len(values), -1, -1, -1))
-    mean, square, rival = carried[:, :2], carried[:, 2:3], carried[:, 3:]
+    warped, backward = both_ways(match, values, cells(h, w, similarity).expand(len(values), -1, -1, -1))
+    mean, square, rival = warped[:, :2], warped[:, 2:3], warped[:, 3:]
     variance = (square - mean.square().sum(1, keepdim=True)).clamp(min=0)
     forward = mean * width + centre
     stretch = similarity.new_tensor([columns / w, rows / h]).view(1, 2, 1, 1)

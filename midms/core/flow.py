@@ -51,7 +51,7 @@ def cycle_error(match: Match, radius: float = math.inf) -> tuple[Float[Tensor, "
 def both_ways(
     match: Match, values: Float[Tensor, "b c H W"], back: Float[Tensor, "b e h w"]
 ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b e H W"]]:
-    """The exemplar's values carried forth and the condition's carried back, in one pass where the match knows how."""
+    """The exemplar's values warped to the condition, the condition's back; in one pass where the match knows how."""
     if isinstance(match, TwoWay):
         return match.both(values, back)
     return match.apply(values), match.transpose().apply(back)

@@ -52,7 +52,7 @@ class Match(Protocol):
         """(h, w) of the rows."""
 
     def apply(self, values: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c h w"]:
-        """Carry exemplar values onto the condition's grid: the expectation under each row, rows normalised."""
+        """Warp exemplar values onto the condition's grid: the expectation under each row, rows normalised."""
 
     def transpose(self) -> Match:
         """The same coupling read from exemplar to condition."""
@@ -113,7 +113,7 @@ class ConfidenceEstimator(Protocol):
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Features of the three domains that the paper compares: condition, exemplar, predicted x0.
+    """Features of the three domains that MIDMs compares: condition, exemplar, predicted x0.
 
     Unit vectors, on the grid of the latent, or shorter where a picture says nothing; gradients are finite. May declare
     `rematch_only`, the names of its modules that `rematch_query` alone uses: they are not trained where nothing is
@@ -145,9 +145,9 @@ class Denoiser(Protocol):
 class Sampler(Protocol):
     """A diffusion sampler cut at x0. Knows nothing of the edits made there. Keeps no state.
 
-    A network that knows x0 gives it back whatever is drawn; an x0 that was edited is carried on as if the network had
-    said so. x = alpha * x0 + sigma * eps at every level, and it starts from `levels.add_noise(x0, draw)`. Everything
-    random comes from `draw`, which may be more or less precise than the latent; the latent keeps its precision.
+    A network that knows x0 gives it back whatever is drawn; after an edit of x0 it goes on as if the network had said
+    so. x = alpha * x0 + sigma * eps at every level, and it starts from `levels.add_noise(x0, draw)`. Everything random
+    comes from `draw`, which may be more or less precise than the latent; the latent keeps its precision.
     """
 
     @property

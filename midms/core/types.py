@@ -150,11 +150,26 @@ DenoiseFn = Callable[[Tensor, Level], Tensor]
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """What a text-to-image model is told in words.
+
+    Attributes:
+        text: what the picture shall show.
+        negative: what it shall not.
+        guidance: how far to go from the negative prompt to the positive one; None for what the family takes usually.
+    """
+
+    text: str = ""
+    negative: str = ""
+    guidance: float | None = None
+
+
+@dataclass(frozen=True)
 class Context:
     """What a conditional denoiser gets beside the noisy latent.
 
     Attributes:
-        warp: the exemplar's latent carried onto the condition's grid by the current match.
+        warp: the exemplar's latent warped onto the condition's grid by the current match.
         condition: the condition map at picture resolution, in [0, 1].
         confidence: in the warp, in [0, 1].
     """

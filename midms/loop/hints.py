@@ -136,7 +136,7 @@ class GivenBack:
         return self.forth.other
 
     def apply(self, values: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
-        """Carry the condition's values to the exemplar."""
+        """Warp the condition's values to the exemplar."""
         columns, (height, width) = self.forth.columns.flatten(), self.grid
         sums = values.new_zeros(*values.shape[:2], height * width).index_add(2, columns, values.flatten(2))
         count = columns.bincount(minlength=height * width).to(sums)

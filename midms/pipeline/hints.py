@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +17,11 @@ from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
 
 from midms.core.schema import Schema, checked, read_json
-from midms.core.types import Noise
+from midms.core.types import Noise, NoiseFn
 from midms.images import PictureError, display_name
 from midms.images.annotations import label_map
 from midms.images.frame import Frame
-from midms.loop import Anchor, ColourHint, Hints, Moment
+from midms.loop import Anchor, ColourHint, Hints
 from midms.loop.inputs import noise_fn
 
 HINTS = 200
@@ -166,19 +166,16 @@ def placed(
     return Hints(tuple(given), tuple(painted), None if regions is None else _regions(regions, frame))
 
 
-def with_any_hints(
-    trajectory: Callable[[Noise, Hints | None], Iterator[Moment]], generator: Noise, like: Float[Tensor, "1 _ _ _"]
-) -> Callable[[Hints | None], list[Moment]]:
-    """The moments of a loop with any hints, its noise the same each time.
+def repeatable(generator: Noise, like: Float[Tensor, "1 _ _ _"]) -> Callable[[], NoiseFn]:
+    """Noise for several runs of the loop: each call gives a NoiseFn that begins with the first draw again.
 
     Args:
-        trajectory: from noise and hints to the moments of the loop.
         generator: of the noise.
         like: has the batch, type and device that draws should have.
     """
     draw, drawn = noise_fn(generator, like), list[Tensor]()
 
-    def moments(hints: Hints | None) -> list[Moment]:
+    def begin() -> NoiseFn:
         before = iter([*drawn])
 
         def same(shape: tuple[int, ...]) -> Tensor:
@@ -186,9 +183,9 @@ def with_any_hints(
                 drawn.append(found := draw(shape))
             return found
 
-        return [*trajectory(same, hints)]
+        return same
 
-    return moments
+    return begin
 
 
 def in_regions(hints: Hints, regions: Int[Tensor, "1 Y X"], frame: Frame) -> Hints:

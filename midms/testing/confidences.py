@@ -28,7 +28,7 @@ class Bare:
         return self.inside.grid
 
     def apply(self, values: Float[Tensor, "b c H W"]) -> Float[Tensor, "b c h w"]:
-        """Carried values of the whole batch."""
+        """Warped values of the whole batch."""
         assert len(values) == 2, "a match need not take one set of values for a whole batch"
         return self.inside.apply(values)
 

@@ -56,7 +56,7 @@ class MatcherLaws(Laws):
         torch.testing.assert_close(coupling.sum(-1), torch.ones(2, 48, dtype=torch.float64))
 
     def test_apply_is_linear_in_the_coupling(self, matcher: Matcher) -> None:
-        """Carried values are the rows times the values."""
+        """Warped values are the rows times the values."""
         match = matcher(features(0), features(1, h=5, w=4))
         values = features(2, channels=3, h=5, w=4)
         torch.testing.assert_close(match.apply(values), untokens(rows(match) @ tokens(values), match.grid))
@@ -69,8 +69,8 @@ class MatcherLaws(Laws):
             assert len(i) > 0
             ratio = (there[i, j].log() - back[i, j].log())[:, None]
             factors = torch.cat([F.one_hot(i, 48), F.one_hot(j, 20)], 1).double()
-            explained = factors @ torch.linalg.lstsq(factors, ratio, driver="gelsd").solution
-            torch.testing.assert_close(explained, ratio, rtol=0, atol=1e-9)
+            fitted = factors @ torch.linalg.lstsq(factors, ratio, driver="gelsd").solution
+            torch.testing.assert_close(fitted, ratio, rtol=0, atol=1e-9)
         assert match.transpose().grid == (5, 4) and match.transpose().transpose().grid == match.grid
         torch.testing.assert_close(rows(match.transpose().transpose()), rows(match))
 

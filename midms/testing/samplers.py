@@ -88,7 +88,7 @@ class SamplerLaws(Laws):
         for x, step in walk(sampler, shrunk, clean()):
             torch.testing.assert_close(step.level.alpha * step.x0 + step.level.sigma * step.eps, x)
 
-    def test_an_edit_of_x0_is_carried_on(self, sampler: Sampler) -> None:
+    def test_an_edited_x0_is_taken_as_predicted(self, sampler: Sampler) -> None:
         """A first step whose x0 was edited goes where it would have gone had the network said so, x moving with it."""
         here, there = sampler.levels[:2]
         step = walk(sampler, shrunk, clean())[0][1]

@@ -102,7 +102,7 @@ def test_flow_agrees_with_a_brute_force_search_of_canonical_coordinates():
     assert found.quantile(0.95) < 2.5
 
 
-def test_the_exemplar_carried_along_the_exact_flow_looks_like_the_answer():
+def test_the_exemplar_warped_along_the_exact_flow_looks_like_the_answer():
     pairs = draw_pairs("test", range(8), 64)
     warped = F.grid_sample(pairs.exemplar, pairs.place.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
     seen = (pairs.visible & pairs.head)[:, None]

@@ -148,9 +148,9 @@ def test_stochastic_samplers_converge_to_the_variance_with_order_one(name: str, 
         variance, here = (first.alpha * SPREAD) ** 2 + first.sigma**2, first
         one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
         for to in rest:
-            carried = sampler.advance(sampler.predict(exact, one, here, None), to, torch.zeros).item()
+            moved = sampler.advance(sampler.predict(exact, one, here, None), to, torch.zeros).item()
             drawn = sampler.advance(Step(here, 0 * one, 0 * one), to, torch.ones).item()
-            variance, here = carried**2 * variance + drawn**2, to
+            variance, here = moved**2 * variance + drawn**2, to
         errors.append(abs(variance - ((here.alpha * SPREAD) ** 2 + here.sigma**2)))
     assert order(errors)[1:] == pytest.approx([1.0] * 3, abs=0.12)
     assert errors[-1] < 0.01

@@ -106,7 +106,7 @@ SAMPLERS = {
     ),
     "test_a_network_that_knows_x0_gives_it_back": predicted(lambda step: {"x0": 1.01 * step.x0}),
     "test_a_step_explains_x": predicted(lambda step: {"eps": 1.01 * step.eps}),
-    "test_an_edit_of_x0_is_carried_on": Spoilt(GOOD, advance=lambda step, to, draw: to.sigma * step.eps),
+    "test_an_edited_x0_is_taken_as_predicted": Spoilt(GOOD, advance=lambda step, to, draw: to.sigma * step.eps),
     "test_every_draw_is_asked_for": Spoilt(GOOD, advance=lambda step, to, draw: GOOD.advance(step, to, torch.randn)),
     "test_precision_and_shape_are_kept": predicted(lambda step: {"x0": step.x0.double(), "eps": step.eps.half()}),
     "test_latents_of_a_batch_do_not_mix": predicted(lambda step: {"x0": step.x0 - step.x0.mean()}),

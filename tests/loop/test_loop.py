@@ -22,7 +22,7 @@ from midms.matching.matchers.optimal_transport import OptimalTransport
 
 
 def flat(pipe: ToyPipeline, condition: Tensor, exemplar: Tensor, draws: list[Tensor]) -> list[Tensor]:
-    """x0 of every level, as the paper has it: no parts but the networks, the coupling as a matrix."""
+    """x0 of every level, as the article has it: no parts but the networks, the coupling as a matrix."""
     latent = pipe.autoencoder.encode(exemplar)
     query = pipe.features.condition(condition)
     key = pipe.features.exemplar(latent, pipe.condition.photo(exemplar))
@@ -30,23 +30,23 @@ def flat(pipe: ToyPipeline, condition: Tensor, exemplar: Tensor, draws: list[Ten
     def warp(here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         similarity = torch.einsum("bdi,bdj->bij", here.flatten(2), there.flatten(2))
         coupling = torch.softmax(similarity / pipe.matcher.temperature, -1)
-        carried = torch.einsum("bij,bcj->bci", coupling, latent.flatten(2)).unflatten(2, here.shape[-2:])
+        warped = torch.einsum("bij,bcj->bci", coupling, latent.flatten(2)).unflatten(2, here.shape[-2:])
         confidence = ((coupling * similarity).sum(-1) / 2 + 0.5).view(len(here), 1, *here.shape[-2:])
-        return carried, confidence
+        return warped, confidence
 
     noises = iter(draws)
-    carried, confidence = warp(query.initial, key.initial)
+    warped, confidence = warp(query.initial, key.initial)
     found = []
     for sampler, refining in [(pipe.sampler, False)] + ([(pipe.refiner, True)] if pipe.refiner else []):
-        x0 = found[-1] if refining else carried
+        x0 = found[-1] if refining else warped
         x = sampler.levels[0].alpha * x0 + sampler.levels[0].sigma * next(noises)
         for level, following in zip(sampler.levels, [*sampler.levels[1:], None], strict=True):
-            x0 = pipe.denoiser(x, level, Context(carried, condition, confidence))
+            x0 = pipe.denoiser(x, level, Context(warped, condition, confidence))
             eps = (x - level.alpha * x0) / level.sigma
             if level.index in pipe.policy.rematch and not refining:
-                carried, confidence = warp(pipe.features.rematch_query(x0, query), key.rematch)
+                warped, confidence = warp(pipe.features.rematch_query(x0, query), key.rematch)
                 if pipe.policy.edit == "blend":
-                    x0 = confidence * carried + (1 - confidence) * x0
+                    x0 = confidence * warped + (1 - confidence) * x0
             found.append(x0)
             if following and isinstance(sampler, DDIM):
                 x = following.alpha * x0 + following.sigma * eps

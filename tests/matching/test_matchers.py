@@ -119,8 +119,8 @@ def test_gradients_do_not_depend_on_the_implementation(matcher: type) -> None:
     for backend in ("chunked", "reference"):
         inputs = [features(0).requires_grad_(), features(1, h=5, w=4).requires_grad_()]
         match = matcher(backend=backend)(*inputs)
-        carried = match.apply(features(2, channels=3, h=5, w=4))
-        loss = carried.square().sum() + match.transpose().log_row_sums().sin().sum()
+        warped = match.apply(features(2, channels=3, h=5, w=4))
+        loss = warped.square().sum() + match.transpose().log_row_sums().sin().sum()
         gradients.append(torch.autograd.grad(loss, inputs))
     for value, reference in zip(*gradients, strict=True):
         torch.testing.assert_close(value, reference)

@@ -26,7 +26,7 @@ class BrownianBridge:
 
     Args:
         levels: with alpha 1 - m and sigma m, see `brownian_bridge`.
-        spread: largest delta times 2; the paper's s.
+        spread: largest delta times 2; s in BBDM.
         eta: share of the randomness of the walk, 1 for the walk itself, 0 for none but the first draw.
 
     Raises:
@@ -46,7 +46,7 @@ class BrownianBridge:
         return step_from_x0(x, denoise(x, level), level, previous.past if previous else (x,))
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """A draw at the next level given x, x0 and y."""
+        """A draw at the next level given x, x0 and y (eq. 14)."""
         (y,) = step.past
         here, there = (2 * self.spread * level.alpha * level.sigma for level in (step.level, to))
         fresh = self.eta**2 if step.level.alpha else 1.0  # where the bridge is pinned nothing was drawn yet
@@ -61,7 +61,7 @@ def brownian_bridge(timesteps: tuple[int, ...], spread: float = 1.0, eta: float 
 
     Args:
         timesteps: from the noisiest, where the bridge is pinned to the warp, to the cleanest, which is above 0.
-        spread: largest variance on the way, times 2; the paper's s.
+        spread: largest variance on the way, times 2; s in BBDM.
         eta: share of the randomness of the walk, 1 for the walk itself, 0 for none but the first draw.
 
     Raises:

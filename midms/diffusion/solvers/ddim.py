@@ -42,7 +42,7 @@ class DDIM:
         return step_from_x0(x, denoise(x, level), level)
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """x at the next level, from an x0 that may have been edited and the eps that was predicted."""
+        """x at the next level, from an x0 that may have been edited and the eps that was predicted (eq. 12)."""
         here = step.level
         churn = self.eta * to.sigma / here.sigma * (1 - (here.alpha / to.alpha) ** 2) ** 0.5
         x = to.alpha * step.x0 + (to.sigma**2 - churn**2) ** 0.5 * step.eps

@@ -28,7 +28,7 @@ class DDPM:
         return step_from_x0(x, denoise(x, level), level)
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """A draw from q(x_{t-1} | x_t, x0), x_t being what x0 and eps say it was."""
+        """A draw from q(x_{t-1} | x_t, x0) (eq. 6-7), x_t being what x0 and eps say it was."""
         here, x = step.level, step.x
         kept = (here.alpha / to.alpha) ** 2
         beta = 1 - kept

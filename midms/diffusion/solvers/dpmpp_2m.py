@@ -29,5 +29,5 @@ class DPMPP2M:
         return step_from_x0(x, denoise(x, level), level, (previous.x0,) if previous else ())
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """x at the next level, x0 being what the last two make of it."""
+        """x at the next level (eq. 9), x0 being what the last two make of it (alg. 2, D)."""
         return ddim_step(step.x, extrapolate_x0(step, to, self.levels), step.level, to)

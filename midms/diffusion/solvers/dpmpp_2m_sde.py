@@ -30,5 +30,5 @@ class DPMPP2MSDE:
         return step_from_x0(x, denoise(x, level), level, (previous.x0,) if previous else ())
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """A draw at the next level, x0 being what the last two make of it."""
+        """A draw at the next level (app. B), x0 being what the last two make of it (alg. 2, D)."""
         return posterior_sample(step.x, extrapolate_x0(step, to, self.levels), step.level, to, draw)

@@ -33,7 +33,7 @@ class EulerAncestral:
         return step_from_x0(x, denoise(x, level), level)
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """Down, then up by a draw."""
+        """z' of the formula above, times alpha: down, then up by a draw."""
         here, there = step.level.sigma / step.level.alpha, to.sigma / to.alpha
         up = there * (1 - (there / here) ** 2) ** 0.5
         down = there**2 / here

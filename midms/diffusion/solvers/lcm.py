@@ -29,11 +29,11 @@ class LCM:
     levels: Levels
 
     def predict(self, denoise: DenoiseFn, x: Float[Tensor, "b c h w"], level: Level, previous: Step | None) -> Step:
-        """x0 as the consistency function has it, and the eps that explains x with it."""
+        """x0 as the consistency function has it (alg. 3, f(z, tau)), and the eps that explains x with it."""
         time = SCALING * level.timestep
         skip, out = SIGMA_DATA**2 / (time**2 + SIGMA_DATA**2), time / (time**2 + SIGMA_DATA**2) ** 0.5
         return step_from_x0(x, out * denoise(x, level) + skip * x, level)
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """x0 noised afresh."""
+        """x0 noised afresh: a draw of N(alpha(tau) x0, sigma(tau)^2) (alg. 3, z_tau)."""
         return to.add_noise(step.x0, draw)

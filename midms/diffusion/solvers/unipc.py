@@ -47,5 +47,5 @@ class UniPC:
         return previous.x0 + older / r * (previous.past[0] - previous.x0) + newer * (x0 - previous.x0)
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """x at the next level, x0 being what the last two make of it."""
+        """x at the next level (arXiv:2211.01095, eq. 9), x0 being what the last two make of it (alg. 2 there, D)."""
         return ddim_step(step.x, extrapolate_x0(step, to, self.levels), step.level, to)

@@ -98,6 +98,8 @@ def _inside(value: Any) -> Iterator[Any]:
             yield from _of_function(value) if isinstance(value, types.FunctionType) else _of_class(value)
     elif isinstance(value, types.MethodType | staticmethod | classmethod):
         yield from (value.__func__, getattr(value, "__self__", None))
+    elif isinstance(value, functools.partial):
+        yield from (value.func, value.args, value.keywords)
     elif isinstance(value, property):
         yield value.fget
     elif isinstance(value, types.ModuleType):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from midms.core.files import atomic_write, read_regular
 from midms.data.portraits.pairs import SIZES, draw_pairs
-from midms.evaluation.ablation.run import SHOWN, Setting
+from midms.evaluation.ablation.run import PICTURES, REPORT_FILES, SHOWN, Setting
 from midms.evaluation.report.page import cards, html_table, inline, items, page, picture_card, section, slider
 from midms.evaluation.report.plots import as_picture, as_svg, scatters
 from midms.evaluation.report.tables import markdown_table
@@ -126,14 +126,14 @@ def ablation_page(setting: Setting, records: Sequence[Mapping[str, Any]], pictur
 
 def write_report(setting: Setting, records: Sequence[Mapping[str, Any]], out: Path) -> None:
     """`table.md` in the folder; `plot.png`, `sheet.png` and `report.html` if there are figures, else there are none."""
-    with atomic_write(out / "table.md") as part:
+    text, *pictures, shown = (out / name for name in REPORT_FILES)
+    with atomic_write(text) as part:
         part.write_text(table(records) + "\n")
     if ranked(records):
-        save_images(
-            {out / "plot.png": as_picture(plot(records)), out / "sheet.png": sheet(setting, records, out / "pictures")}
-        )
-        with atomic_write(out / "report.html") as part:
-            part.write_text(ablation_page(setting, records, out / "pictures"), encoding="utf-8")
+        drawn = as_picture(plot(records)), sheet(setting, records, out / PICTURES)
+        save_images(dict(zip(pictures, drawn, strict=True)))
+        with atomic_write(shown) as part:
+            part.write_text(ablation_page(setting, records, out / PICTURES), encoding="utf-8")
     else:
-        for name in ("plot.png", "sheet.png", "report.html"):
-            (out / name).unlink(missing_ok=True)
+        for path in (*pictures, shown):
+            path.unlink(missing_ok=True)

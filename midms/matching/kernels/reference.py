@@ -49,7 +49,7 @@ def attend(
         precision: of the products; this computes in float32 or better, since a scale of 200 magnifies rounding.
 
     Returns:
-        The values carried to the rows, their logsumexp, and what else was asked for.
+        P v, the logsumexp of each row's logits, and the statistics that were asked for.
     """
     return _attended(_products(q, k, scale, floor), v, col_bias, stats)
 

@@ -60,7 +60,7 @@ class FactoredMatch:
             values: on the exemplar's grid; a batch of one serves all.
 
         Returns:
-            The carried values, in their own precision.
+            The warped values, in their own precision.
 
         Raises:
             ValueError: the values are not on the exemplar's grid.
@@ -113,7 +113,7 @@ class FactoredMatch:
         if self.floor is not None:
             precise = torch.promote_types(self.query.dtype, torch.float32)
             return (self.query.to(precise) * self.apply(self.key.to(precise))).sum(1, keepdim=True)
-        # logsumexp - entropy is the expected logit: the features need not be carried
+        # logsumexp - entropy is the expected logit: the features need not be warped
         q, k, bias = tokens(self.query), tokens(self.key), _flat(self.col_bias)
         finite = None if bias is None else bias.masked_fill(bias == -torch.inf, 0)[..., None]
         got = statistics(q, k, finite, bias, self.scale, None, self.backend, self.precision, ("entropy",))

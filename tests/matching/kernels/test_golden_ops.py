@@ -130,8 +130,8 @@ def test_gradients(case: str, backend: str) -> None:
     inputs = {name: golden[name].clone().requires_grad_() for name in ("q", "k", "latent")}
     match = matched({**golden, **inputs}, backend)
     warped = match.apply(inputs["latent"])
-    carried = {"g_warp": warped, "g_sem": match.apply(golden["sem"]), "g_back": match.transpose().apply(warped)}
-    sum((value * golden[weight]).sum() for weight, value in carried.items()).backward()
+    results = {"g_warp": warped, "g_sem": match.apply(golden["sem"]), "g_back": match.transpose().apply(warped)}
+    sum((value * golden[weight]).sum() for weight, value in results.items()).backward()
     for name, value in inputs.items():
         wanted = golden[f"grad_{name}"]
         torch.testing.assert_close(value.grad, wanted, rtol=0, atol=1e-4 * wanted.abs().max().item())

@@ -234,8 +234,8 @@ def test_a_match_has_them_on_its_grid(backend: str) -> None:
     scores, indices = (q @ k.mT).sort(-1, descending=True)
     torch.testing.assert_close(match.top(3).scores, here(scores[..., :3]))
     assert torch.equal(match.top(3).indices, here(indices[..., :3]))
-    carried, back = match.both(there(v), here(u))
-    torch.testing.assert_close(carried, match.apply(there(v)))
+    warped, back = match.both(there(v), here(u))
+    torch.testing.assert_close(warped, match.apply(there(v)))
     torch.testing.assert_close(back, match.transpose().apply(here(u)))
     with pytest.raises(ValueError, match=r"values: expected a batch of 1 or 2 on a grid of \(3, 4\)"):
         match.both(there(v), there(u[:, :10]))

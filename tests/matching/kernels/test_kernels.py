@@ -208,7 +208,7 @@ def test_auto_takes_chunked_and_a_name_takes_its_own(taken: list[str]) -> None:
     assert taken == ["chunked", "chunked", "reference"]
 
 
-def test_an_objection_is_not_overruled(taken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_implementation_that_cannot_run_is_not_forced(taken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = operands(11, 2, 3, 5, 2, 1)
     monkeypatch.setattr(reference, "DENSE_ENTRIES", 29)
     with pytest.raises(NoImplementation, match=r"backend='reference'.*cannot run:\n(.*\n)*.*30 entries, more than 29"):

@@ -98,23 +98,23 @@ def test_many_programs_share_the_columns() -> None:
 def test_equal_features_give_the_mean(precision: str) -> None:
     _, _, v, *_ = operands(4, 1, 6, 50, 8, 3, 0)
     same = torch.full((1, 50, 8), 8**-0.5, device=DEVICE)
-    carried = statistics(same[:, :6], same, v.float().to(DEVICE), None, 200.0, 0.0, "triton", precision)
-    mean = v.mean(1, keepdim=True).expand_as(carried.values)
-    torch.testing.assert_close(carried.values.double().cpu(), mean, rtol=0, atol=2e-3 if precision == "fp16" else 2e-6)
+    warped = statistics(same[:, :6], same, v.float().to(DEVICE), None, 200.0, 0.0, "triton", precision)
+    mean = v.mean(1, keepdim=True).expand_as(warped.values)
+    torch.testing.assert_close(warped.values.double().cpu(), mean, rtol=0, atol=2e-3 if precision == "fp16" else 2e-6)
     flat = torch.full((1, 6), 50.0)
-    torch.testing.assert_close(carried.entropy.cpu(), flat.log(), rtol=1e-3, atol=0)
-    torch.testing.assert_close(carried.peak.cpu(), 1 / flat, rtol=1e-3, atol=0)
-    assert torch.all(carried.argmax == 0)
+    torch.testing.assert_close(warped.entropy.cpu(), flat.log(), rtol=1e-3, atol=0)
+    torch.testing.assert_close(warped.peak.cpu(), 1 / flat, rtol=1e-3, atol=0)
+    assert torch.all(warped.argmax == 0)
 
 
 @every_precision
 def test_one_column_that_wins_is_copied(precision: str) -> None:
     k, v = torch.eye(40, device=DEVICE)[None], torch.randn(1, 40, 3, device=DEVICE)
     order = torch.randperm(40)
-    carried = statistics(k[:, order], k, v, None, 200.0, 0.0, "triton", precision)
+    warped = statistics(k[:, order], k, v, None, 200.0, 0.0, "triton", precision)
     rounding = max(ROUNDING[precision], 2**-22)
-    torch.testing.assert_close(carried.values, v[:, order], rtol=2 * rounding, atol=2 * rounding)
-    assert torch.equal(carried.argmax[0].cpu(), order) and torch.all(carried.entropy.abs() < 1e-4)
+    torch.testing.assert_close(warped.values, v[:, order], rtol=2 * rounding, atol=2 * rounding)
+    assert torch.equal(warped.argmax[0].cpu(), order) and torch.all(warped.entropy.abs() < 1e-4)
 
 
 def test_columns_at_minus_infinity_take_no_part() -> None:
@@ -195,11 +195,11 @@ def test_torch_compile_and_autocast_pass_through(unchecked: None) -> None:
 def test_a_checkpoint_makes_a_coupling_again(unchecked: None, backend: str) -> None:
     q, k, v, *_ = (x.float().to(DEVICE).detach().requires_grad_() for x in operands(12, 1, 6, 5, 8, 3, 0))
 
-    def carried(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def warped(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return attend(q, k, v, None, 20.0, 0.0, backend)[0].square().sum()
 
-    again = torch.autograd.grad(checkpoint(carried, q, k, v, use_reentrant=False), (q, k, v))
-    for one, two in zip(again, torch.autograd.grad(carried(q, k, v), (q, k, v)), strict=True):
+    again = torch.autograd.grad(checkpoint(warped, q, k, v, use_reentrant=False), (q, k, v))
+    for one, two in zip(again, torch.autograd.grad(warped(q, k, v), (q, k, v)), strict=True):
         torch.testing.assert_close(one, two)
 
 
@@ -212,7 +212,7 @@ def test_operators_keep_the_rules_of_torch() -> None:
     torch.library.opcheck(operator, (q, k, v, None, None, None, 5.0, None, "ieee", False, False), test_utils=rules)
 
 
-def test_objections_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_triton_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v, *_ = operands(12, 1, 4, 5, 600, 1, 0)
     said = explain("attend", q, k, v)
     assert "triton: computes in float32, not float64; feature width 600 > 512" in said
