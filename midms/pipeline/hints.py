@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -76,10 +77,9 @@ class PixelColour(Schema):
     @field_validator("colour")
     @classmethod
     def _known(cls, colour: str) -> str:
-        try:
+        found: tuple[int, ...] = ()
+        with suppress(ValueError):
             found = ImageColor.getrgb(colour)
-        except ValueError:
-            found = ()
         if len(found) != 3 or not all(0 <= value <= 255 for value in found):
             raise ValueError(f'expected a colour such as "#c04020" or "teal", got {colour!r}')
         return colour
