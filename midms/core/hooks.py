@@ -56,3 +56,28 @@ def calls_of(modules: Sequence[nn.Module], run: Callable[[], object]) -> list[Ca
     if lacking := [type(module).__name__ for module in modules if module not in seen]:
         raise ValueError(f"the network did not call its {', '.join(lacking)}")
     return [seen[module] for module in modules]
+
+
+def chosen_blocks(blocks: Sequence[nn.Module], wanted: Sequence[int]) -> list[nn.Module]:
+    """Some of a network's blocks.
+
+    Args:
+        blocks: all.
+        wanted: their numbers, from 0.
+
+    Raises:
+        ValueError: none is wanted, or one that there is not.
+    """
+    if not wanted or not all(number in range(len(blocks)) for number in wanted):
+        raise ValueError(f"blocks must be out of 0 to {len(blocks) - 1}, got {tuple(wanted)}")
+    return [blocks[number] for number in wanted]
+
+
+def check_none_dropped(dropped: Sequence[int]) -> None:
+    """Find out whether no channels are dropped, for networks whose activations are taken as they are.
+
+    Raises:
+        ValueError: some are.
+    """
+    if dropped:
+        raise ValueError(f"dropped is {tuple(dropped)}, expected none of a U-Net")
