@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ def calls_of(modules: Sequence[nn.Module], run: Callable[[], object]) -> list[Ca
     return [seen[module] for module in modules]
 
 
-def chosen_blocks(blocks: Sequence[nn.Module], wanted: Sequence[int]) -> list[nn.Module]:
+def chosen_blocks(blocks: Iterable[nn.Module], wanted: Sequence[int]) -> list[nn.Module]:
     """Some of a network's blocks.
 
     Args:
@@ -68,9 +68,10 @@ def chosen_blocks(blocks: Sequence[nn.Module], wanted: Sequence[int]) -> list[nn
     Raises:
         ValueError: none is wanted, or one that there is not.
     """
-    if not wanted or not all(number in range(len(blocks)) for number in wanted):
-        raise ValueError(f"blocks must be out of 0 to {len(blocks) - 1}, got {tuple(wanted)}")
-    return [blocks[number] for number in wanted]
+    known = [*blocks]
+    if not wanted or not all(number in range(len(known)) for number in wanted):
+        raise ValueError(f"blocks must be out of 0 to {len(known) - 1}, got {tuple(wanted)}")
+    return [known[number] for number in wanted]
 
 
 def check_none_dropped(dropped: Sequence[int]) -> None:

@@ -149,8 +149,8 @@ class Denoiser(Protocol):
     """Predicts x0, whatever the network inside was trained to predict.
 
     May have `activations(x, timestep, blocks, dropped)`, what blocks of its network make of noisy latents, for features
-    that are made of them (`midms.features.diffusion`). May declare `min_confidence`, the least mean confidence in a warp
-    that it was trained with: `style` goes no lower.
+    that are made of them (`midms.features.diffusion`). May declare `min_confidence`, the least mean confidence in a
+    warp that it was trained with: `style` goes no lower.
     """
 
     def __call__(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:

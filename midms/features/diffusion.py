@@ -21,6 +21,8 @@ from midms.features.common import rendered, resized, stack_activations
 
 OF_DENOISER = "denoiser"
 """In the place of a network: that of the composition's own denoiser."""
+_OF_EXEMPLARS = 1
+"""Seed of their noise; that of what is matched to them is 0."""
 _MULTIPLE = 8
 """Cells that the networks of denoisers halve without a rest."""
 
@@ -28,10 +30,10 @@ _MULTIPLE = 8
 class DiffusionFeatures(nn.Module):
     """DIFT (Tang et al. 2023, arXiv:2306.03881): activations of a frozen diffusion network at one timestep.
 
-    Re-matching compares the activations of the predicted x0 with those of the exemplar's latent, both noised with the
-    same draws. The first match has no latent of the condition: there the autoencoder encodes both condition maps, as
-    pictures, where the network is the denoiser's; else the network takes the maps themselves, brought to the latent's
-    grid.
+    Re-matching compares the activations of the predicted x0 with those of the exemplar's latent, each noised with draws
+    of its own, always the same ones: with the same noise, cells would be like those at their own place. The first match
+    has no latent of the condition: there the autoencoder encodes both condition maps, as pictures, where the network is
+    the denoiser's; else the network takes the maps themselves, brought to the latent's grid.
 
     With `network="denoiser"` nothing is loaded twice: the composition lends its denoiser, which says what its blocks
     are, and its autoencoder.
@@ -119,8 +121,8 @@ class DiffusionFeatures(nn.Module):
     def exemplar(self, latent: Float[Tensor, "b c H W"], condition: Float[Tensor, "b k Y X"]) -> Features:
         """Of the exemplar's condition map for the first match, of its latent for re-matching; once if they are one."""
         drawn = self._map(condition, (latent.shape[-2], latent.shape[-1]))
-        first = self._features(drawn)
-        return Features(first, first if torch.equal(drawn, latent) else self._features(latent))
+        first = self._features(drawn, _OF_EXEMPLARS)
+        return Features(first, first if torch.equal(drawn, latent) else self._features(latent, _OF_EXEMPLARS))
 
     def rematch_query(self, x0: Float[Tensor, "b c h w"], condition: Features) -> Float[Tensor, "b d h w"]:
         """Features of a predicted x0."""
@@ -139,13 +141,13 @@ class DiffusionFeatures(nn.Module):
             raise ValueError(f"network is {OF_DENOISER!r}, and these features are in no composition that has one")
         return self._lent
 
-    def _features(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+    def _features(self, latent: Float[Tensor, "b c h w"], seed: int = 0) -> Float[Tensor, "b d h w"]:
         h, w = latent.shape[-2:]
         multiple = _MULTIPLE if self.network is None else 2 ** (len(self.network.config["block_out_channels"]) - 1)
         padded = F.pad(latent, (0, -w % multiple, 0, -h % multiple), mode="replicate")
         flow = self.network is None and getattr(self._parts()[0], "prediction", "") == "flow"
         alpha = 1 - self.sigma if flow else (1 - self.sigma**2) ** 0.5
-        numbers = torch.Generator().manual_seed(0)  # the same noise for whatever is compared
+        numbers = torch.Generator().manual_seed(seed)
         seen = []
         for _ in range(self.draws):
             eps = torch.randn(1, *padded.shape[1:], generator=numbers, dtype=torch.float32, device="cpu").to(padded)
