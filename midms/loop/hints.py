@@ -171,6 +171,11 @@ class Hints:
     def __bool__(self) -> bool:
         return bool(self.anchors or self.colours)
 
+    @property
+    def swatches(self) -> list[Float[Tensor, "1 3 1 1"]]:
+        """A picture of each colour."""
+        return [torch.tensor(one.colour, device="cpu").view(1, 3, 1, 1).float() for one in self.colours]
+
     def sources(self) -> list[int | None]:
         """Numbers of the exemplars that anchors take from, then None if there are colours: a given match for each."""
         numbered: list[int | None] = [*sorted({anchor.exemplar for anchor in self.anchors})]

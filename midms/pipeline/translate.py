@@ -149,8 +149,12 @@ def translate(
     shares = cover and [frame.crop(mask) for mask in cover]
     part = part_translator(pipe.condition, drawing, shares, framing, again)
 
-    def finished_of(latent: Tensor) -> Finished | None:
-        return None if pipe.finisher is None else finish(pipe.finisher, decode(latent), drawing, part)
+    shown = [one.crop(picture) for one, picture in zip(frames, pictures, strict=True)]
+
+    def finished_of(latent: Tensor, named: Sequence[Tensor] = ()) -> Finished | None:
+        if pipe.finisher is None:
+            return None
+        return finish(pipe.finisher, decode(latent), drawing, [*shown, *named], part)
 
     with torch.no_grad():
         loop, finished = with_any_hints(trajectory, generator, condition_maps.to(like)), None
@@ -163,7 +167,7 @@ def translate(
                 hints = in_regions(hints, finished.regions, frame)
             moments, plain = loop(hints), latents if hints.regions is not None else None
             latents = [moment.step.x0 for moment in moments]
-            if (hinted := finished_of(latents[-1])) is not None:
+            if (hinted := finished_of(latents[-1], hints.swatches)) is not None:
                 finished = hinted if finished is None else hinted_within(hinted, finished, hints, frame)
             if plain is not None:
                 latents = [torch.cat(both) for both in zip(latents, plain, strict=True)]
@@ -171,7 +175,7 @@ def translate(
         strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, condition_maps.to(like), canvases, maps)
     stages = Decoded(latents, decode)
     last = moments[-1]
-    shown = side_by_side([one.crop(picture) for one, picture in zip(frames, pictures, strict=True)], fill=1.0)
+    beside = side_by_side(shown, fill=1.0)
     confidence = frame.crop(enlarge(last.confidence, frame.canvas))[0, 0].clamp(0, 1).float().cpu()
     source, flow = (x[0].cpu() for x in match_to_pixel_flow(last.match, frame, frames, last.warp))
     flow = flow.float()
@@ -184,11 +188,11 @@ def translate(
         confidence=confidence,
         flow=flow,
         source=source,
-        correspondences=correspondences(points, flow, (shown.shape[-2], shown.shape[-1])),
+        correspondences=correspondences(points, flow, (beside.shape[-2], beside.shape[-1])),
         condition=to_pil(drawing),
         condition_map=condition_map,
         strokes=None if isinstance(pipe.condition, AnnotationReader) else to_pil(1 - 2 * condition_map[None, :1]),
-        exemplar=to_pil(shown),
+        exemplar=to_pil(beside),
         stages=stages,
         frames=(frame, *frames),
         warnings=(
