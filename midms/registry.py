@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
 import functools
@@ -20,6 +21,8 @@ from midms.core.torch_defaults import defaults
 
 _NAME = re.compile(r"\w[\w.+-]*")
 """What a part can be called: where names are written, other characters mean something, as in `cycle(radius=0.1)`."""
+_WORDS = frozenset({"none", "true", "false", "nan", "inf", "preset"})
+"""What means something else there, as numbers do, in capitals too."""
 
 
 class UnknownName(MidmsError, LookupError):
@@ -222,6 +225,8 @@ class Registry:
     def _add(self, name: str, row: Row) -> None:
         if not _NAME.fullmatch(name):
             raise BadName(f"{self.kind} {name!r}: expected a name of letters, digits and _ . + - alone")
+        if name.lower() in _WORDS or _is_number(name):
+            raise BadName(f"{self.kind} {name!r}: means something else where parts are typed, expected another name")
         known = self._rows.get(name)
         if known is not None and not _same(known.target, row.target):
             raise BadName(f"{self.kind} {name!r} is already {known.target!r}; refusing {row.target!r}")
@@ -268,6 +273,13 @@ def first_line(part: Any) -> str:
     """The first line of a docstring, or the part's name."""
     text = inspect.getdoc(part) or getattr(part, "__name__", "") or repr(part)
     return text.splitlines()[0]
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return isinstance(ast.literal_eval(name), int | float | complex)
+    except (ValueError, SyntaxError):
+        return False
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The paper's questions on faces, where the truth is known: what each part gives, one `midms.ablate` for each.
+"""MIDMs' questions on faces, where the truth is known: what each part gives, one `midms.ablate` for each.
 
     python -m benchmarks.ablation --pairs 100                 # resumes; then writes the results file and the page
     python -m benchmarks.ablation --pairs 100 --sets rematch check
@@ -64,33 +64,33 @@ def questions() -> dict[str, Question]:
     samplers = [Spec(name, timesteps=steps(count)) for name in available("sampler") for count in (2, 4, 8)]
     confidences = ["preset", *(name for name in available("confidence") if name != "calibrated")]
     blurs = [Spec("correlation", temperature=temperature) for temperature in (0.04, 0.1, 0.3)]
-    paper = "midm-faces-paper"
+    published = "midm-faces-paper"
     return {
         "rematch": Question(
             "Does re-matching help, how many times, and when the first match is how good?",
-            paper, {"rematch": OFTEN, "matcher": blurs},
+            published, {"rematch": OFTEN, "matcher": blurs},
             "A high temperature blurs the first match and those that follow alike.",
         ),
         "training": Question(
-            "And when features were trained for longer or shorter, with the exact truth or the paper's weak losses?",
-            paper, {"rematch": OFTEN[:3]},
+            "And when features were trained for longer or shorter, with the exact truth or MIDMs' weak losses?",
+            published, {"rematch": OFTEN[:3]},
             "Autoencoder and denoiser are the shipped ones. Of the weak losses only cycle consistency reaches the "
             "features that match again, and a wrong match can be consistent, and trusted, as well.",
             {name: {"weights": name} for name in VARIANTS} | {"shipped": {}},
         ),
         "grid": Question(
             "And on finer grids than that of training, 16 x 16?",
-            paper, {"rematch": OFTEN[:3]},
+            published, {"rematch": OFTEN[:3]},
             "The weights are those trained on 16 x 16 cells.",
             {f"{size // 4} x {size // 4} cells": {"size": size} for size in (64, 96, 128)},
         ),
         "edit": Question(
             "What should become of x0 then, and what should be matched?",
-            paper, {"edit": ["blend", "replace", "context"], "match_on": ["x0", "latent"], "rematch": [(0, 1)]},
+            published, {"edit": ["blend", "replace", "context"], "match_on": ["x0", "latent"], "rematch": [(0, 1)]},
         ),
         "check": Question(
             "Does confidence help, and the released check or the true one?",
-            paper, {"confidence": [Spec("cycle", radius=0.05), "cycle-released", "always"], "rematch": [(0, 1)]},
+            published, {"confidence": [Spec("cycle", radius=0.05), "cycle-released", "always"], "rematch": [(0, 1)]},
         ),
         "matcher": Question(
             "Which matcher with which confidence?",
@@ -105,8 +105,8 @@ def questions() -> dict[str, Question]:
             "Level 1 is the last: what is overwritten there comes out as it is, a warp, and is not denoised again.",
         ),
         "unconditional": Question(
-            "And one that sees the noisy latent alone, as the paper's?",
-            paper, {"rematch": [(), (0, 1)], "edit": ["context", "blend"]},
+            "And one that sees the noisy latent alone, as MIDMs'?",
+            published, {"rematch": [(), (0, 1)], "edit": ["context", "blend"]},
         ),
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""First matches of several qualities: features trained for so long, with the exact truth or with the paper's losses.
+"""First matches of several qualities: features trained for so long, with the exact truth or with MIDMs' losses.
 
     python -m benchmarks.ablation.weights                     # trains what is missing, about 10 minutes on one core
 
@@ -40,10 +40,13 @@ def trained(name: str, root: Path = ROOT) -> Path:
         stage, _ = trained_matching(
             SHIPPED / "midm-faces", root / "checkpoints" / out.name, spec, data, terms, steps, SEED, average=0.0
         )
-        paper = read_folder(SHIPPED / "midm-faces-paper")
+        published = read_folder(SHIPPED / "midm-faces-paper")
         features = cast(stage.features.state_dict(), torch.float16, name)
         write_folder(
-            out, "train", paper.recipe, {slot: paper.state(slot) for slot in paper.parts} | {"features": features}
+            out,
+            "train",
+            published.recipe,
+            {slot: published.state(slot) for slot in published.parts} | {"features": features},
         )
     return out
 

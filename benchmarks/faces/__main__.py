@@ -62,7 +62,7 @@ def main() -> None:
 def compose(changes: dict[str, Any]) -> dict[str, Picture]:
     """The rows of the table by name."""
     best = build("midm-faces", **changes)
-    paper = build("midm-faces-paper", **changes)
+    published = build("midm-faces-paper", **changes)
 
     def loop(pipe: Pipeline, **fields: Any) -> Picture:
         return lambda pairs, indices: translate(pipe.replace(**fields), pairs, indices)
@@ -71,12 +71,12 @@ def compose(changes: dict[str, Any]) -> dict[str, Picture]:
         "exemplar copied": lambda pairs, indices: {"image": pairs.exemplar},
         "autoencoder, of the exact answer": lambda pairs, indices: {"image": reconstruct(best, pairs)},
         "first warp decoded": lambda pairs, indices: first_warp(best, pairs),
-        "first warp, plain diffusion": loop(paper, rematch=(), edit="context"),
+        "first warp, plain diffusion": loop(published, rematch=(), edit="context"),
         "midm-faces": loop(best),
         "midm-faces, re-matching": loop(best, rematch=(0,)),
         "midm-faces, re-matching and blending": loop(best, rematch=(0,), edit="blend"),
-        "midm-faces-paper": loop(paper),
-        "midm-faces-paper, no re-matching": loop(paper, rematch=()),
+        "midm-faces-paper": loop(published),
+        "midm-faces-paper, no re-matching": loop(published, rematch=()),
     }
 
 

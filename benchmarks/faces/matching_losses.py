@@ -25,7 +25,7 @@ NONE = dict.fromkeys(EXACT, 0.0)
 VARIANTS: dict[str, dict[str, float]] = {
     "exact correspondence and visibility (shipped)": EXACT,
     "exact correspondence alone": EXACT | {"visibility": 0.0},
-    "the paper's weak losses alone": NONE | {"domain": 1.0, "cycle": 1.0, "reconstruction": 1.0},
+    "MIDMs' weak losses alone": NONE | {"domain": 1.0, "cycle": 1.0, "reconstruction": 1.0},
     "all": EXACT | {"domain": 0.2, "cycle": 0.2, "reconstruction": 0.2},
 }
 

@@ -104,9 +104,9 @@ def _verdict(split: str, rows: Rows, trusted_alike: Rows) -> str:
         f"On the {split} split `midm-faces` {gain('midm-faces', 'first warp decoded')} over its first warp. "
         f"Re-matching {gain('midm-faces, re-matching', 'midm-faces')} in it, "
         f"{gain('midm-faces, re-matching and blending', 'midm-faces')} where the new warp also overwrites x0, and "
-        f"{gain('midm-faces-paper', 'midm-faces-paper, no re-matching')} in the paper's loop. "
+        f"{gain('midm-faces-paper', 'midm-faces-paper, no re-matching')} in the published loop. "
         f"Its confidence {gain('midm-faces', 'midm-faces', trusted_alike)} over trusting every cell alike, and in the "
-        f"paper's loop {gain('midm-faces-paper', 'midm-faces-paper', trusted_alike)}. "
+        f"published loop {gain('midm-faces-paper', 'midm-faces-paper', trusted_alike)}. "
         f"Right matches are told from wrong ones with an AUROC of {rows['midm-faces']['AUROC']:.2f}."
     )
 

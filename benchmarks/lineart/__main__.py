@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.lineart.cases import Case, Cases, facesjs, openmoji, portraits
+from benchmarks.lineart.cases import Case, Cases, facesjs, openmoji, portraits, shapes
 from benchmarks.lineart.cases import table as table_of_files
 from benchmarks.lineart.characters import measure_series
 from benchmarks.lineart.hints import measure_anchors
@@ -45,7 +45,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/lineart.json"), help="results file")
     args = parser.parse_args()
-    kinds: dict[str, Cases] = {} if args.table else {"portraits": portraits}
+    kinds: dict[str, Cases] = {} if args.table else {"portraits": portraits, "shapes": shapes}
     for name, make in (("facesjs", facesjs), ("openmoji", openmoji), ("table", table_of_files)):
         if getattr(args, name):
             kinds[name] = make(getattr(args, name))

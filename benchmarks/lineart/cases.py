@@ -1,4 +1,4 @@
-"""Drawings with a reference and the exact answer: of facesjs, of portraits, of openmoji, or from a table of files."""
+"""Drawings with a reference and the exact answer: faces, portraits, shapes and emoji, or from a table of files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from midms import create
 from midms.core.protocols import ConditionExtractor
+from midms.data.lineart.shapes import Shapes
 from midms.data.portraits.pairs import draw_pairs
 from midms.data.portraits.surface import ID
 from midms.images import resize
@@ -95,6 +96,14 @@ def portraits(condition: ConditionExtractor, size: int, count: int) -> Iterator[
                 slots[slot] = (own & clear).float()
         condition_map = condition.drawing(ink, (size, size))
         yield _case(resize(ink, (SCALE * size,) * 2), condition_map, drawn.exemplar, drawn.answer, slots)
+
+
+def shapes(condition: ConditionExtractor, size: int, count: int) -> Iterator[Case]:
+    """Held-out figures of random shapes, each seen twice; their slots have no names."""
+    figures = Shapes("test", size, condition)
+    for number in range(count):
+        pair = figures.pair(number)
+        yield _case(figures.drawing(number, SCALE * size), pair.condition, pair.exemplar, pair.target, {})
 
 
 def table(file: Path) -> Cases:

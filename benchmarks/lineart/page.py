@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.lineart.cases import Case, facesjs, portraits
+from benchmarks.lineart.cases import Case, facesjs, portraits, shapes
 from benchmarks.lineart.ways import composite, moments, result
 from benchmarks.results import RESULTS, table
 from midms.core.files import atomic_write
@@ -34,6 +34,7 @@ _SIDE = 192
 NAMES = {
     "facesjs": "Held-out faces of facesjs, in held-out colours",
     "portraits": "Portraits in line art, flat or cel-shaded",
+    "shapes": "Held-out figures of random shapes",
     "openmoji": "OpenMoji's skin tones, never trained on",
 }
 
@@ -55,7 +56,9 @@ def main() -> None:
         save_images({DOCS / "lineart.png": shown.copy()})
     for which in ("best", "worst"):
         rows = []
-        for kind, make in (("facesjs", facesjs(args.facesjs)), ("portraits", portraits)):
+        for kind, make in (("facesjs", facesjs(args.facesjs)), ("portraits", portraits), ("shapes", shapes)):
+            if kind not in results["kinds"]:
+                continue
             numbers = results["kinds"][kind][which]
             cases = [*make(pipe.condition, pipe.size, 1 + max(numbers))]
             rows += [panels(pipe, cases[number], number) for number in numbers]

@@ -1,4 +1,4 @@
-"""What the released check trusts, and what the paper's does, where the exact match is known; no weights are needed.
+"""What the released check trusts, and what the published one does, where the exact match is known; without weights.
 
     python -m benchmarks.released.checks
 
@@ -44,11 +44,11 @@ TEXT = """# The forward-backward check, and the released one
 
 Written by `python -m benchmarks.released.checks`; do not edit.
 
-A match leads from each cell of the condition to a place in the exemplar, and back. The paper trusts a cell whose way
+A match leads from each cell of the condition to a place in the exemplar, and back. The article trusts a cell whose way
 there and back ends within a radius of where it began: the backward flow is read where the forward flow arrives. That is
 `cycle`. The released code reads the forward flow there once more, and the backward flow nowhere: it asks whether two
 steps of the same map come home. That is `cycle-released`, which `midm-celeba` has because the released numbers come of
-it; `build("midm-celeba", confidence="cycle")` has the paper's.
+it; `build("midm-celeba", confidence="cycle")` has that of the article.
 
 Where neighbouring cells move alike, two steps are twice the displacement. So the released check is a prior on
 displacement: with its radius of 0.5 half widths it refuses whatever moved by more than about an eighth of the width,

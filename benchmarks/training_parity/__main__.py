@@ -31,7 +31,7 @@ from midms.confidence.cycle_released import twice_forward
 from midms.data.pair import Pair
 from midms.training.losses.contextual import contextual_losses
 from midms.training.losses.perceptual import activations
-from midms.training.stages.paper import PaperStage
+from midms.training.stages.midm import MidmStage
 from midms.training.stages.streams import Streams
 
 LOSS, CONTEXTUAL, GRADIENT, LATENT, SPECTRAL = 1e-4, 1e-3, 1e-2, 1e-4, 1e-5
@@ -77,7 +77,7 @@ class Computed:
         losses: by our names.
     """
 
-    stage: PaperStage
+    stage: MidmStage
     made: Streams
     predicted: list[Tensor]
     losses: dict[str, float]
@@ -160,7 +160,7 @@ def lines_of(recorded: Recorded, step: str, found: Computed, other: Computed | N
 
 
 @torch.no_grad()
-def _others(stage: PaperStage, made: Streams, segmentation: bool) -> dict[str, float]:
+def _others(stage: MidmStage, made: Streams, segmentation: bool) -> dict[str, float]:
     """Losses that are recorded and do not count, and the parts of the contextual one."""
     assert stage.trunk is not None
     layers = contextual_losses(*(activations(stage.trunk, x) for x in (made.picture, made.pair.exemplar)))
@@ -221,7 +221,7 @@ def tensors(kept: Mapping[str, Tensor], found: Mapping[str, Tensor], salt: str) 
 
 
 def gradients(
-    recorded: Recorded, step: str, kept: Mapping[str, Tensor], stage: PaperStage, other: PaperStage | None
+    recorded: Recorded, step: str, kept: Mapping[str, Tensor], stage: MidmStage, other: MidmStage | None
 ) -> Iterator[Line]:
     """Relative differences of every parameter's norm, and of the gradients that are kept whole."""
     norms: Mapping[str, float] = recorded.steps[step]["grad_norms"]
@@ -251,7 +251,7 @@ def _gradient(parameter: Tensor) -> Tensor:
     return (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad).double()
 
 
-def vectors(kept: Mapping[str, Tensor], stage: PaperStage) -> Iterator[Line]:
+def vectors(kept: Mapping[str, Tensor], stage: MidmStage) -> Iterator[Line]:
     """Largest differences of spectral norms' vectors after the step."""
     state = stage.features.state_dict()
     own = {origin.name: state[name] for name, origin in matching(state).items()}

@@ -34,7 +34,7 @@ from midms.loop import Policy
 from midms.pipeline.pipeline import Pipeline
 from midms.training.losses.contextual import CONTEXT
 from midms.training.stages import STAGES
-from midms.training.stages.paper import PaperStage
+from midms.training.stages.midm import MidmStage
 
 U_NET = "diff_model.model.diffusion_model."
 SETTINGS = {"label_nc", "diffusion_iteratiom_num", "confidence_masking", "maskmix", "phase", "backbone"}
@@ -169,7 +169,7 @@ class Recorded:
         filled = fill(self.salt, shapes, gains)
         return from_state({name.removeprefix("vgg."): torch.from_numpy(array) for name, array in filled.items()})
 
-    def stage(self, step: str, checkpointing: bool = True) -> PaperStage:
+    def stage(self, step: str, checkpointing: bool = True) -> MidmStage:
         """Ours for a step, as it was before it."""
         said, pipe, settings = self.steps[step], self.pipe(), self.settings(step)
         made = STAGES.create(self.name(step), pipe=pipe, vgg19=self.trunk(), checkpointing=checkpointing, **settings)
@@ -199,7 +199,7 @@ class Recorded:
                 return settings
         raise RecordError(f"{self.folder}, {step}: no released weights make the total of its losses")
 
-    def origins(self, stage: PaperStage) -> Iterator[tuple[str, nn.Parameter, Origin]]:
+    def origins(self, stage: MidmStage) -> Iterator[tuple[str, nn.Parameter, Origin]]:
         """The released name of each parameter that is trained, the parameter, and how it is cut out of that."""
         said = self.network
         for slot, part in stage.products().items():

@@ -8,7 +8,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from midms.compose.catalog import KINDS
 from midms.compose.recipe import Recipe
@@ -16,7 +16,7 @@ from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec
 from midms.core.domain import Domain
 from midms.core.errors import brief
-from midms.core.schema import Schema
+from midms.core.schema import Schema, spelled
 from midms.core.tensors import CheckpointError
 from midms.core.version import __version__
 from midms.loop import Policy
@@ -67,10 +67,17 @@ def _domain(value: Any) -> Domain:
 
 _Plain = Annotated[Any, AfterValidator(_plain)]
 _Line = Annotated[str, AfterValidator(_line)]
-Slot = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,30}$")]
-License = Annotated[str, StringConstraints(pattern=r"^[\w.-]{0,100}$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[\w.:-]{1,100}$")]
-File = Annotated[str, StringConstraints(pattern=r"^(\.\./[a-z0-9-]{1,100}/)?\w[\w.-]{0,100}\.safetensors$")]
+Slot = Annotated[str, spelled(r"[a-z]{1,30}", "the name of a slot, such as matcher")]
+License = Annotated[str, spelled(r"[\w.-]{0,100}", "a short name of a license, such as mit")]
+Name = Annotated[str, spelled(r"[\w.:-]{1,100}", "a name of letters, digits and _ . : - alone")]
+File = Annotated[
+    str,
+    spelled(
+        r"(\.\./[a-z0-9-]{1,100}/)?\w[\w.-]{0,100}\.safetensors",
+        "the name of a file in the folder, such as features.safetensors, or of one in a folder beside it, such as"
+        " ../midm-faces/features.safetensors",
+    ),
+]
 Writer = Literal["save_pretrained", "train", "convert"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import reprlib
 import signal
@@ -110,8 +109,10 @@ def _records(added: argparse.ArgumentParser) -> None:
 
 def weights(text: str) -> dict[str, float]:
     """An argument type: numbers by name."""
+    from midms.core.schema import parse_json
+
     try:
-        given = json.loads(text)
+        given = parse_json(text)
         found = {name: float(value) for name, value in given.items() if not isinstance(value, bool | str)}
         if len(found) == len(given) and all(0 <= value < math.inf for value in found.values()):
             return found

@@ -23,7 +23,7 @@ from midms.registry import BadArguments
 if TYPE_CHECKING:
     from midms.pipeline.batch import Job
     from midms.pipeline.pipeline import Pipeline
-    from midms.pipeline.translation import Translation
+    from midms.pipeline.result import Translation
 
 _LARGE, _SMALL = 3 * 2**29, 2**28
 """Bytes of a translation from which they are noted, and bytes of weights that take no such memory at their own size."""

@@ -27,7 +27,7 @@ MATCHING_LOSSES = {
     "with_flow": {"exact": 1.0, "distance": 5.0, "visibility": 0.5},
     "without_flow": {"visibility": 0.5, "colours": 5.0},
 }
-"""What each loss gives where there is a flow: `benchmarks/faces/matching_losses.py`. Without one, the paper's domain,
+"""What each loss gives where there is a flow: `benchmarks/faces/matching_losses.py`. Without one, MIDMs' domain,
 cycle and reconstruction losses are smallest for the identity, which they led to on cartoon faces; colours are not."""
 FACES_TRAINING = (
     Spec("autoencoder", steps=7_000),
@@ -167,7 +167,7 @@ RECIPES = (
         loop={"rematch": (1, 2), "edit": "blend", "size": 64},
         weights={slot: f"../midm-faces/{slot}.safetensors" for slot in ("features", "autoencoder")}
         | {"denoiser": "denoiser.safetensors"},
-        purpose="the same by the paper's own loop, to compare with: its pictures are worse",
+        purpose="the same by the published loop, to compare with: its pictures are worse",
         domain=FACES_DOMAIN,
         license="apache-2.0",
         precision="float32",
@@ -192,7 +192,9 @@ RECIPES = (
         loop={"rematch": (), "edit": "context", "size": 128},
         weights={slot: f"{slot}.safetensors" for slot in ("features", "confidence", "denoiser")},
         purpose="a line drawing takes the colours of a coloured picture",
-        domain=Domain("line drawings of faces and coloured pictures of such", size=128, square=True),
+        domain=Domain(
+            "line drawings of faces, each to be coloured like another picture of such a face", size=128, square=True
+        ),
         license="apache-2.0",
         precision="float32",
         training=LINEART_TRAINING,

@@ -18,11 +18,11 @@ from midms.core.types import cells
 
 @dataclass(frozen=True)
 class CycleReleased:
-    """What the released MIDMs does where the paper (arXiv:2209.11047) has a forward-backward check. It is none.
+    """What the released MIDMs does where the article (arXiv:2209.11047) has a forward-backward check. It is none.
 
     The forward flow is read where the forward flow arrives and added to itself; the backward flow is never looked at.
     It is small where the exemplar's counterpart lies near the cell itself, so it acts as a prior on displacement: it
-    refuses a consistent shift and accepts any mirror image. `cycle` is what the paper says. Of the cells that pass, a
+    refuses a consistent shift and accepts any mirror image. `cycle` is what the article says. Of the cells that pass, a
     2 x 2 block is trusted whole if more than half of it does (3 of 4), else not at all.
 
     Attributes:

@@ -28,7 +28,7 @@ class Residual(nn.Module):
 class SpectralNorm(nn.Module):
     """A weight divided by its largest singular value (Miyato et al. 2018, arXiv:1802.05957, alg. 1).
 
-    In training each access to the weight is one power iteration, `v` before `u` as in the paper and in PyTorch's older
+    In training each access to the weight is one power iteration, `v` before `u` as there and in PyTorch's older
     `torch.nn.utils.spectral_norm`, with which the released MIDMs was trained. PyTorch's parametrization of today goes
     the other way round, so that what it divides by is half an iteration older. The gradient takes both for constants.
 

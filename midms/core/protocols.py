@@ -113,7 +113,7 @@ class ConfidenceEstimator(Protocol):
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Features of the three domains that the paper compares: condition, exemplar, predicted x0.
+    """Features of the three domains that MIDMs compares: condition, exemplar, predicted x0.
 
     Unit vectors, on the grid of the latent, or shorter where a picture says nothing; gradients are finite. May declare
     `rematch_only`, the names of its modules that `rematch_query` alone uses: they are not trained where nothing is

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import reprlib
+from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from midms.core.errors import brief
 from midms.core.files import MAX_BYTES, read_regular
@@ -31,6 +32,18 @@ class Schema(BaseModel):
     """What a mapping in a file must hold: types are taken strictly, unknown keys are errors."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def spelled(pattern: str, expected: str) -> AfterValidator:
+    """For a text that must be written so; an error says what is expected in words."""
+    written = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not written.fullmatch(text):
+            raise ValueError(f"expected {expected}, got {BRIEF.repr(text)}")
+        return text
+
+    return AfterValidator(check)
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -68,11 +81,31 @@ def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) 
 def read_json(path: Path, error: type[Exception], most: int = MAX_BYTES) -> object:
     """What a JSON file holds; whatever cannot be read as such is raised as `error`, in a line that names the file."""
     try:
-        return json.loads(read_regular(path, most).decode("utf-8-sig"))
+        return parse_json(read_regular(path, most).decode("utf-8-sig"))
     except OSError as reason:
         raise error(f"{path}: cannot be read ({reason.strerror or reason})") from None
     except (ValueError, RecursionError) as reason:
         raise error(f"{path}: cannot be read as JSON ({reason})") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a text in JSON says.
+
+    Raises:
+        ValueError: it is none, or a mapping has a name twice, of which one would be lost.
+        RecursionError: it is too deep.
+    """
+    return json.loads(text, object_pairs_hook=_mapping)
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError(_twice(Counter(name for name, _ in pairs).most_common(1)[0][0]))
+    return found
+
+
+def _twice(name: object) -> str:
+    return f"has {BRIEF.repr(name)} twice in a mapping"
 
 
 def read_yaml(path: Path, error: type[Exception], most: int) -> object:
@@ -87,7 +120,17 @@ def read_yaml(path: Path, error: type[Exception], most: int) -> object:
 
 
 class _Plain(yaml.SafeLoader):
-    """Plain values without references, of which a few lines can hold more than any memory; 1e-4 is a number."""
+    """Plain values without references, of which a few lines can hold more than any memory; 1e-4 is a number.
+
+    A mapping that has a name twice is an error, for one of them would be lost.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping of a node."""
+        names = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if names and (most := names.most_common(1)[0])[1] > 1:
+            raise yaml.YAMLError(_twice(most[0][1]))
+        return super().construct_mapping(node, deep)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """The next value, which no reference stands for."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from midms.core.files import read_regular
+from midms.core.schema import parse_json
 from midms.images import PictureError, read_image
 from midms.images.annotations import JOINTS, KEYPOINTS
 from midms.images.decoding import FILE, from_bytes
@@ -129,7 +129,7 @@ def _json(content: bytes, name: str) -> object:
     if len(content) > KEYPOINTS:
         raise PictureError(f"{name}: has {len(content):,} bytes, expected at most {KEYPOINTS:,}")
     try:
-        return json.loads(content)
+        return parse_json(content)
     except (ValueError, RecursionError) as error:
         raise PictureError(f"{name}: cannot be read as JSON ({error})") from None
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from midms.core.files import read_regular
+from midms.core.schema import parse_json
 from midms.data.errors import DatasetError
 from midms.data.pictures import Exemplars
 
@@ -39,16 +40,19 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     text = _text(path)
     if path.suffix.lower() not in (".jsonl", ".json"):
         try:
+            table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+            columns = [column for column in table.fieldnames or () if column]
+            if twice := [column for column in columns if columns.count(column) > 1]:
+                raise DatasetError(f"{path}: has the column {twice[0]} twice")
             return [
-                {key: value for key, value in row.items() if key and isinstance(value, str) and value}
-                for row in csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+                {key: value for key, value in row.items() if key and isinstance(value, str) and value} for row in table
             ]
         except csv.Error as error:
             raise DatasetError(f"{path}: cannot be read as CSV ({error})") from None
     rows = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            row = json.loads(line or "{}")
+            row = parse_json(line or "{}")
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path}, line {number}: cannot be read as JSON ({error})") from None
         if not isinstance(row, dict):
@@ -80,27 +84,45 @@ def read_pair_list(path: Path, root: Path) -> dict[str, list[str]]:
         DatasetError: it cannot be read, or has no pairs.
     """
     pairs: dict[str, list[str]] = {}
-    base, start = os.path.abspath(path.parent), os.path.join(os.path.abspath(root), "")
+    relative = _Relative(path.parent, root)
     if path.suffix.lower() in (".csv", ".jsonl"):
         for number, row in enumerate(read_rows(path), 1):
             if not {"target", "exemplar"} <= row.keys():
                 raise DatasetError(f"{path}, row {number}: expected a target and an exemplar, got {', '.join(row)}")
-            target, exemplar = (_relative(row[name], base, start) for name in ("target", "exemplar"))
+            target, exemplar = (relative(row[name]) for name in ("target", "exemplar"))
             pairs.setdefault(target, []).append(exemplar)
     else:
         for line in read_lines(path):
             target, *exemplars = (name.strip().replace("\\", "/") for name in line.split(","))
-            pairs[target] = exemplars
+            pairs.setdefault(target, []).extend(exemplars)
     if not any(pairs.values()):
         raise DatasetError(f"{path}: has no pairs")
     return pairs
 
 
-def _relative(name: str, base: str, start: str) -> str:
-    """A path from the folder `start`, of one that is absolute or relative to `base`."""
-    place = os.path.normpath(os.path.join(base, name))
-    inside = place.removeprefix(start)  # `relpath` takes ten times as long
-    return (os.path.relpath(place, start) if inside == place else inside).replace(os.sep, "/")
+class _Relative:
+    """From paths that are absolute or relative to a folder to paths from another, with "/", through links too.
+
+    Args:
+        base: the first folder.
+        root: the second.
+    """
+
+    def __init__(self, base: Path, root: Path) -> None:
+        self.base, self.start = os.path.abspath(base), os.path.join(os.path.abspath(root), "")
+        self.real = functools.cache(os.path.realpath)
+
+    def __call__(self, name: str) -> str:
+        """A path."""
+        place = os.path.join(self.base, name)
+        written = os.path.normpath(place)
+        inside = written.removeprefix(self.start)  # `relpath` takes ten times as long
+        if inside == written:
+            folder, file = os.path.split(place)
+            found = os.path.join(self.real(folder), file)
+            inside = found.removeprefix(os.path.join(self.real(self.start), ""))
+            inside = os.path.relpath(written, self.start) if inside == found else inside
+        return inside.replace(os.sep, "/")
 
 
 def numbered(

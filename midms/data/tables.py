@@ -88,10 +88,7 @@ def imagefolder(
     if table is None:
         expected = "metadata.jsonl or metadata.csv; pictures alone are the data set folder"
         raise DatasetError(f"{root}: {'has' if root.is_dir() else 'there is'} no {expected}")
-    rows = [
-        {"target" if key == "file_name" else key.removesuffix("_file_name"): value for key, value in row.items()}
-        for row in read_rows(table)
-    ]
+    rows = [_renamed(row, table) for row in read_rows(table)]
     if not rows:
         raise DatasetError(f"{table}: no pictures in this table")
     columns = _columns(rows, table, "file_name")
@@ -100,6 +97,20 @@ def imagefolder(
     else:
         chosen, how = np.flatnonzero(in_split(columns["target"], split, table)), "by a hash of their paths"
     return _pairs(table, columns, chosen, condition, Cropping(size, flip=flip), how)
+
+
+def _renamed(row: Mapping[str, str], table: Path) -> dict[str, str]:
+    """A row of Hugging Face's metadata by the names of `PAIR_COLUMNS`.
+
+    Raises:
+        DatasetError: two of its columns are one of them.
+    """
+    names = {key: "target" if key == "file_name" else key.removesuffix("_file_name") for key in row}
+    found = {name: row[key] for key, name in names.items()}
+    if len(found) < len(names):
+        both = next([key for key in names if names[key] == name] for name in found if [*names.values()].count(name) > 1)
+        raise DatasetError(f"{table}: has {' and '.join(both)}, which are the same column; leave one out")
+    return found
 
 
 def _metadata(folders: Iterable[Path]) -> Path | None:

@@ -1,4 +1,4 @@
-"""A picture under a smooth random warp that is known exactly: the paper's self-exemplar, and its flow."""
+"""A picture under a smooth random warp that is known exactly: MIDMs' self-exemplar, and its flow."""
 
 from __future__ import annotations
 

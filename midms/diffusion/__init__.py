@@ -44,7 +44,7 @@ DENOISERS = Registry("denoiser", "midms.denoisers")
 DENOISERS.row(
     "unconditional",
     "midms.diffusion.denoisers.unconditional:Unconditional",
-    "the paper's: sees the noisy latent alone",
+    "MIDMs': sees the noisy latent alone",
 )
 DENOISERS.row("network", "midms.diffusion.denoisers.network:Network", "a network of your own, whatever it predicts")
 DENOISERS.row(

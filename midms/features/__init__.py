@@ -3,7 +3,7 @@
 from midms.registry import Registry
 
 FEATURES = Registry("features", "midms.features")
-FEATURES.row("midm", "midms.features.midm:MidmFeatures", "the paper's adaptive encoders (arXiv:2209.11047)")
+FEATURES.row("midm", "midms.features.midm:MidmFeatures", "MIDMs' adaptive encoders (arXiv:2209.11047)")
 FEATURES.row(
     "pyramid",
     "midms.features.pyramid:PyramidFeatures",

@@ -29,7 +29,7 @@ class DiffusionFeatures(nn.Module):
         network: a `UNet2DModel` of diffusers, or a folder of one; None for a small one with random weights.
         latent_channels: of the small one; a network given says so itself.
         stride: pixels a latent cell.
-        timestep: of the network; 261 of 1000 in the paper, for Stable Diffusion.
+        timestep: of the network; 261 of 1000 in the article, for Stable Diffusion.
         sigma: sqrt of one minus the cumulative alpha there; 0.587 at that timestep.
         blocks: which of the network's upward blocks, 0 is the coarsest; several are put side by side.
         draws: over how many draws of noise activations are averaged.

@@ -1,4 +1,4 @@
-"""The paper's matching network: three adaptive encoders, shared residual layers, two projections.
+"""MIDMs' matching network: three adaptive encoders, shared residual layers, two projections.
 
 Names of parameters are those of the released checkpoints, but for those of spectral normalisation.
 """
@@ -111,7 +111,7 @@ class _Residual(nn.Module):
 
 
 class MidmFeatures(nn.Module):
-    """MIDMs' features (Seo et al. 2023, arXiv:2209.11047), by default in the size of the paper: 24.9 M parameters.
+    """MIDMs' features (Seo et al. 2023, arXiv:2209.11047), by default in the published size: 24.9 M parameters.
 
     For the first match, features and condition map side by side go through shared residual layers and a projection
     (`theta` for the condition, `phi` for the exemplar). For re-matching, the encoders' features are compared directly.

@@ -17,6 +17,7 @@ from midms.images.arrays import excess, in_strips
 from midms.images.bare import JPEG, ORIENTATION, bare, completed, orientation_of, profile
 from midms.images.colours import grey_curve, in_srgb
 from midms.images.errors import PictureError, check_shape, one_line
+from midms.images.transparency import is_deep, low_bytes, with_key
 
 FILE = 2**28
 """Bytes of the largest file that is read."""
@@ -42,8 +43,8 @@ _COMPRESSED = "midms lossy"
 """Where a WebP that was opened here tells whether its file keeps pixels only nearly."""
 _STORED = "midms stored"
 """Where a picture that was opened tells how its file has its pixels."""
-_LEVELS = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
-"""Levels of grey or colour that Pillow makes of one of a PNG's, but not of the one that stands for transparent."""
+_LOW = "midms low bytes"
+"""Where a picture whose file has colours of 16 bits keeps the low bytes, if it needs them."""
 _RESCALED = ("L;2", "L;4", "L;2I", "L;4I", "RGB;16B", "RGB;16L", "RGB;16N")
 """Of pixels whose numbers Pillow does not leave as they are."""
 _TWELVE_BITS, _PHOTOMETRIC = "I;12", 262
@@ -126,6 +127,8 @@ def _loaded(content: bytes, name: str) -> Image.Image:
         image.info[_COMPRESSED] = _LOSSLESS_WEBP not in content
     image.load()
     _check_size(image, name)  # some formats know only now
+    if is_deep(image, image.info[_STORED]):
+        image.info[_LOW] = low_bytes(content)
     return image
 
 
@@ -201,14 +204,22 @@ def is_rescaled(image: Image.Image) -> bool:
 def _shallow(image: Image.Image, stored: tuple[Any, ...]) -> np.ndarray:
     if image.mode == "La":
         image = image.convert("LA")
-    if image.format == "PNG" and stored[:1] and stored[0] in _LEVELS and "transparency" in image.info:
-        image, key = image.copy(), np.multiply(image.info["transparency"], _LEVELS[stored[0]]).astype(int)
-        image.info["transparency"] = tuple(key.tolist()) if key.ndim else int(key)
+    image = with_key(image, stored, _low(image, stored))
     transparent = image.has_transparency_data
     if image.mode not in _KEPT or transparent != image.mode.endswith("A"):
         image = image.convert("L" if image.mode == "1" else "RGBA" if transparent else "RGB")
     colours = in_srgb(image.reduce(excess(image.height, image.width)), _profile(image))
     return np.asarray(colours.convert("RGB") if colours.mode == "CMYK" else colours)
+
+
+def _low(image: Image.Image, stored: tuple[Any, ...]) -> Image.Image | None:
+    """Its low bytes, where they say what is transparent and the file is at hand."""
+    if not is_deep(image, stored) or _LOW in image.info:
+        return image.info.get(_LOW)
+    with suppress(Exception):  # decoders raise whatever they like
+        found = low_bytes(_file_of(image))
+        return found if found.size == image.size else None
+    return None
 
 
 def _deep(image: Image.Image, name: str, stored: tuple[Any, ...]) -> np.ndarray:

@@ -15,7 +15,7 @@ VIRIDIS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231,
 """Anchors of matplotlib's viridis, evenly spaced."""
 GAP = 8
 CAPTION = 26
-PAPER, TEXT = (255, 255, 255), (40, 40, 40)
+BACKGROUND, TEXT = (255, 255, 255), (40, 40, 40)
 SMOOTH = 3
 """How much larger lines are drawn than shown."""
 
@@ -50,7 +50,7 @@ class Sheet:
         widths = [max(row[column].width for row in fitted) for column in range(len(titles))]
         self.lefts = [GAP, *(GAP + end for end in accumulate(width + GAP for width in widths))]
         self.tops = [CAPTION + row * (side + GAP) for row in range(len(rows) + 1)]
-        self.image = Image.new("RGB", (self.lefts[-1], self.tops[-1]), PAPER)
+        self.image = Image.new("RGB", (self.lefts[-1], self.tops[-1]), BACKGROUND)
         self.boxes: dict[tuple[int, int], tuple[int, int, int, int]] = {}
         font = ImageFont.load_default(14)
         draw = ImageDraw.Draw(self.image)
@@ -102,7 +102,7 @@ def note(text: str, side: int) -> Image.Image:
     """
     font = ImageFont.load_default(12)
     left, top, right, bottom = ImageDraw.Draw(Image.new("RGB", (1, 1))).multiline_textbbox((0, 0), text, font)
-    image = Image.new("RGB", (round(right - left) + 2 * GAP, side), PAPER)
+    image = Image.new("RGB", (round(right - left) + 2 * GAP, side), BACKGROUND)
     ImageDraw.Draw(image).multiline_text((GAP, (side - bottom + top) / 2), text, TEXT, font)
     return image
 
@@ -126,7 +126,7 @@ def scatter(
         upwards: title of the y axis.
     """
     width, height, margin = 640, 480, 60
-    image = Image.new("RGB", (width + 180, height), PAPER)
+    image = Image.new("RGB", (width + 180, height), BACKGROUND)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
     shown = [i for i, point in enumerate(points) if np.isfinite(point).all()]
     scales = [ticks([points[i][axis] for i in shown]) for axis in (0, 1)]

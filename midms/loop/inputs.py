@@ -157,6 +157,8 @@ def noise_fn(generator: Noise, like: Tensor) -> NoiseFn:
         if not isinstance(noise, Tensor) or noise.shape != shape:
             given = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
             raise ValueError(f"generator gave {given} when asked for {shape}")
+        if not torch.isfinite(noise).all():
+            raise ValueError("generator gave numbers that are not finite")
         return noise.to(like)
 
     several = isinstance(generator, list | tuple) and all(isinstance(one, torch.Generator) for one in generator)

@@ -91,11 +91,12 @@ def interleave(
         check_finite(parts.autoencoder.encode(picture), parts.autoencoder, "autoencoder") for picture in pictures
     ]
     query = check_features(parts.features.condition(condition), parts.features)
+    drawn = [
+        check_finite(parts.condition.photo(picture), parts.condition, "condition") if given is None else given
+        for picture, given in zip(pictures, maps, strict=True)
+    ]
     keys = [
-        check_features(
-            parts.features.exemplar(z, parts.condition.photo(picture) if drawn is None else drawn), parts.features
-        )
-        for z, picture, drawn in zip(latents, pictures, maps, strict=True)
+        check_features(parts.features.exemplar(z, one), parts.features) for z, one in zip(latents, drawn, strict=True)
     ]
     hints = hints or None
     if hints is not None:
@@ -138,21 +139,23 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
     least = getattr(parts.denoiser, "min_confidence", 0.0)
 
     def score(x0: Tensor) -> Float[Tensor, "b 1 h w"]:
-        found = parts.features.rematch_query(x0, outside(query))
+        found = check_finite(parts.features.rematch_query(x0, outside(query)), parts.features, "features")
         judged = compare(parts.matcher, parts.confidence, found, outside(keys), outside(regions), hints)[1]
         return policy.apply_style(judged)
 
     def denoise(x: Tensor, level: Level) -> Tensor:
+        check_finite(x, *sampler)
         context = Context(matched.warp, condition, policy.apply_style(matched.confidence, least))
         return check_finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser")
 
+    sampler: tuple[object, str] = parts.sampler, "sampler"
     step: Step | None = None
     x = parts.sampler.levels.add_noise(matched.warp, draw)
     for level in parts.sampler.levels:
         if step is not None:
             x = parts.sampler.advance(step, level, draw)
         step = parts.sampler.predict(denoise, x, level, step)
-        check_finite(step.x0, parts.sampler, "sampler")
+        check_finite(step.x0, *sampler)
         again = level.index in policy.rematch
         if again:
             seen = step.x0 if policy.match_on == "x0" else x
@@ -164,12 +167,13 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
 
     if parts.refiner is None or step is None:
         return
+    sampler = parts.refiner, "refiner"
     x, step = parts.refiner.levels.add_noise(step.x0, draw), None
     for level in parts.refiner.levels:
         if step is not None:
             x = parts.refiner.advance(step, level, draw)
         step = parts.refiner.predict(denoise, x, level, step)
-        check_finite(step.x0, parts.refiner, "refiner")
+        check_finite(step.x0, *sampler)
         yield Moment(step, *matched, rematched=False, stage="refine")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from midms.core.errors import MidmsError
 from midms.core.precision import without_autocast
-from midms.core.protocols import ConfidenceEstimator, Match, Matcher
+from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered
 from midms.loop.hints import Hints
 from midms.loop.inputs import check_finite
 
@@ -117,14 +118,15 @@ def compare(
 
     Raises:
         NoMatch: the matcher gives something else than a match between these grids.
-        NotFinite: the estimator gives numbers that are not finite.
+        NotFinite: the matcher or the estimator gives numbers that are not finite; names which.
         NoConfidence: it gives something else than numbers in [0, 1], one a cell.
     """
     matches = [_matched(matcher, query, key) for key in keys]
-    confidences = [_estimated(confidence, match, len(query)) for match in matches]
+    confidences = [_estimated(confidence, match, len(query), matcher) for match in matches]
     if len(matches) == 1 and hints is None:
         return matches[0], confidences[0]
-    shares = _chosen(matches, confidences, regions)
+    similarities = [check_finite(match.similarity(), matcher, "matcher") for match in matches]
+    shares = _chosen(similarities, confidences, regions)
     combined = _total([share * one for share, one in zip(shares, confidences, strict=True)])
     if hints is None:
         return MultiExemplarMatch(tuple(matches), shares), combined
@@ -135,14 +137,14 @@ def compare(
 
 
 def _chosen(
-    matches: Sequence[Match], confidences: Sequence[Tensor], regions: Sequence[Tensor] | None
+    similarities: Sequence[Tensor], confidences: Sequence[Tensor], regions: Sequence[Tensor] | None
 ) -> tuple[Float[Tensor, "b 1 h w"], ...]:
     """1 where an exemplar is the one that a cell takes from, else 0."""
-    liking = torch.cat([c + TIE * m.similarity().to(c) for c, m in zip(confidences, matches, strict=True)], 1)
+    liking = torch.cat([c + TIE * s.to(c) for c, s in zip(confidences, similarities, strict=True)], 1)
     if regions is not None:
         cover = torch.cat([F.interpolate(region.to(liking), liking.shape[-2:], mode="area") for region in regions], 1)
         liking = torch.where(cover.amax(1, keepdim=True) > 0, cover, liking)
-    return F.one_hot(liking.argmax(1), len(matches)).movedim(-1, 1).to(confidences[0]).split(1, 1)
+    return F.one_hot(liking.argmax(1), len(similarities)).movedim(-1, 1).to(confidences[0]).split(1, 1)
 
 
 def _matched(matcher: Matcher, query: Tensor, key: Tensor) -> Match:
@@ -156,16 +158,29 @@ def _matched(matcher: Matcher, query: Tensor, key: Tensor) -> Match:
     return match
 
 
-def _estimated(confidence: ConfidenceEstimator, match: Match, batch: int) -> Float[Tensor, "b 1 h w"]:
+def _estimated(confidence: ConfidenceEstimator, match: Match, batch: int, matcher: Matcher) -> Float[Tensor, "b 1 h w"]:
     value, expected = confidence(match), (batch, 1, *match.grid)
     name = f"confidence: {type(confidence).__name__} gives"
     if not isinstance(value, Tensor) or not value.is_floating_point() or tuple(value.shape) != expected:
         got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise NoConfidence(f"{name} {got}, expected floats {expected}")
+    if not torch.isfinite(value).all():
+        for told in _answers(match, value):
+            check_finite(told, matcher, "matcher")
     low, high = check_finite(value, confidence, "confidence").amin().item(), value.amax().item()
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise NoConfidence(f"{name} numbers from {low:.3g} to {high:.3g}, expected them in [0, 1]")
     return value
+
+
+def _answers(match: Match, like: Tensor) -> Iterator[Tensor]:
+    """What an estimator may have heard of a match: numbers of all its cells, in both directions."""
+    for way in (match, match.transpose()):
+        yield way.similarity()
+        yield way.apply(like.new_ones(len(like), 1, *way.transpose().grid))
+        for question in ("peak", "entropy"):
+            with suppress(AttributeError, Unanswered):
+                yield getattr(way, question)()
 
 
 def side_by_side(pieces: Sequence[Tensor], fill: float = 0.0) -> Float[Tensor, "b c H W"]:

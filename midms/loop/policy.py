@@ -36,7 +36,7 @@ class Policy:
             trusted (MIDMs, arXiv:2209.11047, sec. 3.4); "replace": wholly; "guide": it is moved towards a match that is
             trusted more, along the gradient of the confidence through matcher and features; "context": it is left, the
             new warp reaches the denoiser alone.
-        match_on: what is matched to the exemplar: the predicted "x0", as in the paper, or the noisy "latent" itself.
+        match_on: what is matched to the exemplar: the predicted "x0", as in MIDMs, or the noisy "latent" itself.
         confidence_guidance: how far "guide" moves x0, as a share of its own size.
         style: from structure to style. 0.5 leaves the confidence as it was estimated; towards 1 the exemplar is
             believed everywhere, towards 0 nowhere, and the denoiser draws from the condition what it does not believe.

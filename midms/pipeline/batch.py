@@ -16,8 +16,8 @@ from midms.images import PictureError, Pixels, check_target, native_size, one_li
 from midms.pipeline.finishing import RESULT_LAYERS
 from midms.pipeline.hints import HINT_KINDS, read_hints
 from midms.pipeline.partners import conditions_of, paired_by_name
+from midms.pipeline.result import Translation
 from midms.pipeline.translate import Translator, translate
-from midms.pipeline.translation import Translation
 
 _SIDE = 256
 """Pixels of the shorter side at which annotations are tried."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,9 +15,7 @@ from midms.core.protocols import ConditionExtractor, Finisher
 from midms.core.types import Finished, PartFn
 from midms.images import resize, to_pil
 from midms.images.frame import Frame
-from midms.loop import Hints
 from midms.loop.inputs import check_finite
-from midms.pipeline.hints import confined
 
 RESULT_LAYERS = ("colours", "lines", "regions")
 """Names of a result's layers."""
@@ -119,13 +116,6 @@ def _cut(picture: Float[Tensor, "1 c Y X"], box: tuple[float, float, float, floa
     """What of a picture is between (top, left, bottom, right), shares of its sides."""
     top, left, bottom, right = (round(share * side) for share, side in zip(box, 2 * picture.shape[-2:], strict=True))
     return picture[..., top : max(bottom, top + 1), left : max(right, left + 1)]
-
-
-def hinted_within(hinted: Finished, plain: Finished, hints: Hints, frame: Frame) -> Finished:
-    """A result with hints; where their regions do not reach, the colours of the one without."""
-    if hints.regions is None:
-        return hinted
-    return replace(plain, colours=confined(hinted.colours, plain.colours, hints, frame))
 
 
 def layer_pictures(finished: Finished) -> dict[str, Image.Image]:

@@ -24,8 +24,8 @@ from midms.core.torch_defaults import defaults
 from midms.core.types import Noise
 from midms.loop import PARTS, POLICY, Hints, Moment, Parts, Policy, interleave
 from midms.loop.inputs import OneOrMore, check_finite, describe
+from midms.pipeline.result import Translation
 from midms.pipeline.translate import translate
-from midms.pipeline.translation import Translation
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,7 @@ def write_pairs(
     Raises:
         OSError: a file cannot be written; then neither is.
     """
-    base, lines = os.path.relpath(root, out.parent), []
+    base, lines = os.path.relpath(os.path.realpath(root), os.path.realpath(out.parent)), []
     with ExitStack() as files:
         table = files.enter_context(files.enter_context(atomic_write(out)).open("w", newline="", encoding="utf-8"))
         writer = csv.writer(table, lineterminator="\n")

@@ -1,11 +1,14 @@
-"""Translation for people: any pictures in, pictures and the correspondence out."""
+"""Translation for people: pictures are read, the loop is run, and what comes of it is reported."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core.domain import Domain
@@ -15,15 +18,16 @@ from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtract
 from midms.core.types import Finished, Noise
 from midms.images import PictureError, to_pil
 from midms.images.frame import Frame, framed
-from midms.images.inputs import mapped, masked, read_exemplars
+from midms.images.inputs import Framing, Given, mapped, masked, read_exemplars
 from midms.loop import Hints, Moment
+from midms.loop.inputs import check_finite
 from midms.loop.multi_exemplar import side_by_side
 from midms.pipeline.correspondence import correspondences, enlarge, is_flat, match_to_pixel_flow, telling_points
 from midms.pipeline.decoded import Decoded
-from midms.pipeline.finishing import finish, hinted_within, part_translator
-from midms.pipeline.hints import confined, in_regions, placed, with_any_hints
+from midms.pipeline.finishing import finish, part_translator
+from midms.pipeline.hints import confined, in_regions, painted, placed, repeatable
 from midms.pipeline.out_of_domain import unusual
-from midms.pipeline.translation import Translation
+from midms.pipeline.result import Translation
 
 _FLAT = "the match is flat: all of the drawing takes the same mean of the picture; give the matcher a lower temperature"
 """What is said of a match that tells nothing apart."""
@@ -67,6 +71,7 @@ class Translator(Protocol):
         """The parts that have weights, which say where and how precisely to compute."""
 
 
+@torch.no_grad()
 def translate(
     pipe: Translator,
     condition: object,
@@ -122,82 +127,148 @@ def translate(
     size = pipe.size if size is None else size
     if wrong := side(stride, size):
         raise PictureError(f"size: {wrong}")
+    framing = functools.partial(framed, size=size, multiple=stride, square=pipe.domain.square)
 
-    def framing(shape: tuple[int, int]) -> Frame:
-        return framed(shape, size, stride, pipe.domain.square)
+    read = mapped(pipe.condition, condition, "condition", framing)
+    pictures, maps, frames = read_exemplars(pipe.condition, exemplar, exemplar_condition, framing)
+    for given in (read.map, *maps):
+        check_finite(given, pipe.condition, "condition")
+    masks = None if regions is None else masked(regions, read.frame, len(pictures))
+    hints = placed(anchors, colours, hint_regions, read.frame, frames, stride)
+    inputs = Inputs(read, pictures, maps, frames, masks, hints)
+    result = _run(pipe, inputs.like_weights(pipe), framing, generator)
+    return _report(pipe, inputs, result)
 
-    condition_maps, drawing, frame, doubts = mapped(pipe.condition, condition, "condition", framing)
-    pictures, exemplar_maps, frames = read_exemplars(pipe.condition, exemplar, exemplar_condition, framing)
-    masks = None if regions is None else masked(regions, frame, len(pictures))
-    hints = placed(anchors, colours, hint_regions, frame, frames, stride)
-    like = precise(next((p for module in pipe.modules() for p in module.parameters()), condition_maps))
-    canvases, maps = ([x.to(like) for x in xs] for xs in (pictures, exemplar_maps))
-    cover = masks and [mask.to(like) for mask in masks]
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a person handed in, on its canvases.
+
+    Attributes:
+        condition: its map, picture, frame and warnings.
+        pictures: exemplars, in [-1, 1].
+        maps: of the exemplars.
+        frames: of the exemplars.
+        masks: for several exemplars, what of the condition takes from each; None where that was not said.
+        hints: of a person; None for none.
+    """
+
+    condition: Given
+    pictures: list[Float[Tensor, "1 3 _ _"]]
+    maps: list[Float[Tensor, "1 k _ _"]]
+    frames: list[Frame]
+    masks: list[Float[Tensor, "1 1 Y X"]] | None
+    hints: Hints | None
+
+    def like_weights(self, pipe: Translator) -> Inputs:
+        """The same on the device of the weights, and as precise; the drawing's picture stays as it was read."""
+        parameters = (one for module in pipe.modules() for one in module.parameters())
+        like = precise(next(parameters, self.condition.map))
+        return replace(
+            self,
+            condition=self.condition._replace(map=self.condition.map.to(like)),
+            pictures=[one.to(like) for one in self.pictures],
+            maps=[one.to(like) for one in self.maps],
+            masks=self.masks and [one.to(like) for one in self.masks],
+        )
+
+
+class LoopResult(NamedTuple):
+    """What the loop and the finisher make, with hints or without.
+
+    Attributes:
+        moments: of the loop.
+        stages: the picture of each moment, without the canvas around it.
+        finished: the last of them as the finisher leaves it; None without one.
+    """
+
+    moments: list[Moment]
+    stages: Decoded
+    finished: Finished | None
+
+
+def _run(pipe: Translator, inputs: Inputs, framing: Framing, generator: Noise) -> LoopResult:
+    """The loop and the finisher; twice where hints end at regions, for outside of them nothing may change."""
+    (condition, drawing, frame, _), hints, masks = inputs.condition, inputs.hints, inputs.masks
+    noise = repeatable(generator, condition)
 
     def decode(latent: Tensor) -> Tensor:
-        """Of a latent alone; or of one with hints and one without, which is seen where the hints do not reach."""
-        pictures = frame.crop(pipe.autoencoder.decode(latent))
-        return pictures if len(pictures) == 1 or hints is None else confined(pictures[:1], pictures[1:], hints, frame)
+        return frame.crop(pipe.autoencoder.decode(latent))
 
-    def trajectory(noise: Noise, given: Hints | None) -> Iterator[Moment]:
-        return pipe.trajectory(condition_maps.to(like), canvases, maps, noise, cover, given)
-
-    def again(piece: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
-        *_, end = pipe.trajectory(piece.to(like), canvases, maps, generator, masks)
+    def translate_part(piece: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
+        *_, end = pipe.trajectory(piece.to(condition), inputs.pictures, inputs.maps, generator, masks)
         return pipe.autoencoder.decode(end.step.x0)
 
-    shares = cover and [frame.crop(mask) for mask in cover]
-    part = part_translator(pipe.condition, drawing, shares, framing, again)
+    exemplars = [one.crop(picture) for one, picture in zip(inputs.frames, inputs.pictures, strict=True)]
+    part = part_translator(pipe.condition, drawing, masks and [*map(frame.crop, masks)], framing, translate_part)
 
-    shown = [one.crop(picture) for one, picture in zip(frames, pictures, strict=True)]
-
-    def finished_of(latent: Tensor, named: Sequence[Tensor] = ()) -> Finished | None:
+    def run(hints: Hints | None) -> LoopResult:
+        moments = [*pipe.trajectory(condition, inputs.pictures, inputs.maps, noise(), masks, hints)]
+        latents = [moment.step.x0 for moment in moments]
+        stages = Decoded(latents, decode)
         if pipe.finisher is None:
-            return None
-        return finish(pipe.finisher, decode(latent), drawing, [*shown, *named], part)
+            return LoopResult(moments, stages, None)
+        swatches = [] if hints is None else hints.swatches
+        finished = finish(pipe.finisher, decode(latents[-1]), drawing, [*exemplars, *swatches], part)
+        return LoopResult(moments, stages, finished)
 
-    with torch.no_grad():
-        loop, finished = with_any_hints(trajectory, generator, condition_maps.to(like)), None
-        if hints is None or hints.regions is not None or pipe.finisher is not None:
-            moments = loop(None)
-            latents = [moment.step.x0 for moment in moments]
-            finished = finished_of(latents[-1])
-        if hints is not None:
-            if hints.regions is None and finished is not None and finished.regions is not None:
-                hints = in_regions(hints, finished.regions, frame)
-            moments, plain = loop(hints), latents if hints.regions is not None else None
-            latents = [moment.step.x0 for moment in moments]
-            if (hinted := finished_of(latents[-1], hints.swatches)) is not None:
-                finished = hinted if finished is None else hinted_within(hinted, finished, hints, frame)
-            if plain is not None:
-                latents = [torch.cat(both) for both in zip(latents, plain, strict=True)]
-        warp = to_pil(decode(moments[0].warp))
-        strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, condition_maps.to(like), canvases, maps)
-    stages = Decoded(latents, decode)
-    last = moments[-1]
-    beside = side_by_side(shown, fill=1.0)
+    if hints is None or (hints.regions is None and pipe.finisher is None):
+        return run(hints)
+    plain = run(None)
+    if hints.regions is None and plain.finished is not None and plain.finished.regions is not None:
+        hints = in_regions(hints, plain.finished.regions, frame)
+    hinted = run(hints)
+    return hinted if hints.regions is None else _confined(hinted, plain, replace(inputs, hints=hints), decode)
+
+
+def _confined(
+    hinted: LoopResult, plain: LoopResult, inputs: Inputs, decode: Callable[[Tensor], Tensor]
+) -> LoopResult:
+    """The result with hints; where their regions do not reach, pictures and colours are of the one without."""
+    finished, hints, frame = plain.finished, inputs.hints, inputs.condition.frame
+    assert hints is not None
+    if finished is not None and hinted.finished is not None:
+        colours = painted(hinted.finished.colours, hints, inputs.pictures, frame)
+        finished = replace(finished, colours=confined(colours, finished.colours, hints, frame))
+    pairs = zip(hinted.moments, plain.moments, strict=True)
+    latents = [torch.cat([one.step.x0, other.step.x0]) for one, other in pairs]
+
+    def decode_both(latent: Tensor) -> Tensor:
+        with_hints, without = decode(latent).split(1)
+        return confined(with_hints, without, hints, frame)
+
+    return LoopResult(hinted.moments, Decoded(latents, decode_both), finished)
+
+
+def _report(pipe: Translator, inputs: Inputs, result: LoopResult) -> Translation:
+    """What people are given of a result, on the CPU."""
+    (condition, drawing, frame, doubts), frames = inputs.condition, inputs.frames
+    first, last, finished = result.moments[0], result.moments[-1], result.finished
+    computed = inputs.like_weights(pipe)
+    given = computed.condition.map, computed.pictures, computed.maps
+    strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, *given)
+    shown = side_by_side([one.crop(picture) for one, picture in zip(frames, inputs.pictures, strict=True)], fill=1.0)
     confidence = frame.crop(enlarge(last.confidence, frame.canvas))[0, 0].clamp(0, 1).float().cpu()
     source, flow = (x[0].cpu() for x in match_to_pixel_flow(last.match, frame, frames, last.warp))
     flow = flow.float()
-    condition_map = frame.crop(condition_maps)[0].float().cpu()
-    flat = [_FLAT] if is_flat(moments[0].match, last.warp) else []
+    condition_map = frame.crop(condition)[0].float().cpu()
     points = telling_points(confidence, condition_map, POINTS)
     return Translation(
-        image=stages[-1] if finished is None else to_pil(finished.image),
-        warp=warp,
+        image=result.stages[-1] if finished is None else to_pil(finished.image),
+        warp=to_pil(frame.crop(pipe.autoencoder.decode(first.warp))),
         confidence=confidence,
         flow=flow,
         source=source,
-        correspondences=correspondences(points, flow, (beside.shape[-2], beside.shape[-1])),
+        correspondences=correspondences(points, flow, (shown.shape[-2], shown.shape[-1])),
         condition=to_pil(drawing),
         condition_map=condition_map,
         strokes=None if isinstance(pipe.condition, AnnotationReader) else to_pil(1 - 2 * condition_map[None, :1]),
-        exemplar=to_pil(beside),
-        stages=stages,
+        exemplar=to_pil(shown),
+        stages=result.stages,
         frames=(frame, *frames),
         warnings=(
             *doubts,
-            *flat,
+            *([_FLAT] if is_flat(first.match, last.warp) else []),
             *pipe.domain.warnings(min(frame.canvas), strange),
             *(() if finished is None else finished.warnings),
         ),

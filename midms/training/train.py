@@ -85,7 +85,7 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
             raise BadArguments(f"--size: {wrong}")
         _check_needs(out, stage, pipe, found, recipe, spec.name)
         datasets = datasets or split_datasets(args.data, pipe.size, pipe.condition)
-        trained_on = getattr(datasets[0], "trained_on", f"the data set {args.data.name}")
+        trained_on = printable(getattr(datasets[0], "trained_on", "") or _described(args.data))
         frozen = _frozen(stage, pipe, recipe)
         settings = _settings(args, spec, stage, datasets[0], found, init, frozen)
         if record := _record(out, spec.name):
@@ -241,6 +241,12 @@ def _digest(dataset: Any) -> str:
     return hashlib.sha256(" ".join(sums).encode()).hexdigest()[:16]
 
 
+def _described(data: Spec) -> str:
+    """What a card calls pictures of which their data set says nothing."""
+    path = data.arguments.get("path")
+    return f"the data set {data.name}" + (f":{Path(path).name}" if path else "")
+
+
 def _record(out: Path, name: str) -> Mapping[str, Any]:
     """Of a stage that is trained, how."""
     found: Mapping[str, Any] = read_folder(out).recipe.made.get(name, {}) if (out / CONFIG).exists() else {}
@@ -260,13 +266,13 @@ def _leave(
     before = read_folder(out).recipe if (out / CONFIG).exists() else Recipe()
     states = {slot: cast(module.state_dict(), torch.float16, f"{out}, {slot}") for slot, module in parts.items()}
     states |= {slot: found.state(slot) for slot in found.parts if slot not in {*parts, *before.weights}}
-    domain = dataclasses.replace(recipe.domain.unmeasured(), size=recipe.loop["size"])
-    domain = dataclasses.replace(domain, trained_on=trained_on)
+    domain = dataclasses.replace(recipe.domain.unmeasured(), size=recipe.loop["size"], trained_on=trained_on)
     written = dataclasses.replace(
         recipe,
         domain=domain,
+        purpose=recipe.purpose if trained_on == recipe.domain.trained_on else "",
         weights={**before.weights, **{slot: f"{slot}.safetensors" for slot in states}},
-        source="trained by `midms train`",
+        source=f"trained by `midms train --preset {recipe.name}`",
         license="",
         made={**before.made, name: record},
     )

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.lineart.__main__ import figures
-from benchmarks.lineart.cases import SCALE, Case, Cases, facesjs, openmoji, portraits, table
+from benchmarks.lineart.cases import SCALE, Case, Cases, facesjs, openmoji, portraits, shapes, table
 from benchmarks.lineart.regions import regions_of, right_regions
 from benchmarks.lineart.ways import plain_ways
 from midms.conditions.sketch import Sketch
@@ -21,7 +21,7 @@ def first(cases: Cases) -> Case:
     return case
 
 
-@pytest.fixture(params=["facesjs", "openmoji", "portraits", "table"])
+@pytest.fixture(params=["facesjs", "openmoji", "portraits", "shapes", "table"])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     made = {"facesjs": facesjs, "openmoji": openmoji}
     if request.param in made:
@@ -29,8 +29,8 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
             Sketch(), 64, 1 if request.param == "facesjs" else 150
         )
         return next(iter(cases))
-    drawn = first(portraits)
-    if request.param == "portraits":
+    drawn = first(shapes if request.param == "shapes" else portraits)
+    if request.param in ("portraits", "shapes"):
         return drawn
     pictures = {"drawing": drawn.drawing, "reference": drawn.reference, "answer": drawn.answer}
     pictures["skin"] = 2 * drawn.slots["skin"][None, None].float().expand(-1, 3, -1, -1) - 1
@@ -40,9 +40,10 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     return first(table(tmp_path / "pairs.csv"))
 
 
-def test_the_answer_is_right_and_its_negative_is_not(case: Case) -> None:
+def test_the_answer_is_right_and_its_negative_is_not(case: Case, request: pytest.FixtureRequest) -> None:
     areas = regions_of(case)
-    assert case.drawing.shape == (1, 3, SCALE * 64, SCALE * 64) and case.slots and areas
+    assert bool(case.slots) == (request.node.callspec.params["case"] != "shapes")
+    assert case.drawing.shape == (1, 3, SCALE * 64, SCALE * 64) and areas
     right, wrong = figures(case.answer, case), figures(-case.answer, case)
     assert {*right} == {*wrong} == {"PSNR", "pixels", *case.slots}
     assert all(right[name] == 1 for name in ("pixels", *case.slots)) and wrong["pixels"] < 0.3

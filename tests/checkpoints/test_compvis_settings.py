@@ -37,7 +37,7 @@ SETTINGS: dict[str, tuple[str, Any, str]] = {
     "a key is missing": (f"{UNET}.channels_mult", [1], "unet_config.params.channels_mult: there is no such setting"),
     "a key of another version": ("model.params.v_pred_new", True, "model.params.v_pred_new: there is no such setting"),
     "a key beside the model": ("optimiser", 1, "optimiser: there is no such setting, got 1"),
-    "another model": ("model.target", "ldm.ddpm.LatentUpscaleDiffusion", "model.target: string should match"),
+    "another model": ("model.target", "ldm.ddpm.LatentUpscaleDiffusion", "model.target: expected a LatentDiffusion"),
     "another schedule": ("model.params.linear_end", 0.02, None),
     "no number": ("model.params.linear_start", "x", "linear_start: input should be a valid number, got 'x'"),
     "a way for betas to rise": ("model.params.beta_schedule", "sqrt", "beta_schedule: input should be 'linear', 'sqrt"),

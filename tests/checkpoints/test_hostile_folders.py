@@ -108,6 +108,7 @@ def test_settings_are_refused(folder: Path, change: str) -> None:
     (folder / "run/config.json").write_text(json.dumps(content))
     line = refused(folder)
     assert "run" in line or "size must be at least" in line
+    assert "pattern" not in line  # what a name may be is said in words
 
 
 def test_a_folder_chooses_among_the_parts_that_are_here_and_brings_none(folder: Path, unchecked: None) -> None:

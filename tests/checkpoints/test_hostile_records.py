@@ -51,6 +51,15 @@ def test_a_ledger_is_refused(case: str, tmp_path: Path) -> None:
     assert "runs.jsonl" in line and len(line) < 1000
 
 
+@pytest.mark.parametrize("place", ["table.md", "plot.png", "sheet.png", "pictures"])
+def test_what_has_no_place_in_an_ablation_is_told_before_the_runs(place: str, tmp_path: Path) -> None:
+    there = tmp_path / "run" / place
+    there.parent.mkdir()
+    there.touch() if place == "pictures" else there.mkdir()
+    line = refused(["ablate", "--vary", "matcher=nearest", "--pairs", "1", "--out", "run"], tmp_path)
+    assert f"{place}: is a f" in line and "expected a" in line
+
+
 DATASET = "portraits(styles=16)"
 TRAIN = ["train", "--data", DATASET, "--preset", "midm-faces", "--stage", "autoencoder", "--out", "run", "--steps", "2"]
 TRAIN += ["--device", "cpu", "--workers", "0", "--log-with", "none"]

@@ -20,7 +20,7 @@ from midms.compose.catalog import KINDS, available
 from midms.compose.presets import PRESETS
 from midms.core.domain import Domain
 from midms.pipeline import batch as folders
-from midms.pipeline.translation import Translation
+from midms.pipeline.result import Translation
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -132,7 +132,7 @@ def test_a_vote_takes_three_of_four() -> None:
 
 
 def test_the_released_check_is_about_displacement() -> None:
-    """A shift by an eighth is consistent and refused, a mirror image is accepted; the paper's check accepts both."""
+    """A shift by an eighth is consistent and refused, a mirror image is accepted; `cycle` accepts both."""
     query = features(0, 32, 32, 1)
     released = CycleReleased()
     assert released(Correlation()(query, query.flip(-1))).mean() == 1

@@ -13,11 +13,14 @@ import pytest
 
 import midms
 from midms import Spec, available, build, create, register
+from midms.compose import spec
 from midms.compose.catalog import KINDS, registry
+from midms.compose.spec import parse_value
 from midms.core.errors import MidmsError
 from midms.core.protocols import ConfidenceEstimator, Matcher
+from midms.evaluation.ablation.vary import OWN
 from midms.matching.matchers.correlation import Correlation
-from midms.registry import BadArguments, BrokenPart, Registry, UnknownName
+from midms.registry import BadArguments, BadName, BrokenPart, Registry, UnknownName
 
 PARTS = {
     "condition": ["ade20k-segmentation", "celebahq-edge", "deepfashion-pose", "edges", "sketch"],
@@ -67,7 +70,7 @@ def test_every_row_leads_to_a_documented_part(kind: str, name: str) -> None:
 def test_every_row_satisfies_its_protocol_and_cites_its_source(kind: str, name: str, protocol: type) -> None:
     assert isinstance(create(kind, name), protocol)
     assert re.search(r"arXiv:\d{4}\.\d{4,5}|\b(19|20)\d\d\b", KINDS[kind][name].__doc__), (
-        "a paper, or a name and a year"
+        "an article, or a name and a year"
     )
 
 
@@ -248,3 +251,15 @@ def test_a_plug_in_can_neither_break_nor_take_a_name(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", [*spec._WORDS, OWN, "None", "True", "PRESET", "1", "1e5", "1_000", "0x10", "1+2j"])
+def test_a_word_that_means_something_else_is_no_name(rows: Registry, name: str) -> None:
+    with pytest.raises(BadName, match=rf"colour '{re.escape(name)}': means something else where parts are typed"):
+        rows.register(name)(dict)
+    assert name not in rows
+
+
+@pytest.mark.parametrize("name", ["nonesuch", "3d", "1-2", "a+b", "v1.0", "infinity", "lambda", "réseau"])
+def test_a_name_is_typed_as_it_is_registered(rows: Registry, name: str) -> None:
+    assert rows.register(name)(dict) is dict and parse_value(name) == name

@@ -1,11 +1,13 @@
 """What a file says is read within bounds and told in one line."""
 
 import os
+from functools import partial
+from typing import Annotated
 
 import pytest
 
 from midms.core.files import read_regular
-from midms.core.schema import Schema, checked, read_json
+from midms.core.schema import Schema, checked, read_json, read_yaml, spelled
 
 
 class Sizes(Schema):
@@ -54,6 +56,30 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path):
     assert read_regular(tmp_path / "large", 11) == b"x" * 11
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", '{"widths": [1], "widths": [2]}'),
+        ("a.json", '{"x": [{"y": 1, "widths": 1, "widths": 1}]}'),
+        ("a.yaml", "widths: 1\nwidths: 2\n"),
+        ("a.yaml", 'widths: 1\n"widths": 2\n'),
+        ("a.yaml", "x:\n  - {y: 1, widths: 1, widths: 1}\n"),
+    ],
+)
+def test_a_name_that_is_there_twice_is_told(name, content, tmp_path):
+    (tmp_path / name).write_text(content)
+    read = read_json if name.endswith("json") else partial(read_yaml, most=100)
+    with pytest.raises(KeyError, match="has 'widths' twice in a mapping"):
+        read(tmp_path / name, error=KeyError)
+
+
+def test_other_names_are_each_there_once(tmp_path):
+    (tmp_path / "a.yaml").write_text("<<: {a: 1, b: 3}\na: 2\n'1': x\n1: y\n")
+    assert read_yaml(tmp_path / "a.yaml", KeyError, 100) == {"a": 2, "b": 3, "1": "x", 1: "y"}
+    (tmp_path / "a.json").write_text('{"a": {"a": 1}, "A": 2}')
+    assert read_json(tmp_path / "a.json", KeyError) == {"a": {"a": 1}, "A": 2}
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_json_that_is_none_is_an_error_of_the_kind_asked_for(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
@@ -66,3 +92,14 @@ def test_an_editors_byte_order_mark_is_no_part_of_the_text(tmp_path):
     path = tmp_path / "config.json"
     path.write_bytes(b'\xef\xbb\xbf{"widths": [1]}')
     assert read_json(path, KeyError) == {"widths": [1]}
+
+
+class Named(Schema):
+    file: Annotated[str, spelled(r"\w+\.bin", "a name such as a.bin")]
+
+
+@pytest.mark.parametrize("file", ["a.txt", "../a.bin", "a.bin\n", "x" * 1000])
+def test_how_a_text_is_written_is_said_in_words(file):
+    with pytest.raises(KeyError, match=r"file: expected a name such as a\.bin, got '") as error:
+        checked(Named, {"file": file}, "net.json", KeyError)
+    assert len(error.value.args[0]) < 200 and checked(Named, {"file": "a.bin"}, "net.json", KeyError).file == "a.bin"

@@ -78,7 +78,7 @@ def test_a_random_map_shows_what_its_picture_shows(tmp_path: Path) -> None:
     assert len({pair.target.numpy().tobytes() for pair in versions}) == len(versions)
 
 
-def test_exemplars_of_a_list_are_hard_easy_and_own_as_often_as_in_the_paper(tmp_path: Path) -> None:
+def test_exemplars_of_a_list_are_hard_easy_and_own_as_often_as_in_cocosnet(tmp_path: Path) -> None:
     names = solid(tmp_path / "pictures", 8)
     (tmp_path / "list_ref.txt").write_text(
         "\n".join(",".join([names[i], *names[:i], *names[i + 1 :]]) for i in range(8))

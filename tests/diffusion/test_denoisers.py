@@ -139,6 +139,7 @@ def test_a_denoiser_says_what_is_wrong(changes: dict[str, Any], complaint: str) 
 
 IMPORT = """
 import sys, torch
+from midms import build
 from midms.diffusion.denoisers.bridge import Bridge
 from midms.diffusion.denoisers.unet import UNet2DModel
 from midms.diffusion.autoencoders.vq import VQ, VQModel
@@ -147,6 +148,7 @@ x = torch.randn(1, 8, 8, 8)
 Bridge().eval()(x, Level(0, 500, 0.7, 0.7), Context(x, torch.rand(1, 2, 32, 32), torch.rand(1, 1, 8, 8)))
 autoencoder = VQ(widths=(8, 8), codes=4, norm_groups=4)
 autoencoder.decode(autoencoder.encode(torch.rand(1, 3, 8, 8)))
+build("midm-faces")
 ours = UNet2DModel, VQModel
 heavy = [name for name in ("torch._dynamo", "scipy.stats", "diffusers.loaders") if name in sys.modules]
 assert not heavy, heavy

@@ -1,4 +1,4 @@
-"""Feature extractors: laws that all obey, the released numbers for the paper's, and what is particular to each."""
+"""Feature extractors: laws that all obey, the released numbers for MIDMs', and what is particular to each."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def released(golden: tuple[dict[str, Tensor], str]) -> MidmFeatures:
     return model
 
 
-def test_midm_has_the_size_of_the_paper(released: MidmFeatures) -> None:
+def test_midm_has_the_published_size(released: MidmFeatures) -> None:
     assert round(sum(p.numel() for p in released.parameters()) / 1e6, 1) == 24.9
 
 

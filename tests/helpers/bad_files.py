@@ -186,6 +186,7 @@ YAMLS = ANYTHING | {
     "a model that is a list": said("model: [1]"),
     "a model without settings": said("model:\n  target: x\n"),
     "settings that are a text": said("model:\n  target: x\n  params: yes\n"),
+    "a name twice": said("model:\n  target: x\nmodel:\n  target: x\n"),
     "a mapping as a key": said("? {a: 1}\n: 2\n"),
     "control characters": said("a: \x00\x01"),
 }
@@ -210,5 +211,6 @@ JSONS = ANYTHING | {
     "joints that are no numbers": said('{"people": [{"pose_keypoints_2d": [' + ", ".join(["NaN"] * 54) + "]}]}"),
     "joints at infinity": said('{"people": [{"pose_keypoints_2d": [' + ", ".join(["1e999"] * 54) + "]}]}"),
     "a canvas that is a text": said('{"people": [], "canvas_height": "x"}'),
+    "a name twice": said('{"people": [], "people": []}'),
     "a lone surrogate": said(b'{"people": "\\ud800"}'),
 }

@@ -64,6 +64,19 @@ def test_the_colour_that_stands_for_transparent_is_laid_on_white(
     assert (picture[:, :8] == 1).all() and (picture[:, 8:] == -1).all()
 
 
+@pytest.mark.parametrize("opened", [Path, Image.open, loaded])
+@pytest.mark.parametrize("bit", range(48))
+def test_a_colour_that_differs_in_a_bit_is_not_transparent(
+    bit: int, opened: Callable[[Path], Path | Image.Image], tmp_path: Path
+) -> None:
+    path, key = tmp_path / "key.png", b"\xc3\x50\x4e\x20\x27\x10"
+    other = (int.from_bytes(key, "big") ^ 1 << bit).to_bytes(6, "big")
+    path.write_bytes(png_of(16, 2, other * 128 + key * 128, key))
+    picture = read_image(opened(path))[0].numpy()
+    levels = np.frombuffer(other, ">u2") >> 8
+    assert (picture[:, 8:] == 1).all() and abs(picture[:, :8] - (levels / 127.5 - 1)[:, None, None]).max() < 1e-6
+
+
 @pytest.mark.parametrize("number", [-5, 70_000])
 def test_numbers_that_are_no_levels_are_refused(number: int, tmp_path: Path) -> None:
     path = tmp_path / "deep.tif"

@@ -13,6 +13,10 @@ from standins import ToyPipeline, pictures
 from torch import Tensor
 
 from midms import build, cli, register
+from midms.confidence.always import Always
+from midms.confidence.cycle import Cycle
+from midms.confidence.entropy import Entropy
+from midms.confidence.peak import Peak
 from midms.core.errors import NotFinite
 from midms.core.types import Features
 from midms.diffusion.levels import noise_levels
@@ -34,6 +38,12 @@ class Ruined:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.whole, name)
         return ruined(value, self.number) if name in ("x0", "weight") else value
+
+    def transpose(self) -> Any:
+        return self.whole.transpose()
+
+    def similarity(self) -> Tensor:
+        return self.whole.similarity()
 
     def apply(self, values: Tensor) -> Tensor:
         return ruined(self.whole.apply(values), self.number)
@@ -71,6 +81,8 @@ SPOILT = {
 }
 
 METHODS = {
+    "maps of pictures": ("condition", "photo"),
+    "noisy latents": ("sampler", "advance"),
     "autoencoder's latents": ("autoencoder", "encode"),
     "features of the condition": ("features", "condition"),
     "features of the exemplar": ("features", "exemplar"),
@@ -87,6 +99,62 @@ def test_a_part_that_gives_no_number_is_named(unchecked: None, slot: str, number
     with pytest.raises(NotFinite, match=f"no picture: .* numbers from the {slot} .* are not finite"):
         spoiled(*pictures())
     assert pipe(*pictures()).isfinite().all()
+
+
+class Answers(Ruined):
+    """A match with one number of an answer exchanged."""
+
+    def __init__(self, whole: Any, question: str) -> None:
+        super().__init__(whole, float("nan"))
+        self.question = question
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("similarity", "apply", "peak", "entropy") and name != self.question:
+            return getattr(self.whole, name)
+        return super().__getattribute__(name)
+
+    def __getattr__(self, name: str) -> Any:
+        answer = getattr(self.whole, name)
+        return (lambda: ruined(answer(), self.number)) if name == self.question else answer
+
+    def similarity(self) -> Tensor:
+        return ruined(self.whole.similarity(), self.number)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answering:
+    """A matcher whose matches give NaN where they are asked a question."""
+
+    question: str
+    matcher: Any
+
+    def __call__(self, query: Tensor, key: Tensor) -> Any:
+        return Answers(self.matcher(query, key), self.question)
+
+
+@pytest.mark.parametrize(
+    ("question", "confidence"),
+    [
+        ("similarity", None),
+        ("apply", Cycle(softness=0.1)),
+        ("peak", Peak(softness=0.1)),
+        ("entropy", Entropy(softness=0.1)),
+        ("similarity", Always()),
+    ],
+)
+def test_the_matcher_is_named_by_whatever_it_gives(unchecked: None, question: str, confidence: Any) -> None:
+    """Not the confidence, which was asked of it; several exemplars are also chosen among by it."""
+    pipe: Any = ToyPipeline()
+    pipe = pipe.replace(confidence=confidence or pipe.confidence, matcher=Answering(question, pipe.matcher))
+    condition, exemplar = pictures()
+    several = isinstance(confidence, Always)
+    with pytest.raises(NotFinite, match=r"numbers from the matcher \(Answering\)"):
+        pipe(condition, [exemplar, exemplar.flip(0)] if several else exemplar)
+
+
+def test_noise_of_ones_own_is_named() -> None:
+    with pytest.raises(ValueError, match="generator gave numbers that are not finite"):
+        ToyPipeline()(*pictures(), generator=lambda shape: torch.full(shape, float("nan")))
 
 
 def test_weights_of_features_that_are_no_numbers_are_named() -> None:

@@ -22,7 +22,7 @@ from midms.matching.matchers.optimal_transport import OptimalTransport
 
 
 def flat(pipe: ToyPipeline, condition: Tensor, exemplar: Tensor, draws: list[Tensor]) -> list[Tensor]:
-    """x0 of every level, as the paper has it: no parts but the networks, the coupling as a matrix."""
+    """x0 of every level, as the article has it: no parts but the networks, the coupling as a matrix."""
     latent = pipe.autoencoder.encode(exemplar)
     query = pipe.features.condition(condition)
     key = pipe.features.exemplar(latent, pipe.condition.photo(exemplar))

@@ -23,8 +23,8 @@ from midms.images import PictureError, read_image
 from midms.images.frame import Frame
 from midms.loop import Policy
 from midms.pipeline.correspondence import correspondences, match_to_pixel_flow, telling_points
+from midms.pipeline.result import Translation
 from midms.pipeline.translate import translate
-from midms.pipeline.translation import Translation
 
 
 def test_a_drawing_for_edges_and_a_flat_match_are_told() -> None:

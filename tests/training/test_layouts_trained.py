@@ -63,7 +63,7 @@ CONDITIONS = {"midm-celeba": annotated, "midm-deepfashion": pose, "midm-church":
         ("webdataset", "midm-church"),
     ],
 )
-def test_a_layout_of_the_field_trains_the_papers_stages(
+def test_a_layout_of_the_field_trains_the_stages_of_midms(
     layout: str, preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without `--init` the parts that no stage trains stay random: this is said, and they are kept with the rest."""

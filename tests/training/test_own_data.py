@@ -81,7 +81,7 @@ def inverted(pair: Pair) -> Pair:
 @pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("flow", [True, False])
 def test_every_stage_trains_on_it(flow: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The match by the flow where there is one, by colours where there is none, and by the paper's losses if asked."""
+    """The match by the flow where there is one, by colours where there is none, and by MIDMs' losses if asked."""
     register("dataset", "tiles")(Tiles)
     weak = {"domain", "cycle", "reconstruction", "colours"}
     terms = () if flow else ("--terms", '{"domain": 1, "cycle": 1, "reconstruction": 1}')
@@ -95,7 +95,9 @@ def test_every_stage_trains_on_it(flow: bool, tmp_path: Path, capsys: pytest.Cap
     assert {*made["diffusion"]["held out"]} == {"psnr", "first warp psnr"}
     image = from_pretrained(tmp_path)(torch.rand(1, 2, 64, 64), torch.rand(1, 3, 64, 64) * 2 - 1)
     assert image.shape == (1, 3, 64, 64) and image.isfinite().all()
-    assert (tmp_path / "sheet.png").exists() and "sheet.png" in (tmp_path / "README.md").read_text()
+    card = (tmp_path / "README.md").read_text()
+    assert (tmp_path / "sheet.png").exists() and "sheet.png" in card
+    assert "Trained on the data set tiles at 64 pixels." in card and "portrait" not in card
     capsys.readouterr()
     assert train(tmp_path, flow, *terms) == 0
     result = capsys.readouterr().out.splitlines()

@@ -64,7 +64,7 @@ def losses(checkpoint: Path) -> list[dict[str, float]]:
 
 
 def test_every_stage_leaves_weights_that_the_presets_load(trained: Path, rendered: Path, tmp_path: Path) -> None:
-    """The paper's too, which begins with what these have trained."""
+    """MIDMs' own too, which begins with what these have trained."""
     (tmp_path / "data").symlink_to(rendered)
     assert train(tmp_path, "", "--init", trained, preset="midm-faces-paper") == 0
     generator = torch.Generator().manual_seed(0)

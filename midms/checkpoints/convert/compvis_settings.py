@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict, model_validator
 
 from midms.checkpoints.convert.settings import Beta, Betas, Channels, Codes, Layers, Scale, Timesteps
-from midms.core.schema import Schema
+from midms.core.schema import Schema, spelled
 
 GROUPS = 32
 """Groups of every normalisation in CompVis' networks."""
@@ -18,6 +18,7 @@ Whole = Annotated[int, Field(ge=1, le=2**10)]
 Multiples = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Strict(False), Field(min_length=1, max_length=8)]
 Downscalings = Annotated[tuple[Whole, ...], Strict(False), Field(max_length=16)]
 Heads = Annotated[int, Field(ge=-1, le=2**10)]
+_FIRST_STAGES = ("VQModelInterface", "VQModel", "AutoencoderKL")
 Nothing = Annotated[tuple[int, ...], Strict(False), Field(max_length=0)]
 
 
@@ -147,14 +148,14 @@ def _grouped(name: str, widths: tuple[int, ...]) -> None:
 class UNetConfig(Schema):
     """The class of a network and its settings."""
 
-    target: Annotated[str, Field(pattern=r"(^|\.)UNetModel$")] = "UNetModel"
+    target: Annotated[str, spelled(r"(.*\.)?UNetModel", "a UNetModel")] = "UNetModel"
     params: UNet
 
 
 class FirstStageConfig(Schema):
     """The class of a first stage and its settings."""
 
-    target: Annotated[str, Field(pattern=r"(^|\.)(VQModelInterface|VQModel|AutoencoderKL)$")]
+    target: Annotated[str, spelled(rf"(.*\.)?({'|'.join(_FIRST_STAGES)})", f"one of {', '.join(_FIRST_STAGES)}")]
     params: FirstStage
 
     @model_validator(mode="after")
@@ -217,7 +218,7 @@ class Model(Schema):
     """The class of a latent diffusion and its settings."""
 
     base_learning_rate: object = None
-    target: Annotated[str, Field(pattern=r"(^|\.)LatentDiffusion$")] = "LatentDiffusion"
+    target: Annotated[str, spelled(r"(.*\.)?LatentDiffusion", "a LatentDiffusion")] = "LatentDiffusion"
     params: Diffusion
 
 

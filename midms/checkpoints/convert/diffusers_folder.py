@@ -32,7 +32,6 @@ from midms.checkpoints.folder import Weights
 from midms.compose.spec import Spec
 from midms.core.schema import BRIEF, Schema, read_json
 from midms.core.tensors import CheckpointError
-from midms.diffusion.autoencoders.kl import AutoencoderKL
 from midms.diffusion.autoencoders.vq import VQModel
 from midms.diffusion.denoisers.unet import UNet2DModel
 
@@ -214,11 +213,13 @@ def _autoencoder(path: Path) -> Spec:
     content, where = _read(path)
     kind = _named(content, where, "VQModel", "AutoencoderKL")
     unused = ("sample_size", "force_upcast")
-    said: _KL | _VQ = (
-        settled(_KL, content, AutoencoderKL, unused, where)
-        if kind == "AutoencoderKL"
-        else settled(_VQ, content, VQModel, unused, where)
-    )
+    said: _KL | _VQ
+    if kind == "AutoencoderKL":
+        from midms.diffusion.autoencoders.kl import AutoencoderKL  # here, for its import takes four CPU seconds
+
+        said = settled(_KL, content, AutoencoderKL, unused, where)
+    else:
+        said = settled(_VQ, content, VQModel, unused, where)
     arguments: dict[str, Any] = {
         "channels": said.latent_channels,
         "widths": said.block_out_channels,

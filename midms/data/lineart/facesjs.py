@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.errors import NothingDrawn
 from midms.core.limits import int_range
 from midms.core.protocols import ConditionExtractor
-from midms.data.errors import BrokenSample, DatasetError
+from midms.data.errors import DatasetError
+from midms.data.lineart.drawn import Reframing, drawn_pair
 from midms.data.lineart.faces import COLOUR_SLOTS, face_svg, random_palette, with_colours, without_outlines
 from midms.data.lineart.facesjs_package import FacesPackage
 from midms.data.lineart.layers import ByteCache, ColourLayers
@@ -128,6 +128,7 @@ class DrawnFaces:
         colours: Float[Tensor, "6 3"],
         outlined: bool = True,
         redraw: Callable[[Tensor], Tensor] | None = None,
+        framings: tuple[Reframing | None, Reframing | None] = (None, None),
     ) -> Pair:
         """The drawing of one face to be coloured like another.
 
@@ -137,6 +138,7 @@ class DrawnFaces:
             colours: of the slots, in [0, 1].
             outlined: whether the exemplar has its black lines.
             redraw: from the drawing's ink [1 1 y x] in [0, 1] to that of another hand.
+            framings: of the exemplar, and of the drawing with its answer.
 
         Raises:
             BrokenSample: a face cannot be drawn, or its drawing not read.
@@ -145,16 +147,13 @@ class DrawnFaces:
         target, exemplar = layers.coloured(colours), self.layers(other, outlined).coloured(colours)
         foreground = layers.masks[None, [COLOUR_SLOTS.index("background")]] < 128
         drawing = self.drawing(index, self.size if self.condition is None else 2 * self.size)
-        if redraw is not None:
-            drawing = 1 - 2 * redraw((1 - drawing.mean(1, keepdim=True)) / 2).expand(-1, 3, -1, -1)
-        if self.condition is None:
-            ink = (1 - drawing.mean(1, keepdim=True)) / 2
-            return Pair(ink.clamp_(0, 1), exemplar, target, foreground=foreground)
-        try:
-            lines = self.condition.drawing(drawing, (self.size, self.size))
-        except NothingDrawn as error:
-            raise BrokenSample(f"{self._name(index)}: {error}") from None
-        return Pair(lines, exemplar, target, self.condition.photo(exemplar), foreground=foreground)
+        plain = 2 * colours[COLOUR_SLOTS.index("background")] - 1
+        if (framing := framings[0]) is not None:
+            exemplar = framing(exemplar, plain)
+        if (framing := framings[1]) is not None:
+            target, drawing = framing(target, plain), framing(drawing, 1)
+            foreground = framing(foreground.float(), 0) > 0.5
+        return drawn_pair(drawing, exemplar, target, foreground, self.condition, redraw, self._name(index))
 
     def layers(self, index: int, outlined: bool = True) -> ColourLayers:
         """Face `index`, ready for any colours of `COLOUR_SLOTS`, with its black lines or without.

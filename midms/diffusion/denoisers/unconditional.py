@@ -12,7 +12,7 @@ from midms.diffusion.denoisers.unet import make_unet, run_unet
 
 
 class Unconditional(nn.Module):
-    """The paper's denoiser: sees the noisy latent alone (MIDMs, arXiv:2209.11047, sec. 3.2).
+    """MIDMs' denoiser: sees the noisy latent alone (arXiv:2209.11047, sec. 3.2).
 
     Args:
         channels: of the latent.

@@ -26,7 +26,7 @@ class BrownianBridge:
 
     Args:
         levels: with alpha 1 - m and sigma m, see `brownian_bridge`.
-        spread: largest delta times 2; the paper's s.
+        spread: largest delta times 2; s in BBDM.
         eta: share of the randomness of the walk, 1 for the walk itself, 0 for none but the first draw.
 
     Raises:
@@ -61,7 +61,7 @@ def brownian_bridge(timesteps: tuple[int, ...], spread: float = 1.0, eta: float 
 
     Args:
         timesteps: from the noisiest, where the bridge is pinned to the warp, to the cleanest, which is above 0.
-        spread: largest variance on the way, times 2; the paper's s.
+        spread: largest variance on the way, times 2; s in BBDM.
         eta: share of the randomness of the walk, 1 for the walk itself, 0 for none but the first draw.
 
     Raises:

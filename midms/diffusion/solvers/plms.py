@@ -20,7 +20,7 @@ class PLMS:
     """Liu et al. 2022 (arXiv:2202.09778), eq. 12, as latent diffusion has it: eps over four levels. Order 2.
 
     Adams-Bashforth weights for evenly spaced timesteps in DDIM's step, started by one step of Heun's method (which asks
-    the network twice), then with two and three levels. The paper proves order 2, since evenly spaced timesteps are not
+    the network twice), then with two and three levels. There order 2 is proven, since evenly spaced timesteps are not
     evenly spaced in noise. The step's eps is the extrapolated one, its x0 that which explains x with it; `past` holds
     what the network said, newest first.
 

@@ -103,6 +103,7 @@ def ablate(
         LedgerError: the ledger is damaged, or the disk refuses a line.
         PictureError: the disk refuses a picture.
         HeldError: another process writes to the folder.
+        OSError: what is written in the end would have no place in the folder.
     """
     recipe = load(preset, weights).recipe if is_saved(preset) else preset_recipe(preset)
     if split not in SPLITS:

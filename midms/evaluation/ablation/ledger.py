@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from midms.core.errors import MidmsError
 from midms.core.files import held, read_regular
-from midms.core.schema import Schema, checked
+from midms.core.schema import Schema, checked, parse_json
 
 LEDGER_BYTES = 2**25
 """Bytes of the largest ledger that is read."""
@@ -88,9 +88,9 @@ class Ledger:
                     raise LedgerError(where)
                 break
             try:
-                content = json.loads(line)
-            except (ValueError, RecursionError):
-                raise LedgerError(where) from None
+                content = parse_json(line)
+            except (ValueError, RecursionError) as error:
+                raise LedgerError(f"{where} ({error})") from None
             checked(_Line, content, where, LedgerError)
             lines.append(content)
         return lines

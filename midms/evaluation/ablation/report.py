@@ -12,7 +12,7 @@ from PIL import Image
 
 from midms.core.files import atomic_write, read_regular
 from midms.data.portraits.pairs import SIZES, draw_pairs
-from midms.evaluation.ablation.run import SHOWN, Setting
+from midms.evaluation.ablation.run import PICTURES, REPORT, SHOWN, Setting
 from midms.images import save_images, to_pil
 from midms.images.figure import Sheet, note, scatter
 
@@ -98,10 +98,12 @@ def _strip(path: Path, count: int) -> list[Image.Image]:
 
 def write_report(setting: Setting, records: Sequence[Mapping[str, Any]], out: Path) -> None:
     """`table.md` in the folder; `plot.png` and `sheet.png` if there are figures, else there are none."""
-    with atomic_write(out / "table.md") as part:
+    text, *pictures = (out / name for name in REPORT)
+    with atomic_write(text) as part:
         part.write_text(table(records) + "\n")
     if ranked(records):
-        save_images({out / "plot.png": plot(records), out / "sheet.png": sheet(setting, records, out / "pictures")})
+        shown = plot(records), sheet(setting, records, out / PICTURES)
+        save_images(dict(zip(pictures, shown, strict=True)))
     else:
-        for name in ("plot.png", "sheet.png"):
-            (out / name).unlink(missing_ok=True)
+        for path in pictures:
+            path.unlink(missing_ok=True)

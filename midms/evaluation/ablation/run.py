@@ -6,7 +6,7 @@ import functools
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.compose.compose import BuildError
+from midms.core.files import check_file, check_folder
 from midms.core.results import machine
 from midms.data.portraits.pairs import Pairs, draw_pairs, generators
 from midms.evaluation.ablation.identity import digest_value, package
@@ -37,6 +38,8 @@ EACH = ("PSNR", "first PSNR", "first PCK@0.05")
 """Figures that are kept pair by pair."""
 SHOWN = 6
 """Pairs that the contact sheet shows."""
+PICTURES, REPORT = "pictures", ("table.md", "plot.png", "sheet.png")
+"""Folder of the runs' pictures, and what is written of all runs."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def run_settings(
         HeldError: another process writes to the folder.
         LedgerError: the ledger is damaged, or the disk refuses a line.
         PictureError: the disk refuses a picture.
+        OSError: what is written in the end would have no place in the folder.
     """
     check_vary(vary)
     quiet = None if progress else True
@@ -99,6 +103,7 @@ def run_settings(
         known = {record["id"]: record for record in lines}
         if odd := [name for name in wanted if name in known and known[name]["run"].keys() != wanted[name].keys()]:
             raise LedgerError(f"{ledger.path}: {odd[0]} is another run; remove its line to have the run done again")
+        check_places(out, wanted)
         missing = [name for name in wanted if "error" in known.get(name, {"error": ""})]
         draw = functools.lru_cache(BATCHES_KEPT)(setting.draw)
         with tqdm(total=len(missing) * len(setting.batches()), unit="batch", disable=quiet) as bar:
@@ -108,10 +113,26 @@ def run_settings(
                 began = time.monotonic()
                 record, shown = measured(setting, combination, weights, draw, bar.update)
                 if shown:
-                    save_strip(shown, out / "pictures" / f"{name}.png")
+                    save_strip(shown, out / PICTURES / f"{name}.png")
                 ledger.add({"id": name} | record | {"seconds": round(time.monotonic() - began, 2)})
         known = {record["id"]: record for record in ledger.read()}
     return [known[name] for name in wanted]
+
+
+def check_places(out: Path, names: Iterable[str]) -> None:
+    """Find out before the work whether what an ablation writes beside its ledger can be written.
+
+    Args:
+        out: folder, which is there.
+        names: of the runs.
+
+    Raises:
+        OSError: it cannot; `strerror` says why.
+    """
+    check_folder(out / PICTURES)
+    pictures = [f"{PICTURES}/{name}.png" for name in names] if (out / PICTURES).is_dir() else []
+    for name in (*REPORT, *pictures):
+        check_file(out / name)
 
 
 def identity(setting: Setting, combination: dict[str, Any]) -> str:

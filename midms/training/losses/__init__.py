@@ -1,4 +1,4 @@
-"""Losses, pure functions of matches, latents and pictures: `matching` knows exact flows, the others are the paper's.
+"""Losses, pure functions of matches, latents and pictures: `matching` knows exact flows, the others are published.
 
-`paper` has those of latents and features, `perceptual` those that VGG sees, `contextual` the one of CoCosNet.
+`midm` has MIDMs' of latents and features, `perceptual` those that VGG sees, `contextual` the one of CoCosNet.
 """

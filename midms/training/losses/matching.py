@@ -1,4 +1,4 @@
-"""What the matching stage is trained with: exact correspondence, visibility, and the paper's weak losses.
+"""What the matching stage is trained with: exact correspondence, visibility, and MIDMs' weak losses.
 
 Each is the mean over samples of what it is of one, so that a batch may be computed in parts.
 """

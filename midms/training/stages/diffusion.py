@@ -24,7 +24,7 @@ class DiffusionStage(nn.Module):
 
     With warps it learns x0 = warp + network from noised mixtures of truth and warp, since that is what it meets at
     inference, with an error weighted by how much it shows in the picture, twice in the foreground. Without, it learns
-    from noised true latents, as in the paper.
+    from noised true latents, as in MIDMs.
 
     Args:
         pipe: whose denoiser is trained, on the schedule of its sampler.

@@ -25,7 +25,7 @@ from midms.training.stages.stage import Optimisation, condition_picture, frozen,
 FLOW_TERMS = ("exact", "distance")
 """Losses of pairs whose flow is known."""
 TERMS = (*FLOW_TERMS, "visibility", "domain", "cycle", "reconstruction", "colours", "palette")
-"""All losses; see `midms.training.losses.matching`. Domain, cycle and reconstruction are the paper's."""
+"""All losses; see `midms.training.losses.matching`. Domain, cycle and reconstruction are MIDMs'."""
 EVERY = 2  # pixels from one that is asked about to the next, from a corner drawn anew each step
 _RIGHT = 0.05  # a match is right if it is visible and off by less than so many widths
 
@@ -34,7 +34,7 @@ class MatchingStage(nn.Module):
     """Matching, for the first match and for re-matching, and the confidence in it.
 
     Where pairs have a flow, the match is trained on it and the confidence on visibility. Otherwise the match is trained
-    on colours, or the paper's weak losses, and the confidence on whether the warped colour is right. What
+    on colours, or MIDMs' weak losses, and the confidence on whether the warped colour is right. What
     `rematch_query` will see is imitated for every other pair of a batch: a mixture of truth and warp with some
     noise. So that it is the same pairs in any number of processes, each must have an even number of them, or one.
 

@@ -45,7 +45,6 @@ def unsupported(operation: str, *operands: Tensor, precision: str) -> list[str]:
     return reasons
 
 
-@torch.compiler.assume_constant_result
 def _on_cpu() -> list[str]:
     if os.environ.get("TRITON_INTERPRET") != "1":
         return ["tensors are on cpu"]
@@ -57,6 +56,10 @@ def _on_cpu() -> list[str]:
     tiles = sys.modules.get("midms.matching.kernels.triton.tiles")
     late = tiles is not None and not tiles.INTERPRETED.value
     return ["TRITON_INTERPRET was set after the kernels had been imported"] if late else []
+
+
+_on_cpu._dynamo_marked_constant = True  # type: ignore[attr-defined]
+"""`torch.compiler.assume_constant_result`, which would import the compiler: two CPU seconds at every start."""
 
 
 def attend(

@@ -29,7 +29,7 @@ from midms.loop.inputs import PICTURE, check_exemplars, check_tensor, noise_fn
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
 from midms.training.losses.contextual import contextual_losses
-from midms.training.losses.paper import domain_loss, round_trip, segmentation_loss
+from midms.training.losses.midm import domain_loss, round_trip, segmentation_loss
 from midms.training.losses.perceptual import activations, feature_loss, load_trunk, perceptual_loss
 from midms.training.noise import sample_generators
 from midms.training.stages.stage import Optimisation, frozen, trained
@@ -40,7 +40,7 @@ THROUGH_VGG = ("perc", "feat", "ctx")
 """Losses of features of VGG."""
 
 
-class PaperStage(nn.Module):
+class MidmStage(nn.Module):
     """MIDMs' training of the matching network, and in the stage `joint` of the denoiser with it.
 
     What the released code does oddly is kept: in the warm-up the cycle loss counts twice, the ground truth's stream is
@@ -216,14 +216,14 @@ class PaperStage(nn.Module):
             self.features.train(training)
 
 
-class WarmupStage(PaperStage):
+class WarmupStage(MidmStage):
     """The matching network alone; first warps are decoded."""
 
     joint = False
     needs: ClassVar[tuple[str, ...]] = ()
 
 
-class JointStage(PaperStage):
+class JointStage(MidmStage):
     """The matching network and the denoiser, through the loop."""
 
     joint = True

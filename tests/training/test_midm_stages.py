@@ -23,7 +23,7 @@ from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
 from midms.training.plan import planned
 from midms.training.stages import STAGES
-from midms.training.stages.paper import PaperStage
+from midms.training.stages.midm import MidmStage
 from midms.training.train import _frozen
 
 
@@ -74,7 +74,7 @@ def trunk() -> VGG:
     return VGG(16)
 
 
-def stage(trunk: VGG | None, name: str, terms: dict[str, float] | None = None, **options: Any) -> PaperStage:
+def stage(trunk: VGG | None, name: str, terms: dict[str, float] | None = None, **options: Any) -> MidmStage:
     """A stage with the released weights, or with these alone."""
     (given,) = (spec.arguments for spec in PRESETS["midm-celeba"].training if spec.name == name)
     weights = given["weights"] if terms is None else terms
@@ -192,7 +192,7 @@ def test_bad_pairs_are_named() -> None:
 
 
 def test_spectral_norm_is_that_of_older_pytorch() -> None:
-    """Its order of iterations, which is the paper's: what the released network was trained with."""
+    """Its order of iterations, which is that of the article: what the released network was trained with."""
     torch.manual_seed(0)
     ours = spectrally_normalized(nn.Conv2d(3, 5, 3, bias=False))
     theirs = torch.nn.utils.spectral_norm(nn.Conv2d(3, 5, 3, bias=False))

@@ -1,4 +1,4 @@
-"""The paper's losses against recorded numbers, closed forms and NumPy."""
+"""MIDMs' losses against recorded numbers, closed forms and NumPy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from midms.features.vgg_network import VGG, TrunkError
 from midms.matching.matchers.correlation import Correlation
 from midms.training.losses import contextual
 from midms.training.losses.contextual import contextual_loss, contextual_losses
-from midms.training.losses.paper import domain_loss, round_trip, segmentation_loss
+from midms.training.losses.midm import domain_loss, round_trip, segmentation_loss
 from midms.training.losses.perceptual import LAYERS, activations, feature_loss, load_trunk, perceptual_loss
 
 CONTEXTUAL = load_file(Path(__file__).parents[1] / "golden" / "contextual.safetensors")
