@@ -26,24 +26,24 @@ class First:
     Attributes:
         name: of the kind.
         base: the record without matching again.
-        again: levels of matching again to the record.
+        rematched: levels of matching again to the record.
     """
 
     name: str
     base: Mapping[str, Any]
-    again: Mapping[str, Mapping[str, Any]]
+    rematched: Mapping[str, Mapping[str, Any]]
 
     def gain(self, levels: str, figure: str = "PSNR") -> float:
         """What matching again after these levels changes in a figure."""
-        return float(self.again[levels]["figures"][figure] - self.base["figures"][figure])
+        return float(self.rematched[levels]["figures"][figure] - self.base["figures"][figure])
 
     def error(self, levels: str) -> float:
         """The standard error of the gain in PSNR."""
-        return float(self.again[levels]["gain"][1])
+        return float(self.rematched[levels]["gain"][1])
 
     def quarters(self, by: str) -> list[tuple[float, float]]:
         """Mean of what the pairs are sorted by, and gain in dB of the usual levels, in each quarter of the pairs."""
-        pairs = zip(self.again[USUAL]["quarters"][by], self.base["quarters"][by], strict=True)
+        pairs = zip(self.rematched[USUAL]["quarters"][by], self.base["quarters"][by], strict=True)
         return [(key, after - before) for (key, after), (_, before) in pairs]
 
 
@@ -70,19 +70,19 @@ def said(rows: Sequence[First]) -> list[str]:
     helped, harmed = (sum(sign * row.gain(USUAL) > 2 * row.error(USUAL) for row in rows) for sign in (1, -1))
     before, after = (
         median(record["figures"]["AUROC"] for record in records if isfinite(record["figures"]["AUROC"]))
-        for records in ([row.base for row in rows], [row.again[USUAL] for row in rows])
+        for records in ([row.base for row in rows], [row.rematched[USUAL] for row in rows])
     )
-    above = [row.again[USUAL]["figures"]["PSNR"] - row.base["figures"]["first PSNR"] for row in rows]
+    above = [row.rematched[USUAL]["figures"]["PSNR"] - row.base["figures"]["first PSNR"] for row in rows]
     text = (
         f"Matching again after levels {USUAL} helps {helped} of {len(rows)} kinds of first match and harms {harmed} "
         "by more than two standard errors: from "
-        f"{_told(best)} to {_told(worst)}. The match itself changes by "
+        f"{_sentence(best)} to {_sentence(worst)}. The match itself changes by "
         f"{min(100 * row.gain(USUAL, 'PCK@0.05') for row in rows):+.1f} to "
         f"{max(100 * row.gain(USUAL, 'PCK@0.05') for row in rows):+.1f} points of PCK; right cells "
         f"are told from wrong ones with an AUROC of {before:.2f} before and {after:.2f} after, in the median. What "
         f"comes out is {min(above):+.2f} to {max(above):+.2f} dB from the first warp decoded as it is."
     )
-    levels = list(rows[0].again)
+    levels = list(rows[0].rematched)
     often = ", ".join(f"`{each}` {median(row.gain(each) for row in rows):+.2f} dB" for each in levels)
     ends = [_ends(rows, "first PCK@0.05", "matched worst at first", "matched best", ".2f")]
     ends += [_ends(rows, "degrees apart", "turned apart least", "turned apart most", ".0f")]
@@ -100,7 +100,7 @@ def _ends(rows: Sequence[First], by: str, first: str, last: str, form: str) -> s
     return f"It gives {ends[0]}, {ends[1]}."
 
 
-def _told(row: First) -> str:
+def _sentence(row: First) -> str:
     share = 100 * row.base["figures"]["first PCK@0.05"]
     return f"{row.gain(USUAL):+.2f} dB where {share:.0f} % match at first ({row.name})"
 
@@ -121,7 +121,7 @@ def _table(rows: Sequence[First], levels: Sequence[str]) -> str:
         lines.append(
             [row.name, f"{figures['first PCK@0.05']:.3f}", f"{figures['first PSNR']:.2f}", f"{figures['PSNR']:.2f}"]
             + [f"{row.gain(each):+.2f} ± {row.error(each):.2f}" for each in levels]
-            + [f"{figures['SSIM']:.3f}", f"{row.again[USUAL]['figures']['SSIM']:.3f}"]
+            + [f"{figures['SSIM']:.3f}", f"{row.rematched[USUAL]['figures']['SSIM']:.3f}"]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -16,7 +16,7 @@ from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec
 from midms.core.domain import Domain
 from midms.core.errors import brief
-from midms.core.schema import Schema, spelled
+from midms.core.schema import Schema, matching_text
 from midms.core.tensors import CheckpointError
 from midms.core.version import __version__
 from midms.loop import Policy
@@ -67,12 +67,12 @@ def _domain(value: Any) -> Domain:
 
 _Plain = Annotated[Any, AfterValidator(_plain)]
 _Line = Annotated[str, AfterValidator(_line)]
-Slot = Annotated[str, spelled(r"[a-z]{1,30}", "the name of a slot, such as matcher")]
-License = Annotated[str, spelled(r"[\w.-]{0,100}", "a short name of a license, such as mit")]
-Name = Annotated[str, spelled(r"[\w.:-]{1,100}", "a name of letters, digits and _ . : - alone")]
+Slot = Annotated[str, matching_text(r"[a-z]{1,30}", "the name of a slot, such as matcher")]
+License = Annotated[str, matching_text(r"[\w.-]{0,100}", "a short name of a license, such as mit")]
+Name = Annotated[str, matching_text(r"[\w.:-]{1,100}", "a name of letters, digits and _ . : - alone")]
 File = Annotated[
     str,
-    spelled(
+    matching_text(
         r"(\.\./[a-z0-9-]{1,100}/)?\w[\w.-]{0,100}\.safetensors",
         "the name of a file in the folder, such as features.safetensors, or of one in a folder beside it, such as"
         " ../midm-faces/features.safetensors",

@@ -34,7 +34,7 @@ class Schema(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def spelled(pattern: str, expected: str) -> AfterValidator:
+def matching_text(pattern: str, expected: str) -> AfterValidator:
     """For a text that must be written so; an error says what is expected in words."""
     written = re.compile(pattern)
 

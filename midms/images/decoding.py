@@ -135,6 +135,7 @@ def _loaded(content: bytes, name: str) -> Image.Image:
 def _check_size(image: Image.Image, name: str) -> None:
     check_shape(image.height, image.width, name)
     need = OTHERS if image.info.get("progressive") else _NEEDS.get(image.format or "", OTHERS)
+    need *= 1 + is_deep(image, _stored(image))  # whose low bytes are another picture
     if need * image.width * image.height > MEMORY:
         raise PictureError(
             f"{name}: has too many pixels to be read safely ({image.width} x {image.height}; "

@@ -11,6 +11,8 @@ from PIL import Image, ImageChops
 
 _LEVELS = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
 """Levels of grey or colour that Pillow makes of one of a PNG's, but not of the one that stands for transparent."""
+_STRIP = 256
+"""Rows that are compared at once."""
 
 
 def is_deep(image: Image.Image, stored: tuple[Any, ...]) -> bool:
@@ -46,7 +48,11 @@ def with_key(image: Image.Image, stored: tuple[Any, ...], low: Image.Image | Non
         levels = np.multiply(key, _LEVELS[stored[0]]).astype(int)
         image.info["transparency"] = tuple(levels.tolist()) if levels.ndim else int(levels)
         return image
-    numbers = zip((*image.split(), *low.split()), (*(key >> 8).tolist(), *(key & 255).tolist()), strict=True)
-    others = (band.point([255 * (level != part) for level in range(256)]) for band, part in numbers)
-    image.putalpha(functools.reduce(ImageChops.lighter, others))
+    alpha, parts = Image.new("L", image.size), (*(key >> 8).tolist(), *(key & 255).tolist())
+    for top in range(0, image.height, _STRIP):
+        box = 0, top, image.width, min(top + _STRIP, image.height)
+        bands = zip((*image.crop(box).split(), *low.crop(box).split()), parts, strict=True)
+        others = (band.point([255 * (level != part) for level in range(256)]) for band, part in bands)
+        alpha.paste(functools.reduce(ImageChops.lighter, others), box)
+    image.putalpha(alpha)
     return image

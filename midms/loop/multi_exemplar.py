@@ -165,8 +165,8 @@ def _estimated(confidence: ConfidenceEstimator, match: Match, batch: int, matche
         got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise NoConfidence(f"{name} {got}, expected floats {expected}")
     if not torch.isfinite(value).all():
-        for told in _answers(match, value):
-            check_finite(told, matcher, "matcher")
+        for answer in _answers(match, value):
+            check_finite(answer, matcher, "matcher")
     low, high = check_finite(value, confidence, "confidence").amin().item(), value.amax().item()
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise NoConfidence(f"{name} numbers from {low:.3g} to {high:.3g}, expected them in [0, 1]")

@@ -5,7 +5,7 @@
     class TestMine(MatcherLaws):
         make = Mine
 
-    class TestMyTrust(ConfidenceLaws):
+    class TestMyConfidence(ConfidenceLaws):
         make = MyTrust
 
 Our own parts are held to the same laws. Needs pytest.

@@ -69,8 +69,8 @@ class MatcherLaws(Laws):
             assert len(i) > 0
             ratio = (there[i, j].log() - back[i, j].log())[:, None]
             factors = torch.cat([F.one_hot(i, 48), F.one_hot(j, 20)], 1).double()
-            explained = factors @ torch.linalg.lstsq(factors, ratio, driver="gelsd").solution
-            torch.testing.assert_close(explained, ratio, rtol=0, atol=1e-9)
+            fitted = factors @ torch.linalg.lstsq(factors, ratio, driver="gelsd").solution
+            torch.testing.assert_close(fitted, ratio, rtol=0, atol=1e-9)
         assert match.transpose().grid == (5, 4) and match.transpose().transpose().grid == match.grid
         torch.testing.assert_close(rows(match.transpose().transpose()), rows(match))
 

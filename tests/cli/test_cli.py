@@ -19,7 +19,7 @@ from midms import build, cli
 from midms.compose.catalog import KINDS, available
 from midms.compose.presets import PRESETS
 from midms.core.domain import Domain
-from midms.pipeline import batch as folders
+from midms.pipeline import batch
 from midms.pipeline.result import Translation
 
 
@@ -89,12 +89,12 @@ def test_each_result_with_a_warning_is_named(
     known = Domain("faces")
     result = {"a.png": known.warnings(64, ["the drawing"]), "c.png": known.warnings(64, ["the drawing"])}
     result["b.png"] = known.warnings(64, ["the drawing", "the picture"])
-    translated = folders.translate
+    translated = batch.translate
 
     def translate_so(pipe: object, condition: Path, *given: object, **more: object) -> Translation:
         return dataclasses.replace(translated(pipe, condition, *given, **more), warnings=result[condition.name])
 
-    monkeypatch.setattr(folders, "translate", translate_so)
+    monkeypatch.setattr(batch, "translate", translate_so)
     assert translate(folder, condition="sketches", exemplar="photos", out="many") == 0
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("midms: warning:", "  "))]
     one, two = "midms: warning: 2 of 3 results: the drawing is ", "midms: warning: 1 of 3 results: the drawing and the "

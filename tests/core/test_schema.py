@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 
 from midms.core.files import read_regular
-from midms.core.schema import Schema, checked, read_json, read_yaml, spelled
+from midms.core.schema import Schema, checked, matching_text, read_json, read_yaml
 
 
 class Sizes(Schema):
@@ -95,7 +95,7 @@ def test_an_editors_byte_order_mark_is_no_part_of_the_text(tmp_path):
 
 
 class Named(Schema):
-    file: Annotated[str, spelled(r"\w+\.bin", "a name such as a.bin")]
+    file: Annotated[str, matching_text(r"\w+\.bin", "a name such as a.bin")]
 
 
 @pytest.mark.parametrize("file", ["a.txt", "../a.bin", "a.bin\n", "x" * 1000])

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from midms import cli
 from midms.images import PictureError, decoding, reading
-from midms.pipeline import batch as folders
+from midms.pipeline import batch
 from midms.pipeline.batch import plan_jobs
 
 
@@ -176,9 +176,9 @@ def test_whatever_ends_one_job_the_others_go_on(tmp_path: Path, monkeypatch: pyt
             raise faults[condition.stem]
         return SimpleNamespace(image=Image.new("RGB", (16, 16)))
 
-    monkeypatch.setattr(folders, "translate", fail)
+    monkeypatch.setattr(batch, "translate", fail)
     jobs = plan_jobs(tmp_path / "sketches", [tmp_path / "photos"], tmp_path / "out", None)
-    failures = folders.run_jobs(None, jobs, 0, None)
+    failures = batch.run_jobs(None, jobs, 0, None)
     assert [line.removeprefix(f"{tmp_path}/") for line in failures] == [
         "out/a.png: failed (OverflowError: too large)",
         "out/b.png: failed (MemoryError: MemoryError)",
@@ -187,7 +187,7 @@ def test_whatever_ends_one_job_the_others_go_on(tmp_path: Path, monkeypatch: pyt
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["d.png", "e.png"]
     with pytest.raises(OverflowError):
-        folders.run_jobs(None, jobs[:1], 0, None)
+        batch.run_jobs(None, jobs[:1], 0, None)
 
 
 def test_a_single_job_reads_each_file_once(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

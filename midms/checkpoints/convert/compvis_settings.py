@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict, model_validator
 
 from midms.checkpoints.convert.settings import Beta, Betas, Channels, Codes, Layers, Scale, Timesteps
-from midms.core.schema import Schema, spelled
+from midms.core.schema import Schema, matching_text
 
 GROUPS = 32
 """Groups of every normalisation in CompVis' networks."""
@@ -148,14 +148,14 @@ def _grouped(name: str, widths: tuple[int, ...]) -> None:
 class UNetConfig(Schema):
     """The class of a network and its settings."""
 
-    target: Annotated[str, spelled(r"(.*\.)?UNetModel", "a UNetModel")] = "UNetModel"
+    target: Annotated[str, matching_text(r"(.*\.)?UNetModel", "a UNetModel")] = "UNetModel"
     params: UNet
 
 
 class FirstStageConfig(Schema):
     """The class of a first stage and its settings."""
 
-    target: Annotated[str, spelled(rf"(.*\.)?({'|'.join(_FIRST_STAGES)})", f"one of {', '.join(_FIRST_STAGES)}")]
+    target: Annotated[str, matching_text(rf"(.*\.)?({'|'.join(_FIRST_STAGES)})", f"one of {', '.join(_FIRST_STAGES)}")]
     params: FirstStage
 
     @model_validator(mode="after")
@@ -218,7 +218,7 @@ class Model(Schema):
     """The class of a latent diffusion and its settings."""
 
     base_learning_rate: object = None
-    target: Annotated[str, spelled(r"(.*\.)?LatentDiffusion", "a LatentDiffusion")] = "LatentDiffusion"
+    target: Annotated[str, matching_text(r"(.*\.)?LatentDiffusion", "a LatentDiffusion")] = "LatentDiffusion"
     params: Diffusion
 
 

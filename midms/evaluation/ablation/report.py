@@ -12,7 +12,7 @@ from PIL import Image
 
 from midms.core.files import atomic_write, read_regular
 from midms.data.portraits.pairs import SIZES, draw_pairs
-from midms.evaluation.ablation.run import PICTURES, REPORT, SHOWN, Setting
+from midms.evaluation.ablation.run import PICTURES, REPORT_FILES, SHOWN, Setting
 from midms.images import save_images, to_pil
 from midms.images.figure import Sheet, note, scatter
 
@@ -98,7 +98,7 @@ def _strip(path: Path, count: int) -> list[Image.Image]:
 
 def write_report(setting: Setting, records: Sequence[Mapping[str, Any]], out: Path) -> None:
     """`table.md` in the folder; `plot.png` and `sheet.png` if there are figures, else there are none."""
-    text, *pictures = (out / name for name in REPORT)
+    text, *pictures = (out / name for name in REPORT_FILES)
     with atomic_write(text) as part:
         part.write_text(table(records) + "\n")
     if ranked(records):

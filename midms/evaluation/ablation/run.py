@@ -38,7 +38,7 @@ EACH = ("PSNR", "first PSNR", "first PCK@0.05")
 """Figures that are kept pair by pair."""
 SHOWN = 6
 """Pairs that the contact sheet shows."""
-PICTURES, REPORT = "pictures", ("table.md", "plot.png", "sheet.png")
+PICTURES, REPORT_FILES = "pictures", ("table.md", "plot.png", "sheet.png")
 """Folder of the runs' pictures, and what is written of all runs."""
 
 
@@ -131,7 +131,7 @@ def check_places(out: Path, names: Iterable[str]) -> None:
     """
     check_folder(out / PICTURES)
     pictures = [f"{PICTURES}/{name}.png" for name in names] if (out / PICTURES).is_dir() else []
-    for name in (*REPORT, *pictures):
+    for name in (*REPORT_FILES, *pictures):
         check_file(out / name)
 
 
