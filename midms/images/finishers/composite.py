@@ -55,7 +55,7 @@ class Composite:
 
     gap: float = 0.015
     tolerance: float = 0.1
-    agreement: float = 0.6
+    agreement: float = 0.3
 
     def __post_init__(self) -> None:
         number(0, 0.2, gap=self.gap)
