@@ -23,6 +23,7 @@ from midms.core.files import kind_of
 from midms.registry import BadArguments
 
 if TYPE_CHECKING:
+    from midms.core.types import Prompt
     from midms.pipeline.pipeline import Pipeline
 
 PART_OPTIONS = {"condition": "condition-from"} | {
@@ -98,6 +99,16 @@ def composition(added: argparse.ArgumentParser) -> None:
     )
     added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
     plugins(added)
+
+
+def prompts(added: argparse.ArgumentParser) -> None:
+    """What a text-to-image model is told."""
+    group = added.add_argument_group("words", "For --weights of a text-to-image model, in a folder of diffusers.")
+    group.add_argument("--prompt", default="", metavar="WORDS", help="what the result shall show (default: nothing)")
+    group.add_argument("--negative-prompt", default="", metavar="WORDS", help="what it shall not (default: nothing)")
+    group.add_argument(
+        "--guidance", type=float, metavar="G", help="how far to go from one to the other (default: the model's usual)"
+    )
 
 
 def plugins(added: argparse.ArgumentParser) -> None:
@@ -191,7 +202,7 @@ def composed(args: argparse.Namespace) -> Pipeline:
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        pipe = load(args.preset, args.weights, **changes)
+        pipe = load(args.preset, args.weights, _told(args), **changes)
     if idle := pipe.policy.idle([name for name in SETTINGS if hasattr(args, name)]):
         raise BadArguments(
             "; ".join(
@@ -202,6 +213,14 @@ def composed(args: argparse.Namespace) -> Pipeline:
     for text in dict.fromkeys(str(one.message) for one in notes if one.category is UserWarning):
         complain(f"note: {text}")
     return pipe.to(device(args.device))
+
+
+def _told(args: argparse.Namespace) -> Prompt:
+    from midms.core.types import Prompt
+
+    if not hasattr(args, "prompt"):
+        return Prompt()
+    return Prompt(args.prompt, args.negative_prompt, args.guidance)
 
 
 def device(name: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midms.cli.messages import USER_ERROR, complain, say
-from midms.cli.options import Commands, command, composed, composition, in_options, parts
+from midms.cli.options import Commands, command, composed, composition, in_options, parts, prompts
 from midms.cli.values import a_path, integer
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
@@ -119,6 +119,7 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="pixels of the shorter side, of the longer with weights for squares (default: the preset's own)",
     )
+    prompts(one)
     parts(one)
 
 

@@ -150,6 +150,21 @@ DenoiseFn = Callable[[Tensor, Level], Tensor]
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """What a text-to-image model is told in words.
+
+    Attributes:
+        text: what the picture shall show.
+        negative: what it shall not.
+        guidance: how far to go from the negative prompt to the positive one; None for what the family takes usually.
+    """
+
+    text: str = ""
+    negative: str = ""
+    guidance: float | None = None
+
+
+@dataclass(frozen=True)
 class Context:
     """What a conditional denoiser gets beside the noisy latent.
 

@@ -50,6 +50,15 @@ DENOISERS.row("network", "midms.diffusion.denoisers.network:Network", "a network
 DENOISERS.row(
     "bridge", "midms.diffusion.denoisers.bridge:Bridge", "x0 = warp + network(x, warp, condition, confidence)"
 )
+DENOISERS.row(
+    "unet-condition",
+    "midms.diffusion.denoisers.unet_condition:UNetCondition",
+    "the U-Net of Stable Diffusion 1 and 2 and of SDXL (arXiv:2112.10752, arXiv:2307.01952)",
+)
+DENOISERS.row(
+    "sd3", "midms.diffusion.denoisers.sd3:SD3", "the transformer of Stable Diffusion 3 and 3.5 (arXiv:2403.03206)"
+)
+DENOISERS.row("flux", "midms.diffusion.denoisers.flux:Flux", "the transformer of FLUX.1")
 
 AUTOENCODERS = Registry("autoencoder", "midms.autoencoders")
 AUTOENCODERS.row(

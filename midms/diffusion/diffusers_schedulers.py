@@ -14,7 +14,7 @@ from torch import Tensor
 from midms.core.limits import int_range
 from midms.core.signatures import takes_also
 from midms.core.types import Level, Levels
-from midms.diffusion.levels import TIMESTEPS, Schedule, alpha_bar, check_timesteps
+from midms.diffusion.levels import TIMESTEPS, Schedule, alpha_bar, check_timesteps, flow_shift
 from midms.diffusion.solvers.from_diffusers import DiffusersSolver
 from midms.registry import UnknownName, unknown
 
@@ -70,7 +70,8 @@ def make_solver(
     Args:
         kind: the class.
         timesteps: from the noisiest to the cleanest, for schedulers that can be given any.
-        schedule: one of `midms.diffusion.levels.SCHEDULES`, or betas; flow-matching schedulers have their own.
+        schedule: as of `midms.diffusion.levels.noise_levels`; flow-matching schedulers take "flow:SHIFT", or have
+            their own.
         steps: instead of timesteps, how many of the scheduler's own.
         options: more arguments of the class.
 
@@ -110,15 +111,8 @@ def _scheduler(
     kind: Any, timesteps: tuple[int, ...], schedule: Schedule, steps: int | None, options: dict[str, Any]
 ) -> Any:
     """The scheduler, about to walk these timesteps, or so many of its own."""
-    alphas = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bar(schedule)])
-    ours = {
-        "num_train_timesteps": len(alphas) - 1,
-        "trained_betas": (1 - alphas[1:] / alphas[:-1]).tolist(),
-        "prediction_type": "epsilon",
-        "clip_sample": False,
-    }
     known = inspect.signature(kind).parameters
-    start = kind(**{name: value for name, value in ours.items() if name in known}, **options)
+    start = kind(**{name: value for name, value in _trained(schedule).items() if name in known} | options)
     taken = inspect.signature(start.set_timesteps).parameters
     if steps is not None:
         start.set_timesteps(steps)
@@ -136,6 +130,19 @@ def _scheduler(
     if hasattr(start, "sigmas_interpol"):
         raise RuntimeError("it asks between its levels")
     return start
+
+
+def _trained(schedule: Schedule) -> dict[str, Any]:
+    """Settings of schedulers that follow from the schedule, or are ours."""
+    if (shift := flow_shift(schedule)) is not None:
+        return {"num_train_timesteps": TIMESTEPS, "shift": shift}
+    alphas = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bar(schedule)])
+    return {
+        "num_train_timesteps": len(alphas) - 1,
+        "trained_betas": (1 - alphas[1:] / alphas[:-1]).tolist(),
+        "prediction_type": "epsilon",
+        "clip_sample": False,
+    }
 
 
 def _sound(solver: DiffusersSolver) -> bool:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.limits import LARGE, OutOfLimits, int_range, number
+from midms.core.limits import LARGE, OutOfLimits, divisor, int_range, number
 from midms.core.signatures import parameters, takes_also
 from midms.core.torch_defaults import defaults
 from midms.core.types import Level, Levels
@@ -23,10 +23,13 @@ TIMESTEPS = 1000
 _MOST = 10_000
 """Levels of a sampler."""
 Schedule: TypeAlias = "str | tuple[float, ...]"
-"""One of `SCHEDULES`, or the betas of a schedule that has no name here, one a timestep."""
+"""One of `SCHEDULES`, "flow:SHIFT", or the betas of a schedule that has no name here, one a timestep."""
 SCALED_LINEAR = {"scaled-linear": (0.00085, 0.012), "ldm-celeba": (0.0015, 0.0195), "ldm-church": (0.0015, 0.0155)}
 """First and last beta of schedules that are linear in sqrt(beta) (Rombach et al. 2022, arXiv:2112.10752)."""
 SCHEDULES = ("cosine", "linear", "karras", *SCALED_LINEAR)
+"""Those of diffusion, whose alpha and sigma have squares that add up to one."""
+FLOW = "flow:"
+"""What the names of rectified flows begin with; their shift follows."""
 RHO = 7
 SIGMAS = (0.002, 80.0)
 """Least and most noise of Karras et al. 2022 (arXiv:2206.00364), tab. 1."""
@@ -64,6 +67,24 @@ def alpha_bar(schedule: Schedule) -> Float[Tensor, " t"]:
     return torch.cumprod(1 - betas, 0)
 
 
+def flow_shift(schedule: Schedule) -> float | None:
+    """The shift of a rectified flow "flow:SHIFT"; None for schedules of diffusion.
+
+    Raises:
+        ValueError: what follows is no positive number.
+    """
+    if not isinstance(schedule, str) or not schedule.startswith(FLOW):
+        return None
+    try:
+        shift = float(schedule.removeprefix(FLOW))
+    except ValueError:
+        raise ValueError(
+            f"schedule {FLOW!r} must be followed by its shift, as in 'flow:3.0', got {schedule!r}"
+        ) from None
+    divisor(shift=shift)
+    return shift
+
+
 def alpha_sigma(schedule: Schedule, timestep: int) -> tuple[float, float]:
     """(sqrt(a_t), sqrt(1 - a_t)), so that x_t = alpha * x0 + sigma * eps.
 
@@ -83,8 +104,11 @@ def noise_levels(timesteps: tuple[int, ...], schedule: Schedule = "cosine", star
     """The noise levels of a diffusion model.
 
     Args:
-        timesteps: from the noisiest to the cleanest; what the network gets.
-        schedule: one of `midms.diffusion.levels.SCHEDULES`, or betas.
+        timesteps: from the noisiest to the cleanest; what the network gets. Of a flow they are 1 to 1000 and shifted.
+        schedule: one of `midms.diffusion.levels.SCHEDULES`, or betas; or "flow:SHIFT", such as "flow:3.0", a rectified
+            flow: x = (1 - sigma) x0 + sigma eps (Liu et al. 2022, arXiv:2209.03003, eq. 1) where sigma =
+            timestep / 1000, shifted towards noise as sigma' = shift sigma / (1 + (shift - 1) sigma) (Esser et al. 2024,
+            arXiv:2403.03206, eq. 23), and the network gets 1000 sigma'.
         start: timestep that a clean latent is noised to before the first step; by default the first of `timesteps`.
             The released MIDMs starts noisier than it tells the network.
 
@@ -93,11 +117,21 @@ def noise_levels(timesteps: tuple[int, ...], schedule: Schedule = "cosine", star
     """
     for timestep in check_timesteps(timesteps):
         int_range(-int(LARGE), int(LARGE), timesteps=timestep)
-    items = tuple(Level(i, t, *alpha_sigma(schedule, t)) for i, t in enumerate(timesteps))
+    items = tuple(_level(i, timestep, schedule) for i, timestep in enumerate(timesteps))
     if start is None:
         return Levels(items, schedule=schedule)
     int_range(0, int(LARGE), start=start)
-    return Levels(items, Level(0, start, *alpha_sigma(schedule, start)), schedule)
+    return Levels(items, _level(0, start, schedule), schedule)
+
+
+def _level(index: int, timestep: int, schedule: Schedule) -> Level:
+    shift = flow_shift(schedule)
+    if shift is None:
+        return Level(index, timestep, *alpha_sigma(schedule, timestep))
+    if not 1 <= timestep <= TIMESTEPS:
+        raise ValueError(f"timesteps of a flow are 1 to {TIMESTEPS}, got {timestep}")
+    sigma = shift * timestep / (TIMESTEPS + (shift - 1) * timestep)
+    return Level(index, TIMESTEPS * sigma, 1 - sigma, sigma)
 
 
 def on_levels(solver: Callable[..., Any]) -> Callable[..., Any]:

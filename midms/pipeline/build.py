@@ -11,12 +11,14 @@ from typing import Any
 from torch import nn
 
 from midms.checkpoints.convert import find
+from midms.checkpoints.convert.diffusers_folder import UNTOLD
 from midms.checkpoints.folder import Weights, cached, read_folder
 from midms.compose.compose import NOTHING, BuildError, compose, noted
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
 from midms.core.tensors import CheckpointError, load_state
 from midms.core.torch_defaults import defaults
+from midms.core.types import Prompt
 from midms.loop import POLICY, Policy
 from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.pipeline import Pipeline
@@ -26,7 +28,7 @@ __all__ = ["BuildError", "CheckpointError", "assemble", "build"]
 
 
 @defaults()
-def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> Pipeline:
+def build(preset: str, /, weights: str | Path | None = None, prompt: str | Prompt = "", **changes: Any) -> Pipeline:
     """Compose a loop.
 
     A slot that is not given keeps the preset's part, arguments and weights. A slot given by name takes that part's own
@@ -40,6 +42,8 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
         weights: instead of the shipped ones: a folder that `save_pretrained`, `midms train` or `midms convert` wrote,
             one of diffusers, or the id of one on the hub. They bring their parts with their sizes, and the schedule
             that they were trained with.
+        prompt: what a text-to-image model of diffusers among the weights is told; a negative prompt and guidance go
+            with it in a `midms.core.types.Prompt`. It is embedded once, when the weights are read.
         **changes: slots and loop settings.
 
     Raises:
@@ -50,12 +54,15 @@ def build(preset: str, /, weights: str | Path | None = None, **changes: Any) -> 
     known = isinstance(preset, str) and preset in PRESETS
     recipe = PRESETS[preset] if known else NOTHING
     wrong = [] if known else [unknown("preset", preset, PRESETS, "`midms list preset`")]
+    told = Prompt(prompt) if isinstance(prompt, str) else prompt
+    if weights is None and told != UNTOLD:
+        wrong.append("prompt: changes nothing without weights of a text-to-image model")
     found = read_folder(recipe.home) if weights is None and known and recipe.shipped and recipe.weights else None
     if found:
         recipe = dataclasses.replace(recipe, made=found.recipe.made)
     if weights is not None:
         with noted(wrong, "weights"):
-            found = find(weights)
+            found = find(weights, told)
             wrong += unusable(found, found.parts.keys() - changes.keys())
             recipe = _with_weights(recipe, found)
     if wrong and known:  # what else is wrong would cost the memory of parts that nothing is there for

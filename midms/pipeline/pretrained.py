@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from midms.checkpoints.convert import find
+from midms.checkpoints.convert.diffusers_folder import UNTOLD
 from midms.checkpoints.convert.hub import HUB_ID
 from midms.checkpoints.folder import CONFIG, Weights
 from midms.compose.catalog import create
@@ -18,6 +19,7 @@ from midms.compose.recipe import OPTIONAL, Recipe
 from midms.compose.slots import SLOTS
 from midms.core.tensors import CheckpointError, outline
 from midms.core.torch_defaults import defaults
+from midms.core.types import Prompt
 from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.build import assemble, build
 from midms.pipeline.pipeline import Pipeline
@@ -74,21 +76,24 @@ def preset_recipe(preset: str) -> Recipe:
     return PRESETS[preset]
 
 
-def load(preset: str, weights: str | Path | None = None, **changes: Any) -> Pipeline:
+def load(preset: str, weights: str | Path | None = None, prompt: Prompt = UNTOLD, **changes: Any) -> Pipeline:
     """What every `--preset` means: `build` of a preset, `from_pretrained` of a folder or a hub id.
 
     Args:
         preset: a name, a folder or a hub id.
         weights: as of `build`.
+        prompt: as of `build`.
         **changes: slots and loop settings.
 
     Raises:
-        BadArguments: weights are given for a folder, which has its own.
+        BadArguments: weights or a prompt are given for a folder, which has its own.
         BuildError: see `build`.
         CheckpointError: see `from_pretrained`.
     """
     if not is_saved(preset):
-        return build(preset, weights=weights, **changes)
+        return build(preset, weights=weights, prompt=prompt, **changes)
+    if prompt != UNTOLD:
+        raise BadArguments(f"prompt: changes nothing with --preset {preset}, which has its own beside its weights")
     if weights is not None:
         raise BadArguments(f"--weights {weights}: not with --preset {preset}, which has its own weights")
     return from_pretrained(preset, **changes)

@@ -198,7 +198,8 @@ def test_a_hub_that_cannot_be_reached_says_which_folder_would_do(monkeypatch: py
     expected = (
         r"CompVis/ldm-celebahq-256: cannot be had from the hub \(no route to host, (however long ){30}one waits\.\); "
         r"a local copy of its folder would do, one that midms wrote, "
-        r"or with unet/, vqvae/ or vae/, and scheduler/ in it"
+        r"or with unet/ or transformer/, vqvae/ or vae/, and scheduler/ in it; "
+        r"of one that takes prompts text_encoder/ and tokenizer/ too"
     )
     with pytest.raises(CheckpointError, match=expected):
         find("CompVis/ldm-celebahq-256")

@@ -75,13 +75,15 @@ def same(found: Weights, kind: str, theirs: Any) -> None:
         torch.testing.assert_close(part.network(x, t).sample, theirs(x, t).sample, rtol=1e-3, atol=1e-4)
         return
     image = torch.rand(1, 3, 16, 8) * 2 - 1
-    encoded, scale = theirs.encode(image), 1.0
+    encoded, scale, shift = theirs.encode(image), 1.0, 0.0
     if kind == "AutoencoderKL":
         latent, scale = encoded.latent_dist.mode(), theirs.config["scaling_factor"]
+        shift = theirs.config["shift_factor"] or 0.0
     else:
         latent = encoded.latents
-    torch.testing.assert_close(part.encode(image), scale * latent, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(part.decode(scale * latent), theirs.decode(latent).sample, rtol=1e-3, atol=1e-4)
+    scaled = scale * (latent - shift)
+    torch.testing.assert_close(part.encode(image), scaled, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(part.decode(scaled), theirs.decode(latent).sample, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(("kind", "field"), FIELDS, ids=map(".".join, FIELDS))
@@ -155,11 +157,11 @@ def test_what_no_known_diffusers_has_is_refused(where: str, change: Callable[[Pa
 
 def test_a_class_that_is_not_read_is_named(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "VQModel", BASE["VQModel"])
-    for kind in ("FlowMatchEulerDiscreteScheduler", "NoSuchScheduler", "os", 3):
+    for kind in ("FlowMatchHeunDiscreteScheduler", "NoSuchScheduler", "os", 3):
         write_scheduler(folder, kind)  # type: ignore[arg-type]
         with pytest.raises(CheckpointError, match=rf"scheduler_config.json: is for {kind!r}, which is no scheduler"):
             convert(folder)
     write_scheduler(folder)
-    write(folder / "unet", "UNet2DConditionModel", BASE["UNet2DModel"])
-    with pytest.raises(CheckpointError, match=r"config.json: is for 'UNet2DConditionModel', supported: UNet2DModel"):
+    write(folder / "unet", "UNet1DModel", BASE["UNet2DModel"])
+    with pytest.raises(CheckpointError, match=r"config.json: is for 'UNet1DModel', supported: UNet2DModel, UNet2DCond"):
         convert(folder)

@@ -2,12 +2,19 @@
 
     python tests/helpers/ahead.py sm_90 [forward]
 
-prints a JSON line for each kernel: registers, stack and shared memory in bytes, and for sm_90, where products are of
-matrix instructions, the number of the asynchronous ones (HGMMA) and of waits for them.
+prints a JSON line for each program: registers, stack and shared memory in bytes, and for sm_90, where products are of
+matrix instructions, the number of the asynchronous ones (HGMMA) and of waits for them. What Triton makes of the same
+source it need not make again: all but the first program of each kernel are looked up in `tests/golden/ahead.json` by
+what Triton itself would look them up by, and compiled only where they are not there.
+
+    TRITON_CACHE_DIR=$(mktemp -d) python tests/helpers/ahead.py
+
+compiles all for all architectures and writes that file, in some four CPU minutes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -41,6 +48,7 @@ TARGETS = {
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
+RECORD = Path(__file__).parents[1] / "golden" / "ahead.json"
 WIDTHS = (256, 512)
 """Of features: a tile that holds whole rows of the first streams those of the second."""
 FLOATS = {"scale", "floor", "factor", "radius"}
@@ -51,8 +59,8 @@ OPERANDS = {"Q", "K", "V", "U", "A", "B", "DOut", "DUOut"}
 INDICES = {"Best", "UBest", "Index", "Doubt"}
 
 
-def compiled(kernel: Any, constants: dict[str, Any], warps: int, operand: str, architecture: str) -> Any:
-    """A kernel for an architecture, pointers aligned as torch aligns them."""
+def source_of(kernel: Any, constants: dict[str, Any], operand: str) -> ASTSource:
+    """What Triton compiles, pointers aligned as torch aligns them."""
 
     def kind(name: str) -> str:
         if name in constants:
@@ -65,12 +73,17 @@ def compiled(kernel: Any, constants: dict[str, Any], warps: int, operand: str, a
     aligned = {
         (index,): [["tt.divisibility", 16]] for index, name in enumerate(kernel.arg_names) if signature[name][0] == "*"
     }
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
-    return triton.compile(source, target=TARGETS[architecture], options={"num_warps": warps, **FUSED})
+    return ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=aligned)
 
 
-def resources(binary: Any, architecture: str, kind: str) -> dict[str, int]:
-    """What a program of it takes."""
+def key_of(*said: object) -> str:
+    """Of a program: all that decides what Triton makes."""
+    return hashlib.sha256(repr((triton.__version__, *said)).encode()).hexdigest()[:16]
+
+
+def resources(source: ASTSource, options: dict[str, Any], architecture: str, kind: str) -> dict[str, int]:
+    """What a program takes, compiled."""
+    binary = triton.compile(source, target=TARGETS[architecture], options=options)
     found = {"shared": binary.metadata.shared}
     if "amdgcn" in binary.asm:
         counts = [
@@ -151,13 +164,42 @@ def cells() -> Iterator[tuple[str, Any, dict[str, Any]]]:
 OPERATIONS = {"forward": (FORWARD, forward), "backward": (BACKWARD, backward), "alone": (ALONE, alone)}
 
 
-def main(architecture: str, operation: str = "", kind: str = "", tile: str = "") -> None:
-    """The whole table for an architecture, or of an operation, or one tile in place of a kind's."""
-    for name in [operation] if operation else OPERATIONS:
-        compile_all(name, architecture, kind, tile)
+class Programs:
+    """What programs take, those of the record and those compiled now."""
+
+    def __init__(self, known: dict[str, dict[str, int]]) -> None:
+        self.known, self.found, self.kernels = known, dict[str, dict[str, int]](), set[tuple[str, Any]]()
+
+    def tell(self, operation: str, architecture: str, kind: str, use: str, kernel: Any, *how: Any, tile: str) -> None:
+        """Print a program's line; the first program of each kernel is compiled whatever the record has."""
+        constants, warps, operand = how
+        source, options = source_of(kernel, constants, operand), {"num_warps": warps, **FUSED}
+        key = key_of(architecture, kind, sorted(options.items()), source.hash())
+        known = self.known.get(key)
+        if known is None or (architecture, kernel) not in self.kernels:
+            self.found[key] = resources(source, options, architecture, kind)
+            assert known in (None, self.found[key]), f"{RECORD} has {known}, compiled it is {self.found[key]}"
+        else:
+            self.found[key] = known
+        self.kernels.add((architecture, kernel))
+        row = {"operation": operation, "precision": kind, "use": use, "tile": tile, **self.found[key]}
+        print(json.dumps(row | {"recorded": known is not None}), flush=True)
 
 
-def compile_all(operation: str, architecture: str, kind: str, tile: str) -> None:
+def main(architecture: str = "", operation: str = "", kind: str = "", tile: str = "") -> None:
+    """The table for an architecture, or of an operation, or one tile in place of a kind's; or all, for the record."""
+    programs = Programs(json.loads(RECORD.read_text())["programs"] if architecture else {})
+    for one in [architecture] if architecture else TARGETS:
+        for name in [operation] if operation else OPERATIONS:
+            compile_all(programs, name, one, kind, tile)
+    if not architecture:
+        from launches import launched
+
+        record = {"triton": triton.__version__, "programs": programs.found, "launched": launched("sm_90")}
+        RECORD.write_text(json.dumps(record, sort_keys=True) + "\n")
+
+
+def compile_all(programs: Programs, operation: str, architecture: str, kind: str, tile: str) -> None:
     """Of an operation."""
     table, uses = OPERATIONS[operation]
     tiles = {kind: (eval(tile, {"Tile": Tile}),)} if tile else table[architecture]
@@ -167,18 +209,12 @@ def compile_all(operation: str, architecture: str, kind: str, tile: str) -> None
             if width > WIDTHS[0] and one.chunk:
                 continue
             for use, kernel, constants in uses(kind, one, width):
-                binary = compiled(kernel, constants, one.warps, operand, architecture)
-                found = resources(binary, architecture, kind)
-                tell(operation, kind, f"{use}, features of {width}", str(one), found)
+                use = f"{use}, features of {width}"
+                programs.tell(operation, architecture, kind, use, kernel, constants, one.warps, operand, tile=str(one))
     if operation == "alone":
         for use, kernel, constants in cells():
             operand = "fp32" if use == "rescore" else "fp16"
-            binary = compiled(kernel, constants, 4, operand, architecture)
-            tell(operation, "cells", use, "", resources(binary, architecture, "cells"))
-
-
-def tell(operation: str, kind: str, use: str, tile: str, found: dict[str, int]) -> None:
-    print(json.dumps({"operation": operation, "precision": kind, "use": use, "tile": tile, **found}), flush=True)
+            programs.tell(operation, architecture, "cells", use, kernel, constants, 4, operand, tile="")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,25 @@
 """Launches every kernel for a GPU that is not there: Triton specialises and compiles as on the spot, nothing is run.
 
-    python tests/launches.py sm_90
+    python tests/helpers/launches.py sm_90
 
-calls every operation, forward and backward, and prints each kernel's name as it is launched.
+calls every operation, forward and backward, and prints each kernel's name as it is launched. What the record has
+(`ahead.py`) has been compiled from the same source, and is not again.
 What the interpreter and `ahead.py` cannot see is how Triton specialises what it is given, such as a count of 1.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Collection
 from typing import Any
 from unittest import mock
 
 import torch
-from ahead import TARGETS
+import triton
+from ahead import RECORD, TARGETS, key_of
 from torch import Tensor
+from triton.compiler import ASTSource
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
@@ -36,13 +41,21 @@ class Absent:
         self.get_current_stream = lambda device=None: 0
 
 
-def pretend(architecture: str) -> None:
-    """That the CPU is such a GPU."""
+def pretend(architecture: str, known: Collection[str]) -> list[str]:
+    """That the CPU is such a GPU; the keys of programs are added to what is returned, those not known are compiled."""
     driver.set_active(Absent(architecture))
-    run = JITFunction.run
+    run, keys = JITFunction.run, list[str]()
 
     def compile_only(kernel: Any, *arguments: Any, **more: Any) -> Any:
         print(kernel.fn.__name__, flush=True)
+
+        def compile_unknown(source: ASTSource, target: Any, options: dict[str, Any], **_: Any) -> None:
+            said = {name: options[name] for name in ("num_warps", "num_ctas", "num_stages", "enable_fp_fusion")}
+            keys.append(key_of(architecture, sorted(said.items()), source.hash()))
+            if keys[-1] not in {*known, *keys[:-1]}:
+                triton.compile(source, target=target, options=options)
+
+        kernel.compile = compile_unknown
         return run(kernel, *arguments, **{**more, "warmup": True})
 
     def splits_of(batches: int, tokens: int, others: int, tile: configs.Tile, device: torch.device) -> int:
@@ -56,6 +69,7 @@ def pretend(architecture: str) -> None:
     JITFunction.run = compile_only
     configs.architecture = lambda device: architecture
     on_triton._on_cpu = lambda: []
+    return keys
 
 
 def call(samples: int, rows: int, columns: int, values: int, back: int) -> None:
@@ -80,13 +94,15 @@ def call(samples: int, rows: int, columns: int, values: int, back: int) -> None:
     operations.cycle(there, torch.zeros(samples, 2, 1, columns), 0.25, backend="triton")
 
 
-def main(architecture: str) -> None:
-    pretend(architecture)
+def launched(architecture: str, known: Collection[str] = ()) -> list[str]:
+    """Launch all; the keys of the programs."""
+    keys = pretend(architecture, known)
     for samples in (1, 32):  # few for the GPU, so that programs share the columns; and enough for it
         call(samples, 1024, 1024, 20, 2)
     call(1, 1024, 1, 1, 1)
     call(1, 1, 1024, 1, 1)
+    return sorted({*keys})
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    launched(sys.argv[1], json.loads(RECORD.read_text())["launched"])

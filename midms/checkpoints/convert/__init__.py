@@ -9,10 +9,12 @@ from pathlib import Path
 
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import compvis, diffusers_folder, hub
+from midms.checkpoints.convert.diffusers_folder import UNTOLD
 from midms.checkpoints.folder import CONFIG, FAILURE, Weights, write_text
 from midms.core.errors import printable
 from midms.core.files import kind_of, made
 from midms.core.tensors import CheckpointError, cast, check_weights_file
+from midms.core.types import Prompt
 
 __all__ = ["convert", "find", "save", "write_failure"]
 
@@ -34,7 +36,9 @@ def convert(path: Path, config: Path | None = None, trainable: bool = False, hal
     """
     if path.is_dir():
         if not diffusers_folder.is_folder(path):
-            raise CheckpointError(f"{path}: is no folder of diffusers, it has no unet/config.json")
+            raise CheckpointError(
+                f"{path}: is no folder of diffusers, it has no unet/config.json or transformer/config.json"
+            )
         if config is not None or trainable:
             given = "trainable" if config is None else "config"
             raise CheckpointError(f"{given}: changes nothing of a folder of diffusers, as {path} is")
@@ -77,11 +81,15 @@ def _lines(lines: Sequence[str]) -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def find(weights: str | Path) -> Weights:
+def find(weights: str | Path, prompt: Prompt = UNTOLD) -> Weights:
     """What `weights=` of `build`, or `from_pretrained`, names: a folder of ours, one of diffusers, or a hub id.
 
+    Args:
+        weights: its name.
+        prompt: what a text-to-image model of diffusers is told.
+
     Raises:
-        CheckpointError: there is no such folder, or it cannot be used.
+        CheckpointError: there is no such folder, it cannot be used, or has nobody to tell the prompt.
     """
     if not isinstance(weights, str | os.PathLike):
         raise CheckpointError(
@@ -101,5 +109,9 @@ def find(weights: str | Path) -> Weights:
             raise CheckpointError(f"there is no folder {weights}")
         path = hub.fetch(str(weights))
     if diffusers_folder.is_folder(path) and not os.path.lexists(path / CONFIG):
-        return diffusers_folder.from_diffusers(path)
+        return diffusers_folder.from_diffusers(path, prompt)
+    if prompt != UNTOLD:
+        raise CheckpointError(
+            f"{path}: prompt: is kept beside the weights, expected the folder of diffusers they are from"
+        )
     return weights_folder.read_folder(path)

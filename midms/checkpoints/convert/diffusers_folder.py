@@ -1,4 +1,4 @@
-"""Folders of diffusers: `unet/`, `vqvae/` or `vae/`, `scheduler/`, each with a configuration and its weights."""
+"""Folders of diffusers: `unet/` or `transformer/`, `vqvae/` or `vae/`, `scheduler/`, each with its configuration."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import importlib
 import inspect
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from midms.checkpoints.convert.families import FLOW_SCHEDULER, PROMPTS, TEXT_TO_IMAGE, denoiser_of, flow_of, prompts_of
 from midms.checkpoints.convert.fit import TensorUse, recipe_of
 from midms.checkpoints.convert.names import diffusers
 from midms.checkpoints.convert.settings import (
@@ -32,8 +32,10 @@ from midms.checkpoints.folder import Weights
 from midms.compose.spec import Spec
 from midms.core.schema import BRIEF, Schema, read_json
 from midms.core.tensors import CheckpointError
+from midms.core.types import Prompt
 from midms.diffusion.autoencoders.vq import VQModel
 from midms.diffusion.denoisers.unet import UNet2DModel
+from midms.diffusion.levels import Schedule
 
 _PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 _STEPS = (
@@ -42,40 +44,67 @@ _STEPS = (
 )
 """Settings of a scheduler's own steps, which a preset's sampler takes the place of."""
 
+_OTHER_STEPS = "of the scheduler's own steps, which the sampler of a preset takes the place of"
+UNTOLD = Prompt()
+
 OLDER = {"timesteps": "num_train_timesteps"}
 """What settings of a scheduler were called in diffusers' first versions."""
 
 
 def is_folder(path: Path) -> bool:
     """Whether a folder is one of diffusers, as far as its files' names tell."""
-    return os.path.lexists(path / "unet" / "config.json")
+    return any(os.path.lexists(path / network / "config.json") for network in ("unet", "transformer"))
 
 
-def from_diffusers(path: Path) -> Weights:
-    """The denoiser and the autoencoder of a latent diffusion.
+def from_diffusers(path: Path, prompt: Prompt = UNTOLD) -> Weights:
+    """The denoiser and the autoencoder of a latent diffusion, or of a text-to-image model with its prompts embedded.
 
     The latents of a VQ are not scaled, whatever its configuration says or leaves to diffusers' default: CompVis trained
     them so (huggingface/diffusers issue 6725). Those of a KL are scaled by its `scaling_factor`.
 
+    Args:
+        path: the folder.
+        prompt: for models that are told something in words.
+
     Raises:
-        CheckpointError: a file is missing or cannot be read, or something does not fit; later, its weights.
+        CheckpointError: a file is missing or cannot be read, something does not fit, or there is nobody to tell the
+            prompt; later, its weights.
     """
     place = next((folder for folder in ("vqvae", "vae") if (path / folder).is_dir()), None)
     if place is None:
         raise CheckpointError(f"{path}: has neither vqvae/ nor vae/")
-    folders = {"denoiser": path / "unet", "autoencoder": path / place}
-    scheduler, where = _read(path / "scheduler" / "scheduler_config.json")
-    kind = _kind(scheduler, where)
-    scheduler = {OLDER.get(key, key): value for key, value in scheduler.items()}
-    noise = settled(Scheduler, scheduler, kind, _STEPS, where)
-    parts = {
-        "denoiser": _denoiser(path / "unet" / "config.json", _PREDICTIONS[noise.prediction_type]),
-        "autoencoder": _autoencoder(path / place / "config.json"),
-    }
-    steps = [f"{key} {BRIEF.repr(scheduler[key])}" for key in _STEPS if key in scheduler]
-    report = {"of the scheduler's own steps, which the sampler of a preset takes the place of": steps} if steps else {}
-    recipe = recipe_of(parts, schedule_of(kind, noise, where))
-    return Weights(str(path), recipe, lambda slot: _state(slot, parts[slot], folders[slot]), report=report)
+    network = "unet" if os.path.lexists(path / "unet" / "config.json") else "transformer"
+    folders = {"denoiser": path / network, "autoencoder": path / place}
+    content, where = _read(folders["denoiser"] / "config.json")
+    network_kind = _named(content, where, *([] if network == "transformer" else ["UNet2DModel"]), *TEXT_TO_IMAGE)
+    told = network_kind in TEXT_TO_IMAGE
+    if not told and prompt != UNTOLD:
+        raise CheckpointError(f"{path}: prompt: changes nothing of a network that knows no words, as this is")
+    scheduler, said = _read(path / "scheduler" / "scheduler_config.json")
+    autoencoder = _autoencoder(folders["autoencoder"] / "config.json")
+    stride, report = 2 ** (len(autoencoder.arguments["widths"]) - 1), {}
+    schedule: Schedule
+    if scheduler.get("_class_name") == FLOW_SCHEDULER or network == "transformer":
+        prediction, schedule = "flow", flow_of(scheduler, said, int(content.get("sample_size") or 128))
+    else:
+        kind = _kind(scheduler, said)
+        scheduler = {OLDER.get(key, key): value for key, value in scheduler.items()}
+        noise = settled(Scheduler, scheduler, kind, _STEPS, said)
+        prediction, schedule = _PREDICTIONS[noise.prediction_type], schedule_of(kind, noise, said)
+        steps = [f"{key} {BRIEF.repr(scheduler[key])}" for key in _STEPS if key in scheduler]
+        report = {_OTHER_STEPS: steps} if steps else {}
+    denoiser = (
+        _denoiser(content, where, prediction)
+        if not told
+        else denoiser_of(path, network_kind, content, where, prediction, stride, prompt)
+    )
+    parts = {"denoiser": denoiser, "autoencoder": autoencoder}
+
+    def state(slot: str) -> dict[str, Tensor]:
+        words = prompts_of(path, denoiser, prompt) if slot == "denoiser" and told else {}
+        return _state(slot, parts[slot], folders[slot]) | words
+
+    return Weights(str(path), recipe_of(parts, schedule), state, report=report)
 
 
 def _read(path: Path) -> tuple[Mapping[str, Any], str]:
@@ -89,10 +118,14 @@ def _read(path: Path) -> tuple[Mapping[str, Any], str]:
 def _state(slot: str, spec: Spec, folder: Path) -> dict[str, Tensor]:
     file = weights_of(folder)
     ledger = TensorUse(str(file), tensors(file))
-    state = ledger.take(spec, slot, partial(diffusers, present=ledger.tensors))
+    state = ledger.take(spec, slot, lambda names: diffusers(filter(_in_network, names), present=ledger.tensors))
     ledger.networks.add("")  # there is nothing else in such a file
     ledger.check(str(folder / "config.json"), ledger.leftover())
     return state
+
+
+def _in_network(name: str) -> bool:
+    return not name.startswith(PROMPTS)
 
 
 class Scheduler(NoiseSettings):
@@ -175,6 +208,15 @@ class _KL(_Stage):
     """What is used of an AutoencoderKL's settings."""
 
     scaling_factor: Scale
+    shift_factor: float | None
+    use_quant_conv: bool
+    use_post_quant_conv: bool
+
+    @model_validator(mode="after")
+    def _paired(self) -> _KL:
+        if self.use_quant_conv != self.use_post_quant_conv:
+            raise ValueError(f"use_post_quant_conv is {self.use_post_quant_conv}, expected it as use_quant_conv is")
+        return self
 
 
 class _VQ(_Stage):
@@ -194,9 +236,7 @@ class _VQ(_Stage):
         return self
 
 
-def _denoiser(path: Path, prediction: str) -> Spec:
-    content, where = _read(path)
-    _named(content, where, "UNet2DModel")
+def _denoiser(content: Mapping[str, Any], where: str, prediction: str) -> Spec:
     said = settled(_UNet, content, UNet2DModel, ("sample_size", "dropout", "num_train_timesteps"), where)
     arguments: dict[str, Any] = {
         "channels": said.in_channels,
@@ -227,7 +267,9 @@ def _autoencoder(path: Path) -> Spec:
         "norm_groups": said.norm_num_groups,
     }
     if isinstance(said, _KL):
-        return Spec("kl", **arguments, scale=said.scaling_factor)
+        more = {"shift": said.shift_factor} if said.shift_factor else {}
+        more |= {} if said.use_quant_conv else {"quant_conv": False}
+        return Spec("kl", **arguments, scale=said.scaling_factor, **more)
     return Spec("vq", **arguments, codes=said.num_vq_embeddings)
 
 

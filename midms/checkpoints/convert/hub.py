@@ -6,19 +6,21 @@ import re
 from pathlib import Path
 
 from midms.checkpoints.card import CARD
+from midms.checkpoints.convert.families import INDEX_FILE
+from midms.checkpoints.convert.weights import ENCODER, NETWORK
 from midms.checkpoints.folder import CONFIG, read_folder
 from midms.core.tensors import CheckpointError
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-FOLDERS = ("unet", "vqvae", "vae")
-CONFIGS = [CONFIG, *(f"{part}/config.json" for part in FOLDERS), "scheduler/scheduler_config.json"]
-_NAME = "diffusion_pytorch_model"
-_WEIGHTS = tuple(
-    (f"{_NAME}{variant}.{kind}", f"{_NAME}.{kind}.index{variant}.json", f"{_NAME}-*.{kind}")
-    for variant in ("", ".*")
-    for kind in ("safetensors", "bin")
-)
-"""Names of a file of weights, of an index of several, and of those, in the order in which they are asked for."""
+FOLDERS = ("unet", "transformer", "vqvae", "vae")
+ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
+CONFIGS = [
+    *(CONFIG, INDEX_FILE, "scheduler/scheduler_config.json"),
+    *(f"{part}/config.json" for part in (*FOLDERS, *ENCODERS)),
+    *(f"{encoder.replace('text_encoder', 'tokenizer')}/*" for encoder in ENCODERS),
+]
+_KINDS = tuple((variant, kind) for variant in ("", ".*") for kind in ("safetensors", "bin"))
+"""Of files of weights, in the order in which they are asked for."""
 
 
 def fetch(name: str) -> Path:
@@ -29,20 +31,17 @@ def fetch(name: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    lacking: tuple[str, ...] = FOLDERS
+    lacking: tuple[str, ...] = (*FOLDERS, *ENCODERS)
     try:
-        for names in _WEIGHTS:
-            patterns = [f"{part}/{pattern}" for part in lacking for pattern in names]
+        for variant, kind in _KINDS:
+            patterns = [pattern for part in lacking for pattern in _weights(part, variant, kind)]
             folder = Path(snapshot_download(name, allow_patterns=[*CONFIGS, *patterns]))
             if (folder / CONFIG).is_file():  # one of ours
                 return Path(
                     snapshot_download(name, allow_patterns=[CONFIG, *read_folder(folder).recipe.weights.values()])
                 )
-            whole, index, _ = names
             lacking = tuple(
-                part
-                for part in lacking
-                if (folder / part).is_dir() and not [*(folder / part).glob(whole), *(folder / part).glob(index)]
+                part for part in lacking if (folder / part).is_dir() and not _has(folder, part, variant, kind)
             )
             if not lacking:
                 break
@@ -51,9 +50,21 @@ def fetch(name: str) -> Path:
     except Exception as error:  # a network, a proxy or a server may raise anything
         raise CheckpointError(
             f"{name}: cannot be had from the hub ({_one_line(error)}); a local copy of its folder would do, "
-            "one that midms wrote, or with unet/, vqvae/ or vae/, and scheduler/ in it"
+            "one that midms wrote, or with unet/ or transformer/, vqvae/ or vae/, and scheduler/ in it; of one that "
+            "takes prompts text_encoder/ and tokenizer/ too, and those with _2 and _3"
         ) from None
     return folder
+
+
+def _weights(part: str, variant: str, kind: str) -> list[str]:
+    """A file of weights, an index of several, and those."""
+    stem = NETWORK[0] if part in FOLDERS else ENCODER[kind == "bin"]
+    names = (f"{stem}{variant}.{kind}", f"{stem}.{kind}.index{variant}.json", f"{stem}-*.{kind}")
+    return [f"{part}/{name}" for name in names]
+
+
+def _has(folder: Path, part: str, variant: str, kind: str) -> bool:
+    return any([*folder.glob(pattern)] for pattern in _weights(part, variant, kind)[:2])
 
 
 def push(folder: Path, name: str, private: bool | None, message: str) -> str:

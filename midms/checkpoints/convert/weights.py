@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,10 +27,11 @@ _WRAPPED = re.compile(r"(?:(?<=^)|(?<=\.))(?:module|_orig_mod|_forward_module|_(
 REBUILT = re.compile(r"torch\._utils\._rebuild_")
 """Tensors of kinds that are not read, such as sparse ones: those are no notes."""
 INDEX = re.compile(r".+\.index(\.\w+)?\.json")
-VARIANT = re.compile(r"diffusion_pytorch_model\.(\w+)\.(safetensors|bin)")
+NETWORK, ENCODER = ("diffusion_pytorch_model",), ("model", "pytorch_model")
+"""What files of weights are called in folders of diffusers' networks, and of transformers' text encoders."""
+_VARIANT = re.compile(r"\.\w+\.(safetensors|bin)")
 _KINDS = ("safetensors", "safetensors.index.json", "bin", "bin.index.json")
-_WHOLE = tuple(f"diffusion_pytorch_model.{kind}" for kind in _KINDS)
-"""Names of the weights in a folder of diffusers, in the order in which they are looked for."""
+"""Of files of weights, in the order in which they are looked for."""
 
 
 class Index(Schema):
@@ -40,23 +41,32 @@ class Index(Schema):
     weight_map: Annotated[dict[str, str], Field(min_length=1, max_length=100_000)]
 
 
-def weights_of(folder: Path) -> Path:
+def weights_of(folder: Path, stems: Sequence[str] = NETWORK) -> Path:
     """The file of weights, or the index of several, in a folder of diffusers: full precision, else the only variant.
+
+    Args:
+        folder: of a network or text encoder.
+        stems: what its files are called.
 
     Raises:
         CheckpointError: there are several variants and nothing says which.
     """
-    for name in _WHOLE:
+    whole = [f"{stem}.{kind}" for kind in _KINDS for stem in stems]
+    for name in whole:
         if os.path.lexists(folder / name):
             return folder / name
-    indices = [*folder.glob("diffusion_pytorch_model.*.index.*.json")]
-    variants = sorted(path for path in folder.glob("diffusion_pytorch_model.*") if VARIANT.fullmatch(path.name))
+    variants = sorted(
+        path
+        for stem in stems
+        for path in folder.glob(f"{stem}.*")
+        if path.name.startswith(stem) and _VARIANT.fullmatch(path.name.removeprefix(stem))
+    )
     variants = [path for path in variants if path.suffix == ".safetensors"] or variants
-    found = variants or indices
+    found = variants or [path for stem in stems for path in folder.glob(f"{stem}.*.index.*.json")]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise CheckpointError(f"{folder}: has several variants of the weights, {names}; leave one")
-    return found[0] if found else folder / _WHOLE[0]
+    return found[0] if found else folder / whole[0]
 
 
 def tensors(path: Path) -> dict[str, Tensor]:

@@ -25,6 +25,8 @@ class KL(nn.Module):
         layers: residual blocks a resolution, one more in the decoder.
         norm_groups: groups of the normalisation.
         scale: what latents are multiplied by for the diffusion: the `scale_factor` that its network was trained with.
+        shift: what is taken from them before that; Stable Diffusion 3 and FLUX.1 have such.
+        quant_conv: whether a convolution of one cell follows the encoder, and one precedes the decoder.
 
     Raises:
         ValueError: a width cannot be divided into groups, or the scale is not positive.
@@ -37,6 +39,8 @@ class KL(nn.Module):
         layers: int = 2,
         norm_groups: int = 32,
         scale: float = 1.0,
+        shift: float = 0.0,
+        quant_conv: bool = True,
     ) -> None:
         super().__init__()
         limits.channels(channels=channels, norm_groups=norm_groups)
@@ -45,7 +49,9 @@ class KL(nn.Module):
         if any(width % norm_groups for width in widths):
             raise ValueError(f"widths must be multiples of norm_groups={norm_groups}, got {widths}")
         limits.number(0, limits.LARGE, above=True, scale=scale)
-        self.channels, self.stride, self.scale = channels, 2 ** (len(widths) - 1), scale
+        limits.number(-limits.LARGE, limits.LARGE, shift=shift)
+        self.channels, self.stride = channels, 2 ** (len(widths) - 1)
+        self.scale, self.shift = scale, shift
         self.network = AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * len(widths),
             up_block_types=("UpDecoderBlock2D",) * len(widths),
@@ -53,18 +59,21 @@ class KL(nn.Module):
             layers_per_block=layers,
             latent_channels=channels,
             norm_num_groups=norm_groups,
+            use_quant_conv=quant_conv,
+            use_post_quant_conv=quant_conv,
         )
 
     def encode(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b c h w"]:
         """Pictures in [-1, 1], sides divisible by the stride, to scaled latents."""
-        return self.scale * self.network.encode(rounded(image, self.network)).latent_dist.mode().to(image.dtype)
+        mean = self.network.encode(rounded(image, self.network)).latent_dist.mode().to(image.dtype)
+        return self.scale * (mean - self.shift)
 
     def sample(self, image: Float[Tensor, "b 3 Y X"], draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """A draw of the posterior in the place of its mean."""
         posterior = self.network.encode(rounded(image, self.network)).latent_dist
         mean, deviation = posterior.mean.to(image.dtype), posterior.std.to(image.dtype)
-        return self.scale * (mean + deviation * draw(tuple(mean.shape)))
+        return self.scale * (mean - self.shift + deviation * draw(tuple(mean.shape)))
 
     def decode(self, latent: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 Y X"]:
         """Scaled latents to pictures, not clipped."""
-        return self.network.decode(rounded(latent / self.scale, self.network)).sample.to(latent.dtype)
+        return self.network.decode(rounded(latent / self.scale + self.shift, self.network)).sample.to(latent.dtype)

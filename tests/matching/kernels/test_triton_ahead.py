@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from midms.matching.kernels.triton.configs import SHARED_MEMORY
 
 HERE = Path(__file__).parents[2] / "helpers"
+RECORD = json.loads((Path(__file__).parents[2] / "golden" / "ahead.json").read_text())
 
 
 def report(*arguments: str) -> list[dict[str, object]]:
@@ -48,6 +50,8 @@ def test_the_table_compiles_without_faults(architecture: str) -> None:
             f"{row['operation']}, {row['precision']}, {row['use']}: {fault}" for fault in faults(row, architecture)
         ]
     assert {row["operation"] for row in rows} == {"forward", "backward", "alone"} and not wrong
+    fresh = RECORD["triton"] != version("triton") or all(row["recorded"] for row in rows)
+    assert fresh, "kernels or tiles have changed: write tests/golden/ahead.json again, as tests/helpers/ahead.py says"
 
 
 def test_a_tile_too_large_is_caught() -> None:

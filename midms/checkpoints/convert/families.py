@@ -1,0 +1,211 @@
+"""Text-to-image models in folders of diffusers: Stable Diffusion 1 and 2, SDXL, Stable Diffusion 3, FLUX.1."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from midms.checkpoints.convert.settings import Channels, Scale, settled
+from midms.checkpoints.convert.text_encoders import T5_TOKENS, check_encoders, clip_tokens, embedded, encoder_folders
+from midms.compose.spec import Spec
+from midms.core.schema import BRIEF, Schema, read_json
+from midms.core.tensors import CheckpointError
+from midms.core.types import Prompt
+from midms.diffusion.denoisers.prompts import PICTURE_SIZES
+from midms.diffusion.denoisers.transformer import PATCH
+from midms.diffusion.lean import load_network
+from midms.diffusion.levels import FLOW
+
+INDEX_FILE = "model_index.json"
+"""What a folder of diffusers says of the whole pipeline."""
+PROMPTS = "prompts."
+"""What the names of a denoiser's embedded prompts begin with."""
+
+
+class _UNetCondition(Schema):
+    """What must be so of a U-Net's settings; the others are its own."""
+
+    in_channels: Channels
+    out_channels: Channels
+    cross_attention_dim: Channels
+    addition_embed_type: Literal["text_time"] | None
+    addition_time_embed_dim: Channels | None
+    projection_class_embeddings_input_dim: Channels | None
+
+    @model_validator(mode="after")
+    def _told(self) -> _UNetCondition:
+        if self.out_channels != self.in_channels:
+            raise ValueError(f"out_channels is {self.out_channels}, expected those of in_channels, {self.in_channels}")
+        if self.addition_embed_type is None:
+            return self
+        sizes = PICTURE_SIZES * (self.addition_time_embed_dim or 0)
+        if not sizes or (self.projection_class_embeddings_input_dim or 0) <= sizes:
+            raise ValueError(
+                f"projection_class_embeddings_input_dim is {self.projection_class_embeddings_input_dim}, expected more"
+                f" than those of the {PICTURE_SIZES} sizes of a picture, {sizes}"
+            )
+        return self
+
+
+class _SD3(Schema):
+    """What must be so of the settings of Stable Diffusion 3's transformer."""
+
+    in_channels: Channels
+    out_channels: Channels | None
+    patch_size: Literal[2]
+    joint_attention_dim: Channels
+    pooled_projection_dim: Channels
+
+
+class _Flux(Schema):
+    """What must be so of the settings of FLUX.1's transformer."""
+
+    in_channels: Channels
+    out_channels: Channels | None
+    patch_size: Literal[1]
+    joint_attention_dim: Channels
+    pooled_projection_dim: Channels
+    guidance_embeds: bool
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that one class of diffusers' networks is for.
+
+    Attributes:
+        name: of the denoiser.
+        module: of diffusers, that the class is in.
+        model: what is asked of its settings.
+        unasked: settings that must be as usual, for they want to be told what nobody here knows.
+    """
+
+    name: str
+    module: str
+    model: type[Any]
+    unasked: tuple[str, ...] = ()
+
+
+_MORE_TOLD = (
+    *("class_embed_type", "num_class_embeds", "class_embeddings_concat", "encoder_hid_dim", "encoder_hid_dim_type"),
+    *("time_cond_proj_dim", "attention_type", "time_embedding_type", "num_attention_heads"),
+)
+TEXT_TO_IMAGE = {
+    "UNet2DConditionModel": Family(
+        "unet-condition", "diffusers.models.unets.unet_2d_condition", _UNetCondition, _MORE_TOLD
+    ),
+    "SD3Transformer2DModel": Family("sd3", "diffusers.models.transformers.transformer_sd3", _SD3),
+    "FluxTransformer2DModel": Family("flux", "diffusers.models.transformers.transformer_flux", _Flux),
+}
+"""By the classes that configurations name."""
+
+
+def denoiser_of(
+    path: Path, kind: str, content: Mapping[str, Any], where: str, prediction: str, stride: int, prompt: Prompt
+) -> Spec:
+    """The denoiser of a folder.
+
+    Args:
+        path: the folder.
+        kind: of network, one of `TEXT_TO_IMAGE`.
+        content: the network's settings.
+        where: what errors call them.
+        prediction: what it was trained to predict.
+        stride: of the autoencoder.
+        prompt: its guidance, if that is given.
+
+    Raises:
+        CheckpointError: a setting is unknown, or wants what cannot be given; text encoders are missing; or the prompt
+            changes nothing.
+    """
+    family, network = TEXT_TO_IMAGE[kind], load_network(TEXT_TO_IMAGE[kind].module, kind)
+    usual = inspect.signature(network).parameters
+    said = settled(family.model, content, network, [name for name in usual if name not in family.unasked], where)
+    own = {name: _tuples(value) for name, value in content.items() if not name.startswith("_")}
+    arguments: dict[str, Any] = {"config": own, "stride": stride}
+    second = getattr(said, "addition_embed_type", None) is not None
+    check_encoders(path, encoder_folders(family.name, second))
+    arguments["tokens"] = T5_TOKENS.get(family.name, 0) + (0 if family.name == "flux" else clip_tokens(path))
+    usually = {"unet-condition": 5.0 if second else 7.5, "sd3": 7.0, "flux": 1.0}[family.name]
+    distilled = family.name == "flux" and said.guidance_embeds
+    arguments["guidance"] = usually if prompt.guidance is None or distilled else float(prompt.guidance)
+    if distilled:
+        arguments["distilled_guidance"] = 3.5 if prompt.guidance is None else float(prompt.guidance)
+    if prompt.negative and arguments["guidance"] == 1:
+        raise CheckpointError(f"{path}: negative: changes nothing without classifier-free guidance, as this has it")
+    if family.name == "unet-condition":
+        arguments["prediction"] = prediction
+    return Spec(family.name, **arguments)
+
+
+def prompts_of(path: Path, spec: Spec, prompt: Prompt) -> dict[str, Tensor]:
+    """The prompts of a denoiser that `denoiser_of` gave, embedded: the negative one, then the positive one.
+
+    Where the pipeline says that an empty negative prompt is one of zeros, as SDXL's does, it is.
+
+    Raises:
+        CheckpointError: text encoders cannot be read.
+    """
+    config = spec.arguments["config"]
+    second = config.get("addition_embed_type") is not None
+    width = config.get("cross_attention_dim") or config.get("joint_attention_dim") or 0
+    found = embedded(path, spec.name, second, (prompt.negative, prompt.text), width)
+    index = read_json(path / INDEX_FILE, CheckpointError) if (path / INDEX_FILE).is_file() else {}
+    zero = isinstance(index, dict) and index.get("force_zeros_for_empty_prompt", second)
+    if second and zero and not prompt.negative:
+        for value in found.values():
+            value[0] = 0
+    return {PROMPTS + name: value for name, value in found.items()}
+
+
+class _Flow(Schema):
+    """What is used of the settings of a scheduler of rectified flows."""
+
+    num_train_timesteps: Literal[1000]
+    shift: Scale
+    use_dynamic_shifting: bool
+    base_shift: float | None
+    max_shift: float | None
+    base_image_seq_len: Annotated[int, Field(ge=1)]
+    max_image_seq_len: Annotated[int, Field(ge=2)]
+    time_shift_type: Literal["exponential"]
+
+
+FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+
+
+def flow_of(scheduler: Mapping[str, Any], where: str, side: int) -> str:
+    """The schedule "flow:SHIFT" of a scheduler of rectified flows.
+
+    Where the shift depends on how large pictures are, it is that of the size that the network was trained for.
+
+    Args:
+        scheduler: its settings.
+        where: what errors call them.
+        side: cells of the latent along a side, of that size.
+
+    Raises:
+        CheckpointError: it is of another kind, or a setting is not as usual.
+    """
+    if scheduler.get("_class_name") != FLOW_SCHEDULER:
+        raise CheckpointError(
+            f"{where}: is for {BRIEF.repr(scheduler.get('_class_name'))}, supported: {FLOW_SCHEDULER}"
+        )
+    kind = load_network("diffusers.schedulers.scheduling_flow_match_euler_discrete", FLOW_SCHEDULER)
+    said = settled(_Flow, scheduler, kind, (), where)
+    if not said.use_dynamic_shifting:
+        return f"{FLOW}{said.shift!r}"
+    tokens, least, most = (side // PATCH) ** 2, said.base_image_seq_len, said.max_image_seq_len
+    low, high = said.base_shift or 0.0, said.max_shift or 0.0
+    return f"{FLOW}{math.exp(low + (high - low) * (tokens - least) / (most - least))!r}"
+
+
+def _tuples(value: Any) -> Any:
+    """Lists of JSON as a recipe has them."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

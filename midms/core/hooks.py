@@ -1,0 +1,58 @@
+"""What modules inside a network are given and give, seen by forward hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a module.
+
+    Attributes:
+        given: its arguments, by position.
+        named: its arguments by name.
+        result: what it gave.
+    """
+
+    given: tuple[Any, ...]
+    named: Mapping[str, Any]
+    result: Any
+
+
+class _AllSeenError(Exception):
+    """Ends a pass whose rest is of no interest."""
+
+
+def calls_of(modules: Sequence[nn.Module], run: Callable[[], object]) -> list[Call]:
+    """The first call of each of some modules of a network in one pass, which ends with the last of these calls.
+
+    Args:
+        modules: of the network.
+        run: the pass.
+
+    Raises:
+        ValueError: the pass ended without calling one of them.
+    """
+    seen: dict[nn.Module, Call] = {}
+
+    def note(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
+        seen.setdefault(module, Call(given, named, result))
+        if len(seen) == len({*modules}):
+            raise _AllSeenError
+
+    hooks = [module.register_forward_hook(note, with_kwargs=True) for module in {*modules}]
+    try:
+        run()
+    except _AllSeenError:
+        pass
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if lacking := [type(module).__name__ for module in modules if module not in seen]:
+        raise ValueError(f"the network did not call its {', '.join(lacking)}")
+    return [seen[module] for module in modules]

@@ -1,0 +1,210 @@
+"""Folders of text-to-image models: how their weights may lie there, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusion_families import saved
+from huggingface_hub.utils import filter_repo_objects
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from midms.checkpoints.convert import find
+from midms.core.tensors import CheckpointError
+from midms.core.types import Prompt
+
+PROMPT = Prompt("a cat", "a blur")
+ENCODER, NETWORK = "model", "diffusion_pytorch_model"
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The first and the third Stable Diffusion."""
+    folders = {family: tmp_path_factory.mktemp(family) / "pipeline" for family in ("sd1", "sd3")}
+    for family, folder in folders.items():
+        saved(family, folder)
+    return folders
+
+
+@pytest.fixture
+def sd1(pristine: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine["sd1"], tmp_path / "sd1"))
+
+
+@pytest.fixture
+def sd3(pristine: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine["sd3"], tmp_path / "sd3"))
+
+
+def state(folder: Path, prompt: Prompt = PROMPT) -> dict[str, Tensor]:
+    found = find(folder, prompt)
+    assert found.state("autoencoder")
+    return found.state("denoiser")
+
+
+def as_half(folder: Path, stem: str) -> None:
+    weights = {name: value.half() for name, value in load_file(folder / f"{stem}.safetensors").items()}
+    (folder / f"{stem}.safetensors").unlink()
+    save_file(weights, folder / f"{stem}.fp16.safetensors")
+
+
+def in_two(folder: Path, stem: str) -> None:
+    weights = load_file(folder / f"{stem}.safetensors")
+    (folder / f"{stem}.safetensors").unlink()
+    where = {name: f"{stem}-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(weights)}
+    for file in set(where.values()):
+        save_file({name: value for name, value in weights.items() if where[name] == file}, folder / file)
+    index = {"metadata": {}, "weight_map": where}
+    (folder / f"{stem}.safetensors.index.json").write_text(json.dumps(index))
+
+
+def pickled(folder: Path, stem: str) -> None:
+    weights = load_file(folder / f"{stem}.safetensors")
+    (folder / f"{stem}.safetensors").unlink()
+    torch.save(weights, folder / ("pytorch_model.bin" if stem == ENCODER else f"{stem}.bin"))
+
+
+@pytest.mark.parametrize(("lay_out", "close"), [(as_half, 1e-2), (in_two, 0.0), (pickled, 0.0)])
+def test_weights_in_half_precision_in_shards_or_pickled(lay_out: Any, close: float, sd1: Path) -> None:
+    whole = state(sd1)
+    for part, stem in (("unet", NETWORK), ("vae", NETWORK), ("text_encoder", ENCODER)):
+        lay_out(sd1 / part, stem)
+    found = state(sd1)
+    assert found.keys() == whole.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value.to(whole[name].dtype), whole[name], rtol=close, atol=close)
+
+
+def test_a_pickle_runs_nothing(sd1: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (sd1 / "ran",))
+
+    for part, name in (("unet", f"{NETWORK}.bin"), ("text_encoder", "pytorch_model.bin")):
+        (safe,) = (sd1 / part).glob("*.safetensors")
+        safe.rename(safe.with_suffix(".kept"))
+        (sd1 / part / name).write_bytes(pickle.dumps({"weight": Evil()}, protocol=2))
+        with pytest.raises(CheckpointError, match=rf"{name}: "):
+            state(sd1)
+        safe.with_suffix(".kept").rename(safe)
+    assert not (sd1 / "ran").exists()
+
+
+def test_a_third_encoder_may_be_left_out(sd3: Path) -> None:
+    """As diffusers does without T5: its tokens are zeros."""
+    for folder in ("text_encoder_3", "tokenizer_3"):
+        shutil.rmtree(sd3 / folder)
+    tokens = state(sd3)["prompts.tokens"]
+    assert tokens.shape == (2, 77 + 256, 64) and tokens[:, :77].std() > 0.1 and not tokens[:, 77:].any()
+
+
+def rewritten(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def with_more(file: Path) -> None:
+    save_file({"more": torch.ones(1)} | load_file(file), file)
+
+
+def without(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no encoder": (lambda f: without(f / "text_encoder"), "has no text_encoder/, expected those of the whole pipeline"),
+    "no tokenizer": (lambda f: without(f / "tokenizer"), "has no tokenizer/, expected those"),
+    "another network": (
+        lambda f: rewritten(f / "unet/config.json", _class_name="UNetMotionModel"),
+        "is for 'UNetMotionModel', supported: UNet2DModel, UNet2DConditionModel",
+    ),
+    "an unknown setting": (
+        lambda f: rewritten(f / "unet/config.json", new=1),
+        "'new' is no setting of UNet2DCondition",
+    ),
+    "a picture beside the prompt": (
+        lambda f: rewritten(f / "unet/config.json", encoder_hid_dim_type="image_proj"),
+        "encoder_hid_dim_type is 'image_proj', supported: None",
+    ),
+    "inpainting": (lambda f: rewritten(f / "unet/config.json", in_channels=9), "out_channels is 4, expected those of"),
+    "another prediction": (
+        lambda f: rewritten(f / "scheduler/scheduler_config.json", prediction_type="flow"),
+        "prediction_type: ",
+    ),
+    "another encoder": (
+        lambda f: rewritten(f / "text_encoder/config.json", architectures=["Qwen3Model"]),
+        "text_encoder/config.json: expected the settings of a CLIPTextModel",
+    ),
+    "an encoder of another size": (
+        lambda f: rewritten(f / "text_encoder/config.json", intermediate_size=2**14),
+        "model.safetensors: does not fit CLIPTextModel: .*expected",
+    ),
+    "a broken tokenizer": (
+        lambda f: (f / "tokenizer/tokenizer.json").write_text("{"),
+        "tokenizer: no tokenizer can be made of it",
+    ),
+    "tensors left over": (
+        lambda f: save_file(
+            {"more": torch.ones(1)} | load_file(f / f"unet/{NETWORK}.safetensors"), f / f"unet/{NETWORK}.safetensors"
+        ),
+        "not the networks of .*unexpected more",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "complaint"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said(change: Callable[[Path], object], complaint: str, sd1: Path) -> None:
+    change(sd1)
+    with pytest.raises(CheckpointError, match=complaint) as caught:
+        state(sd1)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_transformers_the_extra_is_named(sd1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    with pytest.raises(CheckpointError, match=r"embedded by transformers: pip install 'midms\[diffusion\]'"):
+        find(sd1)
+
+
+def test_a_flow_of_another_kind_is_refused(sd3: Path) -> None:
+    file = sd3 / "scheduler" / "scheduler_config.json"
+    rewritten(file, use_karras_sigmas=True)
+    with pytest.raises(CheckpointError, match="use_karras_sigmas is True, supported: False"):
+        find(sd3)
+    rewritten(file, _class_name="DDIMScheduler")
+    with pytest.raises(CheckpointError, match="is for 'DDIMScheduler', supported: FlowMatchEulerDiscreteScheduler"):
+        find(sd3)
+
+
+def test_a_prompt_that_changes_nothing_is_refused(pristine: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="negative: changes nothing without classifier-free guidance"):
+        find(pristine["sd1"], Prompt("a cat", "a blur", guidance=1.0))
+
+
+def test_the_hub_hands_out_encoders_and_tokenizers_too(
+    sd3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in the first form that it is there in, and nothing else."""
+    for name in ("flax_model.msgpack", "text_encoder/model.fp16.safetensors", "safety_checker/model.safetensors"):
+        (sd3 / name).parent.mkdir(exist_ok=True)
+        (sd3 / name).write_bytes(b"not for us")
+    as_half(sd3 / "text_encoder_3", ENCODER)
+    expected, cache = state(sd3), tmp_path / "cache"
+
+    def download(name: str, allow_patterns: list[str]) -> str:
+        files = [str(file.relative_to(sd3)) for file in sd3.rglob("*") if file.is_file()]
+        for file in filter_repo_objects(files, allow_patterns=allow_patterns):
+            (cache / file).parent.mkdir(exist_ok=True, parents=True)
+            shutil.copy(sd3 / file, cache / file)
+        return str(cache)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    found = find("stabilityai/stable-diffusion-3", PROMPT).state("denoiser")
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert not [file for file in cache.rglob("*") if file.is_file() and file.read_bytes() == b"not for us"]
