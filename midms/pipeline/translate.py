@@ -221,9 +221,7 @@ def _run(pipe: Translator, inputs: Inputs, framing: Framing, generator: Noise) -
     return hinted if hints.regions is None else _confined(hinted, plain, replace(inputs, hints=hints), decode)
 
 
-def _confined(
-    hinted: LoopResult, plain: LoopResult, inputs: Inputs, decode: Callable[[Tensor], Tensor]
-) -> LoopResult:
+def _confined(hinted: LoopResult, plain: LoopResult, inputs: Inputs, decode: Callable[[Tensor], Tensor]) -> LoopResult:
     """The result with hints; where their regions do not reach, pictures and colours are of the one without."""
     finished, hints, frame = plain.finished, inputs.hints, inputs.condition.frame
     assert hints is not None
