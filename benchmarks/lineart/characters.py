@@ -21,7 +21,7 @@ _FEWEST = 40
 
 @torch.inference_mode()
 def measure_series(pipe: Pipeline, folder: Path) -> dict[str, float]:
-    """How much each slot's colour differs over 24 faces of facesjs, of the range; the share within 0.02 of the middle one.
+    """How much each slot's colour differs over 24 faces of facesjs; the share within 0.02 of the middle one.
 
     Args:
         pipe: with the finisher `composite`.
