@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from midms.core.limits import LARGE, int_range, number
+from midms.core.limits import LARGE, divisor, int_range, number
 from midms.core.protocols import Autoencoder
 from midms.core.types import cells
 
@@ -87,7 +87,7 @@ def _check(radius: float | None, **places: tuple[float, float]) -> None:
         for value in place:
             number(0, 1, False, **{name: value})
     if radius is not None:
-        number(0, LARGE, above=True, radius=radius)
+        divisor(radius=radius)
 
 
 @dataclass(frozen=True)

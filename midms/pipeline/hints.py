@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from PIL import ImageColor
 from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
 
+from midms.core.limits import LARGE
 from midms.core.schema import Schema, checked, read_json
 from midms.core.types import Noise, NoiseFn
 from midms.images import PictureError, display_name
@@ -40,6 +42,7 @@ def _listed(value: Any) -> Any:
     )
 
 
+_Radius = Annotated[float, Field(ge=0.1, le=LARGE)]
 _Point = Annotated[list[float], Field(min_length=2, max_length=2), BeforeValidator(_listed)]
 
 
@@ -57,7 +60,7 @@ class PixelAnchor(Schema):
     here: _Point
     there: _Point
     exemplar: int = Field(0, ge=0)
-    radius: float | None = Field(None, gt=0)
+    radius: _Radius | None = None
 
 
 class PixelColour(Schema):
@@ -71,16 +74,15 @@ class PixelColour(Schema):
 
     here: _Point
     colour: str = Field(max_length=40)
-    radius: float | None = Field(None, gt=0)
+    radius: _Radius | None = None
 
     @field_validator("colour")
     @classmethod
     def _known(cls, colour: str) -> str:
-        try:
-            opaque = len(ImageColor.getrgb(colour)) == 3
-        except ValueError:
-            opaque = False
-        if not opaque:
+        found: tuple[int, ...] = ()
+        with suppress(ValueError):
+            found = ImageColor.getrgb(colour)
+        if len(found) != 3 or not all(0 <= value <= 255 for value in found):
             raise ValueError(f'expected a colour such as "#c04020" or "teal", got {colour!r}')
         return colour
 

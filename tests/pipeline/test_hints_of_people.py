@@ -162,6 +162,18 @@ WRONG = {
         {"colours": [{"here": (1, 1), "colour": "#ff000080"}]},
         r"colours\[0\]: colour: ",
     ),
+    "a colour beyond white": (
+        {"colours": [{"here": (1, 1), "colour": "rgb(300, 0, 0)"}]},
+        r"colours\[0\]: colour: expected a colour such as",
+    ),
+    "a radius beyond all": (
+        {"colours": [{"here": (1, 1), "colour": "red", "radius": 1e308}]},
+        r"colours\[0\]: radius: .*less than or equal to 1000000",
+    ),
+    "a radius that no float can be divided by": (
+        {"anchors": [{"here": (1, 1), "there": (1, 1), "radius": 1e-300}]},
+        r"anchors\[0\]: radius: .*greater than or equal to 0\.1",
+    ),
     "a radius of nothing": ({"colours": [{"here": (1, 1), "colour": "red", "radius": 0}]}, r"colours\[0\]: radius: "),
     "another exemplar": (
         {"anchors": [{"here": (1, 1), "there": (1, 1), "exemplar": 1}]},
