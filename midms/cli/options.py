@@ -262,6 +262,6 @@ def in_options(text: str, args: argparse.Namespace) -> str:
     found = re.match(r"no (?P<kind>\w+) is called|(?P<name>\w+)(?=: | must )", text)
     name = found and (found["kind"] or found["name"])
     option = PART_OPTIONS.get(name or "", (name or "").replace("_", "-"))
-    if not found or not option or not hasattr(args, option.replace("-", "_")):
+    if not found or not option or getattr(args, option.replace("-", "_"), None) is None:
         return text
     return f"--{option}: {text}" if found["kind"] else f"--{option}{text[found.end() :]}"

@@ -237,8 +237,17 @@ class Finisher(Protocol):
     drawing says nothing comes out all the same.
     """
 
-    def __call__(self, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"], part: PartFn) -> Finished:
-        """The result `coloured`, both pictures in [-1, 1], finished; `part` translates a part of the drawing anew."""
+    def __call__(
+        self,
+        coloured: Float[Tensor, "1 3 y x"],
+        drawing: Float[Tensor, "1 3 Y X"],
+        exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
+        part: PartFn,
+    ) -> Finished:
+        """The result `coloured`, all pictures in [-1, 1], finished; `part` translates a part of the drawing anew.
+
+        Exemplars are the pictures whose colours are wanted, and one of a single colour for each that a person named.
+        """
 
 
 @runtime_checkable
