@@ -103,8 +103,8 @@ def run_settings(
         known = {record["id"]: record for record in lines}
         if odd := [name for name in wanted if name in known and known[name]["run"].keys() != wanted[name].keys()]:
             raise LedgerError(f"{ledger.path}: {odd[0]} is another run; remove its line to have the run done again")
-        check_places(out, wanted)
         missing = [name for name in wanted if "error" in known.get(name, {"error": ""})]
+        check_places(out, missing)
         draw = functools.lru_cache(BATCHES_KEPT)(setting.draw)
         with tqdm(total=len(missing) * len(setting.batches()), unit="batch", disable=quiet) as bar:
             for name in missing:
@@ -124,7 +124,7 @@ def check_places(out: Path, names: Iterable[str]) -> None:
 
     Args:
         out: folder, which is there.
-        names: of the runs.
+        names: of the runs that are to be done.
 
     Raises:
         OSError: it cannot; `strerror` says why.
