@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from midms.compose.catalog import available, create, register
     from midms.compose.spec import Spec
     from midms.evaluation.ablation import ablate
+    from midms.evaluation.evaluate import evaluate
     from midms.pipeline.build import build
     from midms.pipeline.pretrained import from_pretrained
 
-__all__ = ["Spec", "ablate", "available", "build", "create", "from_pretrained", "register"]
+__all__ = ["Spec", "ablate", "available", "build", "create", "evaluate", "from_pretrained", "register"]
 
 _HOME = {
     "Spec": "midms.compose.spec",
@@ -22,6 +23,7 @@ _HOME = {
     "available": "midms.compose.catalog",
     "build": "midms.pipeline.build",
     "create": "midms.compose.catalog",
+    "evaluate": "midms.evaluation.evaluate",
     "from_pretrained": "midms.pipeline.pretrained",
     "register": "midms.compose.catalog",
 }

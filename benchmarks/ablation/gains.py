@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from midms.images.figure import scatter
+from midms.evaluation.report.plots import as_picture, scatters
 
 Records = Sequence[Mapping[str, Any]]
 LOWEST = -0.5
@@ -146,4 +146,5 @@ def plot(questions: Mapping[str, Sequence[First]]) -> Image.Image:
     rows = [(i, row) for i, found in enumerate(questions.values()) for row in found]
     points = [(row.base["figures"]["first PCK@0.05"], max(row.gain(USUAL), LOWEST)) for _, row in rows]
     labels = [f"{row.name}: {row.gain(USUAL):+.2f}" if row.gain(USUAL) < LOWEST else "" for _, row in rows]
-    return scatter(points, labels, [i for i, _ in rows], list(questions), "PCK@0.05 of the first match", "gain in dB")
+    asked = [list(questions)[i] for i, _ in rows]
+    return as_picture(scatters({"PCK@0.05 of the first match": points}, labels, asked, "gain in dB"))

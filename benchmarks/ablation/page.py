@@ -19,6 +19,7 @@ from benchmarks.ablation.gains import firsts, said
 from benchmarks.results import RESULTS
 from midms.core.files import atomic_write
 from midms.evaluation.ablation.report import label, plot, ranked, table
+from midms.evaluation.report.plots import as_picture
 from midms.images import save_images
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ def write(results: Mapping[str, Any]) -> None:
         save_images({docs / "rematching.png": ablation_gains.plot(gains)})
     if "matcher" in sets:
         records = sets["matcher"]["settings"]["test split"]
-        save_images({docs / "ablation.png": plot(leaders(records))})
+        save_images({docs / "ablation.png": as_picture(plot(leaders(records)))})
         ranking = brief(records, results["pairs"])
         readme = (ROOT / "README.md").read_text()
         _write(ROOT / "README.md", re.sub(MARKS, lambda found: found[1] + ranking + found[2], readme, flags=re.S))

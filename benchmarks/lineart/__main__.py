@@ -63,7 +63,7 @@ def main() -> None:
         drawn = [*kinds["facesjs"](pipe.condition, pipe.size, args.pairs)]
         results["anchors"] = measure_anchors(finished, drawn, args.pairs)
         results["series"] = measure_series(finished, args.facesjs)
-        print(f"\n{results['anchors']}\n\n{table(results['series'])}")
+        print(f"\n{results['anchors']}\n\n{results['series']}")
     write_json(args.out, results)
     print(f"\nwritten to {args.out}")
 

@@ -92,7 +92,7 @@ def figures(results: dict[str, Any]) -> str:
         "### A series",
         "How far a slot's colour differs over 24 drawings of one character, of the range, and the share of drawings"
         " within 0.02 of the middle one.",
-        table(results["series"]),
+        table({"one reference": results["series"]}),
         f"`{results['command']}`, {results['date'][:10]}, {results['hardware']}, torch {versions['torch']}, seed 0.",
     ]
     return "\n\n".join(parts) + "\n"

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from benchmarks.lineart.cases import Case
-from benchmarks.lineart.ways import composite
+from midms import create
 
 _LEAST = 0.002
 """Share of the picture from which a region is counted."""
@@ -28,7 +28,7 @@ class Area(NamedTuple):
 
 def regions_of(case: Case) -> list[Area]:
     """The regions between the lines of a case's drawing that have one colour in the answer."""
-    regions = composite(case.answer, case).regions
+    regions = create("finisher", "composite")(case.answer, case.drawing, [], lambda box: None).regions
     assert regions is not None
     size = case.answer.shape[-2:]
     small = F.interpolate(regions[None].float(), size, mode="nearest-exact")[0, 0].long()

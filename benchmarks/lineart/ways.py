@@ -73,7 +73,7 @@ def finished(pipe: Pipeline, cases: Sequence[Case], indices: range) -> Pictures:
 
 def composite(picture: Float[Tensor, "1 3 y x"], case: Case) -> Finished:
     """A result finished with the drawing of its case."""
-    return create("finisher", "composite")(picture, case.drawing, lambda box: None)
+    return create("finisher", "composite")(picture, case.drawing, [case.reference], lambda box: None)
 
 
 def _each(cases: Sequence[Case], colour: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Pictures:

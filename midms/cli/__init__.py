@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
-from midms.cli import ablate, convert, demo, doctor, listing, pairs, train, translate
+from midms.cli import ablate, convert, demo, doctor, evaluate, listing, pairs, train, translate
 from midms.cli.messages import complain, logged_notes, show_warning
 from midms.cli.options import Parser, load_plugin, message_of
 from midms.core.errors import MidmsError
@@ -17,7 +17,7 @@ from midms.core.version import __version__
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = (translate, demo, convert, listing, pairs, train, ablate, doctor)
+COMMANDS = (translate, demo, convert, listing, pairs, train, evaluate, ablate, doctor)
 """Modules whose `add` adds a command, in the order of the help."""
 
 

@@ -21,8 +21,8 @@ def add(commands: Commands) -> None:
         "ablate",
         _ablate,
         "measure every combination of some parts on faces, where the exact answer is known",
-        "Writes a line a combination to DIR/runs.jsonl, then DIR/table.md, plot.png and sheet.png. Run again, it goes"
-        " on where it was stopped. Leaves with 1 if a combination failed or none has figures;"
+        "Writes a line a combination to DIR/runs.jsonl, then DIR/table.md, plot.png, sheet.png and report.html. Run"
+        " again, it goes on where it was stopped. Leaves with 1 if a combination failed or none has figures;"
         " those that cannot be composed are listed.",
         (
             "--vary matcher=preset,nearest --vary confidence=preset,always --pairs 20 --out which",
@@ -70,7 +70,7 @@ def _ablate(args: argparse.Namespace) -> int:
     )
     say(*found.table().split("\n"))
     measured = any("figures" in record for record in found.records)
-    say("", f"written to {args.out}: runs.jsonl, table.md{', plot.png, sheet.png' if measured else ''}")
+    say("", f"written to {args.out}: runs.jsonl, table.md{', plot.png, sheet.png, report.html' if measured else ''}")
     for note in found.notes:
         complain(f"note: {note}")
     for failure in found.failures:

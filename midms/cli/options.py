@@ -104,8 +104,8 @@ def composition(added: argparse.ArgumentParser) -> None:
 def prompts(added: argparse.ArgumentParser) -> None:
     """What a text-to-image model is told."""
     group = added.add_argument_group("words", "For --weights of a text-to-image model, in a folder of diffusers.")
-    group.add_argument("--prompt", default="", metavar="WORDS", help="what the result shall show (default: nothing)")
-    group.add_argument("--negative-prompt", default="", metavar="WORDS", help="what it shall not (default: nothing)")
+    group.add_argument("--prompt", default="", metavar="WORDS", help="what the result shall show (default: '')")
+    group.add_argument("--negative-prompt", default="", metavar="WORDS", help="what it shall not (default: '')")
     group.add_argument(
         "--guidance", type=float, metavar="G", help="how far to go from one to the other (default: the model's usual)"
     )
@@ -202,7 +202,7 @@ def composed(args: argparse.Namespace) -> Pipeline:
 
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        pipe = load(args.preset, args.weights, _told(args), **changes)
+        pipe = load(args.preset, args.weights, _prompt(args), **changes)
     if idle := pipe.policy.idle([name for name in SETTINGS if hasattr(args, name)]):
         raise BadArguments(
             "; ".join(
@@ -215,7 +215,7 @@ def composed(args: argparse.Namespace) -> Pipeline:
     return pipe.to(device(args.device))
 
 
-def _told(args: argparse.Namespace) -> Prompt:
+def _prompt(args: argparse.Namespace) -> Prompt:
     from midms.core.types import Prompt
 
     if not hasattr(args, "prompt"):
@@ -262,6 +262,6 @@ def in_options(text: str, args: argparse.Namespace) -> str:
     found = re.match(r"no (?P<kind>\w+) is called|(?P<name>\w+)(?=: | must )", text)
     name = found and (found["kind"] or found["name"])
     option = PART_OPTIONS.get(name or "", (name or "").replace("_", "-"))
-    if not found or not option or not hasattr(args, option.replace("-", "_")):
+    if not found or not option or getattr(args, option.replace("-", "_"), None) is None:
         return text
     return f"--{option}: {text}" if found["kind"] else f"--{option}{text[found.end() :]}"

@@ -65,8 +65,8 @@ def add(commands: Commands) -> None:
     one.add_argument(
         "--series",
         action="store_true",
-        help="the sketches are of one series: each takes from all the pictures, and flat colours are those of the"
-        " pictures, the same throughout; needs a --finisher with a palette, such as composite",
+        help="the sketches are of one series: each takes from all the pictures; with a finisher such as composite, flat"
+        " colours are those of the pictures, the same throughout",
     )
     one.add_argument(
         "--region",
@@ -126,10 +126,10 @@ def add(commands: Commands) -> None:
 def _translate(args: argparse.Namespace) -> int:
     from midms.pipeline.batch import examine, plan_jobs, run_jobs
     from midms.pipeline.hints import HINT_KINDS
-    from midms.pipeline.series import bank, with_palette
+    from midms.pipeline.partners import all_pictures
 
     hints = {name: path for name in HINT_KINDS if (path := getattr(args, name)) is not None}
-    exemplars = bank(args.exemplar) if args.series else args.exemplar
+    exemplars = all_pictures(args.exemplar) if args.series else args.exemplar
     jobs = plan_jobs(
         args.condition, exemplars, args.out, args.figure, args.exemplar_condition, args.region, args.layers, hints
     )
@@ -138,8 +138,6 @@ def _translate(args: argparse.Namespace) -> int:
         say(*(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}" for job in jobs))
     known = examine(jobs[0], _reader(args)) if len(jobs) == 1 else {}
     pipe = composed(args)
-    if args.series:
-        pipe = with_palette(pipe, exemplars)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
     _note_memory(pipe, pipe.size if args.size is None else args.size, jobs)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from numbers import Number
 from typing import Any, overload
 
+from midms.compose.metrics import METRICS
 from midms.compose.spec import Spec
 from midms.conditions import CONDITIONS
 from midms.confidence import CONFIDENCES
@@ -31,6 +32,7 @@ KINDS: dict[str, Registry] = {
         AUTOENCODERS,
         FINISHERS,
         DATASETS,
+        METRICS,
     )
 }
 

@@ -16,6 +16,7 @@ from midms.compose.slots import SLOTS, check_compatible, check_part, check_setti
 from midms.compose.spec import Spec
 from midms.core.domain import TELLING
 from midms.core.errors import MidmsError, brief
+from midms.core.protocols import lent_to
 from midms.core.torch_defaults import defaults
 from midms.loop import POLICY, Parts, Policy
 from midms.registry import unknown
@@ -69,6 +70,9 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
     for slot, spec in specs.items():
         with noted(wrong, slot, causes):
             parts[slot] = _make(slot, spec)
+    if {"features", "denoiser", "autoencoder"} <= parts.keys():
+        with noted(wrong, "features", causes):
+            lent_to(parts["features"], parts["denoiser"], parts["autoencoder"])
     wrong += disagreements(parts)
     loop, policy = {**recipe.loop, **{key: changes[key] for key in LOOP if key in changes}}, Policy()
     settings = {key: loop[key] for key in POLICY if key in loop}

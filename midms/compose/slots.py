@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from midms.compose.recipe import OPTIONAL
+from midms.core.limits import LARGEST
 from midms.core.protocols import (
     AnnotationReader,
     Autoencoder,
@@ -120,9 +121,11 @@ def check_settings(parts: Mapping[str, Any], rematch: tuple[int, ...], size: int
         wrong.append("a sampler has no levels")
     if "sampler" in parts and not all(index in range(len(parts["sampler"].levels)) for index in rematch):
         wrong.append(f"rematch must be levels out of {[*range(len(parts['sampler'].levels))]}, got {rematch!r}")
-    least = 2 * parts["autoencoder"].stride if "autoencoder" in parts else 1
-    if not isinstance(size, int) or size < least:
-        wrong.append(f"size must be at least {least} pixels, got {size!r}")
+    stride = parts["autoencoder"].stride if "autoencoder" in parts else 1
+    if not isinstance(size, int) or size < 2 * stride:
+        wrong.append(f"size must be at least {2 * stride} pixels, got {size!r}")
+    elif size > LARGEST or size % stride:
+        wrong.append(f"size must be a multiple of {stride} pixels up to {LARGEST}, got {size}")
     return wrong
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,19 @@ def parse_value(text: str) -> Any:
         if name and bracket:
             raise SpecError(f"cannot read {text!r}, expected a name, or settings as in cycle(radius=0.1)") from None
         return text.strip()
+
+
+def parse_values(text: str) -> list[Any]:
+    """Values between commas that are in no bracket, such as "nearest,cycle(radius=0.1)".
+
+    Raises:
+        SpecError: one is not written as values are.
+    """
+    depth, cuts = 0, [-1]
+    for i, letter in enumerate(text):
+        depth += (letter in "([{") - (letter in ")]}")
+        cuts += [i] if letter == "," and depth == 0 else []
+    return [parse_value(text[a + 1 : b]) for a, b in itertools.pairwise([*cuts, len(text)])]
 
 
 def _part(call: ast.expr, name: str = "") -> Spec:

@@ -7,6 +7,7 @@ from midms.registry import Registry
 CONDITIONS = Registry("condition", "midms.conditions")
 CONDITIONS.row("sketch", "midms.conditions.sketch:Sketch", "a drawing as it comes, to strokes and the distance to them")
 CONDITIONS.row("edges", "midms.conditions.edges:Edges", "colour edges of a photo (Sobel) and the distance to them")
+CONDITIONS.row("photo", "midms.conditions.photo:Photo", "the picture as it is, for features `diffusion` and the like")
 CONDITIONS.row(
     "celebahq-edge",
     "midms.conditions.celebahq_edge:CelebaHQEdge",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,3 +56,29 @@ def calls_of(modules: Sequence[nn.Module], run: Callable[[], object]) -> list[Ca
     if lacking := [type(module).__name__ for module in modules if module not in seen]:
         raise ValueError(f"the network did not call its {', '.join(lacking)}")
     return [seen[module] for module in modules]
+
+
+def chosen_blocks(blocks: Iterable[nn.Module], wanted: Sequence[int]) -> list[nn.Module]:
+    """Some of a network's blocks.
+
+    Args:
+        blocks: all.
+        wanted: their numbers, from 0.
+
+    Raises:
+        ValueError: none is wanted, or one that there is not.
+    """
+    known = [*blocks]
+    if not wanted or not all(number in range(len(known)) for number in wanted):
+        raise ValueError(f"blocks must be out of 0 to {len(known) - 1}, got {tuple(wanted)}")
+    return [known[number] for number in wanted]
+
+
+def check_none_dropped(dropped: Sequence[int]) -> None:
+    """Find out whether no channels are dropped, for networks whose activations are taken as they are.
+
+    Raises:
+        ValueError: some are.
+    """
+    if dropped:
+        raise ValueError(f"dropped is {tuple(dropped)}, expected none of a U-Net")

@@ -10,7 +10,7 @@ be. `midms.testing` has these laws and those of each kind below, as tests to inh
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -117,7 +117,8 @@ class FeatureExtractor(Protocol):
 
     Unit vectors, on the grid of the latent, or shorter where a picture says nothing; gradients are finite. May declare
     `rematch_only`, the names of its modules that `rematch_query` alone uses: they are not trained where nothing is
-    matched again.
+    matched again. May have `lend(denoiser, autoencoder)`, which gives the same extractor with these parts of its
+    composition, if it is made of them; see `lent_to`.
     """
 
     def condition(self, condition: Float[Tensor, "b k Y X"]) -> Features:
@@ -130,11 +131,26 @@ class FeatureExtractor(Protocol):
         """Unit-norm features of a predicted x0, guided by the condition's; compared with `exemplar(...).rematch`."""
 
 
+F = TypeVar("F")
+
+
+def lent_to(features: F, denoiser: Any, autoencoder: Any) -> F:
+    """Features, with the parts of their composition if they want them.
+
+    Raises:
+        ValueError: they cannot be made of these.
+    """
+    lend = getattr(features, "lend", None)
+    return features if lend is None else lend(denoiser, autoencoder)  # type: ignore[no-any-return]
+
+
 @runtime_checkable
 class Denoiser(Protocol):
     """Predicts x0, whatever the network inside was trained to predict.
 
-    May declare `min_confidence`, the least mean confidence in a warp that it was trained with: `style` goes no lower.
+    May have `activations(x, timestep, blocks, dropped)`, what blocks of its network make of noisy latents, for features
+    that are made of them (`midms.features.diffusion`). May declare `min_confidence`, the least mean confidence in a
+    warp that it was trained with: `style` goes no lower.
     """
 
     def __call__(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
@@ -221,8 +237,17 @@ class Finisher(Protocol):
     drawing says nothing comes out all the same.
     """
 
-    def __call__(self, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"], part: PartFn) -> Finished:
-        """The result `coloured`, both pictures in [-1, 1], finished; `part` translates a part of the drawing anew."""
+    def __call__(
+        self,
+        coloured: Float[Tensor, "1 3 y x"],
+        drawing: Float[Tensor, "1 3 Y X"],
+        exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
+        part: PartFn,
+    ) -> Finished:
+        """The result `coloured`, all pictures in [-1, 1], finished; `part` translates a part of the drawing anew.
+
+        Exemplars are the pictures whose colours are wanted, and one of a single colour for each that a person named.
+        """
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from midms.core.limits import LARGE, number
+from midms.core.protocols import lent_to
 from midms.core.types import Features
 from midms.features.common import resized, unit_features
 
@@ -57,6 +59,12 @@ class FusionFeatures(nn.Module):
             if len(values) > 1:
                 raise ValueError(f"extractors disagree on {fact}: {', '.join(map(str, sorted(values)))}")
             setattr(self, fact, values.pop() if values else None)
+
+    def lend(self, denoiser: Any, autoencoder: Any) -> FusionFeatures:
+        """The same with a composition's parts for those extractors that want them."""
+        lent = copy.copy(self)
+        lent.extractors = [lent_to(one, denoiser, autoencoder) for one in self.extractors]
+        return lent
 
     def condition(self, condition: Float[Tensor, "b k Y X"]) -> Fused:
         """Features of the condition map; re-matching is guided by each extractor's own."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.core.protocols import FeatureExtractor
+from midms.core.protocols import FeatureExtractor, lent_to
 from midms.core.types import Features
 
 
@@ -40,6 +40,10 @@ class LabelledFeatures(nn.Module):
         for fact in ("latent_channels", "condition_channels", "stride"):
             if hasattr(self.features, fact):
                 setattr(self, fact, getattr(self.features, fact))
+
+    def lend(self, denoiser: Any, autoencoder: Any) -> LabelledFeatures:
+        """The same with a composition's parts, if its extractor wants them."""
+        return LabelledFeatures(lent_to(self.features, denoiser, autoencoder))
 
     def condition(self, condition: Float[Tensor, "b k Y X"]) -> Features:
         """Features of the condition map."""

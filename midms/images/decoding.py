@@ -99,6 +99,15 @@ def size_of(path: Path) -> tuple[int, int] | None:
     return None
 
 
+def format_of(path: Path) -> str | None:
+    """Pillow's name of a picture file's format, such as "PNG", by its header; None where that does not tell."""
+    with _unheard(), suppress(Exception):  # decoders raise whatever they like
+        check_regular(path, FILE)
+        with Image.open(path) as image:
+            return image.format
+    return None
+
+
 @contextmanager
 def _unheard() -> Iterator[None]:
     """Without Pillow's warnings, which are of what is not used."""

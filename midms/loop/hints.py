@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from midms.core.limits import LARGE, int_range, number
+from midms.core.limits import LARGE, divisor, int_range, number
 from midms.core.protocols import Autoencoder
 from midms.core.types import cells
 
@@ -87,7 +87,7 @@ def _check(radius: float | None, **places: tuple[float, float]) -> None:
         for value in place:
             number(0, 1, False, **{name: value})
     if radius is not None:
-        number(0, LARGE, above=True, radius=radius)
+        divisor(radius=radius)
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,11 @@ class Hints:
     def __bool__(self) -> bool:
         return bool(self.anchors or self.colours)
 
+    @property
+    def swatches(self) -> list[Float[Tensor, "1 3 1 1"]]:
+        """A picture of each colour."""
+        return [torch.tensor(one.colour, device="cpu").view(1, 3, 1, 1).float() for one in self.colours]
+
     def sources(self) -> list[int | None]:
         """Numbers of the exemplars that anchors take from, then None if there are colours: a given match for each."""
         numbered: list[int | None] = [*sorted({anchor.exemplar for anchor in self.anchors})]
@@ -219,14 +224,22 @@ class Hints:
         """Pixels of the regions that hints lie in, of a condition of `size` (height, width); all without regions."""
         if self.regions is None:
             return torch.ones(1, 1, *size, dtype=torch.bool)
+        return torch.stack([area for area, _ in self.areas(size)]).any(0)
+
+    def areas(self, size: tuple[int, int]) -> list[tuple[Bool[Tensor, "1 1 Y X"], list[Anchor | ColourHint]]]:
+        """The pixels of each region that hints lie in, of a condition of `size`, and these hints; needs regions."""
+        assert self.regions is not None
         height, width = self.regions.shape
-        places = [_cell(hint.here, (height, width)) for hint in self._all]
-        named = torch.stack([self.regions[y, x] for x, y in places])
         rows, columns = (
             ((torch.arange(some, device=self.regions.device) + 0.5) * whole / some).long()
             for some, whole in zip(size, (height, width), strict=True)
         )
-        return torch.isin(self.regions[rows[:, None], columns], named)[None, None]
+        labels = self.regions[rows[:, None], columns][None, None]
+        inside: dict[int, list[Anchor | ColourHint]] = {}
+        for hint in self._all:
+            x, y = _cell(hint.here, (height, width))
+            inside.setdefault(int(self.regions[y, x]), []).append(hint)
+        return [(labels == number, those) for number, those in inside.items()]
 
     @property
     def _all(self) -> tuple[Anchor | ColourHint, ...]:

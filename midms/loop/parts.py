@@ -18,6 +18,7 @@ from midms.core.protocols import (
     Match,
     Matcher,
     Sampler,
+    lent_to,
 )
 from midms.core.types import Step
 
@@ -47,6 +48,9 @@ class Parts:
     autoencoder: Autoencoder
     refiner: Sampler | None = None
     finisher: Finisher | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "features", lent_to(self.features, self.denoiser, self.autoencoder))
 
 
 PARTS = tuple(field.name for field in dataclasses.fields(Parts))

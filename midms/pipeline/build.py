@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from midms.checkpoints.convert import find
-from midms.checkpoints.convert.diffusers_folder import UNTOLD
+from midms.checkpoints.convert.diffusers_folder import NO_PROMPT
 from midms.checkpoints.folder import Weights, cached, read_folder
 from midms.compose.compose import NOTHING, BuildError, compose, noted
 from midms.compose.presets import PRESETS
@@ -54,15 +54,15 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
     known = isinstance(preset, str) and preset in PRESETS
     recipe = PRESETS[preset] if known else NOTHING
     wrong = [] if known else [unknown("preset", preset, PRESETS, "`midms list preset`")]
-    told = Prompt(prompt) if isinstance(prompt, str) else prompt
-    if weights is None and told != UNTOLD:
+    words = Prompt(prompt) if isinstance(prompt, str) else prompt
+    if weights is None and words != NO_PROMPT:
         wrong.append("prompt: changes nothing without weights of a text-to-image model")
     found = read_folder(recipe.home) if weights is None and known and recipe.shipped and recipe.weights else None
     if found:
         recipe = dataclasses.replace(recipe, made=found.recipe.made)
     if weights is not None:
         with noted(wrong, "weights"):
-            found = find(weights, told)
+            found = find(weights, words)
             wrong += unusable(found, found.parts.keys() - changes.keys())
             recipe = _with_weights(recipe, found)
     if wrong and known:  # what else is wrong would cost the memory of parts that nothing is there for

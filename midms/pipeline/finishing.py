@@ -30,7 +30,11 @@ class NoResult(MidmsError, ValueError):
 
 
 def finish(
-    finisher: Finisher, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"], part: PartFn
+    finisher: Finisher,
+    coloured: Float[Tensor, "1 3 y x"],
+    drawing: Float[Tensor, "1 3 Y X"],
+    exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
+    part: PartFn,
 ) -> Finished:
     """What a finisher gives, if it is a result.
 
@@ -38,13 +42,14 @@ def finish(
         finisher: called with the rest.
         coloured: the result, in [-1, 1].
         drawing: in [-1, 1].
+        exemplars: in [-1, 1], colours that a person named among them.
         part: translates a part of the drawing.
 
     Raises:
         NoResult: it is none, or has other proportions than `coloured`.
         NotFinite: it holds numbers that are not finite.
     """
-    found = finisher(coloured, drawing, part)
+    found = finisher(coloured, drawing, exemplars, part)
     name = f"finisher: {type(finisher).__name__} gives"
     if not isinstance(found, Finished):
         raise NoResult(f"{name} {type(found).__name__}, expected midms.core.types.Finished")

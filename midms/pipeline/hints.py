@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from PIL import ImageColor
 from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
 
+from midms.core.limits import LARGE
 from midms.core.schema import Schema, checked, read_json
 from midms.core.types import Noise, NoiseFn
 from midms.images import PictureError, display_name
@@ -26,6 +28,8 @@ from midms.loop.inputs import noise_fn
 
 HINTS = 200
 """Most anchors, and most colours."""
+_EVEN = 0.1
+"""How far the colours that hints name for a region may be apart, and those about an anchor's place, of the range."""
 _BYTES = 2**18
 """Bytes of the largest file of hints that is read."""
 
@@ -38,6 +42,7 @@ def _listed(value: Any) -> Any:
     )
 
 
+_Radius = Annotated[float, Field(ge=0.1, le=LARGE)]
 _Point = Annotated[list[float], Field(min_length=2, max_length=2), BeforeValidator(_listed)]
 
 
@@ -55,7 +60,7 @@ class PixelAnchor(Schema):
     here: _Point
     there: _Point
     exemplar: int = Field(0, ge=0)
-    radius: float | None = Field(None, gt=0)
+    radius: _Radius | None = None
 
 
 class PixelColour(Schema):
@@ -69,16 +74,15 @@ class PixelColour(Schema):
 
     here: _Point
     colour: str = Field(max_length=40)
-    radius: float | None = Field(None, gt=0)
+    radius: _Radius | None = None
 
     @field_validator("colour")
     @classmethod
     def _known(cls, colour: str) -> str:
-        try:
-            opaque = len(ImageColor.getrgb(colour)) == 3
-        except ValueError:
-            opaque = False
-        if not opaque:
+        found: tuple[int, ...] = ()
+        with suppress(ValueError):
+            found = ImageColor.getrgb(colour)
+        if len(found) != 3 or not all(0 <= value <= 255 for value in found):
             raise ValueError(f'expected a colour such as "#c04020" or "teal", got {colour!r}')
         return colour
 
@@ -198,6 +202,43 @@ def confined(hinted: Float[Tensor, "1 c y x"], plain: Tensor, hints: Hints, fram
     canvas = frame.pad(hinted[:, :1]).shape
     reached = frame.crop(hints.within((canvas[-2], canvas[-1]))).to(hinted.device)
     return torch.where(reached, hinted, plain)
+
+
+def painted(
+    colours: Float[Tensor, "1 3 Y X"], hints: Hints, exemplars: Sequence[Float[Tensor, "1 3 _ _"]], frame: Frame
+) -> Float[Tensor, "1 3 Y X"]:
+    """Colours, in which a region whose hints all name one flat colour has that colour throughout.
+
+    A hint with a radius does not, for it is not of all of its region.
+
+    Args:
+        colours: in [-1, 1].
+        hints: with regions.
+        exemplars: on their canvases, in [-1, 1].
+        frame: of the condition.
+    """
+    canvas = frame.pad(colours[:, :1]).shape
+    for area, those in hints.areas((canvas[-2], canvas[-1])):
+        named = [_flat_colour(hint, exemplars) for hint in those]
+        known = torch.stack([one.to(colours) for one in named if one is not None]) if None not in named else None
+        if known is not None and (known.amax(0) - known.amin(0)).max() < 2 * _EVEN:
+            colours = torch.where(frame.crop(area).to(colours.device), known.mean(0).view(1, 3, 1, 1), colours)
+    return colours
+
+
+def _flat_colour(hint: Anchor | ColourHint, exemplars: Sequence[Float[Tensor, "1 3 _ _"]]) -> Float[Tensor, "3"] | None:
+    """That a hint names: its own, or the exemplar's about its place, if that is flat there."""
+    if hint.radius is not None:
+        return None
+    if isinstance(hint, ColourHint):
+        return torch.tensor(hint.colour, device="cpu")
+    picture = exemplars[hint.exemplar]
+    around = [
+        slice(max(0, int(share * side) - 1), int(share * side) + 2)
+        for share, side in zip(hint.there, (picture.shape[-1], picture.shape[-2]), strict=True)
+    ]
+    patch = picture[0, :, around[1], around[0]].flatten(1)
+    return patch.mean(1) if (patch.amax(1) - patch.amin(1)).max() < 2 * _EVEN else None
 
 
 def _regions(regions: object, frame: Frame) -> Int[Tensor, "Y X"]:

@@ -23,6 +23,15 @@ def paired_by_name(condition: Path, exemplars: Sequence[Path]) -> list[tuple[str
     ]
 
 
+def all_pictures(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Files, and the pictures of folders.
+
+    Raises:
+        PictureError: a folder has no pictures.
+    """
+    return tuple(itertools.chain.from_iterable(picture_files(path) if path.is_dir() else [path] for path in paths))
+
+
 def conditions_of(conditions: Path | None) -> Callable[[Sequence[Path]], tuple[Path, ...]]:
     """From exemplars to their conditions: a file is that of all, in a folder it has the exemplar's name."""
     if conditions is None:

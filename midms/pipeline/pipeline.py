@@ -47,6 +47,7 @@ class Pipeline(Parts):
     recipe: Recipe = field(default_factory=Recipe, compare=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         parts = {name: getattr(self, name) for name in PARTS}
         if wrong := check_settings(parts, self.policy.rematch, self.size):
             raise ValueError("; ".join(wrong))

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from midms.checkpoints.convert import find
-from midms.checkpoints.convert.diffusers_folder import UNTOLD
+from midms.checkpoints.convert.diffusers_folder import NO_PROMPT
 from midms.checkpoints.convert.hub import HUB_ID
 from midms.checkpoints.folder import CONFIG, Weights
 from midms.compose.catalog import create
@@ -76,7 +76,7 @@ def preset_recipe(preset: str) -> Recipe:
     return PRESETS[preset]
 
 
-def load(preset: str, weights: str | Path | None = None, prompt: Prompt = UNTOLD, **changes: Any) -> Pipeline:
+def load(preset: str, weights: str | Path | None = None, prompt: Prompt = NO_PROMPT, **changes: Any) -> Pipeline:
     """What every `--preset` means: `build` of a preset, `from_pretrained` of a folder or a hub id.
 
     Args:
@@ -92,7 +92,7 @@ def load(preset: str, weights: str | Path | None = None, prompt: Prompt = UNTOLD
     """
     if not is_saved(preset):
         return build(preset, weights=weights, prompt=prompt, **changes)
-    if prompt != UNTOLD:
+    if prompt != NO_PROMPT:
         raise BadArguments(f"prompt: changes nothing with --preset {preset}, which has its own beside its weights")
     if weights is not None:
         raise BadArguments(f"--weights {weights}: not with --preset {preset}, which has its own weights")

@@ -25,7 +25,7 @@ from midms.loop.multi_exemplar import side_by_side
 from midms.pipeline.correspondence import correspondences, enlarge, is_flat, match_to_pixel_flow, telling_points
 from midms.pipeline.decoded import Decoded
 from midms.pipeline.finishing import finish, part_translator
-from midms.pipeline.hints import confined, in_regions, placed, repeatable
+from midms.pipeline.hints import confined, in_regions, painted, placed, repeatable
 from midms.pipeline.out_of_domain import unusual
 from midms.pipeline.result import Translation
 
@@ -199,13 +199,18 @@ def _run(pipe: Translator, inputs: Inputs, framing: Framing, generator: Noise) -
         *_, end = pipe.trajectory(piece.to(condition), inputs.pictures, inputs.maps, generator, masks)
         return pipe.autoencoder.decode(end.step.x0)
 
+    exemplars = [one.crop(picture) for one, picture in zip(inputs.frames, inputs.pictures, strict=True)]
     part = part_translator(pipe.condition, drawing, masks and [*map(frame.crop, masks)], framing, translate_part)
 
     def run(hints: Hints | None) -> LoopResult:
         moments = [*pipe.trajectory(condition, inputs.pictures, inputs.maps, noise(), masks, hints)]
         latents = [moment.step.x0 for moment in moments]
-        finished = None if pipe.finisher is None else finish(pipe.finisher, decode(latents[-1]), drawing, part)
-        return LoopResult(moments, Decoded(latents, decode), finished)
+        stages = Decoded(latents, decode)
+        if pipe.finisher is None:
+            return LoopResult(moments, stages, None)
+        swatches = [] if hints is None else hints.swatches
+        finished = finish(pipe.finisher, decode(latents[-1]), drawing, [*exemplars, *swatches], part)
+        return LoopResult(moments, stages, finished)
 
     if hints is None or (hints.regions is None and pipe.finisher is None):
         return run(hints)
@@ -213,16 +218,16 @@ def _run(pipe: Translator, inputs: Inputs, framing: Framing, generator: Noise) -
     if hints.regions is None and plain.finished is not None and plain.finished.regions is not None:
         hints = in_regions(hints, plain.finished.regions, frame)
     hinted = run(hints)
-    return hinted if hints.regions is None else _confined(hinted, plain, hints, frame, decode)
+    return hinted if hints.regions is None else _confined(hinted, plain, replace(inputs, hints=hints), decode)
 
 
-def _confined(
-    hinted: LoopResult, plain: LoopResult, hints: Hints, frame: Frame, decode: Callable[[Tensor], Tensor]
-) -> LoopResult:
+def _confined(hinted: LoopResult, plain: LoopResult, inputs: Inputs, decode: Callable[[Tensor], Tensor]) -> LoopResult:
     """The result with hints; where their regions do not reach, pictures and colours are of the one without."""
-    finished = plain.finished
+    finished, hints, frame = plain.finished, inputs.hints, inputs.condition.frame
+    assert hints is not None
     if finished is not None and hinted.finished is not None:
-        finished = replace(finished, colours=confined(hinted.finished.colours, finished.colours, hints, frame))
+        colours = painted(hinted.finished.colours, hints, inputs.pictures, frame)
+        finished = replace(finished, colours=confined(colours, finished.colours, hints, frame))
     pairs = zip(hinted.moments, plain.moments, strict=True)
     latents = [torch.cat([one.step.x0, other.step.x0]) for one, other in pairs]
 

@@ -18,6 +18,7 @@ from midms.testing.features import FeatureLaws
 from midms.testing.finishers import FinisherLaws
 from midms.testing.laws import features
 from midms.testing.matchers import MatcherLaws, rows
+from midms.testing.metrics import MetricLaws
 from midms.testing.samplers import SamplerLaws
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "FeatureLaws",
     "FinisherLaws",
     "MatcherLaws",
+    "MetricLaws",
     "SamplerLaws",
     "features",
     "rows",

@@ -36,8 +36,9 @@ class FinisherLaws(Laws):
         return type(self).make()
 
     def finished(self, finisher: Finisher, coloured: Tensor, drawing: Tensor | None = None) -> Finished:
-        """A result finished with a drawing of 60 x 80 pixels, or another; each part is the whole."""
-        return finisher(coloured, strokes(60, 80)[:1] if drawing is None else drawing, lambda box: coloured)
+        """A result finished with a drawing of 60 x 80 pixels, or another; exemplar and each part are the result."""
+        drawing = strokes(60, 80)[:1] if drawing is None else drawing
+        return finisher(coloured, drawing, [coloured], lambda box: coloured)
 
     def test_a_result_has_the_drawings_proportions(self, finisher: Finisher) -> None:
         """Its layers are of one size and in their ranges, and regions count from 1."""

@@ -32,6 +32,7 @@ PARTS = {
     "autoencoder": ["patchified", "vq"],
     "finisher": ["composite", "tiles"],
     "dataset": ["portraits"],
+    "metric": ["frechet-distance", "swd", "psnr", "copied-content", "pck"],
 }
 
 

@@ -59,10 +59,10 @@ def read(folder: Path, prompt: Prompt) -> tuple[Any, Any, Any]:
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     folder = tmp_path_factory.mktemp(request.param) / "pipeline"
     theirs = saved(request.param, folder)
-    return Case(request.param, folder, theirs, *read(folder, told(request.param)))
+    return Case(request.param, folder, theirs, *read(folder, prompt_for(request.param)))
 
 
-def told(family: str) -> Prompt:
+def prompt_for(family: str) -> Prompt:
     """FLUX.1 is made for no negative prompt."""
     return Prompt(PROMPT, "" if family == "flux" else NEGATIVE)
 
@@ -118,7 +118,7 @@ CONTEXT = Context(torch.zeros(1, 4, *GRID), torch.zeros(1, 1, 64, 96), torch.zer
 
 def test_with_nothing_edited_it_is_diffusers_pipeline(case: Case) -> None:
     assert isinstance(case.denoiser, Denoiser) and isinstance(case.autoencoder, Autoencoder)
-    latent, picture = expected(case, told(case.family))
+    latent, picture = expected(case, prompt_for(case.family))
     step = ours(case)
     torch.testing.assert_close(step.x0, latent, **CLOSE)
     with torch.no_grad():
@@ -186,9 +186,11 @@ def test_a_scheduler_that_stops_short_is_one_step_further(tmp_path: Path) -> Non
     """Where `set_alpha_to_one` is False, Stable Diffusion 1 and 2 leave noise in their latent; x0 is kept here."""
     theirs = saved("sd1", tmp_path / "pipeline")
     theirs.scheduler = type(theirs.scheduler).from_config(theirs.scheduler.config, set_alpha_to_one=False)
-    case = Case("sd1", tmp_path, theirs, *read(tmp_path / "pipeline", told("sd1")))
+    case = Case("sd1", tmp_path, theirs, *read(tmp_path / "pipeline", prompt_for("sd1")))
     step, clean = ours(case), noise_levels((0,), "scaled-linear")[0]
-    torch.testing.assert_close(ddim_step(step.x, step.x0, step.level, clean), expected(case, told("sd1"))[0], **CLOSE)
+    torch.testing.assert_close(
+        ddim_step(step.x, step.x0, step.level, clean), expected(case, prompt_for("sd1"))[0], **CLOSE
+    )
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])

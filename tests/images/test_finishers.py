@@ -62,7 +62,7 @@ def test_an_exact_prediction_becomes_the_exact_picture(gap: int) -> None:
     """Within 2 of 255 but at soft edges; a gap of 2 degrees in the hat's outline, 5 pixels, lets nothing out."""
     line, coloured = (read_image(picture) for picture in cartoon(gap=gap))
     predicted = F.interpolate(coloured, (96, 96), mode="area")
-    found = Composite()(predicted, line, lambda box: None)
+    found = Composite()(predicted, line, [], lambda box: None)
     near = (found.image - coloured).abs().amax(1) <= 4 / 255
     assert near.float().mean() > 0.97
     assert psnr(found.image, coloured) > psnr(resize(predicted, (480, 480)), coloured) + 8
@@ -73,7 +73,7 @@ def test_an_exact_prediction_becomes_the_exact_picture(gap: int) -> None:
 def test_where_a_region_is_not_flat_it_stays_as_it_was_predicted() -> None:
     line, _ = cartoon()
     predicted = read_image(photo(96, 96))
-    found = Composite()(predicted, read_image(line), lambda box: None).colours
+    found = Composite()(predicted, read_image(line), [], lambda box: None).colours
     assert psnr(found, resize(predicted, (480, 480))) > 30
 
 
@@ -126,7 +126,7 @@ def test_tiles_add_what_the_result_is_too_coarse_for_and_leave_its_colours() -> 
         asked.append(truth[..., top:bottom, left:right] + 0.3 * torch.rand(1, 3, 1, 1, generator=numbers))
         return asked[-1]
 
-    found = Tiles(scale=3)(coarse, truth, part).image
+    found = Tiles(scale=3)(coarse, truth, [], part).image
     assert len(asked) == 16 and {one.shape for one in asked} == {(1, 3, 64, 64)}
     assert psnr(found, truth) > psnr(resize(coarse, (192, 192)), truth) + 6
     assert (resize(found, (64, 64)) - coarse).abs().mean() < 0.02
@@ -152,13 +152,13 @@ def test_many_tiles_show_how_far_they_are(scale: int, shown: str, monkeypatch: p
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
     picture = torch.zeros(1, 3, 16, 16)
-    Tiles(scale=scale)(picture, picture, lambda box: picture)
+    Tiles(scale=scale)(picture, picture, [], lambda box: picture)
     assert shown in terminal.getvalue() and bool(terminal.getvalue()) == bool(shown)
 
 
 def test_a_photo_is_not_cut_into_regions() -> None:
     noise = torch.rand(1, 3, 90, 120, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    found = Composite()(resize(noise, (24, 32)), noise, lambda box: None)
+    found = Composite()(resize(noise, (24, 32)), noise, [], lambda box: None)
     assert found.warnings == (NO_LINES,) and found.image.shape == noise.shape and found.regions.max() == 1
 
 
@@ -224,11 +224,11 @@ def large(*channels: int, dtype: torch.dtype = torch.float32) -> Tensor:
 )
 def test_a_finisher_that_gives_no_result_is_named(gives: Callable[[], object], message: str, unchecked: None) -> None:
     class Odd:
-        def __call__(self, coloured: Tensor, drawing: Tensor, part: object) -> object:
+        def __call__(self, coloured: Tensor, drawing: Tensor, exemplars: object, part: object) -> object:
             return gives()
 
     with pytest.raises((NoResult, NotFinite)) as caught:
-        finish(Odd(), torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 80, 80), lambda box: None)
+        finish(Odd(), torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 80, 80), [], lambda box: None)
     start = "no picture: " if isinstance(caught.value, NotFinite) else "finisher: Odd gives "
     assert str(caught.value) == start + message
 
@@ -256,4 +256,4 @@ def test_what_a_finisher_cannot_be() -> None:
     with pytest.raises(BuildError, match="finisher: takes a drawing, and the condition ADE20KSegmentation reads"):
         build("midm-faces", condition="ade20k-segmentation", finisher="composite")
     assert build("midm-faces", finisher=None).finisher is None
-    assert layer_pictures(Tiles(scale=1)(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), lambda box: None)) == {}
+    assert layer_pictures(Tiles(scale=1)(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), [], lambda box: None)) == {}

@@ -1,4 +1,4 @@
-"""The laws over every confidence, sampler, condition, finisher and data set; matchers and features have theirs."""
+"""The laws over every kind of part but matchers and features, which have theirs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import made_data
 import made_drawings
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from midms.compose.catalog import KINDS
 from midms.conditions.sketch import Sketch
 from midms.core.signatures import parameters
-from midms.testing import ConditionLaws, ConfidenceLaws, DatasetLaws, FinisherLaws, SamplerLaws
+from midms.evaluation.metrics.extractors import Extractor
+from midms.testing import ConditionLaws, ConfidenceLaws, DatasetLaws, FinisherLaws, MetricLaws, SamplerLaws
 
 SAMPLERS = [*KINDS["sampler"], "diffusers:DDIMScheduler"]
 READS = {"mass": "unbalanced-transport", "semantic": "semantic"}
@@ -40,6 +42,22 @@ UNLIKE = {
         "test_it_starts_at_the_first_level_or_before": "it starts at the warp itself, without noise",
     },
     "unipc": {"test_a_step_explains_x": "its steps explain the x that they have corrected"},
+}
+QUARTERS = Extractor("means of quarters", lambda pictures: F.adaptive_avg_pool2d(pictures, 2).flatten(1))
+METRICS: dict[str, dict[str, Any]] = {
+    "frechet-distance": {"extractor": QUARTERS},
+    "kernel-distance": {"extractor": QUARTERS},
+    "precision-recall": {"extractor": QUARTERS, "neighbours": 1},
+    "swd": {"size": 32},
+}
+PERFECT, SIDES = "test_perfect_results_have_the_ideal_figure", "test_the_two_sides_can_change_places"
+UNEQUAL = {SIDES: "a match and what it should be are of two kinds"}
+MISSED: dict[str, dict[str, str]] = {
+    "kernel-distance": {PERFECT: "it is unbiased: of the same pictures it is a little below zero"},
+    "precision-recall": {SIDES: "the precision of one side is the recall of the other"},
+    "copied-content": {PERFECT: "a result that is its exemplar is copied from it"},
+    "diversity": {PERFECT: "the greater the better, and the same results have none"},
+    **dict.fromkeys(("cycle", "epe", "pck"), UNEQUAL),
 }
 
 
@@ -76,6 +94,11 @@ for name in KINDS["finisher"]:
 for name in KINDS["dataset"]:
     made = {"make": functools.cache(dataset(name))}
     globals()[f"Test_dataset_{name}"] = type(f"Test_dataset_{name}", (DatasetLaws,), made)
+
+for name in KINDS["metric"]:
+    made = {"make": functools.partial(KINDS["metric"].create, name, **METRICS.get(name, {}))}
+    made["exceptions"] = MISSED.get(name, {})
+    globals()[f"Test_metric_{name}"] = type(f"Test_metric_{name}", (MetricLaws,), made)
 
 
 class TestDatasetPortraitsAsLineArt(DatasetLaws):

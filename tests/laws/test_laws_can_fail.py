@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
 from midms.confidence.peak import Peak
+from midms.core.metrics import Compared
 from midms.core.types import Features, Finished, Level, Levels
 from midms.data.pair import Pair
 from midms.data.portraits.dataset import Portraits
@@ -29,6 +30,7 @@ from midms.testing import (
     FeatureLaws,
     FinisherLaws,
     MatcherLaws,
+    MetricLaws,
     SamplerLaws,
 )
 from midms.testing.laws import Laws
@@ -216,6 +218,29 @@ FINISHERS = {
     "test_the_same_is_finished_alike": finisher(lambda x: x + 0.01 * torch.rand_like(x)),
     "test_precision_is_kept": finisher(lambda x: x.float()),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Off:
+    """Mean distance of results from their answers, changed."""
+
+    change: Callable[[Tensor, Compared], Tensor] = lambda off, batch: off
+    ideal: float = 0.0
+    needs: tuple[str, ...] = ("result", "answer")
+
+    def __call__(self, batch: Compared) -> dict[str, Tensor]:
+        return {"off": self.change((batch.result - batch.answer).flatten(1).abs().mean(1), batch)}
+
+
+METRICS = {
+    "test_order_and_batches_change_nothing": Off(lambda off, batch: off - off.mean()),
+    "test_perfect_results_have_the_ideal_figure": Off(ideal=1.0),
+    "test_the_two_sides_can_change_places": Off(lambda off, batch: off + batch.result.flatten(1).mean(1)),
+    "test_pictures_of_any_size_have_figures": Off(
+        lambda off, batch: off + (torch.nan if batch.result.shape[-1] % 2 else 0)
+    ),
+    "test_it_reads_what_it_needs_and_leaves_it_as_it_was": Off(lambda off, batch: off + 0 * batch.result.mul_(2).sum()),
+}
 KINDS = {
     MatcherLaws: (MATCHERS, matcher()),
     ConfidenceLaws: (
@@ -227,6 +252,7 @@ KINDS = {
     FeatureLaws: (FEATURES, Colours()),
     DatasetLaws: (DATASETS, Pairs()),
     FinisherLaws: (FINISHERS, finisher(lambda x: x)),
+    MetricLaws: ({law: (lambda metric=metric: metric) for law, metric in METRICS.items()}, Off),
 }
 ARGUMENTS: dict[tuple[type, str], tuple[Any, ...]] = {
     (MatcherLaws, "test_features_that_say_nothing_do_no_harm"): ("zero", "both"),
@@ -237,6 +263,7 @@ ARGUMENTS: dict[tuple[type, str], tuple[Any, ...]] = {
     (ConditionLaws, "test_pictures_that_show_nothing_do_no_harm"): (0.0,),
     (DatasetLaws, "test_what_is_kept_on_disk_gives_the_same_pairs_again"): (Path("nowhere"),),
     (FinisherLaws, "test_drawings_that_show_nothing_do_no_harm"): (0.0,),
+    (MetricLaws, "test_pictures_of_any_size_have_figures"): (44, 33),
     (FeatureLaws, "test_blank_pictures_do_no_harm"): (1.0,),
 }
 LAWS = [(laws, name) for laws in KINDS for name in vars(laws) if name.startswith("test_")]

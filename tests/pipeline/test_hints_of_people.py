@@ -99,12 +99,36 @@ def test_hints_end_at_the_lines_that_a_finisher_finds(run: Shifting) -> None:
     around = np.zeros_like(inside)
     around[20:160, 20:110] = True
     assert (before == after)[~around].all() and (picture[around & ~inside] == after[around & ~inside]).all()
-    assert (np.abs(after[inside] - [255, 0, 0]).max(-1) < 30).mean() > 0.95
+    assert (after[inside] == [255, 0, 0]).all()
     np.testing.assert_array_equal(*(one.finished.regions.numpy() for one in (plain, result) if one.finished))
     given = run.translate(
         **options, colours=[{"here": (40, 40), "colour": "red"}], hint_regions=plain.layers()["regions"]
     )
     assert given.image == result.image
+
+
+def test_a_hint_of_one_flat_colour_paints_its_region() -> None:
+    """An anchor on a flat place, but not one on texture, one with a radius, or two that name different colours."""
+    picture = np.full((180, 240, 3), 255, np.uint8)
+    picture[20:160, 20:110] = 0
+    picture[24:156, 24:106] = 255
+    exemplar = np.asarray(photo(64, 64)).copy()
+    exemplar[:32] = 10, 120, 60
+    run = Shifting(denoiser=Mixed(), finisher=Composite())
+    flat = {"here": (40, 40), "there": (20, 12)}
+
+    def inside(*anchors: dict[str, object]) -> np.ndarray:
+        made = run.translate(picture, exemplar, seed=3, anchors=list(anchors))
+        return np.asarray(made.image).astype(int)[24:156, 24:106]
+
+    assert np.abs(inside(flat) - [10, 120, 60]).max() <= 1
+    assert np.abs(inside(flat, {"here": (80, 120), "there": (40, 20)}) - [10, 120, 60]).max() <= 1
+    for others in (
+        [flat, {"here": (80, 120), "there": (40, 50)}],
+        [flat | {"radius": 20}],
+        [flat, {"here": (80, 120), "there": (40, 20), "radius": 9}],
+    ):
+        assert np.abs(inside(*others) - [10, 120, 60]).max() > 20
 
 
 WRONG = {
@@ -137,6 +161,18 @@ WRONG = {
     "a colour that is seen through": (
         {"colours": [{"here": (1, 1), "colour": "#ff000080"}]},
         r"colours\[0\]: colour: ",
+    ),
+    "a colour beyond white": (
+        {"colours": [{"here": (1, 1), "colour": "rgb(300, 0, 0)"}]},
+        r"colours\[0\]: colour: expected a colour such as",
+    ),
+    "a radius beyond all": (
+        {"colours": [{"here": (1, 1), "colour": "red", "radius": 1e308}]},
+        r"colours\[0\]: radius: .*less than or equal to 1000000",
+    ),
+    "a radius that no float can be divided by": (
+        {"anchors": [{"here": (1, 1), "there": (1, 1), "radius": 1e-300}]},
+        r"anchors\[0\]: radius: .*greater than or equal to 0\.1",
     ),
     "a radius of nothing": ({"colours": [{"here": (1, 1), "colour": "red", "radius": 0}]}, r"colours\[0\]: radius: "),
     "another exemplar": (

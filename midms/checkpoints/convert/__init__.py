@@ -9,7 +9,7 @@ from pathlib import Path
 
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import compvis, diffusers_folder, hub
-from midms.checkpoints.convert.diffusers_folder import UNTOLD
+from midms.checkpoints.convert.diffusers_folder import NO_PROMPT
 from midms.checkpoints.folder import CONFIG, FAILURE, Weights, write_text
 from midms.core.errors import printable
 from midms.core.files import kind_of, made
@@ -81,7 +81,7 @@ def _lines(lines: Sequence[str]) -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def find(weights: str | Path, prompt: Prompt = UNTOLD) -> Weights:
+def find(weights: str | Path, prompt: Prompt = NO_PROMPT) -> Weights:
     """What `weights=` of `build`, or `from_pretrained`, names: a folder of ours, one of diffusers, or a hub id.
 
     Args:
@@ -110,7 +110,7 @@ def find(weights: str | Path, prompt: Prompt = UNTOLD) -> Weights:
         path = hub.fetch(str(weights))
     if diffusers_folder.is_folder(path) and not os.path.lexists(path / CONFIG):
         return diffusers_folder.from_diffusers(path, prompt)
-    if prompt != UNTOLD:
+    if prompt != NO_PROMPT:
         raise CheckpointError(
             f"{path}: prompt: is kept beside the weights, expected the folder of diffusers they are from"
         )

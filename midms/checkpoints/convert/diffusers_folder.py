@@ -45,7 +45,7 @@ _STEPS = (
 """Settings of a scheduler's own steps, which a preset's sampler takes the place of."""
 
 _OTHER_STEPS = "of the scheduler's own steps, which the sampler of a preset takes the place of"
-UNTOLD = Prompt()
+NO_PROMPT = Prompt()
 
 OLDER = {"timesteps": "num_train_timesteps"}
 """What settings of a scheduler were called in diffusers' first versions."""
@@ -56,7 +56,7 @@ def is_folder(path: Path) -> bool:
     return any(os.path.lexists(path / network / "config.json") for network in ("unet", "transformer"))
 
 
-def from_diffusers(path: Path, prompt: Prompt = UNTOLD) -> Weights:
+def from_diffusers(path: Path, prompt: Prompt = NO_PROMPT) -> Weights:
     """The denoiser and the autoencoder of a latent diffusion, or of a text-to-image model with its prompts embedded.
 
     The latents of a VQ are not scaled, whatever its configuration says or leaves to diffusers' default: CompVis trained
@@ -77,8 +77,8 @@ def from_diffusers(path: Path, prompt: Prompt = UNTOLD) -> Weights:
     folders = {"denoiser": path / network, "autoencoder": path / place}
     content, where = _read(folders["denoiser"] / "config.json")
     network_kind = _named(content, where, *([] if network == "transformer" else ["UNet2DModel"]), *TEXT_TO_IMAGE)
-    told = network_kind in TEXT_TO_IMAGE
-    if not told and prompt != UNTOLD:
+    in_words = network_kind in TEXT_TO_IMAGE
+    if not in_words and prompt != NO_PROMPT:
         raise CheckpointError(f"{path}: prompt: changes nothing of a network that knows no words, as this is")
     scheduler, said = _read(path / "scheduler" / "scheduler_config.json")
     autoencoder = _autoencoder(folders["autoencoder"] / "config.json")
@@ -95,13 +95,13 @@ def from_diffusers(path: Path, prompt: Prompt = UNTOLD) -> Weights:
         report = {_OTHER_STEPS: steps} if steps else {}
     denoiser = (
         _denoiser(content, where, prediction)
-        if not told
+        if not in_words
         else denoiser_of(path, network_kind, content, where, prediction, stride, prompt)
     )
     parts = {"denoiser": denoiser, "autoencoder": autoencoder}
 
     def state(slot: str) -> dict[str, Tensor]:
-        words = prompts_of(path, denoiser, prompt) if slot == "denoiser" and told else {}
+        words = prompts_of(path, denoiser, prompt) if slot == "denoiser" and in_words else {}
         return _state(slot, parts[slot], folders[slot]) | words
 
     return Weights(str(path), recipe_of(parts, schedule), state, report=report)

@@ -40,7 +40,7 @@ class _UNetCondition(Schema):
     projection_class_embeddings_input_dim: Channels | None
 
     @model_validator(mode="after")
-    def _told(self) -> _UNetCondition:
+    def _sized(self) -> _UNetCondition:
         if self.out_channels != self.in_channels:
             raise ValueError(f"out_channels is {self.out_channels}, expected those of in_channels, {self.in_channels}")
         if self.addition_embed_type is None:
@@ -92,13 +92,13 @@ class Family:
     unasked: tuple[str, ...] = ()
 
 
-_MORE_TOLD = (
+_MORE_INPUTS = (
     *("class_embed_type", "num_class_embeds", "class_embeddings_concat", "encoder_hid_dim", "encoder_hid_dim_type"),
     *("time_cond_proj_dim", "attention_type", "time_embedding_type", "num_attention_heads"),
 )
 TEXT_TO_IMAGE = {
     "UNet2DConditionModel": Family(
-        "unet-condition", "diffusers.models.unets.unet_2d_condition", _UNetCondition, _MORE_TOLD
+        "unet-condition", "diffusers.models.unets.unet_2d_condition", _UNetCondition, _MORE_INPUTS
     ),
     "SD3Transformer2DModel": Family("sd3", "diffusers.models.transformers.transformer_sd3", _SD3),
     "FluxTransformer2DModel": Family("flux", "diffusers.models.transformers.transformer_flux", _Flux),

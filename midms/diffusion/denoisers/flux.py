@@ -11,13 +11,12 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.core import limits
-from midms.core.hooks import calls_of
+from midms.core.hooks import calls_of, chosen_blocks
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import expand_level, x0_from_prediction
-from midms.diffusion.denoisers.prompts import Prompts, Told, check_guidance, guided
+from midms.diffusion.denoisers.prompts import PromptEmbeds, Prompts, check_guidance, guided
 from midms.diffusion.denoisers.transformer import PATCH, even, modulated, token_map
-from midms.diffusion.denoisers.unet_condition import chosen_blocks
 from midms.diffusion.lean import load_network
 from midms.diffusion.levels import TIMESTEPS
 
@@ -97,12 +96,12 @@ class Flux(nn.Module):
         return [token_map(modulated(call, norm, dropped), h, w).to(x.dtype) for call, norm in pairs]
 
     def _predict(
-        self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], told: Told
+        self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], embeds: PromptEmbeds
     ) -> Float[Tensor, "b c h w"]:
-        assert told.pooled is not None
+        assert embeds.pooled is not None
         seen = F.pixel_unshuffle(rounded(even(x), self.network), PATCH)
         h, w = seen.shape[-2:]
-        tokens, pooled = (rounded(one, self.network) for one in (told.tokens, told.pooled))
+        tokens, pooled = (rounded(one, self.network) for one in (embeds.tokens, embeds.pooled))
         down, right = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
         places = torch.stack([torch.zeros_like(down), down, right], -1).flatten(0, 1).to(seen)
         distilled = seen.new_full((len(x),), self.distilled_guidance, dtype=torch.float32)

@@ -15,7 +15,7 @@ PICTURE_SIZES = 6
 """What SDXL is told of a picture beside the prompt: height and width, where it was cut, height and width to have."""
 
 
-class Told(NamedTuple):
+class PromptEmbeds(NamedTuple):
     """A prompt for each sample of a batch."""
 
     tokens: Float[Tensor, "b n d"]
@@ -44,19 +44,19 @@ class Prompts(nn.Module):
         self.register_buffer("tokens", torch.zeros(2, tokens, width))
         self.register_buffer("pooled", torch.zeros(2, pooled) if pooled else None)
 
-    def positive(self, batch: int) -> Told:
+    def positive(self, batch: int) -> PromptEmbeds:
         """The positive prompt for a batch."""
         pooled = None if self.pooled is None else self.pooled[1:].expand(batch, -1)
-        return Told(self.tokens[1:].expand(batch, -1, -1), pooled)
+        return PromptEmbeds(self.tokens[1:].expand(batch, -1, -1), pooled)
 
-    def both(self, batch: int) -> Told:
+    def both(self, batch: int) -> PromptEmbeds:
         """The negative prompt for a batch, then the positive one for another."""
         pooled = None if self.pooled is None else self.pooled.repeat_interleave(batch, 0)
-        return Told(self.tokens.repeat_interleave(batch, 0), pooled)
+        return PromptEmbeds(self.tokens.repeat_interleave(batch, 0), pooled)
 
 
 def guided(
-    predict: Callable[[Tensor, Tensor, Told], Tensor],
+    predict: Callable[[Tensor, Tensor, PromptEmbeds], Tensor],
     x: Float[Tensor, "b c h w"],
     timestep: Real[Tensor, " b"],
     prompts: Prompts,

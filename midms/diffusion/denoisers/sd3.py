@@ -10,13 +10,12 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.core import limits
-from midms.core.hooks import calls_of
+from midms.core.hooks import calls_of, chosen_blocks
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import expand_level, x0_from_prediction
-from midms.diffusion.denoisers.prompts import Prompts, Told, check_guidance, guided
+from midms.diffusion.denoisers.prompts import PromptEmbeds, Prompts, check_guidance, guided
 from midms.diffusion.denoisers.transformer import PATCH, even, modulated, token_map
-from midms.diffusion.denoisers.unet_condition import chosen_blocks
 from midms.diffusion.lean import load_network
 
 SD3Transformer2DModel = load_network("diffusers.models.transformers.transformer_sd3", "SD3Transformer2DModel")
@@ -81,9 +80,9 @@ class SD3(nn.Module):
         return [token_map(modulated(call, norm, dropped), h, w).to(x.dtype) for call, norm in pairs]
 
     def _predict(
-        self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], told: Told
+        self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], embeds: PromptEmbeds
     ) -> Float[Tensor, "b c h w"]:
-        assert told.pooled is not None
-        tokens, pooled = (rounded(one, self.network) for one in (told.tokens, told.pooled))
+        assert embeds.pooled is not None
+        tokens, pooled = (rounded(one, self.network) for one in (embeds.tokens, embeds.pooled))
         output = self.network(rounded(even(x), self.network), tokens, pooled, timestep).sample
         return output[..., : x.shape[-2], : x.shape[-1]].to(x.dtype)

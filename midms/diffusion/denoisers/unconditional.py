@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.core import limits
+from midms.core.hooks import calls_of, check_none_dropped, chosen_blocks
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import check_prediction, expand_level, x0_from_prediction
 from midms.diffusion.denoisers.unet import make_unet, run_unet
@@ -60,3 +64,22 @@ class Unconditional(nn.Module):
     ) -> Float[Tensor, "b c h w"]:
         """x0, each sample at a level of its own."""
         return x0_from_prediction(self.prediction, run_unet(self.network, x, timestep), x, alpha, sigma)
+
+    def activations(
+        self, x: Float[Tensor, "b c h w"], timestep: float, blocks: Sequence[int], dropped: Sequence[int] = ()
+    ) -> list[Float[Tensor, "b _ _ _"]]:
+        """What upward blocks give; the pass ends with them.
+
+        Args:
+            x: noisy latents.
+            timestep: of all.
+            blocks: which, 0 is the coarsest.
+            dropped: channels that count for nothing; a U-Net has none.
+
+        Raises:
+            ValueError: there is no such block, or channels are dropped.
+        """
+        check_none_dropped(dropped)
+        when = torch.full((len(x),), timestep, device=x.device)
+        modules = chosen_blocks(self.network.up_blocks, blocks)
+        return [call.result.to(x.dtype) for call in calls_of(modules, lambda: run_unet(self.network, x, when))]

@@ -10,11 +10,11 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.core import limits
-from midms.core.hooks import calls_of
+from midms.core.hooks import calls_of, check_none_dropped, chosen_blocks
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import check_prediction, expand_level, x0_from_prediction
-from midms.diffusion.denoisers.prompts import PICTURE_SIZES, Prompts, Told, check_guidance, guided
+from midms.diffusion.denoisers.prompts import PICTURE_SIZES, PromptEmbeds, Prompts, check_guidance, guided
 from midms.diffusion.lean import load_network
 
 UNet2DConditionModel = load_network("diffusers.models.unets.unet_2d_condition", "UNet2DConditionModel")
@@ -79,35 +79,19 @@ class UNetCondition(nn.Module):
         Raises:
             ValueError: there is no such block, or channels are dropped.
         """
-        if dropped:
-            raise ValueError(f"dropped is {tuple(dropped)}, expected none of a U-Net")
+        check_none_dropped(dropped)
         modules = chosen_blocks(self.network.up_blocks, blocks)
         when = torch.full((len(x),), timestep, device=x.device)
         calls = calls_of(modules, lambda: self._predict(x, when, self.prompts.positive(len(x))))
         return [call.result.to(x.dtype) for call in calls]
 
     def _predict(
-        self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], told: Told
+        self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], embeds: PromptEmbeds
     ) -> Float[Tensor, "b c h w"]:
         more: dict[str, Any] = {}
-        if told.pooled is not None:
+        if embeds.pooled is not None:
             height, width = (side * self.stride for side in x.shape[-2:])
             sizes = x.new_tensor([height, width, 0, 0, height, width]).expand(len(x), PICTURE_SIZES)
-            more = {"added_cond_kwargs": {"text_embeds": rounded(told.pooled, self.network), "time_ids": sizes}}
-        tokens = rounded(told.tokens, self.network)
+            more = {"added_cond_kwargs": {"text_embeds": rounded(embeds.pooled, self.network), "time_ids": sizes}}
+        tokens = rounded(embeds.tokens, self.network)
         return self.network(rounded(x, self.network), timestep, tokens, **more).sample.to(x.dtype)
-
-
-def chosen_blocks(blocks: Sequence[nn.Module], wanted: Sequence[int]) -> list[nn.Module]:
-    """Some of a network's blocks.
-
-    Args:
-        blocks: all.
-        wanted: their numbers, from 0.
-
-    Raises:
-        ValueError: none is wanted, or one that there is not.
-    """
-    if not wanted or not all(number in range(len(blocks)) for number in wanted):
-        raise ValueError(f"blocks must be out of 0 to {len(blocks) - 1}, got {tuple(wanted)}")
-    return [blocks[number] for number in wanted]

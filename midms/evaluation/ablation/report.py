@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
 from midms.core.files import atomic_write, read_regular
 from midms.data.portraits.pairs import SIZES, draw_pairs
 from midms.evaluation.ablation.run import PICTURES, REPORT_FILES, SHOWN, Setting
+from midms.evaluation.report.page import cards, html_table, inline, items, page, picture_card, section, slider
+from midms.evaluation.report.plots import as_picture, as_svg, scatters
+from midms.evaluation.report.tables import markdown_table
 from midms.images import save_images, to_pil
-from midms.images.figure import Sheet, note, scatter
+from midms.images.figure import Sheet, note
 
 COLUMNS = {"PSNR": 2, "SSIM": 3, "PCK@0.05": 3, "EPE px": 2, "AUROC": 3, "first PSNR": 2, "ms a pair": 0, "peak MB": 0}
 """Figures of the table, and their digits."""
 _SIDE = 96
 """Pixels a side of the contact sheet's pictures."""
+_OUTCOMES = {"notes": "* Mind", "refused": "Not composed", "error": "Failed"}
+"""What `listed` knows, and its title."""
 
 
 def ranked(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -29,18 +35,20 @@ def ranked(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table, best first; under it what was refused and what failed."""
-    slots = list(records[0]["run"]) if records else []
-    lines = [["", *slots, *COLUMNS], ["---"] * (1 + len(slots) + len(COLUMNS))]
+    text = markdown_table(*_cells(records, "`"))
+    for kind, title in _OUTCOMES.items():
+        text += f"\n\n{title}:\n" + "\n".join(rows) if (rows := [f"- {line}" for line in listed(records, kind)]) else ""
+    return text
+
+
+def _cells(records: Sequence[Mapping[str, Any]], quote: str = "") -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table, values within quotes."""
+    slots, rows = list(records[0]["run"]) if records else [], []
     for place, record in enumerate(ranked(records), 1):
         figures = [f"{record['figures'][name]:.{digits}f}" for name, digits in COLUMNS.items()]
         mark = "*" if "notes" in record else ""
-        lines.append([f"{place}{mark}", *(f"`{record['run'][slot]}`" for slot in slots), *figures])
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    for kind, title in (("notes", "* Mind"), ("refused", "Not composed"), ("error", "Failed")):
-        text += (
-            f"\n\n{title}:\n" + "\n".join(items) if (items := [f"- {line}" for line in listed(records, kind)]) else ""
-        )
-    return text
+        rows.append([f"{place}{mark}", *(f"{quote}{record['run'][slot]}{quote}" for slot in slots), *figures])
+    return ["", *slots, *COLUMNS], rows
 
 
 def listed(records: Sequence[Mapping[str, Any]], kind: str) -> tuple[str, ...]:
@@ -54,19 +62,15 @@ def label(record: Mapping[str, Any]) -> str:
     return " ".join(f"{slot}={value}" for slot, value in record["run"].items())
 
 
-def plot(records: Sequence[Mapping[str, Any]]) -> Image.Image:
+def plot(records: Sequence[Mapping[str, Any]]) -> Drawing:
     """PSNR against milliseconds and megabytes; points bear their place in the table, colours tell the first slot."""
     best = ranked(records)
-    kinds = list(dict.fromkeys(next(iter(record["run"].values()), "") for record in best))
-    colours = [kinds.index(next(iter(record["run"].values()), "")) for record in best]
-    panels = []
-    for name in ("ms a pair", "peak MB"):
-        points = [(record["figures"][name], record["figures"]["PSNR"]) for record in best]
-        panels.append(scatter(points, [str(place) for place in range(1, len(best) + 1)], colours, kinds, name, "PSNR"))
-    joined = Image.new("RGB", (sum(panel.width for panel in panels), panels[0].height), "white")
-    for i, panel in enumerate(panels):
-        joined.paste(panel, (i * panel.width, 0))
-    return joined
+    panels = {
+        name: [(record["figures"][name], record["figures"]["PSNR"]) for record in best]
+        for name in ("ms a pair", "peak MB")
+    }
+    kinds = [next(iter(record["run"].values()), "") for record in best]
+    return scatters(panels, [str(place) for place in range(1, len(best) + 1)], kinds, "PSNR")
 
 
 def sheet(setting: Setting, records: Sequence[Mapping[str, Any]], pictures: Path) -> Image.Image:
@@ -96,14 +100,40 @@ def _strip(path: Path, count: int) -> list[Image.Image]:
         return []
 
 
+def ablation_page(setting: Setting, records: Sequence[Mapping[str, Any]], pictures: Path) -> str:
+    """The same as a page: the table, the plot, and results of the best and of the worst under their answers."""
+    best, pairs = ranked(records), draw_pairs(setting.split, range(min(SHOWN, setting.pairs)), setting.size)
+    shown = []
+    for record in best[:1] + best[1:][-1:]:
+        results = _strip(pictures / f"{record['id']}.png", len(pairs.answer))
+        shown += [(record, i, result) for i, result in enumerate(results)]
+    parts = [
+        picture_card(
+            f"{label(record)}, pair {i}: PSNR {record['each']['PSNR'][i]:.2f}",
+            slider(to_pil(pairs.answer[i][None]), result, ("answer", "result")),
+            inline(to_pil(pairs.exemplar[i][None]), "exemplar"),
+        )
+        for record, i, result in shown
+    ]
+    return page(
+        f"Parts of {setting.preset} on {setting.pairs} faces",
+        html_table(*_cells(records)),
+        *(section(title, items(listed(records, kind), "failures")) for kind, title in _OUTCOMES.items()),
+        section("Quality against cost", as_svg(plot(records))),
+        section("The best combination, then the worst", cards(parts)),
+    )
+
+
 def write_report(setting: Setting, records: Sequence[Mapping[str, Any]], out: Path) -> None:
-    """`table.md` in the folder; `plot.png` and `sheet.png` if there are figures, else there are none."""
-    text, *pictures = (out / name for name in REPORT_FILES)
+    """`table.md` in the folder; `plot.png`, `sheet.png` and `report.html` if there are figures, else there are none."""
+    text, *pictures, shown = (out / name for name in REPORT_FILES)
     with atomic_write(text) as part:
         part.write_text(table(records) + "\n")
     if ranked(records):
-        shown = plot(records), sheet(setting, records, out / PICTURES)
-        save_images(dict(zip(pictures, shown, strict=True)))
+        drawn = as_picture(plot(records)), sheet(setting, records, out / PICTURES)
+        save_images(dict(zip(pictures, drawn, strict=True)))
+        with atomic_write(shown) as part:
+            part.write_text(ablation_page(setting, records, out / PICTURES), encoding="utf-8")
     else:
-        for path in pictures:
+        for path in (*pictures, shown):
             path.unlink(missing_ok=True)

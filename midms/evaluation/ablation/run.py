@@ -38,7 +38,7 @@ EACH = ("PSNR", "first PSNR", "first PCK@0.05")
 """Figures that are kept pair by pair."""
 SHOWN = 6
 """Pairs that the contact sheet shows."""
-PICTURES, REPORT_FILES = "pictures", ("table.md", "plot.png", "sheet.png")
+PICTURES, REPORT_FILES = "pictures", ("table.md", "plot.png", "sheet.png", "report.html")
 """Folder of the runs' pictures, and what is written of all runs."""
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from midms.compose.catalog import KINDS
 from midms.compose.slots import SLOTS, check_part
-from midms.compose.spec import Spec, parse_value
+from midms.compose.spec import Spec, parse_values
 from midms.core.errors import MidmsError
 from midms.evaluation.ablation.identity import digest_value
 from midms.loop import POLICY, Policy
@@ -40,20 +40,11 @@ def parse(text: str) -> tuple[str, list[Any]]:
     slot, equals, values = text.partition("=")
     if not equals or not values:
         raise VaryError("expected SLOT=VALUE,VALUE such as matcher=correlation,nearest")
-    found = [parse_value(piece) for piece in _pieces(values)]
+    found = parse_values(values)
     if slot == "rematch":
         found = [() if value is None else value for value in found]
     check_vary({slot: found})
     return slot, found
-
-
-def _pieces(values: str) -> list[str]:
-    """What is between the commas that are in no bracket."""
-    depth, cuts = 0, [-1]
-    for i, letter in enumerate(values):
-        depth += (letter in "([{") - (letter in ")]}")
-        cuts += [i] if letter == "," and depth == 0 else []
-    return [values[a + 1 : b] for a, b in itertools.pairwise([*cuts, len(values)])]
 
 
 def check_vary(vary: Vary) -> None:

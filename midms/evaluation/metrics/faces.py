@@ -13,10 +13,10 @@ from torch import Tensor
 from midms.core.flow import match_flow
 from midms.core.protocols import ConditionExtractor, Match
 from midms.data.portraits.pairs import PORTRAIT_PARTS, Pairs
+from midms.evaluation.metrics.correspondence import RADII
 from midms.evaluation.metrics.pictures import masked_mean, psnr, ssim
 
 _RIGHT = 0.05
-RADII = (0.025, 0.05, 0.1)
 
 
 def conditions(extractor: ConditionExtractor, pairs: Pairs) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from midms.core.limits import number
 from midms.core.types import Finished, PartFn
 from midms.images.finishers.evidence import Evidence, commonest
 from midms.images.finishers.lines import line_layer
-from midms.images.finishers.palette import Colour
+from midms.images.finishers.palette import Colour, flat_colours, nearest_colours
 from midms.images.finishers.regions import find_regions, line_distance, nearest_region, shared_borders
 from midms.images.reading import resize
 
@@ -35,8 +35,6 @@ _RARE = 0.03
 """Share of pixels that may be unlike their region's colour outside of the fringe, beyond those far from all lines."""
 _STRIP = 128
 """Rows that are smoothed at once, to stay within memory."""
-_LOCK = 0.3
-"""How far a region's colour may be from one of the palette that it takes, of a range of 2."""
 _SMOOTH = 2.0
 """Reach of the smoothing where regions are not flat, in pixels of the result."""
 
@@ -53,28 +51,30 @@ class Composite:
         gap: the widest gap in a line that is closed, as a share of the drawing's longer side.
         tolerance: how far colours differ in any channel that are the same, as a share of the range.
         agreement: share of a region that must have its colour for it to be painted flat.
-        palette: colours in [-1, 1], such as `flat_colours` gives of the exemplars of a series: a flat region takes the
-            nearest of them, if one is as near as `_LOCK`.
     """
 
     gap: float = 0.015
     tolerance: float = 0.1
-    agreement: float = 0.6
-    palette: tuple[Colour, ...] = ()
+    agreement: float = 0.3
 
     def __post_init__(self) -> None:
         number(0, 0.2, gap=self.gap)
         number(0, 1, above=True, tolerance=self.tolerance)
         number(0, 1, agreement=self.agreement)
-        for value in chain(*self.palette):
-            number(-1, 1, palette=value)
 
-    def __call__(self, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"], part: PartFn) -> Finished:
+    def __call__(
+        self,
+        coloured: Float[Tensor, "1 3 y x"],
+        drawing: Float[Tensor, "1 3 Y X"],
+        exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
+        part: PartFn,
+    ) -> Finished:
         """The drawing's lines over a colour layer of its size; the result is all that is asked, none of its parts.
 
         Args:
             coloured: the result, in [-1, 1].
             drawing: in [-1, 1].
+            exemplars: whose flat colours regions have, where these are near to what was predicted.
             part: not used.
         """
         lines = line_layer(drawing)
@@ -87,11 +87,13 @@ class Composite:
         places = np.ix_(_centres(height, shape[0]), _centres(width, shape[1]))
         predicted = _pixels(resize(coloured, (height, width)))
         view = _View(predicted, regions[places], distance[places] / cell)
-        regions, evidence = self._joined(regions, self._evidence(view, int(regions.max()) + 1))
+        palette = flat_colours(exemplars)
+        regions, evidence = self._joined(regions, self._evidence(view, palette, int(regions.max()) + 1))
+        evidence = evidence._replace(colour=nearest_colours(evidence.colour, palette))
         view = view._replace(regions=regions[places])
         flat = evidence.agreeing >= self.agreement * np.maximum(evidence.voting, 1)
         named = torch.from_numpy(nearest_region(regions)[1])
-        colours = torch.from_numpy(self._locked(evidence.colour))[named].permute(2, 0, 1)[None]
+        colours = torch.from_numpy(evidence.colour)[named].permute(2, 0, 1)[None]
         uneven = self._dissent(view, evidence)
         if uneven.any() or not flat[1:].all():
             share = torch.where(torch.from_numpy(flat)[named], resize(_planes(uneven[..., None]), shape), 1)
@@ -102,18 +104,11 @@ class Composite:
         """Bytes at the peak, in proportion to the drawing's pixels."""
         return _BYTES * drawing[0] * drawing[1]
 
-    def _evidence(self, view: _View, count: int) -> Evidence:
+    def _evidence(self, view: _View, palette: Sequence[Colour], count: int) -> Evidence:
         """The colour of each region by what is well inside of it."""
         core = (view.regions > 0) & (view.clear >= _CORE)
-        return commonest(view.regions[core], view.colours[core], count, 2 * self.tolerance)
-
-    def _locked(self, colours: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-        """The nearest colours of the palette, where they are near."""
-        if not self.palette:
-            return colours
-        palette = np.array(self.palette, np.float32)
-        away = np.abs(colours[:, None] - palette).max(2)
-        return np.where(away.min(1, keepdims=True) < _LOCK, palette[away.argmin(1)], colours)
+        votes = nearest_colours(view.colours[core], palette)
+        return commonest(view.regions[core], votes, count, 2 * self.tolerance)
 
     def _joined(self, regions: Int[np.ndarray, "Y X"], evidence: Evidence) -> tuple[Int[np.ndarray, "Y X"], Evidence]:
         """Regions side by side, without a line between them, as one where their colours agree or one has none."""

@@ -1,4 +1,4 @@
-"""The flat colours of pictures, so that a series of drawings has the same."""
+"""The flat colours of pictures, which results then have too, the same in all drawings of a series."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ _LEAST = 0.002
 """Share of a picture from which a colour is one of its own."""
 _MOST = 64
 """Colours of a picture."""
+_NEAR = 0.3
+"""How far a colour may be from the one of a palette that it becomes, in any channel."""
 
 
 def flat_colours(pictures: Sequence[Float[Tensor, "1 3 _ _"]]) -> tuple[Colour, ...]:
@@ -34,6 +36,15 @@ def flat_colours(pictures: Sequence[Float[Tensor, "1 3 _ _"]]) -> tuple[Colour, 
             if not any(max(abs(a - b) for a, b in zip(colour, other, strict=True)) < _APART for other in found):
                 found.append(colour)
     return tuple(found)
+
+
+def nearest_colours(colours: Float[np.ndarray, "n 3"], palette: Sequence[Colour]) -> Float[np.ndarray, "n 3"]:
+    """Each colour as the nearest of a palette, all in [-1, 1]; where none is within `_NEAR`, as it is."""
+    nearest, least = colours, np.full((len(colours), 1), _NEAR, np.float32)
+    for one in np.array(palette, np.float32).reshape(-1, 3):
+        away = np.abs(colours - one).max(1, keepdims=True)
+        nearest, least = np.where(away < least, one, nearest), np.minimum(away, least)
+    return nearest
 
 
 def _of_one(picture: Float[Tensor, "1 3 Y X"]) -> list[Colour]:

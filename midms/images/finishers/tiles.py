@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,12 +43,19 @@ class Tiles:
         int_range(1, 16, scale=self.scale)
         number(0, 0.75, overlap=self.overlap)
 
-    def __call__(self, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"], part: PartFn) -> Finished:
+    def __call__(
+        self,
+        coloured: Float[Tensor, "1 3 y x"],
+        drawing: Float[Tensor, "1 3 Y X"],
+        exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
+        part: PartFn,
+    ) -> Finished:
         """The result, `scale` times as large.
 
         Args:
             coloured: the result, in [-1, 1].
             drawing: not used.
+            exemplars: not used.
             part: translates a tile.
         """
         height, width = coloured.shape[-2:]

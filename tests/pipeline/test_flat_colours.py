@@ -1,19 +1,17 @@
-"""A series of drawings in the colours of one bank of pictures."""
+"""Flat areas have the colours of the exemplars, in a series the same throughout."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
-from command_line import complaint, run
+from command_line import run
 from PIL import Image, ImageDraw
 
-from midms import build
 from midms.images.finishers.composite import Composite
 from midms.images.finishers.palette import flat_colours
-from midms.pipeline.series import NoPalette, bank, with_palette
+from midms.pipeline.partners import all_pictures
 
 RED, SAND, SEA = (200, 30, 40), (236, 200, 150), (40, 90, 160)
 
@@ -46,19 +44,33 @@ def test_flat_colours_are_those_of_areas() -> None:
     assert flat_colours([torch.zeros(1, 3, 1, 1)]) == ((0.0, 0.0, 0.0),)
 
 
-def test_a_region_takes_the_nearest_colour_of_the_palette() -> None:
+def test_a_region_takes_the_nearest_colour_of_the_exemplar() -> None:
     """If one is near; in two pictures that differ a little the same."""
-    palette = flat_colours([torch.tensor(RED).view(1, 3, 1, 1).expand(1, 3, 8, 8) / 127.5 - 1])
+    exemplar = torch.tensor(RED).view(1, 3, 1, 1).expand(1, 3, 8, 8) / 127.5 - 1
+    palette = flat_colours([exemplar])
     drawing = torch.from_numpy(np.asarray(box(20), np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
     made = []
     for off in (-0.1, 0.0, 0.15, 0.9):
         predicted = (torch.tensor(palette[0]) + off).clamp(-1, 1).view(1, 3, 1, 1).expand(1, 3, 30, 40).contiguous()
-        made.append(Composite(palette=palette)(predicted, drawing, lambda where: None).colours[0, :, 60, 50])
+        made.append(Composite()(predicted, drawing, [exemplar], lambda where: None).colours[0, :, 60, 50])
     assert all(torch.allclose(one, torch.tensor(palette[0]), atol=1e-6) for one in made[:3])
     assert (made[3] - torch.tensor(palette[0])).abs().max() > 0.5
 
 
-def test_a_folder_is_coloured_from_one_bank(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_uncertain_predictions_vote_for_the_colours_of_the_exemplar() -> None:
+    """Two fifths of a box are nearer to one of them, the rest to another, hardly two of them alike."""
+    exemplar = torch.from_numpy(np.asarray(flag(), np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    drawing = torch.from_numpy(np.asarray(box(20), np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    red, sea = (torch.tensor(one).view(1, 3, 1, 1) / 127.5 - 1 for one in (RED, SEA))
+    off = 0.28 * torch.linspace(0, 1, 30).view(1, 1, 30, 1)
+    predicted = torch.where(torch.arange(40) < 12, red, sea) + off
+    voted, unaided = (Composite()(predicted, drawing, some, lambda where: None).colours for some in ([exemplar], []))
+    for row in (30, 60, 90):
+        assert (voted[0, :, row, 80] - sea.flatten()).abs().max() <= 2 / 127.5
+    assert (unaided[0, :, 60, 80] - sea.flatten()).abs().max() > 0.1
+
+
+def test_a_folder_is_coloured_from_one_bank(tmp_path: Path) -> None:
     """From the command line: each drawing takes from all pictures, whatever their names."""
     for folder, pictures in (
         ("drawings", [box(10), box(60)]),
@@ -69,15 +81,11 @@ def test_a_folder_is_coloured_from_one_bank(tmp_path: Path, capsys: pytest.Captu
             picture.save(tmp_path / folder / f"{folder}{number}.png")
     words = ("translate", "--condition", tmp_path / "drawings", "--exemplar", tmp_path / "bank", "--series")
     words += ("--out", tmp_path / "out")
-    assert run(*words) == 2
-    assert complaint(capsys) == "midms: --series: needs a finisher with a palette, such as composite"
     assert run(*words, "--finisher", "composite(agreement=0.0)", "--layers", tmp_path / "layers") == 0
-    assert len(bank([tmp_path / "bank"])) == 2
+    assert len(all_pictures([tmp_path / "bank"])) == 2
     for number in range(2):
         layers = tmp_path / "layers" / f"drawings{number}"
         colours, regions = (np.asarray(Image.open(layers / f"{name}.png")) for name in ("colours", "regions"))
         assert colours.shape == (120, 160, 3) and regions.max() >= 2
         for one in range(1, regions.max() + 1):
             assert np.abs(np.median(colours[regions == one], 0) - RED).max() <= 1
-    with pytest.raises(NoPalette):
-        with_palette(build("midm-faces"), [flag()])

@@ -1,0 +1,180 @@
+"""How good results are: every metric that what is known of them allows, in one pass.
+
+from midms import evaluate
+
+found = evaluate("results", "real", pairs="pairs.csv", out="report")
+print(found.table())
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from tqdm import tqdm
+
+from midms.compose.metrics import METRICS
+from midms.compose.spec import Spec
+from midms.core.errors import MidmsError
+from midms.core.limits import SEEDS, int_range
+from midms.core.metrics import Compared, PairMetric, SetMetric
+from midms.evaluation.figures import Evaluation, Figure, extent
+from midms.evaluation.inputs import EvaluationError, Plan, plan_evaluation
+from midms.evaluation.metrics.extractors import EXTRACTOR
+from midms.evaluation.metrics.perceptual import HED
+from midms.evaluation.reading import Reader
+from midms.evaluation.report.evaluated import write_evaluation
+from midms.evaluation.selection import metric_spec, usable_metrics
+from midms.images import one_line
+
+T = TypeVar("T")
+
+
+def evaluate(
+    results: str | Path,
+    against: str | Path | None = None,
+    *,
+    pairs: str | Path | None = None,
+    metrics: Sequence[str | Spec] | None = None,
+    out: str | Path | None = None,
+    extractor: str = EXTRACTOR,
+    vgg: str = HED,
+    seed: int = 0,
+    batch: int = 8,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Evaluation:
+    """Compare a folder of results with real pictures, and with what a table says of each.
+
+    What fails is among the failures, and the rest is done. Memory does not grow with the number of pictures, but for a
+    few numbers each.
+
+    Args:
+        results: folder of pictures.
+        against: folder of real pictures; where some are called as results are, they are their answers. By default the
+            targets of `pairs`.
+        pairs: a table, CSV or JSON lines, paths relative to it: key, the result's name without suffix (by default the
+            condition's or the target's); target, the answer; condition; exemplar; labels, exemplar_labels; flow,
+            flow_back, exact_flow, arrays [Y X 2] of NumPy's; keypoints, JSON as SPair-71k's.
+        metrics: names, or with settings; by default all that what is given allows.
+        out: folder for `evaluation.json`, `table.md`, `figures.csv` and `report.html`.
+        extractor: of the set metrics that do not say another: "efficientnet-lite0", "hed", "inception:FILE" or
+            "timm:NAME".
+        vgg: of the metrics that take one: "hed", or a file of VGG's weights.
+        seed: of what is drawn at random.
+        batch: pictures at once.
+        device: where to compute.
+        progress: whether to show a bar.
+
+    Raises:
+        EvaluationError: there is nothing to compare.
+        DatasetError: the table cannot be read.
+        UnknownName: there is no such metric.
+        BadArguments: a metric does not take its arguments.
+        OutOfLimits: seed or batch is no such number.
+    """
+    int_range(0, SEEDS, seed=seed)
+    int_range(1, 1024, batch=batch)
+    usual = {"extractor": extractor, "vgg": vgg, "seed": seed}
+    chosen = None if metrics is None else [metric_spec(one, extractor) for one in metrics]
+    for spec in chosen or ():
+        METRICS.check(spec.name, **spec.arguments)
+    plan = plan_evaluation(
+        Path(results), None if against is None else Path(against), None if pairs is None else Path(pairs)
+    )
+    failures = list(plan.failures)
+    formats = plan.formats()
+    able = usable_metrics(chosen, plan, usual, formats, failures)
+    if not able:
+        raise EvaluationError(f"{results}: nothing can be measured; {'; '.join(failures)}")
+    wanted = {name for metric in able.values() for name in (*metric.needs, *getattr(metric, "uses", ()))}
+    reader = Reader(wanted, batch, device)
+    each = _measure(able, plan, reader, progress, failures)
+    figures = _figures(able, each, reader.sizes, failures)
+    inputs = {
+        "results": str(results),
+        "against": None if against is None else str(against),
+        "pairs": None if pairs is None else str(pairs),
+        **usual,
+        "device": device,
+        "sizes": {kind: extent(sizes) for kind, sizes in reader.sizes.items()},
+        "formats": {kind: ", ".join(sorted(found)) or "none" for kind, found in formats.items()},
+        "counts": {kind: sum(sizes.values()) for kind, sizes in reader.sizes.items()},
+    }
+    found = Evaluation(tuple(figures), tuple([*failures, *reader.failures]), inputs, plan)
+    return found if out is None else _written(found, Path(out))
+
+
+def _written(found: Evaluation, out: Path) -> Evaluation:
+    """The same, once it is written; what the disk refuses is one more failure, and no figure is lost."""
+    try:
+        write_evaluation(found, out)
+    except (MidmsError, OSError) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        failures = (*found.failures, f"{out}: cannot be written ({reason})")
+        return Evaluation(found.figures, failures, found.inputs, found.plan)
+    return found
+
+
+def _measure(
+    metrics: dict[str, PairMetric | SetMetric], plan: Plan, reader: Reader, progress: bool, failures: list[str]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Metric to figure to key to number, of the pair metrics; a metric that fails is dropped."""
+    each: dict[str, dict[str, dict[str, float]]] = {name: {} for name in metrics}
+    sets = any(isinstance(metric, SetMetric) for metric in metrics.values())
+    real = plan.real if sets else {}
+
+    def guarded(name: str, run: Callable[[Compared], T], batch: Compared) -> T | None:
+        try:
+            return run(batch)
+        except Exception as error:  # whatever a part raises, the others are still to be measured
+            failures.append(f"{name}: failed at {batch.keys[0]} ({type(error).__name__}: {one_line(error)})")
+            del metrics[name]
+            return None
+
+    with (
+        torch.inference_mode(),
+        tqdm(total=len(plan.entries) + len(real), unit="picture", disable=not progress or None) as bar,
+    ):
+        for batch in reader.entries(plan.entries, bar.update):
+            for name, metric in [*metrics.items()]:
+                if isinstance(metric, SetMetric):
+                    if batch.result is not None:
+                        guarded(name, metric.update, batch)
+                elif batch.has(metric.needs):
+                    for figure, numbers in (guarded(name, metric, batch) or {}).items():
+                        each[name].setdefault(figure, {}).update(zip(batch.keys, numbers.tolist(), strict=True))
+        for batch in reader.real(real, bar.update):
+            for name, metric in [*metrics.items()]:
+                if isinstance(metric, SetMetric):
+                    guarded(name, metric.update, batch)
+    return each
+
+
+def _figures(
+    metrics: Mapping[str, PairMetric | SetMetric],
+    each: Mapping[str, Mapping[str, Mapping[str, float]]],
+    sizes: Mapping[str, Counter[tuple[int, int]]],
+    failures: list[str],
+) -> list[Figure]:
+    made, real = (sum(found.values()) for found in sizes.values())
+    figures = []
+    for name, metric in metrics.items():
+        if isinstance(metric, SetMetric):
+            try:
+                found = metric.compute()
+            except (MidmsError, RuntimeError) as error:
+                failures.append(f"{name}: {one_line(error)}")
+                continue
+            figures += [Figure(n, name, v, metric.ideal, made, real, None, {}) for n, v in found.items()]
+        for figure, values in each[name].items():
+            known = [value for value in values.values() if not math.isnan(value)]
+            mean = math.fsum(known) / len(known) if known and not any(map(math.isinf, known)) else math.nan
+            mean = math.inf if math.inf in known else mean
+            spread = math.sqrt(math.fsum((v - mean) ** 2 for v in known) / len(known)) if math.isfinite(mean) else None
+            figures.append(Figure(figure, name, mean, metric.ideal, len(known), None, spread, values))
+    return figures

@@ -1,0 +1,45 @@
+"""Results against exact answers, pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from midms.core.metrics import Compared
+from midms.evaluation.metrics.pictures import Mask, psnr, ssim
+
+
+@dataclass(frozen=True)
+class PSNR:
+    """Peak signal-to-noise ratio in dB over the whole picture; infinite for the same picture."""
+
+    needs: ClassVar = ("result", "answer")
+    ideal: ClassVar = math.inf
+
+    def __call__(self, batch: Compared) -> dict[str, Float[Tensor, " b"]]:
+        """One figure."""
+        assert batch.result is not None and batch.answer is not None
+        return {"PSNR": psnr(batch.result, batch.answer, whole_picture(batch.answer))}
+
+
+@dataclass(frozen=True)
+class SSIM:
+    """Structural similarity (Wang et al. 2004), Gaussian window of 7 pixels, over the whole picture."""
+
+    needs: ClassVar = ("result", "answer")
+    ideal: ClassVar = 1.0
+
+    def __call__(self, batch: Compared) -> dict[str, Float[Tensor, " b"]]:
+        """One figure."""
+        assert batch.result is not None and batch.answer is not None
+        return {"SSIM": ssim(batch.result, batch.answer, whole_picture(batch.answer))}
+
+
+def whole_picture(pictures: Float[Tensor, "b 3 y x"]) -> Mask:
+    """A mask that leaves nothing out."""
+    return torch.ones_like(pictures[:, 0], dtype=torch.bool)
