@@ -48,11 +48,11 @@ LINEART_PARTS = SMALL_PARTS | {
 }
 LINEART_TRAINING = (
     Spec(
-        "matching", steps=1_500, batch=8, with_flow={}, without_flow={"visibility": 0.5, "colours": 2.0, "palette": 1.0}
+        "matching", steps=2_800, batch=8, with_flow={}, without_flow={"visibility": 0.5, "colours": 2.0, "palette": 1.0}
     ),
-    Spec("diffusion", steps=640, batch=8, power=1),
+    Spec("diffusion", steps=1_160, batch=8, power=1),
 )
-"""Two hours of one core."""
+"""Two and a half hours of one core."""
 FACES_DOMAIN = Domain(
     "computer-drawn portraits, each with one upright face that fills a square", 64, True, "midm-faces"
 )
@@ -198,13 +198,15 @@ RECIPES = (
     ),
     Recipe(
         name="midm-lineart",
-        source="trained here on drawings of facesjs and on portraits in line art; the parts are those of midm-small",
+        source="trained here on drawings of facesjs, figures of shapes and portraits in line art; the parts are midm-small's",
         slots=LINEART_PARTS,
         loop={"rematch": (), "edit": "context", "size": 128},
         weights={slot: f"{slot}.safetensors" for slot in ("features", "confidence", "denoiser")},
         purpose="a line drawing takes the colours of a coloured picture",
         domain=Domain(
-            "line drawings of faces, each to be coloured like another picture of such a face", size=128, square=True
+            "line drawings of faces and of figures of simple shapes, each to be coloured like another picture of such",
+            size=128,
+            square=True,
         ),
         license="apache-2.0",
         precision="float32",
