@@ -198,7 +198,7 @@ RECIPES = (
     ),
     Recipe(
         name="midm-lineart",
-        source="trained here on drawings of facesjs, figures and portraits in line art; the parts are those of midm-small",
+        source="trained here on drawings of facesjs, figures of shapes and portraits in line art",
         slots=LINEART_PARTS,
         loop={"rematch": (), "edit": "context", "size": 128},
         weights={slot: f"{slot}.safetensors" for slot in ("features", "confidence", "denoiser")},
