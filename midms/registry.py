@@ -262,7 +262,7 @@ def unknown(kind: str, name: str, known: Iterable[str], listing: str = "") -> st
         known: all names.
         listing: what shows them, where they are too many to name them all.
     """
-    names = list(known)
+    names = [*dict.fromkeys(known)]
     hint = _nearest(name, names, 0.0 if listing else 0.6)
     others = f"{listing} shows all {len(names)}" if listing else f"Known: {', '.join(names)}"
     return f"no {kind} is called {name!r}.{hint and ' ' + hint} {others}."

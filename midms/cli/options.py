@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from midms.pipeline.pipeline import Pipeline
 
 PART_OPTIONS = {"condition": "condition-from"} | {
-    slot: slot for slot in (*KINDS, "refiner") if slot not in ("condition", "dataset")
+    slot: slot for slot in (*KINDS, "refiner") if slot not in ("condition", "dataset", "metric")
 }
 """Slot to the option that exchanges it; what `--condition` names is the drawing."""
 SETTINGS = ("rematch", "edit", "match_on", "confidence_guidance", "style")

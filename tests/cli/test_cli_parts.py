@@ -189,8 +189,8 @@ def test_every_default_is_told() -> None:
                 )
 
 
-def test_every_kind_but_data_sets_is_a_slot() -> None:
-    assert {*KINDS, "refiner"} - {"dataset"} == set(PART_OPTIONS)
+def test_every_kind_but_data_sets_and_metrics_is_a_slot() -> None:
+    assert {*KINDS, "refiner"} - {"dataset", "metric"} == set(PART_OPTIONS)
 
 
 def test_what_parts_log_is_a_note(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,9 +29,10 @@ result, lines = torch.zeros(1, 3, 64, 64), read_image(drawing(1000, 1000))
 for finisher in (create("finisher", "tiles", scale=16), create("finisher", "composite")):
     cost = Cost("cpu")
     with cost.measured():
-        finisher(result, lines, lambda box: result).image
+        finisher(result, lines, [], lambda box: result).image
     print(finisher.memory((64, 64), (1000, 1000)) / 2**20, cost.megabytes)
 pipe = build("midm-faces")
+pipe(torch.rand(1, 2, 64, 64), torch.rand(1, 3, 64, 64), torch.rand(1, 2, 64, 64))  # imports what is needed
 for size in (128, 256):
     cost, condition, exemplar = Cost("cpu"), torch.rand(1, 2, size, size), torch.rand(1, 3, size, size)
     with cost.measured():
