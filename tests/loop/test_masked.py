@@ -57,9 +57,9 @@ def test_similarity_is_the_expected_cosine_with_what_is_allowed(name: str) -> No
     match, _, query, key = masked(name)
     cosines = torch.einsum("bdn,bdm->bnm", query.flatten(2), key.flatten(2))
     expected, share = (rows(match) * cosines).sum(-1), match.share().flatten(1)
-    told = share > 1e-3
-    assert told.double().mean() > 0.5
-    torch.testing.assert_close(match.similarity().flatten(1)[told], expected[told])
+    clear = share > 1e-3
+    assert clear.double().mean() > 0.5
+    torch.testing.assert_close(match.similarity().flatten(1)[clear], expected[clear])
     back = match.transpose().similarity()
     assert (match.similarity().abs() <= 1).all() and not back[..., 2:].any() and back[..., :2].any()
 
