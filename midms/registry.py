@@ -10,8 +10,9 @@ import importlib
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from midms.core.errors import MidmsError
@@ -23,6 +24,9 @@ _NAME = re.compile(r"\w[\w.+-]*")
 """What a part can be called: where names are written, other characters mean something, as in `cycle(radius=0.1)`."""
 _WORDS = frozenset({"none", "true", "false", "nan", "inf", "preset"})
 """What means something else there, as numbers do, in capitals too."""
+
+
+NO_PARTS: Mapping[str, str] = MappingProxyType({})
 
 
 class UnknownName(MidmsError, LookupError):
@@ -76,13 +80,14 @@ class Registry:
         kind: the slot, such as "matcher".
         group: the entry-point group, such as "midms.matchers".
         adapter: "module:attribute" of what makes a class or factory of this kind from what was registered, if anything.
+        nested: arguments that are parts in every part of this kind which has them, and of which kind.
 
     Attributes:
         refused: entry points that were left out, and why.
     """
 
-    def __init__(self, kind: str, group: str, adapter: str = "") -> None:
-        self.kind, self.group, self.adapter = kind, group, adapter
+    def __init__(self, kind: str, group: str, adapter: str = "", nested: Mapping[str, str] = NO_PARTS) -> None:
+        self.kind, self.group, self.adapter, self.nested = kind, group, adapter, nested
         self._rows: dict[str, Row] = {}
         self._families: dict[str, Row] = {}
         self.refused: list[str] = []

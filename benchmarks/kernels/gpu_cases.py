@@ -56,6 +56,14 @@ class Case:
     foreign: bool = False
 
 
+def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
+    """By `torch.compile`, anew for every shape."""
+    import torch._dynamo  # here, for it takes two CPU seconds
+
+    torch._dynamo.config.recompile_limit = 64  # at its limit it would run uncompiled, and not say so
+    return torch.compile(run, dynamic=False)
+
+
 def product(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
     """B2's measure: a square product in half precision, what the card can do in this run."""
     n = width * side // 2
@@ -112,8 +120,7 @@ def flex(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def _compiled_flex() -> Callable[..., Tensor]:
     from torch.nn.attention.flex_attention import flex_attention
 
-    compiled: Callable[..., Tensor] = torch.compile(flex_attention, dynamic=False)
-    return compiled
+    return compiled(flex_attention)
 
 
 def _relu(score: Tensor, *_: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from benchmarks.kernels.gpu_cases import Case
+from benchmarks.kernels.gpu_cases import Case, compiled
 from benchmarks.released import match as released
 from midms.core.flow import return_error
 from midms.matching.kernels import cycle
@@ -22,7 +22,7 @@ def checks(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
     maps = tuple((side * torch.rand(batch, 2, side, side, generator=generator)).to(device) for _ in range(2))
     place = 2 * maps[0] / max(side - 1, 1) - 1
     fused = functools.partial(cycle, radius=RADIUS, backend="triton")
-    theirs, alike = torch.compile(released.check, dynamic=False), torch.compile(_checked, dynamic=False)
+    theirs, alike = compiled(released.check), compiled(_checked)
     for peer, run, exactly, args in (
         ("midms triton", fused, _checked, maps),
         ("released, eager", released.check, released.check, (place,)),

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.kernels.gate import ALLOWED, attention, errors, largest
-from benchmarks.kernels.gpu_cases import HALF, Case, flex, one_way
+from benchmarks.kernels.gpu_cases import HALF, Case, compiled, flex, one_way
 from benchmarks.kernels.peers import SCALE, Outcome, ours, released_path, with_coordinates
 from benchmarks.measure import Inputs, inputs
 from benchmarks.released import match as released
@@ -38,7 +38,7 @@ def matches(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
         ("released, tf32", _with_tf32(released_path), HALF),
         ("midms triton fp16x3", ours("triton", "fp16x3"), ALLOWED),
         ("released, AMP", _with_amp(released_path), AUTOCAST),
-        ("released, torch.compile", torch.compile(released_path, dynamic=False), ALLOWED),
+        ("released, torch.compile", compiled(released_path), ALLOWED),
     ):
         size = f"{side} x {side}, batch {batch}"
         yield Case("B4", "inference match", size, peer, torch.no_grad()(run), (x,), check, allowed)
@@ -62,7 +62,7 @@ def trainings(side: int, batch: int, width: int, device: str) -> Iterator[Case]:
     for peer, warps, allowed in (
         ("midms triton fp16", _by_midms("fp16"), HALF),
         ("released, float32", _as_released, ALLOWED),
-        ("released, torch.compile", torch.compile(_as_released, dynamic=False), ALLOWED),
+        ("released, torch.compile", compiled(_as_released), ALLOWED),
         ("FlexAttention, twice", _by_flex, HALF),
         ("midms triton fp16x3", _by_midms("fp16x3"), ALLOWED),
     ):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.kernels.gate import BLOCK
-from benchmarks.kernels.gpu_cases import Case
+from benchmarks.kernels.gpu_cases import Case, compiled
 from benchmarks.measure import inputs
 from midms.core.normalize import l2_normalize
 from midms.matching.kernels import logsumexp_both, mutual_nearest
@@ -103,8 +103,7 @@ def _compiled_step() -> Callable[..., Potentials]:
         of_columns = (logits + (f / EPSILON - math.log(f.shape[1]))[:, :, None]).logsumexp(1)
         return (f - EPSILON * damping * of_rows) / 2, (g - EPSILON * damping * of_columns) / 2
 
-    compiled: Callable[..., Potentials] = torch.compile(step, dynamic=False)
-    return compiled
+    return compiled(step)
 
 
 def _dense(q: Tensor, k: Tensor, reach: float | None) -> Potentials:

@@ -16,7 +16,6 @@ from itertools import islice
 from typing import Any
 
 import torch
-import torch._dynamo
 
 from benchmarks.kernels.gate import too_wrong
 from benchmarks.kernels.gpu_cases import Case, product, warped
@@ -120,7 +119,6 @@ def main() -> None:
     After an error that spoils the device this raises, as everything would: then a new process goes on.
     """
     asked = json.loads(sys.argv[1])
-    torch._dynamo.config.recompile_limit = 64  # at its limit it would run uncompiled, and not say so
     with os.fdopen(os.dup(1), "w") as events:
         os.dup2(2, 1)  # where others print
 

@@ -54,4 +54,4 @@ def card(recipe: Recipe, sheet: bool = False) -> str:
 
 
 def _kept(slot: str, recipe: Recipe) -> str:
-    return f", weights in `{slot}.safetensors`" if slot in recipe.weights else ""
+    return f", weights in `{recipe.weights[slot]}`" if slot in recipe.weights else ""

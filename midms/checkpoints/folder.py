@@ -216,12 +216,13 @@ def _exchange(
             os.link(folder / name, folder / usual)
         except OSError:  # a file system that has no second names
             shutil.copyfile(folder / name, folder / usual)
-    own = {} if keeps_own(folder) else {CARD: card(recipe, (folder / SHEET).is_file())}
+    described = dataclasses.replace(recipe, weights={slot: _usual(slot) for slot in files})
+    own = {} if keeps_own(folder) else {CARD: card(described, (folder / SHEET).is_file())}
     for name, text in {**own, **texts}.items():
         write_text(folder / name, text)
     for slot in past:
         (folder / _usual(slot)).unlink(missing_ok=True)
-    _write_json(folder / CONFIG, {**settings, "weights": {slot: _usual(slot) for slot in files}, "checksums": sums})
+    _write_json(folder / CONFIG, {**settings, "weights": described.weights, "checksums": sums})
 
 
 def write_text(path: Path, text: str) -> None:

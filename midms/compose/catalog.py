@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import inspect
 import reprlib
 from collections.abc import Callable
 from numbers import Number
@@ -13,6 +12,7 @@ from midms.compose.metrics import METRICS
 from midms.compose.spec import Spec
 from midms.conditions import CONDITIONS
 from midms.confidence import CONFIDENCES
+from midms.core.signatures import parameters
 from midms.data import DATASETS
 from midms.diffusion import AUTOENCODERS, DENOISERS, SAMPLERS
 from midms.features import FEATURES
@@ -52,8 +52,8 @@ def create(kind: str, name: str, /, **arguments: Any) -> Any:
     """One part: `create("matcher", "correlation", temperature=0.005)`.
 
     Parts of which it is made are made first: a class that has some says which of its arguments they are, and their
-    kind, in `nested`. Such an argument is an object, a name, a `Spec`, or a tuple of them. So is the `condition` of a
-    data set.
+    kind, in `nested`; its registry says it of arguments that mean the same in every part of the kind. Such an argument
+    is an object, a name, a `Spec`, or a tuple of them.
 
     Raises:
         UnknownName: there is no such kind or part.
@@ -63,12 +63,14 @@ def create(kind: str, name: str, /, **arguments: Any) -> Any:
     rows = registry(kind)
     rows.check(name, **arguments)
     factory = rows[name]
-    nested = dict(getattr(factory, "nested", {}))
-    if kind == "dataset" and isinstance(arguments.get("condition"), str | Spec):
-        nested["condition"] = "condition"
-    for argument, inner in nested.items():
-        usual = inspect.signature(factory).parameters[argument].default
+    taken = parameters(factory).parameters
+    for argument, inner in {**rows.nested, **getattr(factory, "nested", {})}.items():
+        if argument not in taken:
+            continue
+        usual = taken[argument].default
         choice = arguments.get(argument, usual)
+        if choice is None and usual is None:
+            continue
         many = isinstance(choice, tuple | list)
         made = tuple(_inner(inner, one, f"{kind} {name!r}: {argument}") for one in (choice if many else [choice]))
         arguments[argument] = made if many else made[0]

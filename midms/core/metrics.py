@@ -73,8 +73,10 @@ class Compared:
 class PairMetric(Protocol):
     """Figures pair by pair. Keeps nothing.
 
+    May declare `uses`, names of what else it reads of a batch, where it is there.
+
     Attributes:
-        needs: names of what it reads of a batch; what else it can use, it uses where it is there.
+        needs: names of what it reads of a batch.
         ideal: its figures for results that are as they should be; nearer to it is better.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from midms.registry import Registry
 
-DATASETS = Registry("dataset", "midms.datasets")
+DATASETS = Registry("dataset", "midms.datasets", nested={"condition": "condition"})
 DATASETS.row(
     "portraits",
     "midms.data.portraits.dataset:Portraits",

@@ -32,10 +32,6 @@ from midms.evaluation.selection import metric_spec, usable_metrics
 from midms.images import one_line
 
 T = TypeVar("T")
-_OPTIONAL = ("labels", "exemplar_labels")
-"""What metrics use where it is there."""
-_OF_MATCHES = ("exact_flow", "keypoints", "exemplar")
-"""What metrics of matches are given beside."""
 
 
 def evaluate(
@@ -95,8 +91,7 @@ def evaluate(
     able = usable_metrics(chosen, plan, usual, formats, failures)
     if not able:
         raise EvaluationError(f"{results}: nothing can be measured; {'; '.join(failures)}")
-    wanted = {*_OPTIONAL, *(name for metric in able.values() for name in metric.needs)}
-    wanted |= {*_OF_MATCHES} if "flow" in wanted else set()
+    wanted = {name for metric in able.values() for name in (*metric.needs, *getattr(metric, "uses", ()))}
     reader = Reader(wanted, batch, device)
     each = _measure(able, plan, reader, progress, failures)
     figures = _figures(able, each, reader.sizes, failures)

@@ -148,7 +148,8 @@ class Pipeline(Parts):
         Args:
             folder: made if need be. A composition in it is replaced as one: killed at any moment, it is the old or the
                 new one.
-            dtype: in which weights are stored; by default each as it is, and loading gives the same bits.
+            dtype: in which weights are stored; by default each as it is, and loading gives the same bits. What computes
+                in float32 does so again when it is loaded, however it is stored.
             replace: whether the folder may hold something else, of which files of the same names are replaced.
 
         Raises:
@@ -163,17 +164,17 @@ class Pipeline(Parts):
                 for slot in ready
             )
             raise CheckpointError(f"{folder}: cannot be saved: {problems}")
-        states = {
-            slot: cast(part.state_dict(), dtype, f"{folder}, {slot}")
-            for slot, part in parts.items()
-            if isinstance(part, nn.Module) and part.state_dict()
+        own = {
+            slot: state for slot, part in parts.items() if isinstance(part, nn.Module) and (state := part.state_dict())
         }
+        precisions = {value.dtype for state in own.values() for value in state.values() if value.is_floating_point()}
+        states = {slot: cast(state, dtype, f"{folder}, {slot}") for slot, state in own.items()}
         recipe = dataclasses.replace(
             self.recipe,
             slots={slot: self.recipe.slots[slot] for slot in parts},
             loop=dataclasses.asdict(self.policy) | {"size": self.size},
             weights={slot: f"{slot}.safetensors" for slot in states},
-            precision="",
+            precision="float32" if precisions <= {torch.float32} else "",
         )
         write_folder(Path(folder), "save_pretrained", recipe, states, replace=replace)
 

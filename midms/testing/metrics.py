@@ -133,10 +133,9 @@ class MetricLaws(Laws):
         assert found and all(value == value for figure in found.values() for value in figure.values())
 
     def test_it_reads_what_it_needs_and_leaves_it_as_it_was(self, new: New) -> None:
-        """What it does not declare may be missing, but for labels and what is known of a match."""
-        batch, again = some_results(), some_results()
-        known = ("exact_flow", "keypoints", "extent")
-        needed = {*new().needs, *(known if "flow" in new().needs else ())}
+        """What it neither needs nor uses may be missing."""
+        batch, again, metric = some_results(), some_results(), new()
+        needed = (*metric.needs, *getattr(metric, "uses", ()))
         bare = Compared(batch.keys, **{name: getattr(batch, name) for name in needed})
         assert figures_of(new, [bare])
         assert all(torch.equal(getattr(bare, n).nan_to_num(), getattr(again, n).nan_to_num()) for n in needed)

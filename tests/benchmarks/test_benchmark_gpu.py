@@ -75,7 +75,7 @@ def section(side, batch, width, device):
 
 def broken(*_): raise OSError("no inputs")
 
-gpu_rows.LONGEST = 1
+gpu_rows.LONGEST = 3
 gpu_rows.sections = lambda *_: [(section, 0, 0), (broken, 0, 0)]
 gpu_rows.main()
 """
@@ -83,7 +83,7 @@ ASKED = {"side": 4, "batch": 1, "width": 8, "device": "cpu"}
 
 
 def test_a_peer_that_fails_crashes_or_hangs_is_a_row(tmp_path: Path) -> None:
-    gpu.measure_all(tmp_path / "gpu.json", 60, ASKED, (sys.executable, "-c", CHILD))
+    gpu.measure_all(tmp_path / "gpu.json", 300, ASKED, (sys.executable, "-c", CHILD))
     results = json.loads((tmp_path / "gpu.json").read_text())
     found = {row["peer"]: row.get("missing", "") for row in results["rows"]}
     assert results["finished"] and list(found) == ["good", "raises", "dies", "hangs", "last", "-"]
@@ -99,7 +99,7 @@ def test_out_of_time_is_a_row(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_cut_off_leaves_what_it_had(tmp_path: Path) -> None:
-    out, child = tmp_path / "gpu.json", CHILD.replace("LONGEST = 1", "LONGEST = 9").replace('"dies": os.abort, ', "")
+    out, child = tmp_path / "gpu.json", CHILD.replace("LONGEST = 3", "LONGEST = 9").replace('"dies": os.abort, ', "")
     start = "from pathlib import Path; from benchmarks.kernels.gpu import *; "
     run = start + f"measure_all(Path({str(out)!r}), 60, {ASKED}, CHILD)"
     code = run.replace("CHILD", repr((sys.executable, "-c", child)))

@@ -146,7 +146,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         "model.safetensors: does not fit CLIPTextModel: .*expected",
     ),
     "a broken tokenizer": (
-        lambda f: (f / "tokenizer/tokenizer.json").write_text("{"),
+        lambda f: [file.write_text("{") for file in (f / "tokenizer").iterdir()],
         "tokenizer: no tokenizer can be made of it",
     ),
     "tensors left over": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from checkpoints_of_others import LDM, compvis
 from huggingface_hub.utils import filter_repo_objects
 
 from midms import build, cli, create, from_pretrained
-from midms.checkpoints.card import OURS
+from midms.checkpoints.card import OURS, SHEET, card
 from midms.checkpoints.folder import USUAL_PICTURES, read_folder
 from midms.cli.options import composed
 from midms.compose.presets import PRESETS
@@ -34,15 +35,29 @@ def picture(pipe: Pipeline, channels: int = 2) -> torch.Tensor:
     return pipe(condition, exemplar, torch.rand(condition.shape, generator=numbers), generator=numbers)
 
 
-@pytest.mark.parametrize("preset", ["midm-faces", "midm-faces-paper"])
+FOLDERS = sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
+"""What is shipped."""
+
+
+@pytest.mark.parametrize("preset", FOLDERS)
 def test_what_is_shipped_is_the_preset(preset: str) -> None:
     result, expected = read_folder(SHIPPED / preset).recipe, PRESETS[preset]
     beside = {USUAL_PICTURES: f"{USUAL_PICTURES}.safetensors"} if preset == "midm-faces" else {}
     loop = {**dataclasses.asdict(Policy()), **expected.loop}
     assert result == dataclasses.replace(expected, loop=loop, weights={**expected.weights, **beside})
-    assert all(record["steps"] > 0 for record in result.made.values()) and len(result.made) == 3
-    pipe = from_pretrained(SHIPPED / preset)
-    assert torch.equal(picture(pipe), picture(build(preset))) and pipe.recipe.slots == build(preset).recipe.slots
+    trained = result.weights.keys() - {"confidence", USUAL_PICTURES}  # the confidence is trained with the features
+    assert all(record["steps"] > 0 for record in result.made.values()) and len(result.made) == len(trained)
+    pipe, same = from_pretrained(SHIPPED / preset), build(preset)
+    assert torch.equal(picture(pipe), picture(same)) and pipe.recipe.slots == same.recipe.slots
+
+
+@pytest.mark.parametrize("preset", FOLDERS)
+def test_a_shipped_card_is_that_of_its_folder(preset: str) -> None:
+    folder = SHIPPED / preset
+    text = (folder / "README.md").read_text()
+    assert text == card(read_folder(folder).recipe, (folder / SHEET).is_file())
+    files = re.findall(r"weights in `(.*)`", text)
+    assert len(files) >= 3 and all((folder / file).is_file() for file in files)
 
 
 def test_nothing_is_shipped_twice() -> None:

@@ -108,6 +108,14 @@ def test_precision_is_kept_unless_another_is_asked_for(whole: Path, tmp_path: Pa
     assert {value.dtype for value in weights(midms.from_pretrained(tmp_path / "full")).values()} == {torch.float32}
 
 
+def test_what_computes_in_float32_does_so_again_however_it_is_stored(whole: Path, tmp_path: Path) -> None:
+    pipe = midms.from_pretrained(whole)
+    pipe.save_pretrained(tmp_path / "half", dtype=torch.float16)
+    again = weights(midms.from_pretrained(tmp_path / "half"))
+    for name, value in weights(pipe).items():
+        assert again[name].dtype == value.dtype and torch.equal(again[name], value.half().to(value.dtype)), name
+
+
 def test_changes_come_without_the_saved_weights(saved: Path) -> None:
     pipe = midms.from_pretrained(saved, matcher="correlation", rematch=(), refiner=None)
     assert isinstance(pipe.matcher, Correlation) and pipe.policy.rematch == () and pipe.refiner is None

@@ -57,6 +57,21 @@ def test_the_condition_of_a_data_set_may_be_a_name(condition: object) -> None:
     assert pair.condition.shape[1] == 2 and pair.exemplar_condition is not None
 
 
+@pytest.mark.usefixtures("registries")
+def test_a_data_set_may_have_a_condition_of_its_own_by_name() -> None:
+    def sketched(size: int = 64, condition: Any = "sketch") -> Any:
+        return size, condition
+
+    midms.register("dataset", "sketched")(sketched)
+    midms.register("dataset", "bare")(lambda size=64: size)
+    assert type(create("dataset", "sketched")[1]).__name__ == "Sketch"
+    assert type(create("dataset", "sketched", condition="edges")[1]).__name__ == "Edges"
+    assert create("dataset", "bare") == 64 and create("dataset", "portraits").condition is None
+    for wrong in (None, 3):
+        with pytest.raises(BadArguments, match="condition: expected condition as an object, a name or a Spec, got"):
+            create("dataset", "sketched", condition=wrong)
+
+
 def test_no_part_looks_for_others_in_a_registry() -> None:
     registries = {name for name in vars(catalog) if name.isupper() and isinstance(getattr(catalog, name), Registry)}
     assert {"MATCHERS", "CONFIDENCES", "FEATURES"} <= registries

@@ -132,7 +132,7 @@ WRONG: dict[object, tuple[object, ...]] = {
 """Values that are none of a type: of one that accepts None as well, of a tuple of the wrong length."""
 
 
-NEEDED: dict[str, object] = {"timesteps": (500,), "network": abs, "path": ".", "size": 64}
+NEEDED: dict[str, object] = {"timesteps": (500,), "network": abs, "path": ".", "size": 64, "config": {}}
 """Arguments that parts cannot do without."""
 
 

@@ -28,7 +28,8 @@ class CopiedContent:
     Colour edges, whose strength is in [0, 1], as the condition `edges` has them; Pearson's correlation over the pixels
     that are farther from an edge of the condition, or of the labels, than 3/64 of the longer side. 1 for the exemplar
     itself, about 0 for a result whose texture lies elsewhere, 0 for one without edges; NaN where the exemplar has no
-    edges there. It takes no network, and sees copies in place alone (measure of this package, 2026).
+    edges there. Some structure belongs to the style, such as a pattern behind a person: where answers are known, their
+    own figure says how much. It sees copies in place alone, and takes no network (a measure of this package, 2026).
 
     Attributes:
         threshold: strength of the condition's edges that count.
@@ -39,6 +40,7 @@ class CopiedContent:
 
     threshold: float = 0.35
     needs: ClassVar = ("result", "exemplar", "condition")
+    uses: ClassVar = ("labels", "answer")
     ideal: ClassVar = 0.0
 
     def __post_init__(self) -> None:
@@ -49,13 +51,13 @@ class CopiedContent:
         assert batch.result is not None and batch.exemplar is not None and batch.condition is not None
         size = batch.result.shape[-2], batch.result.shape[-1]
         made, shown, drawn = (edges(resize(x, size)) for x in (batch.result, batch.exemplar, batch.condition))
-        borders = (
-            (drawn > self.threshold) | _borders(batch.labels, size)
-            if batch.labels is not None
-            else (drawn > self.threshold)
-        )
-        near = max_filter(borders.float(), max(1, round(_REACH * max(size)))) > 0
-        return {"copied content": _correlation(made, shown, ~near)}
+        borders = drawn > self.threshold
+        borders = borders if batch.labels is None else borders | _borders(batch.labels, size)
+        away = max_filter(borders.float(), max(1, round(_REACH * max(size)))) == 0
+        found = {"copied content": _correlation(made, shown, away)}
+        if batch.answer is not None:
+            found["copied content of answers"] = _correlation(edges(batch.answer), shown, away)
+        return found
 
 
 def _borders(labels: Int[Tensor, "b _ _"], size: tuple[int, int]) -> Bool[Tensor, "b 1 y x"]:

@@ -48,6 +48,7 @@ class EPE:
     """
 
     needs: ClassVar = ("flow",)
+    uses: ClassVar = ("exact_flow", "keypoints", "extent", "exemplar")
     ideal: ClassVar = 0.0
 
     def __call__(self, batch: Compared) -> dict[str, Float[Tensor, " b"]]:
@@ -71,6 +72,7 @@ class PCK:
 
     radii: tuple[float, ...] = RADII
     needs: ClassVar = ("flow",)
+    uses: ClassVar = ("exact_flow", "keypoints", "extent", "exemplar")
     ideal: ClassVar = 1.0
 
     def __post_init__(self) -> None:

@@ -75,7 +75,7 @@ class StyleRelevance:
         TrunkError: there are no such weights.
     """
 
-    needs, ideal = ("result", "exemplar"), 1.0
+    needs, uses, ideal = ("result", "exemplar"), ("labels", "exemplar_labels"), 1.0
 
     def __init__(self, vgg: str = HED) -> None:
         self.trunk, self.name = vgg_trunk(vgg), trunk_name(vgg)
@@ -109,7 +109,7 @@ class SemanticConsistency:
         TrunkError: there are no such weights.
     """
 
-    needs, ideal = ("result", "answer"), 1.0
+    needs, uses, ideal = ("result", "answer"), ("labels",), 1.0
 
     def __init__(self, vgg: str = HED) -> None:
         self.trunk, self.name = vgg_trunk(vgg), trunk_name(vgg)
