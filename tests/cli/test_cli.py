@@ -291,25 +291,3 @@ def test_several_exemplars_from_the_shell(folder: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().err == "midms: --region: changes nothing with one exemplar, expected several\n"
     assert translate(folder, "--style", 3) == 2
     assert "style must be a number between 0 and 1, got 3.0" in capsys.readouterr().err
-
-
-def test_exemplars_in_part_from_the_shell(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a file and of a folder's; more masks than exemplars and a black one are a line, and a mask is no output."""
-    width, height = size(folder / "photos/a.jpg")
-    mask = Image.new("L", (width, height))
-    mask.save(folder / "black.png")
-    mask.paste(255, (0, 0, width, height // 2))
-    mask.save(folder / "mask.png")
-    region = ["--exemplar-region", folder / "mask.png"]
-    assert translate(folder, *region, "--figure", folder / "figure.png") == 0
-    assert size(folder / "out.png") == (64, 48)
-    capsys.readouterr()
-    assert translate(folder, *region, *region) == 2
-    said = "midms: --exemplar-region: got 2, expected at most one for each of 1 exemplars\n"
-    assert capsys.readouterr().err == said
-    assert translate(folder, "--exemplar-region", folder / "black.png") == 2
-    assert capsys.readouterr().err.startswith(f"midms: {folder / 'black.png'}: at ")
-    assert translate(folder, *region, out="mask.png") == 2
-    assert "mask.png: is also an input, which would be overwritten" in capsys.readouterr().err
-    assert translate(folder, "--exemplar-region", folder / "none.png") == 2
-    assert "none.png: no such file or folder" in capsys.readouterr().err
