@@ -134,7 +134,9 @@ def test_exemplars_in_part_from_the_shell(tmp_path: Path, capsys: pytest.Capture
         required = ["--condition", files["sketch"], "--exemplar", files["photo"], "--out", files[out]]
         return main(["translate", *required, *given]), capsys.readouterr().err
 
-    assert run("mask")[0] == 0 and Image.open(files["out"]).size == (64, 64)
+    assert run("mask")[0] == 0
+    with Image.open(files["out"]) as result:
+        assert result.size == (64, 64)
     said = "midms: --exemplar-region: got 2, expected at most one for each of 1 exemplars\n"
     assert run("mask", "mask") == (2, said)
     status, said = run("black")
