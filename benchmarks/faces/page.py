@@ -128,8 +128,8 @@ def _changed(split: str, rows: Rows, others: Rows, what: str) -> str:
 def _difference(before: dict[str, float], after: dict[str, float]) -> str:
     figures = (("PSNR", " dB", 2), ("SSIM", "", 3), ("perceptual", "", 4), ("PCK@0.05", "", 3), ("AUROC", "", 3))
     return ", ".join(
-        f"{name} {before[name]:.{digits}f} to {after[name]:.{digits}f}{unit} ({after[name] - before[name]:+.{digits}f})"
-        for name, unit, digits in figures
+        f"{name} {before[name]:.{digits}f} to {after[name]:.{digits}f}{of} ({after[name] - before[name]:+.{digits}f})"
+        for name, of, digits in figures
     )
 
 

@@ -59,10 +59,10 @@ class Nearest:
 
     def __call__(self, query: Tensor, key: Tensor) -> HardMatch:
         """Match features [b d h w] of the condition to features [b d H W] of the exemplar."""
-        return HardMatch(_unit(query), _unit(key))
+        return HardMatch(_normalize(query), _normalize(key))
 
 
-def _unit(x: Tensor) -> Tensor:
+def _normalize(x: Tensor) -> Tensor:
     precise = x.to(torch.promote_types(x.dtype, torch.float32))
     precise = torch.where(precise.isfinite().all(1, keepdim=True), precise, 0)
     return torch.nn.functional.normalize(precise, dim=1)

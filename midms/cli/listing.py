@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+from pathlib import Path
 
 from midms.cli.messages import say
 from midms.cli.options import Commands, command, plugins
@@ -29,11 +30,11 @@ def add(commands: Commands) -> None:
         commands,
         "show",
         _show,
-        "show what a part or preset is and takes",
-        examples=("midm-faces", "cycle", "diffusers:DEISMultistepScheduler"),
+        "show what a part, a preset or a folder of weights is and takes",
+        examples=("midm-faces", "cycle", "diffusers:DEISMultistepScheduler", "runs/mine"),
     )
     plugins(detail)
-    detail.add_argument("name", metavar="NAME")
+    detail.add_argument("name", metavar="NAME", help="of a part or preset, or a folder of weights")
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -66,6 +67,9 @@ def _frame(preset: Recipe) -> str:
 def _show(args: argparse.Namespace) -> int:
     kinds = [kind for kind in KINDS if args.name in registry(kind)]
     if args.name not in PRESETS and not kinds:
+        if Path(args.name).is_dir():
+            say(*_folder(args.name).split("\n"))
+            return 0
         known = [*PRESETS, *(name for kind in KINDS for name in available(kind))]
         raise UnknownName(unknown("part or preset", args.name, known, "`midms list`"))
     texts = [_preset(args.name, PRESETS[args.name])] if args.name in PRESETS else []
@@ -74,15 +78,27 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _preset(name: str, preset: Recipe) -> str:
-    lines = [f"{name}: preset", preset.purpose, preset.source, ""]
-    lines.append(f"  {'trained on':<12}{preset.domain.trained_on}")
-    lines.append(f"  {'weights':<12}{'come with it' if preset.shipped else f'do not come with it: {preset.obtain}'}")
-    for slot, spec in preset.slots.items():
+    come = "come with it" if preset.shipped else f"do not come with it: {preset.obtain}"
+    return _recipe(f"{name}: preset", preset, come)
+
+
+def _folder(path: str) -> str:
+    from midms.checkpoints.convert import find
+
+    recipe = find(path).recipe
+    return _recipe(f"{path}: weights of {recipe.name or 'no preset'}", recipe, ", ".join(recipe.weights.values()))
+
+
+def _recipe(title: str, recipe: Recipe, weights: str) -> str:
+    lines = [title, *filter(None, (recipe.purpose, recipe.source)), ""]
+    lines.append(f"  {'trained on':<12}{recipe.domain.trained_on or 'not said'}")
+    lines.append(f"  {'weights':<12}{weights}")
+    for slot, spec in recipe.slots.items():
         lines.append(f"  {slot:<12}{spec.name}({', '.join(f'{k}={v!r}' for k, v in spec.arguments.items())})")
-    side = "longer" if preset.domain.square else "shorter"
+    side = "longer" if recipe.domain.square else "shorter"
     lines += [
-        f"  {key:<12}{f'{value} pixels of the {side} side' if key == 'size' else value}"
-        for key, value in preset.loop.items()
+        f"  {key:<11} {f'{value} pixels of the {side} side' if key == 'size' else value}"
+        for key, value in recipe.loop.items()
     ]
     return "\n".join(lines)
 

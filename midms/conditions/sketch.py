@@ -126,13 +126,13 @@ def thin(ink: Float[Tensor, "b 1 Y X"]) -> Float[Tensor, "b 1 Y X"]:
 
     A pixel of a stroke stays if it is about as deep inside as any near it.
     """
-    unit = max(1, round(max(ink.shape[-2:]) / 128))
+    pen = max(1, round(max(ink.shape[-2:]) / 128))
     mask = ink > 0.2
-    deep = _FILL * unit
+    deep = _FILL * pen
     depth = distance_transform(~mask, deep).mul_(deep)
-    middle = depth >= max_filter(depth, 2 * unit).sub_(unit)
-    filled = distance_transform(depth >= deep, deep + unit) < 1
-    return torch.where(torch.where(filled, depth <= 2 * unit, middle), ink, 0)
+    middle = depth >= max_filter(depth, 2 * pen).sub_(pen)
+    filled = distance_transform(depth >= deep, deep + pen) < 1
+    return torch.where(torch.where(filled, depth <= 2 * pen, middle), ink, 0)
 
 
 def _shrink(planes: Float[Tensor, "b 1 Y X"], size: tuple[int, int]) -> Float[Tensor, "b 1 y x"]:

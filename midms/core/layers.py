@@ -45,18 +45,18 @@ class SpectralNorm(nn.Module):
         self.register_buffer("_u", F.normalize(torch.randn_like(matrix[:, 0]), dim=0))
         self.register_buffer("_v", torch.zeros_like(matrix[0]))
         for _ in range(15):
-            self._iterate(matrix)
+            self._power_step(matrix)
 
     def forward(self, weight: Float[Tensor, "o i y x"]) -> Float[Tensor, "o i y x"]:
         """The weight over what is known of its norm."""
         matrix = weight.flatten(1)
         if self.training:
-            self._iterate(matrix)
+            self._power_step(matrix)
         u, v = self._u.clone(), self._v.clone()  # the next iteration is in place
         return weight / torch.dot(u, matrix @ v)
 
     @torch.no_grad()
-    def _iterate(self, matrix: Float[Tensor, "o n"]) -> None:
+    def _power_step(self, matrix: Float[Tensor, "o n"]) -> None:
         self._v.copy_(F.normalize(matrix.T @ self._u, dim=0))
         self._u.copy_(F.normalize(matrix @ self._v, dim=0))
 

@@ -243,10 +243,10 @@ def _deep(image: Image.Image, name: str, stored: tuple[Any, ...]) -> np.ndarray:
 
     def strip(top: int, end: int) -> np.ndarray:
         numbers = np.asarray(image.crop((0, top, image.width, end)))
-        unit = numbers if image.mode == "F" else numbers.astype(np.float32) / np.float32(white)
-        unit = 1 - unit if inverted else unit
-        unit = unit if curve is None else np.interp(unit, np.linspace(0, 1, len(curve)), curve)
-        return unit if key is None else np.stack([unit, numbers != key], -1)
+        levels = numbers if image.mode == "F" else numbers.astype(np.float32) / np.float32(white)
+        levels = 1 - levels if inverted else levels
+        levels = levels if curve is None else np.interp(levels, np.linspace(0, 1, len(curve)), curve)
+        return levels if key is None else np.stack([levels, numbers != key], -1)
 
     return in_strips(strip, (image.height, image.width))
 

@@ -24,9 +24,9 @@ Line = tuple[tuple[float, float], tuple[float, float]]
 
 def colour_map(values: Float[Tensor, "Y X"]) -> Image.Image:
     """Values in [0, 1] as colours from dark violet to yellow."""
-    unit = values.detach().float().cpu().clamp(0, 1).numpy()
+    clamped = values.detach().float().cpu().clamp(0, 1).numpy()
     anchors = np.linspace(0, 1, len(VIRIDIS))
-    channels = [np.interp(unit, anchors, [colour[i] for colour in VIRIDIS]) for i in range(3)]
+    channels = [np.interp(clamped, anchors, [colour[i] for colour in VIRIDIS]) for i in range(3)]
     return Image.fromarray(np.stack(channels, -1).round().astype(np.uint8))
 
 

@@ -123,7 +123,7 @@ def _planes(array: np.ndarray, name: str) -> np.ndarray:
 
 def _rgb(array: np.ndarray, name: str) -> Float[Tensor, "1 3 Y X"]:
     planes = _planes(array, name)
-    colour = _unit(planes, name)
+    colour = _scaled(planes, name)
     if planes.shape[-1] in (2, 4):
         colour, alpha = colour[..., :-1], colour[..., -1:]
         colour = colour * alpha
@@ -132,10 +132,10 @@ def _rgb(array: np.ndarray, name: str) -> Float[Tensor, "1 3 Y X"]:
     return torch.from_numpy(colour).permute(2, 0, 1)[None].mul_(2).sub_(1)
 
 
-def _unit(array: np.ndarray, name: str) -> np.ndarray:
+def _scaled(array: np.ndarray, name: str) -> np.ndarray:
     """The array's values as float32 in [0, 1], reduced to what is read of large pictures."""
-    unit = _scale(array, name)
-    return in_strips(lambda top, end: unit(array[top:end]), (array.shape[0], array.shape[1]))
+    scale = _scale(array, name)
+    return in_strips(lambda top, end: scale(array[top:end]), (array.shape[0], array.shape[1]))
 
 
 def _scale(array: np.ndarray, name: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -2,7 +2,7 @@
 
 from midms.loop.hints import Anchor, ColourHint, Hints
 from midms.loop.interleave import interleave
-from midms.loop.parts import PARTS, Moment, Parts
+from midms.loop.parts import Moment, Parts
 from midms.loop.policy import POLICY, Policy
 
-__all__ = ["PARTS", "POLICY", "Anchor", "ColourHint", "Hints", "Moment", "Parts", "Policy", "interleave"]
+__all__ = ["POLICY", "Anchor", "ColourHint", "Hints", "Moment", "Parts", "Policy", "interleave"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -51,10 +50,6 @@ class Parts:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", lent_to(self.features, self.denoiser, self.autoencoder))
-
-
-PARTS = tuple(field.name for field in dataclasses.fields(Parts))
-"""The slots."""
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ def run_jobs(
     failures = []
     for job in tqdm(jobs, "translating", disable=None if len(jobs) > 1 else True):
         try:
-            written(job, _perform(pipe, job, seed, size, known))
+            written(job, _run_job(pipe, job, seed, size, known))
         except PictureError as error:
             failures.append(str(error))
         except Exception as error:
@@ -211,7 +211,7 @@ def run_jobs(
     return failures
 
 
-def _perform(pipe: Translator, job: Job, seed: int, size: int | None, known: Mapping[Path, Pixels]) -> Translation:
+def _run_job(pipe: Translator, job: Job, seed: int, size: int | None, known: Mapping[Path, Pixels]) -> Translation:
     def read(paths: Sequence[Path]) -> list[Path | Pixels] | None:
         return [known.get(path, path) for path in paths] or None
 

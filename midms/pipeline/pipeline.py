@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from midms.checkpoints.convert.hub import push
 from midms.checkpoints.folder import write_folder
 from midms.compose.recipe import Recipe
-from midms.compose.slots import check_part, check_settings
+from midms.compose.slots import SLOTS, check_part, check_settings
 from midms.core.domain import TELLING, Domain
 from midms.core.tensors import FLOATS, CheckpointError, cast
 from midms.core.torch_defaults import defaults
 from midms.core.types import Noise
-from midms.loop import PARTS, POLICY, Hints, Moment, Parts, Policy, interleave
+from midms.loop import POLICY, Hints, Moment, Parts, Policy, interleave
 from midms.loop.inputs import OneOrMore, check_finite, describe
 from midms.pipeline.result import Translation
 from midms.pipeline.translate import translate
@@ -48,7 +48,7 @@ class Pipeline(Parts):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parts = {name: getattr(self, name) for name in PARTS}
+        parts = {name: getattr(self, name) for name in SLOTS}
         if wrong := check_settings(parts, self.policy.rematch, self.size):
             raise ValueError("; ".join(wrong))
 
@@ -132,7 +132,7 @@ class Pipeline(Parts):
         Raises:
             ValueError: a part does not fit its slot, or a setting is not as it should be; all that are not are listed.
         """
-        if wrong := [f"{slot}: {why}" for slot in PARTS if slot in fields and (why := check_part(slot, fields[slot]))]:
+        if wrong := [f"{slot}: {why}" for slot in SLOTS if slot in fields and (why := check_part(slot, fields[slot]))]:
             raise ValueError("; ".join(wrong))
         policy = fields.pop("policy", self.policy)
         changes = {name: fields.pop(name) for name in POLICY if name in fields}
@@ -157,7 +157,7 @@ class Pipeline(Parts):
                 weight is not finite, the folder holds something else, or the disk refuses. Nothing is written.
             HeldError: another process writes to the folder.
         """
-        parts = {slot: part for slot in PARTS if (part := getattr(self, slot)) is not None}
+        parts = {slot: part for slot in SLOTS if (part := getattr(self, slot)) is not None}
         if ready := [slot for slot in parts if slot not in self.recipe.slots]:
             problems = "; ".join(
                 f"{slot} is a ready {type(parts[slot]).__name__}, give it to build by its registered name or as a Spec"
@@ -219,10 +219,10 @@ class Pipeline(Parts):
 
     def modules(self) -> list[nn.Module]:
         """The parts that have weights."""
-        return [part for name in PARTS if isinstance(part := getattr(self, name), nn.Module)]
+        return [part for name in SLOTS if isinstance(part := getattr(self, name), nn.Module)]
 
     def __repr__(self) -> str:
-        lines = [f"  {name:<12}{describe(getattr(self, name))}" for name in PARTS]
+        lines = [f"  {name:<12}{describe(getattr(self, name))}" for name in SLOTS]
         lines.append(f"  {'policy':<12}{self.policy}")
         lines.append(f"  {'size':<12}{self.size}")
         lines += [f"  note: {note}" for note in self.notes]

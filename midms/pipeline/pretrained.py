@@ -77,7 +77,9 @@ def preset_recipe(preset: str) -> Recipe:
 
 
 def load(preset: str, weights: str | Path | None = None, prompt: Prompt = NO_PROMPT, **changes: Any) -> Pipeline:
-    """What every `--preset` means: `build` of a preset, `from_pretrained` of a folder or a hub id.
+    """What `--preset` means where a model is used: `build` of a preset, `from_pretrained` of a folder or a hub id.
+
+    `midms train` takes the name of a preset alone, since no folder has stages of training.
 
     Args:
         preset: a name, a folder or a hub id.

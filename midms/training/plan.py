@@ -9,6 +9,7 @@ from typing import Any
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
 from midms.core.signatures import parameters
+from midms.pipeline.pretrained import is_saved
 from midms.registry import BadArguments, unknown
 from midms.training.stages import STAGES
 
@@ -27,8 +28,10 @@ def planned(preset: str, stage: str | None, terms: Mapping[str, float], vgg19: P
             VGG19.
     """
     if preset not in PRESETS:
-        begin = f"; to begin with the weights of a folder, --init {preset}" if Path(preset).is_dir() else ""
-        raise BadArguments(unknown("preset", preset, PRESETS, "`midms list preset`") + begin)
+        if is_saved(preset):
+            expected = "expected the name of a preset, whose stages are trained"
+            raise BadArguments(f"--preset {preset}: {expected}; its weights are begun with by --init {preset}")
+        raise BadArguments(unknown("preset", preset, PRESETS, "`midms list preset`"))
     every = {spec.name: spec for spec in PRESETS[preset].training}
     if not every:
         raise BadArguments(f"--preset {preset}: has no stages of training")

@@ -18,6 +18,7 @@ from PIL import Image
 from midms import build, cli
 from midms.compose.catalog import KINDS, available
 from midms.compose.presets import PRESETS
+from midms.compose.recipe import SHIPPED
 from midms.core.domain import Domain
 from midms.pipeline import batch
 from midms.pipeline.result import Translation
@@ -262,6 +263,12 @@ def test_show_gives_signature_and_docstring(capsys: pytest.CaptureFixture[str]) 
     assert "correlation(temperature: float = 0.005" in result and "Args:" in result
     assert cli.main(["show", "midm-faces"]) == 0
     assert "denoiser    bridge(" in capsys.readouterr().out
+    assert cli.main(["show", str(SHIPPED / "midm-faces-paper")]) == 0
+    result = capsys.readouterr().out
+    assert "midm-faces-paper: weights of midm-faces-paper" in result and "denoiser    unconditional(" in result
+    assert "weights     ../midm-faces/features.safetensors, " in result and "rematch     (1, 2)" in result
+    assert cli.main(["show", str(SHIPPED)]) == 2
+    assert "has no config.json" in complaints(capsys)[0]
     assert cli.main(["show", "corelation"]) == 2
     assert "Did you mean 'correlation'" in complaints(capsys)[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -15,13 +16,14 @@ from midms import Spec, build, register
 from midms.compose.compose import BuildError
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
+from midms.compose.slots import SLOTS
 from midms.confidence.cycle import Cycle
 from midms.core.protocols import Match
 from midms.core.types import Context, Level
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.diffusion.solvers.ddpm import DDPM
-from midms.loop import Policy
+from midms.loop import Parts, Policy
 from midms.loop.multi_exemplar import NoMatch
 from midms.loop.policy import NoGradient
 from midms.matching.matchers.correlation import Correlation
@@ -291,3 +293,7 @@ def test_a_matcher_must_give_a_match_on_the_grid_of_its_query() -> None:
         pipe = build("toy", matcher=matcher)
         with pytest.raises(NoMatch, match=f"{type(matcher).__name__} gives what is no match: .*{message}"):
             pipe(*pictures())
+
+
+def test_a_slot_is_a_field_of_the_loops_parts() -> None:
+    assert list(SLOTS) == [field.name for field in dataclasses.fields(Parts)]

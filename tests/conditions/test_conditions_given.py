@@ -117,8 +117,8 @@ def test_a_webp_of_which_nobody_knows_whether_it_is_lossless_is_refused() -> Non
 
 @pytest.mark.parametrize(("scale", "low", "high"), [(3, 0.0, 1.0), (4, -1.0, 1.0)])
 def test_keypoints_that_are_not_in_pixels_are_refused(scale: int, low: float, high: float) -> None:
-    unit = torch.rand(18, 2, generator=torch.Generator().manual_seed(scale))
-    joints = torch.cat([low + (high - low) * unit, torch.ones(18, 1)], 1)
+    share = torch.rand(18, 2, generator=torch.Generator().manual_seed(scale))
+    joints = torch.cat([low + (high - low) * share, torch.ones(18, 1)], 1)
     joints[4] = 0  # was not found
     with pytest.raises(PictureError, match=r"all joints lie in .* to 0.9.*, expected pixels .*keypoint_scale 0"):
         keypoints({"people": [{"pose_keypoints_2d": joints.flatten().tolist()}]})

@@ -32,16 +32,16 @@ def figures(name: str, batch: Compared = BATCH, **settings: object) -> dict[str,
 
 def test_psnr_is_scikit_images() -> None:
     assert BATCH.answer is not None and BATCH.result is not None
-    unit = [((x + 1) / 2).double().numpy() for x in (BATCH.answer, BATCH.result)]
-    expected = [peak_signal_noise_ratio(a, b, data_range=1) for a, b in zip(*unit, strict=True)]
+    scaled = [((x + 1) / 2).double().numpy() for x in (BATCH.answer, BATCH.result)]
+    expected = [peak_signal_noise_ratio(a, b, data_range=1) for a, b in zip(*scaled, strict=True)]
     assert figures("psnr")["PSNR"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_ssim_is_torchmetrics() -> None:
     assert BATCH.answer is not None and BATCH.result is not None
-    unit = [(x + 1) / 2 for x in (BATCH.result, BATCH.answer)]
+    scaled = [(x + 1) / 2 for x in (BATCH.result, BATCH.answer)]
     theirs = structural_similarity_index_measure(
-        *unit, sigma=1.5, kernel_size=7, data_range=1.0, reduction="none", return_full_image=True
+        *scaled, sigma=1.5, kernel_size=7, data_range=1.0, reduction="none", return_full_image=True
     )[1]
     assert figures("ssim")["SSIM"] == pytest.approx(theirs.mean((1, 2, 3)).tolist(), abs=0.01)
 

@@ -130,9 +130,9 @@ def test_upward_blocks_of_a_unet_are_means_over_draws_of_noise() -> None:
         hook.remove()
     large = [F.interpolate(one, (8, 8), mode="bilinear", align_corners=False) for one in rows]
     maps = [sum(large[block::2]) / 3 for block in (1, 0)]
-    unit = [F.normalize(one - one.mean((2, 3), keepdim=True), dim=1) for one in maps]
+    centred = [F.normalize(one - one.mean((2, 3), keepdim=True), dim=1) for one in maps]
     found = features.rematch_query(latent, features.condition(torch.zeros(1, 3, 64, 64)))
-    torch.testing.assert_close(found, F.normalize(torch.cat(unit, 1), dim=1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, F.normalize(torch.cat(centred, 1), dim=1), rtol=1e-4, atol=1e-5)
 
 
 def test_a_pass_ends_where_nothing_more_is_seen() -> None:

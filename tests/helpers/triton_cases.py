@@ -23,5 +23,5 @@ def operands(seed: int, b: int, n: int, m: int, d: int, c: int, e: int) -> list[
     generator = torch.Generator().manual_seed(seed)
     shapes = (b, n, d), (b, m, d), (b, m, c), (b, n, e), (b, n), (b, m)
     q, k, *rest = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
-    unit = torch.nn.functional.normalize
-    return [x.float().double() for x in (unit(q, dim=-1), unit(k, dim=-1), *rest)]
+    normalize = torch.nn.functional.normalize
+    return [x.float().double() for x in (normalize(q, dim=-1), normalize(k, dim=-1), *rest)]

@@ -38,13 +38,13 @@ BACK, SKIN, EYE, HAT = (190, 220, 240), (240, 190, 150), (250, 250, 250), (160, 
 def cartoon(size: int = 480, gap: int = 0) -> tuple[Image.Image, Image.Image]:
     """A drawing, black on white with soft edges, and the same coloured; the head's outline has a gap in it."""
     lines, colours = Image.new("L", (3 * size, 3 * size), 255), Image.new("RGB", (3 * size, 3 * size), BACK)
-    pen, fill, unit = ImageDraw.Draw(lines), ImageDraw.Draw(colours), 3 * size / 100
+    pen, fill, scale = ImageDraw.Draw(lines), ImageDraw.Draw(colours), 3 * size / 100
     for box, colour in (((20, 30, 80, 95), SKIN), ((15, 10, 85, 42), HAT), ((36, 52, 44, 58), EYE)):
-        corners = [unit * side for side in box]
+        corners = [scale * side for side in box]
         fill.ellipse(corners, colour)
         if colour == HAT:
             pen.ellipse(corners, 255)
-        pen.arc(corners, 0 if colour == SKIN else -gap, 360 - gap, 0, round(1.2 * unit))
+        pen.arc(corners, 0 if colour == SKIN else -gap, 360 - gap, 0, round(1.2 * scale))
     line, coloured = (
         lines.resize((size, size), Image.Resampling.BOX),
         colours.resize((size, size), Image.Resampling.BOX),

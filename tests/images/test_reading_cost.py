@@ -78,12 +78,12 @@ def test_work_is_in_proportion_to_the_pixels(read: Callable[[int], Tensor], unch
 @pytest.mark.parametrize("shape", [(96, 96), (40, 150), (130, 60)])
 def test_strokes_are_those_of_the_plain_formulation(shape: tuple[int, int]) -> None:
     found = ink(drawing(*shape), (2 * shape[0], 2 * shape[1]))
-    unit = max(1, round(max(found.shape[-2:]) / 128))
-    depth = plain_distance(found <= 0.2, 6 * unit) * (6 * unit)
-    middle = depth >= F.max_pool2d(depth, 4 * unit + 1, 1, 2 * unit) - unit
-    filled = plain_distance(depth >= 6 * unit, 7 * unit) < 1
+    pen = max(1, round(max(found.shape[-2:]) / 128))
+    depth = plain_distance(found <= 0.2, 6 * pen) * (6 * pen)
+    middle = depth >= F.max_pool2d(depth, 4 * pen + 1, 1, 2 * pen) - pen
+    filled = plain_distance(depth >= 6 * pen, 7 * pen) < 1
     assert filled.any() and not middle.all()
-    assert torch.equal(thin(found), torch.where(torch.where(filled, depth <= 2 * unit, middle), found, 0))
+    assert torch.equal(thin(found), torch.where(torch.where(filled, depth <= 2 * pen, middle), found, 0))
 
 
 def plain_distance(mask: Tensor, radius: int) -> Tensor:

@@ -91,8 +91,8 @@ def test_gradients_of_the_plan_are_pots() -> None:
     wanted = features(2, 1, 1, 48, 20)[:, 0]
     ours = torch.autograd.grad((plan(OptimalTransport(0.1, 20)(query, key)) * wanted).sum(), (query, key))
     a, b = (x[0] for x in weights("uniform", query, key))
-    unit = [tokens(x / x.norm(dim=1, keepdim=True))[0] for x in (query, key)]
-    cost = 1 - unit[0] @ unit[1].mT
+    normalized = [tokens(x / x.norm(dim=1, keepdim=True))[0] for x in (query, key)]
+    cost = 1 - normalized[0] @ normalized[1].mT
     theirs = ot.sinkhorn(a, b, cost, 0.1, "sinkhorn_log", numItermax=20, stopThr=0, warn=False)
     for mine, other in zip(ours, torch.autograd.grad((theirs * wanted[0]).sum(), (query, key)), strict=True):
         torch.testing.assert_close(mine, other)

@@ -256,6 +256,7 @@ def test_what_is_rendered_is_told_before(tmp_path: Path, capsys: pytest.CaptureF
     [
         (["--stage", "autoencode"], "no stage is called 'autoencode'. Did you mean 'autoencoder'?"),
         (["--preset", "midm-face"], "no preset is called 'midm-face'. Did you mean 'midm-faces'"),
+        (["--preset", "some/where"], "--preset some/where: expected the name of a preset, whose stages are trained"),
         (["--stage", "diffusion", "--terms", '{"domain": 1}'], "--terms: changes nothing in --stage diffusion"),
         (["--precision", "fp16"], "--precision fp16: the CPU has none, expected bf16 or no"),
         (["--batch", "3", "--accumulate", "2"], "--batch 3: expected a multiple of 2"),

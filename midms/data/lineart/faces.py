@@ -93,8 +93,8 @@ def random_palette(word: str) -> Float[Tensor, "6 3"]:
     def any_colour(saturation: tuple[float, float], lightness: tuple[float, float]) -> tuple[float, float, float]:
         return colorsys.hls_to_rgb(random.random(), between(random, lightness), between(random, saturation))
 
-    tone, warmth = random.random(), between(random, (0.03, 0.09))
-    skin = colorsys.hls_to_rgb(warmth, 0.85 - 0.63 * tone, between(random, (0.25, 0.6)))
+    tone, hue = random.random(), between(random, (0.03, 0.09))
+    skin = colorsys.hls_to_rgb(hue, 0.85 - 0.63 * tone, between(random, (0.25, 0.6)))
     fantastic = any_colour((0.3, 0.8), (0.45, 0.8))
     natural = colorsys.hls_to_rgb(between(random, (0.03, 0.12)), 0.05 + 0.6 * random.random() ** 2, 0.45)
     dyed = any_colour((0.3, 0.9), (0.3, 0.7))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -96,7 +97,7 @@ def style(seeds: Sequence[int]) -> Style:
         freckles=(scalar() < FRECKLES_SHARE).float(),
         beard=(scalar() < BEARD_SHARE).float() * scalar(0.3, 1),
         glasses=colour((0, 1), (0, 0.5), (0.05, 0.3)),
-        light=unit(torch.stack([scalar(-0.8, 0.8), scalar(-0.1, 0.9), scalar(0.6, 1.1)], 1)),
+        light=F.normalize(torch.stack([scalar(-0.8, 0.8), scalar(-0.1, 0.9), scalar(0.6, 1.1)], 1)),
         ambient=scalar(0.35, 0.6),
         light_colour=torch.stack([torch.ones_like(melanin[:, 0]), scalar(0.86, 1), scalar(0.75, 1.05)], 1),
         backdrop=(colour((0, 1), (0.05, 0.7), (0.25, 0.95)), colour((0, 1), (0.05, 0.7), (0.25, 0.95))),
@@ -124,11 +125,6 @@ def hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Float[Tensor, "b 3 1 
     offsets = torch.tensor([5.0, 3.0, 1.0])
     k = (offsets + 6 * hue) % 6
     return (value - value * saturation * torch.minimum(k, 4 - k).clamp(0, 1)).permute(0, 2, 1)[..., None]
-
-
-def unit(vector: Float[Tensor, "b 3 1 1"]) -> Float[Tensor, "b 3 1 1"]:
-    """Length one over the second axis."""
-    return vector / vector.norm(dim=1, keepdim=True)
 
 
 def to(parameters: SimpleNamespace, device: torch.device | str) -> SimpleNamespace:

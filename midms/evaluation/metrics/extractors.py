@@ -91,8 +91,8 @@ def _timm(name: str, network: nn.Module) -> Extractor:
     network.requires_grad_(False).eval()
 
     def see(pictures: Tensor) -> Tensor:
-        unit = (resize(pictures, size) + 1) / 2
-        return network.to(unit)((unit - mean.to(unit)) / std.to(unit))  # type: ignore[no-any-return]
+        scaled = (resize(pictures, size) + 1) / 2
+        return network.to(scaled)((scaled - mean.to(scaled)) / std.to(scaled))  # type: ignore[no-any-return]
 
     return Extractor(f"{name}, {size[0]} pixels", see)
 

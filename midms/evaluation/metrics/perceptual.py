@@ -105,14 +105,14 @@ class LPIPS:
     @torch.inference_mode()
     def __call__(self, one: Float[Tensor, "b 3 y x"], other: Float[Tensor, "b 3 y x"]) -> Float[Tensor, " b"]:
         """Distances of pictures in [-1, 1]: 0 for the same."""
-        seen = [[_unit(x) for x in self.trunk.to(image)(image.clamp(-1, 1), _LAYERS)] for image in (one, other)]
+        seen = [[_normalize(x) for x in self.trunk.to(image)(image.clamp(-1, 1), _LAYERS)] for image in (one, other)]
         off = [(a - b).square() for a, b in zip(*seen, strict=True)]
         return torch.stack(
             [(x * weight.to(x)).sum(1).mean((1, 2)) for x, weight in zip(off, self.weights, strict=True)]
         ).sum(0)
 
 
-def _unit(x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
+def _normalize(x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
     return x / (x.square().sum(1, keepdim=True) + 1e-8).sqrt()
 
 

@@ -20,11 +20,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from midms.compose.slots import SLOTS
 from midms.core.precision import precise
 from midms.core.types import Features, Noise
 from midms.data.pair import Pair
 from midms.features.vgg_network import VGG
-from midms.loop import PARTS, Parts
+from midms.loop import Parts
 from midms.loop.inputs import PICTURE, check_exemplars, check_tensor, noise_fn
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
@@ -143,7 +144,7 @@ class MidmStage(nn.Module):
             target=precise(pair.target),
             exemplar_condition=self.pipe.condition.photo(pictures[0]) if maps[0] is None else maps[0],
         )
-        draw, parts = noise_fn(noise, pair.condition), Parts(**{slot: getattr(self.pipe, slot) for slot in PARTS})
+        draw, parts = noise_fn(noise, pair.condition), Parts(**{slot: getattr(self.pipe, slot) for slot in SLOTS})
         return run_streams(parts, self.pipe.policy, pair, draw, self.joint, self.checkpointing)
 
     def terms(self, made: Streams, names: Iterable[str]) -> dict[str, Float[Tensor, ""]]:

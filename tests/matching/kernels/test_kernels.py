@@ -38,8 +38,8 @@ def operands(seed: int, b: int, n: int, m: int, d: int, c: int, dtype: torch.dty
     q, k, v, bias = (
         torch.randn(*s, generator=generator, dtype=torch.float64) for s in ((b, n, d), (b, m, d), (b, m, c), (b, m))
     )
-    unit = torch.nn.functional.normalize
-    return [x.to(dtype).requires_grad_() for x in (unit(q, dim=-1), unit(k, dim=-1), v, bias)]
+    normalize = torch.nn.functional.normalize
+    return [x.to(dtype).requires_grad_() for x in (normalize(q, dim=-1), normalize(k, dim=-1), v, bias)]
 
 
 def outcome(backend: str, inputs: list[Tensor], scale: float, floor: float | None, biased: bool = True) -> list[Tensor]:
