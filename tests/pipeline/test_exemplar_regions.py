@@ -13,6 +13,7 @@ from sample_pictures import drawing, photo
 from shifting import Shifting
 
 from midms import build
+from midms.cli import main
 from midms.images import PictureError
 from midms.images.frame import Frame
 from midms.matching.matchers.correlation import Correlation
@@ -118,3 +119,27 @@ def test_what_is_wrong_with_a_mask_is_said(tmp_path: Path) -> None:
             Shifting().translate(sketch, exemplar, exemplar_regions=given, size=64)
     with pytest.raises(PictureError, match=r"^exemplar_region 2: at 96 x 64"):
         Shifting().translate(sketch, [exemplar] * 2, exemplar_regions=[None, thin])
+
+
+def test_exemplars_in_part_from_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """More masks than exemplars and a black one are a line, and a mask is no output."""
+    exemplar, mask = halves(96, 64)
+    pictures = {"sketch": drawing(64, 64), "photo": exemplar, "mask": mask, "black": Image.new("L", (96, 64))}
+    files = {name: str(tmp_path / f"{name}.png") for name in (*pictures, "out", "none")}
+    for name, picture in pictures.items():
+        picture.save(files[name])
+
+    def run(*masks: str, out: str = "out") -> tuple[int, str]:
+        given = [word for name in masks for word in ("--exemplar-region", files[name])]
+        required = ["--condition", files["sketch"], "--exemplar", files["photo"], "--out", files[out]]
+        return main(["translate", *required, *given]), capsys.readouterr().err
+
+    assert run("mask")[0] == 0
+    with Image.open(files["out"]) as result:
+        assert result.size == (64, 64)
+    said = "midms: --exemplar-region: got 2, expected at most one for each of 1 exemplars\n"
+    assert run("mask", "mask") == (2, said)
+    status, said = run("black")
+    assert status == 2 and said.startswith(f"midms: {files['black']}: at 64 x 43 pixels no cell of 4 x 4 is white")
+    assert "mask.png: is also an input, which would be overwritten" in run("mask", out="mask")[1]
+    assert "none.png: no such file or folder" in run("none")[1]
