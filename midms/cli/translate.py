@@ -77,6 +77,14 @@ def add(commands: Commands) -> None:
         help="for several exemplars, one each in their order: white where the sketch takes from it",
     )
     one.add_argument(
+        "--exemplar-region",
+        type=a_path,
+        action="append",
+        default=[],
+        metavar="MASK",
+        help="for the exemplars in their order: white where one may be taken from; those without a mask may everywhere",
+    )
+    one.add_argument(
         "--anchors",
         type=a_path,
         metavar="FILE.json",
@@ -130,9 +138,8 @@ def _translate(args: argparse.Namespace) -> int:
 
     hints = {name: path for name in HINT_KINDS if (path := getattr(args, name)) is not None}
     exemplars = all_pictures(args.exemplar) if args.series else args.exemplar
-    jobs = plan_jobs(
-        args.condition, exemplars, args.out, args.figure, args.exemplar_condition, args.region, args.layers, hints
-    )
+    own, masks = args.exemplar_condition, args.exemplar_region
+    jobs = plan_jobs(args.condition, exemplars, args.out, args.figure, own, args.region, args.layers, hints, masks)
     if not all(job.alike for job in jobs):
         say("no names agree, so pairs are made in their order:")
         say(*(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}" for job in jobs))

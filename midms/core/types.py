@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -199,6 +200,12 @@ class Step:
     def x(self) -> Float[Tensor, "b c h w"]:
         """The latent that x0 and eps stand for: where x0 was edited, x has moved with it."""
         return self.level.alpha * self.x0 + self.level.sigma * self.eps
+
+
+def white_cells(mask: Float[Tensor, "b 1 Y X"], grid: tuple[int, int]) -> Float[Tensor, "b 1 h w"]:
+    """1 for each cell of a grid all of whose pixels are 0.5 at least, else 0; in float32 or better."""
+    darkest = F.adaptive_max_pool2d(1 - mask, grid)
+    return (darkest <= 0.5).to(torch.promote_types(mask.dtype, torch.float32))
 
 
 def cells(height: int, width: int, like: Tensor) -> Float[Tensor, "1 2 h w"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.protocols import AnnotationReader, ConditionExtractor, PageReader
-from midms.core.types import Page, scaling
+from midms.core.types import Page, scaling, white_cells
 from midms.images import PictureError, display_name, name_in_errors, read_image, resize
 from midms.images.frame import Frame
 from midms.images.reading import read_reduced
@@ -118,14 +118,44 @@ def masked(regions: object, frame: Frame, count: int) -> list[Tensor]:
         raise PictureError("regions: change nothing with one exemplar, expected several")
     masks = []
     for i, (name, region) in enumerate(_each("region", regions, count), 1):
-        grey = F.interpolate(read_image(region, name), frame.picture, mode="area").mean(1, keepdim=True)
-        masks.append(frame.pad(grey / 2 + 0.5))
+        masks.append(_mask(read_image(region, name), frame))
         if not masks[-1].any():
             raise PictureError(
                 f"{display_name(region, name)}: is black everywhere, so that nothing would take from exemplar {i}; "
                 "leave both out"
             )
     return masks
+
+
+def masked_exemplars(regions: object, frames: Sequence[Frame], stride: int) -> list[Tensor | None]:
+    """Pictures of what may be taken from exemplars, in their order, as masks [1 1 Y X] of their canvases: white is 1.
+
+    Raises:
+        PictureError: one cannot be read, is not of its exemplar's proportions, or has no white cell of `stride` pixels
+            a side; or there are more than exemplars.
+    """
+    given = regions if isinstance(regions, list | tuple) else [regions]
+    if len(given) > len(frames):
+        raise PictureError(
+            f"exemplar_region: got {len(given)}, expected at most one for each of {len(frames)} exemplars"
+        )
+    masks: list[Tensor | None] = []
+    for i, ((name, region), frame) in enumerate(zip(_each("exemplar_region", given), frames, strict=False), 1):
+        if region is None:
+            masks.append(None)
+            continue
+        picture, shown = read_image(region, name), display_name(region, name)
+        masks.append(mask := _mask(picture, _exactly(frame, shown)(_shape(picture))))
+        if not white_cells(mask, (frame.canvas[0] // stride, frame.canvas[1] // stride)).any():
+            raise PictureError(
+                f"{shown}: at {frame.picture[1]} x {frame.picture[0]} pixels no cell of {stride} x {stride} is white, "
+                f"so that nothing could be taken from exemplar {i}; leave both out"
+            )
+    return masks
+
+
+def _mask(picture: Float[Tensor, "1 3 Y X"], frame: Frame) -> Float[Tensor, "1 1 y x"]:
+    return frame.pad(F.interpolate(picture, frame.picture, mode="area").mean(1, keepdim=True) / 2 + 0.5)
 
 
 def _each(name: str, pictures: object, count: int | None = None) -> list[tuple[str, object]]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from midms.core.errors import NotFinite
 from midms.core.precision import precise
-from midms.core.types import Features, Noise, NoiseFn
+from midms.core.types import Features, Noise, NoiseFn, white_cells
 
 _OVERSHOOT = 0.3
 """How far a picture or map may go beyond its range, as a share of it: cubic and Lanczos resizing overshoot."""
@@ -31,6 +31,7 @@ def check_exemplars(
     regions: Sequence[Tensor] | None,
     channels: int,
     stride: int,
+    exemplar_regions: Sequence[Tensor | None] = (),
 ) -> tuple[list[Tensor], list[Tensor | None]]:
     """The exemplars and what was given of their conditions, in float32 at least, when all is as the loop can take it.
 
@@ -41,6 +42,7 @@ def check_exemplars(
         regions: a mask [b 1 Y X] in [0, 1] for each of several exemplars, or None.
         channels: that maps must have.
         stride: that sides must be divisible by.
+        exemplar_regions: a mask [b 1 Y X] in [0, 1] or None for each exemplar, or the first of them.
 
     Raises:
         ValueError: something is not; names the argument.
@@ -80,7 +82,27 @@ def check_exemplars(
         if not (filled := region.flatten(1).any(1)).all():
             which = "" if len(region) == 1 else f" in picture {filled.logical_not().nonzero()[0].item()} of the batch"
             raise ValueError(f"regions[{i}] is 0 everywhere{which}: nothing would take from exemplar {i}; leave it out")
+    _check_exemplar_regions(exemplar_regions, pictures, condition, stride)
     return [precise(picture) for picture in pictures], [drawn if drawn is None else precise(drawn) for drawn in maps]
+
+
+def _check_exemplar_regions(
+    regions: Sequence[Tensor | None], pictures: Sequence[Tensor], condition: Tensor, stride: int
+) -> None:
+    if len(regions) > len(pictures):
+        raise ValueError(f"exemplar_regions has {len(regions)} masks, expected at most {len(pictures)}, as exemplars")
+    for i, (region, picture) in enumerate(zip(regions, pictures, strict=False)):
+        if region is None:
+            continue
+        name, size = f"exemplar_regions[{i}]", (picture.shape[-2], picture.shape[-1])
+        check_tensor(name, region, 1, 1, condition, MAP)
+        if tuple(region.shape[-2:]) != size:
+            raise ValueError(f"{name} is {tuple(region.shape[-2:])} pixels, expected the exemplar's {size}")
+        if not white_cells(region, (size[0] // stride, size[1] // stride)).flatten(1).any(1).all():
+            raise ValueError(
+                f"{name} has no cell of {stride} x {stride} pixels that is 0.5 at least: nothing could be taken from "
+                f"exemplar {i}; leave both out"
+            )
 
 
 def _list(one_or_more: OneOrMore) -> list[Any]:

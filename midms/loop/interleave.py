@@ -30,6 +30,7 @@ class Encoded:
         keys: features of each exemplar.
         regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
         hints: of a person; None for none.
+        exemplar_regions: masks of exemplars in their order, 1 where one may be taken from; None for all of it.
     """
 
     condition: Float[Tensor, "b k Y X"]
@@ -38,6 +39,7 @@ class Encoded:
     keys: Sequence[Features]
     regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None
     hints: Hints | None = None
+    exemplar_regions: Sequence[Float[Tensor, "b 1 _ _"] | None] = ()
 
 
 class Matched(NamedTuple):
@@ -57,6 +59,7 @@ def interleave(
     generator: Noise = None,
     regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
     hints: Hints | None = None,
+    exemplar_regions: Sequence[Float[Tensor, "b 1 _ _"] | None] = (),
 ) -> Iterator[Moment]:
     """The moments of the loop, one a level, then those of the last pass; gradients flow.
 
@@ -74,6 +77,8 @@ def interleave(
         generator: for the noise, see `midms.core.types.Noise`.
         regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
         hints: of a person, which every match heeds; None for none.
+        exemplar_regions: masks in [0, 1] of exemplars in their order, of their sizes: a cell may be taken from where
+            all of it is 0.5 at least; None or a missing one for all of the exemplar.
 
     Yields:
         What the loop knew at each level, after any re-matching.
@@ -83,7 +88,9 @@ def interleave(
         NotFinite: a part gives numbers that are not finite; names the slot.
     """
     channels, stride = parts.condition.channels, parts.autoencoder.stride
-    pictures, maps = check_exemplars(condition, exemplar, exemplar_condition, regions, channels, stride)
+    pictures, maps = check_exemplars(
+        condition, exemplar, exemplar_condition, regions, channels, stride, exemplar_regions
+    )
     condition = precise(condition)
     draw = noise_fn(generator, condition)
 
@@ -101,7 +108,7 @@ def interleave(
     hints = hints or None
     if hints is not None:
         latents += hints.latents(latents, parts.autoencoder)
-    encoded = Encoded(condition, latents, query, keys, regions, hints)
+    encoded = Encoded(condition, latents, query, keys, regions, hints, exemplar_regions)
     yield from denoised(parts, policy, encoded, first_match(parts, encoded), draw)
 
 
@@ -135,12 +142,13 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
         NotFinite: a part gives numbers that are not finite; names the slot.
     """
     condition, regions, query, hints = encoded.condition, encoded.regions, encoded.query, encoded.hints
-    keys = [key.rematch for key in encoded.keys]
+    keys, allowed = [key.rematch for key in encoded.keys], encoded.exemplar_regions
     least = getattr(parts.denoiser, "min_confidence", 0.0)
 
     def score(x0: Tensor) -> Float[Tensor, "b 1 h w"]:
         found = check_finite(parts.features.rematch_query(x0, outside(query)), parts.features, "features")
-        judged = compare(parts.matcher, parts.confidence, found, outside(keys), outside(regions), hints)[1]
+        given = outside(keys), outside(regions), hints, outside(allowed)
+        judged = compare(parts.matcher, parts.confidence, found, *given)[1]
         return policy.apply_style(judged)
 
     def denoise(x: Tensor, level: Level) -> Tensor:
@@ -178,6 +186,7 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
 
 
 def _matched(parts: Parts, encoded: Encoded, query: Tensor, keys: list[Tensor]) -> Matched:
-    match, confidence = compare(parts.matcher, parts.confidence, query, keys, encoded.regions, encoded.hints)
+    given = encoded.regions, encoded.hints, encoded.exemplar_regions
+    match, confidence = compare(parts.matcher, parts.confidence, query, keys, *given)
     warp = match.apply(side_by_side(encoded.latents))
     return Matched(match, check_finite(warp, parts.matcher, "matcher"), confidence)

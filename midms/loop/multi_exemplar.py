@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +15,10 @@ from torch import Tensor
 from midms.core.errors import MidmsError
 from midms.core.precision import without_autocast
 from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered
+from midms.core.types import white_cells
 from midms.loop.hints import Hints
 from midms.loop.inputs import check_finite
+from midms.loop.masked import MaskedMatch
 
 TIE = 1e-3
 """What similarity counts beside confidence: it decides where several exemplars have the same, as masks often do."""
@@ -104,6 +107,7 @@ def compare(
     keys: Sequence[Tensor],
     regions: Sequence[Tensor] | None,
     hints: Hints | None = None,
+    exemplar_regions: Sequence[Tensor | None] = (),
 ) -> tuple[Match, Float[Tensor, "b 1 h w"]]:
     """Match to every exemplar, and the confidence in it.
 
@@ -115,13 +119,15 @@ def compare(
         regions: masks [b 1 Y X] of the condition, one an exemplar: each cell takes from the exemplar that covers most
             of it. Cells that none covers, and without regions all, take from the exemplar that is trusted most.
         hints: of a person, each of which is certain as far as its share of a cell goes.
+        exemplar_regions: masks [b 1 Y X] of exemplars in their order, 1 where one may be taken from; None or none for
+            all of it. The confidence counts as far as a row lies there.
 
     Raises:
         NoMatch: the matcher gives something else than a match between these grids.
         NotFinite: the matcher or the estimator gives numbers that are not finite; names which.
         NoConfidence: it gives something else than numbers in [0, 1], one a cell.
     """
-    matches = [_matched(matcher, query, key) for key in keys]
+    matches = [_matched(matcher, query, key, region) for key, region in zip_longest(keys, exemplar_regions)]
     confidences = [_estimated(confidence, match, len(query), matcher) for match in matches]
     if len(matches) == 1 and hints is None:
         return matches[0], confidences[0]
@@ -147,15 +153,16 @@ def _chosen(
     return F.one_hot(liking.argmax(1), len(similarities)).movedim(-1, 1).to(confidences[0]).split(1, 1)
 
 
-def _matched(matcher: Matcher, query: Tensor, key: Tensor) -> Match:
-    match = matcher(query, key)
+def _matched(matcher: Matcher, query: Tensor, key: Tensor, region: Tensor | None) -> Match:
+    mask = None if region is None else white_cells(region, (key.shape[-2], key.shape[-1]))
+    match = matcher(query, key if mask is None else key.where(mask > 0, 0))
     name = f"matcher: {type(matcher).__name__} gives what is no match:"
     if not isinstance(match, Match):
         raise NoMatch(f"{name} {type(match).__name__} lacks grid, apply, transpose or similarity")
     rows, columns = (tuple(x.shape[-2:]) for x in (query, key))
     if (got := (tuple(match.grid), tuple(match.transpose().grid))) != (rows, columns):
         raise NoMatch(f"{name} it is between cells {got[0]} and {got[1]}, expected {rows} and {columns}")
-    return match
+    return match if mask is None else MaskedMatch(match, mask)
 
 
 def _estimated(confidence: ConfidenceEstimator, match: Match, batch: int, matcher: Matcher) -> Float[Tensor, "b 1 h w"]:
@@ -170,7 +177,7 @@ def _estimated(confidence: ConfidenceEstimator, match: Match, batch: int, matche
     low, high = check_finite(value, confidence, "confidence").amin().item(), value.amax().item()
     if low < -ROUNDING or high > 1 + ROUNDING:
         raise NoConfidence(f"{name} numbers from {low:.3g} to {high:.3g}, expected them in [0, 1]")
-    return value
+    return value * match.share().to(value) if isinstance(match, MaskedMatch) else value
 
 
 def _answers(match: Match, like: Tensor) -> Iterator[Tensor]:

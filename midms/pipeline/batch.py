@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -35,6 +35,7 @@ class Job:
         figure: how it came about.
         exemplar_conditions: one for each exemplar, or none.
         regions: one for each exemplar, or none.
+        exemplar_regions: of the exemplars in their order, or the first of them.
         alike: whether pictures that were paired have the same name; if not, it was the order that paired them.
         layers: folder of the result's layers.
         hints: files by the argument of `translate` that takes them, "anchors" and "colours".
@@ -49,6 +50,7 @@ class Job:
     alike: bool = True
     layers: Path | None = None
     hints: Mapping[str, Path] = field(default_factory=dict)
+    exemplar_regions: tuple[Path, ...] = ()
 
     @property
     def layer_files(self) -> dict[str, Path]:
@@ -65,6 +67,7 @@ def plan_jobs(
     regions: Sequence[Path] = (),
     layers: Path | None = None,
     hints: Mapping[str, Path] = MappingProxyType({}),
+    exemplar_regions: Sequence[Path] = (),
 ) -> list[Job]:
     """The translations that two files or folders, or more where there are several exemplars, ask for.
 
@@ -74,20 +77,23 @@ def plan_jobs(
     folder among the inputs, `out` and `figure` are folders, and a result is called like the picture of the folder it
     came from, the condition's where that is one; in `layers` each then has a folder called so. Where
     `exemplar_condition` is a folder, each exemplar's has the exemplar's name. A folder without pictures is one of
-    keypoint files; folders in a folder are not read. Several exemplars are each paired with the condition so; regions,
-    one for each of them, are files, as are hints, which go with no folder.
+    keypoint files; folders in a folder are not read. Several exemplars are each paired with the condition so; regions
+    of drawings and exemplars are files, as are hints, which go with no folder.
 
     Raises:
         PictureError: an input does not exist, an output cannot be written or would overwrite an input, pictures
             cannot be paired.
     """
-    for path in (condition, *exemplars, exemplar_condition, *regions, *hints.values()):
+    for path in (condition, *exemplars, exemplar_condition, *regions, *exemplar_regions, *hints.values()):
         if path is not None and not path.exists():
             raise PictureError(f"{path}: no such file or folder")
     if regions and len(exemplars) == 1:
         raise PictureError("region: changes nothing with one exemplar, expected several")
     if regions and len(regions) != len(exemplars):
         raise PictureError(f"region: got {len(regions)}, expected one for each of {len(exemplars)} exemplars")
+    if len(exemplar_regions) > len(exemplars):
+        got = f"got {len(exemplar_regions)}, expected at most one for each of {len(exemplars)} exemplars"
+        raise PictureError(f"exemplar_region: {got}")
     if layers is not None:
         _check_folder(layers, "layers")
     condition_of = conditions_of(exemplar_condition)
@@ -116,6 +122,7 @@ def plan_jobs(
             )
             for name, one, others, alike in paired_by_name(condition, exemplars)
         ]
+    jobs = [replace(job, exemplar_regions=tuple(exemplar_regions)) for job in jobs]
     _check_overlap(jobs)
     return jobs
 
@@ -128,7 +135,10 @@ def _check_folder(folder: Path, several: str) -> None:
 
 
 def _check_overlap(jobs: list[Job]) -> None:
-    inputs = [(j.condition, *j.exemplars, *j.exemplar_conditions, *j.regions, *j.hints.values()) for j in jobs]
+    inputs = [
+        (j.condition, *j.exemplars, *j.exemplar_conditions, *j.regions, *j.exemplar_regions, *j.hints.values())
+        for j in jobs
+    ]
     read_image = {os.path.realpath(path) for paths in inputs for path in paths}
     written: set[str] = set()
     for target in (path for job in jobs for path in (job.out, job.figure, *job.layer_files.values()) if path):
@@ -155,7 +165,10 @@ def examine(job: Job, reader: ConditionExtractor | None) -> dict[Path, Pixels]:
     """
     for name, path in job.hints.items():
         read_hints(HINT_KINDS[name], path, name)
-    pictures, conditions = (*job.exemplars, *job.regions), (job.condition, *job.exemplar_conditions)
+    pictures, conditions = (
+        (*job.exemplars, *job.regions, *job.exemplar_regions),
+        (job.condition, *job.exemplar_conditions),
+    )
     if isinstance(reader, AnnotationReader):
         for path in conditions:
             reader.read(path, str(path), lambda shape: native_size(shape, _SIDE, 8))
@@ -208,6 +221,7 @@ def _run_job(pipe: Translator, job: Job, seed: int, size: int | None, known: Map
         read(job.exemplars),
         exemplar_condition=read(job.exemplar_conditions),
         regions=read(job.regions),
+        exemplar_regions=read(job.exemplar_regions),
         seed=seed,
         size=size,
         **job.hints,  # type: ignore[arg-type]

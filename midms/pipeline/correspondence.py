@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from midms.core.protocols import Match
 from midms.core.types import cells
+from midms.images.finishers.regions import nearest_region
 from midms.images.frame import Frame
 from midms.loop.hints import GivenMatch
 from midms.loop.multi_exemplar import MultiExemplarMatch
@@ -40,7 +42,11 @@ class Origins(NamedTuple):
 
 
 def match_to_pixel_flow(
-    match: Match, frame: Frame, exemplars: Sequence[Frame], like: Tensor
+    match: Match,
+    frame: Frame,
+    exemplars: Sequence[Frame],
+    like: Tensor,
+    masks: Sequence[Tensor | None] = (),
 ) -> tuple[Int[Tensor, "b Y X"], Float[Tensor, "b 2 Y X"]]:
     """From which exemplar a match takes each pixel, and what to add to its (x, y) to find where, side by side.
 
@@ -51,6 +57,7 @@ def match_to_pixel_flow(
         frame: of the condition; the pixels are those of its picture.
         exemplars: frames of the exemplars; their pictures are what lies side by side.
         like: gives device and dtype.
+        masks: [1 1 _ _] of the exemplars' canvases in their order, white where a pixel may be taken from; None for all.
 
     Returns:
         Numbers of exemplars from 0, and the flow.
@@ -65,7 +72,9 @@ def match_to_pixel_flow(
         beside = sum(exemplar.picture[1] for exemplar in exemplars[:number])
         centres = _centres(one.transpose().grid, exemplars[number].canvas, like)
         place = one.apply(_uncovered(centres, exemplars[number], beside))
-        flows.append(frame.crop(enlarge(place - here, frame.canvas)))
+        flow = frame.crop(enlarge(place - here, frame.canvas))
+        mask = masks[number] if number < len(masks) and not isinstance(one, GivenMatch) else None
+        flows.append(flow if mask is None else _into_white(flow, exemplars[number].crop(mask), beside))
     if shares is None:
         return flows[0].new_zeros(len(flows[0]), *frame.picture, dtype=torch.long), flows[0]
     taken = [share for share, number in zip(shares, numbers, strict=True) if number is not None]
@@ -93,6 +102,26 @@ def _reach(match: Match, like: Tensor) -> float:
     there = cells(*match.transpose().grid, like)
     place = match.apply(there)
     return float((place.std((2, 3)) / there.std((2, 3)).clamp(min=1e-6)).max())
+
+
+def nearest_white(mask: Float[Tensor, "1 1 Y X"]) -> Int[Tensor, "Y X"]:
+    """The place, read row by row, of the white pixel nearest to each; there must be one."""
+    white = mask[0, 0].cpu().numpy() >= 0.5
+    numbers = np.where(white, np.arange(1, white.size + 1, dtype=np.int32).reshape(white.shape), 0)
+    return torch.from_numpy(nearest_region(numbers)[1]).long().to(mask.device) - 1
+
+
+def _into_white(
+    flow: Float[Tensor, "b 2 y x"], mask: Float[Tensor, "1 1 Y X"], beside: int
+) -> Float[Tensor, "b 2 y x"]:
+    """The flow, going to the nearest white pixel where it went to one that is not."""
+    height, width = mask.shape[-2:]
+    here = cells(flow.shape[-2], flow.shape[-1], flow)
+    x, y = (here + flow).round().long().unbind(1)
+    own = y.clamp(0, height - 1) * width + (x - beside).clamp(0, width - 1)
+    near = nearest_white(mask).flatten().to(own.device)[own]
+    moved = torch.stack([near % width + beside, near // width], 1) - here
+    return torch.where((near == own)[:, None], flow, moved)
 
 
 def _uncovered(places: Float[Tensor, "1 2 h w"], frame: Frame, beside: int) -> Float[Tensor, "1 2 h w"]:

@@ -76,6 +76,7 @@ class Pipeline(Parts):
         generator: Noise = None,
         regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
         hints: Hints | None = None,
+        exemplar_regions: Sequence[Float[Tensor, "b 1 _ _"] | None] = (),
     ) -> Float[Tensor, "b 3 Y X"]:
         """Translate: the condition's structure in the exemplar's appearance.
 
@@ -89,6 +90,8 @@ class Pipeline(Parts):
                 draws), the last pass's start, then its steps.
             regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
             hints: places that take from places of an exemplar or have a colour, the same for each picture.
+            exemplar_regions: masks in [0, 1] of exemplars in their order, of their sizes: a cell may be taken from
+                where all of it is 0.5 at least; None or a missing one for all of the exemplar.
 
         Returns:
             The picture, not clipped, in the precision of the condition; that of the weights is the networks' own.
@@ -97,7 +100,8 @@ class Pipeline(Parts):
             ValueError: a shape, type or number is not as it should be; names the argument.
             NotFinite: a part gives numbers that are not finite; names the slot.
         """
-        moments = self.trajectory(condition, exemplar, exemplar_condition, generator, regions, hints)
+        given = condition, exemplar, exemplar_condition, generator, regions, hints, exemplar_regions
+        moments = self.trajectory(*given)
         (last,) = deque(moments, maxlen=1)
         return check_finite(self.autoencoder.decode(last.step.x0), self.autoencoder, "autoencoder").to(condition.dtype)
 
@@ -109,12 +113,14 @@ class Pipeline(Parts):
         generator: Noise = None,
         regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None,
         hints: Hints | None = None,
+        exemplar_regions: Sequence[Float[Tensor, "b 1 _ _"] | None] = (),
     ) -> Iterator[Moment]:
         """The moments of the loop, one a level, then those of the last pass; gradients flow. Arguments as in a call.
 
         See `midms.loop.interleave.interleave`.
         """
-        return interleave(self, self.policy, condition, exemplar, exemplar_condition, generator, regions, hints)
+        given = condition, exemplar, exemplar_condition, generator, regions, hints, exemplar_regions
+        return interleave(self, self.policy, *given)
 
     def translate(self, condition: Any, exemplar: Any, **options: Any) -> Translation:
         """The same for people, with pictures of any kind and size: see `midms.pipeline.translate.translate`."""

@@ -18,11 +18,18 @@ from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtract
 from midms.core.types import Finished, Noise
 from midms.images import PictureError, to_pil
 from midms.images.frame import Frame, framed
-from midms.images.inputs import Framing, Given, mapped, masked, read_exemplars
+from midms.images.inputs import Framing, Given, mapped, masked, masked_exemplars, read_exemplars
 from midms.loop import Hints, Moment
 from midms.loop.inputs import check_finite
 from midms.loop.multi_exemplar import side_by_side
-from midms.pipeline.correspondence import correspondences, enlarge, is_flat, match_to_pixel_flow, telling_points
+from midms.pipeline.correspondence import (
+    correspondences,
+    enlarge,
+    is_flat,
+    match_to_pixel_flow,
+    nearest_white,
+    telling_points,
+)
 from midms.pipeline.decoded import Decoded
 from midms.pipeline.finishing import finish, part_translator
 from midms.pipeline.hints import confined, in_regions, painted, placed, repeatable
@@ -65,7 +72,7 @@ class Translator(Protocol):
 
     @property
     def trajectory(self) -> Callable[..., Iterator[Moment]]:
-        """(condition, exemplars, their conditions, generator, regions, hints) to the moments of the loop."""
+        """(condition, exemplars, their conditions, generator, regions, hints, exemplar_regions) to the moments."""
 
     def modules(self) -> list[nn.Module]:
         """The parts that have weights, which say where and how precisely to compute."""
@@ -79,6 +86,7 @@ def translate(
     *,
     exemplar_condition: object | None = None,
     regions: Sequence[object] | None = None,
+    exemplar_regions: object | None = None,
     anchors: object | None = None,
     colours: object | None = None,
     hint_regions: object | None = None,
@@ -99,6 +107,8 @@ def translate(
         exemplar_condition: the same of the exemplar, or of each of several; by default made from the exemplar itself,
             where that can be.
         regions: for several exemplars a picture each, white where the drawing is to take from it.
+        exemplar_regions: a picture, white where the exemplar may be taken from; or a list of them in the order of
+            exemplars, None or a missing one for all of it.
         anchors: places of the drawing that take from places of the exemplar, such as `[{"here": (30, 40), "there":
             (52, 61)}]`, in pixels of both as they were handed in; or a JSON file with such a list. See
             `midms.pipeline.hints.PixelAnchor`.
@@ -134,8 +144,9 @@ def translate(
     for given in (read.map, *maps):
         check_finite(given, pipe.condition, "condition")
     masks = None if regions is None else masked(regions, read.frame, len(pictures))
+    allowed = () if exemplar_regions is None else masked_exemplars(exemplar_regions, frames, stride)
     hints = placed(anchors, colours, hint_regions, read.frame, frames, stride)
-    inputs = Inputs(read, pictures, maps, frames, masks, hints)
+    inputs = Inputs(read, pictures, maps, frames, masks, hints, allowed)
     result = _run(pipe, inputs.like_weights(pipe), framing, generator)
     return _report(pipe, inputs, result)
 
@@ -151,6 +162,7 @@ class Inputs:
         frames: of the exemplars.
         masks: for several exemplars, what of the condition takes from each; None where that was not said.
         hints: of a person; None for none.
+        exemplar_masks: of exemplars in their order, what may be taken from each; None for all of it.
     """
 
     condition: Given
@@ -159,6 +171,7 @@ class Inputs:
     frames: list[Frame]
     masks: list[Float[Tensor, "1 1 Y X"]] | None
     hints: Hints | None
+    exemplar_masks: Sequence[Float[Tensor, "1 1 _ _"] | None]
 
     def like_weights(self, pipe: Translator) -> Inputs:
         """The same on the device of the weights, and as precise; the drawing's picture stays as it was read."""
@@ -170,6 +183,7 @@ class Inputs:
             pictures=[one.to(like) for one in self.pictures],
             maps=[one.to(like) for one in self.maps],
             masks=self.masks and [one.to(like) for one in self.masks],
+            exemplar_masks=[one if one is None else one.to(like) for one in self.exemplar_masks],
         )
 
 
@@ -196,14 +210,19 @@ def _run(pipe: Translator, inputs: Inputs, framing: Framing, generator: Noise) -
         return frame.crop(pipe.autoencoder.decode(latent))
 
     def translate_part(piece: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
-        *_, end = pipe.trajectory(piece.to(condition), inputs.pictures, inputs.maps, generator, masks)
+        given = inputs.pictures, inputs.maps, generator, masks, None, inputs.exemplar_masks
+        *_, end = pipe.trajectory(piece.to(condition), *given)
         return pipe.autoencoder.decode(end.step.x0)
 
     exemplars = [one.crop(picture) for one, picture in zip(inputs.frames, inputs.pictures, strict=True)]
+    for i, allowed in enumerate(inputs.exemplar_masks):  # colours of what may not be taken from are none of its own
+        if allowed is not None:
+            exemplars[i] = exemplars[i].flatten(2)[..., nearest_white(inputs.frames[i].crop(allowed))]
     part = part_translator(pipe.condition, drawing, masks and [*map(frame.crop, masks)], framing, translate_part)
 
     def run(hints: Hints | None) -> LoopResult:
-        moments = [*pipe.trajectory(condition, inputs.pictures, inputs.maps, noise(), masks, hints)]
+        given = inputs.pictures, inputs.maps, noise(), masks, hints, inputs.exemplar_masks
+        moments = [*pipe.trajectory(condition, *given)]
         latents = [moment.step.x0 for moment in moments]
         stages = Decoded(latents, decode)
         if pipe.finisher is None:
@@ -247,7 +266,9 @@ def _report(pipe: Translator, inputs: Inputs, result: LoopResult) -> Translation
     strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, *given)
     shown = side_by_side([one.crop(picture) for one, picture in zip(frames, inputs.pictures, strict=True)], fill=1.0)
     confidence = frame.crop(enlarge(last.confidence, frame.canvas))[0, 0].clamp(0, 1).float().cpu()
-    source, flow = (x[0].cpu() for x in match_to_pixel_flow(last.match, frame, frames, last.warp))
+    source, flow = (
+        x[0].cpu() for x in match_to_pixel_flow(last.match, frame, frames, last.warp, inputs.exemplar_masks)
+    )
     flow = flow.float()
     condition_map = frame.crop(condition)[0].float().cpu()
     points = telling_points(confidence, condition_map, POINTS)

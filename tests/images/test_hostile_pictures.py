@@ -120,11 +120,14 @@ def test_pictures(picture: str, tmp_path: Path) -> None:
     assert line.startswith(f"midms: {bad}: ")
 
 
-@pytest.mark.parametrize("option", ["--condition", "--exemplar", "--region", "--exemplar-condition"])
+PLACES = ("--condition", "--exemplar", "--region", "--exemplar-condition", "--exemplar-region")
+
+
+@pytest.mark.parametrize("option", PLACES)
 def test_a_bad_picture_in_every_place(option: str, tmp_path: Path) -> None:
     bad, fine = tmp_path / "bad.png", drawing(tmp_path / "fine.png")
     bad.write_bytes(b"no picture")
-    places = {"--condition": fine, "--exemplar": fine, "--region": fine, "--exemplar-condition": fine, option: bad}
+    places = dict.fromkeys(PLACES, fine) | {option: bad}
     more = {"--exemplar": fine, "--region": fine}  # of a second exemplar
     arguments = [word for given in (places, more) for place in given.items() for word in place]
     assert refused(["translate", *arguments, "--out", "out.png"], tmp_path).startswith(f"midms: {bad}: not a picture")
