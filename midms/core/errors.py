@@ -19,6 +19,10 @@ class NotFinite(MidmsError, ArithmeticError):
     """Infinite numbers, or NaN, where a picture is to be made of them; the message says which part gave them."""
 
 
+class WrongAnswer(MidmsError, TypeError):
+    """A part gave something else than its protocol says; the message names its slot."""
+
+
 def printable(text: object) -> str:
     """A text in a line that a terminal shows and does not obey: letters that cannot be printed are spelled out."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))

@@ -76,7 +76,9 @@ def side(stride: int, size: object) -> str:
         size: what came.
     """
     least = _CELLS * stride
-    if isinstance(size, bool) or not isinstance(size, Integral) or not least <= int(size) <= LARGEST:
+    if isinstance(size, bool) or not isinstance(size, Integral):
+        return f"expected a whole number of pixels, got {reprlib.repr(size)}"
+    if not least <= int(size) <= LARGEST:
         return f"expected {least} to {LARGEST} pixels, got {reprlib.repr(size)}"
     if over := int(size) % stride:
         lower = int(size) - over

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.core.errors import NotFinite
+from midms.core.errors import NotFinite, WrongAnswer
 from midms.core.precision import precise
 from midms.core.types import Features, Noise, NoiseFn, white_cells
 
@@ -191,17 +191,25 @@ def noise_fn(generator: Noise, like: Tensor) -> NoiseFn:
     return draw
 
 
-def check_finite(value: Float[Tensor, "b c h w"], part: Any, slot: str) -> Float[Tensor, "b c h w"]:
+def check_finite(
+    value: object, part: Any, slot: str, shape: tuple[int, ...] | None = None
+) -> Float[Tensor, "b c h w"]:
     """What a part gave.
 
     Args:
         value: it.
         part: that gave it.
         slot: of the part.
+        shape: that it must have, or None for any.
 
     Raises:
+        WrongAnswer: it is no tensor of this shape.
         NotFinite: it holds numbers that are not finite.
     """
+    if not isinstance(value, Tensor) or (shape is not None and value.shape != shape):
+        given = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        wanted = "a tensor" if shape is None else f"one like what it was given, {tuple(shape)}"
+        raise WrongAnswer(f"{slot}: {type(part).__name__} gives {given}, expected {wanted}")
     if not (good := torch.isfinite(value)).all():
         bad = f"{int((~good).sum()):,} of {value.numel():,} numbers from the {slot} ({type(part).__name__})"
         more = "; half precision may be too narrow" if value.dtype == torch.float16 else ""

@@ -154,7 +154,7 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
     def denoise(x: Tensor, level: Level) -> Tensor:
         check_finite(x, *sampler)
         context = Context(matched.warp, condition, policy.apply_style(matched.confidence, least))
-        return check_finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser")
+        return check_finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser", x.shape)
 
     sampler: tuple[object, str] = parts.sampler, "sampler"
     step: Step | None = None

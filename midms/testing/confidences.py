@@ -79,10 +79,11 @@ class ConfidenceLaws(Laws):
         return type(self).matcher()(query, key)
 
     def test_confidence_is_a_share_in_each_cell(self, confidence: ConfidenceEstimator) -> None:
-        """A number in [0, 1] for each cell of the condition, whatever the exemplar's grid."""
-        weight = confidence(self.match(features(0), features(1, h=5, w=4)))
-        assert weight.shape == (2, 1, 6, 8)
-        assert torch.all((weight >= 0) & (weight <= 1))
+        """A number in [0, 1] for each cell of the condition, whatever the exemplar's grid, also if all of it is unlike."""
+        for key in (features(1, h=5, w=4), -features(1, h=5, w=4).abs()):
+            weight = confidence(self.match(features(0) if key.max() > 0 else features(0).abs(), key))
+            assert weight.shape == (2, 1, 6, 8)
+            assert torch.all((weight >= 0) & (weight <= 1))
 
     def test_what_is_matched_to_itself_is_trusted(self, confidence: ConfidenceEstimator) -> None:
         """A picture that is matched to itself has a confidence near 1."""

@@ -51,6 +51,7 @@ class FinisherLaws(Laws):
             assert torch.all((found.lines[:, 3] >= 0) & (found.lines[:, 3] <= 1))
         if found.regions is not None:
             assert found.regions.shape == (1, height, width) and found.regions.min() >= 1
+            assert not found.regions.dtype.is_floating_point
 
     def test_a_result_of_one_colour_keeps_it(self, finisher: Finisher) -> None:
         """Under the lines, wherever they are."""

@@ -83,6 +83,13 @@ class SamplerLaws(Laws):
         for _, step in walk(sampler, lambda x, level: x0, x0):
             torch.testing.assert_close(step.x0, x0, rtol=1e-6, atol=1e-6)
 
+    def test_the_noise_that_is_left_is_that_of_the_level(self, sampler: Sampler) -> None:
+        """With a network that knows x0, x is alpha * x0 and noise of deviation sigma, to what so many draws tell."""
+        x0 = normals(0, 4, 5, 12, 14)
+        for x, step in walk(sampler, lambda x, level: x0, x0):
+            ratio = (x - step.level.alpha * x0).std() / step.level.sigma
+            assert 0.9 < ratio < 1.1
+
     def test_a_step_explains_x(self, sampler: Sampler) -> None:
         """x = alpha * x0 + sigma * eps at every level."""
         for x, step in walk(sampler, shrunk, clean()):

@@ -95,15 +95,18 @@ def test_killed_and_started_again_no_run_is_lost_or_done_twice(
     assert all(name in result for name in counts)
 
 
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
 @pytest.mark.usefixtures("registries")
-def test_a_combination_that_fails_is_named_and_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_combination_that_fails_is_named_and_tried_again(
+    error: type[BaseException], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = [True]
 
     @register("matcher", "fickle")
     class Fickle(Correlation):
         def __call__(self, query: Any, key: Any) -> Any:
             if broken[0]:
-                raise RuntimeError("out of luck")
+                raise error("out of luck")
             return super().__call__(query, key)
 
     def command() -> int:
@@ -112,7 +115,7 @@ def test_a_combination_that_fails_is_named_and_tried_again(tmp_path: Path, capsy
 
     assert command() == 1
     result = capsys.readouterr()
-    assert "failed: matcher=fickle confidence=always: RuntimeError: out of luck" in result.err
+    assert f"failed: matcher=fickle confidence=always: {error.__name__}: out of luck" in result.err
     assert "| 1 | `preset` | `always` |" in result.out
     broken[0] = False
     assert command() == 0 and "out of luck" not in capsys.readouterr().out

@@ -40,6 +40,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
 UNLIKE = {
     "brownian-bridge": {
         "test_it_starts_at_the_first_level_or_before": "it starts at the warp itself, without noise",
+        "test_the_noise_that_is_left_is_that_of_the_level": "what is left is the warp, and the noise of the bridge",
     },
     "unipc": {"test_a_step_explains_x": "its steps explain the x that they have corrected"},
 }

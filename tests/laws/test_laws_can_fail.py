@@ -72,7 +72,7 @@ MATCHERS = {
     "test_the_same_is_matched_alike": matcher(apply=lambda m, v: m.apply(v) + torch.rand(())),
 }
 CONFIDENCES = {
-    "test_confidence_is_a_share_in_each_cell": lambda m: m.similarity() - 0.5,
+    "test_confidence_is_a_share_in_each_cell": lambda m: m.similarity(),
     "test_what_is_matched_to_itself_is_trusted": lambda m: torch.zeros_like(m.similarity()),
     "test_features_that_say_nothing_do_no_harm": lambda m: m.similarity() / m.similarity(),
     "test_half_precision_features": lambda m: torch.ones_like(m.similarity()).half(),
@@ -105,6 +105,9 @@ SAMPLERS = {
         GOOD, levels=Levels(GOOD.levels.items, start=Level(0, 800, 1.0, 0.0))
     ),
     "test_a_network_that_knows_x0_gives_it_back": predicted(lambda step: {"x0": 1.01 * step.x0}),
+    "test_the_noise_that_is_left_is_that_of_the_level": Spoilt(
+        GOOD, advance=lambda step, to, draw: to.alpha * step.x0 + step.level.sigma * step.eps
+    ),
     "test_a_step_explains_x": predicted(lambda step: {"eps": 1.01 * step.eps}),
     "test_an_edited_x0_is_taken_as_predicted": Spoilt(GOOD, advance=lambda step, to, draw: to.sigma * step.eps),
     "test_every_draw_is_asked_for": Spoilt(GOOD, advance=lambda step, to, draw: GOOD.advance(step, to, torch.randn)),
@@ -120,11 +123,11 @@ def photo(change: Callable[[Tensor, Tensor], Tensor]) -> Spoilt:
 
 CONDITIONS = {
     "test_the_map_of_a_drawing_has_the_size_asked_for": Spoilt(Edges(), drawing=lambda x, size: Edges().photo(x)),
-    "test_the_map_of_a_photo_lies_on_it": photo(lambda found, image: found[..., ::2]),
+    "test_the_map_of_a_photo_lies_on_it": photo(lambda found, image: found.flip(-1)),
     "test_pictures_that_show_nothing_do_no_harm": photo(lambda found, image: found / image.std()),
     "test_pictures_of_a_batch_do_not_mix": photo(lambda found, image: found - found.mean()),
     "test_the_same_picture_has_the_same_map": photo(lambda found, image: torch.rand_like(found)),
-    "test_double_precision_gives_the_same_map": photo(lambda found, image: found * (image.dtype == torch.float32)),
+    "test_double_precision_gives_the_same_map": photo(lambda found, image: found.half()),
 }
 
 
@@ -208,7 +211,7 @@ DATASETS = {
 
 def finisher(change: Callable[[Tensor], Tensor]) -> Callable[..., Finished]:
     """Enlarges to the drawing's size, and changes that."""
-    return lambda coloured, drawing, part: Finished(change(resize(coloured, (60, 80))))
+    return lambda coloured, drawing, exemplars, part: Finished(change(resize(coloured, (60, 80))))
 
 
 FINISHERS = {

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from midms.compose.recipe import Recipe
 from midms.confidence.calibrated import Calibrated
+from midms.core.errors import WrongAnswer
 from midms.core.types import Features
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
@@ -186,6 +187,23 @@ def test_what_are_no_features_is_refused(unchecked: None, spoil: Callable[[Any],
 
     with pytest.raises(ValueError, match=f"^features: Mine gives {message}"):
         ToyPipeline(features=Mine())(*pictures())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x0: None, "NoneType, expected one like what it was given"),
+        (lambda x0: x0[..., 1:], r"a tensor \(2, \d+, 4, 5\), expected one like what it was given, \(2, \d+, 4, 6\)"),
+        (lambda x0: x0.numpy(), "ndarray, expected one like"),
+    ],
+)
+def test_what_is_no_prediction_is_refused(unchecked: None, spoil: Callable[[Any], Any], message: str) -> None:
+    class Mine(nn.Module):
+        def forward(self, x: Any, level: Any, context: Any) -> Any:
+            return spoil(x)
+
+    with pytest.raises(WrongAnswer, match=f"^denoiser: Mine gives {message}"):
+        ToyPipeline(denoiser=Mine())(*pictures())
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -172,7 +172,7 @@ def measured(
     record |= {"notes": list(pipe.notes)} if pipe.notes else {}
     try:
         found, shown = figures(pipe.to(setting.device), setting, draw, advance)
-    except Exception as error:  # whatever a part raises, the others are still to be measured
+    except (Exception, SystemExit) as error:  # whatever a part raises, the others are still to be measured
         place = traceback.extract_tb(error.__traceback__)[-1]
         return record | {"error": f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"}, []
     return record | found, shown
