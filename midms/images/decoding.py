@@ -17,7 +17,7 @@ from midms.images.arrays import excess, in_strips
 from midms.images.bare import JPEG, ORIENTATION, bare, completed, orientation_of, profile
 from midms.images.colours import grey_curve, in_srgb
 from midms.images.errors import PictureError, check_shape, one_line
-from midms.images.transparency import is_deep, low_bytes, with_key
+from midms.images.png_key import is_deep, low_bytes, with_key
 
 FILE = 2**28
 """Bytes of the largest file that is read."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from midms.core.torch_defaults import defaults
 from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
-from midms.diffusion.draws import RandnFrom, replayed
+from midms.diffusion.torch_randn import RandnFrom, replayed
 from midms.diffusion.solvers.steps import step_from_x0
 
 
