@@ -191,9 +191,7 @@ def noise_fn(generator: Noise, like: Tensor) -> NoiseFn:
     return draw
 
 
-def check_finite(
-    value: object, part: Any, slot: str, shape: tuple[int, ...] | None = None
-) -> Float[Tensor, "b c h w"]:
+def check_finite(value: object, part: Any, slot: str, shape: tuple[int, ...] | None = None) -> Float[Tensor, "b c h w"]:
     """What a part gave.
 
     Args:

@@ -79,7 +79,7 @@ class ConfidenceLaws(Laws):
         return type(self).matcher()(query, key)
 
     def test_confidence_is_a_share_in_each_cell(self, confidence: ConfidenceEstimator) -> None:
-        """A number in [0, 1] for each cell of the condition, whatever the exemplar's grid, also if all of it is unlike."""
+        """A number in [0, 1] for each cell of the condition, whatever the exemplar's grid, also if all is unlike."""
         for key in (features(1, h=5, w=4), -features(1, h=5, w=4).abs()):
             weight = confidence(self.match(features(0) if key.max() > 0 else features(0).abs(), key))
             assert weight.shape == (2, 1, 6, 8)

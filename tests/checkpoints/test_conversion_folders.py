@@ -196,7 +196,8 @@ def test_a_hub_that_cannot_be_reached_says_which_folder_would_do(monkeypatch: py
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     expected = (
-        r"CompVis/ldm-celebahq-256: is no folder here, and cannot be had from the hub \(no route to host, (however long ){30}one waits\.\); "
+        r"CompVis/ldm-celebahq-256: is no folder here, and "
+        r"cannot be had from the hub \(no route to host, (however long ){30}one waits\.\); "
         r"a local copy of its folder would do, one that midms wrote, "
         r"or with unet/ or transformer/, vqvae/ or vae/, and scheduler/ in it; "
         r"of one that takes prompts text_encoder/ and tokenizer/ too"

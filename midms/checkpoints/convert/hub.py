@@ -49,7 +49,8 @@ def fetch(name: str) -> Path:
         raise
     except Exception as error:  # a network, a proxy or a server may raise anything
         raise CheckpointError(
-            f"{name}: is no folder here, and cannot be had from the hub ({_one_line(error)}); a local copy of its folder would do, "
+            f"{name}: is no folder here, and cannot be had from the hub ({_one_line(error)}); "
+            "a local copy of its folder would do, "
             "one that midms wrote, or with unet/ or transformer/, vqvae/ or vae/, and scheduler/ in it; of one that "
             "takes prompts text_encoder/ and tokenizer/ too, and those with _2 and _3"
         ) from None

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from midms.core.torch_defaults import defaults
 from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
-from midms.diffusion.torch_randn import RandnFrom, replayed
 from midms.diffusion.solvers.steps import step_from_x0
+from midms.diffusion.torch_randn import RandnFrom, replayed
 
 
 @dataclass(frozen=True)
