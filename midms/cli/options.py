@@ -102,7 +102,7 @@ def composition(added: argparse.ArgumentParser) -> None:
 
 
 def prompts(added: argparse.ArgumentParser) -> None:
-    """What a text-to-image model is told."""
+    """The prompts of a text-to-image model."""
     group = added.add_argument_group("words", "For --weights of a text-to-image model, in a folder of diffusers.")
     group.add_argument("--prompt", default="", metavar="WORDS", help="what the result shall show (default: '')")
     group.add_argument("--negative-prompt", default="", metavar="WORDS", help="what it shall not (default: '')")

@@ -82,3 +82,21 @@ def check_none_dropped(dropped: Sequence[int]) -> None:
     """
     if dropped:
         raise ValueError(f"dropped is {tuple(dropped)}, expected none of a U-Net")
+
+
+def up_block_activations(
+    network: Any, run: Callable[[], object], blocks: Sequence[int], dropped: Sequence[int]
+) -> list[Any]:
+    """What upward blocks of a U-Net give in one pass, which ends with them.
+
+    Args:
+        network: with `up_blocks`.
+        run: the pass.
+        blocks: which, 0 is the coarsest.
+        dropped: must be empty: a U-Net's activations are taken as they are.
+
+    Raises:
+        ValueError: there is no such block, or channels are dropped.
+    """
+    check_none_dropped(dropped)
+    return [call.result for call in calls_of(chosen_blocks(network.up_blocks, blocks), run)]

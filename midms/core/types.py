@@ -152,7 +152,7 @@ DenoiseFn = Callable[[Tensor, Level], Tensor]
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a text-to-image model is told in words.
+    """The prompts of a text-to-image model.
 
     Attributes:
         text: what the picture shall show.

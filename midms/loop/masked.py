@@ -12,7 +12,7 @@ from torch import Tensor
 from midms.core.protocols import Match
 
 _LEAST = 1e-3
-"""Share of a row from which its similarity is told in full."""
+"""Share of a row from which its similarity counts in full."""
 
 
 @dataclass(frozen=True)

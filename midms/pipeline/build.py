@@ -42,7 +42,7 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
         weights: instead of the shipped ones: a folder that `save_pretrained`, `midms train` or `midms convert` wrote,
             one of diffusers, or the id of one on the hub. They bring their parts with their sizes, and the schedule
             that they were trained with.
-        prompt: what a text-to-image model of diffusers among the weights is told; a negative prompt and guidance go
+        prompt: what a text-to-image model of diffusers among the weights is given; a negative prompt and guidance go
             with it in a `midms.core.types.Prompt`. It is embedded once, when the weights are read.
         **changes: slots and loop settings.
 

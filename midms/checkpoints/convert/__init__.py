@@ -86,7 +86,7 @@ def find(weights: str | Path, prompt: Prompt = NO_PROMPT) -> Weights:
 
     Args:
         weights: its name.
-        prompt: what a text-to-image model of diffusers is told.
+        prompt: of a text-to-image model of diffusers.
 
     Raises:
         CheckpointError: there is no such folder, it cannot be used, or has nobody to tell the prompt.

@@ -64,7 +64,7 @@ def from_diffusers(path: Path, prompt: Prompt = NO_PROMPT) -> Weights:
 
     Args:
         path: the folder.
-        prompt: for models that are told something in words.
+        prompt: for text-to-image models.
 
     Raises:
         CheckpointError: a file is missing or cannot be read, something does not fit, or there is nobody to tell the

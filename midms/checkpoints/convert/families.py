@@ -83,7 +83,7 @@ class Family:
         name: of the denoiser.
         module: of diffusers, that the class is in.
         model: what is asked of its settings.
-        unasked: settings that must be as usual, for they want to be told what nobody here knows.
+        unasked: settings that must be as usual, for they want what nobody here knows.
     """
 
     name: str

@@ -41,7 +41,7 @@ def encoder_folders(family: str, second: bool) -> tuple[str, ...]:
 
     Args:
         family: the denoiser's name.
-        second: whether its network is told of a prompt as a whole, too.
+        second: whether its network takes the embedding of a whole prompt, too.
     """
     if family == "unet-condition":
         return ("text_encoder", "text_encoder_2") if second else ("text_encoder",)
@@ -82,7 +82,7 @@ def embedded(path: Path, family: str, second: bool, texts: Sequence[str], width:
     Args:
         path: the folder of the pipeline.
         family: the denoiser's name.
-        second: whether the network is told of a prompt as a whole, too.
+        second: whether the network takes the embedding of a whole prompt, too.
         texts: the prompts.
         width: of a token's embedding, as the network wants it.
 

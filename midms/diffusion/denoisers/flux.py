@@ -11,12 +11,11 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.core import limits
-from midms.core.hooks import calls_of, chosen_blocks
+from midms.core.hooks import chosen_blocks
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
-from midms.diffusion.denoisers.prediction import expand_level, x0_from_prediction
-from midms.diffusion.denoisers.prompts import PromptEmbeds, Prompts, check_guidance, guided
-from midms.diffusion.denoisers.transformer import PATCH, even, modulated, token_map
+from midms.diffusion.denoisers.prompts import PromptEmbeds, Prompts, check_guidance, guided_x0
+from midms.diffusion.denoisers.transformer import PATCH, even, modulated_maps, token_map
 from midms.diffusion.lean import load_network
 from midms.diffusion.levels import TIMESTEPS
 
@@ -64,9 +63,7 @@ class Flux(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
         """x0 at one level for the whole batch; the context is not looked at."""
-        timestep, alpha, sigma = expand_level(x, level)
-        output = guided(self._predict, x, timestep, self.prompts, self.guidance)
-        return x0_from_prediction(self.prediction, output, x, alpha, sigma)
+        return guided_x0(self._predict, x, level, self.prompts, self.prediction, self.guidance)
 
     def activations(
         self, x: Float[Tensor, "b c h w"], timestep: float, blocks: Sequence[int], dropped: Sequence[int] = ()
@@ -90,10 +87,7 @@ class Flux(nn.Module):
             block.norm if number >= len(double) else block.norm1 for block, number in zip(found, blocks, strict=True)
         ]
         when = torch.full((len(x),), timestep, device=x.device)
-        calls = calls_of(norms, lambda: self._predict(x, when, self.prompts.positive(len(x))))
-        h, w = (-(-side // PATCH) for side in x.shape[-2:])
-        pairs = zip(calls, norms, strict=True)
-        return [token_map(modulated(call, norm, dropped), h, w).to(x.dtype) for call, norm in pairs]
+        return modulated_maps(norms, lambda: self._predict(x, when, self.prompts.positive(len(x))), x, dropped)
 
     def _predict(
         self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], embeds: PromptEmbeds

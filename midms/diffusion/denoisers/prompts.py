@@ -1,4 +1,4 @@
-"""What a denoiser is told beside the latent: two prompts, as text encoders understood them."""
+"""What a denoiser is conditioned on: a negative and a positive prompt, as text encoders embedded them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.core import limits
+from midms.core.types import Level
+from midms.diffusion.denoisers.prediction import expand_level, x0_from_prediction
 
 PICTURE_SIZES = 6
-"""What SDXL is told of a picture beside the prompt: height and width, where it was cut, height and width to have."""
+"""What SDXL is given of a picture beside the prompt: height and width, where it was cut, height and width to have."""
 
 
 class PromptEmbeds(NamedTuple):
@@ -78,6 +80,19 @@ def guided(
         return predict(x, timestep, prompts.positive(len(x)))
     negative, positive = predict(torch.cat([x, x]), torch.cat([timestep] * 2), prompts.both(len(x))).chunk(2)
     return negative + guidance * (positive - negative)
+
+
+def guided_x0(
+    predict: Callable[[Tensor, Tensor, PromptEmbeds], Tensor],
+    x: Float[Tensor, "b c h w"],
+    level: Level,
+    prompts: Prompts,
+    prediction: str,
+    guidance: float,
+) -> Float[Tensor, "b c h w"]:
+    """x0 of what `guided` gives, for the whole batch at one level; `prediction` is one of `PREDICTIONS`."""
+    timestep, alpha, sigma = expand_level(x, level)
+    return x0_from_prediction(prediction, guided(predict, x, timestep, prompts, guidance), x, alpha, sigma)
 
 
 def check_guidance(**guidance: float) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.core.hooks import Call
+from midms.core.hooks import Call, calls_of
 
 PATCH = 2
 """Cells of the latent along a side of a token."""
@@ -37,6 +37,22 @@ def modulated(call: Call, norm: nn.Module, dropped: Sequence[int]) -> Float[Tens
     plain: Callable[[Tensor], Tensor] = norm.norm  # type: ignore[assignment]
     shift, scale, *_ = linear(act(emb)).split(x.shape[-1], dim=1)
     return plain(x) * (1 + scale[:, None]) + shift[:, None]
+
+
+def modulated_maps(
+    norms: Sequence[nn.Module], run: Callable[[], object], x: Float[Tensor, "b c h w"], dropped: Sequence[int]
+) -> list[Float[Tensor, "b _ _ _"]]:
+    """What adaptive normalisations give in one pass, which ends with the last of them, as maps.
+
+    Args:
+        norms: of the network.
+        run: the pass.
+        x: the latents that it is of.
+        dropped: see `modulated`.
+    """
+    h, w = (-(-side // PATCH) for side in x.shape[-2:])
+    pairs = zip(calls_of(norms, run), norms, strict=True)
+    return [token_map(modulated(call, norm, dropped), h, w).to(x.dtype) for call, norm in pairs]
 
 
 def token_map(tokens: Float[Tensor, "b n d"], h: int, w: int) -> Float[Tensor, "b d h w"]:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.core import limits
-from midms.core.hooks import calls_of, check_none_dropped, chosen_blocks
+from midms.core.hooks import up_block_activations
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import check_prediction, expand_level, x0_from_prediction
 from midms.diffusion.denoisers.unet import make_unet, run_unet
@@ -79,7 +79,6 @@ class Unconditional(nn.Module):
         Raises:
             ValueError: there is no such block, or channels are dropped.
         """
-        check_none_dropped(dropped)
         when = torch.full((len(x),), timestep, device=x.device)
-        modules = chosen_blocks(self.network.up_blocks, blocks)
-        return [call.result.to(x.dtype) for call in calls_of(modules, lambda: run_unet(self.network, x, when))]
+        found = up_block_activations(self.network, lambda: run_unet(self.network, x, when), blocks, dropped)
+        return [one.to(x.dtype) for one in found]

@@ -10,11 +10,11 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from midms.core import limits
-from midms.core.hooks import calls_of, check_none_dropped, chosen_blocks
+from midms.core.hooks import up_block_activations
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
-from midms.diffusion.denoisers.prediction import check_prediction, expand_level, x0_from_prediction
-from midms.diffusion.denoisers.prompts import PICTURE_SIZES, PromptEmbeds, Prompts, check_guidance, guided
+from midms.diffusion.denoisers.prediction import check_prediction
+from midms.diffusion.denoisers.prompts import PICTURE_SIZES, PromptEmbeds, Prompts, check_guidance, guided_x0
 from midms.diffusion.lean import load_network
 
 UNet2DConditionModel = load_network("diffusers.models.unets.unet_2d_condition", "UNet2DConditionModel")
@@ -31,10 +31,10 @@ class UNetCondition(nn.Module):
         prediction: what it was trained to predict, one of `PREDICTIONS`.
         guidance: of classifier-free guidance; 1 for none.
         tokens: of a prompt.
-        stride: pixels a latent cell; SDXL is told sizes in pixels.
+        stride: pixels a latent cell; SDXL takes sizes in pixels.
 
     Raises:
-        ValueError: the prediction is none of these, or the network wants to be told what nobody here knows.
+        ValueError: the prediction is none of these, or the network wants what nobody here knows.
     """
 
     def __init__(
@@ -61,9 +61,7 @@ class UNetCondition(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], level: Level, context: Context) -> Float[Tensor, "b c h w"]:
         """x0 at one level for the whole batch; the context is not looked at."""
-        timestep, alpha, sigma = expand_level(x, level)
-        output = guided(self._predict, x, timestep, self.prompts, self.guidance)
-        return x0_from_prediction(self.prediction, output, x, alpha, sigma)
+        return guided_x0(self._predict, x, level, self.prompts, self.prediction, self.guidance)
 
     def activations(
         self, x: Float[Tensor, "b c h w"], timestep: float, blocks: Sequence[int], dropped: Sequence[int] = ()
@@ -79,11 +77,11 @@ class UNetCondition(nn.Module):
         Raises:
             ValueError: there is no such block, or channels are dropped.
         """
-        check_none_dropped(dropped)
-        modules = chosen_blocks(self.network.up_blocks, blocks)
         when = torch.full((len(x),), timestep, device=x.device)
-        calls = calls_of(modules, lambda: self._predict(x, when, self.prompts.positive(len(x))))
-        return [call.result.to(x.dtype) for call in calls]
+        found = up_block_activations(
+            self.network, lambda: self._predict(x, when, self.prompts.positive(len(x))), blocks, dropped
+        )
+        return [one.to(x.dtype) for one in found]
 
     def _predict(
         self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], embeds: PromptEmbeds

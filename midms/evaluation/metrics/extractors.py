@@ -33,7 +33,7 @@ class ExtractorError(MidmsError, ValueError):
 
 
 class Extractor:
-    """Pictures to vectors; what it saw last it does not look at again, so several metrics share a look.
+    """Pictures to vectors; the features of the last pictures are kept, for several metrics ask for the same.
 
     Args:
         name: what figures are labelled by.
