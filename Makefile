@@ -40,6 +40,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faces --pairs 200 --confidence always --out benchmarks/results/faces-always.json
 	$(BIN)/python -m benchmarks.faces --pairs 200 --matcher optimal-transport --out benchmarks/results/faces-optimal-transport.json
 	$(BIN)/python -m benchmarks.ablation --pairs 100
+	$(BIN)/python -m benchmarks.faces.sizes --pairs 100 --sheet docs/faces-128.png
 	$(BIN)/python -m benchmarks.faces.page
 	$(BIN)/python -m benchmarks.faces.domain --strangers 30
 	$(BIN)/python -m benchmarks.faces.sketch --repeats 5

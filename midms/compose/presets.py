@@ -40,6 +40,12 @@ SMALL_TRAINING = (
     Spec("diffusion", steps=1_500),
 )
 """An hour or so of two cores: `benchmarks/results/translation-facesjs.json`."""
+FACES_128_TRAINING = (
+    Spec("autoencoder", steps=1_650, learning_rate=1e-3),
+    Spec("matching", steps=1_500, learning_rate=1e-3, **MATCHING_LOSSES),
+    Spec("diffusion", steps=2_800, learning_rate=6e-4),
+)
+"""From weights of `midm-faces`, grown: `benchmarks/faces/grown.py`."""
 LINEART_PARTS = SMALL_PARTS | {
     "features": Spec("pyramid", condition_channels=2, latent_channels=48, stride=4, width=64, widths=(48, 80, 96)),
     "denoiser": Spec("bridge", channels=48, condition_channels=2, stride=4, widths=(64, 96, 112), head_dim=16),
@@ -183,6 +189,20 @@ RECIPES = (
         license="apache-2.0",
         precision="float32",
         training=(Spec("diffusion", warps=False, steps=3_000),),
+    ),
+    Recipe(
+        name="midm-faces-128",
+        source="trained here on procedural portraits in many framings, from midm-faces at twice its size",
+        slots=SMALL_PARTS,
+        loop={"rematch": (), "edit": "context", "size": 128},
+        weights={slot: f"{slot}.safetensors" for slot in ("features", "confidence", "denoiser", "autoencoder")},
+        purpose="the same as midm-faces at 128 pixels, for faces that need not fill the square",
+        domain=Domain(
+            "computer-drawn portraits, each with one upright face from half to the whole of a square", 128, True
+        ),
+        license="apache-2.0",
+        precision="float32",
+        training=FACES_128_TRAINING,
     ),
     Recipe(
         name="midm-small",

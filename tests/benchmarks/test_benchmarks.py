@@ -18,7 +18,7 @@ import torch
 from scipy.stats import mannwhitneyu
 
 from benchmarks.faces import __main__ as faces
-from benchmarks.faces import sketch
+from benchmarks.faces import sizes, sketch
 from benchmarks.results import RESULTS
 from benchmarks.translation import __main__ as translation
 from midms.evaluation.metrics.pictures import auroc, masked_mean, psnr
@@ -62,6 +62,19 @@ def test_faces_tells_the_baselines_from_the_method(rows: dict[str, dict[str, flo
     assert rows["first warp decoded"]["better than first warp"] == 0
     assert 0 < best["PCK@0.025"] <= best["PCK@0.05"] <= best["PCK@0.1"] <= 1
     assert 0 < best["AUROC"] <= 1
+
+
+def test_sizes_are_compared_on_the_pairs_of_the_split(rows: dict[str, dict[str, float]], tmp_path: Path) -> None:
+    """At its own size, the smaller model has the figures that it has alone."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setattr(sys, "argv", ["sizes", *arguments(tmp_path / "f.json", "--sheet", str(tmp_path / "sheet.png"))])
+        sizes.main()
+    found = json.loads((tmp_path / "f.json").read_text())["splits"]["test"]
+    both = {"midm-faces", "midm-faces-128"}
+    assert found.keys() == {"64 pixels", "128 pixels"} and all(set(models) == both for models in found.values())
+    for figure in ("PSNR", "SSIM", "perceptual", "PCK@0.05"):
+        assert found["64 pixels"]["midm-faces"][figure] == pytest.approx(rows["midm-faces"][figure], abs=1e-4)
+    assert (tmp_path / "sheet.png").exists()
 
 
 def test_faces_with_another_matcher(rows: dict[str, dict[str, float]], tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_shipped_card_is_that_of_its_folder(preset: str) -> None:
 
 def test_nothing_is_shipped_twice() -> None:
     files = [path.read_bytes() for path in SHIPPED.rglob("*.safetensors")]
-    assert len(files) == len(set(files)) == 9
+    assert len(files) == len(set(files)) == 13
 
 
 def test_files_are_shared_by_shipped_folders_alone(tmp_path: Path) -> None:
