@@ -31,6 +31,7 @@ from midms.pipeline.correspondence import (
     telling_points,
 )
 from midms.pipeline.decoded import Decoded
+from midms.pipeline.failures import blamed, named_parts
 from midms.pipeline.finishing import finish, part_translator
 from midms.pipeline.hints import confined, in_regions, painted, placed, repeatable
 from midms.pipeline.out_of_domain import unusual
@@ -127,6 +128,7 @@ def translate(
     Raises:
         PictureError: a picture, a hint or the size cannot be used.
         ValueError: seed and generator are both given, or the seed is no whole number.
+        PartFailed: a part raises something else; names the part, and the error is the cause.
     """
     if seed is not None and generator is not None:
         raise ValueError("give either a seed or a generator, not both")
@@ -139,16 +141,17 @@ def translate(
         raise PictureError(f"size: {wrong}")
     framing = functools.partial(framed, size=size, multiple=stride, square=pipe.domain.square)
 
-    read = mapped(pipe.condition, condition, "condition", framing)
-    pictures, maps, frames = read_exemplars(pipe.condition, exemplar, exemplar_condition, framing)
-    for given in (read.map, *maps):
-        check_finite(given, pipe.condition, "condition")
-    masks = None if regions is None else masked(regions, read.frame, len(pictures))
-    allowed = () if exemplar_regions is None else masked_exemplars(exemplar_regions, frames, stride)
-    hints = placed(anchors, colours, hint_regions, read.frame, frames, stride)
-    inputs = Inputs(read, pictures, maps, frames, masks, hints, allowed)
-    result = _run(pipe, inputs.like_weights(pipe), framing, generator)
-    return _report(pipe, inputs, result)
+    with blamed(named_parts(pipe)):
+        read = mapped(pipe.condition, condition, "condition", framing)
+        pictures, maps, frames = read_exemplars(pipe.condition, exemplar, exemplar_condition, framing)
+        for given in (read.map, *maps):
+            check_finite(given, pipe.condition, "condition")
+        masks = None if regions is None else masked(regions, read.frame, len(pictures))
+        allowed = () if exemplar_regions is None else masked_exemplars(exemplar_regions, frames, stride)
+        hints = placed(anchors, colours, hint_regions, read.frame, frames, stride)
+        inputs = Inputs(read, pictures, maps, frames, masks, hints, allowed)
+        result = _run(pipe, inputs.like_weights(pipe), framing, generator)
+        return _report(pipe, inputs, result)
 
 
 @dataclass(frozen=True)
