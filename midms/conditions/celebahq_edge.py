@@ -135,10 +135,8 @@ def from_labels(labels: Int[Tensor, "b Y X"]) -> Bool[Tensor, "b 13 Y X"]:
     if strange:
         raise ValueError(f"has labels {', '.join(map(str, strange[:5]))}; known are 0 to {len(LABELS) - 1}")
 
-    def mask(*names: str) -> Tensor:
-        return torch.isin(labels, labels.new_tensor([LABELS.index(name) for name in names]))
-
-    return torch.stack([mask(*ON_SKIN), *(mask(part) for part in FACE_PARTS[1:])], 1)
+    on_skin = torch.tensor([name in ON_SKIN for name in LABELS], device=labels.device)[labels.long()]
+    return torch.stack([on_skin, *(labels == LABELS.index(part) for part in FACE_PARTS[1:])], 1)
 
 
 def part_outlines(mask: Bool[Tensor, "b n Y X"]) -> Bool[Tensor, "b n Y X"]:

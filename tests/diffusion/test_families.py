@@ -232,6 +232,10 @@ def test_a_flow_says_what_is_wrong(schedule: str, timesteps: tuple[int, ...], co
             {"config": UNET | {"addition_embed_type": "text"}},
             "addition_embed_type is 'text', supported",
         ),
+        ("unet-condition", {"config": {"in_channels": 4}}, "config lacks block_out_channels, layers_per_block"),
+        ("sd3", {"config": {}}, "config lacks num_layers"),
+        ("flux", {"config": {"num_layers": 2}}, "config lacks num_attention_heads.*num_single_layers"),
+        ("flux", {"config": 3}, "config must be the network's settings by name, got 3"),
         ("sd3", {"config": SD3 | {"patch_size": 1}}, "patch_size is 1, supported: 2"),
         ("flux", {"config": FLUX | {"out_channels": 8}}, "in_channels and out_channels are 16 and 8"),
         ("flux", {"distilled_guidance": 1e4}, "distilled_guidance must be"),
@@ -241,3 +245,7 @@ def test_a_denoiser_says_what_is_wrong(name: str, changes: dict[str, Any], compl
     config = {"unet-condition": UNET, "sd3": SD3, "flux": FLUX}[name]
     with pytest.raises(ValueError, match=complaint):
         create("denoiser", name, **{"config": config} | changes)
+
+
+def test_prompts_may_be_as_wide_as_t5_xxl() -> None:
+    assert create("denoiser", "sd3", config=SD3 | {"joint_attention_dim": 4096}).prompts.tokens.shape == (2, 333, 4096)

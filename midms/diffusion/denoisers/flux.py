@@ -14,6 +14,7 @@ from midms.core import limits
 from midms.core.hooks import chosen_blocks
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
+from midms.diffusion.denoisers.pretrained import TRANSFORMER_SIZES, network_of
 from midms.diffusion.denoisers.prompts import PromptEmbeds, Prompts, check_guidance, guided_x0
 from midms.diffusion.denoisers.transformer import PATCH, even, modulated_maps, token_map
 from midms.diffusion.lean import load_network
@@ -29,7 +30,7 @@ class Flux(nn.Module):
     not looked at: it enters by way of x0. Grids are continued to even sides.
 
     Args:
-        config: the network's settings, by the names of its class.
+        config: the network's settings, by the names of its class; those of its size have to be among them.
         guidance: of classifier-free guidance; 1 for none, which takes half the time. FLUX.1 is not made for it.
         distilled_guidance: which a network that was distilled from a guided one, such as FLUX.1 dev, imitates.
         tokens: of a prompt.
@@ -52,7 +53,7 @@ class Flux(nn.Module):
         super().__init__()
         limits.int_range(1, limits.STRIDE, stride=stride)
         check_guidance(guidance=guidance, distilled_guidance=distilled_guidance)
-        self.network = FluxTransformer2DModel(**config)
+        self.network = network_of(FluxTransformer2DModel, config, (*TRANSFORMER_SIZES, "num_single_layers"))
         said = self.network.config
         inputs, outputs = int(said["in_channels"]), self.network.out_channels
         if inputs % PATCH**2 or outputs != inputs:

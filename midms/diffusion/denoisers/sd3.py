@@ -13,6 +13,7 @@ from midms.core import limits
 from midms.core.hooks import chosen_blocks
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
+from midms.diffusion.denoisers.pretrained import TRANSFORMER_SIZES, network_of
 from midms.diffusion.denoisers.prompts import PromptEmbeds, Prompts, check_guidance, guided_x0
 from midms.diffusion.denoisers.transformer import PATCH, even, modulated_maps
 from midms.diffusion.lean import load_network
@@ -27,7 +28,7 @@ class SD3(nn.Module):
     not looked at: it enters by way of x0. Grids are continued to even sides.
 
     Args:
-        config: the network's settings, by the names of its class.
+        config: the network's settings, by the names of its class; those of its size have to be among them.
         guidance: of classifier-free guidance; 1 for none.
         tokens: of a prompt, those of CLIP and those of T5.
         stride: pixels a latent cell.
@@ -44,7 +45,7 @@ class SD3(nn.Module):
         super().__init__()
         limits.int_range(1, limits.STRIDE, stride=stride)
         check_guidance(guidance=guidance)
-        self.network = SD3Transformer2DModel(**config)
+        self.network = network_of(SD3Transformer2DModel, config, TRANSFORMER_SIZES)
         said = self.network.config
         if said["patch_size"] != PATCH:
             raise ValueError(f"patch_size is {said['patch_size']}, supported: {PATCH}")

@@ -14,6 +14,7 @@ from midms.core.hooks import up_block_activations
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import check_prediction
+from midms.diffusion.denoisers.pretrained import network_of
 from midms.diffusion.denoisers.prompts import PICTURE_SIZES, PromptEmbeds, Prompts, check_guidance, guided_x0
 from midms.diffusion.lean import load_network
 
@@ -27,7 +28,7 @@ class UNetCondition(nn.Module):
     enters by way of x0.
 
     Args:
-        config: the network's settings, by the names of its class.
+        config: the network's settings, by the names of its class; those of its size have to be among them.
         prediction: what it was trained to predict, one of `PREDICTIONS`.
         guidance: of classifier-free guidance; 1 for none.
         tokens: of a prompt.
@@ -48,7 +49,7 @@ class UNetCondition(nn.Module):
         super().__init__()
         limits.int_range(1, limits.STRIDE, stride=stride)
         check_guidance(guidance=guidance)
-        self.network = UNet2DConditionModel(**config)
+        self.network = network_of(UNet2DConditionModel, config, ("block_out_channels", "layers_per_block"))
         said = self.network.config
         pooled = 0
         if said["addition_embed_type"] == "text_time":
