@@ -172,7 +172,7 @@ class _Readable:
         self.dataset, self.seed = dataset, seed
         self.random = seed is not None and hasattr(dataset, "draw")
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> list[tuple[Pair, int, list[str]]] | list[PartFailed]:
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Sequence[tuple[Pair, int, list[str]] | PartFailed]:
         """What PyTorch's loader asks for; some data sets make several pairs sooner together than one by one."""
         try:
             with blamed({f"dataset: {type(self.dataset).__name__}": self.dataset}):
