@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from traceback import walk_tb
 from types import FrameType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from midms.compose.slots import SLOTS
 from midms.core.errors import MidmsError
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class PartFailed(MidmsError, RuntimeError):
@@ -43,6 +48,17 @@ def blamed(parts: Mapping[str, Any]) -> Iterator[None]:
         if text := _blame(error, parts):
             raise PartFailed(text) from error
         raise
+
+
+def naming_parts(function: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """The same function of a pipeline, in which what the pipeline's parts raise is `blamed`."""
+
+    @functools.wraps(function)
+    def named(pipe: Any, /, *args: P.args, **options: P.kwargs) -> T:
+        with blamed(named_parts(pipe)):
+            return function(pipe, *args, **options)
+
+    return named
 
 
 def _blame(error: BaseException | None, parts: Mapping[str, Any]) -> str:
