@@ -12,7 +12,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from midms.compose.slots import SLOTS
 from midms.core.errors import MidmsError
 
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
