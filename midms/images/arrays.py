@@ -68,9 +68,9 @@ def came_as(source: object, array: np.ndarray) -> str:
         source: what was handed in.
         array: what `to_array` made of it.
     """
-    own = getattr(source, "dtype", object)
+    own = getattr(source, "dtype", "object")
     masked = ", some of them masked," if np.ma.is_masked(source) else ""
-    return f"{array.dtype if own == object else own}{masked} {list(array.shape)}"
+    return f"{array.dtype if str(own) == 'object' else own}{masked} {list(array.shape)}"
 
 
 def excess(height: int, width: int) -> int:
