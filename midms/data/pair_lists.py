@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from midms.core.files import read_regular
-from midms.core.schema import parse_json
+from midms.core.schema import BRIEF, parse_json
 from midms.data.errors import DatasetError
 from midms.data.pictures import Exemplars
 
@@ -56,7 +56,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path}, line {number}: cannot be read as JSON ({error})") from None
         if not isinstance(row, dict):
-            raise DatasetError(f"{path}, line {number}: expected a mapping, got {type(row).__name__}")
+            raise DatasetError(f"{path}, line {number}: expected values by name, got {BRIEF.repr(row)}")
         if row:
             rows.append({key: value for key, value in row.items() if isinstance(value, str) and value})
     return rows
