@@ -162,6 +162,7 @@ def _translate(args: argparse.Namespace) -> int:
 
     from midms.images import PictureError
     from midms.pipeline.batches import run_jobs
+    from midms.pipeline.failures import PartFailed, blamed, named_parts
     from midms.pipeline.hints import HINT_KINDS
     from midms.pipeline.jobs import examine, plan_jobs
     from midms.pipeline.partners import all_pictures
@@ -177,25 +178,31 @@ def _translate(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
-    _note_memory(pipe, pipe.size if args.size is None else args.size, jobs)
-    sizes: set[tuple[int, int]] = set()
+    with blamed(named_parts(pipe)):
+        _note_memory(pipe, pipe.size if args.size is None else args.size, jobs)
+    sizes: list[tuple[int, int]] = []
     warned: dict[str, list[Path]] = {}
     failures: list[str] = []
     outcomes = run_jobs(pipe, jobs, seed=args.seed, size=args.size, batch=min(args.batch, len(jobs)), known=known)
-    for outcome in tqdm(outcomes, "translating", len(jobs), unit="pair", disable=None if len(jobs) > 1 else True):
+    bar = tqdm(outcomes, "translating", len(jobs), unit="pair", disable=None if len(jobs) > 1 else True)
+    for tried, outcome in enumerate(bar, 1):
         if outcome.result is not None:
-            sizes.add(outcome.result.image.size)
+            sizes.append(outcome.result.image.size)
             for warning in outcome.result.warnings:
                 warned.setdefault(warning, []).append(outcome.job.out)
         elif len(jobs) == 1 and outcome.error is not None and not isinstance(outcome.error, PictureError):
             raise outcome.error
+        elif isinstance(outcome.error, PartFailed) and len(failures) == tried - 1:  # it would with each
+            left = len(jobs) - tried
+            failures.append(f"{outcome.error}" + (f"; the other {left:,} are not tried" if left else ""))
+            break
         else:
             failures.append(outcome.reason)
     for failure in dict.fromkeys(failures):
         complain(in_options(failure, args))
-    _warn(warned, len(jobs) - len(failures))
-    if len(failures) < len(jobs):
-        count = f"{len(jobs) - len(failures)} of {len(jobs)} " if len(jobs) > 1 else ""
+    _warn(warned, len(sizes))
+    if sizes:
+        count = f"{len(sizes)} of {len(jobs)} " if len(jobs) > 1 else ""
         several = f", {len({*chain(*warned.values())})} with warnings" if len(jobs) > 1 and warned else ""
         say(f"{count}written to {args.out}, {_extent(sizes)} pixels{several}")
     elif len(jobs) > 1:
@@ -266,7 +273,7 @@ def _reader(args: argparse.Namespace) -> Any:
     return None
 
 
-def _extent(sizes: set[tuple[int, int]]) -> str:
+def _extent(sizes: Sequence[tuple[int, int]]) -> str:
     """Width and height of results, or those of the smallest and the largest."""
     ends = sorted(sizes, key=lambda size: size[0] * size[1])
     return " to ".join(f"{width} x {height}" for width, height in dict.fromkeys((ends[0], ends[-1])))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -27,7 +27,6 @@ _THREADS = 2
 _WAITING = 4
 """Batches of pairs that may wait for others of their size."""
 NOTHING_READ: Mapping[Path, Pixels] = MappingProxyType({})
-S, T = TypeVar("S"), TypeVar("T")
 
 
 class Outcome(NamedTuple):
@@ -89,15 +88,29 @@ def run_jobs(
     with ThreadPoolExecutor(_THREADS, "reading") as readers, ThreadPoolExecutor(_THREADS, "writing") as writers:
         read = _ahead(readers, functools.partial(_read, pipe, size, known), jobs, batch + _THREADS)
         made = (outcome for group in _grouped(read, batch) for outcome in _translated(pipe, group, seed, batch))
-        yield from _ahead(writers, _written, made, batch)
+        yield from _behind(writers, made, batch)
 
 
-def _ahead(pool: ThreadPoolExecutor, work: Callable[[S], T], items: Iterable[S], count: int) -> Iterator[T]:
-    """What work makes of items, in their order, by threads that are up to `count` items ahead."""
-    pending = deque[Future[T]]()
-    for item in items:
-        pending.append(pool.submit(work, item))
+def _ahead(readers: Executor, read: Callable[[Job], _Read], jobs: Iterable[Job], count: int) -> Iterator[_Read]:
+    """Jobs as they are read, in their order, by threads that are `count` jobs ahead."""
+    pending = deque[Future[_Read]]()
+    for job in jobs:
+        pending.append(readers.submit(read, job))
         if len(pending) > count:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _behind(writers: Executor, outcomes: Iterable[Outcome], count: int) -> Iterator[Outcome]:
+    """Outcomes once they are written, by threads that are at most `count` behind; failures at once."""
+    pending = deque[Future[Outcome]]()
+    for outcome in outcomes:
+        if outcome.result is None:
+            yield outcome
+        else:
+            pending.append(writers.submit(_written, outcome.job, outcome.result))
+        while pending and (pending[0].done() or len(pending) > count):
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
@@ -168,10 +181,7 @@ def _noise(seed: int, key: str) -> torch.Generator:
     return seeded(seed, "pair", key) if key else torch.Generator().manual_seed(seed)
 
 
-def _written(outcome: Outcome) -> Outcome:
-    job, result = outcome.job, outcome.result
-    if result is None:
-        return outcome
+def _written(job: Job, result: Translation) -> Outcome:
     try:
         pictures = {job.out: result.image} | ({} if job.figure is None else {job.figure: result.figure()})
         if job.layers is not None:
@@ -181,4 +191,4 @@ def _written(outcome: Outcome) -> Outcome:
         save_images(pictures)
     except Exception as error:
         return Outcome(job, None, error)
-    return outcome
+    return Outcome(job, result)

@@ -12,6 +12,7 @@ from midms.core.files import check_folder
 from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.data.files import TarMember
 from midms.images import PictureError, Pixels, check_target, native_size, read_pixels
+from midms.pipeline.failures import blamed
 from midms.pipeline.finishing import RESULT_LAYERS
 from midms.pipeline.hints import HINT_KINDS, read_hints
 from midms.pipeline.partners import conditions_of, paired_by_name
@@ -168,8 +169,9 @@ def examine(job: Job, reader: ConditionExtractor | None) -> dict[Path, Pixels]:
         (job.condition, *job.exemplar_conditions),
     )
     if isinstance(reader, AnnotationReader):
-        for path in conditions:
-            reader.read(path, str(path), lambda shape: native_size(shape, _SIDE, 8))
+        with blamed({f"condition: {type(reader).__name__}": reader}):
+            for path in conditions:
+                reader.read(path, str(path), lambda shape: native_size(shape, _SIDE, 8))
     elif reader is not None:
         pictures += conditions
     return {path: read_pixels(path) for path in pictures}

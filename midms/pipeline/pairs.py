@@ -26,6 +26,7 @@ from midms.core.limits import SEEDS, int_range
 from midms.data.files import TarMember, member_at
 from midms.data.pair_rows import PairRow, RowFailure, read_pair_rows
 from midms.pipeline.batches import Outcome, run_jobs
+from midms.pipeline.failures import PartFailed
 from midms.pipeline.jobs import Job
 from midms.pipeline.manifest import Manifest, Share
 from midms.pipeline.pipeline import Pipeline
@@ -135,6 +136,8 @@ def translate_pairs(
                 manifest.add(_record(outcome, folder))
                 if outcome.result is None:
                     done.fail(outcome.reason)
+                    if isinstance(outcome.error, PartFailed) and done.failed >= _NAMED and not done.written:
+                        raise outcome.error  # it would with each
                     bar.set_postfix(failed=done.failed)
                 else:
                     done.written += 1

@@ -26,6 +26,7 @@ from midms.pipeline.correspondence import (
     telling_points,
 )
 from midms.pipeline.decoded import Decoded
+from midms.pipeline.failures import naming_parts
 from midms.pipeline.finishing import finish, part_translator
 from midms.pipeline.hints import confined, in_regions, painted, repeatable
 from midms.pipeline.inputs import Inputs, Stacked, read_inputs, stack
@@ -90,6 +91,7 @@ def translate(
     Raises:
         PictureError: a picture, a hint or the size cannot be used.
         ValueError: seed and generator are both given, or the seed is no whole number.
+        PartFailed: a part raises something else; names the part, and the error is the cause.
     """
     if seed is not None and generator is not None:
         raise ValueError("give either a seed or a generator, not both")
@@ -111,6 +113,7 @@ def translate(
     return translate_inputs(pipe, [inputs], [generator])[0]
 
 
+@naming_parts
 @torch.no_grad()
 def translate_inputs(
     pipe: Translator, pairs: Sequence[Inputs], noises: Sequence[Noise], at_once: int = 1
@@ -123,6 +126,9 @@ def translate_inputs(
         noises: of each, see `midms.core.types.Noise`; where more than one is computed, generators.
         at_once: how many are computed at least, copies of the last filling up: how numbers are rounded depends on it.
             Pairs with hints are computed as they are.
+
+    Raises:
+        PartFailed: a part raises something that is not meant for people.
     """
     more = 0 if pairs[0].hints is not None else max(0, at_once - len(pairs))
     filled = [*pairs, *[pairs[-1]] * more]
