@@ -103,15 +103,15 @@ def _ahead(readers: Executor, read: Callable[[Job], _Read], jobs: Iterable[Job],
 
 
 def _behind(writers: Executor, outcomes: Iterable[Outcome], count: int) -> Iterator[Outcome]:
-    """Outcomes once they are written, by threads that are at most `count` behind; failures at once."""
+    """Outcomes once they are written, in their order, by threads that are at most `count` behind."""
     pending = deque[Future[Outcome]]()
     for outcome in outcomes:
+        if outcome.result is not None:
+            pending.append(writers.submit(_written, outcome.job, outcome.result))
+        while pending and (outcome.result is None or pending[0].done() or len(pending) > count):
+            yield pending.popleft().result()
         if outcome.result is None:
             yield outcome
-        else:
-            pending.append(writers.submit(_written, outcome.job, outcome.result))
-        while pending and (pending[0].done() or len(pending) > count):
-            yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
 
