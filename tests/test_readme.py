@@ -48,14 +48,14 @@ def test_every_command_is_on_the_path_once_it_is_typed() -> None:
 
 
 def pictures_to_type() -> None:
-    """What the commands read, besides what commands before them write."""
+    """What the commands read, besides what commands before them write; as small as those of the demo."""
     demo(build("midm-faces"), Path("out/demo"), faces=1, seed=0)
     for path in ("sketch.png", "sketches/a.png"):
         Path(path).parent.mkdir(exist_ok=True)
-        face(256, 6).save(path)
+        face(64, 2).save(path)
     for path in ("photo.jpg", "other.jpg", "photos/a.jpg"):
         Path(path).parent.mkdir(exist_ok=True)
-        photo(256, 256).save(path)
+        photo(64, 64).save(path)
     parts = np.kron(np.arange(16, dtype=np.uint8).reshape(4, 4), np.ones((32, 32), np.uint8))  # labels of a face
     for path in ("masks/a.png", "photo-masks/a.png"):
         Path(path).parent.mkdir(exist_ok=True)

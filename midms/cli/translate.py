@@ -178,8 +178,12 @@ def _translate(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
+    size = pipe.size if args.size is None else args.size
+    beforehand = () if side(pipe.autoencoder.stride, size) else pipe.domain.warnings(size, ())
+    for warning in beforehand:
+        complain(f"warning: {warning}")
     with blamed(named_parts(pipe)):
-        _note_memory(pipe, pipe.size if args.size is None else args.size, jobs)
+        _note_memory(pipe, size, jobs)
     sizes: list[tuple[int, int]] = []
     warned: dict[str, list[Path]] = {}
     failures: list[str] = []
@@ -200,7 +204,7 @@ def _translate(args: argparse.Namespace) -> int:
             failures.append(outcome.reason)
     for failure in dict.fromkeys(failures):
         complain(in_options(failure, args))
-    _warn(warned, len(sizes))
+    _warn({warning: results for warning, results in warned.items() if warning not in beforehand}, len(sizes))
     if sizes:
         count = f"{len(sizes)} of {len(jobs)} " if len(jobs) > 1 else ""
         several = f", {len({*chain(*warned.values())})} with warnings" if len(jobs) > 1 and warned else ""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from midms.core.files import check_regular, read_regular
-from midms.core.schema import parse_json
+from midms.core.schema import BRIEF, parse_json
 from midms.data.errors import DatasetError
 from midms.data.pictures import Exemplars
 
@@ -81,7 +81,7 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path}, line {number}: cannot be read as JSON ({error})") from None
         if not isinstance(row, dict):
-            raise DatasetError(f"{path}, line {number}: expected a mapping, got {type(row).__name__}")
+            raise DatasetError(f"{path}, line {number}: expected values by name, got {BRIEF.repr(row)}")
         if row:
             yield row
 

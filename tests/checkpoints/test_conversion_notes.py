@@ -280,7 +280,7 @@ def test_an_index_that_does_not_hold(tmp_path: Path) -> None:
     for content, why in (
         ({"weight_map": {"other": "x.bin"}}, "there is no other in x.bin"),
         ({"weight_map": {"other": "none.bin"}}, "none.bin: no such file of weights"),
-        ({"weight_map": {}}, "weight_map: dictionary should have at least 1 item"),
+        ({"weight_map": {}}, "weight_map: mapping must have at least 1 item"),
         ({"weight_map": ["x.bin"]}, "weight_map: expected values by name"),
         ([], "index.json: expected values by name"),
     ):

@@ -111,7 +111,7 @@ def _read(path: Path) -> tuple[Mapping[str, Any], str]:
     """The settings in a file, and what errors call it."""
     content = read_json(path, CheckpointError)
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected settings by name")
+        raise CheckpointError(f"{path}: expected settings by name, got {BRIEF.repr(content)}")
     return content, str(path)
 
 
