@@ -52,8 +52,8 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
     Args:
         path: of the table.
 
-    Yields:
-        Values by column, as they are written; of JSON and Parquet lists too.
+    Returns:
+        Values by column, row by row, as they are written; of JSON and Parquet lists too.
 
     Raises:
         DatasetError: it cannot be read; the message says in which line.
