@@ -47,7 +47,7 @@ LOADED = (
     "midms.pipeline.build",
     "midms.checkpoints.folder",
     "midms.pipeline.demo",
-    "midms.pipeline.batch",
+    "midms.pipeline.jobs",
     "midms.pipeline.pretrained",
     "midms.training.train",
     "pytest",
