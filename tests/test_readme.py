@@ -62,6 +62,7 @@ def pictures_to_type() -> None:
         Image.fromarray(parts).save(path)
     anchors, colours = re.findall(r'`(\[\{"here".*?\}\])`', README)
     Path("anchors.json").write_text(anchors)
+    Path("pairs.csv").write_text("condition,exemplar\nsketch.png,photo.jpg\n")
     Path("colours.json").write_text(colours)
     (sharp,) = (block for block in blocks("python") if "class Sharp" in block)
     Path("sharp.py").write_text(sharp.partition("\n\n\nbuild(")[0])
@@ -80,7 +81,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     given = ["--condition", "sketch.png", "--exemplar", "photo.jpg", "--out", "sharp.png"]
     typed = [words[1:] for words in commands() if words[0] == "midms"] + [[*shlex.split(plugin), *given]]
     run = [words for words in typed if words[0] in ("translate", "ablate")]
-    assert len(run) == len(typed) - 2 == 9, "a checkpoint cannot be had here, and training takes an evening"
+    assert len(run) == len(typed) - 2 == 10, "a checkpoint cannot be had here, and training takes an evening"
     for words in run:
         small_size = ["--size", "64"] if "midm-celeba" in words else []
         assert cli.main([{"20": "1"}.get(word, word) for word in words] + small_size) == 0, words

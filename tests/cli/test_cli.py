@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import command_line
 import pytest
@@ -20,7 +21,7 @@ from midms.compose.catalog import KINDS, available
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import SHIPPED
 from midms.core.domain import Domain
-from midms.pipeline import batch
+from midms.pipeline import batches
 from midms.pipeline.result import Translation
 
 
@@ -87,12 +88,12 @@ def test_each_result_with_a_warning_is_named(
     known = Domain("faces")
     result = {"a.png": known.warnings(64, ["the drawing"]), "c.png": known.warnings(64, ["the drawing"])}
     result["b.png"] = known.warnings(64, ["the drawing", "the picture"])
-    translated = batch.translate
+    translated, names = batches.translate_inputs, iter(sorted(result))
 
-    def translate_so(pipe: object, condition: Path, *given: object, **more: object) -> Translation:
-        return dataclasses.replace(translated(pipe, condition, *given, **more), warnings=result[condition.name])
+    def translate_so(*given: Any) -> list[Translation]:
+        return [dataclasses.replace(one, warnings=result[next(names)]) for one in translated(*given)]
 
-    monkeypatch.setattr(batch, "translate", translate_so)
+    monkeypatch.setattr(batches, "translate_inputs", translate_so)
     assert translate(folder, condition="sketches", exemplar="photos", out="many") == 0
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("midms: warning:", "  "))]
     one, two = "midms: warning: 2 of 3 results: the drawing is ", "midms: warning: 1 of 3 results: the drawing and the "
