@@ -42,6 +42,7 @@ from midms.training.data import TrainingData, split_datasets, training_data
 from midms.training.plan import changed, planned
 from midms.training.progress import OtherRun, differences
 from midms.training.stages import STAGES
+from midms.training.trackers import end, quiet_threads
 from midms.training.trainer import Engine, Interrupted, accelerator, begin, fit
 
 
@@ -62,13 +63,13 @@ def train(args: Namespace) -> int:
     deadline = args.minutes and time.monotonic() + 60 * args.minutes
     engine = Engine(run, args.accumulate, args.compile, args.keep, args.sheet_every, deadline)
     try:
-        with held(out) if run.is_main_process else contextlib.nullcontext():
+        with quiet_threads(), held(out) if run.is_main_process else contextlib.nullcontext():
             return _train(args, out, plan, engine)
     except Interrupted as stop:
         run.print(printable(stop))
         return 3
     finally:
-        run.end_training()
+        end(run)
 
 
 def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
