@@ -40,6 +40,7 @@ def run_pairs(args: argparse.Namespace) -> int:
             layers=args.layers,
             resume=args.resume,
             share=share,
+            ray=args.ray,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("; --resume goes on from here") from None
