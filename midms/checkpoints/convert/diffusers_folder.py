@@ -85,7 +85,7 @@ def from_diffusers(path: Path, prompt: Prompt = NO_PROMPT) -> Weights:
     stride, report = 2 ** (len(autoencoder.arguments["widths"]) - 1), {}
     schedule: Schedule
     if scheduler.get("_class_name") == FLOW_SCHEDULER or network == "transformer":
-        prediction, schedule = "flow", flow_of(scheduler, said, int(content.get("sample_size") or 128))
+        prediction, schedule = "flow", flow_of(scheduler, said, content, where)
     else:
         kind = _kind(scheduler, said)
         scheduler = {OLDER.get(key, key): value for key, value in scheduler.items()}
