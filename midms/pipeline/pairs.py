@@ -122,8 +122,9 @@ def translate_pairs(
         raise PictureError(f"size: {wrong}")
     found = read_pair_rows(Path(pairs), share.has)
     done = Translated(len(found.rows) + len(found.failures))
-    folder, drawn, parts = Path(out), figure and Path(figure), layers and Path(layers)
-    work = PairWork(found.root, folder, drawn or None, parts or None, seed, size, batch)
+    folder = Path(out)
+    drawn, layered = (None if one is None else Path(one) for one in (figure, layers))
+    work = PairWork(found.root, folder, drawn, layered, seed, size, batch)
     for one in work.written:
         check_folder(one)
     manifest, overwritten = Manifest(folder, share), _overwritten(work)

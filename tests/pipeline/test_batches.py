@@ -271,3 +271,18 @@ def test_a_part_that_fails_with_each_ends_it(
     with pytest.raises(PartFailed, match="Own raised LookupError: lost"):
         translate_pairs(build("midm-faces", confidence=Own()), table, tmp_path)
     assert len(lines(tmp_path)) == 2
+
+
+def test_a_process_with_failures_leaves_when_all_are_done(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For torchrun ends the others when one leaves with a failure."""
+    waited: list[bool] = []
+    monkeypatch.setattr("midms.cli.translate_pairs._wait_for_others", lambda: waited.append(True))
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "a.csv").write_text("\n".join(["condition,exemplar", *(f"{i}.png,none.png" for i in range(8))]))
+    count = sum(Share(1, 2).has(str(i)) for i in range(8))
+    assert command_line.run("translate", "--pairs", tmp_path / "a.csv", "--out", tmp_path / "out") == 2
+    assert waited == [True] and f"0 of {count} written to" in (said := capsys.readouterr()).out
+    assert ", share 2 of 2\n" in said.out and said.err.count("no such file") == count
