@@ -133,6 +133,7 @@ def add(commands: Commands) -> None:
 
 def _translate(args: argparse.Namespace) -> int:
     from midms.pipeline.batch import examine, plan_jobs, run_jobs
+    from midms.pipeline.failures import blamed, named_parts
     from midms.pipeline.hints import HINT_KINDS
     from midms.pipeline.partners import all_pictures
 
@@ -147,21 +148,22 @@ def _translate(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
-    _note_memory(pipe, pipe.size if args.size is None else args.size, jobs)
-    sizes: set[tuple[int, int]] = set()
+    with blamed(named_parts(pipe)):
+        _note_memory(pipe, pipe.size if args.size is None else args.size, jobs)
+    sizes: list[tuple[int, int]] = []
     warned: dict[str, list[Path]] = {}
 
     def written(job: Job, result: Translation) -> None:
-        sizes.add(result.image.size)
+        sizes.append(result.image.size)
         for warning in result.warnings:
             warned.setdefault(warning, []).append(job.out)
 
     failures = run_jobs(pipe, jobs, args.seed, args.size, written, known)
     for failure in dict.fromkeys(failures):
         complain(in_options(failure, args))
-    _warn(warned, len(jobs) - len(failures))
-    if len(failures) < len(jobs):
-        count = f"{len(jobs) - len(failures)} of {len(jobs)} " if len(jobs) > 1 else ""
+    _warn(warned, len(sizes))
+    if sizes:
+        count = f"{len(sizes)} of {len(jobs)} " if len(jobs) > 1 else ""
         several = f", {len({*chain(*warned.values())})} with warnings" if len(jobs) > 1 and warned else ""
         say(f"{count}written to {args.out}, {_extent(sizes)} pixels{several}")
     elif len(jobs) > 1:
@@ -232,7 +234,7 @@ def _reader(args: argparse.Namespace) -> Any:
     return None
 
 
-def _extent(sizes: set[tuple[int, int]]) -> str:
+def _extent(sizes: Sequence[tuple[int, int]]) -> str:
     """Width and height of results, or those of the smallest and the largest."""
     ends = sorted(sizes, key=lambda size: size[0] * size[1])
     return " to ".join(f"{width} x {height}" for width, height in dict.fromkeys((ends[0], ends[-1])))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from midms.core.files import check_folder
 from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.images import PictureError, Pixels, check_target, native_size, one_line, read_pixels, save_images
+from midms.pipeline.failures import PartFailed, blamed
 from midms.pipeline.finishing import RESULT_LAYERS
 from midms.pipeline.hints import HINT_KINDS, read_hints
 from midms.pipeline.partners import conditions_of, paired_by_name
@@ -170,8 +171,9 @@ def examine(job: Job, reader: ConditionExtractor | None) -> dict[Path, Pixels]:
         (job.condition, *job.exemplar_conditions),
     )
     if isinstance(reader, AnnotationReader):
-        for path in conditions:
-            reader.read(path, str(path), lambda shape: native_size(shape, _SIDE, 8))
+        with blamed({f"condition: {type(reader).__name__}": reader}):
+            for path in conditions:
+                reader.read(path, str(path), lambda shape: native_size(shape, _SIDE, 8))
     elif reader is not None:
         pictures += conditions
     return {path: read_pixels(path) for path in pictures}
@@ -187,6 +189,8 @@ def run_jobs(
 ) -> list[str]:
     """Translate and save; a job that fails, for whatever reason, does not stop the others.
 
+    But where a part raises something before anything was made, it would with each: the others are not tried.
+
     Args:
         pipe: a composed method.
         jobs: from `plan_jobs`.
@@ -198,8 +202,8 @@ def run_jobs(
     Returns:
         What went wrong, a line for each job that failed.
     """
-    failures = []
-    for job in tqdm(jobs, "translating", disable=None if len(jobs) > 1 else True):
+    failures = list[str]()
+    for tried, job in enumerate(tqdm(jobs, "translating", disable=None if len(jobs) > 1 else True), 1):
         try:
             written(job, _run_job(pipe, job, seed, size, known))
         except PictureError as error:
@@ -207,6 +211,9 @@ def run_jobs(
         except Exception as error:
             if len(jobs) == 1:
                 raise
+            if isinstance(error, PartFailed) and len(failures) == tried - 1:
+                left = len(jobs) - tried
+                return [*failures, f"{error}" + (f"; the other {left:,} are not tried" if left else "")]
             failures.append(f"{job.out}: failed ({type(error).__name__}: {one_line(error)})")
     return failures
 

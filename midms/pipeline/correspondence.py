@@ -43,65 +43,86 @@ class Origins(NamedTuple):
 
 def match_to_pixel_flow(
     match: Match,
-    frame: Frame,
-    exemplars: Sequence[Frame],
+    frames: Sequence[Frame],
+    exemplars: Sequence[Sequence[Frame]],
     like: Tensor,
-    masks: Sequence[Tensor | None] = (),
-) -> tuple[Int[Tensor, "b Y X"], Float[Tensor, "b 2 Y X"]]:
-    """From which exemplar a match takes each pixel, and what to add to its (x, y) to find where, side by side.
+    masks: Sequence[Sequence[Tensor | None]],
+) -> list[tuple[Int[Tensor, "Y X"], Float[Tensor, "2 Y X"]]]:
+    """From which exemplar matches take each pixel, and what to add to its (x, y) to find where, side by side.
 
     A pixel that has its colour by a hint is in none: the first exemplar counts, at the place that was found in it.
 
     Args:
-        match: rows are cells of the condition's canvas, columns cells of the exemplars' canvases side by side.
-        frame: of the condition; the pixels are those of its picture.
-        exemplars: frames of the exemplars; their pictures are what lies side by side.
+        match: rows are cells of the conditions' canvases, columns cells of the exemplars' canvases side by side.
+        frames: of each condition; the pixels are those of its picture.
+        exemplars: frames of the exemplars of each; their pictures are what lies side by side.
         like: gives device and dtype.
-        masks: [1 1 _ _] of the exemplars' canvases in their order, white where a pixel may be taken from; None for all.
+        masks: [1 1 _ _] of each one's exemplars' canvases in their order, white where a pixel may be taken from; None
+            for all.
 
     Returns:
-        Numbers of exemplars from 0, and the flow.
+        Numbers of exemplars from 0, and the flow, of each condition.
     """
     matches, shares = (match.matches, match.shares) if isinstance(match, MultiExemplarMatch) else ((match,), None)
     numbers = [one.exemplar if isinstance(one, GivenMatch) else i for i, one in enumerate(matches)]
-    (top, left), flows = frame.corner, []
-    here = _centres(match.grid, frame.canvas, like) - like.new_tensor([left, top]).view(1, 2, 1, 1)
-    for one, number in zip(matches, numbers, strict=True):
-        if number is None:  # colours
+    places = [
+        None if number is None else one.apply(_places(one.transpose().grid, exemplars, number, like))
+        for one, number in zip(matches, numbers, strict=True)
+    ]
+    found = []
+    for i, (frame, own, allowed) in enumerate(zip(frames, exemplars, masks, strict=True)):
+        (top, left), flows = frame.corner, []
+        here = _centres(match.grid, frame.canvas, like) - like.new_tensor([left, top]).view(1, 2, 1, 1)
+        for one, number, place in zip(matches, numbers, places, strict=True):
+            if number is None or place is None:  # colours
+                continue
+            flow = frame.crop(enlarge(place[i : i + 1] - here, frame.canvas))
+            mask = allowed[number] if number < len(allowed) and not isinstance(one, GivenMatch) else None
+            beside = _beside(own, number)
+            flows.append(flow if mask is None else _into_white(flow, own[number].crop(mask), beside))
+        if shares is None:
+            found.append((flows[0].new_zeros(*frame.picture, dtype=torch.long), flows[0][0]))
             continue
-        beside = sum(exemplar.picture[1] for exemplar in exemplars[:number])
-        centres = _centres(one.transpose().grid, exemplars[number].canvas, like)
-        place = one.apply(_uncovered(centres, exemplars[number], beside))
-        flow = frame.crop(enlarge(place - here, frame.canvas))
-        mask = masks[number] if number < len(masks) and not isinstance(one, GivenMatch) else None
-        flows.append(flow if mask is None else _into_white(flow, exemplars[number].crop(mask), beside))
-    if shares is None:
-        return flows[0].new_zeros(len(flows[0]), *frame.picture, dtype=torch.long), flows[0]
-    taken = [share for share, number in zip(shares, numbers, strict=True) if number is not None]
-    chosen = frame.crop(enlarge(torch.cat(taken, 1).to(like), frame.canvas)).argmax(1)
-    flow = torch.stack(flows).gather(0, chosen[None, :, None].expand(1, -1, 2, -1, -1))
-    return chosen.new_tensor([number for number in numbers if number is not None])[chosen], flow[0]
+        taken = [share[i : i + 1] for share, number in zip(shares, numbers, strict=True) if number is not None]
+        chosen = frame.crop(enlarge(torch.cat(taken, 1).to(like), frame.canvas)).argmax(1)
+        flow = torch.stack(flows).gather(0, chosen[None, :, None].expand(1, -1, 2, -1, -1))[0, 0]
+        found.append((chosen.new_tensor([number for number in numbers if number is not None])[chosen[0]], flow))
+    return found
 
 
-def is_flat(match: Match, like: Tensor) -> bool:
-    """Whether a match tells no cells of an exemplar apart: every cell of the condition takes nearly the same mean.
+def _places(
+    grid: tuple[int, int], exemplars: Sequence[Sequence[Frame]], number: int, like: Tensor
+) -> Float[Tensor, "b 2 h w"]:
+    """Where the cells of an exemplar of each condition are in its exemplars' pictures side by side."""
+    centres = _centres(grid, exemplars[0][number].canvas, like)
+    return torch.cat([_uncovered(centres, own[number], _beside(own, number)) for own in exemplars])
+
+
+def _beside(exemplars: Sequence[Frame], number: int) -> int:
+    """How far to the right the picture of an exemplar begins."""
+    return sum(one.picture[1] for one in exemplars[:number])
+
+
+def flat_matches(match: Match, like: Float[Tensor, "b _ _ _"]) -> list[bool]:
+    """Whether matches tell no cells of an exemplar apart: every cell of a condition takes nearly the same mean.
 
     Args:
         match: to one exemplar, or several.
-        like: gives device and dtype.
+        like: gives batch, device and dtype.
     """
     matches = match.matches if isinstance(match, MultiExemplarMatch) else (match,)
-    return all(_reach(one, like) < FLAT for one in matches if not isinstance(one, GivenMatch))
+    reach = [_reach(one, like) for one in matches if not isinstance(one, GivenMatch)]
+    return [bool(far < FLAT) for far in torch.stack(reach).amax(0)]
 
 
-def _reach(match: Match, like: Tensor) -> float:
+def _reach(match: Match, like: Float[Tensor, "b _ _ _"]) -> Float[Tensor, " b"]:
     """How far places that cells are matched to lie from each other, in widths and heights of the exemplar, at least 0.
 
     The standard deviation of the places over that of the exemplar's cells, the larger of both directions.
     """
-    there = cells(*match.transpose().grid, like)
+    there = cells(*match.transpose().grid, like).expand(len(like), -1, -1, -1)
     place = match.apply(there)
-    return float((place.std((2, 3)) / there.std((2, 3)).clamp(min=1e-6)).max())
+    return (place.std((2, 3)) / there.std((2, 3)).clamp(min=1e-6)).amax(1)
 
 
 def nearest_white(mask: Float[Tensor, "1 1 Y X"]) -> Int[Tensor, "Y X"]:

@@ -82,28 +82,28 @@ def unusual(
     condition: Float[Tensor, "b k Y X"],
     pictures: Sequence[Float[Tensor, "b 3 _ _"]],
     conditions: Sequence[Float[Tensor, "b k _ _"]],
-) -> tuple[str, ...]:
-    """What of a translation's input the weights do not know: "the drawing", "the picture", both, or nothing.
+) -> list[tuple[str, ...]]:
+    """What of each translation's input the weights do not know: "the drawing", "the picture", both, or nothing.
 
     Args:
         name: of the folder of shipped weights.
         features: of the composition.
         autoencoder: of the composition.
-        condition: the map.
-        pictures: exemplars.
+        condition: the maps.
+        pictures: for each exemplar.
         conditions: their maps.
     """
     known = usual(name)
     if not known:
-        return ()
+        return [()] * len(condition)
     found = [drawing_summary(features, condition)]
     with torch.no_grad():
         latents = [autoencoder.encode(picture) for picture in pictures]
     found += [picture_summary(features, latent, own) for latent, own in zip(latents, conditions, strict=True)]
-    far = [
-        aspect
-        for summary in found
-        for aspect, values in summary.items()
-        if not (known[aspect].distance(values.float().cpu()) <= known[aspect].most).all()
-    ]
-    return tuple(dict.fromkeys(ASPECTS[aspect] for aspect in far))
+    far: list[dict[str, None]] = [{} for _ in condition]
+    for summary in found:
+        for aspect, values in summary.items():
+            within = known[aspect].distance(values.float().cpu()) <= known[aspect].most
+            for one in (~within).nonzero()[:, 0].tolist():
+                far[one][ASPECTS[aspect]] = None
+    return [tuple(one) for one in far]

@@ -2,80 +2,44 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from midms.core.domain import Domain
-from midms.core.limits import SEEDS, int_range, side
-from midms.core.precision import precise
-from midms.core.protocols import AnnotationReader, Autoencoder, ConditionExtractor, FeatureExtractor, Finisher
+from midms.core.limits import SEEDS, int_range
+from midms.core.protocols import AnnotationReader
 from midms.core.types import Finished, Noise
-from midms.images import PictureError, to_pil
-from midms.images.frame import Frame, framed
-from midms.images.inputs import Framing, Given, mapped, masked, masked_exemplars, read_exemplars
+from midms.images import to_pil
+from midms.images.frame import Frame
 from midms.loop import Hints, Moment
-from midms.loop.inputs import check_finite
 from midms.loop.multi_exemplar import side_by_side
 from midms.pipeline.correspondence import (
     correspondences,
     enlarge,
-    is_flat,
+    flat_matches,
     match_to_pixel_flow,
     nearest_white,
     telling_points,
 )
 from midms.pipeline.decoded import Decoded
+from midms.pipeline.failures import naming_parts
 from midms.pipeline.finishing import finish, part_translator
-from midms.pipeline.hints import confined, in_regions, painted, placed, repeatable
+from midms.pipeline.hints import confined, in_regions, painted, repeatable
+from midms.pipeline.inputs import Inputs, Stacked, read_inputs, stack
 from midms.pipeline.out_of_domain import unusual
 from midms.pipeline.result import Translation
+from midms.pipeline.translator import Translator
+
+__all__ = ["Translator", "translate", "translate_inputs"]
 
 _FLAT = "the match is flat: all of the drawing takes the same mean of the picture; give the matcher a lower temperature"
 """What is said of a match that tells nothing apart."""
 POINTS = 12
 """Correspondences that a figure shows."""
-
-
-@runtime_checkable
-class Translator(Protocol):
-    """What is asked of a composed method."""
-
-    @property
-    def condition(self) -> ConditionExtractor:
-        """Makes condition maps."""
-
-    @property
-    def autoencoder(self) -> Autoencoder:
-        """Pictures to latents and back."""
-
-    @property
-    def size(self) -> int:
-        """The side in pixels that is taken where none is asked for."""
-
-    @property
-    def features(self) -> FeatureExtractor:
-        """Of conditions and exemplars."""
-
-    @property
-    def finisher(self) -> Finisher | None:
-        """Brings the result to the drawing's size, or nothing does."""
-
-    @property
-    def domain(self) -> Domain:
-        """What its weights were trained on."""
-
-    @property
-    def trajectory(self) -> Callable[..., Iterator[Moment]]:
-        """(condition, exemplars, their conditions, generator, regions, hints, exemplar_regions) to the moments."""
-
-    def modules(self) -> list[nn.Module]:
-        """The parts that have weights, which say where and how precisely to compute."""
 
 
 @torch.no_grad()
@@ -127,154 +91,182 @@ def translate(
     Raises:
         PictureError: a picture, a hint or the size cannot be used.
         ValueError: seed and generator are both given, or the seed is no whole number.
+        PartFailed: a part raises something else; names the part, and the error is the cause.
     """
     if seed is not None and generator is not None:
         raise ValueError("give either a seed or a generator, not both")
     if seed is not None:
         int_range(-SEEDS, SEEDS, seed=seed)
         generator = torch.Generator().manual_seed(int(seed))
-    stride = pipe.autoencoder.stride
-    size = pipe.size if size is None else size
-    if wrong := side(stride, size):
-        raise PictureError(f"size: {wrong}")
-    framing = functools.partial(framed, size=size, multiple=stride, square=pipe.domain.square)
-
-    read = mapped(pipe.condition, condition, "condition", framing)
-    pictures, maps, frames = read_exemplars(pipe.condition, exemplar, exemplar_condition, framing)
-    for given in (read.map, *maps):
-        check_finite(given, pipe.condition, "condition")
-    masks = None if regions is None else masked(regions, read.frame, len(pictures))
-    allowed = () if exemplar_regions is None else masked_exemplars(exemplar_regions, frames, stride)
-    hints = placed(anchors, colours, hint_regions, read.frame, frames, stride)
-    inputs = Inputs(read, pictures, maps, frames, masks, hints, allowed)
-    result = _run(pipe, inputs.like_weights(pipe), framing, generator)
-    return _report(pipe, inputs, result)
+    inputs = read_inputs(
+        pipe,
+        condition,
+        exemplar,
+        exemplar_condition=exemplar_condition,
+        regions=regions,
+        exemplar_regions=exemplar_regions,
+        anchors=anchors,
+        colours=colours,
+        hint_regions=hint_regions,
+        size=size,
+    )
+    return translate_inputs(pipe, [inputs], [generator])[0]
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What a person handed in, on its canvases.
+@naming_parts
+@torch.no_grad()
+def translate_inputs(pipe: Translator, pairs: Sequence[Inputs], noises: Sequence[Noise]) -> list[Translation]:
+    """Translate together what was read.
 
-    Attributes:
-        condition: its map, picture, frame and warnings.
-        pictures: exemplars, in [-1, 1].
-        maps: of the exemplars.
-        frames: of the exemplars.
-        masks: for several exemplars, what of the condition takes from each; None where that was not said.
-        hints: of a person; None for none.
-        exemplar_masks: of exemplars in their order, what may be taken from each; None for all of it.
+    Args:
+        pipe: a composed method.
+        pairs: of one `kind`.
+        noises: of each, see `midms.core.types.Noise`; where there are several, generators.
+
+    Raises:
+        PartFailed: a part raises something that is not meant for people.
     """
-
-    condition: Given
-    pictures: list[Float[Tensor, "1 3 _ _"]]
-    maps: list[Float[Tensor, "1 k _ _"]]
-    frames: list[Frame]
-    masks: list[Float[Tensor, "1 1 Y X"]] | None
-    hints: Hints | None
-    exemplar_masks: Sequence[Float[Tensor, "1 1 _ _"] | None]
-
-    def like_weights(self, pipe: Translator) -> Inputs:
-        """The same on the device of the weights, and as precise; the drawing's picture stays as it was read."""
-        parameters = (one for module in pipe.modules() for one in module.parameters())
-        like = precise(next(parameters, self.condition.map))
-        return replace(
-            self,
-            condition=self.condition._replace(map=self.condition.map.to(like)),
-            pictures=[one.to(like) for one in self.pictures],
-            maps=[one.to(like) for one in self.maps],
-            masks=self.masks and [one.to(like) for one in self.masks],
-            exemplar_masks=[one if one is None else one.to(like) for one in self.exemplar_masks],
-        )
+    given = stack(pairs, pipe)
+    return _report(pipe, pairs, given, _run(pipe, pairs, given, noises))
 
 
 class LoopResult(NamedTuple):
-    """What the loop and the finisher make, with hints or without.
+    """What the loop and the finisher make of inputs together, with hints or without.
 
     Attributes:
         moments: of the loop.
-        stages: the picture of each moment, without the canvas around it.
-        finished: the last of them as the finisher leaves it; None without one.
+        stages: of each input, the picture of each moment without the canvas around it.
+        pictures: of each input, the last of these.
+        finished: the same as the finisher leaves them; None without one.
     """
 
     moments: list[Moment]
-    stages: Decoded
-    finished: Finished | None
+    stages: list[Decoded]
+    pictures: list[Float[Tensor, "1 3 _ _"]]
+    finished: list[Finished | None]
 
 
-def _run(pipe: Translator, inputs: Inputs, framing: Framing, generator: Noise) -> LoopResult:
+def _run(pipe: Translator, pairs: Sequence[Inputs], given: Stacked, noises: Sequence[Noise]) -> LoopResult:
     """The loop and the finisher; twice where hints end at regions, for outside of them nothing may change."""
-    (condition, drawing, frame, _), hints, masks = inputs.condition, inputs.hints, inputs.masks
-    noise = repeatable(generator, condition)
+    noise = repeatable(noises[0] if len(noises) == 1 else noises, given.condition)  # type: ignore[arg-type]
+    decode = pipe.autoencoder.decode
 
-    def decode(latent: Tensor) -> Tensor:
-        return frame.crop(pipe.autoencoder.decode(latent))
-
-    def translate_part(piece: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
-        given = inputs.pictures, inputs.maps, generator, masks, None, inputs.exemplar_masks
-        *_, end = pipe.trajectory(piece.to(condition), *given)
-        return pipe.autoencoder.decode(end.step.x0)
-
-    exemplars = [one.crop(picture) for one, picture in zip(inputs.frames, inputs.pictures, strict=True)]
-    for i, allowed in enumerate(inputs.exemplar_masks):  # colours of what may not be taken from are none of its own
-        if allowed is not None:
-            exemplars[i] = exemplars[i].flatten(2)[..., nearest_white(inputs.frames[i].crop(allowed))]
-    part = part_translator(pipe.condition, drawing, masks and [*map(frame.crop, masks)], framing, translate_part)
+    def decoder(frame: Frame) -> Callable[[Tensor], Tensor]:
+        return lambda latent: frame.crop(decode(latent))
 
     def run(hints: Hints | None) -> LoopResult:
-        given = inputs.pictures, inputs.maps, noise(), masks, hints, inputs.exemplar_masks
-        moments = [*pipe.trajectory(condition, *given)]
+        moments = [
+            *pipe.trajectory(
+                given.condition, given.pictures, given.maps, noise(), given.masks, hints, given.exemplar_masks
+            )
+        ]
         latents = [moment.step.x0 for moment in moments]
-        stages = Decoded(latents, decode)
-        if pipe.finisher is None:
-            return LoopResult(moments, stages, None)
-        swatches = [] if hints is None else hints.swatches
-        finished = finish(pipe.finisher, decode(latents[-1]), drawing, [*exemplars, *swatches], part)
-        return LoopResult(moments, stages, finished)
+        found = LoopResult(moments, [], [], [])
+        for i, (pair, canvas) in enumerate(zip(pairs, decode(latents[-1]).split(1), strict=True)):
+            picture = pair.condition.frame.crop(canvas)
+            found.stages.append(Decoded([x0[i : i + 1] for x0 in latents], decoder(pair.condition.frame)))
+            found.pictures.append(picture)
+            found.finished.append(_finished(pipe, pair, given.only(i), noises[i], picture, hints))
+        return found
 
+    hints = pairs[0].hints
     if hints is None or (hints.regions is None and pipe.finisher is None):
         return run(hints)
     plain = run(None)
-    if hints.regions is None and plain.finished is not None and plain.finished.regions is not None:
-        hints = in_regions(hints, plain.finished.regions, frame)
+    if hints.regions is None and plain.finished[0] is not None and plain.finished[0].regions is not None:
+        hints = in_regions(hints, plain.finished[0].regions, pairs[0].condition.frame)
     hinted = run(hints)
-    return hinted if hints.regions is None else _confined(hinted, plain, replace(inputs, hints=hints), decode)
+    return hinted if hints.regions is None else _confined(hinted, plain, replace(pairs[0], hints=hints), decode)
 
 
-def _confined(hinted: LoopResult, plain: LoopResult, inputs: Inputs, decode: Callable[[Tensor], Tensor]) -> LoopResult:
+def _finished(
+    pipe: Translator, pair: Inputs, given: Stacked, noise: Noise, picture: Tensor, hints: Hints | None
+) -> Finished | None:
+    """A picture as the finisher leaves it."""
+    if pipe.finisher is None:
+        return None
+    frame, drawing = pair.condition.frame, pair.condition.picture
+
+    def translate_part(piece: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
+        more = given.pictures, given.maps, noise, masks, None, given.exemplar_masks
+        *_, end = pipe.trajectory(piece.to(given.condition), *more)
+        return pipe.autoencoder.decode(end.step.x0)
+
+    exemplars = [one.crop(whole) for one, whole in zip(pair.frames, given.pictures, strict=True)]
+    for i, allowed in enumerate(given.exemplar_masks):  # colours of what may not be taken from are none of its own
+        if allowed is not None:
+            exemplars[i] = exemplars[i].flatten(2)[..., nearest_white(pair.frames[i].crop(allowed))]
+    masks = given.masks and [*map(frame.crop, given.masks)]
+    part = part_translator(pipe.condition, drawing, masks, pair.framing, translate_part)
+    swatches = [] if hints is None else hints.swatches
+    return finish(pipe.finisher, picture, drawing, [*exemplars, *swatches], part)
+
+
+def _confined(hinted: LoopResult, plain: LoopResult, pair: Inputs, decode: Callable[[Tensor], Tensor]) -> LoopResult:
     """The result with hints; where their regions do not reach, pictures and colours are of the one without."""
-    finished, hints, frame = plain.finished, inputs.hints, inputs.condition.frame
+    finished, hints, frame = plain.finished[0], pair.hints, pair.condition.frame
     assert hints is not None
-    if finished is not None and hinted.finished is not None:
-        colours = painted(hinted.finished.colours, hints, inputs.pictures, frame)
+    if finished is not None and hinted.finished[0] is not None:
+        colours = painted(hinted.finished[0].colours, hints, pair.pictures, frame)
         finished = replace(finished, colours=confined(colours, finished.colours, hints, frame))
-    pairs = zip(hinted.moments, plain.moments, strict=True)
-    latents = [torch.cat([one.step.x0, other.step.x0]) for one, other in pairs]
+    moments = zip(hinted.moments, plain.moments, strict=True)
+    latents = [torch.cat([one.step.x0, other.step.x0]) for one, other in moments]
 
     def decode_both(latent: Tensor) -> Tensor:
-        with_hints, without = decode(latent).split(1)
+        with_hints, without = (frame.crop(decode(x0)) for x0 in latent.split(1))
         return confined(with_hints, without, hints, frame)
 
-    return LoopResult(hinted.moments, Decoded(latents, decode_both), finished)
+    picture = confined(hinted.pictures[0], plain.pictures[0], hints, frame)
+    return LoopResult(hinted.moments, [Decoded(latents, decode_both)], [picture], [finished])
 
 
-def _report(pipe: Translator, inputs: Inputs, result: LoopResult) -> Translation:
-    """What people are given of a result, on the CPU."""
-    (condition, drawing, frame, doubts), frames = inputs.condition, inputs.frames
-    first, last, finished = result.moments[0], result.moments[-1], result.finished
-    computed = inputs.like_weights(pipe)
-    given = computed.condition.map, computed.pictures, computed.maps
-    strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, *given)
-    shown = side_by_side([one.crop(picture) for one, picture in zip(frames, inputs.pictures, strict=True)], fill=1.0)
-    confidence = frame.crop(enlarge(last.confidence, frame.canvas))[0, 0].clamp(0, 1).float().cpu()
-    source, flow = (
-        x[0].cpu() for x in match_to_pixel_flow(last.match, frame, frames, last.warp, inputs.exemplar_masks)
+def _report(pipe: Translator, pairs: Sequence[Inputs], given: Stacked, result: LoopResult) -> list[Translation]:
+    """What people are given of results, on the CPU."""
+    first, last = result.moments[0], result.moments[-1]
+    strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, given.condition, given.pictures, given.maps)
+    flows = match_to_pixel_flow(
+        last.match,
+        [pair.condition.frame for pair in pairs],
+        [pair.frames for pair in pairs],
+        last.warp,
+        [pair.exemplar_masks for pair in pairs],
     )
-    flow = flow.float()
+    found = zip(
+        pairs,
+        pipe.autoencoder.decode(first.warp).split(1),
+        enlarge(last.confidence, pairs[0].condition.frame.canvas).split(1),
+        flows,
+        flat_matches(first.match, last.warp),
+        strange,
+        result.stages,
+        result.pictures,
+        result.finished,
+        strict=True,
+    )
+    return [_translation(pipe, *one) for one in found]
+
+
+def _translation(
+    pipe: Translator,
+    pair: Inputs,
+    warp: Float[Tensor, "1 3 Y X"],
+    trusted: Float[Tensor, "1 1 Y X"],
+    origin: tuple[Tensor, Tensor],
+    flat: bool,
+    strange: tuple[str, ...],
+    stages: Decoded,
+    picture: Float[Tensor, "1 3 y x"],
+    finished: Finished | None,
+) -> Translation:
+    (condition, drawing, frame, doubts), frames = pair.condition, pair.frames
+    shown = side_by_side([one.crop(whole) for one, whole in zip(frames, pair.pictures, strict=True)], fill=1.0)
+    confidence = frame.crop(trusted)[0, 0].clamp(0, 1).float().cpu()
+    source, flow = origin[0].cpu(), origin[1].cpu().float()
     condition_map = frame.crop(condition)[0].float().cpu()
     points = telling_points(confidence, condition_map, POINTS)
     return Translation(
-        image=result.stages[-1] if finished is None else to_pil(finished.image),
-        warp=to_pil(frame.crop(pipe.autoencoder.decode(first.warp))),
+        image=to_pil(picture if finished is None else finished.image),
+        warp=to_pil(frame.crop(warp)),
         confidence=confidence,
         flow=flow,
         source=source,
@@ -283,11 +275,11 @@ def _report(pipe: Translator, inputs: Inputs, result: LoopResult) -> Translation
         condition_map=condition_map,
         strokes=None if isinstance(pipe.condition, AnnotationReader) else to_pil(1 - 2 * condition_map[None, :1]),
         exemplar=to_pil(shown),
-        stages=result.stages,
+        stages=stages,
         frames=(frame, *frames),
         warnings=(
             *doubts,
-            *([_FLAT] if is_flat(first.match, last.warp) else []),
+            *([_FLAT] if flat else []),
             *pipe.domain.warnings(min(frame.canvas), strange),
             *(() if finished is None else finished.warnings),
         ),

@@ -71,10 +71,10 @@ def test_a_soft_match_between_two_allowed_parts_points_into_one_of_them() -> Non
     frames = Frame((32, 32), (32, 32)), Frame((32, 48), (32, 48))
     even = Correlation(1000.0)(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 6))
     pixel = torch.arange(32).view(1, 1, 32)
-    free, held = (match_to_pixel_flow(even, frames[0], frames[1:], torch.zeros(()), m)[1] for m in ([], [mask]))
-    there = free[:, 0] + pixel
+    free, held = (match_to_pixel_flow(even, frames[:1], [frames[1:]], torch.zeros(()), [m])[0][1] for m in ([], [mask]))
+    there = free[0] + pixel
     assert (there > 19).all() and (there < 28).all()
-    assert torch.equal(held[:, 0] + pixel, torch.where(there.round() < 26, 15.0, 36.0))
+    assert torch.equal(held[0] + pixel, torch.where(there.round() < 26, 15.0, 36.0))
     near = nearest_white(mask)
     assert near.shape == (32, 48) and torch.equal(near[5, :16], 5 * 48 + torch.arange(16))
     assert near[5, 20] == 5 * 48 + 15 and near[5, 34] == 5 * 48 + 36

@@ -196,10 +196,10 @@ def test_flow_between_grids_of_any_size(grid: tuple[int, int], other: tuple[int,
     """A match that scales one grid onto another; the middle of a cell is half a pixel off the middle of its pixels."""
     shape, exemplar_shape = (grid[0] * 4, grid[1] * 4), (other[0] * 6, other[1] * 6)
     frames = Frame(shape, shape), Frame(exemplar_shape, exemplar_shape)
-    _, flow = match_to_pixel_flow(Shifted(grid, other, 0), frames[0], frames[1:], torch.zeros(()))
+    ((_, flow),) = match_to_pixel_flow(Shifted(grid, other, 0), frames[:1], [frames[1:]], torch.zeros(()), [()])
     centres = torch.arange(grid[1]) * 4 + 1.5
     expected = torch.linspace(2.5, other[1] * 6 - 3.5, grid[1]) - centres
-    middle = (flow[0, 0, 0, 1::4] + flow[0, 0, 0, 2::4]) / 2
+    middle = (flow[0, 0, 1::4] + flow[0, 0, 2::4]) / 2
     torch.testing.assert_close(middle[1:-1], expected[1:-1], atol=1e-3, rtol=1e-4)
 
 

@@ -18,6 +18,7 @@ from midms.core.files import atomic_write
 from midms.core.tensors import CheckpointError, save_state
 from midms.data.portraits.cached import CachedPortraits
 from midms.data.portraits.dataset import Portraits
+from midms.data.portraits.variety import Variety
 
 STYLES, GEOMETRIES = 24, 2
 State = dict[str, Tensor]
@@ -115,7 +116,7 @@ def test_what_a_killed_run_left_beside_pictures_is_removed(kept: Path, tmp_path:
 def test_pairs_are_two_pictures_of_one_style(styles: int, geometries: int) -> None:
     """Every ordered pair of different pictures once."""
     image, parts, maps = (torch.zeros(styles * geometries, *rest, 4, 4, dtype=torch.uint8) for rest in ((3,), (), (2,)))
-    portraits = CachedPortraits(image, parts, maps, maps, 0, geometries)
+    portraits = CachedPortraits(image, parts, maps, maps, 0, geometries, Variety())
     found = [portraits.numbers(index) for index in range(len(portraits))]
     every = range(styles * geometries)
     assert sorted(found) == [(a, b) for a in every for b in every if a != b and a // geometries == b // geometries]

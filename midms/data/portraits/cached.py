@@ -22,18 +22,18 @@ from midms.core.protocols import ConditionExtractor
 from midms.core.tensors import CheckpointError, read_weights, save_state
 from midms.data.pair import Pair
 from midms.data.portraits import parameters
-from midms.data.portraits.hand import STEADY, sketch
+from midms.data.portraits.hand import sketch
 from midms.data.portraits.pairs import HEAD, SPLITS, exact_flow, render
+from midms.data.portraits.variety import VARIETIES, Variety
 
 STORED = ("image", "parts", "condition", "exemplar_condition")
 """What is kept on disk."""
 _BATCH = 16
-"""Styles that are rendered at a time."""
+"""Styles that are rendered before the time that all take is told."""
 _SAMPLED = 4
 """Styles of a kept file that are rendered anew, to compare."""
-_FAR = {"image": 1.0, "parts": 0.1, "condition": 18.0, "exemplar_condition": 1.0}
-"""How far a kept file may be from that, in the mean. Sketches follow from the batch too: those that another hand draws
-of the same face are 2 to 19 away, those of another face 24 to 57, none at all 54 and more."""
+_FAR = {"image": 1.0, "parts": 0.1, "condition": 1.0, "exemplar_condition": 1.0}
+"""How far a kept file may be from that, in the mean."""
 Render = Callable[[int, int], dict[str, Tensor]]
 """From the first style to the last but one, to what is kept of them."""
 
@@ -58,6 +58,10 @@ class PortraitSettings(Protocol):
     def rendering(self) -> str:
         """The style of drawing."""
 
+    @property
+    def variety(self) -> str:
+        """How much they differ in what is not the face."""
+
 
 @dataclass(frozen=True)
 class CachedPortraits:
@@ -73,6 +77,7 @@ class CachedPortraits:
         exemplar_condition: condition maps of the pictures themselves.
         first: first seed of the split.
         geometries: pictures a style.
+        variety: how much they differ in what is not the face.
     """
 
     image: UInt8[Tensor, "n 3 y x"]
@@ -81,6 +86,7 @@ class CachedPortraits:
     exemplar_condition: UInt8[Tensor, "n k y x"]
     first: int
     geometries: int
+    variety: Variety
 
     @classmethod
     def open(cls, folder: Path, portraits: PortraitSettings, styles: int, geometries: int) -> CachedPortraits:
@@ -92,7 +98,7 @@ class CachedPortraits:
 
         Args:
             folder: where they are kept.
-            portraits: split, size, condition and rendering.
+            portraits: split, size, condition, rendering and variety.
             styles: how many styles.
             geometries: how many geometries each style is rendered in.
 
@@ -100,7 +106,8 @@ class CachedPortraits:
             CheckpointError: what is there is damaged, or has other portraits; or the disk refuses.
         """
         sweep(folder)
-        kind = "" if portraits.rendering == "painted" else f"-{portraits.rendering}"
+        others = (portraits.rendering, "painted"), (portraits.variety, "narrow")
+        kind = "".join(f"-{chosen}" for chosen, usual in others if chosen != usual)
         path = folder / f"portraits{kind}-{portraits.split}-{styles}x{geometries}-{portraits.size}.safetensors"
         render_styles = functools.partial(_render, portraits, geometries)
         if not path.exists():
@@ -124,7 +131,12 @@ class CachedPortraits:
         except CheckpointError as error:
             raise CheckpointError(f"{error}; remove it to have it rendered anew") from None
         _check(stored, path, render_styles, styles, geometries)
-        return cls(**{name: stored[name] for name in STORED}, first=SPLITS[portraits.split], geometries=geometries)
+        return cls(
+            **{name: stored[name] for name in STORED},
+            first=SPLITS[portraits.split],
+            geometries=geometries,
+            variety=VARIETIES[portraits.variety],
+        )
 
     def __len__(self) -> int:
         return len(self.image) * (self.geometries - 1)
@@ -136,7 +148,8 @@ class CachedPortraits:
     def __getitems__(self, indices: Sequence[int]) -> list[Pair]:
         """Several pairs at once, as PyTorch's loader asks for them: their flows are computed together."""
         exemplars, targets = (list(numbers) for numbers in zip(*map(self.numbers, indices), strict=True))
-        source, place = (parameters.geometry([self.first + one for one in some]) for some in (exemplars, targets))
+        seeds = ([self.first + one for one in some] for some in (exemplars, targets))
+        source, place = (self.variety.framed(parameters.geometry(some), some) for some in seeds)
         shown, asked = (self.parts[some].long() for some in (exemplars, targets))
         flow, visible = exact_flow(place, asked, source, shown)
         fields = (
@@ -198,13 +211,20 @@ def _check(stored: dict[str, Tensor], path: Path, render: Render, styles: int, g
 
 
 def _render(portraits: PortraitSettings, geometries: int, start: int, stop: int) -> dict[str, Tensor]:
-    """What is kept of the styles from `start` up to `stop`."""
-    first, size, index = SPLITS[portraits.split], portraits.size, range(start * geometries, stop * geometries)
-    geometry = parameters.geometry([first + i for i in index])
-    style = parameters.style([first + i // geometries for i in index])
+    """What is kept of the styles from `start` up to `stop`, one by one: many planes at once do not fit into caches."""
+    each = [_render_style(portraits, geometries, number) for number in range(start, stop)]
+    return {name: torch.cat([one[name] for one in each]) for name in STORED}
+
+
+def _render_style(portraits: PortraitSettings, geometries: int, number: int) -> dict[str, Tensor]:
+    """What is kept of one style."""
+    first, size, varied = SPLITS[portraits.split], portraits.size, VARIETIES[portraits.variety]
+    seeds = [first + number * geometries + i for i in range(geometries)]
+    geometry = varied.framed(parameters.geometry(seeds), seeds)
+    style = varied.backed(parameters.style([first + number] * geometries))
     faces = render(geometry, style, size, portraits.rendering)
-    hand = torch.Generator().manual_seed(first + start)
-    ink = sketch(faces.fine_parts, STEADY, hand) if faces.lines is None else faces.lines
+    hand = torch.Generator().manual_seed(first + number)
+    ink = sketch(faces.fine_parts, varied.hand, hand) if faces.lines is None else faces.lines
     condition = portraits.condition
     assert condition, "what is trained reads conditions"
     maps = {

@@ -24,7 +24,7 @@ class Hand:
     wobble: float = 0.01
     coarseness: int = 10
     gaps: float = 0.06
-    pens: tuple[int, ...] = (1, 2)
+    pens: tuple[float, ...] = (1, 2)
 
 
 STEADY = Hand()

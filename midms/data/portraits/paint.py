@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.data.portraits.parameters import Geometry, Style, rgb, uniforms
+from midms.data.portraits.parameters import BOXES, Geometry, Style, rgb, uniforms
 from midms.data.portraits.surface import (
     HALF_WIDTH,
     ID,
@@ -94,11 +94,13 @@ def paint(g: Geometry, s: Style, size: int) -> tuple[Float[Tensor, "b 3 y x"], I
 def _backdrop(canvas: Canvas, s: Style, noise: _Noise, x: _Map, y: _Map) -> None:
     mix = (y * 0.5 + 0.5 + 0.5 * noise(x, y, 4)).clamp(0, 1)[:, None]
     image = s.backdrop[0] * (1 - mix) + s.backdrop[1] * mix
-    cloudy, lights, stripes = ((s.backdrop_kind == k).float() for k in (1, 2, 3))
+    cloudy, lights, stripes, boxes = ((s.backdrop_kind == k).float() for k in (1, 2, 3, BOXES))
     image = image * (1 + 0.35 * (cloudy * noise(x, y, 14))[:, None])
     for lx, ly, radius, colour in s.lights:
         blob = 0.45 * lights * (1 - smooth(0.9, 1.0, torch.hypot(x - lx, y - ly) / radius))
         image = image + blob[:, None] * (colour - image)
+        box = boxes * canvas.inside((3 * radius - (x - lx).abs()).minimum(2 * radius - (y - ly).abs()))
+        image = image + box[:, None] * (0.8 * colour.flip(1) - image)
     bright = (torch.sin(x * s.backdrop_pitch) > 0).float()
     canvas.image = image * (1 - 0.25 * stripes * (1 - bright))[:, None]
 

@@ -23,11 +23,12 @@ from midms.core.protocols import ConditionExtractor
 from midms.core.torch_defaults import defaults
 from midms.data.pair import Pair
 from midms.data.portraits import parameters, surface
-from midms.data.portraits.hand import STEADY, UNSTEADY, sketch
+from midms.data.portraits.hand import UNSTEADY, sketch
 from midms.data.portraits.lineart import line_art
 from midms.data.portraits.paint import paint
 from midms.data.portraits.parameters import Geometry, Style
 from midms.data.portraits.surface import HEAD, ID, PORTRAIT_PARTS, pixels
+from midms.data.portraits.variety import VARIETIES
 
 __all__ = [
     "HEAD",
@@ -235,7 +236,12 @@ def _geometries(split: str, indices: Sequence[int]) -> tuple[Geometry, Geometry]
 
 @defaults()
 def draw_pairs(
-    split: str, indices: Sequence[int], size: int, device: torch.device | str = "cpu", rendering: str = "painted"
+    split: str,
+    indices: Sequence[int],
+    size: int,
+    device: torch.device | str = "cpu",
+    rendering: str = "painted",
+    variety: str = "narrow",
 ) -> Pairs:
     """Pairs of a split: pair i has exemplar (geometry 2i, style i) and answer (geometry 2i + 1, style i).
 
@@ -247,9 +253,10 @@ def draw_pairs(
         size: pixels a side, 64 to 256.
         device: where to render.
         rendering: one of `RENDERINGS`; the sketch of line art is its lines, exactly.
+        variety: one of `VARIETIES`.
 
     Raises:
-        ValueError: the split or rendering does not exist, or an index is out of its range.
+        ValueError: the split, rendering or variety does not exist, or an index is out of its range.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
@@ -257,13 +264,17 @@ def draw_pairs(
         raise ValueError(
             f"pairs of a split are numbered 0 to {SPLIT_LENGTH // 2 - 1}, got {min(indices)} to {max(indices)}"
         )
-    first = SPLITS[split]
-    source, target = _geometries(split, indices)
-    styles = parameters.style([first + i for i in indices])
+    if variety not in VARIETIES:
+        raise ValueError(f"variety must be one of {', '.join(VARIETIES)}, got {variety!r}")
+    first, varied = SPLITS[split], VARIETIES[variety]
+    source, target = (
+        varied.framed(one, [first + 2 * i + n for i in indices]) for n, one in enumerate(_geometries(split, indices))
+    )
+    styles = varied.backed(parameters.style([first + i for i in indices]))
     source, target, styles = (parameters.to(p, device) for p in (source, target, styles))
     exemplar, answer = (render(one, styles, size, rendering) for one in (source, target))
     place, visible = exact_flow(target, answer.parts, source, exemplar.parts)
-    hand = UNSTEADY if split == "hard" else STEADY
+    hand = UNSTEADY if split == "hard" else varied.hand
     strokes = answer.lines
     if strokes is None:
         strokes = torch.cat(

@@ -35,6 +35,9 @@ NATURAL_HAIR = (
 )  # fmt: skip
 GLASSES_SHARE, BALD_SHARE, BEARD_SHARE, FRECKLES_SHARE, DYED_SHARE = 0.18, 0.15, 0.22, 0.2, 0.15
 
+BOXES = 4
+"""The kind of a cluttered backdrop, which `style` draws none of."""
+
 Geometry = SimpleNamespace
 Style = SimpleNamespace
 

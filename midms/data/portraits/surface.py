@@ -11,7 +11,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from midms.data.portraits.parameters import Geometry
@@ -173,26 +173,30 @@ def locate(
         (x, y) in the source picture in [-1, 1] with y upwards, and whether that side of the head faces the viewer.
     """
     x, y = x.expand(parts.shape), y.expand(parts.shape)
-    X, Y = to_head(target, x, y)
-    seen = surface(target, X, Y)
     place, facing = torch.stack([x, y], 1), torch.ones_like(parts, dtype=torch.bool)
-
-    def put(part: str, where_x: _Map, where_y: _Map, front: Tensor | None = None) -> None:
-        here = parts == ID[part]
-        place.copy_(torch.where(here[:, None], torch.stack(to_picture(source, where_x, where_y), 1), place))
-        if front is not None:
-            facing.logical_and_(~here | front)
-
-    height = source.aspect / target.aspect
     for part in PORTRAIT_PARTS[1:]:
-        if part in ("neck", "cloth"):
-            put(part, X, Y)
-        elif part == "hair":
-            put(part, X, Y * height)
+        here = face, row, column = (parts == ID[part]).nonzero(as_tuple=True)
+        t, s = _Each(target, face), _Each(source, face)
+        X, Y = to_head(t, x[here][None, None], y[here][None, None])
+        if part == "hair":
+            Y = Y * (s.aspect / t.aspect)
         elif part.endswith("ear"):
-            side = -1 if part == "left_ear" else 1
-            put(part, X + side * HALF_WIDTH * (torch.cos(source.yaw) - torch.cos(target.yaw)), Y)
-        else:
-            where_x, where_y, z = project(source, *transfer(part, target, source, seen.u, seen.v))
-            put(part, where_x, where_y, z > 0.05)
+            X = X + (-1 if part == "left_ear" else 1) * HALF_WIDTH * (torch.cos(s.yaw) - torch.cos(t.yaw))
+        elif part not in ("neck", "cloth"):
+            seen = surface(t, X, Y)
+            X, Y, z = project(s, *transfer(part, t, s, seen.u, seen.v))
+            facing[here] = (z > 0.05)[0, 0]
+        place[face, :, row, column] = torch.cat(to_picture(s, X, Y), 1)[0].T
     return place, facing
+
+
+class _Each(SimpleNamespace):
+    """The geometry of each of n pixels, by the number of its face: as [1, 1, n], when it is asked for."""
+
+    def __init__(self, geometry: Geometry, face: Int[Tensor, " n"]) -> None:
+        super().__init__(_geometry=geometry, _face=face)
+
+    def __getattr__(self, name: str) -> Tensor:
+        found: Tensor = getattr(self._geometry, name).flatten()[self._face][None, None]
+        setattr(self, name, found)
+        return found
