@@ -32,7 +32,8 @@ def measure_series(pipe: Pipeline, folder: Path) -> dict[str, float]:
     """
     dataset = create("dataset", "facesjs", path=folder, size=pipe.size, condition=pipe.condition, split="test")
     dataset = replace(dataset, character="a character")
-    reference = dataset.layers(len(dataset) - 1).coloured(random_palette("a character"))
+    large = replace(dataset, size=SCALE * dataset.size)
+    reference = large.layers(len(dataset) - 1).coloured(random_palette("a character"))
     seen: dict[str, list[torch.Tensor]] = {}
     for index in tqdm(range(DRAWINGS), desc="series", unit="drawing"):
         coloured = pipe.translate(dataset.drawing(index, SCALE * pipe.size), reference, seed=SEED)
