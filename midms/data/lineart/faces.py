@@ -47,9 +47,7 @@ def face_svg(package: FacesPackage, word: str, character: str = "") -> str:
     person = Random(character) if character else random
     female = person.random() < 0.5
     fatness, build = between(person, FATNESS[female]), between(person, BUILD[female])
-    features = [
-        _feature(package, kind, person if kind.name in _LASTING else random, female) for kind in FEATURE_KINDS
-    ]
+    features = [_feature(package, kind, person if kind.name in _LASTING else random, female) for kind in FEATURE_KINDS]
     if features[-1].name in _HATS:
         features = [Feature(one.kind, _UNDER_HATS) if one.kind.name == "hair" else one for one in features]
     side, bottom = between(random, _SIDE), between(random, _BOTTOM)
