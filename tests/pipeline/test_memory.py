@@ -32,12 +32,12 @@ for finisher in (create("finisher", "tiles", scale=16), create("finisher", "comp
         finisher(result, lines, [], lambda box: result).image
     print(finisher.memory((64, 64), (1000, 1000)) / 2**20, cost.megabytes)
 pipe = build("midm-faces")
-import torch._dynamo  # as a first call does
 for size in (128, 256):
     cost, condition, exemplar = Cost("cpu"), torch.rand(1, 2, size, size), torch.rand(1, 3, size, size)
     with cost.measured():
         pipe(condition, exemplar, condition)
     print(translation_memory(pipe, size) / 2**20, cost.megabytes)
+assert "torch._dynamo" not in sys.modules  # torch's compiler, which takes as long to import as torch
 """
 """In a process of its own: one that has run much else has memory at hand that no peak shows."""
 
