@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
 
 from midms.core.limits import LARGE
-from midms.core.schema import Schema, checked, read_json
+from midms.core.schema import BRIEF, Schema, checked, read_json
 from midms.core.types import Noise, NoiseFn
 from midms.images import PictureError, display_name
 from midms.images.annotations import label_map
@@ -116,7 +116,7 @@ def read_hints(model: type[H], source: object, name: str) -> list[H]:
     where = display_name(source, name)
     content = read_json(Path(source), PictureError, _BYTES) if isinstance(source, str | os.PathLike) else source
     if not isinstance(content, list | tuple):
-        raise PictureError(f"{where}: expected a list of {name}, got {type(content).__name__}")
+        raise PictureError(f"{where}: expected a list of {name}, got {BRIEF.repr(content)}")
     if len(content) > HINTS:
         raise PictureError(f"{where}: has {len(content):,} {name}, expected at most {HINTS}")
     return [checked(model, one, f"{where}[{i}]", PictureError) for i, one in enumerate(content)]

@@ -115,19 +115,26 @@ def translate(
 
 @naming_parts
 @torch.no_grad()
-def translate_inputs(pipe: Translator, pairs: Sequence[Inputs], noises: Sequence[Noise]) -> list[Translation]:
+def translate_inputs(
+    pipe: Translator, pairs: Sequence[Inputs], noises: Sequence[Noise], at_once: int = 1
+) -> list[Translation]:
     """Translate together what was read.
 
     Args:
         pipe: a composed method.
         pairs: of one `kind`.
-        noises: of each, see `midms.core.types.Noise`; where there are several, generators.
+        noises: of each, see `midms.core.types.Noise`; where more than one is computed, generators.
+        at_once: how many are computed at least, copies of the last filling up: how numbers are rounded depends on it.
+            Pairs with hints are computed as they are.
 
     Raises:
         PartFailed: a part raises something that is not meant for people.
     """
-    given = stack(pairs, pipe)
-    return _report(pipe, pairs, given, _run(pipe, pairs, given, noises))
+    more = 0 if pairs[0].hints is not None else max(0, at_once - len(pairs))
+    filled = [*pairs, *[pairs[-1]] * more]
+    given = stack(filled, pipe)
+    result = _run(pipe, pairs, given, [*noises, *(torch.Generator() for _ in range(more))])
+    return _report(pipe, filled, given, result)
 
 
 class LoopResult(NamedTuple):
@@ -162,7 +169,7 @@ def _run(pipe: Translator, pairs: Sequence[Inputs], given: Stacked, noises: Sequ
         ]
         latents = [moment.step.x0 for moment in moments]
         found = LoopResult(moments, [], [], [])
-        for i, (pair, canvas) in enumerate(zip(pairs, decode(latents[-1]).split(1), strict=True)):
+        for i, (pair, canvas) in enumerate(zip(pairs, decode(latents[-1]).split(1), strict=False)):
             picture = pair.condition.frame.crop(canvas)
             found.stages.append(Decoded([x0[i : i + 1] for x0 in latents], decoder(pair.condition.frame)))
             found.pictures.append(picture)
@@ -241,7 +248,7 @@ def _report(pipe: Translator, pairs: Sequence[Inputs], given: Stacked, result: L
         result.stages,
         result.pictures,
         result.finished,
-        strict=True,
+        strict=False,  # of copies that filled up nothing is wanted
     )
     return [_translation(pipe, *one) for one in found]
 

@@ -18,11 +18,11 @@ from midms.compose.catalog import create, registry
 from midms.compose.spec import Spec
 from midms.core.errors import printable
 from midms.core.protocols import ConditionExtractor
+from midms.core.seeds import seeded
 from midms.core.signatures import parameters
 from midms.data.errors import BrokenSample, DatasetError
 from midms.data.pair import Pair, collate
 from midms.pipeline.failures import PartFailed, blamed
-from midms.training.noise import seeded
 
 HELD_OUT = 128
 """The most pairs, the first of the validation split, on which a stage is measured."""

@@ -181,7 +181,7 @@ WRONG = {
         {"anchors": [{"here": (1, 1), "there": (1, 1), "exemplar": 1}]},
         r"anchors\[0\]\.exemplar: got 1, expected less than 1, from 0",
     ),
-    "no list": ({"anchors": {"here": (1, 1)}}, r"anchors: expected a list of anchors, got dict"),
+    "no list": ({"anchors": {"here": (1, 1)}}, r"anchors: expected a list of anchors, got \{'here'"),
     "no mapping": ({"anchors": [(1, 1)]}, r"anchors\[0\]: "),
     "too many": (
         {"colours": [{"here": (1, 1), "colour": "red"}] * 201},
