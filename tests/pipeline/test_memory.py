@@ -41,7 +41,6 @@ for size in (128, 256):
     with cost.measured():
         pipe(condition, exemplar, condition)
     print(translation_memory(pipe, size) / 2**20, cost.megabytes)
-assert "torch._dynamo" not in sys.modules  # torch's compiler, which takes as long to import as torch
 """
 """In a process of its own: one that has run much else has memory at hand that no peak shows."""
 
