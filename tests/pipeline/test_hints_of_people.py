@@ -108,7 +108,7 @@ def test_hints_end_at_the_lines_that_a_finisher_finds(run: Shifting) -> None:
 
 
 def test_a_hint_of_one_flat_colour_paints_its_region() -> None:
-    """An anchor on a flat place or a thin stripe, but none on texture or with a radius, nor two of different colours."""
+    """An anchor on a flat place or a thin stripe; none on texture or with a radius, nor two of different colours."""
     picture = np.full((180, 240, 3), 255, np.uint8)
     picture[20:160, 20:110] = 0
     picture[24:156, 24:106] = 255
