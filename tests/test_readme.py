@@ -127,7 +127,7 @@ def test_git_ignores_what_the_commands_write(tmp_path: Path) -> None:
     assert seen.stdout.split() == ["??", ".gitignore"]
 
 
-def test_every_preset_is_told() -> None:
+def test_every_preset_is_in_the_table() -> None:
     for name, preset in PRESETS.items():
         come = "come with it" if preset.shipped else "do not come with it"
         assert f"| `{name}` | {preset.loop['size']} | {come} | {preset.purpose} |" in README

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from midms.cli.messages import USER_ERROR, complain, say
 from midms.cli.options import Commands, command, composed, composition, in_options, parts, prompts
 from midms.cli.translate_pairs import run_pairs
-from midms.cli.values import a_path, integer
+from midms.cli.values import a_path, integer, some_text
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
@@ -81,6 +81,14 @@ def add(commands: Commands) -> None:
     )
     one.add_argument(
         "--resume", action="store_true", help="with --pairs, leave out what the manifest has and whose file is there"
+    )
+    one.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        type=some_text,
+        metavar="ADDRESS",
+        help="with --pairs, by actors of a Ray cluster, such as auto, or of one that is started here",
     )
     one.add_argument(
         "--series",
@@ -156,8 +164,8 @@ def _translate(args: argparse.Namespace) -> int:
         return run_pairs(args)
     if args.condition is None or not args.exemplar:
         raise BadArguments("expected --condition and --exemplar, or --pairs")
-    if args.resume:
-        raise BadArguments("--resume: goes with --pairs")
+    if idle := [f"--{name}" for name in ("resume", "ray") if getattr(args, name)]:
+        raise BadArguments(f"{idle[0]}: goes with --pairs")
     from tqdm import tqdm
 
     from midms.images import PictureError

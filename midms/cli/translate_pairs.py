@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 
 from midms.cli.messages import USER_ERROR, complain, say
@@ -40,6 +41,7 @@ def run_pairs(args: argparse.Namespace) -> int:
             layers=args.layers,
             resume=args.resume,
             share=share,
+            ray=args.ray,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("; --resume goes on from here") from None
@@ -51,5 +53,16 @@ def run_pairs(args: argparse.Namespace) -> int:
         complain(f"warning: {count:,} of {done.written:,} results: {warning}")
     there = f", {done.skipped:,} were there" if done.skipped else ""
     of = f", share {share.number + 1} of {share.count}" if share.count > 1 else ""
+    if share.count > 1 and "MASTER_ADDR" in os.environ:
+        _wait_for_others()
     say(f"{done.written:,} of {done.total:,} written to {args.out}{there}{of}")
     return USER_ERROR if done.failed else 0
+
+
+def _wait_for_others() -> None:
+    """Until all processes are here: torchrun ends the others when one leaves with a failure."""
+    import torch.distributed as distributed
+
+    distributed.init_process_group("gloo", timeout=datetime.timedelta(days=365))
+    distributed.barrier()
+    distributed.destroy_process_group()

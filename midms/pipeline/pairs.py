@@ -13,7 +13,7 @@ import functools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +22,14 @@ from typing import Any
 from tqdm import tqdm
 
 from midms.core.files import check_folder
-from midms.core.limits import SEEDS, int_range
-from midms.data.files import TarMember, member_at
+from midms.core.limits import SEEDS, int_range, side
+from midms.data.files import member_at
 from midms.data.pair_rows import PairRow, RowFailure, read_pair_rows
-from midms.pipeline.batches import Outcome, run_jobs
+from midms.images import PictureError
 from midms.pipeline.failures import PartFailed
-from midms.pipeline.jobs import Job
 from midms.pipeline.manifest import Manifest, Share
+from midms.pipeline.on_ray import ray_records
+from midms.pipeline.pair_work import PairWork
 from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.retrieval import weights_digest
 
@@ -57,10 +58,15 @@ class Translated:
     failures: list[str] = field(default_factory=list)
     warnings: Counter[str] = field(default_factory=Counter)
 
-    def fail(self, reason: str) -> None:
-        """Count one that could not be translated."""
-        self.failed += 1
-        self.failures += [reason] * (len(self.failures) < _NAMED)
+    def count(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Count a line of the manifest, which is returned."""
+        if "error" in record:
+            self.failed += 1
+            self.failures += [record["error"]] * (len(self.failures) < _NAMED)
+        else:
+            self.written += 1
+            self.warnings.update(record["warnings"])
+        return record
 
 
 def translate_pairs(
@@ -75,6 +81,7 @@ def translate_pairs(
     layers: str | os.PathLike[str] | None = None,
     resume: bool = False,
     share: Share | None = None,
+    ray: str | None = None,
     progress: bool = True,
 ) -> Translated:
     """Translate the pairs of a table, each into a file of its key's name.
@@ -94,6 +101,8 @@ def translate_pairs(
         layers: folder of folders of the results' layers.
         resume: whether to go on where an earlier run was stopped; what failed is tried again.
         share: which pairs are this process's, by default as torchrun says it.
+        ray: address of a Ray cluster whose actors translate, such as "auto", or "local" to start one here; needs
+            `midms[ray]`.
         progress: whether to show a bar.
 
     Raises:
@@ -102,18 +111,23 @@ def translate_pairs(
         HeldError: another process has this share.
         OSError: the manifest cannot be written.
         OutOfLimits: seed or batch is no such number.
+        PictureError: the size is none.
+        PartFailed: a part fails with each of the first pairs.
+        RayError: there is no Ray, no such cluster, or it gives up.
     """
     int_range(0, SEEDS, seed=seed)
     int_range(1, LARGEST_BATCH, batch=batch)
     share = Share.of_environment() if share is None else share
-    folder, more = Path(out), {"figure": figure, "layers": layers}
-    folders = {name: Path(path) for name, path in more.items() if path is not None}
-    for one in (folder, *folders.values()):
-        check_folder(one)
+    if wrong := side(pipe.autoencoder.stride, pipe.size if size is None else size):
+        raise PictureError(f"size: {wrong}")
     found = read_pair_rows(Path(pairs), share.has)
     done = Translated(len(found.rows) + len(found.failures))
-    manifest = Manifest(folder, share)
-    overwritten = _overwritten(found.root, (folder, *folders.values()))
+    folder = Path(out)
+    drawn, layered = (None if one is None else Path(one) for one in (figure, layers))
+    work = PairWork(found.root, folder, drawn, layered, seed, size, batch)
+    for one in work.written:
+        check_folder(one)
+    manifest, overwritten = Manifest(folder, share), _overwritten(work)
     with manifest.held(_settings(pipe, seed, size), resume) as there:
         rows = list[PairRow]()
         for row in found.rows:
@@ -122,28 +136,39 @@ def translate_pairs(
             elif row.key not in there:
                 rows.append(row)
         for failure in found.failures:
-            manifest.add({"key": failure.key, "error": failure.reason})
-            done.fail(failure.reason)
+            manifest.add(done.count({"key": failure.key, "error": failure.reason}))
         done.skipped = done.total - len(rows) - done.failed
-        jobs = (_job(row, found.root, folder, folders) for row in rows)
+        records = _here(pipe, work, rows) if ray is None else ray_records(pipe, work, rows, ray)
         of = f" {share.number + 1} of {share.count}" if share.count > 1 else ""
         shown = None if progress else True
         with (
             tqdm(total=len(rows), desc=f"translating{of}", unit="pair", smoothing=0.1, disable=shown) as bar,
-            closing(run_jobs(pipe, jobs, seed=seed, size=size, batch=batch)) as outcomes,
+            closing(records),
         ):
-            for outcome in outcomes:
-                manifest.add(_record(outcome, folder))
-                if outcome.result is None:
-                    done.fail(outcome.reason)
-                    if isinstance(outcome.error, PartFailed) and done.failed >= _NAMED and not done.written:
-                        raise outcome.error  # it would with each
-                    bar.set_postfix(failed=done.failed)
-                else:
-                    done.written += 1
-                    done.warnings.update(outcome.result.warnings)
+            for record in records:
+                manifest.add(done.count(record))
                 bar.update()
+                if "error" in record:
+                    bar.set_postfix(failed=done.failed)
     return done
+
+
+def _here(pipe: Pipeline, work: PairWork, rows: Iterable[PairRow]) -> Generator[dict[str, Any], None, None]:
+    """Lines of rows that this process translates.
+
+    Yields:
+        A line once its files are written.
+
+    Raises:
+        PartFailed: it was with each of the first, and would be with the others.
+    """
+    broken, made = 0, False
+    with closing(work.outcomes(pipe, rows)) as outcomes:
+        for outcome in outcomes:
+            yield work.record(outcome)
+            broken, made = broken + isinstance(outcome.error, PartFailed), made or outcome.result is not None
+            if broken == _NAMED and not made and outcome.error is not None:
+                raise outcome.error
 
 
 def _settings(pipe: Pipeline, seed: int, size: int | None) -> dict[str, Any]:
@@ -159,32 +184,9 @@ def _settings(pipe: Pipeline, seed: int, size: int | None) -> dict[str, Any]:
     return dict(json.loads(json.dumps(settings, default=str)))
 
 
-def _job(row: PairRow, root: Path, out: Path, folders: Mapping[str, Path]) -> Job:
-    members: dict[Path, TarMember] = {}
-
-    def path(place: str) -> Path:
-        if (member := member_at(root, place)) is None:
-            return root / place
-        inside = Path(member.archive) / member.name
-        members[inside] = member
-        return inside
-
-    figure, layers = folders.get("figure"), folders.get("layers")
-    return Job(
-        path(row.condition),
-        tuple(map(path, row.exemplars)),
-        out / f"{row.key}.png",
-        figure and figure / f"{row.key}.png",
-        tuple(map(path, row.exemplar_conditions)),
-        layers=layers and layers / row.key,
-        key=row.key,
-        members=members,
-    )
-
-
-def _overwritten(root: Path, folders: Iterable[Path]) -> Callable[[PairRow], str]:
+def _overwritten(work: PairWork) -> Callable[[PairRow], str]:
     """From a row to the first of its files that lies where results are written, or nothing."""
-    written = tuple(os.path.join(os.path.realpath(folder), "") for folder in folders)
+    root, written = work.root, tuple(os.path.join(os.path.realpath(folder), "") for folder in work.written)
     real = functools.cache(os.path.realpath)
 
     def first(row: PairRow) -> str:
@@ -193,11 +195,3 @@ def _overwritten(root: Path, folders: Iterable[Path]) -> Callable[[PairRow], str
         return next((path for path in paths if os.path.join(real(os.path.dirname(path)), "").startswith(written)), "")
 
     return first
-
-
-def _record(outcome: Outcome, folder: Path) -> dict[str, Any]:
-    job, result = outcome.job, outcome.result
-    if result is None:
-        return {"key": job.key, "error": outcome.reason}
-    file = job.out.relative_to(folder).as_posix()
-    return {"key": job.key, "file": file, "bytes": job.out.stat().st_size, "warnings": [*result.warnings]}

@@ -27,7 +27,7 @@ from midms.pipeline.correspondence import (
 )
 from midms.pipeline.decoded import Decoded
 from midms.pipeline.failures import naming_parts
-from midms.pipeline.finishing import finish, part_translator
+from midms.pipeline.finishing import crop_translator, finish
 from midms.pipeline.hints import confined, in_regions, painted, repeatable
 from midms.pipeline.inputs import Inputs, Stacked, read_inputs, stack
 from midms.pipeline.out_of_domain import unusual
@@ -194,9 +194,9 @@ def _finished(
         return None
     frame, drawing = pair.condition.frame, pair.condition.picture
 
-    def translate_part(piece: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
+    def translated(condition: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
         more = given.pictures, given.maps, noise, masks, None, given.exemplar_masks
-        *_, end = pipe.trajectory(piece.to(given.condition), *more)
+        *_, end = pipe.trajectory(condition.to(given.condition), *more)
         return pipe.autoencoder.decode(end.step.x0)
 
     exemplars = [one.crop(whole) for one, whole in zip(pair.frames, given.pictures, strict=True)]
@@ -204,9 +204,9 @@ def _finished(
         if allowed is not None:
             exemplars[i] = exemplars[i].flatten(2)[..., nearest_white(pair.frames[i].crop(allowed))]
     masks = given.masks and [*map(frame.crop, given.masks)]
-    part = part_translator(pipe.condition, drawing, masks, pair.framing, translate_part)
+    translate_crop = crop_translator(pipe.condition, drawing, masks, pair.framing, translated)
     swatches = [] if hints is None else hints.swatches
-    return finish(pipe.finisher, picture, drawing, [*exemplars, *swatches], part)
+    return finish(pipe.finisher, picture, drawing, [*exemplars, *swatches], translate_crop)
 
 
 def _confined(hinted: LoopResult, plain: LoopResult, pair: Inputs, decode: Callable[[Tensor], Tensor]) -> LoopResult:

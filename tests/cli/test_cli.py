@@ -69,8 +69,13 @@ def test_what_a_person_should_know_is_a_line_before_the_work_and_counted(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before: list[str] = []
-    run_jobs = batch.run_jobs
-    monkeypatch.setattr(batch, "run_jobs", lambda *given: before.append(capsys.readouterr().err) or run_jobs(*given))
+    run_jobs = batches.run_jobs
+
+    def watched(*given: Any, **settings: Any) -> Any:
+        before.append(capsys.readouterr().err)
+        return run_jobs(*given, **settings)
+
+    monkeypatch.setattr(batches, "run_jobs", watched)
     assert translate(folder, "--size", 96, out="new.png") == 0
     result = capsys.readouterr()
     (line,) = [line for line in before[0].splitlines() if line.startswith("midms: warning:")]

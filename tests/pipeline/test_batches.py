@@ -18,12 +18,15 @@ import command_line
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from pair_tables import lines, pictures, write_pairs
+from PIL import Image
 
 from midms import build, translate_pairs
 from midms.core.files import HeldError, held
 from midms.data.errors import DatasetError
-from midms.pipeline import batches
+from midms.images import PictureError
+from midms.pipeline import batches, pairs
+from midms.pipeline.failures import PartFailed
 from midms.pipeline.jobs import plan_jobs
 from midms.pipeline.manifest import ManifestError, Share
 from midms.pipeline.pipeline import Pipeline
@@ -44,15 +47,7 @@ def pipe() -> Iterator[Pipeline]:
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawings 0 to 5, of two sizes, photos likewise, and a table of them."""
     folder = tmp_path_factory.mktemp("pairs")
-    y, x = np.mgrid[:64, :64]
-    for i in range(COUNT):
-        drawing = Image.new("RGB", (64, 64 if i % 3 else 48), "white")
-        ImageDraw.Draw(drawing).ellipse([8 + 2 * i, 8, 50, 40], outline="black", width=2)
-        drawing.save(folder / f"{i}.png")
-        Image.fromarray(np.stack([3 * x, 4 * y, 0 * x + 40 * i], -1).astype(np.uint8)).save(folder / f"photo{i}.png")
-    rows = [f"{i}.png,photo{i}.png" for i in range(COUNT)]
-    (folder / "pairs.csv").write_text("\n".join(["condition,exemplar", *rows]))
-    return folder / "pairs.csv"
+    return write_pairs(folder, COUNT)
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +56,6 @@ def results(pipe: Pipeline, table: Path) -> Path:
     done = translate_pairs(pipe, table, table.parent / "results", batch=4)
     assert (done.written, done.failures) == (COUNT, [])
     return table.parent / "results"
-
-
-def pictures(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
-
-
-def lines(folder: Path, name: str = "manifest.jsonl") -> list[dict[str, object]]:
-    """Of pairs."""
-    found = [json.loads(line) for line in (folder / name).read_text().splitlines()]
-    return [line for line in found if "run" not in line]
 
 
 def values(path: Path) -> np.ndarray:
@@ -218,7 +203,7 @@ def test_a_full_disk_loses_no_line_and_a_share_has_one_process(
         translate_pairs(pipe, table, tmp_path)
 
     def full(pictures: dict[Path, Image.Image]) -> None:
-        raise batches.PictureError(f"{next(iter(pictures)).name}: cannot be written (No space left on device)")
+        raise PictureError(f"{next(iter(pictures)).name}: cannot be written (No space left on device)")
 
     monkeypatch.setattr(batches, "save_images", full)
     done = translate_pairs(pipe, table, tmp_path, batch=4)
@@ -267,3 +252,37 @@ def test_options_that_go_with_no_table(table: Path, capsys: pytest.CaptureFixtur
         (["--exemplar", table], "expected --condition and --exemplar, or --pairs"),
     ):
         assert command_line.run(*words, *more) == 2 and said in command_line.complaint(capsys)
+
+
+def test_a_size_that_is_none_is_told_once(pipe: Pipeline, table: Path, tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match="size: "):
+        translate_pairs(pipe, table, tmp_path / "out", size=63)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_part_that_fails_with_each_ends_it(
+    table: Path, tmp_path: Path, registries: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Own:
+        def __call__(self, match: object) -> None:
+            raise LookupError("lost")
+
+    monkeypatch.setattr(pairs, "_NAMED", 2)
+    with pytest.raises(PartFailed, match="Own raised LookupError: lost"):
+        translate_pairs(build("midm-faces", confidence=Own()), table, tmp_path)
+    assert len(lines(tmp_path)) == 2
+
+
+def test_a_process_with_failures_leaves_when_all_are_done(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For torchrun ends the others when one leaves with a failure."""
+    waited: list[bool] = []
+    monkeypatch.setattr("midms.cli.translate_pairs._wait_for_others", lambda: waited.append(True))
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "a.csv").write_text("\n".join(["condition,exemplar", *(f"{i}.png,none.png" for i in range(8))]))
+    count = sum(Share(1, 2).has(str(i)) for i in range(8))
+    assert command_line.run("translate", "--pairs", tmp_path / "a.csv", "--out", tmp_path / "out") == 2
+    assert waited == [True] and f"0 of {count} written to" in (said := capsys.readouterr()).out
+    assert ", share 2 of 2\n" in said.out and said.err.count("no such file") == count

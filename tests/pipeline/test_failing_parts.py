@@ -69,7 +69,7 @@ class Sampler:
 
 @register("finisher", "own")
 class Finisher:
-    def __call__(self, coloured, drawing, exemplars, part): assert not exemplars
+    def __call__(self, coloured, drawing, exemplars, translate_crop): assert not exemplars
     def memory(self, result, drawing): return 0
 
 @register("finisher", "own-memory")

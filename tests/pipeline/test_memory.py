@@ -36,7 +36,6 @@ for finisher in (create("finisher", "tiles", scale=16), create("finisher", "comp
         finisher(result, lines, [], lambda box: result).image
     print(finisher.memory((64, 64), (1000, 1000)) / 2**20, cost.megabytes)
 pipe = build("midm-faces")
-import torch._dynamo  # as a first call does
 for size in (128, 256):
     cost, condition, exemplar = Cost("cpu"), torch.rand(1, 2, size, size), torch.rand(1, 3, size, size)
     with cost.measured():

@@ -80,7 +80,7 @@ def test_every_stage_leaves_weights_that_the_presets_load(trained: Path, rendere
         f"midms train --data '{PORTRAITS}' --preset midm-faces --out {trained} --seed 5 "
     )
     assert record["autoencoder"]["held out"]["psnr"] > 0
-    assert 0 <= record["matching"]["held out"]["first pck@0.05"] <= 1
+    assert 0 <= record["matching"]["held out"]["initial pck@0.05"] <= 1
     assert all(record["matching"]["last losses"][term] > 0 for term in ("domain", "cycle", "reconstruction"))
     assert not list(trained.rglob("*.part*"))
 
