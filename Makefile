@@ -3,7 +3,7 @@
 #   make test    install, run the tests
 #   make lowest  the tests that touch other packages, with the lowest versions that pyproject.toml declares
 #   make bench   install, measure the faces model against its baselines and on what it does not know, reading of sketches,
-#                released inference and check, write docs
+#                released inference and check, many pairs, write docs
 #   make lint    install, run every check of style, types, imports and docstrings
 #   make format  what the formatter can put right
 # Everything is installed into .venv, once; a change of pyproject.toml installs again.
@@ -48,6 +48,8 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.released.training --preset midm-celeba
 	$(BIN)/python -m benchmarks.released
 	$(BIN)/python -m benchmarks.released.checks
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.throughput.page
 	$(BIN)/python -m benchmarks.kernels.hotpath --device cpu
 	$(BIN)/python -m benchmarks.kernels.precision --interpret
 	$(BIN)/python -m benchmarks.kernels.page

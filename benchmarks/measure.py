@@ -76,9 +76,9 @@ def one_run(run: Callable[[], object], device: str) -> tuple[int, float]:
         return torch.cuda.max_memory_allocated() - before, took
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     took = _seconds(run)
-    return _resident("VmHWM") - before, took
+    return resident("VmHWM") - before, took
 
 
 def _seconds(run: Callable[[], object], device: str = "cpu") -> float:
@@ -89,7 +89,8 @@ def _seconds(run: Callable[[], object], device: str = "cpu") -> float:
     return time.perf_counter() - start
 
 
-def _resident(kind: str) -> int:
+def resident(kind: str) -> int:
+    """Bytes of memory of this process, VmRSS now or VmHWM at the peak."""
     found = re.search(rf"{kind}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None
     return int(found[1]) * 1024

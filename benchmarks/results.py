@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from midms.core.files import atomic_write
 from midms.core.results import machine, write_json
 
-__all__ = ["RESULTS", "command", "machine", "table", "write_json"]
+__all__ = ["RESULTS", "between", "command", "machine", "table", "write_json"]
 
 RESULTS = Path(__file__).parent / "results"
 DIGITS = {"PSNR": 2, "SSIM": 3, "perceptual": 4, "EPE px": 2, "ms a pair": 0, "minutes": 1}
 DIGITS |= dict.fromkeys(("seconds", "CPU seconds", "encode", "features", "matching", "U-Net", "decode", "peak GiB"), 1)
 DIGITS |= {"pictures a CPU second": 4, "before the step GiB": 1}
+DIGITS |= {"pairs a second": 2, "MB at the peak": 0, "MB grown": 0, "levels apart": 0, "values apart": 5}
 DIGITS |= {"U-Net calls": 0, "decode calls": 0, "times faster": 2}
 
 
@@ -34,3 +37,15 @@ def _cell(figure: str, value: Any) -> str:
 def command(module: str) -> str:
     """What was typed to run one of these benchmarks."""
     return shlex.join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]])
+
+
+def between(path: Path, name: str, text: str) -> None:
+    """Replace what stands between a file's marks of a name."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    content, found = re.subn(
+        f"{begin}.*?{end}", lambda _: f"{begin}{text.rstrip()}\n{end}", path.read_text(), flags=re.S
+    )
+    if not found:
+        raise ValueError(f"{path}: has no marks {begin.strip()} and {end}")
+    with atomic_write(path) as part:
+        part.write_text(content)

@@ -13,9 +13,20 @@ if TYPE_CHECKING:
     from midms.evaluation.ablation import ablate
     from midms.evaluation.evaluate import evaluate
     from midms.pipeline.build import build
+    from midms.pipeline.pairs import translate_pairs
     from midms.pipeline.pretrained import from_pretrained
 
-__all__ = ["Spec", "ablate", "available", "build", "create", "evaluate", "from_pretrained", "register"]
+__all__ = [
+    "Spec",
+    "ablate",
+    "available",
+    "build",
+    "create",
+    "evaluate",
+    "from_pretrained",
+    "register",
+    "translate_pairs",
+]
 
 _HOME = {
     "Spec": "midms.compose.spec",
@@ -26,6 +37,7 @@ _HOME = {
     "evaluate": "midms.evaluation.evaluate",
     "from_pretrained": "midms.pipeline.pretrained",
     "register": "midms.compose.catalog",
+    "translate_pairs": "midms.pipeline.pairs",
 }
 
 

@@ -38,7 +38,7 @@ class BadArguments(MidmsError, TypeError):
 
 
 class BrokenPart(MidmsError, ImportError):
-    """A part that cannot be imported, or of a plug-in, cannot be made; the cause is chained."""
+    """A part that cannot be imported, or one that is not ours, that cannot be made; the cause is chained."""
 
 
 class BadName(MidmsError, ValueError):
@@ -173,7 +173,7 @@ class Registry:
         except (MidmsError, ValueError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            if not row.package:
+            if isinstance(row.target, str) and not row.package:  # a bug of ours
                 raise
             reason = f"{type(error).__name__}: {error}"
             raise BrokenPart(f"{self._called(name, row)} cannot be made: {reason}") from error

@@ -86,6 +86,21 @@ def test_tests_mirror_the_package() -> None:
     assert folders("tests", "test_*.py") - others <= folders("midms", "__init__.py")
 
 
+def test_no_test_file_imports_another() -> None:
+    """What they share is in tests/helpers."""
+    tests = sorted((ROOT / "tests").rglob("test_*.py"))
+    assert len(tests) > 100
+    found = {
+        (path.name, name)
+        for path in tests
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names])
+        if name.split(".")[-1].startswith("test_")
+    }
+    assert found == set()
+
+
 def test_no_file_is_long() -> None:
     files = [path for folder in ("midms", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")]
     assert len(files) > 50

@@ -48,20 +48,21 @@ def test_every_command_is_on_the_path_once_it_is_typed() -> None:
 
 
 def pictures_to_type() -> None:
-    """What the commands read, besides what commands before them write."""
+    """What the commands read, besides what commands before them write; as small as those of the demo."""
     demo(build("midm-faces"), Path("out/demo"), faces=1, seed=0)
     for path in ("sketch.png", "sketches/a.png"):
         Path(path).parent.mkdir(exist_ok=True)
-        face(256, 6).save(path)
+        face(64, 2).save(path)
     for path in ("photo.jpg", "other.jpg", "photos/a.jpg"):
         Path(path).parent.mkdir(exist_ok=True)
-        photo(256, 256).save(path)
+        photo(64, 64).save(path)
     parts = np.kron(np.arange(16, dtype=np.uint8).reshape(4, 4), np.ones((32, 32), np.uint8))  # labels of a face
     for path in ("masks/a.png", "photo-masks/a.png"):
         Path(path).parent.mkdir(exist_ok=True)
         Image.fromarray(parts).save(path)
     anchors, colours = re.findall(r'`(\[\{"here".*?\}\])`', README)
     Path("anchors.json").write_text(anchors)
+    Path("pairs.csv").write_text("condition,exemplar\nsketch.png,photo.jpg\n")
     Path("colours.json").write_text(colours)
     (sharp,) = (block for block in blocks("python") if "class Sharp" in block)
     Path("sharp.py").write_text(sharp.partition("\n\n\nbuild(")[0])
@@ -80,7 +81,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     given = ["--condition", "sketch.png", "--exemplar", "photo.jpg", "--out", "sharp.png"]
     typed = [words[1:] for words in commands() if words[0] == "midms"] + [[*shlex.split(plugin), *given]]
     run = [words for words in typed if words[0] in ("translate", "ablate")]
-    assert len(run) == len(typed) - 2 == 9, "a checkpoint cannot be had here, and training takes an evening"
+    assert len(run) == len(typed) - 2 == 10, "a checkpoint cannot be had here, and training takes an evening"
     for words in run:
         small_size = ["--size", "64"] if "midm-celeba" in words else []
         assert cli.main([{"20": "1"}.get(word, word) for word in words] + small_size) == 0, words
@@ -126,7 +127,7 @@ def test_git_ignores_what_the_commands_write(tmp_path: Path) -> None:
     assert seen.stdout.split() == ["??", ".gitignore"]
 
 
-def test_every_preset_is_told() -> None:
+def test_every_preset_is_in_the_table() -> None:
     for name, preset in PRESETS.items():
         come = "come with it" if preset.shipped else "do not come with it"
         assert f"| `{name}` | {preset.loop['size']} | {come} | {preset.purpose} |" in README

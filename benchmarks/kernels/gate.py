@@ -61,7 +61,7 @@ def gradient_error(x: Inputs, weight: Float[Tensor, "b c h w"], d_q: Float[Tenso
     """How far the gradient in the condition's features is from float64, relative, in the L2 norm."""
     rows = _sample(x.q.flatten(2).shape[-1], x.q.device)
     q = x.q.double().flatten(2)[..., rows].requires_grad_()
-    loss = (_carry(q, x.k, x.values) * weight.flatten(2)[..., rows]).sum()
+    loss = (_warp(q, x.k, x.values) * weight.flatten(2)[..., rows]).sum()
     return _relative(d_q.flatten(2)[..., rows], torch.autograd.grad(loss, q)[0])
 
 
@@ -73,10 +73,10 @@ def too_wrong(row: Mapping[str, Any], allowed: Mapping[str, float] = ALLOWED) ->
 
 
 def _exact(q: Tensor, k: Tensor, values: Tensor, rows: Int[Tensor, " r"]) -> Float[Tensor, "b c r"]:
-    return _carry(q.double().flatten(2)[..., rows], k, values)
+    return _warp(q.double().flatten(2)[..., rows], k, values)
 
 
-def _carry(q: Float[Tensor, "b d r"], k: Tensor, values: Tensor) -> Float[Tensor, "b c r"]:
+def _warp(q: Float[Tensor, "b d r"], k: Tensor, values: Tensor) -> Float[Tensor, "b c r"]:
     keys = F.normalize(k.double().flatten(2), dim=1)
     return attention(F.normalize(q, dim=1).mT, keys.mT, values.double().flatten(2).mT).mT
 

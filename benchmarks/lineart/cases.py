@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -38,7 +38,7 @@ class Case:
     Attributes:
         drawing: in [-1, 1], `SCALE` times as large as the answer.
         condition: its map, of the answer's size.
-        reference: in [-1, 1].
+        reference: of any size, in [-1, 1].
         answer: the drawing in the reference's colours, in [-1, 1].
         slots: pixels of the answer that show the plain colour of a slot which the reference shows, by its name.
     """
@@ -59,10 +59,11 @@ def facesjs(folder: Path) -> Cases:
 
     def cases(condition: ConditionExtractor, size: int, count: int) -> Iterator[Case]:
         dataset = create("dataset", "facesjs", path=folder, size=size, condition=condition, split="test")
+        large = replace(dataset, size=SCALE * size, condition=None)
         for index in range(count):
             pair, own, shown = dataset[index], dataset.masks(index), dataset.masks((index + 1) % len(dataset))
             slots = {_FACESJS_SLOTS.get(slot, slot): own[slot] for slot in own if _enough(shown[slot])}
-            yield _case(dataset.drawing(index, SCALE * size), pair.condition, pair.exemplar, pair.target, slots)
+            yield _case(dataset.drawing(index, large.size), pair.condition, large[index].exemplar, pair.target, slots)
 
     return cases
 
@@ -72,12 +73,13 @@ def openmoji(folder: Path) -> Cases:
 
     def cases(condition: ConditionExtractor, size: int, count: int) -> Iterator[Case]:
         dataset = create("dataset", "openmoji", path=folder, size=size, condition=condition, split="test")
+        large = replace(dataset, size=SCALE * size, condition=None)
         tones = len(dataset) // len(dataset.families)
         for index in range(0, len(dataset), max(1, len(dataset) // count)):
             other = (index + tones) % len(dataset)
             slots = dataset.masks(index) if _enough(dataset.masks(other)["skin"]) else {}
             pair = dataset[index]
-            yield _case(dataset.drawing(index, SCALE * size), pair.condition, pair.exemplar, pair.target, slots)
+            yield _case(dataset.drawing(index, large.size), pair.condition, large[index].exemplar, pair.target, slots)
 
     return cases
 
@@ -101,9 +103,10 @@ def portraits(condition: ConditionExtractor, size: int, count: int) -> Iterator[
 def shapes(condition: ConditionExtractor, size: int, count: int) -> Iterator[Case]:
     """Held-out figures of random shapes, each seen twice; their slots have no names."""
     figures = Shapes("test", size, condition)
+    large = replace(figures, size=SCALE * size, condition=None)
     for number in range(count):
         pair = figures.pair(number)
-        yield _case(figures.drawing(number, SCALE * size), pair.condition, pair.exemplar, pair.target, {})
+        yield _case(figures.drawing(number, large.size), pair.condition, large.pair(number).exemplar, pair.target, {})
 
 
 def table(file: Path) -> Cases:
@@ -123,7 +126,8 @@ def table(file: Path) -> Cases:
             masks = {name: (small[name].mean(1, keepdim=True) + 1) / 2 for name in small}
             slots = {name: masks[name] for name in masks.keys() - {"drawing", "reference", "answer"}}
             drawing = resize(pictures["drawing"], (SCALE * size,) * 2)
-            yield _case(drawing, condition.drawing(drawing, (size, size)), small["reference"], small["answer"], slots)
+            condition_map = condition.drawing(drawing, (size, size))
+            yield _case(drawing, condition_map, pictures["reference"], small["answer"], slots)
 
     return cases
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,14 +22,18 @@ _FEWEST = 40
 
 @torch.inference_mode()
 def measure_series(pipe: Pipeline, folder: Path) -> dict[str, float]:
-    """How much each slot's colour differs over 24 faces of facesjs; the share within 0.02 of the middle one.
+    """How much each slot's colour differs over 24 drawings of one character; the share within 0.02 of the middle one.
+
+    The reference is the character once more: with other eyes, brows and mouth, elsewhere in the picture.
 
     Args:
         pipe: with the finisher `composite`.
         folder: the unpacked package.
     """
     dataset = create("dataset", "facesjs", path=folder, size=pipe.size, condition=pipe.condition, split="test")
-    reference = dataset.layers(len(dataset) - 1).coloured(random_palette("a character"))
+    dataset = replace(dataset, character="a character")
+    large = replace(dataset, size=SCALE * dataset.size)
+    reference = large.layers(len(dataset) - 1).coloured(random_palette("a character"))
     seen: dict[str, list[torch.Tensor]] = {}
     for index in tqdm(range(DRAWINGS), desc="series", unit="drawing"):
         coloured = pipe.translate(dataset.drawing(index, SCALE * pipe.size), reference, seed=SEED)

@@ -18,8 +18,8 @@ from midms.pipeline.pipeline import Pipeline
 
 _NEAR = 0.1
 """How far a reference's colour may be from the right one, to be pointed at."""
-_FEWEST = 9
-"""Pixels of the right colour from which a reference shows it."""
+_FEWEST = 0.0005
+"""Share of a reference that has the right colour, from which it shows it."""
 
 
 @torch.inference_mode()
@@ -40,7 +40,7 @@ def measure_anchors(pipe: Pipeline, cases: Sequence[Case], most: int) -> dict[st
             if len(repaired) >= most or is_right(_small(before), area):
                 continue
             shown = (case.reference[0] - area.colour[:, None, None]).abs().amax(0) < _NEAR
-            if shown.sum() < _FEWEST:
+            if shown.float().mean() < _FEWEST:
                 not_shown += 1
                 continue
             here = [SCALE * x + SCALE / 2 for x in _inmost(area.pixels)]

@@ -27,7 +27,7 @@ LEVELS = (800, 600, 450, 300)
 def plain_ways() -> dict[str, Way]:
     """Without a model."""
     return {
-        "reference copied": lambda cases, indices: torch.cat([case.reference for case in cases]),
+        "reference copied": lambda cases, indices: torch.cat([_small_reference(case) for case in cases]),
         "histograms matched": lambda cases, indices: _each(cases, _histograms),
         "AdaIN in Lab": lambda cases, indices: _each(cases, _adain),
     }
@@ -54,7 +54,8 @@ def ways_of(pipe: Pipeline) -> dict[str, Way]:
 def moments(pipe: Pipeline, cases: Sequence[Case], indices: range) -> Any:
     """The loop over a batch."""
     noise = [torch.Generator().manual_seed(SEED + index) for index in indices]
-    maps, references = (torch.cat([getattr(case, name) for case in cases]) for name in ("condition", "reference"))
+    maps = torch.cat([case.condition for case in cases])
+    references = torch.cat([_small_reference(case) for case in cases])
     return pipe.trajectory(maps, references, None, generator=noise)
 
 
@@ -74,6 +75,11 @@ def finished(pipe: Pipeline, cases: Sequence[Case], indices: range) -> Pictures:
 def composite(picture: Float[Tensor, "1 3 y x"], case: Case) -> Finished:
     """A result finished with the drawing of its case."""
     return create("finisher", "composite")(picture, case.drawing, [case.reference], lambda box: None)
+
+
+def _small_reference(case: Case) -> Float[Tensor, "1 3 y x"]:
+    """Its reference, of the answer's size."""
+    return resize(case.reference, (case.answer.shape[-2], case.answer.shape[-1])).clamp(-1, 1)
 
 
 def _each(cases: Sequence[Case], colour: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Pictures:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import RESULTS, table
-from midms.core.files import atomic_write
+from benchmarks.results import RESULTS, between, table
 
 ROOT = Path(__file__).parents[2]
 SPLIT = ("encode", "features", "matching", "U-Net", "decode")
@@ -107,18 +105,6 @@ def brief(result: dict[str, Any]) -> str:
         f"({fast['times faster']:.2f} times, {fast['PSNR']:.0f} dB). "
         "What it took: [docs/released.md](docs/released.md).\n"
     )
-
-
-def between(path: Path, name: str, text: str) -> None:
-    """Replace what stands between a file's marks of a name."""
-    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-    content, found = re.subn(
-        f"{begin}.*?{end}", lambda _: f"{begin}{text.rstrip()}\n{end}", path.read_text(), flags=re.S
-    )
-    if not found:
-        raise ValueError(f"{path}: has no marks {begin.strip()} and {end}")
-    with atomic_write(path) as part:
-        part.write_text(content)
 
 
 if __name__ == "__main__":

@@ -211,9 +211,9 @@ def main() -> None:
             rows[variant]["times faster"] = rows[VARIANTS[0]]["CPU seconds"] / rows[variant]["CPU seconds"]
             rows[variant]["PSNR"] = psnr(torch.load(image), torch.load(str(Path(folder) / VARIANTS[0])))
             print(f"{variant}: {rows[variant]['seconds']:.1f} s, {rows[variant]['times faster']:.2f} times faster")
-    told_by = " ".join(["python -m benchmarks.released.inference", *sys.argv[1:]])
+    typed = " ".join(["python -m benchmarks.released.inference", *sys.argv[1:]])
     settings = {
-        "command": told_by,
+        "command": typed,
         "preset": args.preset,
         "size": [args.height, args.width],
         "repeats": args.repeats,

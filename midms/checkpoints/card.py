@@ -34,6 +34,9 @@ def card(recipe: Recipe, sheet: bool = False) -> str:
     trained = recipe.domain.trained_on
     size = f" at {recipe.domain.size} pixels" if recipe.domain.size else ""
     slots = [f"- {slot}: `{spec.name}`{_kept(slot, recipe)}" for slot, spec in recipe.slots.items()]
+    load = 'from_pretrained("FOLDER OR HUB ID")'
+    if any(file.startswith("..") for file in recipe.weights.values()):  # which a copy of this folder alone would lack
+        load = f'build("{recipe.name}")'
     paragraphs = [
         f"# {name}",
         f"{recipe.purpose[:1].upper()}{recipe.purpose[1:]}." if recipe.purpose else "",
@@ -41,8 +44,7 @@ def card(recipe: Recipe, sheet: bool = False) -> str:
         f"Trained on {trained}{size}." if trained else "",
         f"![what it makes of pairs that it was not trained on]({SHEET})" if sheet else "",
         f"License: {recipe.license}." if recipe.license else "",
-        "```python\nimport midms\n\n"
-        'pipe = midms.from_pretrained("FOLDER OR HUB ID")\n'
+        f"```python\nimport midms\n\npipe = midms.{load}\n"
         'pipe.translate("sketch.png", "photo.png").image.save("out.png")\n```',
         "\n".join(["Parts:", "", *slots]),
         "\n".join(["To note:", "", *(f"- {note}" for note in recipe.notes)]) if recipe.notes else "",

@@ -103,9 +103,9 @@ def composition(added: argparse.ArgumentParser) -> None:
 
 def prompts(added: argparse.ArgumentParser) -> None:
     """The prompts of a text-to-image model."""
-    group = added.add_argument_group("words", "For --weights of a text-to-image model, in a folder of diffusers.")
-    group.add_argument("--prompt", default="", metavar="WORDS", help="what the result shall show (default: '')")
-    group.add_argument("--negative-prompt", default="", metavar="WORDS", help="what it shall not (default: '')")
+    group = added.add_argument_group("prompt", "For --weights of a text-to-image model, in a folder of diffusers.")
+    group.add_argument("--prompt", default="", metavar="TEXT", help="what the result shall show (default: '')")
+    group.add_argument("--negative-prompt", default="", metavar="TEXT", help="what it shall not (default: '')")
     group.add_argument(
         "--guidance", type=float, metavar="G", help="how far to go from one to the other (default: the model's usual)"
     )

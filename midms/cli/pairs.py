@@ -121,6 +121,8 @@ def _pairs(args: argparse.Namespace) -> int:
 
 def _embedding(args: argparse.Namespace) -> Embedding:
     """How pictures become vectors, as the options say."""
+    from torch import nn
+
     from midms.core.protocols import AnnotationReader
     from midms.pipeline.pretrained import load
     from midms.pipeline.retrieval import Embedding, sight, sight_of, weights_digest
@@ -128,7 +130,7 @@ def _embedding(args: argparse.Namespace) -> Embedding:
     where: Any = device(args.device)
     if args.features is not None:
         try:
-            extractor = create("features", args.features.name, **args.features.arguments).to(where)
+            extractor = create("features", args.features.name, **args.features.arguments)
         except ValueError as error:
             raise BadArguments(f"--features: {error}") from None
         if (channels := getattr(extractor, "condition_channels", 3)) != 3:
@@ -136,6 +138,8 @@ def _embedding(args: argparse.Namespace) -> Embedding:
                 f"--features {args.features.name}: takes maps of {channels} channels, expected what takes"
                 " pictures, such as vgg or timm:NAME; the own features of a model are those of its --preset"
             )
+        if isinstance(extractor, nn.Module):
+            extractor.to(where)
         key = f"{args.features.typed()} {weights_digest(extractor)}"
         return Embedding(sight(extractor), key, args.size or SIZE, device=where)
     pipe = load(args.preset).to(where)

@@ -1,4 +1,4 @@
-"""`midms translate`: files and folders."""
+"""`midms translate`: files, folders, and tables of pairs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from midms.cli.messages import USER_ERROR, complain, say
 from midms.cli.options import Commands, command, composed, composition, in_options, parts, prompts
-from midms.cli.values import a_path, integer
+from midms.cli.translate_pairs import run_pairs
+from midms.cli.values import a_path, integer, some_text
 from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
@@ -21,9 +22,8 @@ from midms.core.limits import SEEDS, side
 from midms.registry import BadArguments
 
 if TYPE_CHECKING:
-    from midms.pipeline.batch import Job
+    from midms.pipeline.jobs import Job
     from midms.pipeline.pipeline import Pipeline
-    from midms.pipeline.result import Translation
 
 _LARGE, _SMALL = 3 * 2**29, 2**28
 """Bytes of a translation from which they are noted, and bytes of weights that take no such memory at their own size."""
@@ -38,29 +38,57 @@ def add(commands: Commands) -> None:
         "give a picture the geometry of a sketch",
         "With folders, pictures are paired by name without suffix; if they share none, in the order of names, 2 before"
         " 10, and the pairs are printed first. One picture alone goes with each of the other side. OUT and FIG are then"
-        " folders, in which results are called like the folder's picture that they came from.",
+        " folders, in which results are called like the folder's picture that they came from. With --pairs a result is"
+        " called like its pair's key, and OUT/manifest.jsonl says what became of each; started by torchrun, processes"
+        " share the pairs. See docs/scale.md.",
         (
             "--condition sketch.png --exemplar photo.jpg --out out.png --figure how.png",
             "--condition sketches/ --exemplar photo.jpg --out results/",
             "--condition photo.jpg --condition-from edges --exemplar other.jpg --out out.png",
             '--condition sketch.png --exemplar photo.jpg --out out.png --confidence "cycle(radius=0.1)" --rematch 0,1',
             "--condition drawing.png --exemplar photo.jpg --out out.png --finisher composite --layers layers",
+            "--pairs pairs.csv --out results/ --batch 16 --resume",
         ),
     )
     one.add_argument(
         "--condition",
         type=a_path,
-        required=True,
         metavar="SKETCH",
         help="the sketch, or a folder of sketches; or a label map, a photo with masks, keypoints, as the preset wants",
     )
     one.add_argument(
         "--exemplar",
         type=a_path,
-        required=True,
+        default=[],
         action="append",
         metavar="PICTURE",
         help="the picture, or a folder of pictures; given several times, each part takes from the likeliest of them",
+    )
+    one.add_argument(
+        "--pairs",
+        type=a_path,
+        metavar="FILE",
+        help="instead of these a table, CSV, JSON lines or Parquet, of paths relative to it: condition, exemplar; maybe"
+        " exemplar_condition, and key, the result's name without suffix (default: the condition's); or tar files, with"
+        " KEY.condition.png and KEY.exemplar.jpg",
+    )
+    one.add_argument(
+        "--batch",
+        type=integer(1, 1024),
+        default=1,
+        metavar="N",
+        help="with --pairs or folders, so many of like size are computed at once (default %(default)s)",
+    )
+    one.add_argument(
+        "--resume", action="store_true", help="with --pairs, leave out what the manifest has and whose file is there"
+    )
+    one.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        type=some_text,
+        metavar="ADDRESS",
+        help="with --pairs, by actors of a Ray cluster, such as auto, or of one that is started here",
     )
     one.add_argument(
         "--series",
@@ -132,8 +160,19 @@ def add(commands: Commands) -> None:
 
 
 def _translate(args: argparse.Namespace) -> int:
-    from midms.pipeline.batch import examine, plan_jobs, run_jobs
+    if args.pairs is not None:
+        return run_pairs(args)
+    if args.condition is None or not args.exemplar:
+        raise BadArguments("expected --condition and --exemplar, or --pairs")
+    if idle := [f"--{name}" for name in ("resume", "ray") if getattr(args, name)]:
+        raise BadArguments(f"{idle[0]}: goes with --pairs")
+    from tqdm import tqdm
+
+    from midms.images import PictureError
+    from midms.pipeline.batches import run_jobs
+    from midms.pipeline.failures import PartFailed, blamed, named_parts
     from midms.pipeline.hints import HINT_KINDS
+    from midms.pipeline.jobs import examine, plan_jobs
     from midms.pipeline.partners import all_pictures
 
     hints = {name: path for name in HINT_KINDS if (path := getattr(args, name)) is not None}
@@ -147,21 +186,35 @@ def _translate(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
-    _note_memory(pipe, pipe.size if args.size is None else args.size, jobs)
-    sizes: set[tuple[int, int]] = set()
+    size = pipe.size if args.size is None else args.size
+    beforehand = () if side(pipe.autoencoder.stride, size) else pipe.domain.warnings(size, ())
+    for warning in beforehand:
+        complain(f"warning: {warning}")
+    with blamed(named_parts(pipe)):
+        _note_memory(pipe, size, jobs)
+    sizes: list[tuple[int, int]] = []
     warned: dict[str, list[Path]] = {}
-
-    def written(job: Job, result: Translation) -> None:
-        sizes.add(result.image.size)
-        for warning in result.warnings:
-            warned.setdefault(warning, []).append(job.out)
-
-    failures = run_jobs(pipe, jobs, args.seed, args.size, written, known)
+    failures: list[str] = []
+    outcomes = run_jobs(pipe, jobs, seed=args.seed, size=args.size, batch=min(args.batch, len(jobs)), known=known)
+    bar = tqdm(outcomes, "translating", len(jobs), unit="pair", disable=None if len(jobs) > 1 else True)
+    for tried, outcome in enumerate(bar, 1):
+        if outcome.result is not None:
+            sizes.append(outcome.result.image.size)
+            for warning in outcome.result.warnings:
+                warned.setdefault(warning, []).append(outcome.job.out)
+        elif len(jobs) == 1 and outcome.error is not None and not isinstance(outcome.error, PictureError):
+            raise outcome.error
+        elif isinstance(outcome.error, PartFailed) and len(failures) == tried - 1:  # it would with each
+            left = len(jobs) - tried
+            failures.append(f"{outcome.error}" + (f"; the other {left:,} are not tried" if left else ""))
+            break
+        else:
+            failures.append(outcome.reason)
     for failure in dict.fromkeys(failures):
         complain(in_options(failure, args))
-    _warn(warned, len(jobs) - len(failures))
-    if len(failures) < len(jobs):
-        count = f"{len(jobs) - len(failures)} of {len(jobs)} " if len(jobs) > 1 else ""
+    _warn({warning: results for warning, results in warned.items() if warning not in beforehand}, len(sizes))
+    if sizes:
+        count = f"{len(sizes)} of {len(jobs)} " if len(jobs) > 1 else ""
         several = f", {len({*chain(*warned.values())})} with warnings" if len(jobs) > 1 and warned else ""
         say(f"{count}written to {args.out}, {_extent(sizes)} pixels{several}")
     elif len(jobs) > 1:
@@ -232,7 +285,7 @@ def _reader(args: argparse.Namespace) -> Any:
     return None
 
 
-def _extent(sizes: set[tuple[int, int]]) -> str:
+def _extent(sizes: Sequence[tuple[int, int]]) -> str:
     """Width and height of results, or those of the smallest and the largest."""
     ends = sorted(sizes, key=lambda size: size[0] * size[1])
     return " to ".join(f"{width} x {height}" for width, height in dict.fromkeys((ends[0], ends[-1])))

@@ -1,25 +1,11 @@
-"""What confidences share: asking a match, and turning evidence into confidence."""
+"""What confidences share: turning evidence into confidence."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import LARGE, divisor, number
-from midms.core.protocols import Match, Unanswered
-
-
-def ask(match: Match, question: str, *arguments: Any) -> Any:
-    """The answer to something that not every match can tell.
-
-    Raises:
-        Unanswered: this one cannot.
-    """
-    if not hasattr(match, question):
-        raise Unanswered(f"{type(match).__name__} does not tell its {question}")
-    return getattr(match, question)(*arguments)
 
 
 def threshold(evidence: Float[Tensor, "b 1 h w"], threshold: float, softness: float) -> Float[Tensor, "b 1 h w"]:

@@ -8,9 +8,9 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.confidence.common import ask, check_softness, threshold
+from midms.confidence.common import check_softness, threshold
 from midms.core.limits import number
-from midms.core.protocols import Match
+from midms.core.protocols import Match, ask
 
 
 @dataclass(frozen=True)

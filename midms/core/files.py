@@ -205,39 +205,40 @@ def made(*folders: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, name: str = LOCK) -> Iterator[None]:
     """Nobody else who asks writes to the folder meanwhile; what killed processes left half-written there is removed.
 
     A file in the folder says who holds it. It is gone afterwards; of a killed process it stays and holds nothing.
 
     Args:
         folder: `made`.
+        name: of that file; those who share a folder have one each.
 
     Raises:
         HeldError: somebody holds it; the message says who.
         OSError: the disk refuses.
     """
     with made(folder):
-        descriptor = _lock(folder)
+        descriptor = _lock(folder, folder / name)
         try:
             sweep(folder)
             yield
         finally:
-            (folder / LOCK).unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
             os.close(descriptor)
 
 
-def _lock(folder: Path) -> int:
+def _lock(folder: Path, lock: Path) -> int:
     """The descriptor of the folder's lock, held until it is closed."""
     import fcntl  # where there is none, such as on Windows, pictures can still be written
 
     while True:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         try:
-            _check_kind(folder / LOCK, os.fstat(descriptor).st_mode)
+            _check_kind(lock, os.fstat(descriptor).st_mode)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(folder / LOCK)):  # else its holder just removed it
+                if os.path.samestat(os.fstat(descriptor), os.stat(lock)):  # else its holder just removed it
                     since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
                     with contextlib.suppress(OSError):  # on a full disk it is held without a name
                         os.truncate(descriptor, 0)

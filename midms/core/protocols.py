@@ -18,6 +18,7 @@ from torch import Tensor
 from midms.core.errors import MidmsError
 from midms.core.types import (
     Context,
+    CropFn,
     DenoiseFn,
     Features,
     Finished,
@@ -26,9 +27,11 @@ from midms.core.types import (
     Levels,
     NoiseFn,
     Page,
-    PartFn,
     Step,
 )
+
+QUESTIONS = ("argmax", "peak", "entropy", "top", "mass", "agreement")
+"""What a match may tell of each cell beside what every match does: names of methods."""
 
 
 class Unanswered(MidmsError, TypeError):
@@ -43,8 +46,8 @@ class Match(Protocol):
     """A soft coupling between the condition's cells (rows) and the exemplar's cells (columns).
 
     The (h*w) x (H*W) matrix is nobody's business: whatever is linear in the coupling is `apply` of something. Some
-    matches tell more of each row (`FactoredMatch`: `argmax`, `peak`, `entropy`, `top`, `mass`) and declare it as
-    `answers`, the names of these methods; a confidence that asks it of one that does not raises `Unanswered`.
+    matches tell more of each row (some of `QUESTIONS`, see `FactoredMatch`) and declare it as `answers`, the names of
+    these methods; a confidence that asks it of one that does not raises `Unanswered`, as `ask` does.
     """
 
     @property
@@ -59,6 +62,17 @@ class Match(Protocol):
 
     def similarity(self) -> Float[Tensor, "b 1 h w"]:
         """Expected cosine similarity of each row with what it is matched to, in [-1, 1]."""
+
+
+def ask(match: Match, question: str, *arguments: Any) -> Any:
+    """The answer to one of `QUESTIONS`.
+
+    Raises:
+        Unanswered: this match cannot tell.
+    """
+    if not hasattr(match, question):
+        raise Unanswered(f"{type(match).__name__} does not tell its {question}")
+    return getattr(match, question)(*arguments)
 
 
 @runtime_checkable
@@ -131,10 +145,10 @@ class FeatureExtractor(Protocol):
         """Unit-norm features of a predicted x0, guided by the condition's; compared with `exemplar(...).rematch`."""
 
 
-F = TypeVar("F")
+T = TypeVar("T")
 
 
-def lent_to(features: F, denoiser: Any, autoencoder: Any) -> F:
+def lent_to(features: T, denoiser: Any, autoencoder: Any) -> T:
     """Features, with the parts of their composition if they want them.
 
     Raises:
@@ -242,9 +256,9 @@ class Finisher(Protocol):
         coloured: Float[Tensor, "1 3 y x"],
         drawing: Float[Tensor, "1 3 Y X"],
         exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
-        part: PartFn,
+        translate_crop: CropFn,
     ) -> Finished:
-        """The result `coloured`, all pictures in [-1, 1], finished; `part` translates a part of the drawing anew.
+        """The result `coloured` finished, all pictures in [-1, 1]; `translate_crop` makes a crop of the drawing anew.
 
         Exemplars are the pictures whose colours are wanted, and one of a single colour for each that a person named.
         """

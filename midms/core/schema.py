@@ -21,8 +21,17 @@ _SAID = {
     "model_type": "expected values by name",
     "dict_type": "expected values by name",
     "extra_forbidden": "there is no such setting",
+    "list_type": "expected a list",
+    "tuple_type": "expected a list",
+    "string_type": "expected text",
+    "float_type": "expected a number",
+    "finite_number": "expected a finite number",
+    "int_type": "expected a whole number",
+    "bool_type": "expected true or false",
 }
-"""What pydantic says in words of Python, for people."""
+"""What pydantic says in words of Python, for people who write JSON or YAML."""
+_PIECES = {"tuple": "list", "dictionary": "mapping", "input should": "must", "should": "must", " after validation": ""}
+"""The same of words in what else it says."""
 BRIEF = reprlib.Repr()
 """Shows a value in a few words, however much it holds."""
 BRIEF.maxlevel, BRIEF.maxlist, BRIEF.maxtuple, BRIEF.maxdict, BRIEF.maxstring, BRIEF.maxother = 2, 3, 3, 3, 60, 60
@@ -74,7 +83,10 @@ def _line(place: tuple[int | str, ...], kind: str, message: str, value: object) 
     if kind == "value_error":  # of a validator of ours, which says what came; one of a whole mapping names the field
         said = message.removeprefix("Value error, ")
         return said if isinstance(value, dict) or not name else f"{name}: {said}"
-    said = _SAID.get(kind, message[0].lower() + message[1:])
+    said = message[0].lower() + message[1:]
+    for python, plain in _PIECES.items():
+        said = said.replace(python, plain)
+    said = _SAID.get(kind, said)
     return f"{name}: {said}, got {BRIEF.repr(value)}" if name else f"{said}, got {BRIEF.repr(value)}"
 
 

@@ -78,7 +78,7 @@ def _fits(value: Any, hint: Any) -> bool:
 def _all_fit(values: Any, inside: tuple[Any, ...]) -> bool:
     if not isinstance(values, Sequence):
         return hasattr(values, "__iter__")
-    if inside[-1] is Ellipsis:
+    if inside[-1] is Ellipsis or len(inside) == 1:  # as many others mean tuple[int]
         return all(_fits(value, inside[0]) for value in values)
     return len(values) == len(inside) and all(map(_fits, values, inside))
 

@@ -15,8 +15,8 @@ NoiseFn = Callable[[tuple[int, ...]], Tensor]
 """Asked for each Gaussian draw in order: shape in, standard normals out."""
 Noise = torch.Generator | Sequence[torch.Generator] | NoiseFn | None
 """A generator for a batch, or one for each of its pictures; a draw of one's own; None for PyTorch's generator."""
-PartFn = Callable[[tuple[float, float, float, float]], Tensor | None]
-"""Asked for a part of a drawing, (top, left, bottom, right) as shares of its sides: what it becomes by itself, with the
+CropFn = Callable[[tuple[float, float, float, float]], Tensor | None]
+"""Asked for a crop of a drawing, (top, left, bottom, right) as shares of its sides: what it becomes by itself, with the
 same exemplars, as [1 3 y x]; None where nothing is drawn in it."""
 Fit = Callable[[tuple[int, int]], tuple[int, int]]
 """From a picture's height and width to those it should be brought to."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from jaxtyping import Float
@@ -48,9 +48,54 @@ class Names(Sequence[str]):
         return self._bytes[self._ends[place] : self._ends[place + 1]].decode("utf-8", "surrogateescape")
 
 
+class TarMember(NamedTuple):
+    """A file in a tar file.
+
+    Attributes:
+        name: with its folders.
+        archive: path of the tar file.
+        start: its first byte there.
+        size: in bytes.
+    """
+
+    name: str
+    archive: str
+    start: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.archive}: {self.name}"
+
+    def read(self) -> Image.Image | object:
+        """The picture or JSON that it holds.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        if self.size > FILE:
+            raise PictureError(f"{self}: has {self.size:,} bytes, expected at most {FILE:,}")
+        try:
+            with open(self.archive, "rb") as file:
+                file.seek(self.start)
+                content = file.read(self.size)
+        except OSError as error:
+            raise PictureError(f"{self}: cannot be read ({error.strerror or error})") from None
+        if len(content) < self.size:
+            raise PictureError(f"{self}: is cut short, its archive ends after {len(content):,} of {self.size:,} bytes")
+        return _json(content, str(self)) if self.name.endswith(".json") else from_bytes(content, str(self))
+
+
 def member_place(archive: str, name: str, start: int, size: int) -> str:
     """A file in a tar file as one string, which `PictureFiles` reads: its name, the archive, first byte and length."""
     return "\0".join((name, archive, str(start), str(size)))
+
+
+def member_at(root: Path, place: str) -> TarMember | None:
+    """The file that `member_place` names, in an archive relative to root; None for a path."""
+    if "\0" not in place:
+        return None
+    name, archive, start, size = place.split("\0")
+    return TarMember(name, str(root / archive), int(start), int(size))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +123,8 @@ class PictureFiles:
             PictureError: it cannot be read.
         """
         place = self.pictures[number]
-        return read_image(self._member(place) if "\0" in place else self.root / place, self.name(place))
+        member = member_at(self.root, place)
+        return read_image(self.root / place if member is None else member.read(), self.name(place))
 
     def annotation(self, number: int, shape: tuple[int, int]) -> object | None:
         """What a condition extractor reads: a path, a PIL image, a dictionary of keypoints; None where there is none.
@@ -93,36 +139,14 @@ class PictureFiles:
         place = self.annotations[number]
         if not place:
             return None
-        if "\0" in place:
-            return self._member(place)
+        if (member := member_at(self.root, place)) is not None:
+            return member.read()
         path = self.root / place
         return _keypoint_texts(path, shape) if place.endswith(KEYPOINT_TEXTS) else path
 
     def name(self, place: str) -> str:
         """What errors call a place."""
-        if "\0" not in place:
-            return str(self.root / place)
-        name, archive, _, _ = place.split("\0")
-        return f"{self.root / archive}: {name}"
-
-    def _member(self, place: str) -> Image.Image | object:
-        """The picture or JSON that a tar file holds.
-
-        Raises:
-            PictureError: it cannot be read.
-        """
-        name, (member, archive, start, size) = self.name(place), place.split("\0")
-        if int(size) > FILE:
-            raise PictureError(f"{name}: has {int(size):,} bytes, expected at most {FILE:,}")
-        try:
-            with (self.root / archive).open("rb") as file:
-                file.seek(int(start))
-                content = file.read(int(size))
-        except OSError as error:
-            raise PictureError(f"{name}: cannot be read ({error.strerror or error})") from None
-        if len(content) < int(size):
-            raise PictureError(f"{name}: is cut short, its archive ends after {len(content):,} of {int(size):,} bytes")
-        return _json(content, name) if member.endswith(".json") else from_bytes(content, name)
+        return str(member_at(self.root, place) or self.root / place)
 
 
 def _json(content: bytes, name: str) -> object:

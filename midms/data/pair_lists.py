@@ -6,16 +6,22 @@ import csv
 import functools
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from midms.core.files import read_regular
-from midms.core.schema import parse_json
+from midms.core.files import check_regular, read_regular
+from midms.core.schema import BRIEF, parse_json
 from midms.data.errors import DatasetError
 from midms.data.pictures import Exemplars
 
+COLUMNS = (
+    *("key", "condition", "exemplar", "exemplar_condition", "target", "labels", "exemplar_labels"),
+    *("flow", "flow_back", "exact_flow", "keypoints", "similarity"),
+)
+"""Of tables of pairs that commands read or write."""
 _LIST = 2**30
 """Bytes of the largest list that is read."""
 _FEW = 3
@@ -32,34 +38,67 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a table, CSV with a line of names or JSON lines, by its suffix; what is no text or empty is left out.
+    """Rows of a table, what is no text or empty left out; see `table_rows`.
 
     Raises:
         DatasetError: it cannot be read; the message says in which line.
     """
-    text = _text(path)
-    if path.suffix.lower() not in (".jsonl", ".json"):
-        try:
-            table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
-            columns = [column for column in table.fieldnames or () if column]
-            if twice := [column for column in columns if columns.count(column) > 1]:
-                raise DatasetError(f"{path}: has the column {twice[0]} twice")
-            return [
-                {key: value for key, value in row.items() if key and isinstance(value, str) and value} for row in table
-            ]
-        except csv.Error as error:
-            raise DatasetError(f"{path}: cannot be read as CSV ({error})") from None
-    rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    return [{key: value for key, value in row.items() if isinstance(value, str) and value} for row in table_rows(path)]
+
+
+def table_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a table, CSV with a line of names, JSON lines or Parquet, by its suffix.
+
+    Args:
+        path: of the table.
+
+    Returns:
+        Values by column, row by row, as they are written; of JSON and Parquet lists too.
+
+    Raises:
+        DatasetError: it cannot be read; the message says in which line.
+    """
+    kinds = {".jsonl": _json_rows, ".json": _json_rows, ".parquet": _parquet_rows}
+    return kinds.get(path.suffix.lower(), _csv_rows)(path)
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        table = csv.DictReader(io.StringIO(_text(path), newline=""), skipinitialspace=True, strict=True)
+        columns = [column for column in table.fieldnames or () if column]
+        if twice := [column for column in columns if columns.count(column) > 1]:
+            raise DatasetError(f"{path}: has the column {twice[0]} twice")
+        for row in table:
+            yield {key: value for key, value in row.items() if key}
+    except csv.Error as error:
+        raise DatasetError(f"{path}: cannot be read as CSV ({error})") from None
+
+
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(_text(path).splitlines(), 1):
         try:
             row = parse_json(line or "{}")
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path}, line {number}: cannot be read as JSON ({error})") from None
         if not isinstance(row, dict):
-            raise DatasetError(f"{path}, line {number}: expected a mapping, got {type(row).__name__}")
+            raise DatasetError(f"{path}, line {number}: expected values by name, got {BRIEF.repr(row)}")
         if row:
-            rows.append({key: value for key, value in row.items() if isinstance(value, str) and value})
-    return rows
+            yield row
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise DatasetError(f"{path}: needs pyarrow to be read, pip install 'midms[parquet]'") from None
+    try:
+        check_regular(path, _LIST)
+        for batch in ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError as error:
+        raise DatasetError(f"{path}: cannot be read as Parquet ({error})") from None
 
 
 def _text(path: Path) -> str:

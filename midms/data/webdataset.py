@@ -20,7 +20,7 @@ from midms.data.shards import members
 from midms.data.splits import check_split, in_split
 from midms.images.names import natural_key, picture_suffixes
 
-_PARTS = ("", "condition", "exemplar", "exemplar_condition")
+PARTS = ("", "condition", "exemplar", "exemplar_condition")
 """What stands between a sample's key and the suffix of each of its files."""
 _SHARDS = 100_000
 """Most tar files that a pattern names."""
@@ -56,19 +56,16 @@ def webdataset(
     check_split(split)
     root, samples = Path(), dict[str, list[str]]()
     for shard in shards(path):
-        for member in members(root / shard):
-            key, part = _sorted_out(member.name)
-            if part is None:
-                continue
-            sample = samples.setdefault(key, [""] * len(_PARTS))
+        for key, part, place in sample_files(shard):
+            sample = samples.setdefault(key, [""] * len(PARTS))
             if sample[part]:
-                which = _PARTS[part] or "picture"
-                raise DatasetError(f"{shard}: {member.name} is another {which} of {key}, expected one")
-            sample[part] = member_place(shard, member.name, member.start, member.size)
-    columns = [[sample[i] for sample in samples.values() if sample[0]] for i in range(len(_PARTS))]
+                which = PARTS[part] or "picture"
+                raise DatasetError(f"{shard}: {name_of(place)} is another {which} of {key}, expected one")
+            sample[part] = place
+    columns = [[sample[i] for sample in samples.values() if sample[0]] for i in range(len(PARTS))]
     if not columns[0]:
         raise DatasetError(f"{path}: no pictures in it, expected members such as 000001.jpg")
-    for name, column in zip(_PARTS[1:], columns[1:], strict=True):
+    for name, column in zip(PARTS[1:], columns[1:], strict=True):
         if 0 < (count := sum(map(bool, column))) < len(column):
             raise DatasetError(f"{path}: {count} of {len(column)} samples have KEY.{name}, expected all or none")
     keys = [key for key, sample in samples.items() if sample[0]]
@@ -89,14 +86,37 @@ def webdataset(
     )
 
 
+def sample_files(shard: str) -> Iterator[tuple[str, int, str]]:
+    """Of each file of ours in a tar file: its sample's key, which of `PARTS` it is, its place as `member_place` has it.
+
+    Args:
+        shard: path of the tar file.
+
+    Yields:
+        One after the other, in their order there.
+
+    Raises:
+        DatasetError: the file cannot be read, or no further.
+    """
+    for member in members(Path(shard)):
+        key, part = _sorted_out(member.name)
+        if part is not None:
+            yield key, part, member_place(shard, member.name, member.start, member.size)
+
+
+def name_of(place: str) -> str:
+    """A member's name, from its place."""
+    return place.split("\0")[0]
+
+
 def _sorted_out(name: str) -> tuple[str, int | None]:
-    """The key of a member and which of `_PARTS` it is, or None."""
+    """The key of a member and which of `PARTS` it is, or None."""
     place = PurePosixPath(name)
     stem, _, rest = place.name.partition(".")
     part, _, suffix = rest.lower().rpartition(".")
     known = f".{suffix}" in picture_suffixes() or (suffix == "json" and part.endswith("condition"))
-    is_ours = known and part in _PARTS and stem != ""  # else it is hidden
-    return str(place.with_name(stem)) if is_ours else name, _PARTS.index(part) if is_ours else None
+    is_ours = known and part in PARTS and stem != ""  # else it is hidden
+    return str(place.with_name(stem)) if is_ours else name, PARTS.index(part) if is_ours else None
 
 
 def shards(path: str | os.PathLike[str]) -> list[str]:

@@ -167,8 +167,11 @@ def _figures(
         if isinstance(metric, SetMetric):
             try:
                 found = metric.compute()
-            except (MidmsError, RuntimeError) as error:
+            except MidmsError as error:
                 failures.append(f"{name}: {one_line(error)}")
+                continue
+            except Exception as error:  # as above
+                failures.append(f"{name}: failed ({type(error).__name__}: {one_line(error)})")
                 continue
             figures += [Figure(n, name, v, metric.ideal, made, real, None, {}) for n, v in found.items()]
         for figure, values in each[name].items():

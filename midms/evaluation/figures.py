@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from midms.evaluation.inputs import Plan
+from midms.evaluation.report.tables import markdown_table, short
+
+TABLE_HEADER = ("figure", "value", "deviation", "best", "of", "pixels", "format")
+"""Of a table of figures."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,25 @@ class Evaluation:
     plan: Plan
 
     def table(self) -> str:
-        """A Markdown table, and what failed."""
-        from midms.evaluation.report.evaluated import table_of
+        """The figures in Markdown, each with what it is of; then what failed."""
+        text = markdown_table(TABLE_HEADER, self.rows())
+        return text + ("\n\nFailed:\n" + "\n".join(f"- {line}" for line in self.failures) if self.failures else "")
 
-        return table_of(self)
+    def rows(self) -> list[list[str]]:
+        """A row a figure, under `TABLE_HEADER`."""
+        return [self._row(figure) for figure in self.figures]
+
+    def _row(self, figure: Figure) -> list[str]:
+        sizes, formats = (label_of(self.inputs[name], figure) for name in ("sizes", "formats"))
+        count = f"{figure.count:,} pairs" if figure.real is None else f"{figure.count:,} and {figure.real:,} real"
+        numbers = [short(one) for one in (figure.value, figure.deviation, figure.ideal)]
+        return [figure.name, *numbers, count, sizes, formats]
+
+
+def label_of(labels: Mapping[str, str], figure: Figure) -> str:
+    """Of a figure of sets also the label of the real pictures, where it is another."""
+    ours, real = labels["result"] if "result" in labels else labels["results"], labels["real"]
+    return ours if figure.real is None or ours == real else f"{ours}, real {real}"
 
 
 def extent(sizes: Counter[tuple[int, int]]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from midms.core.errors import MidmsError
-from midms.data.pair_lists import read_rows
+from midms.data.pair_lists import COLUMNS, read_rows
 from midms.images.decoding import format_of
 from midms.images.names import natural_key, pictures_below
 from midms.registry import unknown
@@ -28,8 +28,6 @@ FIELDS = {
 """Column of a table of pairs to what it is of a `Compared`."""
 _KEYS = ("key", "condition", "target")
 """Columns that name a result, the first that there is."""
-_IDLE = ("exemplar_condition", "similarity")
-"""Columns that other commands write or read."""
 _FEW = 3
 """Files that a line names before it counts the rest."""
 
@@ -150,7 +148,7 @@ def _rows(table: Path, made: _Pictures) -> tuple[list[Entry], list[str]]:
     header = {name for row in rows for name in row}
     if not rows:
         raise EvaluationError(f"{table}: no pairs in this table")
-    if strange := sorted(header - {*FIELDS, *_KEYS, *_IDLE}):
+    if strange := sorted(header - {*COLUMNS}):
         raise EvaluationError(f"{table}: {unknown('column', strange[0], [*dict.fromkeys([*_KEYS, *FIELDS])])}")
     naming = next((name for name in _KEYS if name in header), None)
     if naming is None:

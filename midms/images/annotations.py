@@ -18,7 +18,7 @@ from torch import Tensor
 
 from midms.core.schema import Schema, checked, read_json
 from midms.images import PictureError, check_shape, display_name, one_line, opened
-from midms.images.arrays import excess, is_array, to_array
+from midms.images.arrays import came_as, excess, is_array, to_array
 from midms.images.decoding import is_lossy, is_rescaled, upright
 
 BODY_25 = (*range(8), *range(9, 19))
@@ -78,11 +78,11 @@ def label_map(source: object, name: str = "label map") -> Int[Tensor, "1 Y X"]:
         return label_map(_indices(source, name), name)
     if not is_array(source):
         raise PictureError(f"{name}: expected a path, an image, an array or a tensor, got {type(source).__name__}")
-    labels = to_array(source, name)
+    labels = given = to_array(source, name)
     while labels.ndim > 2 and len(labels) == 1:
         labels = labels[0]
     if labels.ndim != 2 or labels.dtype.kind == "f":
-        raise PictureError(f"{name}: expected whole numbers [height, width], got {labels.dtype} {list(labels.shape)}")
+        raise PictureError(f"{name}: expected whole numbers [height, width], got {came_as(source, given)}")
     check_shape(labels.shape[0], labels.shape[1], name)
     if labels.dtype == np.uint64 and int(labels.max()) > _LARGEST:
         raise PictureError(f"{name}: holds the label {int(labels.max())}, expected at most {_LARGEST}")

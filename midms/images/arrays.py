@@ -61,6 +61,18 @@ def _native(source: object) -> np.ndarray:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
+def came_as(source: object, array: np.ndarray) -> str:
+    """Type and shape of what was handed in, for errors, where it is known better than what was made of it.
+
+    Args:
+        source: what was handed in.
+        array: what `to_array` made of it.
+    """
+    own = getattr(source, "dtype", "object")
+    masked = ", some of them masked," if np.ma.is_masked(source) else ""
+    return f"{array.dtype if str(own) == 'object' else own}{masked} {list(array.shape)}"
+
+
 def excess(height: int, width: int) -> int:
     """By how much a picture must be reduced for its sides to be `_LARGEST` at most."""
     return math.ceil(max(height, width) / _LARGEST)

@@ -73,9 +73,15 @@ def save_images(pictures: Mapping[Path, Image.Image]) -> None:
                 raise PictureError(f"{path}: its folder cannot be made ({error.strerror or error})") from None
             check_target(path)
         for folder in {followed(path).parent for path in pictures}:
-            sweep(folder)
+            _sweep_once(folder, os.getpid())
         for path, picture in pictures.items():
             try:
                 picture.save(written.enter_context(atomic_write(path)))
             except Exception as error:  # encoders raise whatever they like
                 raise PictureError(f"{path}: cannot be written ({one_line(error)})") from None
+
+
+@functools.lru_cache(2**12)
+def _sweep_once(folder: Path, process: int) -> None:
+    """What killed processes left is removed once a process: a folder of 100,000 results takes long to look through."""
+    sweep(folder)

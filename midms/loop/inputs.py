@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from midms.core.errors import NotFinite, WrongAnswer
 from midms.core.precision import precise
@@ -16,8 +15,6 @@ from midms.core.types import Features, Noise, NoiseFn, white_cells
 
 _OVERSHOOT = 0.3
 """How far a picture or map may go beyond its range, as a share of it: cubic and Lanczos resizing overshoot."""
-_MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
-"""A tuple of 32 numbers or more, as repr shows it."""
 MAP, PICTURE = (0, 1), (-1, 1)
 """Ranges of the numbers of condition maps and regions, and of pictures."""
 OneOrMore: TypeAlias = Tensor | Sequence[Tensor]
@@ -235,11 +232,3 @@ def check_features(features: Features, part: Any) -> Features:
             raise ValueError(f"{name} {got} as {which}, expected floats [b, channels, height, width]")
         check_finite(value, part, "features")
     return features
-
-
-def describe(part: Any) -> str:
-    """One line on a part: its repr, of many numbers the ends; or how large it is if it has weights."""
-    if not isinstance(part, nn.Module):
-        return _MANY.sub(lambda many: f"({many[1]}, ..., {many[2]}: {many[0].count(',') + 1:,} numbers)", repr(part))
-    count = sum(parameter.numel() for parameter in part.parameters())
-    return f"{type(part).__name__} ({count:,} parameters)"

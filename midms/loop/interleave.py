@@ -148,8 +148,8 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
     def score(x0: Tensor) -> Float[Tensor, "b 1 h w"]:
         found = check_finite(parts.features.rematch_query(x0, outside(query)), parts.features, "features")
         given = outside(keys), outside(regions), hints, outside(allowed)
-        judged = compare(parts.matcher, parts.confidence, found, *given)[1]
-        return policy.apply_style(judged)
+        confidence = compare(parts.matcher, parts.confidence, found, *given)[1]
+        return policy.apply_style(confidence)
 
     def denoise(x: Tensor, level: Level) -> Tensor:
         check_finite(x, *sampler)

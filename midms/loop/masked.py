@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.core.protocols import Match
+from midms.core.protocols import QUESTIONS, Match
 
 _LEAST = 1e-3
 """Share of a row from which its similarity counts in full."""
@@ -60,7 +60,7 @@ class MaskedMatch:
 
     def __getattr__(self, question: str) -> Any:
         """What else the match tells of its rows, forbidden cells being like nothing; -1 for the place of one."""
-        if question not in ("argmax", "peak", "entropy", "top", "mass", "agreement"):
+        if question not in QUESTIONS:
             raise AttributeError(question)
         answer = getattr(self.match, question)
         return (lambda: self._allowed(answer())) if question == "argmax" else answer

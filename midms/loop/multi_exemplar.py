@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midms.core.errors import MidmsError
 from midms.core.precision import without_autocast
-from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered
+from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered, ask
 from midms.core.types import white_cells
 from midms.loop.hints import Hints
 from midms.loop.inputs import check_finite
@@ -186,8 +186,8 @@ def _answers(match: Match, like: Tensor) -> Iterator[Tensor]:
         yield way.similarity()
         yield way.apply(like.new_ones(len(like), 1, *way.transpose().grid))
         for question in ("peak", "entropy"):
-            with suppress(AttributeError, Unanswered):
-                yield getattr(way, question)()
+            with suppress(Unanswered):
+                yield ask(way, question)
 
 
 def side_by_side(pieces: Sequence[Tensor], fill: float = 0.0) -> Float[Tensor, "b c H W"]:

@@ -1,4 +1,4 @@
-"""When the exemplar is matched again, and what becomes of x0 then: data, and the arithmetic it stands for."""
+"""At which levels the exemplar is matched again, a setting, and what becomes of x0 there, the arithmetic."""
 
 from __future__ import annotations
 

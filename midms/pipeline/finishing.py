@@ -1,4 +1,4 @@
-"""A result finished with its drawing: checked, parts of the drawing translated anew, layers as pictures."""
+"""A result finished with its drawing: checked, crops of the drawing translated anew, layers as pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.core.errors import MidmsError, NothingDrawn
 from midms.core.protocols import ConditionExtractor, Finisher
-from midms.core.types import Finished, PartFn
+from midms.core.types import CropFn, Finished
 from midms.images import resize, to_pil
 from midms.images.frame import Frame
 from midms.loop.inputs import check_finite
@@ -34,7 +34,7 @@ def finish(
     coloured: Float[Tensor, "1 3 y x"],
     drawing: Float[Tensor, "1 3 Y X"],
     exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
-    part: PartFn,
+    translate_crop: CropFn,
 ) -> Finished:
     """What a finisher gives, if it is a result.
 
@@ -43,13 +43,13 @@ def finish(
         coloured: the result, in [-1, 1].
         drawing: in [-1, 1].
         exemplars: in [-1, 1], colours that a person named among them.
-        part: translates a part of the drawing.
+        translate_crop: translates a crop of the drawing.
 
     Raises:
         NoResult: it is none, or has other proportions than `coloured`.
         NotFinite: it holds numbers that are not finite.
     """
-    found = finisher(coloured, drawing, exemplars, part)
+    found = finisher(coloured, drawing, exemplars, translate_crop)
     name = f"finisher: {type(finisher).__name__} gives"
     if not isinstance(found, Finished):
         raise NoResult(f"{name} {type(found).__name__}, expected midms.core.types.Finished")
@@ -82,14 +82,14 @@ def _check_layer(layer: str, value: object, shape: tuple[int | None, ...], name:
     raise NoResult(f"{name} {got} as {layer}, expected {kind} ({sides})")
 
 
-def part_translator(
+def crop_translator(
     condition: ConditionExtractor,
     drawing: Float[Tensor, "1 3 Y X"],
     regions: Sequence[Float[Tensor, "1 1 y x"]] | None,
     framing: Callable[[tuple[int, int]], Frame],
     decoded: Callable[[Tensor, Sequence[Tensor] | None], Tensor],
-) -> PartFn:
-    """Translates parts of a drawing, each as if it were a drawing by itself; the exemplars stay whole.
+) -> CropFn:
+    """Translates crops of a drawing, each as if it were a drawing by itself; the exemplars stay whole.
 
     Args:
         condition: makes maps of drawings.
@@ -99,20 +99,20 @@ def part_translator(
         decoded: from a condition map and regions, both on their canvas, to the picture on the same.
     """
 
-    def part(box: tuple[float, float, float, float]) -> Tensor | None:
-        piece = _cut(drawing, box)
-        frame = framing((piece.shape[-2], piece.shape[-1]))
+    def translate_crop(box: tuple[float, float, float, float]) -> Tensor | None:
+        crop = _cropped(drawing, box)
+        frame = framing((crop.shape[-2], crop.shape[-1]))
         try:
-            wanted = condition.drawing(frame.pad(piece), frame.canvas)
+            wanted = condition.drawing(frame.pad(crop), frame.canvas)
         except NothingDrawn:
             return None
-        cover = regions and [frame.pad(resize(_cut(one, box), frame.picture)) for one in regions]
+        cover = regions and [frame.pad(resize(_cropped(one, box), frame.picture)) for one in regions]
         return frame.crop(decoded(wanted, cover))
 
-    return part
+    return translate_crop
 
 
-def _cut(picture: Float[Tensor, "1 c Y X"], box: tuple[float, float, float, float]) -> Float[Tensor, "1 c y x"]:
+def _cropped(picture: Float[Tensor, "1 c Y X"], box: tuple[float, float, float, float]) -> Float[Tensor, "1 c y x"]:
     """What of a picture is between (top, left, bottom, right), shares of its sides."""
     top, left, bottom, right = (round(share * side) for share, side in zip(box, 2 * picture.shape[-2:], strict=True))
     return picture[..., top : max(bottom, top + 1), left : max(right, left + 1)]

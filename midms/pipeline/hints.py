@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
 
 from midms.core.limits import LARGE
-from midms.core.schema import Schema, checked, read_json
+from midms.core.schema import BRIEF, Schema, checked, read_json
 from midms.core.types import Noise, NoiseFn
 from midms.images import PictureError, display_name
 from midms.images.annotations import label_map
@@ -30,6 +30,8 @@ HINTS = 200
 """Most anchors, and most colours."""
 _EVEN = 0.1
 """How far the colours that hints name for a region may be apart, and those about an anchor's place, of the range."""
+_BESIDE = 2
+"""Pixels of the nine at an anchor's place that have its colour, from which it names one, as on a thin stripe."""
 _BYTES = 2**18
 """Bytes of the largest file of hints that is read."""
 
@@ -114,7 +116,7 @@ def read_hints(model: type[H], source: object, name: str) -> list[H]:
     where = display_name(source, name)
     content = read_json(Path(source), PictureError, _BYTES) if isinstance(source, str | os.PathLike) else source
     if not isinstance(content, list | tuple):
-        raise PictureError(f"{where}: expected a list of {name}, got {type(content).__name__}")
+        raise PictureError(f"{where}: expected a list of {name}, got {BRIEF.repr(content)}")
     if len(content) > HINTS:
         raise PictureError(f"{where}: has {len(content):,} {name}, expected at most {HINTS}")
     return [checked(model, one, f"{where}[{i}]", PictureError) for i, one in enumerate(content)]
@@ -227,18 +229,17 @@ def painted(
 
 
 def _flat_colour(hint: Anchor | ColourHint, exemplars: Sequence[Float[Tensor, "1 3 _ _"]]) -> Float[Tensor, "3"] | None:
-    """That a hint names: its own, or the exemplar's about its place, if that is flat there."""
+    """That a hint names: its own, or that which the exemplar has at its place and in pixels beside it."""
     if hint.radius is not None:
         return None
     if isinstance(hint, ColourHint):
         return torch.tensor(hint.colour, device="cpu")
     picture = exemplars[hint.exemplar]
-    around = [
-        slice(max(0, int(share * side) - 1), int(share * side) + 2)
-        for share, side in zip(hint.there, (picture.shape[-1], picture.shape[-2]), strict=True)
-    ]
-    patch = picture[0, :, around[1], around[0]].flatten(1)
-    return patch.mean(1) if (patch.amax(1) - patch.amin(1)).max() < 2 * _EVEN else None
+    sides = picture.shape[-1], picture.shape[-2]
+    x, y = (min(int(share * side), side - 1) for share, side in zip(hint.there, sides, strict=True))
+    around = picture[0, :, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].flatten(1)
+    alike = (around - picture[0, :, y, x, None]).abs().amax(0) < 2 * _EVEN
+    return around[:, alike].mean(1) if alike.sum() >= _BESIDE else None
 
 
 def _regions(regions: object, frame: Frame) -> Int[Tensor, "Y X"]:

@@ -18,6 +18,7 @@ from midms.images.frame import Frame, framed
 from midms.images.inputs import Framing, Given, mapped, masked, masked_exemplars, read_exemplars
 from midms.loop import Hints
 from midms.loop.inputs import check_finite
+from midms.pipeline.failures import naming_parts
 from midms.pipeline.hints import placed
 from midms.pipeline.translator import Translator
 
@@ -83,6 +84,7 @@ class Stacked(NamedTuple):
         )
 
 
+@naming_parts
 @torch.no_grad()
 def read_inputs(
     pipe: Translator,
@@ -101,6 +103,7 @@ def read_inputs(
 
     Raises:
         PictureError: a picture, a hint or the size cannot be used.
+        PartFailed: a part raises something else.
     """
     stride = pipe.autoencoder.stride
     size = pipe.size if size is None else size

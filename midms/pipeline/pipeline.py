@@ -1,8 +1,9 @@
-"""What people hold: a composed method that is called, translates, saves, loads and moves."""
+"""What people hold: a composed method that is called, translates, saves and moves; `from_pretrained` loads it."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -23,9 +24,12 @@ from midms.core.tensors import FLOATS, CheckpointError, cast
 from midms.core.torch_defaults import defaults
 from midms.core.types import Noise
 from midms.loop import POLICY, Hints, Moment, Parts, Policy, interleave
-from midms.loop.inputs import OneOrMore, check_finite, describe
+from midms.loop.inputs import OneOrMore, check_finite
 from midms.pipeline.result import Translation
 from midms.pipeline.translate import translate
+
+_MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
+"""A tuple of 32 numbers or more, as repr shows it."""
 
 
 @dataclass(frozen=True)
@@ -222,8 +226,16 @@ class Pipeline(Parts):
         return [part for name in SLOTS if isinstance(part := getattr(self, name), nn.Module)]
 
     def __repr__(self) -> str:
-        lines = [f"  {name:<12}{describe(getattr(self, name))}" for name in SLOTS]
+        lines = [f"  {name:<12}{_describe(getattr(self, name))}" for name in SLOTS]
         lines.append(f"  {'policy':<12}{self.policy}")
         lines.append(f"  {'size':<12}{self.size}")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join([f"Pipeline {self.name}".rstrip(), *lines])
+
+
+def _describe(part: Any) -> str:
+    """One line on a part: its repr, of many numbers the ends; or how large it is if it has weights."""
+    if not isinstance(part, nn.Module):
+        return _MANY.sub(lambda many: f"({many[1]}, ..., {many[2]}: {many[0].count(',') + 1:,} numbers)", repr(part))
+    count = sum(parameter.numel() for parameter in part.parameters())
+    return f"{type(part).__name__} ({count:,} parameters)"

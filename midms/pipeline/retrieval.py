@@ -23,6 +23,7 @@ from midms.core.protocols import FeatureExtractor
 from midms.core.tensors import CheckpointError, checksum, read_weights, save_state
 from midms.images import PictureError, read_image, resize
 from midms.loop.parts import Parts
+from midms.pipeline.failures import blamed, named_parts
 
 PER_FILE = 512
 """Pictures whose features are in a file."""
@@ -40,14 +41,22 @@ class RetrievalError(MidmsError, ValueError):
 
 def sight(extractor: FeatureExtractor) -> See:
     """What a frozen extractor sees of pictures themselves, in the place of condition maps of three channels."""
-    return lambda pictures: extractor.condition((pictures + 1) / 2).initial
+
+    def see(pictures: Tensor) -> Tensor:
+        with blamed({f"features: {type(extractor).__name__}": extractor}):
+            return extractor.condition((pictures + 1) / 2).initial
+
+    return see
 
 
 def sight_of(parts: Parts) -> See:
     """What a model's own features see of pictures as exemplars."""
-    return lambda pictures: (
-        parts.features.exemplar(parts.autoencoder.encode(pictures), parts.condition.photo(pictures)).initial
-    )
+
+    def see(pictures: Tensor) -> Tensor:
+        with blamed(named_parts(parts)):
+            return parts.features.exemplar(parts.autoencoder.encode(pictures), parts.condition.photo(pictures)).initial
+
+    return see
 
 
 def weights_digest(*parts: object) -> str:

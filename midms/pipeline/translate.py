@@ -26,7 +26,8 @@ from midms.pipeline.correspondence import (
     telling_points,
 )
 from midms.pipeline.decoded import Decoded
-from midms.pipeline.finishing import finish, part_translator
+from midms.pipeline.failures import naming_parts
+from midms.pipeline.finishing import crop_translator, finish
 from midms.pipeline.hints import confined, in_regions, painted, repeatable
 from midms.pipeline.inputs import Inputs, Stacked, read_inputs, stack
 from midms.pipeline.out_of_domain import unusual
@@ -90,6 +91,7 @@ def translate(
     Raises:
         PictureError: a picture, a hint or the size cannot be used.
         ValueError: seed and generator are both given, or the seed is no whole number.
+        PartFailed: a part raises something else; names the part, and the error is the cause.
     """
     if seed is not None and generator is not None:
         raise ValueError("give either a seed or a generator, not both")
@@ -111,17 +113,28 @@ def translate(
     return translate_inputs(pipe, [inputs], [generator])[0]
 
 
+@naming_parts
 @torch.no_grad()
-def translate_inputs(pipe: Translator, pairs: Sequence[Inputs], noises: Sequence[Noise]) -> list[Translation]:
+def translate_inputs(
+    pipe: Translator, pairs: Sequence[Inputs], noises: Sequence[Noise], at_once: int = 1
+) -> list[Translation]:
     """Translate together what was read.
 
     Args:
         pipe: a composed method.
         pairs: of one `kind`.
-        noises: of each, see `midms.core.types.Noise`; where there are several, generators.
+        noises: of each, see `midms.core.types.Noise`; where more than one is computed, generators.
+        at_once: how many are computed at least, copies of the last filling up: how numbers are rounded depends on it.
+            Pairs with hints are computed as they are.
+
+    Raises:
+        PartFailed: a part raises something that is not meant for people.
     """
-    given = stack(pairs, pipe)
-    return _report(pipe, pairs, given, _run(pipe, pairs, given, noises))
+    more = 0 if pairs[0].hints is not None else max(0, at_once - len(pairs))
+    filled = [*pairs, *[pairs[-1]] * more]
+    given = stack(filled, pipe)
+    result = _run(pipe, pairs, given, [*noises, *(torch.Generator() for _ in range(more))])
+    return _report(pipe, filled, given, result)
 
 
 class LoopResult(NamedTuple):
@@ -156,7 +169,7 @@ def _run(pipe: Translator, pairs: Sequence[Inputs], given: Stacked, noises: Sequ
         ]
         latents = [moment.step.x0 for moment in moments]
         found = LoopResult(moments, [], [], [])
-        for i, (pair, canvas) in enumerate(zip(pairs, decode(latents[-1]).split(1), strict=True)):
+        for i, (pair, canvas) in enumerate(zip(pairs, decode(latents[-1]).split(1), strict=False)):
             picture = pair.condition.frame.crop(canvas)
             found.stages.append(Decoded([x0[i : i + 1] for x0 in latents], decoder(pair.condition.frame)))
             found.pictures.append(picture)
@@ -181,9 +194,9 @@ def _finished(
         return None
     frame, drawing = pair.condition.frame, pair.condition.picture
 
-    def translate_part(piece: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
+    def translated(condition: Tensor, masks: Sequence[Tensor] | None) -> Tensor:
         more = given.pictures, given.maps, noise, masks, None, given.exemplar_masks
-        *_, end = pipe.trajectory(piece.to(given.condition), *more)
+        *_, end = pipe.trajectory(condition.to(given.condition), *more)
         return pipe.autoencoder.decode(end.step.x0)
 
     exemplars = [one.crop(whole) for one, whole in zip(pair.frames, given.pictures, strict=True)]
@@ -191,9 +204,9 @@ def _finished(
         if allowed is not None:
             exemplars[i] = exemplars[i].flatten(2)[..., nearest_white(pair.frames[i].crop(allowed))]
     masks = given.masks and [*map(frame.crop, given.masks)]
-    part = part_translator(pipe.condition, drawing, masks, pair.framing, translate_part)
+    translate_crop = crop_translator(pipe.condition, drawing, masks, pair.framing, translated)
     swatches = [] if hints is None else hints.swatches
-    return finish(pipe.finisher, picture, drawing, [*exemplars, *swatches], part)
+    return finish(pipe.finisher, picture, drawing, [*exemplars, *swatches], translate_crop)
 
 
 def _confined(hinted: LoopResult, plain: LoopResult, pair: Inputs, decode: Callable[[Tensor], Tensor]) -> LoopResult:
@@ -235,7 +248,7 @@ def _report(pipe: Translator, pairs: Sequence[Inputs], given: Stacked, result: L
         result.stages,
         result.pictures,
         result.finished,
-        strict=True,
+        strict=False,  # of copies that filled up nothing is wanted
     )
     return [_translation(pipe, *one) for one in found]
 

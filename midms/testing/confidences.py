@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered
+from midms.core.protocols import QUESTIONS, ConfidenceEstimator, Match, Matcher, Unanswered
 from midms.matching.matchers.correlation import Correlation
-from midms.testing.laws import QUESTIONS, Laws, features
+from midms.testing.laws import Laws, features
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,6 @@ from torch import Tensor, nn
 
 from midms.core.torch_defaults import shapes_alone
 
-QUESTIONS = ("argmax", "peak", "entropy", "top", "mass", "agreement")
-"""What a match may tell of each cell beside what every match does."""
-
 
 class Laws:
     """Laws of a kind of part.

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.protocols import Match, Matcher, Unanswered, answers_of
+from midms.core.protocols import QUESTIONS, Match, Matcher, Unanswered, answers_of
 from midms.core.types import cells
 from midms.loop.hints import Anchor, Hints
 from midms.loop.multi_exemplar import compare
 from midms.matching.matches.factored import tokens, untokens
-from midms.testing.laws import QUESTIONS, Laws, features
+from midms.testing.laws import Laws, features
 
 
 def rows(match: Match) -> Float[Tensor, "b n m"]:

@@ -18,10 +18,11 @@ from midms.compose.catalog import create, registry
 from midms.compose.spec import Spec
 from midms.core.errors import printable
 from midms.core.protocols import ConditionExtractor
+from midms.core.seeds import seeded
 from midms.core.signatures import parameters
 from midms.data.errors import BrokenSample, DatasetError
 from midms.data.pair import Pair, collate
-from midms.training.noise import seeded
+from midms.pipeline.failures import PartFailed, blamed
 
 HELD_OUT = 128
 """The most pairs, the first of the validation split, on which a stage is measured."""
@@ -138,7 +139,10 @@ class TrainingData:
             worker_init_fn=_leave_signals_to_the_trainer,
             generator=own,
         )
-        for pair, positions, messages in loader:
+        for read in loader:
+            if isinstance(read, PartFailed):
+                raise read
+            pair, positions, messages = read
             for message in self.broken.add(messages):
                 print(printable(f"midms: note: left out: {message}"), file=sys.stderr, flush=True)
             yield pair, positions
@@ -168,12 +172,16 @@ class _Readable:
         self.dataset, self.seed = dataset, seed
         self.random = seed is not None and hasattr(dataset, "draw")
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> list[tuple[Pair, int, list[str]]]:
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Sequence[tuple[Pair, int, list[str]] | PartFailed]:
         """What PyTorch's loader asks for; some data sets make several pairs sooner together than one by one."""
-        if not self.random and hasattr(self.dataset, "__getitems__"):
-            pairs = self.dataset.__getitems__([index for _, index in keys])
-            return [(pair, position, []) for pair, (position, _) in zip(pairs, keys, strict=True)]
-        return [self._readable(position, index) for position, index in keys]
+        try:
+            with blamed({f"dataset: {type(self.dataset).__name__}": self.dataset}):
+                if not self.random and hasattr(self.dataset, "__getitems__"):
+                    pairs = self.dataset.__getitems__([index for _, index in keys])
+                    return [(pair, position, []) for pair, (position, _) in zip(pairs, keys, strict=True)]
+                return [self._readable(position, index) for position, index in keys]
+        except PartFailed as error:  # raised in another process, it would come with all of that one's traceback as text
+            return [error]
 
     def _readable(self, position: int, index: int) -> tuple[Pair, int, list[str]]:
         messages: list[str] = []
@@ -200,7 +208,10 @@ def _leave_signals_to_the_trainer(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _collate(samples: Sequence[tuple[Pair, int, list[str]]]) -> tuple[Pair, list[int], list[str]]:
+def _collate(samples: Sequence[Any]) -> tuple[Pair, list[int], list[str]] | PartFailed:
+    """What `__getitems__` gave, as one; an error as it is."""
+    if isinstance(samples[0], PartFailed):
+        return samples[0]
     pairs, positions, messages = zip(*samples, strict=True)
     return collate(pairs), [*positions], [message for some in messages for message in some]
 
@@ -217,6 +228,7 @@ def split_datasets(spec: Spec, size: int, condition: ConditionExtractor) -> tupl
         UnknownName: there is no such data set.
         BadArguments: it does not take these settings.
         DatasetError: it cannot be made, or has no pairs.
+        PartFailed: it does not tell how many it has.
     """
     if fixed := [name for name in ("split", "size", "condition") if name in spec.arguments]:
         raise DatasetError(f"data set {spec.typed()}: training itself gives {', '.join(fixed)}, and takes none here")
@@ -225,10 +237,12 @@ def split_datasets(spec: Spec, size: int, condition: ConditionExtractor) -> tupl
         create("dataset", spec.name, **spec.arguments, **own, size=size, split=split)
         for split in ("train", "validation")
     )
-    if not (len(train) and len(validation)):
-        raise DatasetError(
-            f"data set {spec.typed()}: has {len(train)} pairs to train on and {len(validation)} held out"
-        )
+    lengths = []
+    for dataset in (train, validation):
+        with blamed({f"dataset: {spec.name}": dataset}):
+            lengths.append(len(dataset))
+    if not all(lengths):
+        raise DatasetError(f"data set {spec.typed()}: has {lengths[0]} pairs to train on and {lengths[1]} held out")
     return train, validation
 
 

@@ -1,21 +1,15 @@
-"""Random numbers of training, which follow from a seed and from what they are for, never from what was drawn before."""
+"""Random numbers of training, the same however many processes share it; see `midms.core.seeds`."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from midms.core.seeds import seeded
 from midms.core.types import NoiseFn
-
-
-def seeded(seed: int, purpose: str, number: int) -> torch.Generator:
-    """A generator of its own for everything that is drawn: of which run, what for, and which one of these."""
-    digest = hashlib.sha256(f"{seed} {purpose} {number}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def sample_generators(seed: int, positions: Iterable[int]) -> list[torch.Generator]:

@@ -35,12 +35,14 @@ from midms.core.torch_defaults import defaults
 from midms.data.errors import BrokenSample
 from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.build import BuildError, assemble
+from midms.pipeline.failures import blamed
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
 from midms.training.data import TrainingData, split_datasets, training_data
 from midms.training.plan import changed, planned
 from midms.training.progress import OtherRun, differences
 from midms.training.stages import STAGES
+from midms.training.trackers import end, quiet_threads
 from midms.training.trainer import Engine, Interrupted, accelerator, begin, fit
 
 
@@ -61,13 +63,13 @@ def train(args: Namespace) -> int:
     deadline = args.minutes and time.monotonic() + 60 * args.minutes
     engine = Engine(run, args.accumulate, args.compile, args.keep, args.sheet_every, deadline)
     try:
-        with held(out) if run.is_main_process else contextlib.nullcontext():
+        with quiet_threads(), held(out) if run.is_main_process else contextlib.nullcontext():
             return _train(args, out, plan, engine)
     except Interrupted as stop:
         run.print(printable(stop))
         return 3
     finally:
-        run.end_training()
+        end(run)
 
 
 def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
@@ -224,7 +226,7 @@ def _settings(
         "preset": args.preset,
         "dataset": args.data.typed(),
         "pairs": len(dataset),
-        "some pairs": _digest(dataset),
+        "some pairs": _digest(dataset, args.data.name),
         "size": args.size or PRESETS[args.preset].loop["size"],
         "precision": args.precision,
         **terms,
@@ -232,11 +234,11 @@ def _settings(
     }
 
 
-def _digest(dataset: Any) -> str:
+def _digest(dataset: Any, name: str) -> str:
     """Tells data sets of one length apart, by those of the first pair, the middle one and the last that can be read."""
     sums = []
     for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
-        with contextlib.suppress(BrokenSample):
+        with contextlib.suppress(BrokenSample), blamed({f"dataset: {name}": dataset}):
             sums.append(checksum({name: value for name, value in vars(dataset[index]).items() if value is not None}))
     return hashlib.sha256(" ".join(sums).encode()).hexdigest()[:16]
 

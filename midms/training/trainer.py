@@ -26,6 +26,7 @@ from midms.training.data import FIRST, HELD_OUT, TrainingData
 from midms.training.noise import sample_generators
 from midms.training.progress import Diverged, Progress
 from midms.training.sheets import ROWS, save_sheet
+from midms.training.trackers import log
 
 CHECKPOINT_EVERY = 60.0  # seconds
 LOG_EVERY = 20  # steps
@@ -201,7 +202,7 @@ def _train(stage: Any, progress: Progress, data: TrainingData, engine: Engine, s
             if progress.step % LOG_EVERY == 0:
                 recent = _recent(progress.losses)
                 bar.set_postfix({name: f"{value:.4f}" for name, value in recent.items()}, refresh=False)
-                run.log({f"{progress.name}/{name}": value for name, value in recent.items()}, progress.step)
+                log(run, {f"{progress.name}/{name}": value for name, value in recent.items()}, progress.step)
             if run.is_main_process and progress.step % engine.sheet_every == 0:
                 path = progress.folder / SHEETS / f"{progress.name}-{progress.step:08d}.png"
                 with progress.average():

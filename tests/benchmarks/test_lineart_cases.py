@@ -56,4 +56,5 @@ def test_ways_without_a_model_give_pictures(case: Case) -> None:
     for way in plain_ways().values():
         picture = way([case], range(1))
         assert picture.shape == (1, 3, 64, 64) and picture.isfinite().all() and picture.abs().max() <= 1
-    assert torch.equal(plain_ways()["reference copied"]([case], range(1)), case.reference)
+    small = torch.nn.functional.interpolate(case.reference, (64, 64), mode="area")
+    assert (plain_ways()["reference copied"]([case], range(1)) - small).abs().mean() < 0.05

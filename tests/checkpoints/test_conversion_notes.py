@@ -68,6 +68,7 @@ NOTES: dict[str, Callable[[], Any]] = {
     "a partial": lambda: functools.partial(max, 1),
     "a class": lambda: {argparse.Namespace: {"best": 1.0}},
     "torch's own": lambda: [torch.device("cpu"), torch.float16, torch.Size([2]), torch.get_rng_state()],
+    "numbers of other kinds": lambda: [torch.ones(3, dtype=torch.uint16), torch.ones(2).untyped_storage()],
     "a network": lambda: nn.Linear(2, 2),
     "a callback": of_package("pytorch_lightning.callbacks", best=1.0),
     "a configuration": of_package("omegaconf.dictconfig", lr=0.1, inner=[1, 2]),
@@ -168,6 +169,8 @@ WRAPPERS: dict[str, Any] = {
     "a model's state": {"model_state_dict": STATE, "epoch": torch.tensor(3)},
     "a state in a model": {"model": {"state_dict": STATE}, "lr": 0.1},
     "a module": {"module": STATE},
+    "somebody's own name": {"student": STATE, "optimizer": {"state": {0: {"step": torch.tensor(3)}}}},
+    "a model in somebody's own name": {"checkpoint": {"model": STATE}, "epoch": 3},
     "a generator": {"netG": STATE, "netD": {"a": torch.ones(1)}, "g_ema": STATE},
     "averages alone": {"ema": STATE, "step": 3},
     "a model and its averages": {"ema": {name: value + 1 for name, value in STATE.items()}, "model": STATE},
@@ -280,7 +283,7 @@ def test_an_index_that_does_not_hold(tmp_path: Path) -> None:
     for content, why in (
         ({"weight_map": {"other": "x.bin"}}, "there is no other in x.bin"),
         ({"weight_map": {"other": "none.bin"}}, "none.bin: no such file of weights"),
-        ({"weight_map": {}}, "weight_map: dictionary should have at least 1 item"),
+        ({"weight_map": {}}, "weight_map: mapping must have at least 1 item"),
         ({"weight_map": ["x.bin"]}, "weight_map: expected values by name"),
         ([], "index.json: expected values by name"),
     ):

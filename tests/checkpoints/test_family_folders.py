@@ -177,9 +177,42 @@ def test_a_flow_of_another_kind_is_refused(sd3: Path) -> None:
     rewritten(file, use_karras_sigmas=True)
     with pytest.raises(CheckpointError, match="use_karras_sigmas is True, supported: False"):
         find(sd3)
+    rewritten(file, use_karras_sigmas=False, use_dynamic_shifting=True, max_shift=1e29)
+    with pytest.raises(CheckpointError, match=r"max_shift: must be less than or equal to 10, got 1e\+29"):
+        find(sd3)
+    rewritten(file, max_shift=1.15, max_image_seq_len=256)
+    with pytest.raises(CheckpointError, match="max_image_seq_len is 256, expected more than base_image_seq_len, 256"):
+        find(sd3)
     rewritten(file, _class_name="DDIMScheduler")
     with pytest.raises(CheckpointError, match="is for 'DDIMScheduler', supported: FlowMatchEulerDiscreteScheduler"):
         find(sd3)
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "odd", "complaint"),
+    [
+        ("transformer", "sample_size", [64, 64], r"sample_size: expected a whole number, got \[64, 64\]"),
+        ("transformer", "qk_norm", 1.5, r"qk_norm: expected str \| None, got 1.5"),
+        (
+            "transformer",
+            "dual_attention_layers",
+            [0, "x"],
+            r"dual_attention_layers: expected tuple\[int, \.\.\.\], got",
+        ),
+        (
+            "text_encoder",
+            "num_attention_heads",
+            -1,
+            "text_encoder/config.json: no settings|text_encoder: no prompt can",
+        ),
+        ("text_encoder", "layer_norm_eps", None, "text_encoder/config.json: no settings|text_encoder: no prompt can"),
+        ("text_encoder_3", "model_type", [1], "text_encoder_3/config.json: no settings of a T5EncoderModel"),
+    ],
+)
+def test_settings_of_another_type_are_told_by_name(file: str, key: str, odd: Any, complaint: str, sd3: Path) -> None:
+    rewritten(sd3 / file / "config.json", **{key: odd})
+    with pytest.raises(CheckpointError, match=complaint):
+        find(sd3).state("denoiser")
 
 
 def test_a_prompt_that_changes_nothing_is_refused(pristine: dict[str, Path], tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ import pytest
 import torch
 from bad_files import JSONS, PICKLES, PLAIN, SAFETENSORS, YAMLS
 from checkpoints_of_others import LDM
-from hostile import refused
-from PIL import Image
+from hostile import TRANSLATE, refused, white_pictures
 
 from midms.compose.recipe import SHIPPED
 
@@ -30,17 +29,9 @@ def test_a_yaml_is_refused(case: str, tmp_path: Path) -> None:
     assert "bad.yaml" in line
 
 
-def pictures(folder: Path) -> None:
-    for name in ("sketch.png", "face.png"):
-        Image.new("RGB", (64, 64), "white").save(folder / name)
-
-
-TRANSLATE = ["translate", "--condition", "sketch.png", "--exemplar", "face.png", "--out", "out.png"]
-
-
 @pytest.mark.parametrize("case", SAFETENSORS)
 def test_safetensors_are_refused(case: str, tmp_path: Path) -> None:
-    pictures(tmp_path)
+    white_pictures(tmp_path)
     weights = tmp_path / "weights"
     shutil.copytree(SHIPPED / "midm-faces", weights)
     (weights / "features.safetensors").unlink()
@@ -51,7 +42,7 @@ def test_safetensors_are_refused(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", JSONS)
 def test_keypoints_are_refused(case: str, tmp_path: Path) -> None:
-    pictures(tmp_path)
+    white_pictures(tmp_path)
     JSONS[case](tmp_path / "bad.json")
     given = ["--condition", "bad.json", "--exemplar", "face.png", "--exemplar-condition", "bad.json"]
     line = refused(["translate", *given, "--condition-from", "deepfashion-pose", "--out", "out.png"], tmp_path)
@@ -60,7 +51,7 @@ def test_keypoints_are_refused(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", JSONS)
 def test_a_composition_is_refused(case: str, tmp_path: Path) -> None:
-    pictures(tmp_path)
+    white_pictures(tmp_path)
     (tmp_path / "mine").mkdir()
     JSONS[case](tmp_path / "mine" / "config.json")
     line = refused([*TRANSLATE, "--preset", "mine"], tmp_path)

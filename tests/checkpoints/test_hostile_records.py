@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from bad_checkpoints import DAMAGE, put
 from bad_files import ANYTHING, JSONS, PICKLES, said
 from folders_of_others import BASE, folder_of
-from hostile import refused
+from hostile import TRANSLATE, refused, white_pictures
 from ledger_lines import DAMAGED, RUN
 from PIL import Image
-from test_hostile_files import TRANSLATE, pictures
-from test_hostile_folders import DAMAGE, put
 from torch import nn
 
 from midms import build
@@ -128,7 +127,7 @@ def test_settings_of_a_diffusers_folder_are_refused(case: str, tmp_path: Path) -
     path = folder_of(tmp_path / "theirs", "UNet2DModel", {}) / "unet" / "config.json"
     path.unlink()
     CONFIGS[case](path)
-    pictures(tmp_path)
+    white_pictures(tmp_path)
     labels = Image.new("L", (64, 64))
     labels.paste(1, (16, 16, 48, 48))
     labels.save(tmp_path / "sketch.png")

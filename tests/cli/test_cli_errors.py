@@ -233,17 +233,3 @@ def test_names_that_a_terminal_cannot_show_end_nothing(
     options = [f"--condition={pair}/condition.png", f"--exemplar={pair}/exemplar.png", f"--out={out}"]
     assert cli.main(["translate", *options]) == 0 and out.exists()
     assert rb"\udce9\udcff.png, 64 x 64 pixels" in terminal.buffer.getvalue()  # type: ignore[attr-defined]
-
-
-def test_a_part_that_fails_is_named(registries: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plugin = tmp_path / "mine.py"
-    plugin.write_text(
-        "import midms\n\n@midms.register('matcher', 'mine')\nclass Mine:\n"
-        "    def __init__(self): raise KeyError('oops')\n"
-    )
-    options = ["--condition", "a.png", "--exemplar", "b.png", "--out", str(tmp_path / "out.png")]
-    for name in ("a.png", "b.png"):
-        Image.new("RGB", (64, 64), "white").save(tmp_path / name)
-    options = [str(tmp_path / one) if one in ("a.png", "b.png") else one for one in options]
-    assert cli.main(["translate", *options, "--plugin", str(plugin), "--matcher", "mine"]) == 2
-    assert "KeyError('oops')" in capsys.readouterr().err

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from midms import build
+from midms.images import PictureError
+from midms.pipeline.hints import PixelAnchor, read_hints
 
 
 def typed(folder: Path, *more: object, condition: str = "sketches/a.png", out: str = "out.png") -> int:
@@ -39,3 +41,28 @@ def test_hints_from_the_shell(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert command_line.complaint(capsys).startswith(f"midms: {anchors}: ")
     assert typed(folder, "--anchors", folder / "none.json") == 2
     assert command_line.complaint(capsys) == f"midms: {folder / 'none.json'}: no such file or folder"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('{"here": [1, 2]}', ": expected a list of anchors, got {'here': [1, 2]}"),
+        ("null", ": expected a list of anchors, got None"),
+        ("[[1, 2]]", "[0]: expected values by name, got [1, 2]"),
+        (
+            '[{"here": "1,2", "there": [1, "2"]}]',
+            "[0]: here: expected a list, got '1,2'; there.1: expected a number, got",
+        ),
+        ('[{"here": [1, 2, 3], "there": [1, 2]}]', "[0]: here: list must have at most 2 items, not 3, got [1, 2, 3]"),
+        (
+            '[{"here": [1, 2], "there": [1, 2], "here": [3, 4]}]',
+            ": cannot be read as JSON (has 'here' twice in a mapping)",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_hints_is_told_in_words_of_json(written: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "anchors.json"
+    path.write_text(written)
+    with pytest.raises(PictureError) as error:
+        read_hints(PixelAnchor, path, "anchors")
+    assert str(error.value).startswith(f"{path}{said}")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from sample_pictures import photo
+from sheets import SEEN, drawn, photographed, seen_at, sheet, strokes
 from shifting import Shifting
-from test_straighten import SEEN, drawn, photographed, seen_at, sheet, strokes
 from torch import Tensor
 
 from midms.conditions.ruled import LEFT

@@ -156,6 +156,23 @@ def test_what_a_dictionary_of_keypoints_may_not_hold() -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("source", "came"),
+    [
+        (torch.zeros(1, 9, 8, dtype=torch.float16), "torch.float16 [1, 9, 8]"),
+        (torch.zeros(1, 1, 3, 9, 8, dtype=torch.int32), "torch.int32 [1, 1, 3, 9, 8]"),
+        (np.zeros((9, 8), ">f4"), ">f4 [9, 8]"),
+        (np.ma.masked_array(np.ones((9, 8), np.int16), np.eye(9, 8)), "int16, some of them masked, [9, 8]"),
+        ([[0.5] * 8] * 9, "float64 [9, 8]"),
+        (np.full((9, 8), 0.5, object), "float64 [9, 8]"),
+    ],
+)
+def test_what_is_no_label_map_is_told_as_it_came(source: object, came: str) -> None:
+    with pytest.raises(PictureError) as error:
+        label_map(source)
+    assert str(error.value) == f"label map: expected whole numbers [height, width], got {came}"
+
+
 def test_no_label_wraps_around() -> None:
     labels = LABELS.astype(np.uint64)
     assert torch.equal(label_map(labels), torch.from_numpy(LABELS)[None])

@@ -18,8 +18,10 @@ class Sizes(Schema):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"widths": 3}, "net.json: widths: "),
-        ({"widths": [1, "x"]}, "widths.1: "),
+        ({"widths": 3}, "net.json: widths: expected a list, got 3"),
+        ({"widths": {"x": 3}}, "widths: expected a list, got {'x': 3}"),
+        ({"widths": [1, "x"]}, "widths.1: expected a whole number, got 'x'"),
+        ({"widths": [], "layers": 1.5}, "layers: expected a whole number, got 1.5"),
         ({}, "has no widths"),
         ({"widths": [], "heads": 2}, "heads: "),
         ([1], "got [1]"),

@@ -218,7 +218,7 @@ BAD: dict[str, tuple[str, str, Callable[[Path], object], dict[str, Any], str]] =
         "a.jsonl",
         write("a.jsonl", "[1]"),
         {},
-        "line 1: expected a mapping, got list",
+        "line 1: expected values by name, got [1]",
     ),
     "an exemplar without labels": (
         "pairs",

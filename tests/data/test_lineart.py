@@ -9,6 +9,7 @@ import pickle
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,15 @@ def test_a_face_in_any_colours_is_its_layers_coloured() -> None:
         assert (made - direct).abs().max() < 4
         lines = (dataset.layers(index).coloured(torch.ones(6, 3))[0] + 1) * 127.5
         assert (lines - (dataset.drawing(index, 64)[0] + 1) * 127.5).abs().max() < 6
+
+
+def test_a_character_keeps_hair_and_clothes_in_every_drawing() -> None:
+    dataset = replace(dataset_of("facesjs"), character="one")
+    svgs = [face_svg(dataset.package, f"train {index}", "one") for index in range(8)]
+    worn = {svg[svg.index("$[primary]") - 80 : svg.index("$[primary]") + 80] for svg in svgs}
+    assert len(worn) == 1 and len(set(svgs)) == 8
+    assert face_svg(dataset.package, "train 0", "two") != svgs[0] != face_svg(dataset.package, "train 0")
+    assert not torch.equal(dataset.drawing(0, 64), dataset.drawing(1, 64))
 
 
 def test_masks_say_what_shows_which_slot() -> None:

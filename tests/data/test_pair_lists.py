@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_data import solid
-from test_layouts import pairs_of
+from made_data import pairs_of, solid
 
 from midms.data.errors import DatasetError
 from midms.data.files import _json

@@ -148,7 +148,8 @@ x = torch.randn(1, 8, 8, 8)
 Bridge().eval()(x, Level(0, 500, 0.7, 0.7), Context(x, torch.rand(1, 2, 32, 32), torch.rand(1, 1, 8, 8)))
 autoencoder = VQ(widths=(8, 8), codes=4, norm_groups=4)
 autoencoder.decode(autoencoder.encode(torch.rand(1, 3, 8, 8)))
-build("midm-faces")
+condition, exemplar = torch.rand(1, 2, 64, 64), torch.rand(1, 3, 64, 64)
+build("midm-faces")(condition, exemplar, condition)
 ours = UNet2DModel, VQModel
 heavy = [name for name in ("torch._dynamo", "scipy.stats", "diffusers.loaders") if name in sys.modules]
 assert not heavy, heavy

@@ -7,7 +7,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from test_samplers import betas, denoise, network, normals, trajectory
+from sampling import betas, denoise, network, normals, trajectory
 from torch import Tensor
 
 from midms import Spec, available, build, cli

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,9 +12,10 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_edm_euler import EDMEulerScheduler
 from hypothesis import given
 from hypothesis import strategies as st
+from sampling import SPREAD, betas, exact, network, normals, order, trajectory
 from torch import Tensor
 
-from midms.core.types import Level, Step
+from midms.core.types import Step
 from midms.diffusion import SAMPLERS
 from midms.diffusion.levels import SCHEDULES, alpha_bar, alpha_sigma, noise_levels
 from midms.diffusion.solvers.ddim import DDIM
@@ -26,27 +25,6 @@ SHAPE = (2, 5, 3, 7)
 HALF = noise_levels((700, 300))
 
 
-def network(x: Tensor, timestep: int) -> Tensor:
-    """Any function will do as a predictor of noise."""
-    return torch.tanh(1.3 * x - timestep / 700) + 0.2 * x.roll(1, -1)
-
-
-def denoise(x: Tensor, level: Level) -> Tensor:
-    return (x - level.sigma * network(x, level.timestep)) / level.alpha
-
-
-def trajectory(sampler: Any, x: Tensor, draw: Callable[[tuple[int, ...]], Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """x and x0 at each level."""
-    seen: list[tuple[Tensor, Tensor]] = []
-    step: Step | None = None
-    for level in sampler.levels:
-        if step is not None:
-            x = sampler.advance(step, level, draw)
-        step = sampler.predict(denoise, x, level, step)
-        seen.append((x, step.x0))
-    return seen
-
-
 def theirs(scheduler: Any, timesteps: tuple[int, ...], x: Tensor, **options: Any) -> list[tuple[Tensor, Tensor]]:
     seen = []
     for timestep in timesteps:
@@ -54,16 +32,6 @@ def theirs(scheduler: Any, timesteps: tuple[int, ...], x: Tensor, **options: Any
         seen.append((x, output.pred_original_sample))
         x = output.prev_sample
     return seen
-
-
-def normals(seed: int) -> Callable[[tuple[int, ...]], Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return lambda shape: torch.randn(shape, generator=generator)
-
-
-def betas(schedule: str) -> list[float]:
-    a = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bar(schedule)])
-    return (1 - a[1:] / a[:-1]).tolist()
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
@@ -106,18 +74,6 @@ def test_advance_starts_from_an_edited_x0_and_keeps_eps(sampler: Any) -> None:
     mean = sampler.advance(Step(level, x0, eps), to, torch.zeros)
     moved = sampler.advance(Step(level, x0 + 1, eps), to, torch.zeros)
     torch.testing.assert_close(moved - mean, torch.full_like(x0, to.alpha), rtol=1e-10, atol=1e-10)
-
-
-SPREAD = 0.3  # of the Gaussian data
-
-
-def exact(x: Tensor, level: Level) -> Tensor:
-    """The posterior mean of data N(0, SPREAD^2)."""
-    return level.alpha * SPREAD**2 / (level.alpha**2 * SPREAD**2 + level.sigma**2) * x
-
-
-def order(errors: list[float]) -> list[float]:
-    return [math.log2(a / b) for a, b in itertools.pairwise(errors)]
 
 
 def falling(stride: int) -> tuple[int, ...]:

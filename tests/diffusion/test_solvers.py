@@ -15,7 +15,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from test_samplers import betas, exact, network, normals, order, trajectory
+from sampling import betas, exact, network, normals, order, trajectory
 from torch import Tensor
 
 from midms import build

@@ -32,6 +32,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from PIL import Image
+
 SECONDS = 2.0
 """CPU seconds that a refusal may take."""
 MEMORY = int(1.5 * 2**30)
@@ -45,7 +47,7 @@ LOADED = (
     "midms.pipeline.build",
     "midms.checkpoints.folder",
     "midms.pipeline.demo",
-    "midms.pipeline.batch",
+    "midms.pipeline.jobs",
     "midms.pipeline.pretrained",
     "midms.training.train",
     "pytest",
@@ -76,6 +78,10 @@ class Outcome:
     changed: list[str]
 
 
+TRANSLATE = ("translate", "--condition", "sketch.png", "--exemplar", "face.png", "--out", "out.png")
+"""A command of what `white_pictures` leaves in a folder."""
+
+
 def refused(arguments: Sequence[str | Path], folder: Path, main: str = "midms.cli:main") -> str:
     """Assert that a command line is refused: status 2, one line on stderr, nothing written, soon, in little memory.
 
@@ -93,6 +99,11 @@ def refused(arguments: Sequence[str | Path], folder: Path, main: str = "midms.cl
     assert not said.changed, said
     assert said.seconds < SECONDS and said.memory < MEMORY, said
     return said.err[0]
+
+
+def white_pictures(folder: Path) -> None:
+    for name in ("sketch.png", "face.png"):
+        Image.new("RGB", (64, 64), "white").save(folder / name)
 
 
 def outcome(arguments: Sequence[str | Path], folder: Path, main: str = "midms.cli:main") -> Outcome:

@@ -27,6 +27,10 @@ LOSSY = {"jpg": 3, "avif": 2}
 """By how much of 255 it does not."""
 
 
+MUCH = zlib.compress(bytes(2 * 2**20))
+"""Two megabytes of zeros, as PNG compresses them."""
+
+
 def bytes_of(picture: torch.Tensor) -> np.ndarray:
     return ((picture[0].movedim(0, -1) + 1) * 127.5).round().numpy().astype(int)
 
@@ -56,12 +60,20 @@ def short(number: int) -> bytes:
     return struct.pack("<H", number)
 
 
+def chunk(kind: bytes, data: bytes, checksum: int | None = None) -> bytes:
+    checksum = zlib.crc32(kind + data) if checksum is None else checksum
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+def png_with(image: Image.Image, note: bytes, last: bool = False) -> bytes:
+    """A PNG with a chunk after its header, or before its end."""
+    content = written(image).getvalue()
+    return content[:-12] + note + content[-12:] if last else content[:33] + note + content[33:]
+
+
 def png_of(depth: int, colour: int, rows: bytes, key: bytes = b"") -> bytes:
     """A PNG of sixteen columns and as many rows as there are, with the colour that its tRNS chunk makes transparent."""
     width = len(rows) // 16
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     lines = b"".join(b"\0" + rows[start : start + width] for start in range(0, len(rows), width))
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, depth, colour, 0, 0, 0))

@@ -29,7 +29,7 @@ from midms.images.finishers.lines import line_layer
 from midms.images.finishers.regions import find_regions, line_distance
 from midms.images.finishers.tiles import Tiles
 from midms.images.frame import Frame
-from midms.pipeline.finishing import NoResult, finish, layer_pictures, part_translator
+from midms.pipeline.finishing import NoResult, crop_translator, finish, layer_pictures
 from midms.pipeline.translate import translate
 
 BACK, SKIN, EYE, HAT = (190, 220, 240), (240, 190, 150), (250, 250, 250), (160, 30, 60)
@@ -121,12 +121,12 @@ def test_tiles_add_what_the_result_is_too_coarse_for_and_leave_its_colours() -> 
     numbers = torch.Generator().manual_seed(0)
     asked: list[Tensor] = []
 
-    def part(box: tuple[float, float, float, float]) -> Tensor:
+    def translate_crop(box: tuple[float, float, float, float]) -> Tensor:
         top, left, bottom, right = (round(192 * share) for share in box)
         asked.append(truth[..., top:bottom, left:right] + 0.3 * torch.rand(1, 3, 1, 1, generator=numbers))
         return asked[-1]
 
-    found = Tiles(scale=3)(coarse, truth, [], part).image
+    found = Tiles(scale=3)(coarse, truth, [], translate_crop).image
     assert len(asked) == 16 and {one.shape for one in asked} == {(1, 3, 64, 64)}
     assert psnr(found, truth) > psnr(resize(coarse, (192, 192)), truth) + 6
     assert (resize(found, (64, 64)) - coarse).abs().mean() < 0.02
@@ -224,7 +224,7 @@ def large(*channels: int, dtype: torch.dtype = torch.float32) -> Tensor:
 )
 def test_a_finisher_that_gives_no_result_is_named(gives: Callable[[], object], message: str, unchecked: None) -> None:
     class Odd:
-        def __call__(self, coloured: Tensor, drawing: Tensor, exemplars: object, part: object) -> object:
+        def __call__(self, coloured: Tensor, drawing: Tensor, exemplars: object, translate_crop: object) -> object:
             return gives()
 
     with pytest.raises((NoResult, NotFinite)) as caught:
@@ -242,7 +242,7 @@ def test_only_where_nothing_is_drawn_is_a_part_left_out() -> None:
             raise ValueError("a fault")
 
     blank, whole = torch.ones(1, 3, 64, 64), (0.0, 0.0, 1.0, 1.0)
-    made = [part_translator(one, blank, None, lambda shape: frame, lambda *_: blank) for one in (sketch, Broken())]
+    made = [crop_translator(one, blank, None, lambda shape: frame, lambda *_: blank) for one in (sketch, Broken())]
     assert made[0](whole) is None
     with pytest.raises(ValueError, match=r"^a fault$"):
         made[1](whole)

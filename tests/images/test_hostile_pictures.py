@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile import outcome, refused
-from picture_files import written
+from picture_files import MUCH, chunk, png_with, written
 from PIL import Image, ImageDraw
-from test_picture_notes import MUCH, chunk, png_with
 
 SCRATCH = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
 NOISE = Image.fromarray(SCRATCH)

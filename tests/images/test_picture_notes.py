@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import profiles
 import pytest
-from picture_files import COLOUR, assert_near, bytes_of, read_bytes, written
+from picture_files import COLOUR, MUCH, assert_near, bytes_of, chunk, png_with, read_bytes, written
 from PIL import Image
 
 from midms.images import PictureError, read_image
@@ -20,18 +20,6 @@ from midms.images import PictureError, read_image
 P3 = profiles.of_rgb(profiles.DISPLAY_P3)
 
 
-def chunk(kind: bytes, data: bytes, checksum: int | None = None) -> bytes:
-    checksum = zlib.crc32(kind + data) if checksum is None else checksum
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
-
-
-def png_with(image: Image.Image, note: bytes, last: bool = False) -> bytes:
-    """A PNG with a chunk after its header, or before its end."""
-    content = written(image).getvalue()
-    return content[:-12] + note + content[-12:] if last else content[:33] + note + content[33:]
-
-
-MUCH = zlib.compress(bytes(2 * 2**20))
 PNG_NOTES = {
     "2 MB of text": chunk(b"zTXt", b"Comment\0\0" + MUCH),
     "2 MB of text in a language": chunk(b"iTXt", b"Comment\0\1\0en\0\0" + MUCH),

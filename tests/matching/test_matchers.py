@@ -172,12 +172,12 @@ def test_gradients_of_unit_are_those_of_the_quotient() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_cells_that_say_nothing_get_no_gradient_and_others_the_quotients(dtype: torch.dtype) -> None:
-    x, pull = features(0, channels=16).to(dtype), features(1, channels=16).to(dtype)
+    x, grad = features(0, channels=16).to(dtype), features(1, channels=16).to(dtype)
     x[0, :, 0, 0], x[0, 5, 0, 1], x[0, 5, 0, 2] = 0, torch.nan, torch.inf
-    (found,) = torch.autograd.grad(l2_normalize(x.requires_grad_()), x, pull)
+    (found,) = torch.autograd.grad(l2_normalize(x.requires_grad_()), x, grad)
     assert found.dtype == dtype
     assert torch.all(found[0, :, 0, :3] == 0)
     wide = x.detach().double().requires_grad_()
-    (wanted,) = torch.autograd.grad(wide / wide.norm(dim=1, keepdim=True), wide, pull.double())
+    (wanted,) = torch.autograd.grad(wide / wide.norm(dim=1, keepdim=True), wide, grad.double())
     found, wanted = found[..., 1:, :].double(), wanted[..., 1:, :]
     torch.testing.assert_close(found, wanted, rtol=0, atol=4 * torch.finfo(dtype).eps * wanted.abs().max().item())

@@ -135,8 +135,8 @@ def test_sums_over_edges_can_be_differentiated_twice(monkeypatch: pytest.MonkeyP
     i, j = torch.tensor([0, 0, 1, 3, 3, 3]), torch.tensor([2, 1, 1, 0, 2, 3])
     a, b = features(0, 1, 3, 2, 2)[0].flatten(1).mT, features(1, 1, 3, 2, 2)[0].flatten(1).mT
     inputs = [a.contiguous().requires_grad_(), b.contiguous().requires_grad_()]
-    assert torch.autograd.gradcheck(lambda a, b: edges.carry_edges(edges.edge_dot(a, b, i, j), b, i, j, 4), inputs)
-    assert torch.autograd.gradgradcheck(lambda a, b: edges.carry_edges(edges.edge_dot(a, b, i, j), b, i, j, 4), inputs)
+    assert torch.autograd.gradcheck(lambda a, b: edges.edge_sum(edges.edge_dot(a, b, i, j), b, i, j, 4), inputs)
+    assert torch.autograd.gradgradcheck(lambda a, b: edges.edge_sum(edges.edge_dot(a, b, i, j), b, i, j, 4), inputs)
 
 
 def patches(x: Tensor) -> Tensor:

@@ -49,10 +49,10 @@ def test_it_is_a_masked_softmax_both_ways() -> None:
 def test_balanced_transport_balances_each_label() -> None:
     (query, mine), (key, _) = labelled(0, (0, 1)), labelled(1, (0, 1), 5, 4)
     match = Semantic(OptimalTransport(epsilon=0.1, iterations=100))(query, key)
-    for part in match.parts:
-        mass = part.match.log_row_sums().exp()
-        torch.testing.assert_close(mass, torch.full_like(mass, 1 / len(part.rows)), rtol=1e-5, atol=0)
-    assert sum(len(part.rows) for part in match.parts) == mine.numel()
+    for block in match.blocks:
+        mass = block.match.log_row_sums().exp()
+        torch.testing.assert_close(mass, torch.full_like(mass, 1 / len(block.rows)), rtol=1e-5, atol=0)
+    assert sum(len(block.rows) for block in match.blocks) == mine.numel()
 
 
 def test_gradients_reach_the_features() -> None:

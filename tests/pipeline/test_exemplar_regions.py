@@ -86,9 +86,9 @@ def test_a_finisher_knows_no_colour_that_may_not_be_taken() -> None:
     whole = build("midm-faces", finisher="composite")
 
     class Seeing:
-        def __call__(self, coloured, drawing, exemplars, part):  # type: ignore[no-untyped-def]
+        def __call__(self, coloured, drawing, exemplars, translate_crop):  # type: ignore[no-untyped-def]
             seen.extend(exemplars)
-            return whole.finisher(coloured, drawing, exemplars, part)
+            return whole.finisher(coloured, drawing, exemplars, translate_crop)
 
     translate(replace(Shifting(), finisher=Seeing()), drawing(64, 64), [exemplar] * 2, exemplar_regions=mask, seed=0)
     assert torch.equal(seen[0][0].flatten(1).unique(dim=1)[:, 0], torch.tensor([-1.0, -1.0, 1.0]))

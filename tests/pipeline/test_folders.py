@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from midms import cli
 from midms.images import PictureError, decoding, reading
-from midms.pipeline import batch
-from midms.pipeline.batch import plan_jobs
+from midms.pipeline import batches
+from midms.pipeline.jobs import plan_jobs
 
 
 def fill(folder: Path, **files: list[str]) -> Path:
@@ -174,20 +174,20 @@ def test_whatever_ends_one_job_the_others_go_on(tmp_path: Path, monkeypatch: pyt
     def fail(pipe: object, condition: Path, *given: object, **more: object) -> SimpleNamespace:
         if condition.stem in faults:
             raise faults[condition.stem]
-        return SimpleNamespace(image=Image.new("RGB", (16, 16)))
+        return SimpleNamespace(kind=0)
 
-    monkeypatch.setattr(batch, "translate", fail)
+    made = SimpleNamespace(image=Image.new("RGB", (16, 16)))
+    monkeypatch.setattr(batches, "read_inputs", fail)
+    monkeypatch.setattr(batches, "translate_inputs", lambda pipe, pairs, *_: [made] * len(pairs))
     jobs = plan_jobs(tmp_path / "sketches", [tmp_path / "photos"], tmp_path / "out", None)
-    failures = batch.run_jobs(None, jobs, 0, None)
-    assert [line.removeprefix(f"{tmp_path}/") for line in failures] == [
+    reasons = [outcome.reason for outcome in batches.run_jobs(None, jobs) if outcome.result is None]
+    assert [line.removeprefix(f"{tmp_path}/") for line in reasons] == [
         "out/a.png: failed (OverflowError: too large)",
         "out/b.png: failed (MemoryError: MemoryError)",
         "out/c.png: failed (RecursionError: too deep)",
         "out/e.png: cannot be written (a link that leads round to itself)",
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["d.png", "e.png"]
-    with pytest.raises(OverflowError):
-        batch.run_jobs(None, jobs[:1], 0, None)
 
 
 def test_a_single_job_reads_each_file_once(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import command_line
@@ -13,7 +14,10 @@ from PIL import Image
 
 from midms import build
 from midms.cli import translate
+from midms.images import PictureError
 from midms.images.decoding import size_of
+from midms.pipeline.batches import Outcome
+from midms.pipeline.jobs import Job
 from midms.pipeline.memory import free_memory, translation_memory
 
 MEASURE = """
@@ -32,7 +36,6 @@ for finisher in (create("finisher", "tiles", scale=16), create("finisher", "comp
         finisher(result, lines, [], lambda box: result).image
     print(finisher.memory((64, 64), (1000, 1000)) / 2**20, cost.megabytes)
 pipe = build("midm-faces")
-import torch._dynamo  # as a first call does
 for size in (128, 256):
     cost, condition, exemplar = Cost("cpu"), torch.rand(1, 2, size, size), torch.rand(1, 3, size, size)
     with cost.measured():
@@ -66,7 +69,11 @@ def test_a_large_drawing_to_finish_is_told_beforehand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the largest of a folder, read at 4096 pixels a side at most; nothing of it without a finisher."""
-    monkeypatch.setattr("midms.pipeline.batch.run_jobs", lambda pipe, jobs, *_: ["not done"] * len(jobs))
+
+    def undone(pipe: object, jobs: list[Job], **_: object) -> Iterator[Outcome]:
+        return (Outcome(job, None, PictureError("not done")) for job in jobs)
+
+    monkeypatch.setattr("midms.pipeline.batches.run_jobs", undone)
     (tmp_path / "drawings").mkdir()
     for side in (64, 4000):
         Image.new("L", (side, side), 255).save(tmp_path / "drawings" / f"{side}.png")

@@ -91,7 +91,9 @@ def test_every_stage_trains_on_it(flow: bool, tmp_path: Path, capsys: pytest.Cap
     assert made["matching"]["dataset"] == f"tiles(flow={flow})" and made["matching"]["pairs"] == 12
     losses, held_out = made["matching"]["last losses"], made["matching"]["held out"]
     assert {name for name in ("exact", "distance", *weak) if losses[name]} == ({"exact", "distance"} if flow else weak)
-    assert losses["visibility"] > 0 and ("first pck@0.05" in held_out) == flow == ("first warp error" not in held_out)
+    assert losses["visibility"] > 0 and ("initial pck@0.05" in held_out) == flow == (
+        "initial warp error" not in held_out
+    )
     assert {*made["diffusion"]["held out"]} == {"psnr", "first warp psnr"}
     image = from_pretrained(tmp_path)(torch.rand(1, 2, 64, 64), torch.rand(1, 3, 64, 64) * 2 - 1)
     assert image.shape == (1, 3, 64, 64) and image.isfinite().all()

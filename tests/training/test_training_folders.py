@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
-from test_training import refused, train
 from torch import Tensor
+from training_command import refused, train
 
 from midms.checkpoints.folder import read_folder
 from midms.training import train as training

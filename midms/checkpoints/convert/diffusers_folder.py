@@ -85,7 +85,7 @@ def from_diffusers(path: Path, prompt: Prompt = NO_PROMPT) -> Weights:
     stride, report = 2 ** (len(autoencoder.arguments["widths"]) - 1), {}
     schedule: Schedule
     if scheduler.get("_class_name") == FLOW_SCHEDULER or network == "transformer":
-        prediction, schedule = "flow", flow_of(scheduler, said, int(content.get("sample_size") or 128))
+        prediction, schedule = "flow", flow_of(scheduler, said, content, where)
     else:
         kind = _kind(scheduler, said)
         scheduler = {OLDER.get(key, key): value for key, value in scheduler.items()}
@@ -111,7 +111,7 @@ def _read(path: Path) -> tuple[Mapping[str, Any], str]:
     """The settings in a file, and what errors call it."""
     content = read_json(path, CheckpointError)
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected settings by name")
+        raise CheckpointError(f"{path}: expected settings by name, got {BRIEF.repr(content)}")
     return content, str(path)
 
 

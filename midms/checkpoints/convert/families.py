@@ -15,7 +15,8 @@ from torch import Tensor
 from midms.checkpoints.convert.settings import Channels, Scale, settled
 from midms.checkpoints.convert.text_encoders import T5_TOKENS, check_encoders, clip_tokens, embedded, encoder_folders
 from midms.compose.spec import Spec
-from midms.core.schema import BRIEF, Schema, read_json
+from midms.core.schema import BRIEF, Schema, checked, read_json
+from midms.core.signatures import mistyped, parameters
 from midms.core.tensors import CheckpointError
 from midms.core.types import Prompt
 from midms.diffusion.denoisers.prompts import PICTURE_SIZES
@@ -25,6 +26,8 @@ from midms.diffusion.levels import FLOW
 
 INDEX_FILE = "model_index.json"
 """What a folder of diffusers says of the whole pipeline."""
+_SIDE = 128
+"""Cells of the latent along a side, where a network does not say for how many it was trained."""
 PROMPTS = "prompts."
 """What the names of a denoiser's embedded prompts begin with."""
 
@@ -128,6 +131,8 @@ def denoiser_of(
     usual = inspect.signature(network).parameters
     said = settled(family.model, content, network, [name for name in usual if name not in family.unasked], where)
     own = {name: _tuples(value) for name, value in content.items() if not name.startswith("_")}
+    if wrong := mistyped(parameters(network), {name: value for name, value in own.items() if value is not None}):
+        raise CheckpointError(f"{where}: {'; '.join(wrong)}")
     arguments: dict[str, Any] = {"config": own, "stride": stride}
     second = getattr(said, "addition_embed_type", None) is not None
     check_encoders(path, encoder_folders(family.name, second))
@@ -164,23 +169,50 @@ def prompts_of(path: Path, spec: Spec, prompt: Prompt) -> dict[str, Tensor]:
     return {PROMPTS + name: value for name, value in found.items()}
 
 
+_MOST_LOG_SHIFT = 10
+"""Logarithm of the largest shift; that of FLUX.1 is 1.15."""
+_LogShift = Annotated[float, Field(ge=-_MOST_LOG_SHIFT, le=_MOST_LOG_SHIFT)]
+_Tokens = Annotated[int, Field(ge=1, le=2**20)]
+
+
 class _Flow(Schema):
     """What is used of the settings of a scheduler of rectified flows."""
 
     num_train_timesteps: Literal[1000]
     shift: Scale
     use_dynamic_shifting: bool
-    base_shift: float | None
-    max_shift: float | None
-    base_image_seq_len: Annotated[int, Field(ge=1)]
-    max_image_seq_len: Annotated[int, Field(ge=2)]
+    base_shift: _LogShift | None
+    max_shift: _LogShift | None
+    base_image_seq_len: _Tokens
+    max_image_seq_len: _Tokens
     time_shift_type: Literal["exponential"]
+
+    def shift_at(self, tokens: int) -> float:
+        """The shift for pictures of so many tokens: its logarithm rises in a line."""
+        if not self.use_dynamic_shifting:
+            return self.shift
+        low, high = self.base_shift or 0.0, self.max_shift or 0.0
+        if self.base_image_seq_len >= self.max_image_seq_len:
+            raise ValueError(
+                f"max_image_seq_len is {self.max_image_seq_len}, expected more than base_image_seq_len,"
+                f" {self.base_image_seq_len}"
+            )
+        share = (tokens - self.base_image_seq_len) / (self.max_image_seq_len - self.base_image_seq_len)
+        if abs(found := low + (high - low) * share) > _MOST_LOG_SHIFT:
+            raise ValueError(f"the shift at {tokens:,} tokens is exp({found:.3g}), expected {_MOST_LOG_SHIFT} at most")
+        return math.exp(found)
+
+
+class _Side(Schema, extra="ignore"):
+    """What is used of a network's settings to find the shift."""
+
+    sample_size: Channels | None = None
 
 
 FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 
 
-def flow_of(scheduler: Mapping[str, Any], where: str, side: int) -> str:
+def flow_of(scheduler: Mapping[str, Any], where: str, network: Mapping[str, Any], network_where: str) -> str:
     """The schedule "flow:SHIFT" of a scheduler of rectified flows.
 
     Where the shift depends on how large pictures are, it is that of the size that the network was trained for.
@@ -188,7 +220,8 @@ def flow_of(scheduler: Mapping[str, Any], where: str, side: int) -> str:
     Args:
         scheduler: its settings.
         where: what errors call them.
-        side: cells of the latent along a side, of that size.
+        network: settings of the network.
+        network_where: what errors call these.
 
     Raises:
         CheckpointError: it is of another kind, or a setting is not as usual.
@@ -199,11 +232,11 @@ def flow_of(scheduler: Mapping[str, Any], where: str, side: int) -> str:
         )
     kind = load_network("diffusers.schedulers.scheduling_flow_match_euler_discrete", FLOW_SCHEDULER)
     said = settled(_Flow, scheduler, kind, (), where)
-    if not said.use_dynamic_shifting:
-        return f"{FLOW}{said.shift!r}"
-    tokens, least, most = (side // PATCH) ** 2, said.base_image_seq_len, said.max_image_seq_len
-    low, high = said.base_shift or 0.0, said.max_shift or 0.0
-    return f"{FLOW}{math.exp(low + (high - low) * (tokens - least) / (most - least))!r}"
+    side = checked(_Side, network, network_where, CheckpointError).sample_size or _SIDE
+    try:
+        return f"{FLOW}{said.shift_at((side // PATCH) ** 2)!r}"
+    except ValueError as error:
+        raise CheckpointError(f"{where}: {error}") from None
 
 
 def _tuples(value: Any) -> Any:

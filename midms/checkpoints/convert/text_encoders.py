@@ -116,28 +116,26 @@ def _clip(path: Path, folder: str, texts: Sequence[str], kind: str = "CLIPTextMo
     """The last layer, normalised; the one before, not; and the whole prompt, projected where the kind does that."""
     model = _model(path / folder, kind, "CLIPTextConfig")
     numbers = _numbers(path, folder, "CLIPTokenizer", texts, model.config.max_position_embeddings)
-    out = model(numbers, output_hidden_states=True)
+    with _quiet(), _refused(path / folder, "no prompt can be embedded with its settings"):
+        out = model(numbers, output_hidden_states=True)
     whole = out.text_embeds if kind.endswith("WithProjection") else out.pooler_output
     return Embedded(out.last_hidden_state.float(), out.hidden_states[-2].float(), whole.float())
 
 
 def _t5(path: Path, folder: str, texts: Sequence[str], tokens: int) -> Float[Tensor, "b n d"]:
     model = _model(path / folder, "T5EncoderModel", "T5Config")
-    last: Tensor = model(_numbers(path, folder, "T5TokenizerFast", texts, tokens)).last_hidden_state
+    numbers = _numbers(path, folder, "T5TokenizerFast", texts, tokens)
+    with _quiet(), _refused(path / folder, "no prompt can be embedded with its settings"):
+        last: Tensor = model(numbers).last_hidden_state
     return last.float()
 
 
 def _numbers(path: Path, folder: str, kind: str, texts: Sequence[str], most: int) -> Tensor:
     """The tokens of texts, cut or filled up to so many."""
     place = path / folder.replace("text_encoder", "tokenizer")
-    try:
-        with _quiet():
-            tokenizer = getattr(importlib.import_module("transformers"), kind).from_pretrained(
-                place, local_files_only=True
-            )
-            made = tokenizer(list(texts), padding="max_length", max_length=most, truncation=True, return_tensors="pt")
-    except Exception as error:  # a tokenizer may raise anything when its files are not what they should be
-        raise CheckpointError(f"{place}: no tokenizer can be made of it ({_short(error)})") from None
+    with _quiet(), _refused(place, "no tokenizer can be made of it"):
+        tokenizer = getattr(importlib.import_module("transformers"), kind).from_pretrained(place, local_files_only=True)
+        made = tokenizer(list(texts), padding="max_length", max_length=most, truncation=True, return_tensors="pt")
     numbers: Tensor = made.input_ids
     return numbers
 
@@ -154,19 +152,26 @@ def _model(folder: Path, kind: str, settings: str) -> Any:
             state.setdefault(one, state[other])
     transformers = importlib.import_module("transformers")
     own = getattr(transformers, kind)
-    try:
-        with _quiet():
-            config = getattr(transformers, settings).from_dict(said)
-    except Exception as error:  # settings may be anything
-        raise CheckpointError(f"{folder / 'config.json'}: no settings of a {kind} ({_short(error)})") from None
     shapes = {name.removeprefix(_PREFIX): value.shape for name, value in state.items()}
-    with _quiet():
+    with _quiet(), _refused(folder / "config.json", f"no settings of a {kind}"):
+        config = getattr(transformers, settings).from_dict(said)
         model = outline(lambda: own(config), len(state), str(file))
         refuse(unlike({n.removeprefix(_PREFIX): v for n, v in model.state_dict().items()}, shapes), str(file), kind)
         stored = next(iter(state.values())).dtype
         state = {name: value.float() if value.dtype == torch.float16 else value for name, value in state.items()}
         dtype = torch.float32 if stored == torch.float16 else stored
         return own.from_pretrained(None, config=config, state_dict=state, dtype=dtype).eval()
+
+
+@contextlib.contextmanager
+def _refused(place: Path, why: str) -> Iterator[None]:
+    """Whatever transformers raises of files and settings that are not what they should be is a `CheckpointError`."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"{place}: {why} ({_short(error)})") from None
 
 
 def _short(error: Exception) -> str:

@@ -39,6 +39,10 @@ TYPES = {
     "torch.BoolStorage": torch.bool,
     "torch.ComplexFloatStorage": torch.complex64,
     "torch.ComplexDoubleStorage": torch.complex128,
+    "torch.QInt8Storage": torch.qint8,
+    "torch.QUInt8Storage": torch.quint8,
+    "torch.QInt32Storage": torch.qint32,
+    "torch.storage.UntypedStorage": torch.uint8,
 }
 Storage = Callable[[str, torch.dtype, int], Tensor]
 """From a storage's key, a type and a count to its numbers [count]."""

@@ -125,6 +125,7 @@ def _inside(content: Any) -> tuple[Any, dict[str, list[str]]]:
             break
         inner = {name: content.get(name) for name in (*TRAINED, *AVERAGED)}
         found = {name: value for name, value in inner.items() if isinstance(value, Mapping) and value}
+        found = found or _only_holder(content)
         if not found:
             break
         filled = [name for name, value in found.items() if any(map(torch_files.is_tensor, value.values()))]
@@ -134,6 +135,20 @@ def _inside(content: Any) -> tuple[Any, dict[str, list[str]]]:
             report["other weights or running averages beside them, left out"] = others
         content = found[taken]
     return content, report
+
+
+def _only_holder(content: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The one thing in a checkpoint that holds weights, whatever it is called; nothing if there are several."""
+    if any(map(torch_files.is_tensor, content.values())):
+        return {}
+    mappings = {name: value for name, value in content.items() if isinstance(value, Mapping)}
+    holders = {
+        name: value
+        for name, value in mappings.items()
+        if any(map(torch_files.is_tensor, value.values()))
+        or any(isinstance(value.get(inner), Mapping) for inner in (*TRAINED, *AVERAGED))
+    }
+    return holders if len(holders) == 1 else {}
 
 
 def _sharded(path: Path) -> dict[str, Tensor]:

@@ -28,22 +28,26 @@ colour, a mistyped stroke in black, and nothing multiplied, so that one mask ser
 _HATS = ("hat", "hat2", "hat3", "santa-hat")
 _UNDER_HATS = "short"
 """The hair that fits under a hat."""
+_LASTING = ("hairBg", "body", "jersey", "ear", "head", "facialHair", "nose", "hair", "glasses", "accessories")
+"""Kinds of features that a character has in every drawing; eyes, brows, mouth and lines are expressions."""
 _SIDE, _BOTTOM, _ASIDE, _TURN = (430.0, 560.0), (530.0, 580.0), 30.0, 5.0
 """Of the square that is shown: ranges of its side and its bottom, how far its middle lies aside, and degrees that the
 face is turned, all in the package's 400 x 600."""
 
 
-def face_svg(package: FacesPackage, word: str) -> str:
+def face_svg(package: FacesPackage, word: str, character: str = "") -> str:
     """A random face whose colours are left open; `with_colours` gives them.
 
     Args:
         package: its parts.
         word: what the face follows from.
+        character: what all but its expression and its place follow from; "" for the word too.
     """
     random = Random(word)
-    female = random.random() < 0.5
-    fatness, build = between(random, FATNESS[female]), between(random, BUILD[female])
-    features = [_feature(package, kind, random, female) for kind in FEATURE_KINDS]
+    person = Random(character) if character else random
+    female = person.random() < 0.5
+    fatness, build = between(person, FATNESS[female]), between(person, BUILD[female])
+    features = [_feature(package, kind, person if kind.name in _LASTING else random, female) for kind in FEATURE_KINDS]
     if features[-1].name in _HATS:
         features = [Feature(one.kind, _UNDER_HATS) if one.kind.name == "hair" else one for one in features]
     side, bottom = between(random, _SIDE), between(random, _BOTTOM)

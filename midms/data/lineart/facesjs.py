@@ -83,6 +83,7 @@ class DrawnFaces:
         size: pixels a side.
         condition: what reads line drawings and pictures, if anything.
         count: how many faces there are.
+        character: a word that all of them are drawings of one character by; "" where each is another's.
     """
 
     package: FacesPackage
@@ -90,6 +91,7 @@ class DrawnFaces:
     size: int
     condition: ConditionExtractor | None
     count: int
+    character: str = ""
     _kept: ByteCache = field(default_factory=lambda: ByteCache(_MOST), init=False, repr=False)
 
     def __len__(self) -> int:
@@ -186,7 +188,7 @@ class DrawnFaces:
         name = self._name(index)
 
         def make() -> bytes:
-            svg = with_colours(face_svg(self.package, f"{self.split} {index}"), colours)
+            svg = with_colours(face_svg(self.package, f"{self.split} {index}", self.character), colours)
             return rasterised(svg if outlined else without_outlines(svg), side, name)
 
         return decoded(self._kept.get((index, tuple(colours.values()), side, outlined), make))

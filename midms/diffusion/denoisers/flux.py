@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float, Real
 from torch import Tensor, nn
 
@@ -101,7 +102,7 @@ class Flux(nn.Module):
         places = torch.stack([torch.zeros_like(down), down, right], -1).flatten(0, 1).to(seen)
         distilled = seen.new_full((len(x),), self.distilled_guidance, dtype=torch.float32)
         output = self.network(
-            hidden_states=seen.flatten(2).transpose(1, 2),
+            hidden_states=rearrange(seen, "b c h w -> b (h w) c"),
             encoder_hidden_states=tokens,
             pooled_projections=pooled,
             timestep=timestep / TIMESTEPS,

@@ -16,7 +16,7 @@ from midms.diffusion.denoisers.prediction import expand_level, x0_from_predictio
 PICTURE_SIZES = 6
 """What SDXL is given of a picture beside the prompt: height and width, where it was cut, height and width to have."""
 
-LONGEST, WIDEST = 4096, 8192
+MOST_TOKENS, MOST_CHANNELS = 4096, 8192
 """The most tokens of a prompt, and the most numbers of each: T5 XXL, which SD3 and FLUX.1 read with, has 4096."""
 
 
@@ -44,8 +44,8 @@ class Prompts(nn.Module):
 
     def __init__(self, tokens: int, width: int, pooled: int = 0) -> None:
         super().__init__()
-        limits.int_range(1, LONGEST, tokens=tokens)
-        limits.int_range(1, WIDEST, width=width)
+        limits.int_range(1, MOST_TOKENS, tokens=tokens)
+        limits.int_range(1, MOST_CHANNELS, width=width)
         self.register_buffer("tokens", torch.zeros(2, tokens, width))
         self.register_buffer("pooled", torch.zeros(2, pooled) if pooled else None)
 

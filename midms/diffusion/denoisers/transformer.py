@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -57,4 +58,4 @@ def modulated_maps(
 
 def token_map(tokens: Float[Tensor, "b n d"], h: int, w: int) -> Float[Tensor, "b d h w"]:
     """The last h w tokens as a map: before them are those of the prompt, if there are any."""
-    return tokens[:, tokens.shape[1] - h * w :].transpose(1, 2).unflatten(2, (h, w))
+    return rearrange(tokens[:, -h * w :], "b (h w) d -> b d h w", h=h)

@@ -19,8 +19,8 @@ class EulerAncestral:
 
         up^2 = s'^2 (s^2 - s'^2) / s^2,   down^2 = s'^2 - up^2,   z' = z + (down - s) eps + up n
 
-    (Karras et al. 2022, arXiv:2206.00364, sec. 4, of Song et al. 2021, arXiv:2011.13456, app. F). On levels that keep
-    the variance this is the distribution of DDPM and of DDIM with eta 1.
+    (`get_ancestral_step` and `sample_euler_ancestral` of github.com/crowsonkb/k-diffusion; Song et al. 2021,
+    arXiv:2011.13456, app. F). On levels that keep the variance this is the distribution of DDPM and of DDIM with eta 1.
 
     Args:
         levels: the noise levels.

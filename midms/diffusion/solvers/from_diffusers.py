@@ -41,7 +41,7 @@ class DiffusersSolver:
         return step_from_x0(x, denoise(x, level), level, (state, []))
 
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
-        """Where the scheduler goes."""
+        """Where the scheduler goes, the `prev_sample` of its `step`."""
         drawn = step.past[1]
         drawn.clear()
 

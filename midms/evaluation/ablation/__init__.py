@@ -8,6 +8,7 @@ print(found.table())
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,9 +115,10 @@ def ablate(
         int_range(*SIZES, size=size)
     if not vary or not all(vary.values()):
         raise AblationError(f"vary must have a slot, and a value for each, got {dict(vary)}")
-    if weights is not None:
-        find(weights)
+    domain = recipe.domain if weights is None else find(weights).recipe.domain
     size = int(recipe.loop["size"]) if size is None else size
+    for text in domain.warnings(size, ()):
+        warnings.warn(text, stacklevel=2)
     own = preset if is_saved(preset) else weights
     setting = Setting(preset, split, pairs, size, seed, str(device), fingerprint(own))
     records = run_settings(setting, vary, weights, Path(out), progress)

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from midms.core.errors import MidmsError
 from midms.core.files import held, read_regular
+from midms.core.line_files import append_line, cut_line
 from midms.core.schema import Schema, checked, parse_json
 
 LEDGER_BYTES = 2**25
@@ -118,9 +118,9 @@ class Ledger:
             LedgerError: see `read`.
         """
         with held(self.path.parent):
-            lines, text = self.read(), self._text()
-            if not text.endswith(b"\n") and text:
-                os.truncate(self.path, text.rfind(b"\n") + 1)
+            lines = self.read()
+            if self.path.exists():
+                cut_line(self.path)
             yield lines
 
     def add(self, record: Mapping[str, Any]) -> None:
@@ -129,18 +129,7 @@ class Ledger:
         Raises:
             LedgerError: the disk refuses.
         """
-        line, descriptor = (
-            json.dumps(record).encode() + b"\n",
-            os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666),
-        )
-        before = os.fstat(descriptor).st_size
         try:
-            left = memoryview(line)
-            while left:
-                left = left[os.write(descriptor, left) :]
-            os.fsync(descriptor)
+            append_line(self.path, json.dumps(record).encode())
         except OSError as error:
-            os.truncate(descriptor, before)
             raise LedgerError(f"{self.path}: a run cannot be added ({error.strerror or error})") from None
-        finally:
-            os.close(descriptor)

@@ -20,7 +20,7 @@ from midms.evaluation.report.tables import markdown_table
 from midms.images import save_images, to_pil
 from midms.images.figure import Sheet, note
 
-COLUMNS = {"PSNR": 2, "SSIM": 3, "PCK@0.05": 3, "EPE px": 2, "AUROC": 3, "first PSNR": 2, "ms a pair": 0, "peak MB": 0}
+_COLUMNS = {"PSNR": 2, "SSIM": 3, "PCK@0.05": 3, "EPE px": 2, "AUROC": 3, "first PSNR": 2, "ms a pair": 0, "peak MB": 0}
 """Figures of the table, and their digits."""
 _SIDE = 96
 """Pixels a side of the contact sheet's pictures."""
@@ -45,10 +45,10 @@ def _cells(records: Sequence[Mapping[str, Any]], quote: str = "") -> tuple[list[
     """Header and rows of the table, values within quotes."""
     slots, rows = list(records[0]["run"]) if records else [], []
     for place, record in enumerate(ranked(records), 1):
-        figures = [f"{record['figures'][name]:.{digits}f}" for name, digits in COLUMNS.items()]
+        figures = [f"{record['figures'][name]:.{digits}f}" for name, digits in _COLUMNS.items()]
         mark = "*" if "notes" in record else ""
         rows.append([f"{place}{mark}", *(f"{quote}{record['run'][slot]}{quote}" for slot in slots), *figures])
-    return ["", *slots, *COLUMNS], rows
+    return ["", *slots, *_COLUMNS], rows
 
 
 def listed(records: Sequence[Mapping[str, Any]], kind: str) -> tuple[str, ...]:

@@ -13,34 +13,15 @@ from PIL import Image
 from midms.core.files import atomic_write, made
 from midms.core.results import machine, write_json
 from midms.core.version import __version__
-from midms.evaluation.figures import Evaluation, Figure, worst_first
+from midms.evaluation.figures import TABLE_HEADER, Evaluation, Figure, label_of, worst_first
 from midms.evaluation.inputs import Entry
 from midms.evaluation.report.page import cards, html_table, inline, items, page, picture_card, section, slider
 from midms.evaluation.report.plots import as_svg, histograms
-from midms.evaluation.report.tables import markdown_table, short
+from midms.evaluation.report.tables import short
 from midms.images import PictureError, read_image, to_pil
 
 _SHOWN = 3
 """Pairs that the page shows of each figure, from either end."""
-_HEADER = ("figure", "value", "deviation", "best", "of", "pixels", "format")
-
-
-def table_of(found: Evaluation) -> str:
-    """The figures in Markdown, each with what it is of; then what failed."""
-    text = markdown_table(_HEADER, [_row(figure, found) for figure in found.figures])
-    return text + ("\n\nFailed:\n" + "\n".join(f"- {line}" for line in found.failures) if found.failures else "")
-
-
-def _row(figure: Figure, found: Evaluation) -> list[str]:
-    sizes, formats = (_of(found.inputs[name], figure) for name in ("sizes", "formats"))
-    count = f"{figure.count:,} pairs" if figure.real is None else f"{figure.count:,} and {figure.real:,} real"
-    return [figure.name, short(figure.value), short(figure.deviation), short(figure.ideal), count, sizes, formats]
-
-
-def _of(labels: dict[str, str], figure: Figure) -> str:
-    """Of a figure of sets also the label of the real pictures, where it is another."""
-    ours, real = labels["result"] if "result" in labels else labels["results"], labels["real"]
-    return ours if figure.real is None or ours == real else f"{ours}, real {real}"
 
 
 def record(found: Evaluation) -> dict[str, Any]:
@@ -51,7 +32,7 @@ def record(found: Evaluation) -> dict[str, Any]:
     for figure in found.figures:
         entry = {name: value for name, value in vars(figure).items() if name != "each" and value is not None}
         entry |= {name: _json(entry[name]) for name in ("value", "ideal")}
-        of = {name: _of(found.inputs[name], figure) for name in ("sizes", "formats")}
+        of = {name: label_of(found.inputs[name], figure) for name in ("sizes", "formats")}
         figures.append({**entry, **of})
     return {"figures": figures, **found.inputs, "failures": list(found.failures), **own}
 
@@ -70,7 +51,7 @@ def write_evaluation(found: Evaluation, out: Path) -> None:
     with made(out):
         write_json(out / "evaluation.json", record(found))
         with atomic_write(out / "table.md") as part:
-            part.write_text(table_of(found) + "\n", encoding="utf-8")
+            part.write_text(found.table() + "\n", encoding="utf-8")
         pairs = [figure for figure in found.figures if figure.real is None]
         with atomic_write(out / "figures.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
@@ -89,7 +70,7 @@ def evaluation_page(found: Evaluation) -> str:
     facts = [[name, str(value)] for name, value in {**found.inputs, **_made()}.items() if not isinstance(value, dict)]
     return page(
         f"Evaluation of {found.inputs['results']}",
-        html_table(_HEADER, [_row(figure, found) for figure in found.figures]),
+        html_table(TABLE_HEADER, found.rows()),
         section("Failed", items(found.failures, "failures")),
         section("Spread over pairs", as_svg(histograms({f.name: [*f.each.values()] for f in pairs})) if pairs else ""),
         *shown,

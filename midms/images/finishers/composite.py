@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from midms.core.limits import number
-from midms.core.types import Finished, PartFn
+from midms.core.types import CropFn, Finished
 from midms.images.finishers.evidence import Evidence, commonest
 from midms.images.finishers.lines import line_layer
 from midms.images.finishers.palette import Colour, flat_colours, nearest_colours
@@ -67,7 +67,7 @@ class Composite:
         coloured: Float[Tensor, "1 3 y x"],
         drawing: Float[Tensor, "1 3 Y X"],
         exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
-        part: PartFn,
+        translate_crop: CropFn,
     ) -> Finished:
         """The drawing's lines over a colour layer of its size; the result is all that is asked, none of its parts.
 
@@ -75,7 +75,7 @@ class Composite:
             coloured: the result, in [-1, 1].
             drawing: in [-1, 1].
             exemplars: whose flat colours regions have, where these are near to what was predicted.
-            part: not used.
+            translate_crop: not used.
         """
         lines = line_layer(drawing)
         covered = lines[0, 3].cpu().numpy() > _LINE

@@ -24,7 +24,7 @@ _LEAST = 0.002
 """Share of a picture from which a colour is one of its own."""
 _MOST = 64
 """Colours of a picture."""
-_NEAR = 0.3
+_NEAR = 0.5
 """How far a colour may be from the one of a palette that it becomes, in any channel."""
 
 

@@ -1,4 +1,7 @@
-"""Regions of a line drawing: the paper between its lines, with gaps in the lines closed by a ball that is trapped."""
+"""Regions of a line drawing: the paper between its lines, with gaps in the lines closed by a ball that is trapped.
+
+`composite` fills them with colours.
+"""
 
 from __future__ import annotations
 

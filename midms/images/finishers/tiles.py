@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.core.limits import int_range, number
-from midms.core.types import Finished, PartFn
+from midms.core.types import CropFn, Finished
 from midms.images.reading import resize
 
 _BYTES = 80
@@ -48,7 +48,7 @@ class Tiles:
         coloured: Float[Tensor, "1 3 y x"],
         drawing: Float[Tensor, "1 3 Y X"],
         exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
-        part: PartFn,
+        translate_crop: CropFn,
     ) -> Finished:
         """The result, `scale` times as large.
 
@@ -56,7 +56,7 @@ class Tiles:
             coloured: the result, in [-1, 1].
             drawing: not used.
             exemplars: not used.
-            part: translates a tile.
+            translate_crop: translates a tile.
         """
         height, width = coloured.shape[-2:]
         whole = resize(coloured, (self.scale * height, self.scale * width))
@@ -67,7 +67,7 @@ class Tiles:
         corners = list(itertools.product(*(_starts(side, self.scale, self.overlap) for side in (height, width))))
         for top, left in tqdm(corners, "tiles", leave=False, disable=None if len(corners) > _MANY else True):
             box = (top / height, left / width, top / height + 1, left / width + 1)
-            tile = part(tuple(share / self.scale for share in box))  # type: ignore[arg-type]
+            tile = translate_crop(tuple(share / self.scale for share in box))  # type: ignore[arg-type]
             place = (..., slice(top, top + height), slice(left, left + width))
             total[place] += weight * (whole[place] if tile is None else resize(tile, (height, width)).to(whole))
             weights[place] += weight

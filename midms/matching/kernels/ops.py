@@ -79,8 +79,10 @@ def statistics(
     """
     v, stats = _none_of(k) if v is None else v, tuple(stats)
     validate(stats, scale, floor, q=(q, "b n d"), k=(k, "b m d"), v=(v, "b m c"), col_bias=(col_bias, "b m"))
-    v, bias, barren = _taking_part(v, col_bias)
-    return _barren(run("attend", backend, precision, (q, k, v), q, k, v, bias, scale, floor, stats, precision), barren)
+    v, bias, empty = _taking_part(v, col_bias)
+    return _zero_empty(
+        run("attend", backend, precision, (q, k, v), q, k, v, bias, scale, floor, stats, precision), empty
+    )
 
 
 def attend_both(
@@ -121,7 +123,7 @@ def attend_both(
     both = run(
         "attend_both", backend, precision, (q, k, v, u), q, k, v, u, rows, columns, scale, floor, stats, precision
     )
-    return _barren(both[0], no_column), _barren(both[1], no_row)
+    return _zero_empty(both[0], no_column), _zero_empty(both[1], no_row)
 
 
 def logsumexp(
@@ -227,17 +229,18 @@ def _taking_part(values: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | 
     if bias is None:
         return values, None, None
     absent = bias == -torch.inf
-    barren = absent.all(1, keepdim=True)
+    empty = absent.all(1, keepdim=True)
     return (
         values.masked_fill(absent[..., None], 0),
-        bias.masked_fill(absent, -torch.inf).masked_fill(barren, 0),
-        barren,
+        bias.masked_fill(absent, -torch.inf).masked_fill(empty, 0),
+        empty,
     )
 
 
-def _barren(found: Attended, barren: Tensor | None) -> Attended:
-    if barren is None:
+def _zero_empty(found: Attended, empty: Tensor | None) -> Attended:
+    """What attention finds, 0 in samples all of whose columns are absent: no weight has a sum there."""
+    if empty is None:
         return found
     values, logsumexp, *rest = found
-    blank = [None if x is None else x.masked_fill(barren, 0) for x in rest]
-    return Attended(values.masked_fill(barren[..., None], 0), logsumexp.masked_fill(barren, -torch.inf), *blank)  # type: ignore[arg-type]
+    blank = [None if x is None else x.masked_fill(empty, 0) for x in rest]
+    return Attended(values.masked_fill(empty[..., None], 0), logsumexp.masked_fill(empty, -torch.inf), *blank)  # type: ignore[arg-type]

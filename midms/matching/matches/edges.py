@@ -25,7 +25,7 @@ def edge_dot(
     return products
 
 
-def carry_edges(
+def edge_sum(
     weights: Float[Tensor, " e"],
     values: Float[Tensor, "m c"],
     rows: Int[Tensor, " e"],
@@ -33,7 +33,7 @@ def carry_edges(
     count: int,
 ) -> Float[Tensor, "n c"]:
     """The sum of weight * values_column over each row's edges, for `count` rows."""
-    sums: Tensor = _Carry.apply(weights, values, rows, columns, count)
+    sums: Tensor = _Sum.apply(weights, values, rows, columns, count)
     return sums
 
 
@@ -42,32 +42,32 @@ class _Dot(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         ctx.save_for_backward(a, b, rows, columns)
         out = a.new_empty(len(rows))
-        for part in _blocks(len(rows), a.shape[1]):
-            out[part] = (a[rows[part]] * b[columns[part]]).sum(1)
+        for block in _blocks(len(rows), a.shape[1]):
+            out[block] = (a[rows[block]] * b[columns[block]]).sum(1)
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         a, b, rows, columns = ctx.saved_tensors
-        d_a = carry_edges(gradient, b, rows, columns, len(a)) if ctx.needs_input_grad[0] else None
-        d_b = carry_edges(gradient, a, columns, rows, len(b)) if ctx.needs_input_grad[1] else None
+        d_a = edge_sum(gradient, b, rows, columns, len(a)) if ctx.needs_input_grad[0] else None
+        d_b = edge_sum(gradient, a, columns, rows, len(b)) if ctx.needs_input_grad[1] else None
         return d_a, d_b, None, None
 
 
-class _Carry(torch.autograd.Function):
+class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weights: Tensor, values: Tensor, rows: Tensor, columns: Tensor, count: int) -> Tensor:
         ctx.save_for_backward(weights, values, rows, columns)
         out = values.new_zeros(count, values.shape[1])
-        for part in _blocks(len(rows), values.shape[1]):
-            out.index_add_(0, rows[part], weights[part, None] * values[columns[part]])
+        for block in _blocks(len(rows), values.shape[1]):
+            out.index_add_(0, rows[block], weights[block, None] * values[columns[block]])
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weights, values, rows, columns = ctx.saved_tensors
         d_weights = edge_dot(gradient, values, rows, columns) if ctx.needs_input_grad[0] else None
-        d_values = carry_edges(weights, gradient, columns, rows, len(values)) if ctx.needs_input_grad[1] else None
+        d_values = edge_sum(weights, gradient, columns, rows, len(values)) if ctx.needs_input_grad[1] else None
         return d_weights, d_values, None, None, None
 
 

@@ -1,4 +1,4 @@
-"""A coupling in parts, each between some rows and some columns."""
+"""A coupling in blocks, each between some rows and some columns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from midms.core.protocols import Match, Unanswered
+from midms.core.protocols import Match, ask
 from midms.matching.kernels import NearestCells
 from midms.matching.matches.factored import on_grid, untokens
 
@@ -39,19 +39,19 @@ class Block:
 
 @dataclass(frozen=True)
 class PartitionedMatch:
-    """Rows in parts, and columns in parts; what is in no common part is not coupled.
+    """Rows in blocks, and columns in blocks; what is in no common block is not coupled.
 
     Attributes:
         query: features of the condition's cells.
         key: features of the exemplar's cells.
-        parts: every row of every sample in one of them.
+        blocks: every row of every sample in one of them.
         back: every column in one of them, read from exemplar to condition.
     """
 
     answers: ClassVar[frozenset[str]] = frozenset({"agreement"})
     query: Float[Tensor, "b d h w"]
     key: Float[Tensor, "b d H W"]
-    parts: tuple[Block, ...]
+    blocks: tuple[Block, ...]
     back: tuple[Block, ...]
 
     @property
@@ -66,25 +66,30 @@ class PartitionedMatch:
             ValueError: the values are not on the exemplar's grid.
         """
         flat = on_grid(values, self.key)
-        return self._gather([p.match.apply(flat[p.sample, p.columns].mT[None, :, None]) for p in self.parts])
+        return self._gather(
+            [block.match.apply(flat[block.sample, block.columns].mT[None, :, None]) for block in self.blocks]
+        )
 
     def transpose(self) -> PartitionedMatch:
         """The same coupling read from exemplar to condition."""
-        return PartitionedMatch(self.key, self.query, self.back, self.parts)
+        return PartitionedMatch(self.key, self.query, self.back, self.blocks)
 
     def similarity(self) -> Float[Tensor, "b 1 h w"]:
         """Expected cosine similarity of each row with what it is matched to."""
-        return self._gather([part.match.similarity() for part in self.parts])
+        return self._gather([block.match.similarity() for block in self.blocks])
 
     def agreement(self) -> Float[Tensor, "b 1 h w"]:
         """1 where a row is matched to columns of its label, 0 where there are none."""
         like = self.similarity()
-        return self._gather([like.new_full((1, 1, 1, len(part.rows)), float(part.shared)) for part in self.parts])
+        return self._gather([like.new_full((1, 1, 1, len(block.rows)), float(block.shared)) for block in self.blocks])
 
     def argmax(self) -> Int[Tensor, "b 1 h w"]:
         """Each row's most probable column, as its place in the exemplar's grid read row by row; -1 for none."""
         found = self._ask("argmax")
-        whole = [p.columns[best.clamp(min=0)].where(best >= 0, -1) for p, best in zip(self.parts, found, strict=True)]
+        whole = [
+            block.columns[best.clamp(min=0)].where(best >= 0, -1)
+            for block, best in zip(self.blocks, found, strict=True)
+        ]
         return self._gather(whole)
 
     def peak(self) -> Float[Tensor, "b 1 h w"]:
@@ -105,26 +110,22 @@ class PartitionedMatch:
         A row with fewer candidates gets its best again, at similarity -1.
         """
         scores, places = [], []
-        for part in self.parts:
-            (found,) = self._ask("top", min(count, len(part.columns)), of=(part,))
-            columns, lacking = part.columns[found.indices], [-1, count - found.indices.shape[1], -1, -1]
+        for block in self.blocks:
+            (found,) = self._ask("top", min(count, len(block.columns)), of=(block,))
+            columns, lacking = block.columns[found.indices], [-1, count - found.indices.shape[1], -1, -1]
             lowest = torch.full_like(found.scores[:, :1], -1)
             places.append(torch.cat([columns, columns[:, :1].expand(lacking)], 1))
             scores.append(torch.cat([found.scores, lowest.expand(lacking)], 1))
         return NearestCells(self._gather(scores), self._gather(places))
 
     def _ask(self, question: str, *arguments: Any, of: tuple[Block, ...] | None = None) -> list[Any]:
-        """What each part's match says."""
-        parts = self.parts if of is None else of
-        for part in parts:
-            if not hasattr(part.match, question):
-                raise Unanswered(f"{type(part.match).__name__} does not tell its {question}")
-        return [getattr(part.match, question)(*arguments) for part in parts]
+        """What each block's match says."""
+        return [ask(block.match, question, *arguments) for block in (self.blocks if of is None else of)]
 
     def _gather(self, results: list[Shaped[Tensor, "1 c 1 _"]]) -> Shaped[Tensor, "b c h w"]:
-        """Each part's result to where its rows are."""
+        """Each block's result to where its rows are."""
         h, w = self.grid
         whole = results[0].new_zeros(len(self.query), h * w, results[0].shape[1])
-        for part, result in zip(self.parts, results, strict=True):
-            whole[part.sample, part.rows] = result[0, :, 0].mT
+        for block, result in zip(self.blocks, results, strict=True):
+            whole[block.sample, block.rows] = result[0, :, 0].mT
         return untokens(whole, self.grid)

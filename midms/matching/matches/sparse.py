@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.core.protocols import Unanswered
 from midms.matching.kernels import NearestCells
-from midms.matching.matches.edges import carry_edges, edge_dot
+from midms.matching.matches.edges import edge_dot, edge_sum
 from midms.matching.matches.factored import FactoredMatch, on_grid, tokens, untokens
 
 
@@ -52,9 +52,7 @@ class SparseMatch:
         """
         flat = on_grid(values, self.key).to(self.cosines.dtype)
         weights, total = self._rows()
-        out = carry_edges(weights, flat.flatten(0, 1), self.rows, self.columns, len(total)).unflatten(
-            0, (len(flat), -1)
-        )
+        out = edge_sum(weights, flat.flatten(0, 1), self.rows, self.columns, len(total)).unflatten(0, (len(flat), -1))
         out = torch.where(total.view(*out.shape[:2], 1) > 0, out, flat.mean(1, keepdim=True))
         return untokens(out.to(values.dtype), self.grid)
 

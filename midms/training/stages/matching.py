@@ -141,17 +141,17 @@ class MatchingStage(nn.Module):
 
     @torch.no_grad()
     def evaluate(self, pairs: Iterable[Pair]) -> dict[str, float]:
-        """Held-out pairs, matched first and again: distance from their flow, or from their targets' latents."""
-        found: dict[str, list[Tensor]] = {"first": [], "again": []}
+        """Errors of the initial match and of the re-match, against the flow of held-out pairs or targets' latents."""
+        found: dict[str, list[Tensor]] = {"initial": [], "rematch": []}
         known = False
         for pair in pairs:
             source, truth = latents(self.autoencoder, pair)
             query = self.features.condition(pair.condition)
             key = self.features.exemplar(source, pair.exemplar_condition)
             match = self.matcher(query.initial, key.initial)
-            again = self.matcher(self.features.rematch_query(match.apply(source), query), key.rematch)
+            rematch = self.matcher(self.features.rematch_query(match.apply(source), query), key.rematch)
             known = pair.flow is not None
-            for name, one in (("first", match), ("again", again)):
+            for name, one in (("initial", match), ("rematch", rematch)):
                 found[name].append(self._errors(one, pair) if known else (one.apply(source) - truth).abs().flatten())
         figures = {}
         for name, errors in ((name, torch.cat(parts)) for name, parts in found.items()):

@@ -17,7 +17,7 @@ from midms.core.types import Noise
 from midms.data.pair import Pair
 
 N = TypeVar("N", bound=nn.Module)
-Part = TypeVar("Part")
+T = TypeVar("T")
 WARM_UP = 100
 """Steps over which the learning rate rises."""
 
@@ -98,7 +98,7 @@ class Stage(Protocol):
         """What is written as a sheet while it trains: pictures in [-1, 1] of some held-out pairs, by title."""
 
 
-def frozen(part: Part) -> Part:
+def frozen(part: T) -> T:
     """A part that is not trained, a network or not."""
     return part.requires_grad_(False).eval() if isinstance(part, nn.Module) else part
 

@@ -1,4 +1,8 @@
-"""`chunked` as operators of torch, with gradients, so that torch.compile passes through them whole."""
+"""`chunked` as operators of torch, with gradients, so that torch.compile passes through them whole.
+
+They are defined as `torch.library.custom_op` defines them, but for its import of torch's compiler at the first call,
+which takes as long as importing torch.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,16 @@ RESULTS = len(Result._fields)
 """Tensors of one direction."""
 
 _INPUTS = "Tensor q, Tensor k, Tensor v, Tensor? u, Tensor? row_bias, Tensor? col_bias, float scale, float? floor"
-
-
-@torch.library.custom_op(
-    "midms::chunked", mutates_args=(), schema=f"({_INPUTS}, bool ranked, bool entropy) -> Tensor[]"
+torch.library.define("midms::chunked", f"({_INPUTS}, bool ranked, bool entropy) -> Tensor[]")
+torch.library.define(
+    "midms::chunked_backward", f"({_INPUTS}, Tensor[] results, Tensor[] gradients, bool[] needed) -> Tensor[]"
 )
-def attend(
+attend = torch.ops.midms.chunked.default
+attend_backward = torch.ops.midms.chunked_backward.default
+
+
+@torch.library.impl("midms::chunked", "default")
+def _(
     q: Tensor, k: Tensor, v: Tensor, u: Tensor | None, row_bias: Tensor | None, col_bias: Tensor | None,
     scale: float, floor: float | None, ranked: bool, entropy: bool,
 ) -> list[Tensor]:  # fmt: skip
@@ -37,7 +45,7 @@ def attend(
     return [*rows.result()] if columns is None else [*rows.result(), *columns.result()]
 
 
-@attend.register_fake
+@torch.library.register_fake("midms::chunked")
 def _(
     q: Tensor, k: Tensor, v: Tensor, u: Tensor | None, row_bias: Tensor | None, col_bias: Tensor | None,
     scale: float, floor: float | None, ranked: bool, entropy: bool,
@@ -51,12 +59,8 @@ def _(
     return results
 
 
-@torch.library.custom_op(
-    "midms::chunked_backward",
-    mutates_args=(),
-    schema=f"({_INPUTS}, Tensor[] results, Tensor[] gradients, bool[] needed) -> Tensor[]",
-)
-def attend_backward(
+@torch.library.impl("midms::chunked_backward", "default")
+def _(
     q: Tensor, k: Tensor, v: Tensor, u: Tensor | None, row_bias: Tensor | None, col_bias: Tensor | None,
     scale: float, floor: float | None, results: list[Tensor], gradients: list[Tensor], needed: list[bool],
 ) -> list[Tensor]:  # fmt: skip
@@ -83,7 +87,7 @@ def attend_backward(
     return [q.new_empty(0) if x is None else x for x in made]
 
 
-@attend_backward.register_fake
+@torch.library.register_fake("midms::chunked_backward")
 def _(
     q: Tensor, k: Tensor, v: Tensor, u: Tensor | None, row_bias: Tensor | None, col_bias: Tensor | None,
     scale: float, floor: float | None, results: list[Tensor], gradients: list[Tensor], needed: list[bool],
@@ -112,5 +116,5 @@ def _backward(ctx: Any, gradients: list[Tensor | None]) -> tuple[Tensor | None, 
     return (*(d if asked else None for d, asked in made), *(None,) * 4)
 
 
-attend.register_autograd(_backward, setup_context=_remember)
-attend_backward.register_autograd(no_second_derivative)
+torch.library.register_autograd("midms::chunked", _backward, setup_context=_remember)
+torch.library.register_autograd("midms::chunked_backward", no_second_derivative)

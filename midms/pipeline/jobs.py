@@ -1,27 +1,24 @@
-"""`midms translate`: files and folders in, files and folders out."""
+"""Translations of files: which are read for each, and which are written."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from tqdm import tqdm
-
 from midms.core.files import check_folder
 from midms.core.protocols import AnnotationReader, ConditionExtractor
-from midms.images import PictureError, Pixels, check_target, native_size, one_line, read_pixels, save_images
+from midms.data.files import TarMember
+from midms.images import PictureError, Pixels, check_target, native_size, read_pixels
+from midms.pipeline.failures import blamed
 from midms.pipeline.finishing import RESULT_LAYERS
 from midms.pipeline.hints import HINT_KINDS, read_hints
 from midms.pipeline.partners import conditions_of, paired_by_name
-from midms.pipeline.result import Translation
-from midms.pipeline.translate import Translator, translate
 
 _SIDE = 256
 """Pixels of the shorter side at which annotations are tried."""
-NOTHING_READ: Mapping[Path, Pixels] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,8 @@ class Job:
     layers: Path | None = None
     hints: Mapping[str, Path] = field(default_factory=dict)
     exemplar_regions: tuple[Path, ...] = ()
+    key: str = ""
+    members: Mapping[Path, TarMember] = field(default_factory=dict)
 
     @property
     def layer_files(self) -> dict[str, Path]:
@@ -170,66 +169,9 @@ def examine(job: Job, reader: ConditionExtractor | None) -> dict[Path, Pixels]:
         (job.condition, *job.exemplar_conditions),
     )
     if isinstance(reader, AnnotationReader):
-        for path in conditions:
-            reader.read(path, str(path), lambda shape: native_size(shape, _SIDE, 8))
+        with blamed({f"condition: {type(reader).__name__}": reader}):
+            for path in conditions:
+                reader.read(path, str(path), lambda shape: native_size(shape, _SIDE, 8))
     elif reader is not None:
         pictures += conditions
     return {path: read_pixels(path) for path in pictures}
-
-
-def run_jobs(
-    pipe: Translator,
-    jobs: list[Job],
-    seed: int,
-    size: int | None,
-    written: Callable[[Job, Translation], object] = lambda job, result: None,
-    known: Mapping[Path, Pixels] = NOTHING_READ,
-) -> list[str]:
-    """Translate and save; a job that fails, for whatever reason, does not stop the others.
-
-    Args:
-        pipe: a composed method.
-        jobs: from `plan_jobs`.
-        seed: of the noise, the same for each.
-        size: as `translate` takes it, by default the method's own.
-        written: called with each job whose result was saved, and the result.
-        known: pictures that `examine` has read, by path; the rest is read here.
-
-    Returns:
-        What went wrong, a line for each job that failed.
-    """
-    failures = []
-    for job in tqdm(jobs, "translating", disable=None if len(jobs) > 1 else True):
-        try:
-            written(job, _run_job(pipe, job, seed, size, known))
-        except PictureError as error:
-            failures.append(str(error))
-        except Exception as error:
-            if len(jobs) == 1:
-                raise
-            failures.append(f"{job.out}: failed ({type(error).__name__}: {one_line(error)})")
-    return failures
-
-
-def _run_job(pipe: Translator, job: Job, seed: int, size: int | None, known: Mapping[Path, Pixels]) -> Translation:
-    def read(paths: Sequence[Path]) -> list[Path | Pixels] | None:
-        return [known.get(path, path) for path in paths] or None
-
-    result = translate(
-        pipe,
-        known.get(job.condition, job.condition),
-        read(job.exemplars),
-        exemplar_condition=read(job.exemplar_conditions),
-        regions=read(job.regions),
-        exemplar_regions=read(job.exemplar_regions),
-        seed=seed,
-        size=size,
-        **job.hints,  # type: ignore[arg-type]
-    )
-    pictures = {job.out: result.image} | ({} if job.figure is None else {job.figure: result.figure()})
-    if job.layers is not None:
-        if not (layers := result.layers()):
-            raise PictureError(f"{job.layers}: the result has no layers, which the finisher composite gives")
-        pictures |= {path: layers[name] for name, path in job.layer_files.items()}
-    save_images(pictures)
-    return result

@@ -1,0 +1,1 @@
+"""Many translations: pairs a second, memory, and what a large table costs."""

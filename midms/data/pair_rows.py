@@ -1,0 +1,161 @@
+"""Pairs to be translated: rows of a table, or samples in tar files; what cannot be used is named, the rest is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from midms.data.errors import DatasetError
+from midms.data.pair_lists import COLUMNS, table_rows
+from midms.data.webdataset import PARTS, name_of, sample_files, shards
+from midms.registry import unknown
+
+_TABLES = (".csv", ".jsonl", ".json", ".parquet")
+_NEEDED = ("condition", "exemplar")
+_EXEMPLARS = 100
+"""Most exemplars of a pair."""
+
+
+class PairRow(NamedTuple):
+    """A pair to be translated.
+
+    Attributes:
+        key: its name, and its result's file without suffix, in folders where it has "/".
+        condition: place of the drawing, label map or keypoints: a path, or what `member_place` gives.
+        exemplars: places of one or several.
+        exemplar_conditions: places of theirs, or none.
+    """
+
+    key: str
+    condition: str
+    exemplars: tuple[str, ...]
+    exemplar_conditions: tuple[str, ...]
+
+
+class RowFailure(NamedTuple):
+    """A row that cannot be used.
+
+    Attributes:
+        key: as far as it is known, else "".
+        reason: a line, which says where it is.
+    """
+
+    key: str
+    reason: str
+
+
+@dataclass
+class PairRows:
+    """What was read.
+
+    Attributes:
+        root: folder that places are relative to.
+        rows: that can be used, in their order.
+        failures: the others.
+    """
+
+    root: Path
+    rows: list[PairRow] = field(default_factory=list)
+    failures: list[RowFailure] = field(default_factory=list)
+
+
+def read_pair_rows(path: Path, chosen: Callable[[str], bool]) -> PairRows:
+    """Read the pairs whose keys are chosen, and what is wrong with some of them.
+
+    Args:
+        path: a table, CSV, JSON lines or Parquet, paths relative to it, with the columns `condition` and `exemplar`,
+            and maybe `exemplar_condition` and `key` (by default the condition's name without suffix); in JSON and
+            Parquet `exemplar` and its conditions may be lists. Or tar files as `midms.data.webdataset` reads them.
+        chosen: of a key, whether it is wanted; what has no key counts as "".
+
+    Raises:
+        DatasetError: the table cannot be read, lacks a column or has one that no command knows, or no tar file is
+            there.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (*_TABLES, ".tar") and not path.is_dir() and not set("{*?[") & set(str(path)):
+        kinds = ", ".join(f"*{one}" for one in _TABLES)
+        raise DatasetError(f"{path}: expected a table called {kinds}, or tar files called *.tar")
+    found = PairRows(path.parent if suffix in _TABLES else Path())
+    seen: set[str] = set()
+    for row in _table(path) if suffix in _TABLES else _samples(path):
+        if not chosen(row.key):
+            continue
+        if isinstance(row, PairRow) and row.key in seen:
+            row = RowFailure(row.key, f"{path}: has the key {row.key} again, of which the first pair is taken")
+        if isinstance(row, RowFailure):
+            found.failures.append(row)
+        else:
+            seen.add(row.key)
+            found.rows.append(row)
+    return found
+
+
+def _table(path: Path) -> Iterator[PairRow | RowFailure]:
+    header: set[str] = set()
+    number = 0
+    for number, row in enumerate(table_rows(path), 1):
+        header |= row.keys()
+        if strange := sorted(row.keys() - {*COLUMNS}):
+            raise DatasetError(f"{path}: {unknown('column', strange[0], COLUMNS)}")
+        yield _row(row, f"{path}, row {number}")
+    if not number:
+        raise DatasetError(f"{path}: no pairs in this table")
+    if not header.issuperset(_NEEDED):
+        raise DatasetError(f"{path}: has the columns {', '.join(sorted(header))}, expected {' and '.join(_NEEDED)}")
+
+
+def _row(row: dict[str, Any], where: str) -> PairRow | RowFailure:
+    places = {name: _texts(row.get(name)) for name in ("key", "condition", "exemplar", "exemplar_condition")}
+    condition = places["condition"][:1]
+    key = "".join(places["key"][:1]) or "".join(PurePosixPath(one).stem for one in condition)
+    exemplars, given = places["exemplar"], places["exemplar_condition"]
+    if lacks := [name for name in _NEEDED if not places[name]]:
+        return RowFailure(key, f"{where}: has no {' and no '.join(lacks)}")
+    if wrong := _unusable(key):
+        return RowFailure("", f"{where}: the key {key!r} {wrong}")
+    if len(exemplars) > _EXEMPLARS or len(places["condition"]) > 1:
+        name = "exemplar" if len(exemplars) > _EXEMPLARS else "condition"
+        return RowFailure(key, f"{where}: has {len(places[name])} of {name}, expected fewer")
+    if given and len(given) != len(exemplars):
+        return RowFailure(
+            key, f"{where}: has {len(given)} of exemplar_condition, expected one for each of {len(exemplars)} exemplars"
+        )
+    return PairRow(key, condition[0], tuple(exemplars), tuple(given))
+
+
+def _texts(value: object) -> list[str]:
+    """The texts of a cell, which is one, or a list of them; what is empty left out."""
+    several: Iterable[object] = value if isinstance(value, list) else [value]
+    return [one for one in several if isinstance(one, str) and one]
+
+
+def _unusable(key: str) -> str:
+    """Why a key cannot be a file's name, or nothing."""
+    parts = key.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\0" in key or os.path.isabs(key):
+        return "would name a file outside of the results"
+    return "is longer than names of files are" if max(len(part.encode()) for part in parts) > 200 else ""
+
+
+def _samples(path: Path) -> Iterator[PairRow | RowFailure]:
+    for shard in shards(path):
+        samples: dict[str, list[str]] = {}
+        twice: list[RowFailure] = []
+        try:
+            for key, part, place in sample_files(shard):
+                sample = samples.setdefault(key, [""] * len(PARTS))
+                if sample[part]:
+                    which = PARTS[part] or "picture"
+                    twice.append(RowFailure(key, f"{shard}: {name_of(place)} is another {which} of {key}, left out"))
+                else:
+                    sample[part] = place
+        except DatasetError as error:
+            yield RowFailure("", str(error))
+        yield from twice
+        for key, (_, *places) in samples.items():
+            row = dict(zip(PARTS[1:], places, strict=True)) | {"key": key}
+            yield _row(row, f"{shard}: {key}")

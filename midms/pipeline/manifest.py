@@ -1,0 +1,136 @@
+"""Which pairs were translated: a line of JSON each, in the folder of results, written after the pair's files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from midms.core.errors import MidmsError
+from midms.core.files import held
+from midms.core.line_files import append_line, cut_line
+from midms.core.schema import BRIEF
+
+_PART = re.compile(r"manifest(?:-(\d+)-of-(\d+))?\.jsonl")
+
+
+class ManifestError(MidmsError, RuntimeError):
+    """A manifest that this run cannot go on with; the message says why."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which pairs are this process's: those whose key's CRC-32 leaves `number` when divided by `count`.
+
+    Attributes:
+        number: of the process, from 0.
+        count: of processes.
+    """
+
+    number: int = 0
+    count: int = 1
+
+    @staticmethod
+    def of_environment() -> Share:
+        """As torchrun, accelerate and others say it: RANK and WORLD_SIZE.
+
+        Raises:
+            ManifestError: they are no such numbers.
+        """
+        said = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+        if not all(one.isdecimal() for one in said) or not int(said[0]) < int(said[1]):
+            raise ManifestError(f"RANK={said[0]} and WORLD_SIZE={said[1]}: expected a number from 0 and a larger one")
+        return Share(int(said[0]), int(said[1]))
+
+    def has(self, key: str) -> bool:
+        """Whether a pair is this process's; what has no key is the first's."""
+        return zlib.crc32(key.encode("utf-8", "surrogateescape")) % self.count == self.number
+
+    @property
+    def name(self) -> str:
+        """Of the manifest's part that this process writes."""
+        return "manifest.jsonl" if self.count == 1 else f"manifest-{self.number}-of-{self.count}.jsonl"
+
+
+class Manifest:
+    """What one process has translated, and reads of what others have.
+
+    The first line of a part says with which settings its results were made. A pair's has its `key`, and `file` with its
+    `bytes` and `warnings`, or `error`. Lines of pairs that failed are followed by others once they succeed.
+
+    Args:
+        folder: of the results.
+        share: of this process.
+    """
+
+    def __init__(self, folder: Path, share: Share) -> None:
+        self.folder, self.share = folder, share
+        self.path = folder / share.name
+
+    @contextmanager
+    def held(self, settings: Mapping[str, Any], resume: bool) -> Iterator[set[str]]:
+        """Nobody else adds to this part meanwhile.
+
+        Args:
+            settings: what results depend on, as JSON has it.
+            resume: whether the parts that are there are gone on with.
+
+        Yields:
+            Keys of this process's pairs whose files are there.
+
+        Raises:
+            HeldError: another process adds to it.
+            ManifestError: there is a manifest and `resume` is not set, or it was made with other settings.
+            OSError: the disk refuses.
+        """
+        with held(self.folder, f".{self.share.name}.lock"):
+            parts = [path for path in self.folder.glob("manifest*.jsonl") if _PART.fullmatch(path.name)]
+            others = [path for path in parts if path == self.path or not path.name.endswith(self._siblings)]
+            if others and not resume:
+                raise ManifestError(f"{others[0]}: is of an earlier run; resume it, or take another folder")
+            done = self._done(parts, settings)
+            if self.path in parts:
+                cut_line(self.path)
+            self.add({"run": settings})
+            yield done
+
+    @property
+    def _siblings(self) -> str:
+        """How parts are called that others of this run may be writing."""
+        return f"-of-{self.share.count}.jsonl" if self.share.count > 1 else "\0"
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """One more line.
+
+        Raises:
+            OSError: the disk refuses; then the line is not there.
+        """
+        try:
+            append_line(self.path, json.dumps(record).encode(), sync=False)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
+
+    def _done(self, parts: list[Path], settings: Mapping[str, Any]) -> set[str]:
+        done = set[str]()
+        for path in parts:
+            with path.open("rb") as file:
+                for line in file:
+                    with suppress(ValueError, KeyError, TypeError, AttributeError):  # what was cut off is done again
+                        self._read(json.loads(line), path, settings, done)
+        return done
+
+    def _read(self, record: dict[str, Any], path: Path, settings: Mapping[str, Any], done: set[str]) -> None:
+        if "run" in record:
+            if other := [name for name, value in settings.items() if record["run"].get(name) != value]:
+                was, now = BRIEF.repr(record["run"].get(other[0])), BRIEF.repr(settings[other[0]])
+                raise ManifestError(f"{path}: was made with {other[0]} {was}, got {now}; take another folder")
+        elif "file" in record and self.share.has(record["key"]):
+            with suppress(OSError):
+                if (self.folder / record["file"]).stat().st_size == record["bytes"]:
+                    done.add(record["key"])

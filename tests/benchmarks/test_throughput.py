@@ -1,0 +1,64 @@
+"""The benchmark of many translations, on two pairs, in this process; and what the page makes of its figures."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.results import RESULTS
+from benchmarks.throughput import __main__ as throughput
+from benchmarks.throughput import page, worker
+from midms import build
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="by it peak memory is measured")
+def test_a_run_is_measured_and_its_pictures_compared(tmp_path: Path) -> None:
+    table, pipe, started = throughput.write_table(tmp_path, 2), build(worker.PRESET), time.time()
+    loop, batch = (worker.work(pipe, table, tmp_path / f"{n}", n, seed=0) for n in (0, 2))
+    assert loop["pairs"] == batch["pairs"] == 2 and loop["MB at the peak"] >= loop["MB before"] > 50
+    apart = throughput.difference(tmp_path / "0", tmp_path / "2")
+    assert apart["levels apart"] <= 1 and apart["values apart"] < 0.01
+    assert throughput.difference(tmp_path / "0", tmp_path / "0") == {"levels apart": 0, "values apart": 0}
+    both = throughput.combined([loop, batch], started)
+    assert both["pairs a second"] == pytest.approx(4 / (batch["ended"] - loop["began"]))
+    assert both["seconds to start"] == batch["began"] - started
+
+
+def test_the_page_is_that_of_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten million pairs at 2.5 a second and process are 62,500 seconds of 64 processes."""
+    monkeypatch.setattr(throughput, "ROWS", 100)
+    large = throughput.large_table(tmp_path)
+    assert large["bytes a row"] == pytest.approx(51, abs=1) and large["bytes in memory a row"] > 100
+    row = {"pairs a second": 1.0, "MB at the peak": 500.0, "MB grown": 1.0, "seconds to start": 5.0}
+    row |= {"times faster": 1.0, "levels apart": 0.0, "values apart": 0.0}
+    rows = {throughput.LOOP: row, throughput.named(16, 1): row | {"pairs a second": 2.5, "times faster": 2.5}}
+    rows[throughput.named(16, 2)] = row | {"pairs a second": 3.0, "times faster": 3.0}
+    result = {"rows": rows, "large table": large | {"microseconds a row": 10.0}, "bytes a result": 2.0**20, "cores": 2}
+    result |= {"preset": "midm-faces", "size": 64, "pairs": 2, "repeats": 1, "seed": 0, "command": "python"}
+    result |= {"date": "2026-01-01", "hardware": "a CPU", "versions": {"torch": "2"}}
+    (tmp_path / "throughput.json").write_text(json.dumps(result))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "scale.md").write_text((page.ROOT / "docs" / "scale.md").read_text())
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    monkeypatch.setattr(page, "ROOT", tmp_path)
+    page.main()
+    text = (tmp_path / "docs" / "scale.md").read_text()
+    assert "batch 16, 2 processes is 3.00 times as quick as the loop" in text
+    for line in (
+        "| pairs of a process | 156,250 | 10,000,000 / 64 |",
+        "| results | 9,766 GiB | 1,048,576 bytes each |",
+        "| until the first pair | 105 s | 5.0 s to start, 10.0 us a row |",
+        "| the work | 17.4 hours | 2.5 pairs a second and process |",
+        "| the work, 100 times as quick | 0.2 hours | 250.0 pairs a second and process |",
+    ):
+        assert line in text, line
+
+
+def test_the_page_that_is_there_is_that_of_the_results_that_are_there() -> None:
+    text, path = (page.ROOT / "docs" / "scale.md").read_text(), RESULTS / "throughput.json"
+    result = json.loads(path.read_text()) if path.exists() else None
+    assert ("Not measured yet." if result is None else page.figures(result)) in text
+    assert ("Not measured yet." if result is None else page.arithmetic(result)) in text
