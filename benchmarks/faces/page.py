@@ -142,11 +142,23 @@ def _larger(results: dict[str, Any]) -> list[str]:
         f"Both models on the same {results['pairs']} pairs, compared at 64 pixels, to which results of the larger are "
         "averaged, and at 128, to which those of the smaller are interpolated; moved is the test split with such "
         f"heads. `{results['command']}`. {_origin(results)}",
+        *(_at_both_sizes(split, sizes) for split, sizes in results["splits"].items()),
         "![sketch, exemplar, both models, exact answer: three of each split](faces-128.png)",
     ]
     for split, sizes in results["splits"].items():
         parts += [f"The {split} split, {size}:\n\n{table(rows)}" for size, rows in sizes.items()]
     return parts
+
+
+def _at_both_sizes(split: str, sizes: dict[str, Rows]) -> str:
+    told = []
+    for size, rows in sizes.items():
+        a, b = rows["midm-faces"], rows["midm-faces-128"]
+        told.append(
+            f"at {size} PSNR {a['PSNR']:.2f} to {b['PSNR']:.2f} dB ({b['PSNR'] - a['PSNR']:+.2f}), perceptual "
+            f"{a['perceptual']:.4f} to {b['perceptual']:.4f} ({b['perceptual'] - a['perceptual']:+.4f})"
+        )
+    return f"- {split}: {'; '.join(told)}."
 
 
 def _difference(before: dict[str, float], after: dict[str, float]) -> str:

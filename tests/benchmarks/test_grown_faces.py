@@ -34,9 +34,9 @@ def test_each_part_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     torch.testing.assert_close(key, query, **close)
     query, key = (p.features.exemplar(x, m).initial for p, x, m in ((small, few, maps), (large, many, doubled(maps))))
     torch.testing.assert_close(key, query, **close)
-    level, trust = Level(0, 350, 0.8, 0.6), torch.rand(2, 1, 16, 16, generator=draw)
+    level, confidence = Level(0, 350, 0.8, 0.6), torch.rand(2, 1, 16, 16, generator=draw)
     found, wanted = (
-        p.denoiser(0.5 * x, level, Context(x, m, trust))
+        p.denoiser(0.5 * x, level, Context(x, m, confidence))
         for p, x, m in ((large, many, doubled(maps)), (small, few, maps))
     )
     torch.testing.assert_close(found[:, :8], wanted, **close)
