@@ -38,14 +38,21 @@ def return_error(forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2
     return error.masked_fill(forward.isnan().any(1, keepdim=True), torch.inf)
 
 
+def cycle_of_flows(
+    forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2 H W"], radius: float
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """`return_error`, and 1 where it is under the radius, else 0."""
+    error = return_error(forward, backward)
+    return error, (error < radius).to(error.dtype)
+
+
 def cycle_error(match: Match, radius: float = math.inf) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
     """How far from itself each cell comes back, in widths of the grid, and 1 where that is under the radius, else 0."""
     if isinstance(match, TwoWay):
         return match.cycle(radius)
     like = match.similarity()
     there, here = (cells(*grid, like).expand(len(like), -1, -1, -1) for grid in (match.transpose().grid, match.grid))
-    error = return_error(*both_ways(match, there, here))
-    return error, (error < radius).to(error.dtype)
+    return cycle_of_flows(*both_ways(match, there, here), radius)
 
 
 def both_ways(

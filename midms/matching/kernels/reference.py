@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core import flow
+from midms.core.flow import cycle_of_flows as cycle
 from midms.matching.kernels.records import Attended, NearestCells
+
+__all__ = ["attend", "attend_both", "cycle", "mutual_nearest", "top_k", "unsupported"]
 
 DENSE_ENTRIES = 1 << 28
 """The largest matrix that this agrees to make: 1 GiB in float32, and it makes several."""
@@ -85,14 +87,6 @@ def mutual_nearest(q: Float[Tensor, "b n d"], k: Float[Tensor, "b m d"], precisi
     scores, best = products.max(-1)
     home = products.argmax(1).gather(1, best)
     return NearestCells(scores, best.where(home == torch.arange(q.shape[1], device=q.device), -1))
-
-
-def cycle(
-    forward: Float[Tensor, "b 2 h w"], backward: Float[Tensor, "b 2 H W"], radius: float
-) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-    """`flow.return_error`, and 1 where it is under the radius, else 0."""
-    error = flow.return_error(forward, backward)
-    return error, (error < radius).to(error.dtype)
 
 
 def _products(q: Tensor, k: Tensor, scale: float, floor: float | None) -> Tensor:

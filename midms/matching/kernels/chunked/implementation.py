@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.flow import cycle_of_flows as cycle
 from midms.matching.kernels.chunked import autograd as chunked_autograd
 from midms.matching.kernels.chunked.passes import Result
 from midms.matching.kernels.chunked.slices import products, slices
 from midms.matching.kernels.records import STATISTICS, Attended, NearestCells
-from midms.matching.kernels.reference import cycle
 
 __all__ = ["attend", "attend_both", "cycle", "mutual_nearest", "top_k", "unsupported"]
 
