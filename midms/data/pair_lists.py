@@ -52,8 +52,8 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
     Args:
         path: of the table.
 
-    Returns:
-        Values by column, row by row, as they are written; of JSON and Parquet lists too, and whole numbers, such as
+    Yields:
+        Values of a row by column, as they are written; of JSON and Parquet lists too, and whole numbers, such as
         keys may be, as text.
 
     Raises:
