@@ -44,7 +44,7 @@ def run_pairs(args: argparse.Namespace) -> int:
             ray=args.ray,
         )
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("; --resume goes on from here") from None
+        raise KeyboardInterrupt("(--resume goes on from here)") from None
     for failure in done.failures:
         complain(in_options(failure, args))
     if (more := done.failed - len(done.failures)) > 0:

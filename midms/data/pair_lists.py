@@ -52,14 +52,16 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
     Args:
         path: of the table.
 
-    Returns:
-        Values by column, row by row, as they are written; of JSON and Parquet lists too.
+    Yields:
+        Values of a row by column, as they are written; of JSON and Parquet lists too, and whole numbers, such as
+        keys may be, as text.
 
     Raises:
         DatasetError: it cannot be read; the message says in which line.
     """
     kinds = {".jsonl": _json_rows, ".json": _json_rows, ".parquet": _parquet_rows}
-    return kinds.get(path.suffix.lower(), _csv_rows)(path)
+    for row in kinds.get(path.suffix.lower(), _csv_rows)(path):
+        yield {key: str(value) if type(value) is int else value for key, value in row.items()}
 
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -75,9 +77,9 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(_text(path).split("\n"), 1):  # JSON's texts may hold what else ends lines
         try:
-            row = parse_json(line or "{}")
+            row = parse_json(line.strip() or "{}")
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path}, line {number}: cannot be read as JSON ({error})") from None
         if not isinstance(row, dict):

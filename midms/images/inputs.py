@@ -18,6 +18,9 @@ from midms.images.reading import read_reduced
 Framing = Callable[[tuple[int, int]], Frame]
 """From a picture's height and width to the frame it is computed in."""
 
+DETAIL = 512
+"""Pixels of an exemplar's longer side at which its flat colours are looked for."""
+
 
 class Given(NamedTuple):
     """A condition of any kind.
@@ -72,10 +75,26 @@ def _shape(image: Float[Tensor, "b c Y X"]) -> tuple[int, int]:
     return image.shape[-2], image.shape[-1]
 
 
+class GivenExemplars(NamedTuple):
+    """One exemplar, or several.
+
+    Attributes:
+        pictures: on their canvases, in [-1, 1].
+        maps: of these.
+        frames: the canvases and the pictures in them.
+        detailed: what was read, in [-1, 1], at most `DETAIL` pixels along the longer side.
+    """
+
+    pictures: list[Float[Tensor, "1 3 _ _"]]
+    maps: list[Float[Tensor, "1 k _ _"]]
+    frames: list[Frame]
+    detailed: list[Float[Tensor, "1 3 _ _"]]
+
+
 def read_exemplars(
     extractor: ConditionExtractor, exemplar: object, condition: object | None, framing: Framing
-) -> tuple[list[Tensor], list[Tensor], list[Frame]]:
-    """Canvases [1 3 Y X], their maps [1 k Y X] and frames, of one exemplar, or of several in a list or tuple.
+) -> GivenExemplars:
+    """Read one exemplar, or several in a list or tuple.
 
     Args:
         extractor: makes the maps.
@@ -89,22 +108,25 @@ def read_exemplars(
     several = isinstance(exemplar, list | tuple)
     sources = _each("exemplar", exemplar if several else [exemplar])
     framed = [_framed(*read_reduced(source, name), framing) for name, source in sources]
-    pictures, frames = [picture for picture, _ in framed], [frame for _, frame in framed]
+    pictures, frames, detailed = ([*column] for column in zip(*framed, strict=True))
     maps = []
     if condition is None:
         for (name, source), picture in zip(sources, pictures, strict=True):
             with name_in_errors(display_name(source, name)):
                 maps.append(extractor.photo(picture))
-        return pictures, maps, frames
+        return GivenExemplars(pictures, maps, frames, detailed)
     sketches = _each("exemplar_condition", condition if several else [condition], len(pictures))
     for (name, sketch), frame in zip(sketches, frames, strict=True):
         maps.append(mapped(extractor, sketch, name, _exactly(frame, display_name(sketch, name))).map)
-    return pictures, maps, frames
+    return GivenExemplars(pictures, maps, frames, detailed)
 
 
-def _framed(picture: Float[Tensor, "1 3 Y X"], factor: int, framing: Framing) -> tuple[Float[Tensor, "1 3 y x"], Frame]:
+def _framed(picture: Float[Tensor, "1 3 Y X"], factor: int, framing: Framing) -> tuple[Tensor, Frame, Tensor]:
+    """A picture on its canvas, the frame, and the picture in detail."""
     frame = framing(_shape(picture)).within(scaling(factor, factor))
-    return frame.pad(resize(picture, frame.picture)), frame
+    share = min(1.0, DETAIL / max(_shape(picture)))
+    height, width = (max(1, round(share * side)) for side in _shape(picture))
+    return frame.pad(resize(picture, frame.picture)), frame, resize(picture, (height, width)).clamp(-1, 1)
 
 
 def masked(regions: object, frame: Frame, count: int) -> list[Tensor]:

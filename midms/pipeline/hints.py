@@ -216,7 +216,7 @@ def painted(
     Args:
         colours: in [-1, 1].
         hints: with regions.
-        exemplars: on their canvases, in [-1, 1].
+        exemplars: on their canvases, at any resolution, in [-1, 1].
         frame: of the condition.
     """
     canvas = frame.pad(colours[:, :1]).shape

@@ -14,8 +14,8 @@ from torch import Tensor
 from midms.core.limits import side
 from midms.core.precision import precise
 from midms.images import PictureError
-from midms.images.frame import Frame, framed
-from midms.images.inputs import Framing, Given, mapped, masked, masked_exemplars, read_exemplars
+from midms.images.frame import framed
+from midms.images.inputs import Framing, Given, GivenExemplars, mapped, masked, masked_exemplars, read_exemplars
 from midms.loop import Hints
 from midms.loop.inputs import check_finite
 from midms.pipeline.failures import naming_parts
@@ -29,9 +29,7 @@ class Inputs:
 
     Attributes:
         condition: its map, picture, frame and warnings.
-        pictures: exemplars, in [-1, 1].
-        maps: of the exemplars.
-        frames: of the exemplars.
+        exemplars: their pictures, maps, frames and details.
         masks: for several exemplars, what of the condition takes from each; None where that was not said.
         hints: of a person; None for none.
         exemplar_masks: of exemplars in their order, what may be taken from each; None for all of it.
@@ -39,9 +37,7 @@ class Inputs:
     """
 
     condition: Given
-    pictures: list[Float[Tensor, "1 3 _ _"]]
-    maps: list[Float[Tensor, "1 k _ _"]]
-    frames: list[Frame]
+    exemplars: GivenExemplars
     masks: list[Float[Tensor, "1 1 Y X"]] | None
     hints: Hints | None
     exemplar_masks: Sequence[Float[Tensor, "1 1 _ _"] | None]
@@ -50,7 +46,7 @@ class Inputs:
     @property
     def kind(self) -> Hashable:
         """Equal where inputs can be stacked: canvases and masks are alike. Hinted ones are never."""
-        canvases = (self.condition.frame.canvas, *(frame.canvas for frame in self.frames))
+        canvases = (self.condition.frame.canvas, *(frame.canvas for frame in self.exemplars.frames))
         masks = self.masks is None, *(mask is None for mask in self.exemplar_masks)
         return canvases, masks, None if self.hints is None else id(self)
 
@@ -111,13 +107,13 @@ def read_inputs(
         raise PictureError(f"size: {wrong}")
     framing = functools.partial(framed, size=size, multiple=stride, square=pipe.domain.square)
     read = mapped(pipe.condition, condition, "condition", framing)
-    pictures, maps, frames = read_exemplars(pipe.condition, exemplar, exemplar_condition, framing)
-    for given in (read.map, *maps):
+    exemplars = read_exemplars(pipe.condition, exemplar, exemplar_condition, framing)
+    for given in (read.map, *exemplars.maps):
         check_finite(given, pipe.condition, "condition")
-    masks = None if regions is None else masked(regions, read.frame, len(pictures))
-    allowed = () if exemplar_regions is None else masked_exemplars(exemplar_regions, frames, stride)
-    hints = placed(anchors, colours, hint_regions, read.frame, frames, stride)
-    return Inputs(read, pictures, maps, frames, masks, hints, allowed, framing)
+    masks = None if regions is None else masked(regions, read.frame, len(exemplars.pictures))
+    allowed = () if exemplar_regions is None else masked_exemplars(exemplar_regions, exemplars.frames, stride)
+    hints = placed(anchors, colours, hint_regions, read.frame, exemplars.frames, stride)
+    return Inputs(read, exemplars, masks, hints, allowed, framing)
 
 
 def stack(pairs: Sequence[Inputs], pipe: Translator) -> Stacked:
@@ -140,8 +136,8 @@ def stack(pairs: Sequence[Inputs], pipe: Translator) -> Stacked:
     allowed = zip(*(pair.exemplar_masks for pair in pairs), strict=True)
     return Stacked(
         join([pair.condition.map for pair in pairs]),
-        each([pair.pictures for pair in pairs]),
-        each([pair.maps for pair in pairs]),
+        each([pair.exemplars.pictures for pair in pairs]),
+        each([pair.exemplars.maps for pair in pairs]),
         each(masks) if masks else None,
         [None if pieces[0] is None else join(pieces) for pieces in allowed],
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from midms.core.limits import SEEDS, int_range
 from midms.core.protocols import AnnotationReader
 from midms.core.types import Finished, Noise
-from midms.images import to_pil
+from midms.images import resize, to_pil
 from midms.images.frame import Frame
 from midms.loop import Hints, Moment
 from midms.loop.multi_exemplar import side_by_side
@@ -199,10 +199,11 @@ def _finished(
         *_, end = pipe.trajectory(condition.to(given.condition), *more)
         return pipe.autoencoder.decode(end.step.x0)
 
-    exemplars = [one.crop(whole) for one, whole in zip(pair.frames, given.pictures, strict=True)]
-    for i, allowed in enumerate(given.exemplar_masks):  # colours of what may not be taken from are none of its own
+    exemplars = [*pair.exemplars.detailed]
+    for i, allowed in enumerate(pair.exemplar_masks):  # colours of what may not be taken from are none of its own
         if allowed is not None:
-            exemplars[i] = exemplars[i].flatten(2)[..., nearest_white(pair.frames[i].crop(allowed))]
+            mask = resize(pair.exemplars.frames[i].crop(allowed), (exemplars[i].shape[-2], exemplars[i].shape[-1]))
+            exemplars[i] = exemplars[i].flatten(2)[..., nearest_white(mask)]
     masks = given.masks and [*map(frame.crop, given.masks)]
     translate_crop = crop_translator(pipe.condition, drawing, masks, pair.framing, translated)
     swatches = [] if hints is None else hints.swatches
@@ -214,7 +215,8 @@ def _confined(hinted: LoopResult, plain: LoopResult, pair: Inputs, decode: Calla
     finished, hints, frame = plain.finished[0], pair.hints, pair.condition.frame
     assert hints is not None
     if finished is not None and hinted.finished[0] is not None:
-        colours = painted(hinted.finished[0].colours, hints, pair.pictures, frame)
+        detailed = [one.pad(whole) for one, whole in zip(pair.exemplars.frames, pair.exemplars.detailed, strict=True)]
+        colours = painted(hinted.finished[0].colours, hints, detailed, frame)
         finished = replace(finished, colours=confined(colours, finished.colours, hints, frame))
     moments = zip(hinted.moments, plain.moments, strict=True)
     latents = [torch.cat([one.step.x0, other.step.x0]) for one, other in moments]
@@ -234,7 +236,7 @@ def _report(pipe: Translator, pairs: Sequence[Inputs], given: Stacked, result: L
     flows = match_to_pixel_flow(
         last.match,
         [pair.condition.frame for pair in pairs],
-        [pair.frames for pair in pairs],
+        [pair.exemplars.frames for pair in pairs],
         last.warp,
         [pair.exemplar_masks for pair in pairs],
     )
@@ -265,8 +267,10 @@ def _translation(
     picture: Float[Tensor, "1 3 y x"],
     finished: Finished | None,
 ) -> Translation:
-    (condition, drawing, frame, doubts), frames = pair.condition, pair.frames
-    shown = side_by_side([one.crop(whole) for one, whole in zip(frames, pair.pictures, strict=True)], fill=1.0)
+    (condition, drawing, frame, doubts), frames = pair.condition, pair.exemplars.frames
+    shown = side_by_side(
+        [one.crop(whole) for one, whole in zip(frames, pair.exemplars.pictures, strict=True)], fill=1.0
+    )
     confidence = frame.crop(trusted)[0, 0].clamp(0, 1).float().cpu()
     source, flow = origin[0].cpu(), origin[1].cpu().float()
     condition_map = frame.crop(condition)[0].float().cpu()

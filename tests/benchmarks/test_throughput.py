@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from benchmarks.results import RESULTS
 from benchmarks.throughput import __main__ as throughput
 from benchmarks.throughput import page, worker
-from midms import build
+from midms import build, cli
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="by it peak memory is measured")
@@ -62,3 +64,11 @@ def test_the_page_that_is_there_is_that_of_the_results_that_are_there() -> None:
     result = json.loads(path.read_text()) if path.exists() else None
     assert ("Not measured yet." if result is None else page.figures(result)) in text
     assert ("Not measured yet." if result is None else page.arithmetic(result)) in text
+
+
+def test_every_command_of_the_page_can_be_typed() -> None:
+    text = (page.ROOT / "docs" / "scale.md").read_text()
+    typed = re.findall(r"^(?:midms|(?:torchrun|accelerate) .* -m midms) (translate .*)$", text, re.MULTILINE)
+    assert len(typed) == 5
+    for words in typed:
+        assert cli.parser().parse_args(shlex.split(words)).pairs == Path("pairs.csv")

@@ -157,7 +157,7 @@ def prefixed(prefix: str) -> dict[str, Tensor]:
 WRAPPERS: dict[str, Any] = {
     "bare": STATE,
     "an OrderedDict": collections.OrderedDict(STATE),
-    "a DataParallel": prefixed("module."),
+    "a DataParallel, averaged by torch": prefixed("module.") | {"n_averaged": torch.tensor(5)},
     "compiled": prefixed("_orig_mod."),
     "compiled, then parallel": {"state_dict": prefixed("module._orig_mod.")},
     "parallel, then compiled": {"model": prefixed("_orig_mod.module.")},

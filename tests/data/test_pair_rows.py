@@ -19,6 +19,12 @@ def test_json_lines_have_lists(tmp_path: Path) -> None:
     assert read_pair_rows(tmp_path / "a.jsonl", Share().has).rows == KNOWN
 
 
+def test_keys_may_be_numbers_and_names_hold_what_else_ends_lines(tmp_path: Path) -> None:
+    """As ids of data sets are, and as JSON may be written."""
+    (tmp_path / "a.jsonl").write_text('{"key": 5, "condition": "a\u2028b.png", "exemplar": "c.png"}\r\n\r\n')
+    assert read_pair_rows(tmp_path / "a.jsonl", Share().has).rows == [("5", "a\u2028b.png", ("c.png",), ())]
+
+
 def test_a_parquet_table_has_lists(tmp_path: Path) -> None:
     arrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
     parquet.write_table(arrow.Table.from_pylist(ROWS), tmp_path / "a.parquet")

@@ -24,6 +24,9 @@ AVERAGED = ("ema_state_dict", "state_dict_ema", "model_ema", "params_ema", "ema_
 """Where checkpoints of training have the weights: those that were trained go before running averages of them."""
 _WRAPPED = re.compile(r"(?:(?<=^)|(?<=\.))(?:module|_orig_mod|_forward_module|_(?:fsdp|checkpoint)_wrapped_module)\.")
 """What `DataParallel`, `torch.compile` and others put into names."""
+_COUNT = "n_averaged"
+"""What torch's `AveragedModel` counts beside the weights that it has averaged."""
+_NOTES = "notes beside the weights, passed over"
 REBUILT = re.compile(r"torch\._utils\._rebuild_")
 """Tensors of kinds that are not read, such as sparse ones: those are no notes."""
 INDEX = re.compile(r".+\.index(\.\w+)?\.json")
@@ -87,6 +90,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
         CheckpointError: a file is missing, truncated, damaged, of no known kind, or holds no tensors by name.
     """
     found, report = (_sharded(path), {}) if INDEX.fullmatch(path.name) else _whole(path)
+    if found.keys() > {_COUNT}:
+        found = {name: value for name, value in found.items() if name != _COUNT}
+        report = report | {_NOTES: [*report.get(_NOTES, []), _COUNT]}
     plain: dict[str, Tensor] = {}
     for name, value in found.items():
         if (bare := _WRAPPED.sub("", name)) in plain:
@@ -113,7 +119,7 @@ def _whole(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
     if odd:
         raise CheckpointError(f"{path}: expected tensors by name, got also {', '.join(odd[:3])}")
     if notes:
-        report["notes beside the weights, passed over"] = [str(name) for name in notes]
+        report[_NOTES] = [str(name) for name in notes]
     return {name: tensor(value) for name, value in weights.items()}, report
 
 
