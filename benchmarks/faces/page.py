@@ -139,6 +139,8 @@ def _larger(results: dict[str, Any]) -> list[str]:
         "backdrops, more of them with glasses, drawn with pens of many widths.",
         "```\npython -m benchmarks.faces.grown --out runs/grown\nmidms train --data \"portraits(variety='wide', "
         'styles=2000)" --preset midm-faces-128 --init runs/grown --out runs/faces-128\n```',
+        "To go on with a stage, give the shipped folder: `--stage diffusion --init "
+        "midms/checkpoints/weights/midm-faces-128 --out runs/on`.",
         f"Both models on the same {results['pairs']} pairs, compared at 64 pixels, to which results of the larger are "
         "averaged, and at 128, to which those of the smaller are interpolated; moved is the test split with such "
         f"heads. `{results['command']}`. {_origin(results)}",
