@@ -110,7 +110,7 @@ def _verdict(split: str, rows: Rows, trusted_alike: Rows) -> str:
         f"{gain('midm-faces-paper', 'midm-faces-paper, no re-matching')} in the published loop. "
         f"Its confidence {gain('midm-faces', 'midm-faces', trusted_alike)} over trusting every cell alike, and in the "
         f"published loop {gain('midm-faces-paper', 'midm-faces-paper', trusted_alike)}. "
-        f"Right matches are told from wrong ones with an AUROC of {rows['midm-faces']['AUROC']:.2f}."
+        f"Right matches are compared from wrong ones with an AUROC of {rows['midm-faces']['AUROC']:.2f}."
     )
 
 
@@ -153,14 +153,14 @@ def _larger(results: dict[str, Any]) -> list[str]:
 
 
 def _at_both_sizes(split: str, sizes: dict[str, Rows]) -> str:
-    told = []
+    compared = []
     for size, rows in sizes.items():
         a, b = rows["midm-faces"], rows["midm-faces-128"]
-        told.append(
+        compared.append(
             f"at {size} PSNR {a['PSNR']:.2f} to {b['PSNR']:.2f} dB ({b['PSNR'] - a['PSNR']:+.2f}), perceptual "
             f"{a['perceptual']:.4f} to {b['perceptual']:.4f} ({b['perceptual'] - a['perceptual']:+.4f})"
         )
-    return f"- {split}: {'; '.join(told)}."
+    return f"- {split}: {'; '.join(compared)}."
 
 
 def _difference(before: dict[str, float], after: dict[str, float]) -> str:
