@@ -110,7 +110,7 @@ def _verdict(split: str, rows: Rows, trusted_alike: Rows) -> str:
         f"{gain('midm-faces-paper', 'midm-faces-paper, no re-matching')} in the published loop. "
         f"Its confidence {gain('midm-faces', 'midm-faces', trusted_alike)} over trusting every cell alike, and in the "
         f"published loop {gain('midm-faces-paper', 'midm-faces-paper', trusted_alike)}. "
-        f"Right matches are compared from wrong ones with an AUROC of {rows['midm-faces']['AUROC']:.2f}."
+        f"Right matches are told from wrong ones with an AUROC of {rows['midm-faces']['AUROC']:.2f}."
     )
 
 
