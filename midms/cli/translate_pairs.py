@@ -52,6 +52,7 @@ def run_pairs(args: argparse.Namespace) -> int:
     for warning, count in done.warnings.items():
         complain(f"warning: {count:,} of {done.written:,} results: {warning}")
     there = f", {done.skipped:,} were there" if done.skipped else ""
+    there += f", {done.changed:,} made again, for their inputs have changed" if done.changed else ""
     of = f", share {share.number + 1} of {share.count}" if share.count > 1 else ""
     if share.count > 1 and "MASTER_ADDR" in os.environ:
         _wait_for_others()

@@ -98,6 +98,17 @@ def member_at(root: Path, place: str) -> TarMember | None:
     return TarMember(name, str(root / archive), int(start), int(size))
 
 
+def file_state(root: Path, place: str) -> list[str | int | None]:
+    """A place, and the bytes and time of change (ns) of the file there or of the archive; None where there is none."""
+    member = member_at(root, place)
+    name, path = (place, root / place) if member is None else (str(member), Path(member.archive))
+    try:
+        found = path.stat()
+    except OSError:
+        return [name, None, None]
+    return [name, found.st_size, found.st_mtime_ns]
+
+
 @dataclass(frozen=True, eq=False)
 class PictureFiles:
     """Pictures by number, each with what its condition is read from, if anything.

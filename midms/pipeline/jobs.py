@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from midms.core.files import check_folder
 from midms.core.protocols import AnnotationReader, ConditionExtractor
@@ -36,6 +37,7 @@ class Job:
         alike: whether pictures that were paired have the same name; if not, it was the order that paired them.
         layers: folder of the result's layers.
         hints: files by the argument of `translate` that takes them, "anchors" and "colours".
+        inputs: of a pair of a table, what its files were before they were read, for the manifest.
     """
 
     condition: Path
@@ -50,6 +52,7 @@ class Job:
     exemplar_regions: tuple[Path, ...] = ()
     key: str = ""
     members: Mapping[Path, TarMember] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def layer_files(self) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import zlib
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from midms.core.errors import MidmsError
-from midms.core.files import held
+from midms.core.files import check_regular, held
 from midms.core.line_files import append_line, cut_line
 from midms.core.schema import BRIEF
 
+_LINE = 2**20
+"""Bytes of the longest line that is read."""
 _PART = re.compile(r"manifest(?:-(\d+)-of-(\d+))?\.jsonl")
 
 
@@ -62,7 +65,7 @@ class Manifest:
     """What one process has translated, and reads of what others have.
 
     The first line of a part says with which settings its results were made. A pair's has its `key`, and `file` with its
-    `bytes` and `warnings`, or `error`. Lines of pairs that failed are followed by others once they succeed.
+    `bytes` and `warnings` and the `inputs` it was made of, or `error`. Of several lines of a pair the last counts.
 
     Args:
         folder: of the results.
@@ -74,7 +77,7 @@ class Manifest:
         self.path = folder / share.name
 
     @contextmanager
-    def held(self, settings: Mapping[str, Any], resume: bool) -> Iterator[set[str]]:
+    def held(self, settings: Mapping[str, Any], resume: bool) -> Iterator[dict[str, str]]:
         """Nobody else adds to this part meanwhile.
 
         Args:
@@ -82,11 +85,11 @@ class Manifest:
             resume: whether the parts that are there are gone on with.
 
         Yields:
-            Keys of this process's pairs whose files are there.
+            Keys of this process's pairs whose files are there, with the inputs that these were made of as JSON.
 
         Raises:
             HeldError: another process adds to it.
-            ManifestError: there is a manifest and `resume` is not set, or it was made with other settings.
+            ManifestError: there is a manifest and `resume` is not set, it was made with other settings, or is no file.
             OSError: the disk refuses.
         """
         with held(self.folder, f".{self.share.name}.lock"):
@@ -116,21 +119,37 @@ class Manifest:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
-    def _done(self, parts: list[Path], settings: Mapping[str, Any]) -> set[str]:
-        done = set[str]()
+    def _done(self, parts: list[Path], settings: Mapping[str, Any]) -> dict[str, str]:
         for path in parts:
+            try:
+                check_regular(path, math.inf)
+            except OSError as error:
+                raise ManifestError(f"{path}: {error.strerror}") from None
+        done = dict[str, str]()
+        for path in sorted(parts, key=lambda path: path.stat().st_mtime_ns):
+            begun = False
             with path.open("rb") as file:
-                for line in file:
-                    with suppress(ValueError, KeyError, TypeError, AttributeError):  # what was cut off is done again
-                        self._read(json.loads(line), path, settings, done)
+                while line := file.readline(_LINE):
+                    with suppress(ValueError, RecursionError):  # what was cut off is done again
+                        record = json.loads(line)
+                        if isinstance(record, dict) and "run" in record:
+                            _check_settings(record["run"], settings, path)
+                            begun = True
+                        elif begun and isinstance(record, dict):
+                            self._count(record, done)
         return done
 
-    def _read(self, record: dict[str, Any], path: Path, settings: Mapping[str, Any], done: set[str]) -> None:
-        if "run" in record:
-            if other := [name for name, value in settings.items() if record["run"].get(name) != value]:
-                was, now = BRIEF.repr(record["run"].get(other[0])), BRIEF.repr(settings[other[0]])
-                raise ManifestError(f"{path}: was made with {other[0]} {was}, got {now}; take another folder")
-        elif "file" in record and self.share.has(record["key"]):
+    def _count(self, record: dict[str, Any], done: dict[str, str]) -> None:
+        """Add a pair whose file is there."""
+        key = record.get("key")
+        if isinstance(key, str) and self.share.has(key) and record.get("file") == f"{key}.png":
             with suppress(OSError):
-                if (self.folder / record["file"]).stat().st_size == record["bytes"]:
-                    done.add(record["key"])
+                if (self.folder / record["file"]).stat().st_size == record.get("bytes"):
+                    done[key] = json.dumps(record.get("inputs"))
+
+
+def _check_settings(were: object, settings: Mapping[str, Any], path: Path) -> None:
+    known = were if isinstance(were, dict) else {}
+    if other := [name for name, value in settings.items() if known.get(name) != value]:
+        was, now = BRIEF.repr(known.get(other[0])), BRIEF.repr(settings[other[0]])
+        raise ManifestError(f"{path}: was made with {other[0]} {was}, got {now}; take another folder")

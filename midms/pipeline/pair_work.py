@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+import os
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from midms.data.files import TarMember, member_at
+from midms.data.files import TarMember, file_state, member_at
 from midms.data.pair_rows import PairRow
+from midms.images import PictureError
 from midms.pipeline.batches import Outcome, run_jobs
+from midms.pipeline.finishing import RESULT_LAYERS
 from midms.pipeline.jobs import Job
 from midms.pipeline.translator import Translator
 
@@ -41,9 +44,39 @@ class PairWork:
         """Folders that are written to."""
         return tuple(one for one in (self.out, self.figure, self.layers) if one is not None)
 
+    def check_apart(self) -> None:
+        """Find out whether each kind of what is written has a folder of its own.
+
+        Raises:
+            PictureError: two have one.
+        """
+        found: set[str] = set()
+        for folder in self.written:
+            if (place := os.path.realpath(folder)) in found:
+                raise PictureError(f"{folder}: is given twice; results, figures and layers need folders of their own")
+            found.add(place)
+
+    def targets(self, row: PairRow) -> Iterator[tuple[Path, Path]]:
+        """Each file that is written for a row, after the folder of its kind."""
+        for folder in (self.out, self.figure):
+            if folder is not None:
+                yield folder, folder / f"{row.key}.png"
+        if self.layers is not None:
+            for name in RESULT_LAYERS:
+                yield self.layers, self.layers / row.key / f"{name}.png"
+
     def outcomes(self, pipe: Translator, rows: Iterable[PairRow]) -> Generator[Outcome, None, None]:
         """Translate rows, see `run_jobs`."""
         return run_jobs(pipe, map(self.job, rows), seed=self.seed, size=self.size, batch=self.batch)
+
+    def inputs(self, row: PairRow) -> dict[str, list[list[str | int | None]]]:
+        """What the files of a row are now, by column, see `file_state`."""
+        columns = {
+            "condition": [row.condition],
+            "exemplar": row.exemplars,
+            "exemplar_condition": row.exemplar_conditions,
+        }
+        return {name: [file_state(self.root, place) for place in places] for name, places in columns.items()}
 
     def job(self, row: PairRow) -> Job:
         """The files of a row."""
@@ -65,6 +98,7 @@ class PairWork:
             layers=self.layers and self.layers / row.key,
             key=row.key,
             members=members,
+            inputs=self.inputs(row),
         )
 
     def record(self, outcome: Outcome) -> dict[str, Any]:
@@ -72,5 +106,5 @@ class PairWork:
         job, result = outcome.job, outcome.result
         if result is None:
             return {"key": job.key, "error": outcome.reason}
-        file = job.out.relative_to(self.out).as_posix()
-        return {"key": job.key, "file": file, "bytes": job.out.stat().st_size, "warnings": [*result.warnings]}
+        made = {"file": f"{job.key}.png", "bytes": job.out.stat().st_size, "warnings": [*result.warnings]}
+        return {"key": job.key, **made, "inputs": job.inputs}

@@ -45,6 +45,7 @@ class Translated:
     Attributes:
         total: of pairs, those included that cannot be used.
         skipped: that were there before.
+        changed: that were there before, made of other inputs, and are made again.
         written: that were translated.
         failed: that could not be.
         failures: a line each of the first of these.
@@ -53,6 +54,7 @@ class Translated:
 
     total: int = 0
     skipped: int = 0
+    changed: int = 0
     written: int = 0
     failed: int = 0
     failures: list[str] = field(default_factory=list)
@@ -111,7 +113,7 @@ def translate_pairs(
         HeldError: another process has this share.
         OSError: the manifest cannot be written.
         OutOfLimits: seed or batch is no such number.
-        PictureError: the size is none.
+        PictureError: the size is none, or results, figures or layers have one folder.
         PartFailed: a part fails with each of the first pairs.
         RayError: there is no Ray, no such cluster, or it gives up.
     """
@@ -127,14 +129,16 @@ def translate_pairs(
     work = PairWork(found.root, folder, drawn, layered, seed, size, batch)
     for one in work.written:
         check_folder(one)
-    manifest, overwritten = Manifest(folder, share), _overwritten(work)
+    work.check_apart()
+    manifest, misplaced = Manifest(folder, share), _misplaced(work)
     with manifest.held(_settings(pipe, seed, size), resume) as there:
         rows = list[PairRow]()
         for row in found.rows:
-            if path := overwritten(row):
-                found.failures.append(RowFailure(row.key, f"{path}: is in a folder of results, expected another place"))
-            elif row.key not in there:
+            if wrong := misplaced(row):
+                found.failures.append(RowFailure(row.key, wrong))
+            elif row.key not in there or there[row.key] != json.dumps(work.inputs(row)):
                 rows.append(row)
+                done.changed += row.key in there
         for failure in found.failures:
             manifest.add(done.count({"key": failure.key, "error": failure.reason}))
         done.skipped = done.total - len(rows) - done.failed
@@ -184,14 +188,30 @@ def _settings(pipe: Pipeline, seed: int, size: int | None) -> dict[str, Any]:
     return dict(json.loads(json.dumps(settings, default=str)))
 
 
-def _overwritten(work: PairWork) -> Callable[[PairRow], str]:
-    """From a row to the first of its files that lies where results are written, or nothing."""
-    root, written = work.root, tuple(os.path.join(os.path.realpath(folder), "") for folder in work.written)
-    real = functools.cache(os.path.realpath)
+def _misplaced(work: PairWork) -> Callable[[PairRow], str]:
+    """From a row to what is wrong with where its files lie, links followed, or nothing: a result may replace no input.
 
-    def first(row: PairRow) -> str:
-        places = (row.condition, *row.exemplars, *row.exemplar_conditions)
-        paths = [os.path.join(root, place) for place in places if member_at(root, place) is None]
-        return next((path for path in paths if os.path.join(real(os.path.dirname(path)), "").startswith(written)), "")
+    What a row may do does not depend on others, for these may be those of other processes.
+    """
+    folders = {one: os.path.join(os.path.realpath(one), "") for one in work.written}
+    real_folder = functools.lru_cache(2**12)(os.path.realpath)
 
-    return first
+    def real(path: str) -> str:
+        folder, name = os.path.split(path)
+        place = os.path.join(real_folder(folder), name)
+        return os.path.realpath(place) if os.path.islink(place) else place
+
+    def wrong(row: PairRow) -> str:
+        for place in (row.condition, *row.exemplars, *row.exemplar_conditions):
+            path = os.path.join(work.root, place)
+            if member_at(work.root, place) is None and real(path).startswith(tuple(folders.values())):
+                return f"{path}: is in a folder of results, expected another place"
+        for folder, target in work.targets(row):
+            own, place = folders[folder], real(str(target))
+            if place != os.path.join(own, target.relative_to(folder)):
+                return f"{target}: leads by a link to {place}, which would be overwritten"
+            if inner := [one for one, other in folders.items() if len(other) > len(own) and place.startswith(other)]:
+                return f"{target}: is in {inner[0]} too; result, figure and layers need places of their own"
+        return ""
+
+    return wrong

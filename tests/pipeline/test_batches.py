@@ -100,8 +100,9 @@ def test_two_processes_share_the_pairs_and_go_on_with_what_one_left(
     assert all(keys) and sorted(chain(*keys)) == [str(i) for i in range(COUNT)]
     (tmp_path / "3.png").unlink()
     (tmp_path / "4.png").write_bytes(b"cut off")
+    os.utime(table.parent / "photo5.png", ns=(0, 0))
     done = translate_pairs(pipe, table, tmp_path, batch=4, resume=True, share=Share())
-    assert (done.skipped, done.written) == (COUNT - 2, 2) and pictures(tmp_path) == pictures(results)
+    assert (done.skipped, done.written, done.changed) == (COUNT - 3, 3, 1) and pictures(tmp_path) == pictures(results)
     monkeypatch.setenv("RANK", "2")
     with pytest.raises(ManifestError, match="RANK=2 and WORLD_SIZE=2"):
         translate_pairs(pipe, table, tmp_path)
