@@ -8,11 +8,13 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from midms.cli import ablate, convert, demo, doctor, evaluate, listing, pairs, train, translate
 from midms.cli.messages import complain, logged_notes, show_warning
 from midms.cli.options import Parser, load_plugin, message_of
 from midms.core.errors import MidmsError
+from midms.core.plugins import unreadable
 from midms.core.version import __version__
 
 __all__ = ["COMMANDS", "main", "parser"]
@@ -44,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(f"{place.filename}, line {place.lineno}: a part ended the program ({end.code})")
     except (MidmsError, OSError) as error:
         return complain(message_of(error, args))
+    except Exception as error:
+        names = {Path(place.filename).parent.name for place in traceback.extract_tb(error.__traceback__)}
+        if "metadata" in names and (damaged := unreadable()):
+            return complain(f"{', '.join(damaged)}: entry points of this package cannot be read, which torch asks for")
+        raise
 
 
 def parser() -> Parser:

@@ -63,6 +63,17 @@ def installed() -> tuple[tuple[Plugin, ...], tuple[str, ...]]:
     return tuple(plugins), tuple(faults)
 
 
+def unreadable() -> tuple[str, ...]:
+    """Packages whose entry points, of whatever group, Python cannot read; asking it for any entry point then raises."""
+    found = []
+    for one in distributions():
+        try:
+            one.entry_points  # noqa: B018
+        except Exception:  # whatever a damaged package raises
+            found.append(_name(one))
+    return tuple(found)
+
+
 def _entries(package: Distribution) -> Iterator[Plugin | str]:
     """The entry points in our groups; of one that is none, what is wrong with it."""
     parser = configparser.ConfigParser(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from midms.cli.environment import plugin_lines
 from midms.compose.catalog import KINDS
 from midms.core.plugins import installed
 
+ROOT = Path(__file__).parents[2]
 METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\n"
 MODULE = """
 class Mine:
@@ -207,3 +209,14 @@ def test_the_doctor_names_what_is_broken(tmp_path: Path) -> None:
     assert "broken: matcher 'bad' of the package bad-one is 'bad_one:Mine', which cannot be imported" in lines
     assert "broken: plug-in of bad-one: midms.matchers 'worse' is '?', expected module:attribute" in lines
     assert "broken: plug-in of bad-one: matcher 'correlation' is already" in lines
+
+
+@pytest.mark.parametrize("points", ["[console_scripts]\nbroken\n", "no text"])
+def test_a_package_that_keeps_torch_from_being_imported_is_named(points: str, tmp_path: Path) -> None:
+    install(tmp_path, "some-body", b"[console_scripts]\n\xff = a:b\n" if points == "no text" else points)
+    command = [sys.executable, "-m", "midms", "translate", "--condition", "a", "--exemplar", "b", "--out", "c"]
+    found = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"}, capture_output=True, text=True
+    )
+    assert found.returncode == 2 and found.stderr.startswith("midms: some-body: entry points"), found.stderr
+    assert len(found.stderr.splitlines()) == 1
