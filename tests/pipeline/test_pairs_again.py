@@ -129,3 +129,11 @@ def test_a_result_is_in_no_other_folder(key: str, more: tuple[str, ...], folder:
 def test_no_input_is_overwritten_through_a_link(link: str, to: str, row: PairRow, said: str, folder: Path) -> None:
     (folder / link).symlink_to(to)
     assert re.search(said, _misplaced(work(folder, "results" if link == "results" else "out"))(row))
+
+
+@pytest.mark.parametrize("said", [("9" * 5000, "9" * 5001), ("1", "1"), ("-1", "2"), ("0", "\u00b2"), ("", "2")])
+def test_what_is_no_share_is_told(said: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in zip(("RANK", "WORLD_SIZE"), said, strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ManifestError, match=r"^RANK=.{,700} and WORLD_SIZE=.{,700}: expected a number from 0"):
+        Share.of_environment()
