@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from midms.cli.beforehand import announced
 from midms.cli.messages import USER_ERROR, complain, say
 from midms.cli.options import Commands, command, composed, composition, in_options, parts, prompts
 from midms.cli.translate_pairs import run_pairs
@@ -18,15 +19,8 @@ from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.spec import Spec
 from midms.core.errors import MidmsError, printable
-from midms.core.limits import SEEDS, side
+from midms.core.limits import SEEDS
 from midms.registry import BadArguments
-
-if TYPE_CHECKING:
-    from midms.pipeline.jobs import Job
-    from midms.pipeline.pipeline import Pipeline
-
-_LARGE, _SMALL = 3 * 2**29, 2**28
-"""Bytes of a translation from which they are noted, and bytes of weights that take no such memory at their own size."""
 
 
 def add(commands: Commands) -> None:
@@ -80,7 +74,9 @@ def add(commands: Commands) -> None:
         help="with --pairs or folders, so many of like size are computed at once (default %(default)s)",
     )
     one.add_argument(
-        "--resume", action="store_true", help="with --pairs, leave out what the manifest has and whose file is there"
+        "--resume",
+        action="store_true",
+        help="with --pairs, leave out what the manifest has, if the file is there and inputs are as they were",
     )
     one.add_argument(
         "--ray",
@@ -170,7 +166,7 @@ def _translate(args: argparse.Namespace) -> int:
 
     from midms.images import PictureError
     from midms.pipeline.batches import run_jobs
-    from midms.pipeline.failures import PartFailed, blamed, named_parts
+    from midms.pipeline.failures import PartFailed
     from midms.pipeline.hints import HINT_KINDS
     from midms.pipeline.jobs import examine, plan_jobs
     from midms.pipeline.partners import all_pictures
@@ -186,12 +182,7 @@ def _translate(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
-    size = pipe.size if args.size is None else args.size
-    beforehand = () if side(pipe.autoencoder.stride, size) else pipe.domain.warnings(size, ())
-    for warning in beforehand:
-        complain(f"warning: {warning}")
-    with blamed(named_parts(pipe)):
-        _note_memory(pipe, size, jobs)
+    beforehand = announced(pipe, args.size, jobs)
     sizes: list[tuple[int, int]] = []
     warned: dict[str, list[Path]] = {}
     failures: list[str] = []
@@ -220,46 +211,6 @@ def _translate(args: argparse.Namespace) -> int:
     elif len(jobs) > 1:
         say(f"0 of {len(jobs)} written to {args.out}")
     return USER_ERROR if failures else 0
-
-
-def _note_memory(pipe: Pipeline, size: int, jobs: Sequence[Job]) -> None:
-    """Say before the work what a large translation will take, or a large drawing to be finished."""
-    if side(pipe.autoencoder.stride, size):
-        return
-    needs = {f"{size} x {size} pixels take": _computing(pipe, size), **_finishing(pipe, size, jobs)}
-    what, needed = max(needs.items(), key=lambda need: need[1])
-    if needed > _LARGE:
-        import torch
-
-        from midms.pipeline.memory import free_memory
-
-        free = free_memory(next((p.device for one in pipe.modules() for p in one.parameters()), torch.device("cpu")))
-        known = "" if free is None else f", {free / 2**30:.1f} GB are free"
-        complain(f"note: {what} about {needed / 2**30:.1f} GB of memory{known}")
-
-
-def _computing(pipe: Pipeline, size: int) -> int:
-    """Bytes of a translation; 0 where they are few, or a part does not tell."""
-    weights = [weight for module in pipe.modules() for weight in module.parameters()]
-    if not weights or (size <= pipe.size and sum(weight.nbytes for weight in weights) < _SMALL):
-        return 0
-    from midms.pipeline.memory import translation_memory
-
-    return translation_memory(pipe, size) or 0
-
-
-def _finishing(pipe: Pipeline, size: int, jobs: Sequence[Job]) -> dict[str, int]:
-    """Bytes that the finisher takes for the largest drawing, by what is said of it; nothing where it does not tell."""
-    from midms.core.protocols import MemoryEstimator
-    from midms.images.decoding import size_of
-    from midms.images.reading import native_size
-
-    shapes = {shape for job in jobs if (shape := size_of(job.condition))}
-    if not isinstance(pipe.finisher, MemoryEstimator) or not shapes:
-        return {}
-    height, width = max(shapes, key=lambda shape: shape[0] * shape[1])
-    needed = pipe.finisher.memory(native_size((height, width), size, pipe.autoencoder.stride), (height, width))
-    return {f"to finish a drawing of {width} x {height} pixels takes": needed}
 
 
 def _warn(warned: dict[str, list[Path]], count: int) -> None:

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import os
 
+from midms.cli.beforehand import announced
 from midms.cli.messages import USER_ERROR, complain, say
 from midms.cli.options import composed, in_options
 from midms.registry import BadArguments
@@ -29,6 +30,7 @@ def run_pairs(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
+    beforehand = announced(pipe, args.size)
     try:
         done = translate_pairs(
             pipe,
@@ -50,7 +52,8 @@ def run_pairs(args: argparse.Namespace) -> int:
     if (more := done.failed - len(done.failures)) > 0:
         complain(f"and {more:,} more, see {args.out}/{share.name}")
     for warning, count in done.warnings.items():
-        complain(f"warning: {count:,} of {done.written:,} results: {warning}")
+        if warning not in beforehand:
+            complain(f"warning: {count:,} of {done.written:,} results: {warning}")
     there = f", {done.skipped:,} were there" if done.skipped else ""
     there += f", {done.changed:,} made again, for their inputs have changed" if done.changed else ""
     of = f", share {share.number + 1} of {share.count}" if share.count > 1 else ""

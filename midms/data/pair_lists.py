@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -43,7 +44,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     Raises:
         DatasetError: it cannot be read; the message says in which line.
     """
-    return [{key: value for key, value in row.items() if isinstance(value, str) and value} for row in table_rows(path)]
+    rows = table_rows(path)
+    return [{key: value for key, value in row.items() if key and isinstance(value, str) and value} for row in rows]
 
 
 def table_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -54,7 +56,7 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
 
     Yields:
         Values of a row by column, as they are written; of JSON and Parquet lists too, and whole numbers, such as
-        keys may be, as text.
+        keys may be, as text. Cells of CSV that are in no column with a name are a list called "".
 
     Raises:
         DatasetError: it cannot be read; the message says in which line.
@@ -66,12 +68,15 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        table = csv.DictReader(io.StringIO(_text(path), newline=""), skipinitialspace=True, strict=True)
-        columns = [column for column in table.fieldnames or () if column]
-        if twice := [column for column in columns if columns.count(column) > 1]:
+        lines = csv.reader(io.StringIO(_text(path), newline=""), skipinitialspace=True, strict=True)
+        table = (cells for cells in lines if cells)
+        columns = next(table, [])
+        if twice := [column for column in columns if column and columns.count(column) > 1]:
             raise DatasetError(f"{path}: has the column {twice[0]} twice")
-        for row in table:
-            yield {key: value for key, value in row.items() if key}
+        for cells in table:
+            placed = [*itertools.zip_longest(columns, cells)]
+            nameless = [cell for column, cell in placed if cell and not column]
+            yield {column: cell for column, cell in placed if column} | ({"": nameless} if nameless else {})
     except csv.Error as error:
         raise DatasetError(f"{path}: cannot be read as CSV ({error})") from None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from midms.core.schema import BRIEF
 from midms.data.errors import DatasetError
 from midms.data.pair_lists import COLUMNS, table_rows
 from midms.data.webdataset import PARTS, name_of, sample_files, shards
@@ -15,6 +17,9 @@ from midms.registry import unknown
 
 _TABLES = (".csv", ".jsonl", ".json", ".parquet")
 _NEEDED = ("condition", "exemplar")
+_OURS = ("key", *_NEEDED, "exemplar_condition")
+_UNNAMABLE = re.compile(r"[\0\ud800-\udfff]")
+"""What no file's name has: the end of a text in C, and halves of letters."""
 _EXEMPLARS = 100
 """Most exemplars of a pair."""
 
@@ -99,9 +104,14 @@ def _table(path: Path) -> Iterator[PairRow | RowFailure]:
     number = 0
     for number, row in enumerate(table_rows(path), 1):
         header |= row.keys()
+        where = f"{path}, row {number}"
+        if (nameless := row.get("")) and isinstance(nameless, list):
+            yield RowFailure("", f"{where}: has {BRIEF.repr(nameless[0])} in no column that has a name")
+            continue
         if strange := sorted(row.keys() - {*COLUMNS}):
             raise DatasetError(f"{path}: {unknown('column', strange[0], COLUMNS)}")
-        yield _row(row, f"{path}, row {number}")
+        wrong = _wrong_value(row)
+        yield RowFailure("", f"{where}: {wrong}") if wrong else _row(row, where)
     if not number:
         raise DatasetError(f"{path}: no pairs in this table")
     if not header.issuperset(_NEEDED):
@@ -109,7 +119,7 @@ def _table(path: Path) -> Iterator[PairRow | RowFailure]:
 
 
 def _row(row: dict[str, Any], where: str) -> PairRow | RowFailure:
-    places = {name: _texts(row.get(name)) for name in ("key", "condition", "exemplar", "exemplar_condition")}
+    places = {name: _texts(row.get(name)) for name in _OURS}
     condition = places["condition"][:1]
     key = "".join(places["key"][:1]) or "".join(PurePosixPath(one).stem for one in condition)
     exemplars, given = places["exemplar"], places["exemplar_condition"]
@@ -127,21 +137,38 @@ def _row(row: dict[str, Any], where: str) -> PairRow | RowFailure:
     return PairRow(key, condition[0], tuple(exemplars), tuple(given))
 
 
-def _texts(value: object) -> list[str]:
-    """The texts of a cell, which is one, or a list of them; what is empty left out."""
-    several: Iterable[object] = value if isinstance(value, list) else [value]
-    return [one for one in several if isinstance(one, str) and one]
+def _texts(value: str | list[str] | None) -> list[str]:
+    """The texts of a cell, which is one, or a list of them."""
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def _wrong_value(row: dict[str, Any]) -> str:
+    """What is wrong with a cell of ours, or nothing; nothing of one is left out."""
+    for name in _OURS:
+        value = "" if row.get(name) is None else row[name]
+        listed = isinstance(value, list) and name != "key"
+        if not (all(one and _is_text(one) for one in value) if listed else _is_text(value)):
+            return f"{name}: expected {'a text' if name == 'key' else 'paths'}, got {BRIEF.repr(value)}"
+    return ""
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a text that can name a file."""
+    return isinstance(value, str) and not _UNNAMABLE.search(value)
 
 
 def _unusable(key: str) -> str:
     """Why a key cannot be a file's name, or nothing."""
+    if not _is_text(key):
+        return "is no text in UTF-8"
     parts = key.split("/")
-    if any(part in ("", ".", "..") for part in parts) or "\0" in key or os.path.isabs(key):
+    if any(part in ("", ".", "..") for part in parts) or os.path.isabs(key):
         return "would name a file outside of the results"
     return "is longer than names of files are" if max(len(part.encode()) for part in parts) > 200 else ""
 
 
 def _samples(path: Path) -> Iterator[PairRow | RowFailure]:
+    found = False
     for shard in shards(path):
         samples: dict[str, list[str]] = {}
         twice: list[RowFailure] = []
@@ -154,8 +181,12 @@ def _samples(path: Path) -> Iterator[PairRow | RowFailure]:
                 else:
                     sample[part] = place
         except DatasetError as error:
+            found = True
             yield RowFailure("", str(error))
         yield from twice
+        found = found or bool(samples)
         for key, (_, *places) in samples.items():
             row = dict(zip(PARTS[1:], places, strict=True)) | {"key": key}
             yield _row(row, f"{shard}: {key}")
+    if not found:
+        raise DatasetError(f"{path}: no pairs in it, expected members such as 0001.condition.png and 0001.exemplar.jpg")

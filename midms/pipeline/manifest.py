@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from midms.core.errors import MidmsError
+from midms.core.errors import MidmsError, brief
 from midms.core.files import check_regular, held
 from midms.core.line_files import append_line, cut_line
 from midms.core.schema import BRIEF
@@ -47,8 +47,9 @@ class Share:
             ManifestError: they are no such numbers.
         """
         said = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-        if not all(one.isdecimal() for one in said) or not int(said[0]) < int(said[1]):
-            raise ManifestError(f"RANK={said[0]} and WORLD_SIZE={said[1]}: expected a number from 0 and a larger one")
+        if not all(re.fullmatch(r"\d{1,9}", one) for one in said) or not int(said[0]) < int(said[1]):
+            got = " and ".join(f"{name}={brief(one)}" for name, one in zip(("RANK", "WORLD_SIZE"), said, strict=True))
+            raise ManifestError(f"{got}: expected a number from 0 and a larger one, of at most 9 digits")
         return Share(int(said[0]), int(said[1]))
 
     def has(self, key: str) -> bool:

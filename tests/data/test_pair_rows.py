@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from midms.data.errors import DatasetError
 from midms.data.pair_rows import read_pair_rows
 from midms.pipeline.manifest import Share
 
@@ -35,3 +37,59 @@ def test_shares_are_all_of_the_pairs_and_no_pair_is_in_two(tmp_path: Path) -> No
     (tmp_path / "a.csv").write_text("\n".join(["condition,exemplar", *(f"{i}.png,b.png" for i in range(300))]))
     shares = [{row.key for row in read_pair_rows(tmp_path / "a.csv", Share(i, 7).has).rows} for i in range(7)]
     assert sum(map(len, shares)) == 300 == len(set().union(*shares)) and all(25 < len(share) < 65 for share in shares)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"key": 1.5}, "key: expected a text, got 1.5"),
+        ({"key": True}, "key: expected a text, got True"),
+        ({"key": ["k1", "k2"]}, "key: expected a text, got ['k1', 'k2']"),
+        ({"key": "\ud800"}, r"key: expected a text, got '\ud800'"),
+        ({"exemplar": ["e.png", None, 5, {"a": 1}]}, "exemplar: expected paths, got ['e.png', None, 5, ...]"),
+        ({"exemplar": [["e.png"]]}, "exemplar: expected paths, got [['e.png']]"),
+        ({"exemplar": False}, "exemplar: expected paths, got False"),
+        ({"condition": ["c.png", 7]}, "condition: expected paths, got ['c.png', 7]"),
+        ({"condition": "c\0a\0" + "0\0" + "1"}, r"condition: expected paths, got 'c\x00a\x000\x001'"),
+        ({"exemplar_condition": [""]}, "exemplar_condition: expected paths, got ['']"),
+    ],
+)
+def test_nothing_of_a_cell_is_left_out(row: dict[str, object], said: str, tmp_path: Path) -> None:
+    whole = {"condition": "c.png", "exemplar": "e.png"}
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(whole | row)}\n{json.dumps(whole)}")
+    found = read_pair_rows(tmp_path / "a.jsonl", Share().has)
+    assert found.rows == [("c", "c.png", ("e.png",), ())]
+    assert [one.reason for one in found.failures] == [f"{tmp_path}/a.jsonl, row 1: {said}"]
+
+
+@pytest.mark.parametrize(("header", "more"), [("", ",f.png"), (",,", ",f.png,"), (",", ",f.png")])
+def test_cells_in_no_column_are_told(header: str, more: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"condition,exemplar{header}\nb.png,e.png{more}\nc.png,e.png,")
+    found = read_pair_rows(tmp_path / "a.csv", Share().has)
+    assert found.rows == [("c", "c.png", ("e.png",), ())]
+    assert [one.reason for one in found.failures] == [
+        f"{tmp_path}/a.csv, row 1: has 'f.png' in no column that has a name"
+    ]
+
+
+def tar(path: Path, *names: str) -> Path:
+    with tarfile.open(path, "w", errors="surrogateescape") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    return path
+
+
+@pytest.mark.parametrize("names", [(), ("v1.5.condition.png", "v1.5.exemplar.png"), ("notes.txt",)])
+def test_a_tar_file_without_pairs_is_refused(names: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"a\.tar: no pairs in it, expected members such as"):
+        read_pair_rows(tar(tmp_path / "a.tar", *names), Share().has)
+
+
+def test_members_that_are_not_called_in_utf8_are_told(tmp_path: Path) -> None:
+    keys = "\udcff", "a"
+    names = [f"{key}.{part}.png" for key in keys for part in ("condition", "exemplar")]
+    found = read_pair_rows(tar(tmp_path / "a.tar", *names), Share().has)
+    assert [row.key for row in found.rows] == ["a"]
+    assert [one.reason for one in found.failures] == [
+        f"{tmp_path}/a.tar: \udcff: the key '\\udcff' is no text in UTF-8"
+    ]

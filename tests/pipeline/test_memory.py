@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from midms import build
-from midms.cli import translate
+from midms.cli import beforehand
 from midms.images import PictureError
 from midms.images.decoding import size_of
 from midms.pipeline.batches import Outcome
@@ -57,7 +57,7 @@ def test_the_estimate_is_near_the_peak() -> None:
 def test_a_large_translation_is_told_beforehand(
     pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(translate, "_LARGE", 10 * 2**20)
+    monkeypatch.setattr(beforehand, "_LARGE", 10 * 2**20)
     assert command_line.translate(pair, tmp_path / "small.png") == 0
     assert "of memory" not in capsys.readouterr().err
     assert command_line.translate(pair, tmp_path / "large.png", "--size", 128) == 0

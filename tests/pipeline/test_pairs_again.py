@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import command_line
 import pytest
 
 from midms.data.pair_rows import PairRow
 from midms.images import PictureError
 from midms.pipeline.manifest import Manifest, ManifestError, Share
 from midms.pipeline.pair_work import PairWork
-from midms.pipeline.pairs import _misplaced
+from midms.pipeline.pairs import Translated, _misplaced
+from midms.pipeline.pipeline import Pipeline
 
 ROW = PairRow("a", "c.png", ("e.png",), ())
 SETTINGS = {"seed": 0, "size": 64}
@@ -129,3 +132,26 @@ def test_a_result_is_in_no_other_folder(key: str, more: tuple[str, ...], folder:
 def test_no_input_is_overwritten_through_a_link(link: str, to: str, row: PairRow, said: str, folder: Path) -> None:
     (folder / link).symlink_to(to)
     assert re.search(said, _misplaced(work(folder, "results" if link == "results" else "out"))(row))
+
+
+@pytest.mark.parametrize("said", [("9" * 5000, "9" * 5001), ("1", "1"), ("-1", "2"), ("0", "\u00b2"), ("", "2")])
+def test_what_is_no_share_is_told(said: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in zip(("RANK", "WORLD_SIZE"), said, strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ManifestError, match=r"^RANK=.{,700} and WORLD_SIZE=.{,700}: expected a number from 0"):
+        Share.of_environment()
+
+
+def test_a_size_that_was_not_trained_is_told_once_and_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def done(pipe: Pipeline, *_: object, size: int, **more: object) -> Translated:
+        before = capsys.readouterr().err
+        assert before.count("warning: size 96: the weights were trained at 64 pixels") == 1
+        assert before.count("note: 96 x 96 pixels take about") == 1
+        return Translated(1, written=1, warnings=Counter([*pipe.domain.warnings(size, ()), "another"]))
+
+    monkeypatch.setattr("midms.cli.beforehand._LARGE", 2**20)
+    monkeypatch.setattr("midms.pipeline.pairs.translate_pairs", done)
+    assert command_line.run("translate", "--pairs", "a.csv", "--out", folder / "out", "--size", 96) == 0
+    assert capsys.readouterr().err == "midms: warning: 1 of 1 results: another\n"
