@@ -172,7 +172,7 @@ def placed(
     return Hints(tuple(given), tuple(painted), None if regions is None else _regions(regions, frame))
 
 
-def repeatable(generator: Noise, like: Float[Tensor, "1 _ _ _"]) -> Callable[[], NoiseFn]:
+def repeatable(generator: Noise, like: Float[Tensor, "b _ _ _"]) -> Callable[[], NoiseFn]:
     """Noise for several runs of the loop: each call gives a NoiseFn that begins with the first draw again.
 
     Args:

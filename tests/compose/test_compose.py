@@ -134,7 +134,7 @@ def test_all_errors_at_once() -> None:
     lines = message.splitlines()
     assert lines[0] == "build('tooy'): 7 errors:" and len(lines) == 8
     expected = (
-        r"no preset is called 'tooy'\. Did you mean 'toy', .*\? `midms list preset` shows all \d\.",
+        r"no preset is called 'tooy'\. Did you mean 'toy', .*\? `midms list preset` shows all \d+\.",
         r"no slot is called 'macher'\. Did you mean 'matcher', .*\? help\(midms\.build\) shows all",
         r"weights: there is no folder /no/such/folder",
         r"matcher: no matcher is called 'corelation'\. Did you mean 'correlation', .*\?",

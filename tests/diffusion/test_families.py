@@ -235,7 +235,6 @@ def test_a_flow_says_what_is_wrong(schedule: str, timesteps: tuple[int, ...], co
         ("unet-condition", {"config": {"in_channels": 4}}, "config lacks block_out_channels, layers_per_block"),
         ("sd3", {"config": {}}, "config lacks num_layers"),
         ("flux", {"config": {"num_layers": 2}}, "config lacks num_attention_heads.*num_single_layers"),
-        ("flux", {"config": 3}, "config must be the network's settings by name, got 3"),
         ("sd3", {"config": SD3 | {"patch_size": 1}}, "patch_size is 1, supported: 2"),
         ("flux", {"config": FLUX | {"out_channels": 8}}, "in_channels and out_channels are 16 and 8"),
         ("flux", {"distilled_guidance": 1e4}, "distilled_guidance must be"),
