@@ -83,5 +83,5 @@ def save_images(pictures: Mapping[Path, Image.Image]) -> None:
 
 @functools.lru_cache(2**12)
 def _sweep_once(folder: Path, process: int) -> None:
-    """What killed processes left is removed once a process: a folder of 100,000 results takes long to look through."""
+    """What killed processes left is removed once a process: a folder of 100,000 results takes long to list."""
     sweep(folder)

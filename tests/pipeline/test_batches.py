@@ -25,7 +25,8 @@ from midms import build, translate_pairs
 from midms.core.files import HeldError, held
 from midms.data.errors import DatasetError
 from midms.images import PictureError
-from midms.pipeline import batches, pairs
+from midms.pipeline import batches
+from midms.pipeline import translate_pairs as pairs
 from midms.pipeline.failures import PartFailed
 from midms.pipeline.jobs import plan_jobs
 from midms.pipeline.manifest import ManifestError, Share

@@ -29,7 +29,7 @@ from midms.data.portraits.variety import VARIETIES, Variety
 STORED = ("image", "parts", "condition", "exemplar_condition")
 """What is kept on disk."""
 _BATCH = 16
-"""Styles that are rendered before the time that all take is told."""
+"""Styles that are rendered before the time that all take is estimated."""
 _SAMPLED = 4
 """Styles of a kept file that are rendered anew, to compare."""
 _FAR = {"image": 1.0, "parts": 0.1, "condition": 1.0, "exemplar_condition": 1.0}
