@@ -166,7 +166,7 @@ def _translate(args: argparse.Namespace) -> int:
 
     from midms.images import PictureError
     from midms.pipeline.batches import run_jobs
-    from midms.pipeline.failures import PartFailed
+    from midms.pipeline.failures import HOPELESS, PartFailed
     from midms.pipeline.hints import HINT_KINDS
     from midms.pipeline.jobs import examine, plan_jobs
     from midms.pipeline.partners import all_pictures
@@ -188,19 +188,21 @@ def _translate(args: argparse.Namespace) -> int:
     failures: list[str] = []
     outcomes = run_jobs(pipe, jobs, seed=args.seed, size=args.size, batch=min(args.batch, len(jobs)), known=known)
     bar = tqdm(outcomes, "translating", len(jobs), unit="pair", disable=None if len(jobs) > 1 else True)
+    broken = 0
     for tried, outcome in enumerate(bar, 1):
+        broken += isinstance(outcome.error, PartFailed)
         if outcome.result is not None:
             sizes.append(outcome.result.image.size)
             for warning in outcome.result.warnings:
                 warned.setdefault(warning, []).append(outcome.job.out)
         elif len(jobs) == 1 and outcome.error is not None and not isinstance(outcome.error, PictureError):
             raise outcome.error
-        elif isinstance(outcome.error, PartFailed) and len(failures) == tried - 1:  # it would with each
-            left = len(jobs) - tried
-            failures.append(f"{outcome.error}" + (f"; the other {left:,} are not tried" if left else ""))
-            break
         else:
             failures.append(outcome.reason)
+        if broken == tried and tried in (HOPELESS, len(jobs)):  # it would with each
+            left = len(jobs) - tried
+            failures = [f"{outcome.error}" + (f"; the other {left:,} are not tried" if left else "")]
+            break
     for failure in dict.fromkeys(failures):
         complain(in_options(failure, args))
     _warn({warning: results for warning, results in warned.items() if warning not in beforehand}, len(sizes))

@@ -19,6 +19,10 @@ class NotFinite(MidmsError, ArithmeticError):
     """Infinite numbers, or NaN, where a picture is to be made of them; the message says which part gave them."""
 
 
+class OutOfMemory(MidmsError, MemoryError):
+    """There is less memory than something needs; the message says which part asked for it."""
+
+
 class WrongAnswer(MidmsError, TypeError):
     """A part gave something else than its protocol says; the message names its slot."""
 

@@ -10,10 +10,15 @@ from types import FrameType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from midms.compose.slots import SLOTS
-from midms.core.errors import MidmsError
+from midms.core.errors import MidmsError, OutOfMemory
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+HOPELESS = 3
+"""Jobs, the first of many, with which a part fails before the others are not tried."""
+_ALLOCATOR = "DefaultCPUAllocator"
+"""Names itself in the plain RuntimeError with which torch says that there is no memory."""
 
 
 class PartFailed(MidmsError, RuntimeError):
@@ -37,7 +42,8 @@ def blamed(parts: Mapping[str, Any]) -> Iterator[None]:
         parts: what errors call a part, to the part.
 
     Raises:
-        PartFailed: a part raised something.
+        OutOfMemory: a part asked for more than there is.
+        PartFailed: a part raised something else.
     """
     try:
         yield
@@ -45,7 +51,7 @@ def blamed(parts: Mapping[str, Any]) -> Iterator[None]:
         raise
     except Exception as error:
         if text := _blame(error, parts):
-            raise PartFailed(text) from error
+            raise (OutOfMemory if _is_of_memory(error) else PartFailed)(text) from error
         raise
 
 
@@ -58,6 +64,12 @@ def naming_parts(function: Callable[Concatenate[Any, P], T]) -> Callable[Concate
             return function(pipe, *args, **options)
 
     return named
+
+
+def _is_of_memory(error: Exception) -> bool:
+    from torch import OutOfMemoryError
+
+    return isinstance(error, MemoryError | OutOfMemoryError) or _ALLOCATOR in str(error)
 
 
 def _blame(error: BaseException | None, parts: Mapping[str, Any]) -> str:

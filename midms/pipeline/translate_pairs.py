@@ -26,7 +26,7 @@ from midms.core.limits import SEEDS, int_range, side
 from midms.data.files import member_at
 from midms.data.pair_rows import PairRow, RowFailure, read_pair_rows
 from midms.images import PictureError
-from midms.pipeline.failures import PartFailed
+from midms.pipeline.failures import HOPELESS, PartFailed
 from midms.pipeline.manifest import Manifest, Share
 from midms.pipeline.on_ray import ray_records
 from midms.pipeline.pair_work import PairWork
@@ -171,7 +171,7 @@ def _here(pipe: Pipeline, work: PairWork, rows: Iterable[PairRow]) -> Generator[
         for outcome in outcomes:
             yield work.record(outcome)
             broken, made = broken + isinstance(outcome.error, PartFailed), made or outcome.result is not None
-            if broken == _NAMED and not made and outcome.error is not None:
+            if broken == HOPELESS and not made and outcome.error is not None:
                 raise outcome.error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,10 @@ def write_pairs(folder: Path, count: int) -> Path:
 
 
 def pictures(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
+    """Finished results by their path; those that are being written are in hidden folders, which come and go."""
+    paths = [Path(place, name).relative_to(folder) for place, _, names in os.walk(folder) for name in names]
+    finished = [path for path in sorted(paths) if path.suffix == ".png" and path.as_posix()[0] != "."]
+    return {path.as_posix(): (folder / path).read_bytes() for path in finished}
 
 
 def lines(folder: Path, name: str = "manifest.jsonl") -> list[dict[str, object]]:

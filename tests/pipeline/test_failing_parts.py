@@ -11,7 +11,8 @@ import torch
 from tiny_stage import Colours, data
 
 from midms import build, register
-from midms.pipeline.failures import PartFailed
+from midms.core.errors import OutOfMemory
+from midms.pipeline.failures import PartFailed, blamed
 
 PLUGIN = """
 import torch
@@ -136,10 +137,18 @@ def test_in_python_the_error_is_the_cause(pair: Path, registries: None) -> None:
         pipe(torch.zeros(1, 2, 64, 64), torch.zeros(1, 3, 64, 64))
 
 
-@pytest.mark.parametrize(("fails_at", "made"), [(1, []), (2, ["a.png", "c.png"])])
-def test_a_part_that_fails_at_once_ends_the_folder_and_one_that_fails_later_does_not(
-    fails_at: int,
+@pytest.mark.parametrize(
+    ("fails_at", "made", "said"),
+    [
+        ({1, 2, 3, 4}, [], "; the other 1 are not tried"),
+        ({1, 2}, ["c.png", "d.png"], "out/a.png: failed"),
+        ({2, 3, 4}, ["a.png"], "out/d.png: failed"),
+    ],
+)
+def test_a_part_that_fails_with_each_of_the_first_ends_the_folder_and_one_that_fails_with_some_does_not(
+    fails_at: set[int],
     made: list[str],
+    said: str,
     pair: Path,
     tmp_path: Path,
     registries: None,
@@ -151,19 +160,43 @@ def test_a_part_that_fails_at_once_ends_the_folder_and_one_that_fails_later_does
     class Sometimes:
         def __call__(self, match: object) -> torch.Tensor:
             calls.append(1)
-            if len(calls) == fails_at:
+            if len(calls) in fails_at:
                 raise RuntimeError("no")
             return torch.ones(1, 1, 16, 16)
 
     drawings = tmp_path / "drawings"
     drawings.mkdir()
-    for name in "abc":
+    for name in "abcd":
         shutil.copy(pair / "condition.png", drawings / f"{name}.png")
     options = f"--condition {drawings} --exemplar {pair}/exemplar.png --confidence sometimes --rematch none"
     assert command_line.run("translate", *options.split(), "--out", tmp_path / "out") == 2
     assert sorted(path.name for path in (tmp_path / "out").glob("*")) == made
-    (error,) = [line for line in capsys.readouterr().err.splitlines() if "raised RuntimeError: no" in line]
-    assert ("the other 2 are not tried" in error) == (not made)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "raised RuntimeError: no" in line]
+    assert len(lines) == (len(fails_at) if made else 1) and said in lines[-1] + lines[0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_too_little_memory_for_a_job_is_the_jobs_own_fault(error: Exception) -> None:
+    def part() -> None:
+        raise error
+
+    with (
+        pytest.raises(OutOfMemory, match=f"^matcher: own raised {type(error).__name__}"),
+        blamed({"matcher: own": part}),
+    ):
+        part()
+
+
+def test_what_torch_says_without_memory() -> None:
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+        torch.empty(2**60)
 
 
 def test_features_that_fail_are_named_where_pictures_are_paired(
