@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from midms.evaluation.ablation import ablate
     from midms.evaluation.evaluate import evaluate
     from midms.pipeline.build import build
+    from midms.pipeline.jobs.translate_pairs import translate_pairs
     from midms.pipeline.pretrained import from_pretrained
-    from midms.pipeline.translate_pairs import translate_pairs
 
 __all__ = [
     "Spec",
@@ -37,7 +37,7 @@ _HOME = {
     "evaluate": "midms.evaluation.evaluate",
     "from_pretrained": "midms.pipeline.pretrained",
     "register": "midms.compose.catalog",
-    "translate_pairs": "midms.pipeline.translate_pairs",
+    "translate_pairs": "midms.pipeline.jobs.translate_pairs",
 }
 
 

@@ -30,7 +30,7 @@ from benchmarks.throughput.worker import PRESET
 from midms.data.pair_rows import read_pair_rows
 from midms.data.portraits.pairs import draw_pairs
 from midms.images import save_images, to_pil
-from midms.pipeline.manifest import Manifest, Share
+from midms.pipeline.jobs.manifest import Manifest, Share
 
 SIZE = 64
 LOOP = "loop over single pairs"

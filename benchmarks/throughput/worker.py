@@ -22,9 +22,9 @@ from benchmarks.measure import MIB, resident
 from midms.core.seeds import seeded
 from midms.data.pair_rows import read_pair_rows
 from midms.pipeline.build import build
-from midms.pipeline.manifest import Share
+from midms.pipeline.jobs.manifest import Share
+from midms.pipeline.jobs.translate_pairs import translate_pairs
 from midms.pipeline.pipeline import Pipeline
-from midms.pipeline.translate_pairs import translate_pairs
 
 PRESET = "midm-faces"
 

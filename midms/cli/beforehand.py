@@ -9,7 +9,7 @@ from midms.cli.messages import complain
 from midms.core.limits import side
 
 if TYPE_CHECKING:
-    from midms.pipeline.jobs import Job
+    from midms.pipeline.jobs.plan import Job
     from midms.pipeline.pipeline import Pipeline
 
 _LARGE, _SMALL = 3 * 2**29, 2**28

@@ -165,11 +165,11 @@ def _translate(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from midms.images import PictureError
-    from midms.pipeline.batches import run_jobs
     from midms.pipeline.failures import HOPELESS, PartFailed
     from midms.pipeline.hints import HINT_KINDS
-    from midms.pipeline.jobs import examine, plan_jobs
-    from midms.pipeline.partners import all_pictures
+    from midms.pipeline.jobs.batches import run_jobs
+    from midms.pipeline.jobs.partners import all_pictures
+    from midms.pipeline.jobs.plan import examine, plan_jobs
 
     hints = {name: path for name in HINT_KINDS if (path := getattr(args, name)) is not None}
     exemplars = all_pictures(args.exemplar) if args.series else args.exemplar

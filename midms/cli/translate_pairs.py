@@ -21,8 +21,8 @@ def run_pairs(args: argparse.Namespace) -> int:
     """Translate them, and say what became of them."""
     if idle := [f"--{name.replace('_', '-')}" for name in _OF_FILES if getattr(args, name)]:
         raise BadArguments(f"{' and '.join(idle)}: cannot be given beside --pairs")
-    from midms.pipeline.manifest import Share
-    from midms.pipeline.translate_pairs import translate_pairs
+    from midms.pipeline.jobs.manifest import Share
+    from midms.pipeline.jobs.translate_pairs import translate_pairs
 
     share = Share.of_environment()
     if args.device == "cuda" and share.count > 1:

@@ -21,7 +21,7 @@ from midms.compose.catalog import KINDS, available
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import SHIPPED
 from midms.core.domain import Domain
-from midms.pipeline import batches
+from midms.pipeline.jobs import batches
 from midms.pipeline.result import Translation
 
 

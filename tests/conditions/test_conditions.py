@@ -25,7 +25,7 @@ from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.features.midm import MidmFeatures
 from midms.images import PictureError
 from midms.images.annotations import label_map
-from midms.pipeline.jobs import plan_jobs
+from midms.pipeline.jobs.plan import plan_jobs
 
 NUMBERS = load_file(Path(__file__).parents[1] / "golden" / "conditions.safetensors")
 MASKS, PHOTO = NUMBERS["face/parts"], NUMBERS["face/photo"].numpy()

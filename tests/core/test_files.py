@@ -135,7 +135,7 @@ def test_what_cannot_be_a_folder_is_refused_beforehand(
     shutil.copy(pair / "condition.png", tmp_path / "a.png")
     shutil.copy(pair / "condition.png", tmp_path / "folder")
     before = tree(tmp_path)
-    monkeypatch.setattr("midms.pipeline.batches.run_jobs", lambda *_, **__: pytest.fail("there was work"))
+    monkeypatch.setattr("midms.pipeline.jobs.batches.run_jobs", lambda *_, **__: pytest.fail("there was work"))
     monkeypatch.setattr("midms.pipeline.demo.translate", lambda *_, **__: pytest.fail("there was work"))
     assert run(*words.replace("OUT", out).split()) == 2
     what = "a link that leads round to itself" if out.startswith("round") else "a file"

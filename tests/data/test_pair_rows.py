@@ -10,7 +10,7 @@ import pytest
 
 from midms.data.errors import DatasetError
 from midms.data.pair_rows import read_pair_rows
-from midms.pipeline.manifest import Share
+from midms.pipeline.jobs.manifest import Share
 
 ROWS = [{"condition": "in/a.png", "exemplar": ["b.png", "c.png"], "exemplar_condition": None}]
 KNOWN = [("a", "in/a.png", ("b.png", "c.png"), ())]

@@ -47,7 +47,7 @@ LOADED = (
     "midms.pipeline.build",
     "midms.checkpoints.folder",
     "midms.pipeline.demo",
-    "midms.pipeline.jobs",
+    "midms.pipeline.jobs.plan",
     "midms.pipeline.pretrained",
     "midms.training.train",
     "pytest",

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from midms.images.finishers.composite import Composite
 from midms.images.finishers.palette import flat_colours
-from midms.pipeline.partners import all_pictures
+from midms.pipeline.jobs.partners import all_pictures
 
 RED, SAND, SEA = (200, 30, 40), (236, 200, 150), (40, 90, 160)
 

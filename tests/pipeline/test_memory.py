@@ -16,8 +16,8 @@ from midms import build
 from midms.cli import beforehand
 from midms.images import PictureError
 from midms.images.decoding import size_of
-from midms.pipeline.batches import Outcome
-from midms.pipeline.jobs import Job
+from midms.pipeline.jobs.batches import Outcome
+from midms.pipeline.jobs.plan import Job
 from midms.pipeline.memory import free_memory, translation_memory
 
 MEASURE = """
@@ -73,7 +73,7 @@ def test_a_large_drawing_to_finish_is_told_beforehand(
     def undone(pipe: object, jobs: list[Job], **_: object) -> Iterator[Outcome]:
         return (Outcome(job, None, PictureError("not done")) for job in jobs)
 
-    monkeypatch.setattr("midms.pipeline.batches.run_jobs", undone)
+    monkeypatch.setattr("midms.pipeline.jobs.batches.run_jobs", undone)
     (tmp_path / "drawings").mkdir()
     for side in (64, 4000):
         Image.new("L", (side, side), 255).save(tmp_path / "drawings" / f"{side}.png")

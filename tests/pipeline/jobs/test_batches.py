@@ -25,10 +25,10 @@ from midms import build, translate_pairs
 from midms.core.files import HeldError, held
 from midms.data.errors import DatasetError
 from midms.images import PictureError
-from midms.pipeline import batches
 from midms.pipeline.failures import HOPELESS, PartFailed
-from midms.pipeline.jobs import plan_jobs
-from midms.pipeline.manifest import ManifestError, Share
+from midms.pipeline.jobs import batches
+from midms.pipeline.jobs.manifest import ManifestError, Share
+from midms.pipeline.jobs.plan import plan_jobs
 from midms.pipeline.pipeline import Pipeline
 
 COUNT = 6

@@ -14,10 +14,10 @@ import pytest
 
 from midms.data.pair_rows import PairRow
 from midms.images import PictureError
-from midms.pipeline.manifest import Manifest, ManifestError, Share
-from midms.pipeline.pair_work import PairWork
+from midms.pipeline.jobs.manifest import Manifest, ManifestError, Share
+from midms.pipeline.jobs.pair_work import PairWork
+from midms.pipeline.jobs.translate_pairs import Translated, _misplaced
 from midms.pipeline.pipeline import Pipeline
-from midms.pipeline.translate_pairs import Translated, _misplaced
 
 ROW = PairRow("a", "c.png", ("e.png",), ())
 SETTINGS = {"seed": 0, "size": 64}
@@ -152,6 +152,6 @@ def test_a_size_that_was_not_trained_is_told_once_and_before(
         return Translated(1, written=1, warnings=Counter([*pipe.domain.warnings(size, ()), "another"]))
 
     monkeypatch.setattr("midms.cli.beforehand._LARGE", 2**20)
-    monkeypatch.setattr("midms.pipeline.translate_pairs.translate_pairs", done)
+    monkeypatch.setattr("midms.pipeline.jobs.translate_pairs.translate_pairs", done)
     assert command_line.run("translate", "--pairs", "a.csv", "--out", folder / "out", "--size", 96) == 0
     assert capsys.readouterr().err == "midms: warning: 1 of 1 results: another\n"

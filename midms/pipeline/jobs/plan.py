@@ -16,7 +16,7 @@ from midms.images import PictureError, Pixels, check_target, native_size, read_p
 from midms.pipeline.failures import blamed
 from midms.pipeline.finishing import RESULT_LAYERS
 from midms.pipeline.hints import HINT_KINDS, read_hints
-from midms.pipeline.partners import conditions_of, paired_by_name
+from midms.pipeline.jobs.partners import conditions_of, paired_by_name
 
 _SIDE = 256
 """Pixels of the shorter side at which annotations are tried."""

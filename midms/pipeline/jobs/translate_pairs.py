@@ -27,9 +27,9 @@ from midms.data.files import member_at
 from midms.data.pair_rows import PairRow, RowFailure, read_pair_rows
 from midms.images import PictureError
 from midms.pipeline.failures import HOPELESS, PartFailed
-from midms.pipeline.manifest import Manifest, Share
-from midms.pipeline.on_ray import ray_records
-from midms.pipeline.pair_work import PairWork
+from midms.pipeline.jobs.manifest import Manifest, Share
+from midms.pipeline.jobs.on_ray import ray_records
+from midms.pipeline.jobs.pair_work import PairWork
 from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.retrieval import weights_digest
 
@@ -89,8 +89,8 @@ def translate_pairs(
     """Translate the pairs of a table, each into a file of its key's name.
 
     A result follows from the pair, its key and the seed, whatever else is translated, in whichever order and by however
-    many processes; see `midms.pipeline.batches.run_jobs` for how far, and for memory. What fails is recorded in the
-    manifest, see `midms.pipeline.manifest`, and the rest is done.
+    many processes; see `midms.pipeline.jobs.batches.run_jobs` for how far, and for memory. What fails is recorded in
+    the manifest, see `midms.pipeline.jobs.manifest`, and the rest is done.
 
     Args:
         pipe: a composed method.

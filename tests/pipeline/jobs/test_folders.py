@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from midms import cli
 from midms.images import PictureError, decoding, reading
-from midms.pipeline import batches
-from midms.pipeline.jobs import plan_jobs
+from midms.pipeline.jobs import batches
+from midms.pipeline.jobs.plan import plan_jobs
 
 
 def fill(folder: Path, **files: list[str]) -> Path:

@@ -17,7 +17,7 @@ from midms.core.protocols import AnnotationReader
 from midms.core.seeds import seeded
 from midms.images import PictureError, Pixels, one_line, read_pixels, save_images
 from midms.pipeline.inputs import Inputs, read_inputs
-from midms.pipeline.jobs import Job
+from midms.pipeline.jobs.plan import Job
 from midms.pipeline.result import Translation
 from midms.pipeline.translate import translate_inputs
 from midms.pipeline.translator import Translator
@@ -76,7 +76,7 @@ def run_jobs(
 
     Args:
         pipe: a composed method.
-        jobs: from `midms.pipeline.jobs.plan_jobs`, or one's own.
+        jobs: from `midms.pipeline.jobs.plan.plan_jobs`, or one's own.
         seed: of the noise, which follows from it and a job's key; without a key from the seed alone.
         size: as `translate` takes it, by default the method's own.
         batch: how many are computed at once; those with hints are computed alone.

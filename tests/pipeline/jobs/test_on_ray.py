@@ -13,9 +13,9 @@ from pair_tables import lines, pictures, write_pairs
 
 from midms import build, translate_pairs
 from midms.data.pair_rows import read_pair_rows
-from midms.pipeline.manifest import Share
-from midms.pipeline.on_ray import RayError, Translating
-from midms.pipeline.pair_work import PairWork
+from midms.pipeline.jobs.manifest import Share
+from midms.pipeline.jobs.on_ray import RayError, Translating
+from midms.pipeline.jobs.pair_work import PairWork
 
 COUNT = 3
 

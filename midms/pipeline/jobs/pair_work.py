@@ -11,9 +11,9 @@ from typing import Any
 from midms.data.files import TarMember, file_state, member_at
 from midms.data.pair_rows import PairRow
 from midms.images import PictureError
-from midms.pipeline.batches import Outcome, run_jobs
 from midms.pipeline.finishing import RESULT_LAYERS
-from midms.pipeline.jobs import Job
+from midms.pipeline.jobs.batches import Outcome, run_jobs
+from midms.pipeline.jobs.plan import Job
 from midms.pipeline.translator import Translator
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from midms.core.errors import MidmsError
 from midms.data.pair_rows import PairRow
-from midms.pipeline.pair_work import PairWork
+from midms.pipeline.jobs.pair_work import PairWork
 from midms.pipeline.pipeline import Pipeline
 
 _BATCHES = 8

@@ -1,0 +1,1 @@
+"""Many translations: planned, paired, computed in batches, recorded, and shared among processes."""
