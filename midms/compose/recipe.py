@@ -14,7 +14,7 @@ from midms.core.domain import Domain
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "weights"
 """Where the package keeps weights: a folder a preset, called like it."""
 
-OPTIONAL = ("refiner", "finisher")
+OPTIONAL = ("refiner", "injection", "finisher")
 """Slots that may have no part."""
 _SAMPLERS = ("sampler", "refiner")
 """Slots that take a sampler."""
