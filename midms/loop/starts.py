@@ -82,8 +82,8 @@ def invert(
     """Latents from which the steps of DDIM, or of Euler in a rectified flow, lead to a picture; the noisiest first.
 
     From the cleanest level up (DDIM inversion, Song et al. 2021, arXiv:2010.02502, sec. 4.3), each step found by
-    iteration, so that it leads back where it came from (AIDI, arXiv:2309.04907; ReNoise, arXiv:2403.14602), as nearly as
-    it does where steps are large.
+    iteration, so that it leads back where it came from (AIDI, arXiv:2309.04907; ReNoise, arXiv:2403.14602); where steps
+    are large, as nearly as iteration gets.
 
     Args:
         z: a clean latent.

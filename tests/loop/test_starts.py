@@ -14,7 +14,11 @@ from midms.core.protocols import Sampler
 from midms.core.types import Level
 from midms.loop.starts import NoNoise, started
 
-TIMES = {"unet-condition": (361, 281, 201, 121, 41), "sd3": (901, 701, 501, 301, 101), "flux": (1000, 701, 501, 301, 101)}
+TIMES = {
+    "unet-condition": (361, 281, 201, 121, 41),
+    "sd3": (901, 701, 501, 301, 101),
+    "flux": (1000, 701, 501, 301, 101),
+}
 
 
 def made(family: str, name: str = "ddim", **options: float) -> tuple[Sampler, Callable[[Tensor, Level], Tensor]]:
