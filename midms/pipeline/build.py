@@ -58,6 +58,8 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
     words = Prompt(prompt) if isinstance(prompt, str) else prompt
     if weights is None and words != NO_PROMPT:
         wrong.append("prompt: changes nothing without weights of a text-to-image model")
+    if weights is None and recipe.borrows and "denoiser" not in changes:
+        wrong.append(f"weights: {preset} has none of its own, expected {recipe.obtain}")
     found = read_folder(recipe.home) if weights is None and known and recipe.shipped and recipe.weights else None
     if found:
         recipe = dataclasses.replace(recipe, made=found.recipe.made)

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.evaluation.metrics.faces import conditions
 from midms.loop.policy import EDITS, MATCH_ON, NoGradient, Policy
+from midms.matching.matchers.correlation import Correlation
 
 ONE = DDIM(noise_levels((600,)))
 
