@@ -41,6 +41,7 @@ Warp = Callable[[Sequence[Tensor]], Tensor]
 """From values on the grid of each exemplar to those on one's own, under a match."""
 
 
+@runtime_checkable
 class LayerMatching(Protocol):
     """Matches features of layers as the loop matches its own: with several exemplars, masks and style.
 

@@ -119,17 +119,13 @@ def test_sd_ctrlx_without_strength_is_diffusers_pipeline_from_noise(sd1: tuple[P
     other = {**quick, **CALM, "style": 1.0, "injection": Spec("ctrlx", **CTRLX)}
     strong = build("sd-ctrlx", weights=folder, prompt=PROMPT, **other)
     strong.save_pretrained(tmp_path / "ours")
-    first, again = (
-        one(*scene(), generator=torch.Generator().manual_seed(3))
-        for one in (strong, from_pretrained(tmp_path / "ours"))
-    )
+    pipes = strong, from_pretrained(tmp_path / "ours")
+    first, again = (one(*scene(), generator=torch.Generator().manual_seed(3)) for one in pipes)
     assert torch.equal(first, again) and (first - pipe.autoencoder.decode(latent)).abs().max() > 0.01
 
 
 def test_what_does_not_go_together_is_said_at_once(sd1: tuple[Path, Any]) -> None:
-    with pytest.raises(
-        BuildError, match=r"injection: no self-attention in 'up_blocks.2', 'up_blocks.3' of the network"
-    ):
+    with pytest.raises(BuildError, match=r"injection: no self-attention in 'up_blocks.2', 'up_blocks.3' of"):
         made(sd1[0], injection="cross-attention")
     with pytest.raises(BuildError, match="injection: Bridge has no layers to inject into; a model of diffusers has"):
         build("midm-faces", injection="graft")
