@@ -8,7 +8,7 @@ from midms.compose.recipe import Recipe
 from midms.compose.spec import Spec
 from midms.core.domain import Domain
 
-SD1 = {
+SD1_PARTS = {
     "denoiser": Spec(
         "unet-condition",
         config={
@@ -24,7 +24,7 @@ SD1 = {
     "autoencoder": Spec("kl", channels=4, widths=(128, 256, 512, 512), layers=2, scale=0.18215),
 }
 """Stable Diffusion 1, by the names of diffusers' classes."""
-SDXL = {
+SDXL_PARTS = {
     "denoiser": Spec(
         "unet-condition",
         config={
@@ -47,7 +47,7 @@ SDXL = {
     ),
     "autoencoder": Spec("kl", channels=4, widths=(128, 256, 512, 512), layers=2, scale=0.13025),
 }
-SD3 = {
+SD3_PARTS = {
     "denoiser": Spec(
         "sd3",
         config={
@@ -65,7 +65,7 @@ SD3 = {
     ),
     "autoencoder": Spec("kl", channels=16, widths=(128, 256, 512, 512), layers=2, scale=1.5305, shift=0.0609),
 }
-FLUX = {
+FLUX_PARTS = {
     "denoiser": Spec(
         "flux",
         config={
@@ -111,7 +111,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "sd-warp",
         512,
-        SD1 | {"sampler": Spec("ddim", timesteps=tuple(range(781, 0, -20)), schedule="scaled-linear")},
+        SD1_PARTS | {"sampler": Spec("ddim", timesteps=tuple(range(781, 0, -20)), schedule="scaled-linear")},
         {"rematch": (10, 20), "edit": "blend"},
         "a pretrained model, untouched, in the loop of arXiv:2209.11047 with the features of arXiv:2306.03881",
         "a photo or drawing takes the appearance of a photo, by a model of diffusers; untried on real weights",
@@ -119,7 +119,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "sd-crossattn",
         512,
-        SD1
+        SD1_PARTS
         | {  # the last 68 of 100 steps
             "sampler": Spec("ddim", timesteps=tuple(range(671, 0, -10)), schedule="scaled-linear", eta=1.0),
             "injection": Spec(
@@ -140,7 +140,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "sd-ctrlx",
         512,
-        SD1
+        SD1_PARTS
         | {
             "sampler": Spec("ddim", timesteps=tuple(range(981, 0, -20)), schedule="scaled-linear", eta=1.0),
             "injection": Spec(
@@ -160,7 +160,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "sdxl-ctrlx",
         1024,
-        SDXL
+        SDXL_PARTS
         | {
             "features": Spec("diffusion", network="denoiser", timestep=261, sigma=0.587, blocks=(0,), draws=8),
             "sampler": Spec("ddim", timesteps=tuple(range(981, 0, -20)), schedule="scaled-linear", eta=1.0),
@@ -173,7 +173,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "flux-graft",
         1024,
-        FLUX
+        FLUX_PARTS
         | {
             "features": Spec(
                 "diffusion", network="denoiser", timestep=260, sigma=0.26, blocks=(28,), draws=1, dropped=(154, 1446)
@@ -191,7 +191,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "sd3-graft",
         1024,
-        SD3
+        SD3_PARTS
         | {
             "features": Spec("diffusion", network="denoiser", timestep=260, sigma=0.26, blocks=(12,), draws=1),
             "sampler": Spec("euler", timesteps=tuple(range(900, 0, -36)), schedule="flow:3.0"),

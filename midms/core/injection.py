@@ -37,7 +37,7 @@ class References:
         return self.step / self.steps
 
 
-Warp = Callable[[Sequence[Tensor]], Tensor]
+WarpFn = Callable[[Sequence[Tensor]], Tensor]
 """From values on the grid of each exemplar to those on one's own, under a match."""
 
 
@@ -50,12 +50,12 @@ class LayerMatching(Protocol):
 
     def exemplars(
         self, matcher: Matcher, confidence: ConfidenceEstimator, query: Float[Tensor, "b d h w"], keys: Sequence[Tensor]
-    ) -> tuple[Warp, Float[Tensor, "b 1 h w"]]:
+    ) -> tuple[WarpFn, Float[Tensor, "b 1 h w"]]:
         """Match to features [b d H W] of each exemplar; and how far this is trusted, after the policy's style."""
 
     def structure(
         self, matcher: Matcher, confidence: ConfidenceEstimator, query: Float[Tensor, "b d h w"], key: Tensor
-    ) -> tuple[Warp, Float[Tensor, "b 1 h w"]]:
+    ) -> tuple[WarpFn, Float[Tensor, "b 1 h w"]]:
         """The same with features [b d h w] of the condition as a picture, of which nothing is masked."""
 
     def places(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.injection import Warp
+from midms.core.injection import WarpFn
 from midms.core.protocols import ConfidenceEstimator, Matcher
 from midms.core.types import cells, white_cells
 from midms.loop.multi_exemplar import compare, side_by_side
@@ -31,7 +31,7 @@ class MatchingOfLayers:
 
     def exemplars(
         self, matcher: Matcher, confidence: ConfidenceEstimator, query: Float[Tensor, "b d h w"], keys: Sequence[Tensor]
-    ) -> tuple[Warp, Float[Tensor, "b 1 h w"]]:
+    ) -> tuple[WarpFn, Float[Tensor, "b 1 h w"]]:
         """Match to features of each exemplar; and how far this is trusted, after the policy's style."""
         regions = None if self.regions is None else [_repeated(one, query) for one in self.regions]
         allowed = [None if one is None else _repeated(one, query) for one in self.exemplar_regions]
@@ -40,7 +40,7 @@ class MatchingOfLayers:
 
     def structure(
         self, matcher: Matcher, confidence: ConfidenceEstimator, query: Float[Tensor, "b d h w"], key: Tensor
-    ) -> tuple[Warp, Float[Tensor, "b 1 h w"]]:
+    ) -> tuple[WarpFn, Float[Tensor, "b 1 h w"]]:
         """The same with features of the condition as a picture, of which nothing is masked."""
         return MatchingOfLayers(self.policy).exemplars(matcher, confidence, query, [key])
 

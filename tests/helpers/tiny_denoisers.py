@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from midms.compose.catalog import create
@@ -81,26 +80,4 @@ def latents(seed: int, count: int = 1, grid: tuple[int, int] = (8, 8)) -> Tensor
 
 def context(x: Tensor) -> Context:
     """What these denoisers do not look at."""
-    return Context(x, x.new_zeros(1, 3, 64, 64), x.new_zeros(1, 1, *x.shape[-2:]))
-
-
-class Dense:
-    """Self-attention of a U-Net with its matrix written out, which a function may change row by row of the batch."""
-
-    def __init__(self, change: Any) -> None:
-        self.change = change
-
-    def __call__(
-        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Any = None, **more: Any
-    ) -> Tensor:
-        seen = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-
-        def heads(x: Tensor) -> Tensor:
-            return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-
-        if encoder_hidden_states is None:
-            found = self.change(attn, hidden_states, heads)
-        else:
-            q, k, v = heads(attn.to_q(hidden_states)), heads(attn.to_k(seen)), heads(attn.to_v(seen))
-            found = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
-        return attn.to_out[0](found.transpose(1, 2).flatten(2))
+    return Context(x, x.new_zeros(len(x), 3, 64, 64), x.new_zeros(len(x), 1, *x.shape[-2:]))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from midms.core import limits
 from midms.core.attention import Attention, Visitor, visited
-from midms.core.injection import LayerMatching, References, Warp
+from midms.core.injection import LayerMatching, References, WarpFn
 from midms.core.types import Context, Level
 from midms.diffusion.injections.common import (
     Remembered,
@@ -140,7 +140,7 @@ class _Swap(Visitor):
         return torch.cat([own[: -self.batch], to_heads(torch.lerp(plain, found, trusted.to(plain)), query)])
 
 
-def contrasted(warp: Warp, values: Sequence[Float[Tensor, "b d _ _"]], contrast: float) -> Float[Tensor, "b d h w"]:
+def contrasted(warp: WarpFn, values: Sequence[Float[Tensor, "b d _ _"]], contrast: float) -> Float[Tensor, "b d h w"]:
     """Values under the weights of a match, each weight first moved away from the mean of its row, and kept in [0, 1].
 
     Args:

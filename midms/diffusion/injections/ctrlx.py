@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.attention import Attention, Visitor, visited
-from midms.core.injection import LayerMatching, References, Warp
+from midms.core.injection import LayerMatching, References, WarpFn
 from midms.core.types import Context, Level
 from midms.diffusion.injections.common import (
     Memory,
@@ -150,7 +150,7 @@ class _Transfer(Visitor):
         return torch.cat([output[: -self.batch], self.structure.results[module]])
 
 
-def mean_and_deviation(warp: Warp, values: Sequence[Float[Tensor, "b d _ _"]]) -> tuple[Tensor, Tensor]:
+def mean_and_deviation(warp: WarpFn, values: Sequence[Float[Tensor, "b d _ _"]]) -> tuple[Tensor, Tensor]:
     """Of what each cell takes, feature by feature: M = P V and S = sqrt(P V^2 - M^2), of one product with P.
 
     Args:
