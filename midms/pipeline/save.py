@@ -13,7 +13,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from midms.core.files import atomic_folder
+from midms.core.files import atomic_folder, check_folder
 from midms.core.results import write_json
 from midms.core.tensors import save_state
 from midms.core.version import __version__
@@ -36,7 +36,7 @@ def save_translation(found: Translation, folder: Path) -> None:
     Raises:
         PictureError: the folder holds something else, or cannot be written.
     """
-    _check(folder)
+    check_saved(folder)
     try:
         with atomic_folder(folder) as part:
             for name, picture in _pictures(found).items():
@@ -51,8 +51,16 @@ def save_translation(found: Translation, folder: Path) -> None:
         raise PictureError(f"{folder}: cannot be written ({error.strerror or one_line(error)})") from None
 
 
-def _check(folder: Path) -> None:
-    """Refuse a folder of something else, which would be lost."""
+def check_saved(folder: Path) -> None:
+    """Find out before the work whether a translation may be saved to a folder: another one at most is there.
+
+    Raises:
+        PictureError: it may not, something else would be lost, or it cannot be written.
+    """
+    try:
+        check_folder(folder)
+    except OSError as error:
+        raise PictureError(f"{folder}: {error.strerror}") from None
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     try:
