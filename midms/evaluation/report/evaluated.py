@@ -15,10 +15,10 @@ from midms.core.results import machine, write_json
 from midms.core.version import __version__
 from midms.evaluation.figures import TABLE_HEADER, Evaluation, Figure, label_of, worst_first
 from midms.evaluation.inputs import Entry
-from midms.evaluation.report.page import cards, html_table, inline, items, page, picture_card, section, slider
 from midms.evaluation.report.plots import as_svg, histograms
 from midms.evaluation.report.tables import short
 from midms.images import PictureError, read_image, to_pil
+from midms.images.page import cards, html_table, inline, items, page, picture_card, section, slider
 
 _SHOWN = 3
 """Pairs that the page shows of each figure, from either end."""
