@@ -42,7 +42,7 @@ def add(commands: Commands) -> None:
             '--condition sketch.png --exemplar photo.jpg --out out.png --confidence "cycle(radius=0.1)" --rematch 0,1',
             "--condition drawing.png --exemplar photo.jpg --out out.png --finisher composite --layers layers",
             "--condition sketch.png --exemplar photo.jpg --out out.png --save how/",
-            "--pairs pairs.csv --out results/ --batch 16 --resume",
+            "--pairs pairs.csv --out many/ --batch 16 --resume",
         ),
     )
     one.add_argument(
@@ -190,11 +190,12 @@ def _translate(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
-    beforehand = announced(pipe, args.size, jobs)
+    batch = min(args.batch, len(jobs))
+    beforehand = announced(pipe, args.size, batch, jobs)
     sizes: list[tuple[int, int]] = []
     warned: dict[str, list[Path]] = {}
     failures: list[str] = []
-    outcomes = run_jobs(pipe, jobs, seed=args.seed, size=args.size, batch=min(args.batch, len(jobs)), known=known)
+    outcomes = run_jobs(pipe, jobs, seed=args.seed, size=args.size, batch=batch, known=known)
     bar = tqdm(outcomes, "translating", len(jobs), unit="pair", disable=None if len(jobs) > 1 else True)
     broken = 0
     for tried, outcome in enumerate(bar, 1):

@@ -42,8 +42,11 @@ def _json(value: float) -> float | str | None:
     return value if math.isfinite(value) else None if math.isnan(value) else str(value)
 
 
-def write_evaluation(found: Evaluation, out: Path) -> None:
+def write_evaluation(found: Evaluation, out: Path) -> Path:
     """`evaluation.json`, `table.md`, `figures.csv` and `report.html` in a folder, each whole or not at all.
+
+    Returns:
+        The last of these.
 
     Raises:
         OSError: the disk refuses.
@@ -60,6 +63,7 @@ def write_evaluation(found: Evaluation, out: Path) -> None:
                 table.writerow([entry.key, *(figure.each.get(entry.key, "") for figure in pairs)])
         with atomic_write(out / "report.html") as part:
             part.write_text(evaluation_page(found), encoding="utf-8")
+    return out / "report.html"
 
 
 def evaluation_page(found: Evaluation) -> str:
