@@ -94,6 +94,16 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert all(f"`{name}`" in table or name in table for name in ("nearest", "optimal-transport", "always"))
 
 
+def test_every_folder_of_results_is_written_by_one_command() -> None:
+    folders = [
+        Path(word)
+        for words in commands()
+        for flag, word in itertools.pairwise(words)
+        if flag in OUTPUTS and "." not in word
+    ]
+    assert len(folders) >= 6 and len({*folders}) == len(folders)
+
+
 def test_every_way_to_the_demo_writes_where_the_next_commands_read() -> None:
     assert re.findall(r"midms demo[^`\n]*", README) == ["midms demo --out out/demo"]
     assert re.search(r"midms demo --out out/demo\n", (ROOT / "Makefile").read_text())
@@ -112,8 +122,9 @@ def test_git_ignores_what_the_commands_write(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     written = {word for words in commands() for flag, word in itertools.pairwise(words) if flag in OUTPUTS}
     written |= {"out/demo/sheet.png", "midms-demo/sheet.png", "which/table.md", "mine/config.json"}
+    written |= set(re.findall(r"`midms [^`]*--out ([^`\s]+)`", README))
     written |= set(re.findall(r'(?:save|save_pretrained)\("(.*?)"\)', README))
-    assert {"out.png", "how.png", "celeba", "which", "mine"} <= written
+    assert {"out.png", "how.png", "celeba", "which", "mine", "report"} <= written
     for path in (tmp_path / name for name in written):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from midms.cli import ablate, convert, demo, doctor, evaluate, listing, pairs, train, translate
+from midms.cli import ablate, app, convert, demo, doctor, evaluate, explain, listing, pairs, train, translate
 from midms.cli.messages import complain, logged_notes, show_warning
 from midms.cli.options import Parser, load_plugin, message_of
 from midms.core.errors import MidmsError
@@ -19,7 +19,7 @@ from midms.core.version import __version__
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = (translate, demo, convert, listing, pairs, train, evaluate, ablate, doctor)
+COMMANDS = (translate, explain, app, demo, convert, listing, pairs, train, evaluate, ablate, doctor)
 """Modules whose `add` adds a command, in the order of the help."""
 
 

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from midms.pipeline.pipeline import Pipeline
 
 _LARGE, _SMALL = 3 * 2**29, 2**28
-"""Bytes of a translation from which they are noted, and bytes of weights that take no such memory at their own size."""
+"""Bytes of translations from which they are noted, and bytes of weights, times pictures of their own size, that take no
+such memory."""
 
 
-def announced(pipe: Pipeline, size: int | None, jobs: Sequence[Job] = ()) -> tuple[str, ...]:
+def announced(pipe: Pipeline, size: int | None, batch: int, jobs: Sequence[Job] = ()) -> tuple[str, ...]:
     """Warn of a size that the weights were not trained for, and note what takes much memory.
 
     Args:
         pipe: a composed method.
         size: as `translate` takes it; of one that is none nothing is said.
+        batch: how many translations are computed at once.
         jobs: whose drawings may take much to be finished.
 
     Returns:
@@ -36,13 +38,14 @@ def announced(pipe: Pipeline, size: int | None, jobs: Sequence[Job] = ()) -> tup
     for warning in warnings:
         complain(f"warning: {warning}")
     with blamed(named_parts(pipe)):
-        _note_memory(pipe, size, jobs)
+        _note_memory(pipe, size, batch, jobs)
     return warnings
 
 
-def _note_memory(pipe: Pipeline, size: int, jobs: Sequence[Job]) -> None:
-    """Say what a large translation will take, or a large drawing to be finished."""
-    needs = {f"{size} x {size} pixels take": _computing(pipe, size), **_finishing(pipe, size, jobs)}
+def _note_memory(pipe: Pipeline, size: int, batch: int, jobs: Sequence[Job]) -> None:
+    """Say what large translations will take, or a large drawing to be finished."""
+    which = f"{size} x {size} pixels" if batch == 1 else f"{batch:,} at once of {size} x {size} pixels"
+    needs = {f"{which} take": _computing(pipe, size, batch), **_finishing(pipe, size, jobs)}
     what, needed = max(needs.items(), key=lambda need: need[1])
     if needed > _LARGE:
         import torch
@@ -54,14 +57,14 @@ def _note_memory(pipe: Pipeline, size: int, jobs: Sequence[Job]) -> None:
         complain(f"note: {what} about {needed / 2**30:.1f} GB of memory{known}")
 
 
-def _computing(pipe: Pipeline, size: int) -> int:
-    """Bytes of a translation; 0 where they are few, or a part does not tell."""
+def _computing(pipe: Pipeline, size: int, batch: int) -> int:
+    """Bytes of translations; 0 where they are few, or a part does not tell."""
     weights = [weight for module in pipe.modules() for weight in module.parameters()]
-    if not weights or (size <= pipe.size and sum(weight.nbytes for weight in weights) < _SMALL):
+    if sum(weight.nbytes for weight in weights) * batch * size**2 <= _SMALL * pipe.size**2:
         return 0
     from midms.pipeline.memory import translation_memory
 
-    return translation_memory(pipe, size) or 0
+    return translation_memory(pipe, size, batch) or 0
 
 
 def _finishing(pipe: Pipeline, size: int, jobs: Sequence[Job]) -> dict[str, int]:

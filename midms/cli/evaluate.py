@@ -98,7 +98,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     say(*found.table().partition("\n\nFailed:")[0].split("\n"))
     for failure in found.failures:
         complain(f"failed: {failure}")
-    say("", f"{len(found.figures)} figures of {len(found.plan.entries):,} results, see {args.out}/report.html")
+    where = "" if found.page is None else f", see {found.page}"
+    say("", f"{len(found.figures)} figures of {len(found.plan.entries):,} results{where}")
     return USER_ERROR if found.failures else 0
 
 

@@ -41,7 +41,8 @@ def add(commands: Commands) -> None:
             "--condition photo.jpg --condition-from edges --exemplar other.jpg --out out.png",
             '--condition sketch.png --exemplar photo.jpg --out out.png --confidence "cycle(radius=0.1)" --rematch 0,1',
             "--condition drawing.png --exemplar photo.jpg --out out.png --finisher composite --layers layers",
-            "--pairs pairs.csv --out results/ --batch 16 --resume",
+            "--condition sketch.png --exemplar photo.jpg --out out.png --save how/",
+            "--pairs pairs.csv --out many/ --batch 16 --resume",
         ),
     )
     one.add_argument(
@@ -141,6 +142,13 @@ def add(commands: Commands) -> None:
         help="also write the layers of a --finisher that has some: colours.png without lines, lines.png with"
         " transparency, regions.png with their numbers; where --out is a folder, a folder of them each",
     )
+    one.add_argument(
+        "--save",
+        type=a_path,
+        metavar="DIR",
+        help="also write all of the result to a folder, for `midms explain` and other programs: pictures, flow, match,"
+        " Python that makes it again; where --out is a folder, a folder of them each",
+    )
     composition(one)
     one.add_argument(
         "--seed", type=integer(0, SEEDS), default=0, metavar="N", help="of the noise (default %(default)s)"
@@ -173,8 +181,8 @@ def _translate(args: argparse.Namespace) -> int:
 
     hints = {name: path for name in HINT_KINDS if (path := getattr(args, name)) is not None}
     exemplars = all_pictures(args.exemplar) if args.series else args.exemplar
-    own, masks = args.exemplar_condition, args.exemplar_region
-    jobs = plan_jobs(args.condition, exemplars, args.out, args.figure, own, args.region, args.layers, hints, masks)
+    more = args.exemplar_condition, args.region, args.layers, hints, args.exemplar_region, args.save
+    jobs = plan_jobs(args.condition, exemplars, args.out, args.figure, *more)
     if not all(job.alike for job in jobs):
         say("no names agree, so pairs are made in their order:")
         say(*(f"  {job.condition}  with  {', '.join(map(str, job.exemplars))}" for job in jobs))
@@ -182,11 +190,12 @@ def _translate(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
-    beforehand = announced(pipe, args.size, jobs)
+    batch = min(args.batch, len(jobs))
+    beforehand = announced(pipe, args.size, batch, jobs)
     sizes: list[tuple[int, int]] = []
     warned: dict[str, list[Path]] = {}
     failures: list[str] = []
-    outcomes = run_jobs(pipe, jobs, seed=args.seed, size=args.size, batch=min(args.batch, len(jobs)), known=known)
+    outcomes = run_jobs(pipe, jobs, seed=args.seed, size=args.size, batch=batch, known=known)
     bar = tqdm(outcomes, "translating", len(jobs), unit="pair", disable=None if len(jobs) > 1 else True)
     broken = 0
     for tried, outcome in enumerate(bar, 1):

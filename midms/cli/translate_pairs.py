@@ -30,7 +30,7 @@ def run_pairs(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
-    beforehand = announced(pipe, args.size)
+    beforehand = announced(pipe, args.size, args.batch)
     try:
         done = translate_pairs(
             pipe,

@@ -40,6 +40,9 @@ class Recipe:
         made: how the weights were made, a record a step.
         training: the stages of its training by name, in order, with their settings; see `midms.training.stages`.
         obtain: how to get weights where none are shipped.
+        call: the Python that made a pipeline of it, such as `build('midm-faces')`, but for what was changed; empty
+            where nobody said.
+        changes: what was changed by that call: slots, and settings of the loop.
     """
 
     name: str = ""
@@ -55,6 +58,8 @@ class Recipe:
     made: Mapping[str, Any] = field(default_factory=dict, compare=False)
     training: tuple[Spec, ...] = field(default=(), compare=False)
     obtain: str = field(default="give weights=FOLDER or --weights FOLDER", compare=False)
+    call: str = field(default="", compare=False)
+    changes: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def home(self) -> Path:

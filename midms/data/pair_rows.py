@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from midms.core.schema import BRIEF
 from midms.data.errors import DatasetError
 from midms.data.pair_lists import COLUMNS, table_rows
-from midms.data.webdataset import PARTS, name_of, sample_files, shards
+from midms.data.webdataset import PARTS, PassedOver, name_of, sample_files, shards
 from midms.registry import unknown
 
 _TABLES = (".csv", ".jsonl", ".json", ".parquet")
@@ -168,12 +168,12 @@ def _unusable(key: str) -> str:
 
 
 def _samples(path: Path) -> Iterator[PairRow | RowFailure]:
-    found = False
+    found, others = False, PassedOver()
     for shard in shards(path):
         samples: dict[str, list[str]] = {}
         twice: list[RowFailure] = []
         try:
-            for key, part, place in sample_files(shard):
+            for key, part, place in sample_files(shard, others):
                 sample = samples.setdefault(key, [""] * len(PARTS))
                 if sample[part]:
                     which = PARTS[part] or "picture"
@@ -189,4 +189,7 @@ def _samples(path: Path) -> Iterator[PairRow | RowFailure]:
             row = dict(zip(PARTS[1:], places, strict=True)) | {"key": key}
             yield _row(row, f"{shard}: {key}")
     if not found:
-        raise DatasetError(f"{path}: no pairs in it, expected members such as 0001.condition.png and 0001.exemplar.jpg")
+        expected = "expected members such as 0001.condition.png and 0001.exemplar.jpg"
+        raise DatasetError(f"{path}: no pairs in it, {expected}{others}")
+    if others.dotted:
+        yield RowFailure("", f"{path}: has more pairs{others}")

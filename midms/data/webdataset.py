@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -24,6 +25,8 @@ PARTS = ("", "condition", "exemplar", "exemplar_condition")
 """What stands between a sample's key and the suffix of each of its files."""
 _SHARDS = 100_000
 """Most tar files that a pattern names."""
+_NAMED = 3
+"""Members that are named of those that are passed over."""
 
 
 def webdataset(
@@ -38,9 +41,9 @@ def webdataset(
     KEY.exemplar_condition.png where there are such.
 
     A key is what a name has before its first dot, folders included; pictures are of any format, keypoints .json, what
-    else there is (KEY.txt) is passed over. Headers are read once, a picture's bytes when it is asked for; nothing is
-    unpacked. What holds of conditions and exemplars is as in `pairs`. One sample of twenty is held out, by a hash of
-    its key.
+    else there is (KEY.txt, or KEY.MORE.condition.png) is passed over, and how much that is, is logged. Headers are read
+    once, a picture's bytes when it is asked for; nothing is unpacked. What holds of conditions and exemplars is as in
+    `pairs`. One sample of twenty is held out, by a hash of its key.
 
     Args:
         path: a tar file, a folder of them, or a pattern such as `shards/{000..010}.tar` or `shards/*.tar`.
@@ -54,9 +57,9 @@ def webdataset(
             have.
     """
     check_split(split)
-    root, samples = Path(), dict[str, list[str]]()
+    root, samples, others = Path(), dict[str, list[str]](), PassedOver()
     for shard in shards(path):
-        for key, part, place in sample_files(shard):
+        for key, part, place in sample_files(shard, others):
             sample = samples.setdefault(key, [""] * len(PARTS))
             if sample[part]:
                 which = PARTS[part] or "picture"
@@ -64,7 +67,7 @@ def webdataset(
             sample[part] = place
     columns = [[sample[i] for sample in samples.values() if sample[0]] for i in range(len(PARTS))]
     if not columns[0]:
-        raise DatasetError(f"{path}: no pictures in it, expected members such as 000001.jpg")
+        raise DatasetError(f"{path}: no pictures in it, expected members such as 000001.jpg{others}")
     for name, column in zip(PARTS[1:], columns[1:], strict=True):
         if 0 < (count := sum(map(bool, column))) < len(column):
             raise DatasetError(f"{path}: {count} of {len(column)} samples have KEY.{name}, expected all or none")
@@ -82,15 +85,45 @@ def webdataset(
         Cropping(size, flip=flip),
         str(path),
         f"{len(chosen):,} of {len(keys):,} samples for {split}, by a hash of their keys; "
-        + (SELF_WARPED if own is None else "exemplars as they come with them"),
+        + f"{SELF_WARPED if own is None else 'exemplars as they come with them'}{others}",
     )
 
 
-def sample_files(shard: str) -> Iterator[tuple[str, int, str]]:
+@dataclass
+class PassedOver:
+    """Members of tar files that are of no sample; as text, what to add to a line about the tar files.
+
+    Attributes:
+        count: of them.
+        dotted: names of the first of those that would be of one if their keys had no dots.
+        others: names of the first of the others.
+    """
+
+    count: int = 0
+    dotted: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        """Count one more."""
+        self.count += 1
+        stem = PurePosixPath(PurePosixPath(name).stem)
+        names = self.dotted if stem.suffix.lower().removeprefix(".") in PARTS[1:] else self.others
+        names += [name] * (len(names) < _NAMED)
+
+    def __str__(self) -> str:
+        if not self.count:
+            return ""
+        some = [*self.dotted, *self.others][:_NAMED]
+        more = f" and {self.count - len(some):,} more" if self.count > len(some) else ""
+        return f"; passed over: {', '.join(some)}{more}{', for a key ends at the first dot' if self.dotted else ''}"
+
+
+def sample_files(shard: str, others: PassedOver) -> Iterator[tuple[str, int, str]]:
     """Of each file of ours in a tar file: its sample's key, which of `PARTS` it is, its place as `member_place` has it.
 
     Args:
         shard: path of the tar file.
+        others: where the others are counted.
 
     Yields:
         One after the other, in their order there.
@@ -100,7 +133,9 @@ def sample_files(shard: str) -> Iterator[tuple[str, int, str]]:
     """
     for member in members(Path(shard)):
         key, part = _sorted_out(member.name)
-        if part is not None:
+        if part is None:
+            others.add(member.name)
+        else:
             yield key, part, member_place(shard, member.name, member.start, member.size)
 
 

@@ -8,6 +8,7 @@ print(found.table())
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -112,12 +113,10 @@ def evaluate(
 def _written(found: Evaluation, out: Path) -> Evaluation:
     """The same, once it is written; what the disk refuses is one more failure, and no figure is lost."""
     try:
-        write_evaluation(found, out)
+        return dataclasses.replace(found, page=write_evaluation(found, out))
     except (MidmsError, OSError) as error:
         reason = getattr(error, "strerror", None) or one_line(error)
-        failures = (*found.failures, f"{out}: cannot be written ({reason})")
-        return Evaluation(found.figures, failures, found.inputs, found.plan)
-    return found
+        return dataclasses.replace(found, failures=(*found.failures, f"{out}: cannot be written ({reason})"))
 
 
 def _measure(

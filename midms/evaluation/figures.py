@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from midms.evaluation.inputs import Plan
@@ -49,12 +50,14 @@ class Evaluation:
         failures: what could not be read, compared, measured or written, a line each.
         inputs: sizes, formats and counts of what was compared, and the settings.
         plan: the files.
+        page: `report.html`; None where none was asked for, or the disk refused it.
     """
 
     figures: tuple[Figure, ...]
     failures: tuple[str, ...]
     inputs: Mapping[str, Any]
     plan: Plan
+    page: Path | None = None
 
     def table(self) -> str:
         """The figures in Markdown, each with what it is of; then what failed."""

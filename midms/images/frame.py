@@ -37,6 +37,13 @@ class Frame:
         return (ahead[:, :2] / ahead[:, 2:]).to(places)
 
     @property
+    def handed_in(self) -> tuple[int, int]:
+        """Width and height of what a person handed in, where the picture is all of it."""
+        height, width = self.picture
+        (left, top), (right, bottom) = self.origins(torch.tensor([[-0.5, -0.5], [width - 0.5, height - 0.5]])).tolist()
+        return round(right - left), round(bottom - top)
+
+    @property
     def corner(self) -> tuple[int, int]:
         """Row and column of the canvas where the picture begins."""
         return (self.canvas[0] - self.picture[0]) // 2, (self.canvas[1] - self.picture[1]) // 2

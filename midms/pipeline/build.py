@@ -70,6 +70,8 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
             recipe = _with_weights(recipe, found)
     if wrong and known:  # what else is wrong would cost the memory of parts that nothing is there for
         raise BuildError(f"build({preset!r})", wrong)
+    with_weights = "" if weights is None else f", weights={str(weights)!r}"
+    recipe = dataclasses.replace(recipe, call=f"build({preset!r}{with_weights}{_prompted(words)})")
     pipe = assemble(recipe, found, changes, f"build({preset!r})", wrong)
     for note in pipe.notes:
         warnings.warn(f"{preset}: {note}", stacklevel=2)
@@ -123,11 +125,17 @@ def assemble(
     if foreign:
         theirs = "weights as constructed; where these are untrained, the result is worthless until they are trained"
         notes.append(f"the preset's weights are not for the {', '.join(foreign)} given: {theirs}")
-    made = dataclasses.replace(made, notes=tuple(dict.fromkeys(notes)))
+    made = dataclasses.replace(made, notes=tuple(dict.fromkeys(notes)), changes=dict(changes))
     policy = Policy(**{name: made.loop[name] for name in POLICY if name in made.loop})
     for name, needed in policy.idle(changes).items():
         warnings.warn(f"{name}: {changes[name]!r} changes nothing without {' and '.join(needed)}", stacklevel=3)
     return Pipeline(**vars(parts), policy=policy, size=made.loop["size"], recipe=made)
+
+
+def _prompted(words: Prompt) -> str:
+    """A prompt as an argument of `build`."""
+    shown = repr(words.text if words == Prompt(words.text) else words)
+    return "" if words == NO_PROMPT else f", prompt={shown}"
 
 
 def _each(slots: Collection[str], do: Any) -> None:

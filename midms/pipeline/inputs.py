@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -34,6 +34,7 @@ class Inputs:
         hints: of a person; None for none.
         exemplar_masks: of exemplars in their order, what may be taken from each; None for all of it.
         framing: from the height and width of a part of the drawing to its frame.
+        arguments: what was handed in, by the arguments of `translate`, as it came.
     """
 
     condition: Given
@@ -42,6 +43,7 @@ class Inputs:
     hints: Hints | None
     exemplar_masks: Sequence[Float[Tensor, "1 1 _ _"] | None]
     framing: Framing
+    arguments: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def kind(self) -> Hashable:
@@ -101,6 +103,17 @@ def read_inputs(
         PictureError: a picture, a hint or the size cannot be used.
         PartFailed: a part raises something else.
     """
+    arguments = {
+        "condition": condition,
+        "exemplar": exemplar,
+        "exemplar_condition": exemplar_condition,
+        "regions": regions,
+        "exemplar_regions": exemplar_regions,
+        "anchors": anchors,
+        "colours": colours,
+        "hint_regions": hint_regions,
+        "size": size,
+    }
     stride = pipe.autoencoder.stride
     size = pipe.size if size is None else size
     if wrong := side(stride, size):
@@ -113,7 +126,8 @@ def read_inputs(
     masks = None if regions is None else masked(regions, read.frame, len(exemplars.pictures))
     allowed = () if exemplar_regions is None else masked_exemplars(exemplar_regions, exemplars.frames, stride)
     hints = placed(anchors, colours, hint_regions, read.frame, exemplars.frames, stride)
-    return Inputs(read, exemplars, masks, hints, allowed, framing)
+    came = {name: value for name, value in arguments.items() if value is not None}
+    return Inputs(read, exemplars, masks, hints, allowed, framing, came)
 
 
 def stack(pairs: Sequence[Inputs], pipe: Translator) -> Stacked:

@@ -46,21 +46,22 @@ class _Live(TorchDispatchMode):
 
 
 @torch.no_grad()
-def translation_memory(pipe: Pipeline, size: int) -> int | None:
-    """Bytes that a translation of square pictures will take beside the weights, or None where a part does not tell.
+def translation_memory(pipe: Pipeline, size: int, batch: int = 1) -> int | None:
+    """Bytes that translating square pictures will take beside the weights, or None where a part does not tell.
 
     Parts are run on tensors of shapes alone, in the order of the loop, and what is alive is counted.
 
     Args:
         pipe: whose weights are loaded already.
         size: pixels a side.
+        batch: how many are computed at once.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode  # 0.3 s
 
     live, k = _Live(), pipe.condition.channels
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), live:
-            picture, condition = torch.zeros(1, 3, size, size), torch.zeros(1, k, size, size)
+            picture, condition = torch.zeros(batch, 3, size, size), torch.zeros(batch, k, size, size)
             latent = pipe.autoencoder.encode(picture)
             query, key = pipe.features.condition(condition), pipe.features.exemplar(latent, condition)
             x0 = pipe.denoiser(latent, pipe.sampler.levels[0], Context(latent, condition, latent[:, :1]))

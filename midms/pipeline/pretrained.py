@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def from_pretrained(where: str | Path, /, **changes: Any) -> Pipeline:
         raise CheckpointError(f"{found.name}: {CONFIG}: the loop has no {', no '.join(unset)}")
     if without := [slot for slot in LEARNED if slot not in changes and _lacks_weights(slot, found)]:
         raise CheckpointError(f"{found.name}: has no weights of the {', the '.join(without)}: {hint}")
-    return assemble(recipe, found, changes, call)
+    return assemble(dataclasses.replace(recipe, call=call), found, changes, call)
 
 
 def is_saved(preset: str) -> bool:

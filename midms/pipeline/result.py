@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from midms.core.limits import LARGEST, number
+from midms.core.limits import LARGEST, int_range, number
 from midms.core.types import Finished
 from midms.images import PictureError
 from midms.images.arrays import is_array, to_array
@@ -18,9 +20,31 @@ from midms.images.figure import Line, Sheet, colour_map
 from midms.images.frame import Frame
 from midms.pipeline.correspondence import Origins, correspondences, origins
 from midms.pipeline.finishing import layer_pictures
+from midms.pipeline.match_rows import MatchRows
+from midms.pipeline.request import Request
+from midms.pipeline.save import save_translation
 
 _SMALLEST, _SIDE = 8, 256
 """Pixels a side of a figure's pictures, the fewest and the usual."""
+
+
+class PixelOrigin(NamedTuple):
+    """Where a pixel of a result comes from.
+
+    Attributes:
+        exemplar: its number, from 0.
+        place: (x, y) in that exemplar's own pixels, as it was handed in.
+        confidence: in [0, 1].
+        cycle_error: how far from itself the pixel's cell comes back, in widths: shares of the result's longer side.
+        distribution: how much the pixel's cell takes from the cell of each pixel of the exemplar, which is of the size
+            at which it was matched.
+    """
+
+    exemplar: int
+    place: tuple[float, float]
+    confidence: float
+    cycle_error: float
+    distribution: Float[Tensor, "Y X"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +66,8 @@ class Translation:
         frames: of the condition, and of each exemplar: their sizes as they were matched, and the way back.
         warnings: what a person should know before trusting the result, a line each.
         finished: the result in layers; None without a finisher.
+        match_rows: lists the rows of the last match, when it is called first.
+        request: what was asked for.
 
     Pixels of the result, in what is not a picture, are those of the last of `stages`.
     """
@@ -58,12 +84,22 @@ class Translation:
     exemplar: Image.Image
     stages: Sequence[Image.Image]
     frames: tuple[Frame, ...]
+    match_rows: Callable[[], MatchRows]
+    request: Request
     warnings: tuple[str, ...] = ()
     finished: Finished | None = None
 
     def layers(self) -> dict[str, Image.Image]:
         """Pictures of the result's colours, lines and regions, by these names; none where it has no such layers."""
         return {} if self.finished is None else layer_pictures(self.finished)
+
+    def exemplars(self) -> list[Image.Image]:
+        """Each exemplar at the size at which it was matched."""
+        pictures, left = [], 0
+        for height, width in (frame.picture for frame in self.frames[1:]):
+            pictures.append(self.exemplar.crop((left, 0, left + width, height)))
+            left += width
+        return pictures
 
     def origins(self, points: object | None = None) -> Origins:
         """Where points come from, in the pixels of the pictures as they were handed in.
@@ -79,6 +115,62 @@ class Translation:
         if points is not None:
             pairs = correspondences(self._pixels(points), self.flow, (self.exemplar.height, self.exemplar.width))
         return origins(pairs, self.source, self.frames[0], self.frames[1:])
+
+    def at(self, x: float, y: float) -> PixelOrigin:
+        """Where a pixel of `image` comes from.
+
+        Args:
+            x: from the left, counted from 0.
+            y: from the top.
+
+        Raises:
+            PictureError: it lies outside.
+        """
+        place = _share((x, y), self.image.size, "result")
+        (column, row), rows = self._matched(place), self.match_rows()
+        found, cell = self.origins([(column, row)]), rows.row_at(place)
+        number = int(found.source[0])
+        there_x, there_y = found.exemplar[0].tolist()
+        return PixelOrigin(
+            number,
+            (there_x, there_y),
+            float(self.confidence[row, column]),
+            float(rows.cycle.flatten()[cell]),
+            rows.taken_by(cell, number),
+        )
+
+    def destinations(self, x: float, y: float, exemplar: int = 0) -> Float[Tensor, "Y X"]:
+        """How much each pixel of the result takes from a place of an exemplar, at the size at which it was matched.
+
+        Args:
+            x: from the left, in pixels of the exemplar as it was handed in.
+            y: from the top.
+            exemplar: its number, from 0.
+
+        Raises:
+            PictureError: the place lies outside.
+            OutOfLimits: there is no such exemplar.
+        """
+        int_range(0, len(self.frames) - 2, exemplar=exemplar)
+        frame = self.frames[1 + exemplar]
+        return self.match_rows().taken_from(_share((x, y), frame.handed_in, "exemplar"), exemplar)
+
+    def save(self, folder: str | Path) -> None:
+        """Write all of it to a folder, for `midms explain`, other programs, and to make it again.
+
+        Pictures as PNG, exemplars and stages among them, the flow as npz, Middlebury's .flo and KITTI's PNG, rows of
+        the match as safetensors, correspondences and settings as JSON, what was handed in, and `reproduce.py`. The
+        folder is written beside and takes its place as one; a result that was saved there before is gone then.
+
+        Raises:
+            PictureError: the folder holds something else, or cannot be written.
+        """
+        save_translation(self, Path(folder))
+
+    def _matched(self, place: tuple[float, float]) -> tuple[int, int]:
+        """The pixel at the size that is matched, of a place in shares of width and height."""
+        width, height = self.warp.size
+        return min(int(place[0] * width), width - 1), min(int(place[1] * height), height - 1)
 
     def _pixels(self, points: object) -> Int[Tensor, "n 2"]:
         if not is_array(points):
@@ -120,3 +212,11 @@ class Translation:
         """The correspondences as shares of the width and height of condition and exemplar."""
         extent = self.correspondences.new_tensor([*self.warp.size, *self.exemplar.size])
         return [((x, y), (u, v)) for x, y, u, v in ((self.correspondences + 0.5) / extent).tolist()]
+
+
+def _share(pixel: tuple[float, float], extent: tuple[int, int], name: str) -> tuple[float, float]:
+    """The middle of a pixel (x, y) in shares of a picture's width and height."""
+    (x, y), (width, height) = pixel, extent
+    if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+        raise PictureError(f"({x:g}, {y:g}) is outside of the {name}, {width} x {height} pixels from (0, 0)")
+    return (x + 0.5) / width, (y + 0.5) / height

@@ -4,42 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import SEEDS, int_range
-from midms.core.protocols import AnnotationReader
 from midms.core.types import Finished, Noise
-from midms.images import resize, to_pil
+from midms.images import resize
 from midms.images.frame import Frame
-from midms.loop import Hints, Moment
-from midms.loop.multi_exemplar import side_by_side
-from midms.pipeline.correspondence import (
-    correspondences,
-    enlarge,
-    flat_matches,
-    match_to_pixel_flow,
-    nearest_white,
-    telling_points,
-)
+from midms.loop import Hints
+from midms.pipeline.correspondence import nearest_white
 from midms.pipeline.decoded import Decoded
 from midms.pipeline.failures import naming_parts
 from midms.pipeline.finishing import crop_translator, finish
 from midms.pipeline.hints import confined, in_regions, painted, repeatable
 from midms.pipeline.inputs import Inputs, Stacked, read_inputs, stack
-from midms.pipeline.out_of_domain import unusual
+from midms.pipeline.report import LoopResult, translations_of
+from midms.pipeline.request import Request, seed_of
 from midms.pipeline.result import Translation
 from midms.pipeline.translator import Translator
 
 __all__ = ["Translator", "translate", "translate_inputs"]
-
-_FLAT = "the match is flat: all of the drawing takes the same mean of the picture; give the matcher a lower temperature"
-"""What is said of a match that tells nothing apart."""
-POINTS = 12
-"""Correspondences that a figure shows."""
 
 
 @torch.no_grad()
@@ -133,24 +118,9 @@ def translate_inputs(
     more = 0 if pairs[0].hints is not None else max(0, at_once - len(pairs))
     filled = [*pairs, *[pairs[-1]] * more]
     given = stack(filled, pipe)
+    requests = [Request(pipe, pair.arguments, seed_of(noise)) for pair, noise in zip(pairs, noises, strict=True)]
     result = _run(pipe, pairs, given, [*noises, *(torch.Generator() for _ in range(more))])
-    return _report(pipe, filled, given, result)
-
-
-class LoopResult(NamedTuple):
-    """What the loop and the finisher make of inputs together, with hints or without.
-
-    Attributes:
-        moments: of the loop.
-        stages: of each input, the picture of each moment without the canvas around it.
-        pictures: of each input, the last of these.
-        finished: the same as the finisher leaves them; None without one.
-    """
-
-    moments: list[Moment]
-    stages: list[Decoded]
-    pictures: list[Float[Tensor, "1 3 _ _"]]
-    finished: list[Finished | None]
+    return translations_of(requests, filled, given, result)
 
 
 def _run(pipe: Translator, pairs: Sequence[Inputs], given: Stacked, noises: Sequence[Noise]) -> LoopResult:
@@ -227,72 +197,3 @@ def _confined(hinted: LoopResult, plain: LoopResult, pair: Inputs, decode: Calla
 
     picture = confined(hinted.pictures[0], plain.pictures[0], hints, frame)
     return LoopResult(hinted.moments, [Decoded(latents, decode_both)], [picture], [finished])
-
-
-def _report(pipe: Translator, pairs: Sequence[Inputs], given: Stacked, result: LoopResult) -> list[Translation]:
-    """What people are given of results, on the CPU."""
-    first, last = result.moments[0], result.moments[-1]
-    strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, given.condition, given.pictures, given.maps)
-    flows = match_to_pixel_flow(
-        last.match,
-        [pair.condition.frame for pair in pairs],
-        [pair.exemplars.frames for pair in pairs],
-        last.warp,
-        [pair.exemplar_masks for pair in pairs],
-    )
-    found = zip(
-        pairs,
-        pipe.autoencoder.decode(first.warp).split(1),
-        enlarge(last.confidence, pairs[0].condition.frame.canvas).split(1),
-        flows,
-        flat_matches(first.match, last.warp),
-        strange,
-        result.stages,
-        result.pictures,
-        result.finished,
-        strict=False,  # of copies that filled up nothing is wanted
-    )
-    return [_translation(pipe, *one) for one in found]
-
-
-def _translation(
-    pipe: Translator,
-    pair: Inputs,
-    warp: Float[Tensor, "1 3 Y X"],
-    trusted: Float[Tensor, "1 1 Y X"],
-    origin: tuple[Tensor, Tensor],
-    flat: bool,
-    strange: tuple[str, ...],
-    stages: Decoded,
-    picture: Float[Tensor, "1 3 y x"],
-    finished: Finished | None,
-) -> Translation:
-    (condition, drawing, frame, doubts), frames = pair.condition, pair.exemplars.frames
-    shown = side_by_side(
-        [one.crop(whole) for one, whole in zip(frames, pair.exemplars.pictures, strict=True)], fill=1.0
-    )
-    confidence = frame.crop(trusted)[0, 0].clamp(0, 1).float().cpu()
-    source, flow = origin[0].cpu(), origin[1].cpu().float()
-    condition_map = frame.crop(condition)[0].float().cpu()
-    points = telling_points(confidence, condition_map, POINTS)
-    return Translation(
-        image=to_pil(picture if finished is None else finished.image),
-        warp=to_pil(frame.crop(warp)),
-        confidence=confidence,
-        flow=flow,
-        source=source,
-        correspondences=correspondences(points, flow, (shown.shape[-2], shown.shape[-1])),
-        condition=to_pil(drawing),
-        condition_map=condition_map,
-        strokes=None if isinstance(pipe.condition, AnnotationReader) else to_pil(1 - 2 * condition_map[None, :1]),
-        exemplar=to_pil(shown),
-        stages=stages,
-        frames=(frame, *frames),
-        warnings=(
-            *doubts,
-            *([_FLAT] if flat else []),
-            *pipe.domain.warnings(min(frame.canvas), strange),
-            *(() if finished is None else finished.warnings),
-        ),
-        finished=finished,
-    )

@@ -7,9 +7,10 @@ from typing import Protocol, runtime_checkable
 
 from torch import nn
 
+from midms.compose.recipe import Recipe
 from midms.core.domain import Domain
 from midms.core.protocols import Autoencoder, ConditionExtractor, FeatureExtractor, Finisher
-from midms.loop import Moment
+from midms.loop import Moment, Policy
 
 
 @runtime_checkable
@@ -39,6 +40,14 @@ class Translator(Protocol):
     @property
     def domain(self) -> Domain:
         """What its weights were trained on."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it was composed from."""
+
+    @property
+    def policy(self) -> Policy:
+        """How matching and diffusion interleave."""
 
     @property
     def trajectory(self) -> Callable[..., Iterator[Moment]]:

@@ -6,6 +6,7 @@ import json
 import logging
 import pickle
 import shutil
+import tarfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,16 @@ def test_how_pairs_are_made_is_in_the_log_once(tmp_path: Path, caplog: pytest.Lo
         f"{20 - held_out} of 20 pictures for train, by a hash of their names; the exemplar of each picture is itself"
         " under a smooth warp that is known"
     )
+
+
+def test_members_of_tar_files_that_are_passed_over_are_named(tmp_path: Path) -> None:
+    solid(tmp_path, 4)
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for i, picture in enumerate(sorted(tmp_path.glob("*.png"))):
+            archive.add(picture, f"{i}.png")
+            archive.add(picture, f"{i}.5.condition.png")
+    passed = "passed over: 0.5.condition.png, 1.5.condition.png, 2.5.condition.png and 1 more, for a key ends at the"
+    assert pairs_of("webdataset", tmp_path).note.endswith(f"{passed} first dot")
 
 
 def test_celebahq_has_the_maps_of_its_masks_and_the_exemplars_of_its_lists() -> None:

@@ -79,10 +79,29 @@ def tar(path: Path, *names: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("names", [(), ("v1.5.condition.png", "v1.5.exemplar.png"), ("notes.txt",)])
+DOTTED = "v1.5.condition.png", "v1.5.exemplar.jpg"
+PASSED = {
+    (): "",
+    ("notes.txt",): "; passed over: notes.txt",
+    ("a.txt", "b.txt", "c.txt", *DOTTED): f"; passed over: {DOTTED[0]}, {DOTTED[1]}, a.txt and 2 more,"
+    " for a key ends at the first dot",
+}
+
+
+@pytest.mark.parametrize("names", PASSED)
 def test_a_tar_file_without_pairs_is_refused(names: tuple[str, ...], tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"a\.tar: no pairs in it, expected members such as"):
+    with pytest.raises(DatasetError, match=r"a\.tar: no pairs in it, expected members such as") as refused:
         read_pair_rows(tar(tmp_path / "a.tar", *names), Share().has)
+    assert str(refused.value).endswith(f"0001.exemplar.jpg{PASSED[names]}")
+
+
+def test_members_whose_keys_have_dots_are_counted_and_named(tmp_path: Path) -> None:
+    """A key ends at the first dot, as `webdataset.tariterators.base_plus_ext` has it."""
+    names = "a.condition.png", "a.exemplar.png"
+    (failure,) = read_pair_rows(tar(tmp_path / "a.tar", *names, *DOTTED, "x/v2.0.EXEMPLAR.png"), Share().has).failures
+    assert failure.reason.startswith(f"{tmp_path}/a.tar: has more pairs; passed over: {DOTTED[0]}, ")
+    assert failure.reason.endswith("x/v2.0.EXEMPLAR.png, for a key ends at the first dot")
+    assert read_pair_rows(tar(tmp_path / "b.tar", *names, "a.txt", "a.depth.png"), Share().has).failures == []
 
 
 def test_members_that_are_not_called_in_utf8_are_told(tmp_path: Path) -> None:

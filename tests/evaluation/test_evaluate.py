@@ -245,6 +245,7 @@ def test_a_full_disk_loses_no_figure(
     assert run(*given) == 2
     output = capsys.readouterr()
     assert "| PSNR |" in output.out and "cannot be written (No space left on device)" in output.err
+    assert output.out.splitlines()[-1].endswith("of 4 results"), "no page is pointed to that was not written"
     assert not (tmp_path / "out").exists(), "nothing half-written is left"
 
 

@@ -36,11 +36,11 @@ for finisher in (create("finisher", "tiles", scale=16), create("finisher", "comp
         finisher(result, lines, [], lambda box: result).image
     print(finisher.memory((64, 64), (1000, 1000)) / 2**20, cost.megabytes)
 pipe = build("midm-faces")
-for size in (128, 256):
-    cost, condition, exemplar = Cost("cpu"), torch.rand(1, 2, size, size), torch.rand(1, 3, size, size)
+for size, batch in ((128, 1), (256, 1), (64, 16)):
+    cost, condition, exemplar = Cost("cpu"), torch.rand(batch, 2, size, size), torch.rand(batch, 3, size, size)
     with cost.measured():
         pipe(condition, exemplar, condition)
-    print(translation_memory(pipe, size) / 2**20, cost.megabytes)
+    print(translation_memory(pipe, size, batch) / 2**20, cost.megabytes)
 """
 """In a process of its own: one that has run much else has memory at hand that no peak shows."""
 
@@ -51,18 +51,31 @@ def test_the_estimate_is_near_the_peak() -> None:
     helpers = str(Path(command_line.__file__).parent)
     result = subprocess.run([sys.executable, "-c", MEASURE, helpers], capture_output=True, text=True, check=True).stdout
     found = [[float(number) for number in line.split()] for line in result.splitlines()]
-    assert len(found) == 4 and all(1 / 1.5 < estimate / peak < 1.5 for estimate, peak in found), found
+    assert len(found) == 5 and all(1 / 1.5 < estimate / peak < 1.5 for estimate, peak in found), found
 
 
 def test_a_large_translation_is_told_beforehand(
     pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(beforehand, "_LARGE", 10 * 2**20)
+    monkeypatch.setattr(beforehand, "_SMALL", 30 * 2**20)
     assert command_line.translate(pair, tmp_path / "small.png") == 0
     assert "of memory" not in capsys.readouterr().err
     assert command_line.translate(pair, tmp_path / "large.png", "--size", 128) == 0
     assert "midms: note: 128 x 128 pixels take about 0." in (said := capsys.readouterr().err)
     assert " GB of memory, " in said and " GB are free\n" in said
+
+
+def test_many_at_once_are_told_of_together(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(beforehand, "_LARGE", 20 * 2**20)
+    monkeypatch.setattr(beforehand, "_SMALL", 30 * 2**20)
+    (tmp_path / "table.csv").write_text(f"condition,exemplar\n{pair / 'condition.png'},{pair / 'exemplar.png'}\n")
+    words = "translate", "--pairs", tmp_path / "table.csv", "--out"
+    assert command_line.run(*words, tmp_path / "one") == 0 and "of memory" not in capsys.readouterr().err
+    assert command_line.run(*words, tmp_path / "many", "--batch", 4) == 0
+    assert "midms: note: 4 at once of 64 x 64 pixels take about 0." in capsys.readouterr().err
 
 
 def test_a_large_drawing_to_finish_is_told_beforehand(

@@ -14,11 +14,11 @@ from PIL import Image
 from midms.core.files import atomic_write, read_regular
 from midms.data.portraits.pairs import SIZES, draw_pairs
 from midms.evaluation.ablation.run import PICTURES, REPORT_FILES, SHOWN, Setting
-from midms.evaluation.report.page import cards, html_table, inline, items, page, picture_card, section, slider
 from midms.evaluation.report.plots import as_picture, as_svg, scatters
 from midms.evaluation.report.tables import markdown_table
 from midms.images import save_images, to_pil
 from midms.images.figure import Sheet, note
+from midms.images.page import cards, html_table, inline, items, page, picture_card, section, slider
 
 _COLUMNS = {"PSNR": 2, "SSIM": 3, "PCK@0.05": 3, "EPE px": 2, "AUROC": 3, "first PSNR": 2, "ms a pair": 0, "peak MB": 0}
 """Figures of the table, and their digits."""

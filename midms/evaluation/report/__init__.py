@@ -1,1 +1,1 @@
-"""What was measured, for people: tables, plots, and pages that are one file each."""
+"""What was measured, for people: tables, plots, and pages."""

@@ -15,10 +15,10 @@ from midms.core.results import machine, write_json
 from midms.core.version import __version__
 from midms.evaluation.figures import TABLE_HEADER, Evaluation, Figure, label_of, worst_first
 from midms.evaluation.inputs import Entry
-from midms.evaluation.report.page import cards, html_table, inline, items, page, picture_card, section, slider
 from midms.evaluation.report.plots import as_svg, histograms
 from midms.evaluation.report.tables import short
 from midms.images import PictureError, read_image, to_pil
+from midms.images.page import cards, html_table, inline, items, page, picture_card, section, slider
 
 _SHOWN = 3
 """Pairs that the page shows of each figure, from either end."""
@@ -42,8 +42,11 @@ def _json(value: float) -> float | str | None:
     return value if math.isfinite(value) else None if math.isnan(value) else str(value)
 
 
-def write_evaluation(found: Evaluation, out: Path) -> None:
+def write_evaluation(found: Evaluation, out: Path) -> Path:
     """`evaluation.json`, `table.md`, `figures.csv` and `report.html` in a folder, each whole or not at all.
+
+    Returns:
+        The last of these.
 
     Raises:
         OSError: the disk refuses.
@@ -60,6 +63,7 @@ def write_evaluation(found: Evaluation, out: Path) -> None:
                 table.writerow([entry.key, *(figure.each.get(entry.key, "") for figure in pairs)])
         with atomic_write(out / "report.html") as part:
             part.write_text(evaluation_page(found), encoding="utf-8")
+    return out / "report.html"
 
 
 def evaluation_page(found: Evaluation) -> str:

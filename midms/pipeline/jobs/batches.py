@@ -189,6 +189,8 @@ def _written(job: Job, result: Translation) -> Outcome:
                 raise PictureError(f"{job.layers}: the result has no layers, which the finisher composite gives")
             pictures |= {path: layers[name] for name, path in job.layer_files.items()}
         save_images(pictures)
+        if job.saved is not None:
+            result.save(job.saved)
     except Exception as error:
         return Outcome(job, None, error)
     return Outcome(job, result)

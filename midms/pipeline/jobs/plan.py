@@ -17,6 +17,7 @@ from midms.pipeline.failures import blamed
 from midms.pipeline.finishing import RESULT_LAYERS
 from midms.pipeline.hints import HINT_KINDS, read_hints
 from midms.pipeline.jobs.partners import conditions_of, paired_by_name
+from midms.pipeline.save import check_saved
 
 _SIDE = 256
 """Pixels of the shorter side at which annotations are tried."""
@@ -36,6 +37,7 @@ class Job:
         exemplar_regions: of the exemplars in their order, or the first of them.
         alike: whether pictures that were paired have the same name; if not, it was the order that paired them.
         layers: folder of the result's layers.
+        saved: folder of all of the result, see `Translation.save`.
         hints: files by the argument of `translate` that takes them, "anchors" and "colours".
         inputs: of a pair of a table, what its files were before they were read, for the manifest.
     """
@@ -48,6 +50,7 @@ class Job:
     regions: tuple[Path, ...] = ()
     alike: bool = True
     layers: Path | None = None
+    saved: Path | None = None
     hints: Mapping[str, Path] = field(default_factory=dict)
     exemplar_regions: tuple[Path, ...] = ()
     key: str = ""
@@ -70,6 +73,7 @@ def plan_jobs(
     layers: Path | None = None,
     hints: Mapping[str, Path] = MappingProxyType({}),
     exemplar_regions: Sequence[Path] = (),
+    saved: Path | None = None,
 ) -> list[Job]:
     """The translations that two files or folders, or more where there are several exemplars, ask for.
 
@@ -77,7 +81,7 @@ def plan_jobs(
     names without suffix; if they share none but hold equally many pictures, in the order of names. In names, numbers
     count as numbers, and capitals, leading zeros and the way that Unicode spells a letter make no difference. With a
     folder among the inputs, `out` and `figure` are folders, and a result is called like the picture of the folder it
-    came from, the condition's where that is one; in `layers` each then has a folder called so. Where
+    came from, the condition's where that is one; in `layers` and `saved` each then has a folder called so. Where
     `exemplar_condition` is a folder, each exemplar's has the exemplar's name. A folder without pictures is one of
     keypoint files; folders in a folder are not read. Several exemplars are each paired with the condition so; regions
     of drawings and exemplars are files, as are hints, which go with no folder.
@@ -101,7 +105,7 @@ def plan_jobs(
     condition_of = conditions_of(exemplar_condition)
     if not any(path.is_dir() for path in (condition, *exemplars)):
         own = condition_of(exemplars)
-        jobs = [Job(condition, tuple(exemplars), out, figure, own, tuple(regions), layers=layers, hints=hints)]
+        jobs = [Job(condition, tuple(exemplars), out, figure, own, tuple(regions), True, layers, saved, hints)]
         for target in (out, figure):
             if target is not None:
                 check_target(target)
@@ -121,10 +125,14 @@ def plan_jobs(
                 tuple(regions),
                 alike,
                 layers and layers / name,
+                saved and saved / name,
             )
             for name, one, others, alike in paired_by_name(condition, exemplars)
         ]
     jobs = [replace(job, exemplar_regions=tuple(exemplar_regions)) for job in jobs]
+    for job in jobs:
+        if job.saved is not None:
+            check_saved(job.saved)
     _check_overlap(jobs)
     return jobs
 

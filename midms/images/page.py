@@ -32,15 +32,15 @@ for (const one of document.querySelectorAll(".slider input"))
 """
 
 
-def page(title: str, *parts: str) -> str:
-    """A whole page of parts that are HTML."""
+def page(title: str, *parts: str, style: str = "", script: str = "") -> str:
+    """A whole page of parts that are HTML, with a style and a script of its own."""
     body = "\n".join(part for part in parts if part)
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>\n'
-        f"<style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n{body}\n<script>{_SCRIPT}</script>"
+        f"<style>{_STYLE}{style}</style></head>\n<body><h1>{escape(title)}</h1>\n{body}\n<script>{_SCRIPT}{script}</script>"
         "</body></html>\n"
     )
 
@@ -63,10 +63,11 @@ def items(lines: Sequence[str], kind: str = "") -> str:
     return f'<ul class="{kind}">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>' if lines else ""
 
 
-def inline(picture: Image.Image, title: str, kind: str = "") -> str:
-    """A picture, at most 256 pixels a side."""
+def inline(picture: Image.Image, title: str, kind: str = "", side: int | None = _SIDE) -> str:
+    """A picture, at most so many pixels a side; None for its own size."""
     small, file = picture.convert("RGB"), io.BytesIO()
-    small.thumbnail((_SIDE, _SIDE))
+    if side is not None:
+        small.thumbnail((side, side))
     small.save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode()
     return f'<img class="{kind}" alt="{escape(title)}" title="{escape(title)}" src="data:image/png;base64,{data}">'

@@ -1,0 +1,189 @@
+"""What happens when a visitor does something: from widgets' values to a session's methods, and back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from midms.app.answers import SIDE, Answer, Place, confidence_overlay, enlarged
+from midms.app.choices import Cancelled, Choices
+from midms.app.session import EXEMPLARS, Session, Sessions
+from midms.app.uploads import drawn
+from midms.core.errors import MidmsError, brief, printable
+
+ASK, ANCHOR, COLOUR = "show where it comes from", "add an anchor: result, then exemplar", "give it a colour"
+MODES = (ASK, ANCHOR, COLOUR)
+"""What a click on the result means."""
+NO_HINTS = "no hints"
+VIEWS = ("result", "first warp", "confidence")
+"""What is shown of the result."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def answered(method: F) -> F:
+    """Whatever a visitor can put right is shown in a sentence; whatever else goes wrong, by its kind."""
+
+    @functools.wraps(method)
+    def run(*given: Any, **options: Any) -> Any:
+        try:
+            return method(*given, **options)
+        except MidmsError as error:
+            raise gr.Error(brief(printable(error)), print_exception=False) from None
+
+    return run  # type: ignore[return-value]
+
+
+class Handlers:
+    """What widgets call.
+
+    Args:
+        sessions: of visitors.
+        folder: for files that are downloaded.
+    """
+
+    def __init__(self, sessions: Sessions, folder: Path) -> None:
+        self.sessions, self.folder = sessions, folder
+
+    def session(self, request: gr.Request) -> Session:
+        """Whose things a request is about."""
+        return self.sessions.of(str(request.session_hash))
+
+    def close(self, request: gr.Request) -> None:
+        """A visitor is gone."""
+        self.sessions.close(str(request.session_hash))
+
+    @answered
+    def open_drawing(self, path: str, request: gr.Request) -> tuple[None, Any, str]:
+        """A file becomes what is on the pad."""
+        picture = self.session(request).open_drawing(Path(path))
+        return None, _on_pad(picture), NO_HINTS
+
+    @answered
+    def open_exemplars(self, paths: list[str], request: gr.Request) -> list[Any]:
+        """Files become the exemplars."""
+        pictures = self.session(request).open_exemplars([Path(path) for path in paths])
+        return [None, *_exemplars(pictures), NO_HINTS]
+
+    @answered
+    def take_example(self, number: int, preset: str, request: gr.Request) -> list[Any]:
+        """A drawing and an exemplar that come with the package."""
+        session = self.session(request)
+        drawing = session.take_example(number, lineart="lineart" in preset)
+        return [number + 1, _on_pad(drawing), *_exemplars(session.pictures()), NO_HINTS]
+
+    @answered
+    def translate(
+        self, pad: dict[str, Any] | None, choices: Choices, request: gr.Request, progress: gr.Progress
+    ) -> list[Any]:
+        """A new result, and all that is shown of it."""
+        session, pad = self.session(request), pad or {}
+        drawing = drawn(session.opened, pad.get("layers") or [], pad.get("composite"))
+        try:
+            notes = session.translate(drawing, choices, lambda share, what: progress(share, desc=what))
+        except Cancelled:
+            return ["Cancelled.", *[gr.skip()] * (2 + EXEMPLARS + 6)]
+        found = session.result
+        result = enlarged(found.image)
+        layers = [(enlarged(layer), name) for name, layer in found.layers().items()]
+        return [
+            "\n".join(["Click a pixel of the result.", "", *(f"- {note}" for note in notes)]),
+            result,
+            VIEWS[0],
+            *_exemplars(session.shown),
+            (enlarged(found.condition).resize(result.size), result),
+            [(enlarged(one), f"after level {i}") for i, one in enumerate(found.stages, 1)],
+            enlarged(found.warp),
+            confidence_overlay(found),
+            gr.update(value=layers, visible=bool(layers)),
+            gr.update(interactive=False),
+        ]
+
+    @answered
+    def archive(self, request: gr.Request) -> Any:
+        """The result as a file to download."""
+        return gr.update(value=str(self.session(request).archive(self.folder)), interactive=True)
+
+    def cancel(self, request: gr.Request) -> None:
+        """What runs is wanted no more."""
+        self.session(request).cancelled.set()
+
+    @answered
+    def view(self, which: str, request: gr.Request) -> Any:
+        """Another picture of the result."""
+        found = self.session(request).result
+        return {
+            "result": lambda: enlarged(found.image),
+            "first warp": lambda: enlarged(found.warp),
+            "confidence": lambda: confidence_overlay(found),
+        }[which]()
+
+    @answered
+    def click_result(self, mode: str, colour: str, click: gr.SelectData, request: gr.Request) -> list[Any]:
+        """A pixel of the result is asked about, or gets a hint."""
+        session, place = self.session(request), _place(click, self.session(request).result.image.size)
+        if mode == ASK:
+            return [*_shown(session.ask(place)), _hints(session)]
+        if mode == ANCHOR:
+            session.begin_anchor(place)
+            said = "Now click the place of an exemplar that it shall take from."
+        else:
+            session.add_colour(place, _css(colour))
+            said = "It gets this colour when you translate again."
+        return [said, *[gr.skip()] * (1 + EXEMPLARS), _hints(session)]
+
+    @answered
+    def click_exemplar(self, number: int, mode: str, click: gr.SelectData, request: gr.Request) -> list[Any]:
+        """A place of an exemplar is asked about, or ends an anchor."""
+        session = self.session(request)
+        place = _place(click, session.result.frames[1 + number].handed_in)
+        if mode == ANCHOR and session.waiting is not None:
+            session.end_anchor(number, place)
+            said = "The anchor holds when you translate again."
+            return [said, *[gr.skip()] * (1 + EXEMPLARS), _hints(session)]
+        return [*_shown(session.ask_back(number, place)), _hints(session)]
+
+    @answered
+    def forget_hints(self, request: gr.Request) -> str:
+        """Without anchors and colours."""
+        session = self.session(request)
+        session.forget_hints()
+        return _hints(session)
+
+
+def _on_pad(picture: Any) -> dict[str, Any]:
+    return {"background": picture, "layers": [], "composite": picture}
+
+
+def _exemplars(pictures: list[Any]) -> list[Any]:
+    """Updates of the widgets of exemplars."""
+    more = [*pictures, *[None] * (EXEMPLARS - len(pictures))]
+    return [gr.update(value=one, visible=one is not None) for one in more]
+
+
+def _shown(answer: Answer) -> list[Any]:
+    return [answer.text, answer.result, *_exemplars(answer.exemplars)]
+
+
+def _place(click: gr.SelectData, extent: tuple[int, int]) -> Place:
+    """Where a shown picture was clicked, in shares of its width and height."""
+    longer = max(extent)
+    width, height = (max(1, round(side * SIDE / longer)) for side in extent)
+    x, y = click.index
+    return min((x + 0.5) / width, 1 - 1e-6), min((y + 0.5) / height, 1 - 1e-6)
+
+
+def _css(colour: str) -> str:
+    """A colour as CSS writes it, of what the colour picker gives."""
+    if not colour.startswith("rgb"):
+        return colour
+    numbers = colour.partition("(")[2].rstrip(")").split(",")[:3]
+    return "#" + "".join(f"{min(255, max(0, round(float(one)))):02x}" for one in numbers)
+
+
+def _hints(session: Session) -> str:
+    anchors, colours = len(session.anchors), len(session.colours)
+    return f"{anchors} anchors, {colours} colours" if anchors or colours else NO_HINTS
