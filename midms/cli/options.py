@@ -30,7 +30,7 @@ PART_OPTIONS = {"condition": "condition-from"} | {
     slot: slot for slot in (*KINDS, "refiner") if slot not in ("condition", "dataset", "metric")
 }
 """Slot to the option that exchanges it; what `--condition` names is the drawing."""
-SETTINGS = ("rematch", "edit", "match_on", "confidence_guidance", "style")
+SETTINGS = ("rematch", "edit", "match_on", "confidence_guidance", "style", "start")
 """Of the loop's policy."""
 Commands = Any
 """What `argparse` calls the action of sub-commands; it has no public name."""
@@ -135,6 +135,7 @@ def parts(added: argparse.ArgumentParser) -> None:
     more = {
         "condition": "what reads the condition: edges takes an ordinary photo where the preset wants a sketch",
         "refiner": "sampler of a last pass of plain diffusion; none for no such pass",
+        "injection": "what goes into layers of the denoiser, see `midms list injection`; none for nothing",
         "finisher": "what brings the result to the drawing's own size, see `midms list finisher`; none for as computed",
     }
     for slot, option in PART_OPTIONS.items():
@@ -148,7 +149,7 @@ def parts(added: argparse.ArgumentParser) -> None:
         )
     for name, kind, metavar, shown in (
         ("rematch", levels, "LEVELS", "levels after which the exemplar is matched again: 0,1 or none"),
-        ("edit", str, "EDIT", "what becomes of the prediction there: blend, replace, guide or context"),
+        ("edit", str, "EDIT", "what becomes of the prediction there: blend, replace, guide, context or adain"),
         ("match_on", str, "WHAT", "what is matched there: x0, the prediction, or latent, the noisy one"),
         (
             "confidence_guidance",
@@ -157,6 +158,7 @@ def parts(added: argparse.ArgumentParser) -> None:
             "how far guide moves the prediction, of its own size (default 0.1)",
         ),
         ("style", float, "S", "0 keeps to the sketch, 1 to the picture (default 0.5)"),
+        ("start", str, "START", "from what: noise (the warp noised), renoise, invert or edit-friendly"),
     ):
         group.add_argument(
             f"--{name.replace('_', '-')}", type=kind, metavar=metavar, default=argparse.SUPPRESS, help=shown

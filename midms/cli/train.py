@@ -8,7 +8,7 @@ import reprlib
 import signal
 
 from midms.cli.options import Commands, command, device, plugins
-from midms.cli.values import a_path, dataset_value, integer, minutes, share, some_text
+from midms.cli.values import a_path, dataset_value, integer, minutes, part_spec, share, some_text
 from midms.compose.catalog import registry
 from midms.core.files import check_regular
 from midms.core.limits import SEEDS
@@ -49,6 +49,12 @@ def add(commands: Commands) -> None:
     )
     added.add_argument("--stage", metavar="STAGE", help="one of the preset's alone (default: those that are left)")
     added.add_argument("--out", type=a_path, required=True, metavar="DIR", help="for the weights; resumes")
+    added.add_argument(
+        "--condition-from",
+        type=part_spec,
+        metavar="EXTRACTOR",
+        help="what reads the conditions, see `midms list condition` (default: the preset's)",
+    )
     added.add_argument("--size", type=integer(32, 1024), metavar="N", help="pixels a side (default: the preset's)")
     added.add_argument(
         "--init", type=some_text, metavar="DIR", help="begin with the weights of a folder, or of a hub id"

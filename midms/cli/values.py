@@ -40,6 +40,12 @@ def part_value(text: str) -> Any:
     raise argparse.ArgumentTypeError(f"expected a name, or settings as in cycle(radius=0.1), got {text!r}")
 
 
+def part_spec(text: str) -> Spec:
+    """An argument type: a part's name, alone or with settings, either way as a `Spec`."""
+    value = part_value(text)
+    return value if isinstance(value, Spec) else Spec(value)
+
+
 def dataset_value(text: str) -> Spec:
     """An argument type: a data set by name, with settings as other parts, or as `folder:PICTURES`.
 
@@ -50,8 +56,7 @@ def dataset_value(text: str) -> Spec:
         if not path:
             raise argparse.ArgumentTypeError(f"expected a path after {name}:, got nothing")
         return Spec(name, path=os.path.expanduser(path))
-    value = part_value(text)
-    return value if isinstance(value, Spec) else Spec(value)
+    return part_spec(text)
 
 
 def optional_part(text: str) -> Any:

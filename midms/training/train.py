@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from midms.checkpoints.convert import find
 from midms.checkpoints.folder import CONFIG, Weights, check, read_folder, write_folder
+from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
 from midms.compose.spec import Spec
@@ -76,7 +77,7 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
     run = engine.accelerator
     with run.main_process_first():  # of a hub id, what it names is fetched once
         init = _matching(find(args.init), PRESETS[args.preset]) if args.init else None
-    recipe = recipe_for(args.preset, args.size, init)
+    recipe = recipe_for(args.preset, args.size, init, args.condition_from)
     _check_out(out, recipe)
     datasets: tuple[Any, Any] | None = None
     data: TrainingData | None = None
@@ -89,7 +90,7 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
         datasets = datasets or split_datasets(args.data, pipe.size, pipe.condition)
         trained_on = printable(getattr(datasets[0], "trained_on", "") or _described(args.data))
         frozen = _frozen(stage, pipe, recipe)
-        settings = _settings(args, spec, stage, datasets[0], found, init, frozen)
+        settings = _settings(args, recipe, spec, stage, datasets[0], found, init, frozen)
         if record := _record(out, spec.name):
             if different := differences({name: record.get(name) for name in settings}, settings):
                 raise OtherRun(f"{out}: {spec.name} {different}; choose another --out")
@@ -115,18 +116,26 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
     return 0
 
 
-def recipe_for(preset: str, size: int | None = None, init: Weights | None = None) -> Recipe:
+def recipe_for(
+    preset: str, size: int | None = None, init: Weights | None = None, condition: Spec | None = None
+) -> Recipe:
     """What is trained: a preset in some size, with the parts that weights bring.
 
     Args:
         preset: its name.
         size: pixels of the shorter side; None for the preset's.
         init: weights to begin with, for parts such as it has.
+        condition: what reads conditions; None for the preset's. Networks of the preset's sizes then take its channels.
 
     Raises:
         BuildError: parts of these are not to be made here.
     """
     recipe = PRESETS[preset]
+    if condition:
+        channels = {"condition_channels": create("condition", condition.name, **condition.arguments).channels}
+        takers = {slot: spec for slot, spec in recipe.slots.items() if channels.keys() <= spec.arguments.keys()}
+        fitted = {slot: Spec(spec.name, **{**spec.arguments, **channels}) for slot, spec in takers.items()}
+        recipe = recipe.sized({"condition": condition, **fitted}, None)
     if init:
         parts = init.parts
         if wrong := unusable(init, parts):
@@ -210,7 +219,14 @@ def _frozen(stage: Any, pipe: Pipeline, recipe: Recipe) -> dict[str, nn.Module]:
 
 
 def _settings(
-    args: Namespace, spec: Spec, stage: Any, dataset: Any, found: Weights, init: Weights | None, frozen: Iterable[str]
+    args: Namespace,
+    recipe: Recipe,
+    spec: Spec,
+    stage: Any,
+    dataset: Any,
+    found: Weights,
+    init: Weights | None,
+    frozen: Iterable[str],
 ) -> dict[str, Any]:
     """What a run follows from."""
     sums = {slot: checksum(found.state(slot)) for slot in frozen if slot in found.parts}
@@ -228,6 +244,7 @@ def _settings(
         "pairs": len(dataset),
         "some pairs": _digest(dataset, args.data.name),
         "size": args.size or PRESETS[args.preset].loop["size"],
+        "condition": recipe.slots["condition"].typed(),
         "precision": args.precision,
         **terms,
         "weights": sums,

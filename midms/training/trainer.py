@@ -40,7 +40,10 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Engine:
-    """How steps are computed; but for the precision it changes nothing in what comes out.
+    """How steps are computed; but for the precision it changes only how what comes out is rounded.
+
+    The stages of the released code are the exception: their contextual loss is a mean over each part of a batch, and
+    each part moves the estimates of spectral norms.
 
     Attributes:
         accelerator: the processes, the device, the precision and the trackers.
@@ -107,10 +110,11 @@ def begin(stage: Any, folder: Path, name: str, settings: Mapping[str, Any], engi
         BadArguments: batches cannot be shared evenly.
     """
     how, run = stage.optimisation, engine.accelerator
-    if how.batch % engine.parts:
+    if how.batch % (parts := engine.parts * (how.share_of if engine.parts > 1 else 1)):
+        pairs = f" times {how.share_of} pairs, for {name} works with these" if how.share_of > 1 else ""
         raise BadArguments(
-            f"--batch {how.batch}: expected a multiple of {engine.parts}, of {run.num_processes} processes times"
-            f" {engine.accumulate} accumulated parts"
+            f"--batch {how.batch}: expected a multiple of {parts}, of {run.num_processes} processes times"
+            f" {engine.accumulate} accumulated parts{pairs}"
         )
     stage.to(run.device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(

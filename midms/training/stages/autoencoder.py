@@ -15,13 +15,13 @@ from midms.data.pair import Pair
 from midms.loop.inputs import noise_fn
 from midms.pipeline.pipeline import Pipeline
 from midms.training.noise import uniform
-from midms.training.stages.stage import Optimisation, trained
+from midms.training.stages.stage import Optimisation, bfloat16_where_fast, trained
 
 
 class AutoencoderStage(nn.Module):
     """Reconstruction of targets in L1 and in differences between neighbours, with a little noise on the latents.
 
-    The networks are in bfloat16, whatever the precision of the rest.
+    The networks are in bfloat16 where the machine computes in it, whatever the precision of the rest.
 
     Args:
         pipe: whose autoencoder is trained.
@@ -43,7 +43,7 @@ class AutoencoderStage(nn.Module):
         draw = noise_fn(noise, pair.target)
         flip = uniform(draw, len(pair.target))[..., None, None] < 0.5
         image = torch.where(flip, pair.target.flip(-1), pair.target).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(image.device.type, torch.bfloat16):
+        with bfloat16_where_fast(image.device):
             latent = self.autoencoder.encode(image).float()
             output = self.autoencoder.decode(latent + 0.03 * draw(tuple(latent.shape))).float()
         error = F.l1_loss(output, image)

@@ -36,7 +36,7 @@ class MatchingStage(nn.Module):
     Where pairs have a flow, the match is trained on it and the confidence on visibility. Otherwise the match is trained
     on colours, or MIDMs' weak losses, and the confidence on whether the warped colour is right. What
     `rematch_query` will see is imitated for every other pair of a batch: a mixture of truth and warp with some
-    noise. So that it is the same pairs in any number of processes, each must have an even number of them, or one.
+    noise. So that it is the same pairs in any number of processes, each must have an even number of them.
 
     Args:
         pipe: whose features and confidence are trained.
@@ -69,7 +69,7 @@ class MatchingStage(nn.Module):
         self.condition = pipe.condition
         none = dict.fromkeys(TERMS, 0.0)
         self.with_flow, self.without_flow = ({**none, **weights, **terms} for weights in (with_flow, without_flow))
-        self.optimisation = Optimisation(steps, batch, learning_rate)
+        self.optimisation = Optimisation(steps, batch, learning_rate, share_of=2)
 
     def forward(self, pair: Pair, noise: Noise) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """See `Stage`."""
