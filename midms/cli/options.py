@@ -30,8 +30,10 @@ PART_OPTIONS = {"condition": "condition-from"} | {
     slot: slot for slot in (*KINDS, "refiner") if slot not in ("condition", "dataset", "metric")
 }
 """Slot to the option that exchanges it; what `--condition` names is the drawing."""
-SETTINGS = ("rematch", "edit", "match_on", "confidence_guidance", "style")
+SETTINGS = ("rematch", "edit", "match_on", "confidence_guidance", "style", "start")
 """Of the loop's policy."""
+DTYPES = ("float32", "float16", "bfloat16")
+"""What networks may compute in."""
 Commands = Any
 """What `argparse` calls the action of sub-commands; it has no public name."""
 
@@ -101,6 +103,12 @@ def composition(added: argparse.ArgumentParser) -> None:
     plugins(added)
 
 
+def networks(added: argparse.ArgumentParser) -> None:
+    """How networks compute."""
+    added.add_argument("--dtype", choices=DTYPES, help="of networks (default: as their weights are loaded)")
+    added.add_argument("--vae-tiling", action="store_true", help="large pictures in tiles, in less memory")
+
+
 def prompts(added: argparse.ArgumentParser) -> None:
     """The prompts of a text-to-image model."""
     group = added.add_argument_group("prompt", "For --weights of a text-to-image model, in a folder of diffusers.")
@@ -135,6 +143,7 @@ def parts(added: argparse.ArgumentParser) -> None:
     more = {
         "condition": "what reads the condition: edges takes an ordinary photo where the preset wants a sketch",
         "refiner": "sampler of a last pass of plain diffusion; none for no such pass",
+        "injection": "what goes into layers of the denoiser, see `midms list injection`; none for nothing",
         "finisher": "what brings the result to the drawing's own size, see `midms list finisher`; none for as computed",
     }
     for slot, option in PART_OPTIONS.items():
@@ -148,7 +157,7 @@ def parts(added: argparse.ArgumentParser) -> None:
         )
     for name, kind, metavar, shown in (
         ("rematch", levels, "LEVELS", "levels after which the exemplar is matched again: 0,1 or none"),
-        ("edit", str, "EDIT", "what becomes of the prediction there: blend, replace, guide or context"),
+        ("edit", str, "EDIT", "what becomes of the prediction there: blend, replace, guide, context or adain"),
         ("match_on", str, "WHAT", "what is matched there: x0, the prediction, or latent, the noisy one"),
         (
             "confidence_guidance",
@@ -157,6 +166,7 @@ def parts(added: argparse.ArgumentParser) -> None:
             "how far guide moves the prediction, of its own size (default 0.1)",
         ),
         ("style", float, "S", "0 keeps to the sketch, 1 to the picture (default 0.5)"),
+        ("start", str, "START", "from what: noise (the warp noised), renoise, invert or edit-friendly"),
     ):
         group.add_argument(
             f"--{name.replace('_', '-')}", type=kind, metavar=metavar, default=argparse.SUPPRESS, help=shown
@@ -191,8 +201,8 @@ def composed(args: argparse.Namespace) -> Pipeline:
     """Compose what the options say, with notes for the user as lines on stderr.
 
     Raises:
-        BadArguments: weights are given for a composition that has its own, a setting that changes nothing, or there is
-            no such device.
+        BadArguments: weights are given for a composition that has its own, a setting that changes nothing, there is no
+            such device, or the autoencoder has no tiles.
     """
     options = {slot: option.replace("-", "_") for slot, option in PART_OPTIONS.items()} | {
         name: name for name in SETTINGS
@@ -212,7 +222,13 @@ def composed(args: argparse.Namespace) -> Pipeline:
         )
     for text in dict.fromkeys(str(one.message) for one in notes if one.category is UserWarning):
         complain(f"note: {text}")
-    return pipe.to(device(args.device))
+    if args.vae_tiling:
+        if not hasattr(pipe.autoencoder, "tile"):
+            raise BadArguments(f"--vae-tiling: {type(pipe.autoencoder).__name__} has no tiles, expected kl")
+        pipe.autoencoder.tile()
+    import torch
+
+    return pipe.to(device(args.device), *([getattr(torch, args.dtype)] if args.dtype else []))
 
 
 def _prompt(args: argparse.Namespace) -> Prompt:

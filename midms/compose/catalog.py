@@ -14,7 +14,7 @@ from midms.conditions import CONDITIONS
 from midms.confidence import CONFIDENCES
 from midms.core.signatures import parameters
 from midms.data import DATASETS
-from midms.diffusion import AUTOENCODERS, DENOISERS, SAMPLERS
+from midms.diffusion import AUTOENCODERS, DENOISERS, INJECTIONS, SAMPLERS
 from midms.features import FEATURES
 from midms.images.finishers import FINISHERS
 from midms.matching import MATCHERS
@@ -28,6 +28,7 @@ KINDS: dict[str, Registry] = {
         MATCHERS,
         CONFIDENCES,
         DENOISERS,
+        INJECTIONS,
         SAMPLERS,
         AUTOENCODERS,
         FINISHERS,

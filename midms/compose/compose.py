@@ -73,6 +73,9 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
     if {"features", "denoiser", "autoencoder"} <= parts.keys():
         with noted(wrong, "features", causes):
             lent_to(parts["features"], parts["denoiser"], parts["autoencoder"])
+    if parts.get("injection") is not None and "denoiser" in parts:
+        with noted(wrong, "injection", causes):
+            parts["injection"].check(parts["denoiser"])
     wrong += disagreements(parts)
     loop, policy = {**recipe.loop, **{key: changes[key] for key in LOOP if key in changes}}, Policy()
     settings = {key: loop[key] for key in POLICY if key in loop}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midms.compose.recipe import Recipe
 from midms.compose.spec import Spec
+from midms.compose.text_to_image import TEXT_TO_IMAGE_RECIPES
 from midms.core.domain import Domain
 
 FACES = {
@@ -142,17 +143,6 @@ CHURCH_LDM = {
 }
 """LSUN churches' latent diffusion; the released MIDMs leaves out the scale that it was trained with."""
 
-SD1_UNET = {
-    "sample_size": 64,
-    "in_channels": 4,
-    "out_channels": 4,
-    "block_out_channels": (320, 640, 1280, 1280),
-    "layers_per_block": 2,
-    "attention_head_dim": 8,
-    "cross_attention_dim": 768,
-}
-"""Stable Diffusion 1's network, by the names of diffusers' class; weights bring that of their own."""
-
 RECIPES = (
     Recipe(
         name="midm-faces",
@@ -232,24 +222,7 @@ RECIPES = (
         precision="float32",
         training=LINEART_TRAINING,
     ),
-    Recipe(
-        name="sd-warp",
-        source="a pretrained model, untouched, in the loop of arXiv:2209.11047 with the features of arXiv:2306.03881",
-        slots={
-            "condition": Spec("photo"),
-            "features": Spec("diffusion", network="denoiser", timestep=261, sigma=0.587, blocks=(1,), draws=8),
-            "matcher": Spec("correlation", temperature=0.02),
-            "confidence": Spec("cycle", radius=0.05),
-            "denoiser": Spec("unet-condition", config=SD1_UNET),
-            "sampler": Spec("ddim", timesteps=tuple(range(781, 0, -20)), schedule="scaled-linear"),
-            "autoencoder": Spec("kl", channels=4, widths=(128, 256, 512, 512), layers=2, scale=0.18215),
-        },
-        loop={"rematch": (10, 20), "edit": "blend", "size": 512},
-        weights={slot: f"{slot}.safetensors" for slot in ("denoiser", "autoencoder")},
-        purpose="a photo or drawing takes the appearance of a photo, by a model of diffusers; untried on real weights",
-        domain=Domain("pictures of all kinds, as whoever made the weights says", size=512, square=True),
-        obtain="a folder of diffusers or its id on the hub, for weights= or --weights, see docs/diffusion_models.md",
-    ),
+    *TEXT_TO_IMAGE_RECIPES,
     _released(
         "midm-celeba",
         "faces",

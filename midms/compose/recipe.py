@@ -14,8 +14,10 @@ from midms.core.domain import Domain
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "weights"
 """Where the package keeps weights: a folder a preset, called like it."""
 
-OPTIONAL = ("refiner", "finisher")
+OPTIONAL = ("refiner", "injection", "finisher")
 """Slots that may have no part."""
+_TEXT_TO_IMAGE = ("unet-condition", "sd3", "flux")
+"""Denoisers of text-to-image models."""
 _SAMPLERS = ("sampler", "refiner")
 """Slots that take a sampler."""
 
@@ -68,6 +70,11 @@ class Recipe:
     def shipped(self) -> bool:
         """Whether all its weights come with the package."""
         return all((self.home / file).is_file() for file in self.weights.values())
+
+    @property
+    def borrows(self) -> bool:
+        """Whether it is for a text-to-image model of somebody else's, too large to be made without its weights."""
+        return "denoiser" in self.slots and self.slots["denoiser"].name in _TEXT_TO_IMAGE
 
     @property
     def schedule(self) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from midms.compose.recipe import OPTIONAL
+from midms.core.injection import Injection
 from midms.core.limits import LARGEST
 from midms.core.protocols import (
     AnnotationReader,
@@ -36,6 +37,7 @@ SLOTS: dict[str, tuple[str, type]] = {
     "sampler": ("sampler", Sampler),
     "autoencoder": ("autoencoder", Autoencoder),
     "refiner": ("sampler", Sampler),
+    "injection": ("injection", Injection),
     "finisher": ("finisher", Finisher),
 }
 """Slot to the kind of part it takes and the protocol that this must satisfy."""

@@ -17,6 +17,11 @@ CONFIDENCES.row(
     "margin", "midms.confidence.margin:Margin", "the best similarity less its best rival's (Lowe 2004, sec. 7.1)"
 )
 CONFIDENCES.row("mutual", "midms.confidence.mutual:Mutual", "each other's best (Rocco et al. 2018, arXiv:1810.10510)")
+CONFIDENCES.row(
+    "similarity",
+    "midms.confidence.similarity:Similarity",
+    "a floor under the cosine of what is matched (FreeGraftor, arXiv:2504.15958)",
+)
 CONFIDENCES.row("mass", "midms.confidence.mass:Mass", "how much unbalanced transport sends (UNITE, arXiv:2106.10482)")
 CONFIDENCES.row(
     "semantic", "midms.confidence.semantic:LabelAgreement", "the exemplar has the cell's label (arXiv:1703.07511)"

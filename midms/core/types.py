@@ -216,3 +216,8 @@ def cells(height: int, width: int, like: Tensor) -> Float[Tensor, "1 2 h w"]:
         indexing="ij",
     )
     return torch.stack([x, y])[None]
+
+
+def rendered(condition: Float[Tensor, "b k Y X"], channels: int = 3) -> Float[Tensor, "b c Y X"]:
+    """So many channels of a condition map; where it has fewer, they repeat."""
+    return condition[:, torch.arange(channels, device=condition.device) % condition.shape[1]]

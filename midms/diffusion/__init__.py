@@ -1,4 +1,4 @@
-"""Samplers cut at x0, denoisers that give x0, autoencoders. Importing this imports none of them."""
+"""Samplers cut at x0, denoisers that give x0, injections, autoencoders. Importing this imports none of them."""
 
 from midms.registry import Registry
 
@@ -74,4 +74,21 @@ AUTOENCODERS.row(
     "kl",
     "midms.diffusion.autoencoders.kl:KL",
     "diffusers' AutoencoderKL, as latent diffusion uses it (arXiv:2112.10752)",
+)
+
+INJECTIONS = Registry("injection", "midms.injections")
+INJECTIONS.row(
+    "cross-attention",
+    "midms.diffusion.injections.cross_attention:CrossAttention",
+    "self-attention over the exemplar's keys and values (arXiv:2311.03335)",
+)
+INJECTIONS.row(
+    "ctrlx",
+    "midms.diffusion.injections.ctrlx:CtrlX",
+    "the exemplar's mean and deviation through the match, the condition's structure (Ctrl-X, arXiv:2406.07540)",
+)
+INJECTIONS.row(
+    "graft",
+    "midms.diffusion.injections.graft:Graft",
+    "trusted tokens of the exemplar beside the picture's own, for transformers (FreeGraftor, arXiv:2504.15958)",
 )

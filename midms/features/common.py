@@ -1,6 +1,4 @@
-"""What frozen extractors share: condition maps as pictures, activations as descriptions of cells, and what `timm` and
-`vgg` do alike.
-"""
+"""What frozen extractors share: activations as descriptions of cells, and what `timm` and `vgg` do alike."""
 
 from __future__ import annotations
 
@@ -14,11 +12,6 @@ from torch import Tensor, nn
 
 from midms.core.normalize import l2_normalize
 from midms.core.types import Features
-
-
-def rendered(condition: Float[Tensor, "b k Y X"], channels: int = 3) -> Float[Tensor, "b c Y X"]:
-    """So many channels of a condition map; where it has fewer, they repeat."""
-    return condition[:, torch.arange(channels, device=condition.device) % condition.shape[1]]
 
 
 def stack_activations(maps: Sequence[Tensor], grid: tuple[int, int]) -> Float[Tensor, "b d h w"]:

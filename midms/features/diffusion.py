@@ -16,8 +16,8 @@ from midms.core.files import check_regular
 from midms.core.hooks import calls_of, check_none_dropped
 from midms.core.limits import LARGE, STRIDE, WIDTH, channels, int_range, number
 from midms.core.precision import rounded
-from midms.core.types import Features
-from midms.features.common import rendered, resized, stack_activations
+from midms.core.types import Features, rendered
+from midms.features.common import resized, stack_activations
 
 OF_DENOISER = "denoiser"
 """In the place of a network: that of the composition's own denoiser."""

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from midms.core.limits import STRIDE, int_range
 from midms.core.precision import rounded
-from midms.features.common import MapFeatures, rendered, resized, stack_activations
+from midms.core.types import rendered
+from midms.features.common import MapFeatures, resized, stack_activations
 
 
 class TimmFeatures(MapFeatures):

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from midms.core.limits import STRIDE, int_range
 from midms.core.precision import rounded
-from midms.features.common import MapFeatures, rendered, resized, stack_activations
+from midms.core.types import rendered
+from midms.features.common import MapFeatures, resized, stack_activations
 from midms.features.vgg_network import VGG, from_file, from_hed
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.injection import References
 from midms.core.precision import precise
-from midms.core.protocols import Match
-from midms.core.types import Context, Features, Level, Noise, NoiseFn, Step
+from midms.core.protocols import Match, Sampler
+from midms.core.types import Context, Features, Level, Noise, NoiseFn, Step, rendered
 from midms.loop.hints import Hints
 from midms.loop.inputs import OneOrMore, check_exemplars, check_features, check_finite, noise_fn
+from midms.loop.layers import MatchingOfLayers
 from midms.loop.multi_exemplar import compare, side_by_side
 from midms.loop.parts import Moment, Parts
-from midms.loop.policy import Policy, outside
+from midms.loop.policy import INVERSIONS, Policy, outside
+from midms.loop.starts import started
 
 
 @dataclass(frozen=True)
@@ -151,38 +155,70 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
         confidence = compare(parts.matcher, parts.confidence, found, *given)[1]
         return policy.apply_style(confidence)
 
-    def denoise(x: Tensor, level: Level) -> Tensor:
-        check_finite(x, *sampler)
-        context = Context(matched.warp, condition, policy.apply_style(matched.confidence, least))
-        return check_finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser", x.shape)
+    def context() -> Context:
+        return Context(matched.warp, condition, policy.apply_style(matched.confidence, least))
 
-    sampler: tuple[object, str] = parts.sampler, "sampler"
+    def denoise(x: Tensor, level: Level) -> Tensor:
+        check_finite(x, parts.sampler, "sampler")
+        return check_finite(parts.denoiser(x, level, context()), parts.denoiser, "denoiser", x.shape)
+
+    def inject(x: Tensor, level: Level) -> Tensor:
+        if parts.injection is None:
+            return denoise(x, level)
+        check_finite(x, parts.sampler, "sampler")
+        structure, *exemplars = start.at(level)
+        references = References(exemplars, structure, level.index, len(levels), draw)
+        x0 = parts.injection(parts.denoiser, x, level, context(), references, matching)
+        return check_finite(x0, parts.injection, "injection", x.shape)
+
     step: Step | None = None
-    x = parts.sampler.levels.add_noise(matched.warp, draw)
-    for level in parts.sampler.levels:
-        if step is not None:
-            x = parts.sampler.advance(step, level, draw)
-        step = parts.sampler.predict(denoise, x, level, step)
-        check_finite(step.x0, *sampler)
+    levels, matching = parts.sampler.levels, MatchingOfLayers(policy, regions, allowed)
+    start = started(policy.start, parts.sampler, matched.warp, _seen(parts, policy, encoded), denoise, draw)
+    for level in levels:
+        x = start.x if step is None else parts.sampler.advance(step, level, start.draw)
+        step = parts.sampler.predict(inject, x, level, step)
+        check_finite(step.x0, parts.sampler, "sampler")
         again = level.index in policy.rematch
         if again:
             seen = step.x0 if policy.match_on == "x0" else x
             found = check_finite(parts.features.rematch_query(seen, query), parts.features, "features")
             matched = _matched(parts, encoded, found, keys)
-            step = policy.edit_x0(step, matched.warp, matched.confidence, score)
+            step = policy.edit_x0(step, matched.warp, matched.confidence, score, partial(_square, matched, encoded))
             check_finite(step.x0, policy, "policy")
         yield Moment(step, *matched, again)
+    if parts.refiner is not None and step is not None:
+        yield from _refined(parts, parts.refiner, context(), step, matched, draw)
 
-    if parts.refiner is None or step is None:
-        return
-    sampler = parts.refiner, "refiner"
-    x, step = parts.refiner.levels.add_noise(step.x0, draw), None
-    for level in parts.refiner.levels:
-        if step is not None:
-            x = parts.refiner.advance(step, level, draw)
-        step = parts.refiner.predict(denoise, x, level, step)
-        check_finite(step.x0, *sampler)
-        yield Moment(step, *matched, rematched=False, stage="refine")
+
+def _refined(
+    parts: Parts, refiner: Sampler, context: Context, step: Step, matched: Matched, draw: NoiseFn
+) -> Iterator[Moment]:
+    """The last pass, of plain diffusion: nothing is matched, edited or injected."""
+
+    def denoise(x: Tensor, level: Level) -> Tensor:
+        check_finite(x, refiner, "refiner")
+        return check_finite(parts.denoiser(x, level, context), parts.denoiser, "denoiser", x.shape)
+
+    x, last = refiner.levels.add_noise(step.x0, draw), None
+    for level in refiner.levels:
+        if last is not None:
+            x = refiner.advance(last, level, draw)
+        last = refiner.predict(denoise, x, level, last)
+        check_finite(last.x0, refiner, "refiner")
+        yield Moment(last, *matched, rematched=False, stage="refine")
+
+
+def _seen(parts: Parts, policy: Policy, encoded: Encoded) -> list[Tensor]:
+    """Latents that are brought to each level, as far as wanted: that of the condition as a picture, and exemplars'."""
+    if parts.injection is None and policy.start not in INVERSIONS:
+        return []
+    picture = 2 * rendered(encoded.condition) - 1
+    structure = check_finite(parts.autoencoder.encode(picture), parts.autoencoder, "autoencoder")
+    return [structure, *(encoded.latents[: len(encoded.keys)] if parts.injection is not None else [])]
+
+
+def _square(matched: Matched, encoded: Encoded) -> Float[Tensor, "b c h w"]:
+    return matched.match.apply(side_by_side(encoded.latents).square())
 
 
 def _matched(parts: Parts, encoded: Encoded, query: Tensor, keys: list[Tensor]) -> Matched:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from midms.core.injection import Injection
 from midms.core.protocols import (
     Autoencoder,
     ConditionExtractor,
@@ -35,6 +36,7 @@ class Parts:
         sampler: the levels, and the way from one to the next.
         autoencoder: pictures to latents and back.
         refiner: a last pass of plain diffusion with this sampler, or None.
+        injection: puts something of the exemplar into layers of the denoiser's network, or None.
         finisher: brings a picture to its drawing's size when people translate, or None; the loop knows nothing of it.
     """
 
@@ -46,6 +48,7 @@ class Parts:
     sampler: Sampler
     autoencoder: Autoencoder
     refiner: Sampler | None = None
+    injection: Injection | None = None
     finisher: Finisher | None = None
 
     def __post_init__(self) -> None:

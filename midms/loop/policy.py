@@ -16,8 +16,13 @@ from torch import Tensor
 from midms.core.protocols import Unanswered
 from midms.core.types import Step
 
-EDITS = ("blend", "replace", "guide", "context")
+EDITS = ("blend", "replace", "guide", "context", "adain")
 MATCH_ON = ("x0", "latent")
+STARTS = ("noise", "renoise", "invert", "edit-friendly")
+INVERSIONS = STARTS[2:]
+"""Starts from the condition's own picture."""
+_LEAST_VARIANCE = 1e-5
+"""Added to a variance before its root is divided by, as in released code of AdaIN."""
 _MOST = 1000
 """Guidance, beyond which nothing is left of x0."""
 
@@ -35,12 +40,17 @@ class Policy:
         edit: what becomes of the predicted x0 at these. "blend": it is overwritten by the new warp as far as that is
             trusted (MIDMs, arXiv:2209.11047, sec. 3.4); "replace": wholly; "guide": it is moved towards a match that is
             trusted more, along the gradient of the confidence through matcher and features; "context": it is left, the
-            new warp reaches the denoiser alone.
+            new warp reaches the denoiser alone; "adain": its mean and deviation become those of what it takes, where
+            the warp is trusted, see `adain`.
         match_on: what is matched to the exemplar: the predicted "x0", as in MIDMs, or the noisy "latent" itself.
         confidence_guidance: how far "guide" moves x0, as a share of its own size.
         style: from structure to style. 0.5 leaves the confidence as it was estimated; towards 1 the exemplar is
             believed everywhere, towards 0 nowhere, and the denoiser draws from the condition what it does not believe.
             A denoiser gets no less than the `min_confidence` that it was trained with, if it declares one.
+        start: from what: "noise" brings the warp to the first level, as in MIDMs; "renoise" is noise alone (Ctrl-X,
+            arXiv:2406.07540); "invert" is the condition as a picture, by inversion of DDIM or, with a schedule of
+            flows, of the flow; "edit-friendly" the same noised, with the noise of each step that leads to that picture
+            again (arXiv:2304.06140). See `midms.loop.starts`.
 
     Raises:
         ValueError: a field is not as it should be; all that are not are listed.
@@ -51,6 +61,7 @@ class Policy:
     match_on: str = "x0"
     confidence_guidance: float = 0.1
     style: float = 0.5
+    start: str = "noise"
 
     def __post_init__(self) -> None:
         wrong = []
@@ -58,7 +69,7 @@ class Policy:
             wrong.append(f"rematch must be a tuple of levels, got {self.rematch!r}")
         elif len(set(self.rematch)) < len(self.rematch):
             wrong.append(f"rematch must be different levels, got {self.rematch!r}")
-        for name, known in (("edit", EDITS), ("match_on", MATCH_ON)):
+        for name, known in (("edit", EDITS), ("match_on", MATCH_ON), ("start", STARTS)):
             if getattr(self, name) not in known:
                 wrong.append(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if not (_number(self.confidence_guidance) and 0 <= self.confidence_guidance < math.inf):
@@ -105,6 +116,7 @@ class Policy:
         warp: Float[Tensor, "b c h w"],
         confidence: Float[Tensor, "b 1 h w"],
         score: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b 1 h w"]],
+        square: Callable[[], Float[Tensor, "b c h w"]],
     ) -> Step:
         """The half step with its x0 as the policy would have it.
 
@@ -113,6 +125,7 @@ class Policy:
             warp: the exemplar's latent under the new match.
             confidence: in it, as it was estimated; it counts as far as `style` lets it.
             score: from an x0 to the confidence in the match that it would get; asked by "guide" alone.
+            square: the squares of the exemplar's latent under the new match; asked by "adain" alone.
 
         Raises:
             NoGradient: the policy is to guide, and the confidence has no gradient.
@@ -125,7 +138,40 @@ class Policy:
         if self.edit == "replace":
             return dataclasses.replace(step, x0=warp)
         weight = self.apply_style(confidence)
+        if self.edit == "adain":
+            return dataclasses.replace(step, x0=adain(step.x0, warp, square(), weight))
         return dataclasses.replace(step, x0=weight * warp + (1 - weight) * step.x0)
+
+
+def adain(
+    x0: Float[Tensor, "b c h w"],
+    warp: Float[Tensor, "b c h w"],
+    square: Float[Tensor, "b c h w"],
+    weight: Float[Tensor, "b 1 h w"],
+) -> Float[Tensor, "b c h w"]:
+    """Adaptive instance normalisation in a mask (Huang and Belongie 2017, arXiv:1703.06868, eq. 8).
+
+    Within it each channel gets the mean and deviation of those of the exemplar's cells that are taken from: their mean
+    is that of the warp, and their mean square that of the warped squares, so that a soft match blurs neither.
+
+    Args:
+        x0: the prediction.
+        warp: the exemplar's latent under the match.
+        square: its squares under the match.
+        weight: how far a cell is in the mask, in [0, 1]; where it is nowhere, x0 is left.
+    """
+    total = weight.sum((2, 3), keepdim=True)
+    share = weight / total.where(total > 0, 1)
+
+    def mean(values: Tensor) -> Tensor:
+        return (share * values).sum((2, 3), keepdim=True)
+
+    own, theirs = mean(x0), mean(warp)
+    deviation, wanted = (
+        ((squares - middle.square()).relu() + _LEAST_VARIANCE).sqrt()
+        for squares, middle in ((mean(x0.square()), own), (mean(square), theirs))
+    )
+    return torch.lerp(x0, (x0 - own) / deviation * wanted + theirs, weight.to(x0))
 
 
 POLICY = tuple(setting.name for setting in fields(Policy))

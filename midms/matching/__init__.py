@@ -63,3 +63,8 @@ MATCHERS.row(
     "midms.matching.matchers.semantic:Semantic",
     "any matcher restricted to equal labels (Luan et al. 2017, arXiv:1703.07511)",
 )
+MATCHERS.row(
+    "attention",
+    "midms.matching.matchers.attention:DotProductAttention",
+    "softmax of inner products, as attention layers have it (Vaswani et al. 2017, arXiv:1706.03762)",
+)

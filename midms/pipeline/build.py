@@ -33,9 +33,10 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
 
     A slot that is not given keeps the preset's part, arguments and weights. A slot given by name takes that part's own
     defaults, given as a `Spec` the arguments in it; a ready object is used as it is. Slots are condition, features,
-    matcher, confidence, denoiser, sampler, autoencoder, refiner and finisher; `refiner=None` leaves out the last pass,
-    `finisher=None` a result as it is computed. The loop's settings are those of `midms.loop.policy.Policy`, rematch,
-    edit, match_on, confidence_guidance and style, and size.
+    matcher, confidence, denoiser, sampler, autoencoder, refiner, injection and finisher; `refiner=None` leaves out the
+    last pass, `injection=None` leaves layers of the denoiser alone, `finisher=None` a result as it is computed. The
+    loop's settings are those of `midms.loop.policy.Policy`, rematch, edit, match_on, confidence_guidance, style and
+    start, and size.
 
     Args:
         preset: a name from `midms.compose.presets`.
@@ -57,6 +58,8 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
     words = Prompt(prompt) if isinstance(prompt, str) else prompt
     if weights is None and words != NO_PROMPT:
         wrong.append("prompt: changes nothing without weights of a text-to-image model")
+    if weights is None and recipe.borrows and "denoiser" not in changes:
+        wrong.append(f"weights: {preset} has none of its own, expected {recipe.obtain}")
     found = read_folder(recipe.home) if weights is None and known and recipe.shipped and recipe.weights else None
     if found:
         recipe = dataclasses.replace(recipe, made=found.recipe.made)

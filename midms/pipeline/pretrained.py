@@ -28,6 +28,8 @@ from midms.registry import BadArguments, UnknownName, unknown
 
 LEARNED = ("features", "confidence", "denoiser", "autoencoder")
 """Slots whose parts may have weights, and are the kinds of their names."""
+_NEWER = ("start",)
+"""Settings of the loop that folders of older versions lack; theirs is the default."""
 
 
 @defaults()
@@ -51,7 +53,7 @@ def from_pretrained(where: str | Path, /, **changes: Any) -> Pipeline:
     hint = f"not a whole pipeline; build(PRESET, weights={str(where)!r}) takes the weights that are there"
     if lacking := [slot for slot in SLOTS if slot not in {*recipe.slots, *changes, *OPTIONAL}]:
         raise CheckpointError(f"{found.name}: names no {', no '.join(lacking)}: {hint}")
-    if unset := [key for key in LOOP if key not in recipe.loop]:
+    if unset := [key for key in LOOP if key not in {*recipe.loop, *_NEWER}]:
         raise CheckpointError(f"{found.name}: {CONFIG}: the loop has no {', no '.join(unset)}")
     if without := [slot for slot in LEARNED if slot not in changes and _lacks_weights(slot, found)]:
         raise CheckpointError(f"{found.name}: has no weights of the {', the '.join(without)}: {hint}")

@@ -163,7 +163,7 @@ def test_errors_of_settings_and_between_parts_at_once() -> None:
     for part in ("'macher'", "'corelation'", "got (9,)", "got -1", "latent channels: autoencoder 3, features 5"):
         assert part in message, (part, message)
     message = build_error(edit="blnd", macher="x")
-    assert "loop: edit must be one of blend, replace, guide, context, got 'blnd'" in message
+    assert "loop: edit must be one of blend, replace, guide, context, adain, got 'blnd'" in message
     assert build_error(sampler=Spec("ddim", timesteps=(300,))).endswith("levels out of [0], got (1,)")
 
 

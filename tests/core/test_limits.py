@@ -120,7 +120,9 @@ def test_hostile_settings_of_the_policy_are_named_or_harmless(name: str) -> None
             confidence = torch.full((1, 1, 4, 5), 0.5)
             guided = dataclasses.replace(policy, edit="guide" if name == "confidence_guidance" else policy.edit)
             step = Step(Level(0, 500, 0.8, 0.6), x, x)
-            found = guided.edit_x0(step, x, policy.apply_style(confidence), lambda x0: x0.mean(1, keepdim=True)).x0
+            found = guided.edit_x0(
+                step, x, policy.apply_style(confidence), lambda x0: x0.mean(1, keepdim=True), lambda: x
+            ).x0
             assert found.isfinite().all(), repr(value)
 
 

@@ -17,11 +17,14 @@ from torch import Tensor
 
 from midms.checkpoints.convert import find
 from midms.compose.catalog import create
+from midms.core.injection import References
 from midms.core.protocols import Autoencoder, Denoiser
 from midms.core.tensors import load_state
 from midms.core.types import Context, Prompt, Step
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.steps import ddim_step
+from midms.loop.layers import MatchingOfLayers
+from midms.loop.policy import Policy
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 """Of diffusers' schedulers, by a numpy that is newer than they are."""
@@ -123,6 +126,35 @@ def test_with_nothing_edited_it_is_diffusers_pipeline(case: Case) -> None:
     with torch.no_grad():
         torch.testing.assert_close((case.autoencoder.decode(step.x0) / 2 + 0.5).clamp(0, 1), picture, **CLOSE)
     assert picture.std() > 0.05
+
+
+INJECTIONS: dict[str, Any] = {
+    "cross-attention": {"layers": ("up_blocks.0",), "first": 0.0},
+    "ctrlx": {
+        "appearance_layers": ("down_blocks.1", "up_blocks.0"),
+        "structure_layers": ("up_blocks.0",),
+        "structure_results": ("up_blocks.0.resnets.0",),
+        "structure": 0.0,
+    },
+    "graft": {},
+}
+
+
+@pytest.mark.parametrize("name", INJECTIONS)
+def test_with_an_injection_of_no_strength_it_is_diffusers_pipeline(case: Case, name: str) -> None:
+    if case.family in FLOWS and name != "graft":
+        pytest.skip("for U-Nets")
+    blocks = ("transformer_blocks",) if case.family in FLOWS else ("up_blocks.0",)
+    part = create("injection", name, **INJECTIONS[name] or {"layers": blocks})
+    part.check(case.denoiser)
+    others = References([noise(case)[..., :10] / 2], noise(case) / 3, 0, STEPS, torch.randn)
+
+    def run(style: float) -> Tensor:
+        matching = MatchingOfLayers(Policy(style=style))
+        return ours(case, lambda x, level, context: part(case.denoiser, x, level, context, others, matching)).x0
+
+    torch.testing.assert_close(run(0.0), expected(case, prompt_for(case.family)), **CLOSE)
+    assert not torch.allclose(run(1.0), run(0.0), atol=1e-3)
 
 
 def test_with_nothing_said_and_another_guidance_it_is_too(case: Case) -> None:

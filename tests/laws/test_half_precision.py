@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from small_features import FEATURES
-from small_presets import RELEASED, small
+from small_presets import RELEASED, TEXT_TO_IMAGE, small
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
@@ -46,8 +46,8 @@ def made(preset: str) -> Pipeline:
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of weights as constructed
-        again = {"rematch": (1,)} if preset == "sd-warp" else {}
-        return build(preset, **(small(preset) if preset in (*RELEASED, "sd-warp") else {}), **again)
+        again = {"rematch": (1,)} if preset in ("sd-warp", "sd-crossattn") else {}
+        return build(preset, **(small(preset) if preset in (*RELEASED, *TEXT_TO_IMAGE) else {}), **again)
 
 
 def given(pipe: Pipeline, batch: int = 1, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:

@@ -11,6 +11,7 @@ KNOWN = {
     "midms.core.types": "records",
     "midms.core.protocols": "what parts do",
     "midms.core.precision": "float32 around networks",
+    "midms.core.injection": "what an injection is given",
     "midms.core.limits": "ranges of arguments",
     "midms.core.errors": "what is raised",
     "midms.loop": "itself",

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.evaluation.metrics.faces import conditions
 from midms.loop.policy import EDITS, MATCH_ON, NoGradient, Policy
+from midms.matching.matchers.correlation import Correlation
 
 ONE = DDIM(noise_levels((600,)))
 
@@ -152,6 +154,32 @@ def test_every_policy_runs_in_the_faces_model(edit: str, match_on: str) -> None:
 def test_an_edit_leaves_the_rest_of_a_step() -> None:
     step = Step(ONE.levels[0], torch.zeros(1, CHANNELS, 2, 2), torch.ones(1, CHANNELS, 2, 2), (3,))
     edited = Policy(edit="replace").edit_x0(
-        step, torch.ones_like(step.x0), torch.ones(1, 1, 2, 2), lambda x0: x0.mean(1, keepdim=True)
+        step, torch.ones_like(step.x0), torch.ones(1, 1, 2, 2), lambda x0: x0.mean(1, keepdim=True), lambda: step.x0
     )
     assert dataclasses.replace(edited, x0=step.x0) == step and torch.equal(edited.x0, torch.ones_like(step.x0))
+
+
+def test_adain_gives_the_statistics_of_what_is_taken_from() -> None:
+    """Of the exemplar's cells, each weighted by how much trusted cells take of it, with the matrix written out."""
+    numbers = torch.Generator().manual_seed(0)
+    x0, z = torch.randn(2, 2, CHANNELS, 4, 5, generator=numbers, dtype=torch.float64)
+    query, key = torch.randn(2, 2, 6, 4, 5, generator=numbers, dtype=torch.float64)
+    trusted = torch.rand(2, 1, 4, 5, generator=numbers, dtype=torch.float64).round(decimals=1)
+    match = Correlation(0.2)(query, key)
+    step = Step(ONE.levels[0], x0, x0)
+    policy = Policy(edit="adain", rematch=(0,))
+    found = policy.edit_x0(step, match.apply(z), trusted, lambda x0: trusted, lambda: match.apply(z.square())).x0
+    cosines = F.normalize(query, dim=1).flatten(2).mT @ F.normalize(key, dim=1).flatten(2)
+    taken = trusted.flatten(2) @ (cosines / 0.2).softmax(-1)
+    for number in range(2):
+        for channel in range(CHANNELS):
+            weight, own = trusted[number].flatten(), x0[number, channel].flatten()
+            theirs, of = z[number, channel].flatten(), taken[number, 0]
+            mean, wanted = np.average(own, weights=weight), np.average(theirs, weights=of)
+            spread = (np.average((own - mean) ** 2, weights=weight) + 1e-5) ** 0.5
+            wanted_spread = (np.average((theirs - wanted) ** 2, weights=of) + 1e-5) ** 0.5
+            there = (own - mean) / spread * wanted_spread + wanted
+            expected = weight * there + (1 - weight) * own
+            torch.testing.assert_close(found[number, channel].flatten(), expected)
+    nowhere = policy.edit_x0(step, match.apply(z), 0 * trusted, lambda x0: trusted, lambda: match.apply(z.square()))
+    assert torch.equal(nowhere.x0, x0)

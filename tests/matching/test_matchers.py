@@ -32,6 +32,7 @@ SHUFFLED = dict.fromkeys(
 COSINE = "test_similarity_is_the_expected_cosine"
 UNCLAIMED = dict.fromkeys(PLACED, SHUFFLED) | {
     "cocosnet": SHUFFLED | {COSINE: "its features are patches"},
+    "attention": {"test_a_permuted_picture_is_found_again": "of unit vectors it tells little apart"},
     "semantic": {COSINE: "its features are all but the last"},
 }
 

@@ -89,10 +89,53 @@ def test_the_shell_takes_a_prompt(sd1: tuple[Path, Any], tmp_path: Path, capsys:
     words = ["--prompt", "a cat", "--negative-prompt", "a blur", "--guidance", "4"]
     assert cli.main([*map(str, given), "--weights", str(sd1[0]), *words]) == 0
     assert (tmp_path / "out.png").exists()
+    (tmp_path / "out.png").unlink()
+    assert cli.main([*map(str, given), "--weights", str(sd1[0]), *words, "--dtype", "bfloat16", "--vae-tiling"]) == 0
+    assert (tmp_path / "out.png").exists()
     shutil.copytree(sd1[0], tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "text_encoder")
     assert cli.main([*map(str, given), "--weights", str(tmp_path / "copy"), *words]) == 2
     assert "has no text_encoder/, expected those of the whole pipeline" in capsys.readouterr().err
+
+
+CTRLX = {
+    "appearance_layers": ("down_blocks.1", "up_blocks.0"),
+    "structure_layers": ("up_blocks.0",),
+    "structure_results": ("up_blocks.0.resnets.0",),
+}
+CALM: dict[str, Any] = {"sampler": Spec("ddim", timesteps=(751, 501, 251, 1)), "style": 0.0}
+
+
+@torch.no_grad()
+def test_sd_ctrlx_without_strength_is_diffusers_pipeline_from_noise(sd1: tuple[Path, Any], tmp_path: Path) -> None:
+    """The whole preset: it starts from noise, and its injection has no strength; with some it gives another picture."""
+    folder, theirs = sd1
+    quick = {"features": Spec("diffusion", network="denoiser", blocks=(0,), draws=1), "size": 64}
+    still = Spec("ctrlx", structure=0.0, **CTRLX)
+    pipe = build("sd-ctrlx", weights=folder, prompt=PROMPT, injection=still, **quick, **CALM)
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    moments = [*pipe.trajectory(*scene(), generator=lambda shape: noise)]
+    size = {"height": 64, "width": 64, "num_inference_steps": 4, "guidance_scale": 4.0}
+    latent = theirs("a cat", negative_prompt="a blur", latents=noise, output_type="latent", **size).images
+    torch.testing.assert_close(moments[-1].step.x0, latent, rtol=1e-4, atol=5e-5)
+
+    other = {**quick, **CALM, "style": 1.0, "injection": Spec("ctrlx", **CTRLX)}
+    strong = build("sd-ctrlx", weights=folder, prompt=PROMPT, **other)
+    strong.save_pretrained(tmp_path / "ours")
+    pipes = strong, from_pretrained(tmp_path / "ours")
+    first, again = (one(*scene(), generator=torch.Generator().manual_seed(3)) for one in pipes)
+    assert torch.equal(first, again) and (first - pipe.autoencoder.decode(latent)).abs().max() > 0.01
+
+
+def test_what_does_not_go_together_is_said_at_once(sd1: tuple[Path, Any]) -> None:
+    with pytest.raises(BuildError, match=r"injection: no self-attention in 'up_blocks.2', 'up_blocks.3' of"):
+        made(sd1[0], injection="cross-attention")
+    with pytest.raises(BuildError, match="injection: Bridge has no layers to inject into; a model of diffusers has"):
+        build("midm-faces", injection="graft")
+    with pytest.raises(BuildError, match="start must be one of noise, renoise, invert, edit-friendly, got 'here'"):
+        made(sd1[0], start="here")
+    with pytest.raises(BuildError, match=r"weights: flux-graft has none of its own, expected a folder of diffusers"):
+        build("flux-graft")
 
 
 def test_a_prompt_for_nobody_is_refused() -> None:

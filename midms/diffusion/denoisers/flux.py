@@ -16,8 +16,8 @@ from midms.core.hooks import chosen_blocks
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.pretrained import TRANSFORMER_SIZES, network_of
-from midms.diffusion.denoisers.prompts import PromptEmbeds, Prompts, check_guidance, guided_x0
-from midms.diffusion.denoisers.transformer import PATCH, even, modulated_maps, token_map
+from midms.diffusion.denoisers.prompts import PromptEmbeds, Prompts, check_guidance, guided_x0, with_guidance
+from midms.diffusion.denoisers.transformer import PATCH, even, modulated_maps, token_map, tokens_of
 from midms.diffusion.lean import load_network
 from midms.diffusion.levels import TIMESTEPS
 
@@ -42,6 +42,8 @@ class Flux(nn.Module):
     """
 
     prediction = "flow"
+    picture_alone = False
+    """Attention is to picture and prompt at once."""
 
     def __init__(
         self,
@@ -90,6 +92,14 @@ class Flux(nn.Module):
         ]
         when = torch.full((len(x),), timestep, device=x.device)
         return modulated_maps(norms, lambda: self._predict(x, when, self.prompts.positive(len(x))), x, dropped)
+
+    def guided_by(self, guidance: float) -> Flux:
+        """The same network with another guidance."""
+        return with_guidance(self, guidance)
+
+    def picture_tokens(self, latent: tuple[int, int]) -> slice:
+        """Which tokens of an attention layer are the picture's: the last, after those of the prompt."""
+        return slice(-tokens_of(latent), None)
 
     def _predict(
         self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], embeds: PromptEmbeds

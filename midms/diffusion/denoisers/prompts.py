@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Real
@@ -18,6 +19,9 @@ PICTURE_SIZES = 6
 
 MOST_TOKENS, MOST_CHANNELS = 4096, 8192
 """The most tokens of a prompt, and the most numbers of each: T5 XXL, which SD3 and FLUX.1 read with, has 4096."""
+
+
+D = TypeVar("D")
 
 
 class PromptEmbeds(NamedTuple):
@@ -105,3 +109,10 @@ def check_guidance(**guidance: float) -> None:
         OutOfLimits: one cannot.
     """
     limits.number(0, 1000, False, **guidance)
+
+
+def with_guidance(denoiser: D, guidance: float) -> D:
+    """A denoiser with another guidance; its weights are the same tensors."""
+    other: Any = copy.copy(denoiser)
+    other.guidance = guidance
+    return other  # type: ignore[no-any-return]

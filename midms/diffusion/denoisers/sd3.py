@@ -14,8 +14,8 @@ from midms.core.hooks import chosen_blocks
 from midms.core.precision import rounded
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.pretrained import TRANSFORMER_SIZES, network_of
-from midms.diffusion.denoisers.prompts import PromptEmbeds, Prompts, check_guidance, guided_x0
-from midms.diffusion.denoisers.transformer import PATCH, even, modulated_maps
+from midms.diffusion.denoisers.prompts import PromptEmbeds, Prompts, check_guidance, guided_x0, with_guidance
+from midms.diffusion.denoisers.transformer import PATCH, even, modulated_maps, tokens_of
 from midms.diffusion.lean import load_network
 
 SD3Transformer2DModel = load_network("diffusers.models.transformers.transformer_sd3", "SD3Transformer2DModel")
@@ -38,6 +38,8 @@ class SD3(nn.Module):
     """
 
     prediction = "flow"
+    picture_alone = False
+    """Attention is to picture and prompt at once."""
 
     def __init__(
         self, config: Mapping[str, Any], guidance: float = 7.0, tokens: int = 77 + 256, stride: int = 8
@@ -73,6 +75,14 @@ class SD3(nn.Module):
         norms: list[Any] = [block.norm1 for block in chosen_blocks(self.network.transformer_blocks, blocks)]
         when = torch.full((len(x),), timestep, device=x.device)
         return modulated_maps(norms, lambda: self._predict(x, when, self.prompts.positive(len(x))), x, dropped)
+
+    def guided_by(self, guidance: float) -> SD3:
+        """The same network with another guidance."""
+        return with_guidance(self, guidance)
+
+    def picture_tokens(self, latent: tuple[int, int]) -> slice:
+        """Which tokens of an attention layer are the picture's: the first, those of the prompt follow."""
+        return slice(0, tokens_of(latent))
 
     def _predict(
         self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], embeds: PromptEmbeds

@@ -21,6 +21,11 @@ def even(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
     return F.pad(x, (0, right, 0, down), mode="replicate") if down or right else x
 
 
+def tokens_of(latent: tuple[int, int]) -> int:
+    """How many tokens a latent of this height and width has."""
+    return (-(-latent[0] // PATCH)) * (-(-latent[1] // PATCH))
+
+
 def modulated(call: Call, norm: nn.Module, dropped: Sequence[int]) -> Float[Tensor, "b n d"]:
     """What an adaptive normalisation of diffusers gave: (1 + scale) LN(x) + shift, scale and shift of the timestep.
 

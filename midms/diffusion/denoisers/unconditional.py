@@ -33,6 +33,9 @@ class Unconditional(nn.Module):
         ValueError: the prediction is none of these.
     """
 
+    picture_alone = True
+    """There is no prompt to attend to."""
+
     def __init__(
         self,
         channels: int = 8,
@@ -82,3 +85,11 @@ class Unconditional(nn.Module):
         when = torch.full((len(x),), timestep, device=x.device)
         found = up_block_activations(self.network, lambda: run_unet(self.network, x, when), blocks, dropped)
         return [one.to(x.dtype) for one in found]
+
+    def guided_by(self, guidance: float) -> Unconditional:
+        """Itself: there is nothing to guide from."""
+        return self
+
+    def picture_tokens(self, latent: tuple[int, int]) -> slice:
+        """Which tokens of a self-attention layer are the picture's: all."""
+        return slice(None)

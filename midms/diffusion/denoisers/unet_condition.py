@@ -15,7 +15,14 @@ from midms.core.precision import rounded
 from midms.core.types import Context, Level
 from midms.diffusion.denoisers.prediction import check_prediction
 from midms.diffusion.denoisers.pretrained import network_of
-from midms.diffusion.denoisers.prompts import PICTURE_SIZES, PromptEmbeds, Prompts, check_guidance, guided_x0
+from midms.diffusion.denoisers.prompts import (
+    PICTURE_SIZES,
+    PromptEmbeds,
+    Prompts,
+    check_guidance,
+    guided_x0,
+    with_guidance,
+)
 from midms.diffusion.lean import load_network
 
 UNet2DConditionModel = load_network("diffusers.models.unets.unet_2d_condition", "UNet2DConditionModel")
@@ -37,6 +44,9 @@ class UNetCondition(nn.Module):
     Raises:
         ValueError: the prediction is none of these, or the network wants what nobody here knows.
     """
+
+    picture_alone = True
+    """Self-attention is to the picture; the prompt has layers of its own."""
 
     def __init__(
         self,
@@ -83,6 +93,14 @@ class UNetCondition(nn.Module):
             self.network, lambda: self._predict(x, when, self.prompts.positive(len(x))), blocks, dropped
         )
         return [one.to(x.dtype) for one in found]
+
+    def guided_by(self, guidance: float) -> UNetCondition:
+        """The same network with another guidance."""
+        return with_guidance(self, guidance)
+
+    def picture_tokens(self, latent: tuple[int, int]) -> slice:
+        """Which tokens of a self-attention layer are the picture's: all."""
+        return slice(None)
 
     def _predict(
         self, x: Float[Tensor, "b c h w"], timestep: Real[Tensor, " b"], embeds: PromptEmbeds

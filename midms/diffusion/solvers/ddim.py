@@ -44,6 +44,6 @@ class DDIM:
     def advance(self, step: Step, to: Level, draw: NoiseFn) -> Float[Tensor, "b c h w"]:
         """x at the next level, from an x0 that may have been edited and the eps that was predicted (eq. 12)."""
         here = step.level
-        churn = self.eta * to.sigma / here.sigma * (1 - (here.alpha / to.alpha) ** 2) ** 0.5
+        churn = self.eta * to.sigma * (1 - (to.sigma * here.alpha / (here.sigma * to.alpha)) ** 2) ** 0.5
         x = to.alpha * step.x0 + (to.sigma**2 - churn**2) ** 0.5 * step.eps
         return x + churn * draw(tuple(x.shape)).to(x) if churn else x

@@ -1,0 +1,273 @@
+"""Injections: against implementations from the articles with every matrix written out, and their laws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from dense_attention import Dense, DenseGraft, weights
+from tiny_denoisers import context, denoiser, latents, level
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from midms import Spec, create
+from midms.core.injection import References
+from midms.core.types import cells
+from midms.diffusion.injections.cross_attention import CrossAttention
+from midms.loop.layers import MatchingOfLayers
+from midms.loop.policy import Policy
+
+EXACT = {"rtol": 1e-9, "atol": 1e-9}
+UP = {"layers": ("up_blocks.0",), "first": 0.0}
+CTRLX: dict[str, Any] = {
+    "appearance_layers": ("down_blocks.1", "up_blocks.0"),
+    "structure_layers": ("up_blocks.0.attentions.1",),
+    "structure_results": ("up_blocks.0.resnets.0",),
+}
+BLOCKS = {"layers": ("transformer_blocks", "single_transformer_blocks")}
+
+
+@torch.no_grad()
+def injected(
+    name: str,
+    family: str,
+    x: Tensor,
+    exemplar: Tensor,
+    condition: Tensor | None = None,
+    step: int = 1,
+    scale: float = 1.0,
+    policy: Policy | None = None,
+    **settings: Any,
+) -> Tensor:
+    """x0 with an injection."""
+    part = create("injection", name, **settings)
+    model = denoiser(family, scale)
+    part.check(model)
+    seen = References([exemplar], x if condition is None else condition, step, 10, torch.randn)
+    return part(model, x, level(family), context(x), seen, MatchingOfLayers(policy or Policy()))
+
+
+@torch.no_grad()
+def plain(family: str, x: Tensor, guidance: float = 1.0) -> Tensor:
+    return denoiser(family, guidance)(x, level(family), context(x))
+
+
+@torch.no_grad()
+def dense(
+    x: Tensor, others: list[Tensor], guidance: float, change: Callable[..., Tensor], layers: tuple[str, ...]
+) -> Tensor:
+    """x0 of one batch: the picture under the negative prompt, under the positive one, then the others under that.
+
+    Args:
+        x: noisy latent.
+        others: as noisy.
+        guidance: from the one to the other.
+        change: attention of one layer, from it, its tokens, and a function that parts heads.
+        layers: which are changed.
+    """
+    model = denoiser("unet-condition", guidance)
+    at, network, prompts = level("unet-condition"), model.network, model.prompts.tokens.double()
+
+    def own(attn: Any, hidden: Tensor, heads: Any) -> Tensor:
+        q, k, v = (heads(project(hidden)) for project in (attn.to_q, attn.to_k, attn.to_v))
+        return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+    processors = {
+        name: Dense(change if any(name.startswith(f"{one}.") for one in layers) else own)
+        for name in network.attn_processors
+    }
+    network.set_attn_processor(processors)
+    texts = torch.cat([prompts[:1], *[prompts[1:]] * (1 + len(others))])
+    output = network(torch.cat([x, x, *others]), at.timestep, texts).sample
+    eps = output[:1] + guidance * (output[1:2] - output[:1])
+    return (x - at.sigma * eps) / at.alpha
+
+
+@pytest.mark.parametrize(("contrast", "step"), [(1.0, 1), (1.67, 1), (1.67, 5)])
+def test_cross_attention_is_the_articles(contrast: float, step: int) -> None:
+    """Queries of the picture with the exemplar's keys and values; at every fifth step with the structure's."""
+    x, exemplar, structure = latents(0), latents(1), latents(2)
+
+    def change(attn: Any, hidden: Tensor, heads: Any) -> Tensor:
+        q, k, v = (heads(project(hidden)) for project in (attn.to_q, attn.to_k, attn.to_v))
+        source = 3 if step == 5 else 2
+        other = weights(q[1], k[source], contrast) @ v[source]
+        own = weights(q, k, 1.0) @ v
+        return torch.stack([own[0], other, own[2], own[3]])
+
+    expected = dense(x, [exemplar, structure], 3.0, change, ("up_blocks.0",))
+    given = {"contrast": contrast, "guidance": (3.0, 3.0), **UP}
+    found = injected("cross-attention", "unet-condition", x, exemplar, structure, step, scale=9.0, **given)
+    torch.testing.assert_close(found, expected, **EXACT)
+    assert (found - plain("unet-condition", x, 3.0)).abs().max() > 0.01
+
+
+def test_any_matcher_and_any_confidence_take_part() -> None:
+    """A softmax of cosines, trusted where it comes back within a radius; elsewhere the layer is as it was."""
+    x, exemplar, radius = latents(0), latents(1), 0.3
+    places = cells(4, 4, x)[0].flatten(1).mT
+
+    def change(attn: Any, hidden: Tensor, heads: Any) -> Tensor:
+        q, k, v = (heads(project(hidden)) for project in (attn.to_q, attn.to_k, attn.to_v))
+        own = weights(q, k, 1.0) @ v
+        logits = F.normalize(q[1], dim=-1) @ F.normalize(k[2], dim=-1).mT / 0.1
+        there, back = logits.softmax(-1) @ places, logits.mT.softmax(-1) @ places
+        flow, returned = there - places, (back - places).unflatten(1, (4, 4)).movedim(-1, 1)
+        ends = there / 4 * 2 + 0.25 - 1
+        sampled = F.grid_sample(returned, ends[:, :, None], align_corners=False, padding_mode="border")
+        error = (flow + sampled[..., 0].mT).norm(dim=-1, keepdim=True) / 4
+        found = torch.where(error < radius, logits.softmax(-1) @ v[2], own[1])
+        trusted.append((error < radius).double().mean().item())
+        return torch.stack([own[0], found, own[2]])
+
+    trusted: list[float] = []
+    expected = dense(x, [exemplar], 2.0, change, ("up_blocks.0",))
+    assert 0 < sum(trusted) / len(trusted) < 1
+    parts = {"matcher": Spec("correlation", temperature=0.1), "confidence": Spec("cycle", radius=radius)}
+    found = injected("cross-attention", "unet-condition", x, exemplar, scale=2.0, contrast=1, **parts, **UP)
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+def test_ctrlx_is_the_articles() -> None:
+    x, exemplar, structure = latents(0), latents(1), latents(2)
+
+    def norm(hidden: Tensor) -> Tensor:
+        return (hidden - hidden.mean(1, keepdim=True)) / hidden.std(1, keepdim=True)
+
+    def change(attn: Any, hidden: Tensor, heads: Any) -> Tensor:
+        shaped = attn is last
+        q, k = heads(attn.to_q(norm(hidden))), heads(attn.to_k(norm(hidden)))
+        coupling = weights(q[3 if shaped else 1], k[2], 1.0)
+        value = heads(hidden)[2]
+        mean = coupling @ value
+        deviation = (coupling @ value**2 - mean**2).clamp(min=0).sqrt()
+        hidden = hidden.clone()
+        hidden[1] = (deviation * heads(norm(hidden))[1] + mean).transpose(0, 1).flatten(1)
+        q, k, v = (heads(project(hidden)) for project in (attn.to_q, attn.to_k, attn.to_v))
+        if shaped:
+            q[1], k[1] = q[3], k[3]
+        return weights(q, k, 1.0) @ v
+
+    model = denoiser("unet-condition", 5.0)
+    last = model.network.up_blocks[0].attentions[1].transformer_blocks[0].attn1
+    model.network.up_blocks[0].resnets[0].register_forward_hook(
+        lambda module, given, output: torch.cat([output[:1], output[3:], output[2:]])
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("test_injections.denoiser", lambda family, guidance: model)
+        expected = dense(x, [exemplar, structure], 5.0, change, ("down_blocks.1", "up_blocks.0"))
+    found = injected("ctrlx", "unet-condition", x, exemplar, structure, scale=5.0, **CTRLX)
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+@pytest.mark.parametrize("family", ["flux", "sd3"])
+def test_graft_is_the_articles(family: str) -> None:
+    """Keys that are turned for the places where they belong, from keys that were not turned at all."""
+    x, exemplar = latents(0, grid=(8, 12)), latents(0, grid=(8, 12)).roll(2, 3) + 3 * latents(1, grid=(8, 12))
+    model = denoiser(family)
+    reference = DenseGraft(5, (4, 6), family == "sd3")
+    for name, module in model.network.named_modules():
+        if type(module).__name__ in ("Attention", "FluxAttention") and not name.endswith("attn2"):
+            module.processor = reference
+    with torch.no_grad():
+        expected = model(torch.cat([x, exemplar]), level(family), context(x))[:1]
+    trusted = Spec("product", of=(Spec("similarity", floor=0.05), Spec("cycle", radius=0.25)))
+    layers = BLOCKS if family == "flux" else {"layers": ("transformer_blocks",)}
+    found = injected("graft", family, x, exemplar, confidence=trusted, dropout=0.0, **layers)
+    assert 0 < min(reference.counts) < 24, "some are trusted, and some not"
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)  # diffusers turns keys in float32
+    assert (found - plain(family, x)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("contrast", [1.0, 1.67])
+@pytest.mark.parametrize("rolled", [False, True])
+def test_of_an_exemplar_that_is_the_picture_nothing_comes(rolled: bool, contrast: float) -> None:
+    """Nor of one that is the picture moved: convolutions go round, and attention has no places."""
+    x = latents(0)
+    exemplar = x.roll((2, 4), (2, 3)) if rolled else x
+    found = injected("cross-attention", "unet-condition", x, exemplar, scale=3.0, contrast=contrast, **UP)
+    if contrast == 1:
+        torch.testing.assert_close(found, plain("unet-condition", x, 3.0), **EXACT)
+    else:
+        assert (found - plain("unet-condition", x, 3.0)).abs().max() > 1e-3
+    other = injected("cross-attention", "unet-condition", x, latents(1), scale=3.0, contrast=contrast, **UP)
+    assert (other - found).abs().max() > 0.01
+
+
+STILL: list[tuple[str, str, dict[str, Any]]] = [
+    ("cross-attention", "unet-condition", UP),
+    ("ctrlx", "unet-condition", CTRLX | {"structure": 0.0}),
+    ("graft", "unet-condition", {"layers": ("up_blocks.0",)}),
+    ("graft", "flux", BLOCKS),
+    ("graft", "sd3", {"layers": ("transformer_blocks",)}),
+]
+
+
+@pytest.mark.parametrize(("name", "family", "settings"), STILL)
+def test_where_style_is_0_nothing_is_injected(name: str, family: str, settings: dict[str, Any]) -> None:
+    x = latents(0)
+    found = injected(name, family, x, latents(1, grid=(6, 10)), scale=2.0, policy=Policy(style=0.0), **settings)
+    torch.testing.assert_close(found, plain(family, x, 2.0), **EXACT)
+    full = injected(name, family, x, latents(1, grid=(6, 10)), scale=2.0, policy=Policy(style=1.0), **settings)
+    assert (full - found).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_each_picture_of_a_batch_as_if_alone_and_the_better_of_two_exemplars() -> None:
+    model, x, other = denoiser("unet-condition", 2.0), latents(0, 2), latents(1, 2)
+    part = create("injection", "cross-attention", confidence="peak", contrast=1.0, **UP)
+    at, regions = level("unet-condition"), [torch.zeros(2, 1, 64, 64), torch.ones(2, 1, 64, 64)]
+
+    def run(x: Tensor, exemplars: list[Tensor], regions: Any = None) -> Tensor:
+        seen = References(exemplars, x, 1, 10, torch.randn)
+        return part(model, x, at, context(x), seen, MatchingOfLayers(Policy(), regions))
+
+    both = run(x, [other])
+    torch.testing.assert_close(both[1:], run(x[1:], [other[1:]]), **EXACT)
+    torch.testing.assert_close(run(x, [latents(2, 2, (6, 6)), other], regions), both, **EXACT)
+
+
+def test_tokens_are_left_out_by_chance_with_the_probability_that_is_asked() -> None:
+    """0.4 times sigma: as many as that, whatever the noise is drawn from."""
+    counts: list[float] = []
+
+    class Counted(MatchingOfLayers):
+        def places(self, *given: Any) -> Any:
+            places, trusted = super().places(*given)
+            return places, torch.ones_like(trusted)
+
+    class Masks(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            mask = (kwargs or {}).get("attn_mask")
+            if func is F.scaled_dot_product_attention and mask is not None:
+                counts.append(mask.isinf().double().sum().item() / 144)
+            return func(*args, **(kwargs or {}))
+
+    model, x = denoiser("flux"), latents(0, grid=(24, 24))
+    part = create("injection", "graft", confidence="always", dropout=0.4, layers=("transformer_blocks.0",))
+    seen = References([latents(1, grid=(24, 24))], x, 1, 10, torch.randn)
+    torch.manual_seed(0)
+    with Masks(), torch.no_grad():
+        part(model, x, level("flux", 900), context(x), seen, Counted(Policy()))
+    sigma = level("flux", 900).sigma
+    assert counts[0] == pytest.approx(0.4 * sigma, abs=4 * (0.4 * 0.6 / 144) ** 0.5)
+
+
+def test_what_cannot_be_injected_into_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Bridge has no layers to inject into; a model of diffusers has"):
+        create("injection", "graft").check(create("denoiser", "bridge"))
+    with pytest.raises(ValueError, match=r"no self-attention in 'up_blocks.9' of the network, but in down_blocks.1"):
+        create("injection", "cross-attention", layers=("up_blocks.9",)).check(denoiser("unet-condition"))
+    with pytest.raises(ValueError, match="attention of Flux is to picture and prompt at once; take graft"):
+        create("injection", "cross-attention", layers=("transformer_blocks",)).check(denoiser("flux"))
+    with pytest.raises(ValueError, match=r"the network has no mid_block.nothing"):
+        create("injection", "ctrlx", **CTRLX | {"structure_results": ("mid_block.nothing",)}).check(
+            denoiser("unet-condition")
+        )
+    with pytest.raises(TypeError, match=r"layers: expected tuple\[str, ...\], got 'up_blocks'"):
+        create("injection", "cross-attention", layers="up_blocks")
+    with pytest.raises(ValueError, match=r"matcher must be an object, got 'attention'"):
+        CrossAttention()

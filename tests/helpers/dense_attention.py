@@ -1,0 +1,97 @@
+"""Attention with its matrix written out, as it is injected into in the articles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention
+from diffusers.models.embeddings import apply_rotary_emb
+from torch import Tensor
+
+
+def weights(q: Tensor, k: Tensor, contrast: float) -> Tensor:
+    """A softmax's matrix, each weight as much further from the mean of its row, cut to [0, 1]."""
+    matrix = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+    mean = matrix.mean(-1, keepdim=True)
+    return ((matrix - mean) * contrast + mean).clip(0, 1) if contrast != 1 else matrix
+
+
+class Dense:
+    """Self-attention of a U-Net with its matrix written out, which a function may change row by row of the batch."""
+
+    def __init__(self, change: Any) -> None:
+        self.change = change
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Any = None, **more: Any
+    ) -> Tensor:
+        seen = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+
+        def heads(x: Tensor) -> Tensor:
+            return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+        if encoder_hidden_states is None:
+            found = self.change(attn, hidden_states, heads)
+        else:
+            q, k, v = heads(attn.to_q(hidden_states)), heads(attn.to_k(seen)), heads(attn.to_v(seen))
+            found = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+        return attn.to_out[0](found.transpose(1, 2).flatten(2))
+
+
+class DenseGraft:
+    """Attention to picture and prompt of a transformer, the second picture's trusted tokens beside the first one's own.
+
+    A cosine above 0.05, and a way back that ends within a quarter of the width.
+    """
+
+    def __init__(self, text: int, grid: tuple[int, int], first: bool) -> None:
+        self.text, self.grid, self.first = text, grid, first
+        self.counts: list[int] = []
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Any = None,
+        attention_mask: Any = None,
+        image_rotary_emb: Any = None,
+    ) -> Any:
+        def project(x: Tensor, *names: str) -> list[Tensor]:
+            made = [getattr(attn, name)(x).unflatten(-1, (attn.heads, -1)).transpose(1, 2) for name in names]
+            return made
+
+        q, k, v = project(hidden_states, "to_q", "to_k", "to_v")
+        q, k = attn.norm_q(q), attn.norm_k(k)
+        both = encoder_hidden_states is not None
+        if both:
+            more = project(encoder_hidden_states, "add_q_proj", "add_k_proj", "add_v_proj")
+            more = [attn.norm_added_q(more[0]), attn.norm_added_k(more[1]), more[2]]
+            pairs = zip((q, k, v), more, strict=True)
+            q, k, v = (torch.cat([a, b] if self.first else [b, a], 2) for a, b in pairs)
+        count = self.grid[0] * self.grid[1]
+        mine = slice(0, count) if self.first else slice(self.text, None)
+        features = hidden_states if both else hidden_states[:, mine]
+        cosine = F.normalize(features[1], dim=-1) @ F.normalize(features[0], dim=-1).mT
+        there, back = cosine.argmax(1), cosine.argmax(0)
+        x, y = (back[there] % self.grid[1], back[there] // self.grid[1])
+        own = torch.arange(count)
+        away = ((x - own % self.grid[1]) ** 2 + (y - own // self.grid[1]) ** 2).sqrt() / max(self.grid)
+        kept = torch.nonzero((cosine.amax(1) >= 0.05) & (away < 0.25))[:, 0]
+        self.counts.append(len(kept))
+        grafted, value = k[1][:, mine][:, kept], v[1][:, mine][:, kept]
+        if image_rotary_emb is not None:
+            belongs = [one[mine][there[kept]] for one in image_rotary_emb]
+            grafted = apply_rotary_emb(grafted[None], belongs)[0]
+            q, k = (apply_rotary_emb(one, image_rotary_emb) for one in (q, k))
+        found = [
+            weights(q[0], torch.cat([k[0], grafted], 1), 1.0) @ torch.cat([v[0], value], 1),
+            weights(q[1], k[1], 1.0) @ v[1],
+        ]
+        output = torch.stack(found).transpose(1, 2).flatten(2)
+        if not both:
+            return output
+        picture, prompt = output[:, mine], output[:, count:] if self.first else output[:, : self.text]
+        out = getattr(attn, "to_add_out", None)
+        return attn.to_out[0](picture), out(prompt) if out is not None else prompt
