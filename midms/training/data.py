@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import signal
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ from torch.utils.data import DataLoader
 
 from midms.compose.catalog import create, registry
 from midms.compose.spec import Spec
-from midms.core.errors import printable
 from midms.core.protocols import ConditionExtractor
 from midms.core.seeds import seeded
 from midms.core.signatures import parameters
 from midms.data.errors import BrokenSample, DatasetError
 from midms.data.pair import Pair, collate
 from midms.pipeline.failures import PartFailed, blamed
+from midms.training.broken import Broken
 
 HELD_OUT = 128
 """The most pairs, the first of the validation split, on which a stage is measured."""
@@ -30,37 +29,6 @@ FIRST = 512
 """The most pairs of those trained on that a stage reads before and after its steps."""
 TOGETHER = 16
 """Pairs that are read at a time where nothing is trained."""
-_SHOWN = 5
-"""Files that cannot be read, of those named when there are too many."""
-
-
-@dataclass
-class Broken:
-    """What could not be read of a data set; more than a share of it is an error.
-
-    Attributes:
-        most: how many may be so.
-        found: what was said of each.
-    """
-
-    most: int
-    found: dict[str, None] = field(default_factory=dict)
-
-    def add(self, messages: Sequence[str]) -> list[str]:
-        """Count what is broken; returns what is new.
-
-        Raises:
-            DatasetError: too much is.
-        """
-        new = [message for message in messages if message not in self.found]
-        self.found |= dict.fromkeys(new)
-        if len(self.found) > self.most:
-            shown, more = [*self.found][:_SHOWN], len(self.found) - _SHOWN
-            rest = f"; and {more:,} more" if more > 0 else ""
-            raise DatasetError(
-                f"{len(self.found):,} pairs cannot be read, --max-broken allows {self.most:,}: {'; '.join(shown)}{rest}"
-            )
-        return new
 
 
 @dataclass(frozen=True)
@@ -80,6 +48,19 @@ class TrainingData:
     seed: int
     workers: int
     broken: Broken
+
+    def count_into(self, left_out: dict[str, None]) -> None:
+        """Go on counting what cannot be read, and begin with what the data sets themselves have left out.
+
+        Args:
+            left_out: what a stage has found so far, to which what it finds is added.
+
+        Raises:
+            DatasetError: too much cannot be read.
+        """
+        self.broken.found, self.broken.shared = left_out, 0
+        for dataset in (self.train, self.validation):
+            self.broken.add(getattr(dataset, "left_out", ()))
 
     def batches(self, steps: range, batch: int, parts: int, mine: Sequence[int]) -> Iterator[tuple[Pair, list[int]]]:
         """The stream of pairs from some step on: every epoch in an order of its own, nothing lost, nothing repeated.
@@ -143,8 +124,7 @@ class TrainingData:
             if isinstance(read, PartFailed):
                 raise read
             pair, positions, messages = read
-            for message in self.broken.add(messages):
-                print(printable(f"midms: note: left out: {message}"), file=sys.stderr, flush=True)
+            self.broken.add(messages)
             yield pair, positions
 
 

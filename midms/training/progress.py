@@ -67,6 +67,7 @@ class Checkpoint(Schema):
     averaged: dict[str, Numbers]
     optimiser: dict[str, Any]
     scaler: dict[str, float]
+    left_out: list[str] = Field(default_factory=list)
 
 
 _Weights = tuple[Tensor, ...] | list[Tensor]
@@ -103,6 +104,7 @@ class Progress:
         step: steps taken.
         losses: terms of the loss by name, a mapping a step.
         seconds: that training took.
+        left_out: what of the data set could not be read so far.
 
     Raises:
         CheckpointError: no checkpoint that is there can be read, or it belongs to a run with other settings.
@@ -124,7 +126,8 @@ class Progress:
         self.averaged = AveragedModel(network, multi_avg_fn=_average(average), use_buffers=False)
         self.step, self.seconds = 0, 0.0
         self.losses: list[dict[str, float]] = []
-        self._saved, self._moving = -1, False
+        self.left_out: dict[str, None] = {}
+        self._saved, self._moving = 0, False
         found = self.checkpoints()
         for path in reversed(found):
             try:
@@ -178,7 +181,7 @@ class Progress:
     def save(self) -> None:
         """Write a checkpoint, whole or not at all, and remove those that are too many.
 
-        Nothing is written where the last one is of the same step, or where a step was broken off.
+        Nothing is written before the first step, where the last one is of the same step, or where one was broken off.
 
         Raises:
             CheckpointError: the disk refuses; what was there is there.
@@ -193,6 +196,7 @@ class Progress:
             raise Diverged(f"{path}: not written, weights are not finite at step {self.step}")
         parts: dict[str, Any] = {"network": self.network, "averaged": self.averaged, "optimiser": self.optimiser}
         content = {name: getattr(self, name) for name in ("step", "losses", "seconds", "settings")}
+        content["left_out"] = [*self.left_out]
         content |= {name: one.state_dict() for name, one in parts.items()}
         try:
             with made(self.folder), atomic_write(path) as part:
@@ -219,6 +223,7 @@ class Progress:
         if self.scaler and held.scaler:
             self.scaler.load_state_dict(held.scaler)
         self.step, self.losses, self.seconds = held.step, held.losses, held.seconds
+        self.left_out = dict.fromkeys(held.left_out)
 
     def _resume_optimiser(self, path: Path, state: dict[str, Any], steps: int) -> None:
         """Give the optimiser its moments back.

@@ -146,6 +146,7 @@ def fit(stage: Any, progress: Progress, data: TrainingData, engine: Engine) -> d
         Diverged: numbers are not finite; the checkpoint has the step before.
     """
     run = engine.accelerator
+    data.count_into(progress.left_out)
     stage.begin(pair.to(run.device) for pair in data.first("train", FIRST))
     try:
         with _stop_requested() as stop:
@@ -158,7 +159,6 @@ def fit(stage: Any, progress: Progress, data: TrainingData, engine: Engine) -> d
         "minutes": round(progress.seconds / 60, 2),
         "parameters": sum(p.numel() for p in progress.network.parameters()),
         "last losses": {k: round(v, 5) for k, v in _recent(progress.losses, 200).items()},
-        "left out": len(data.broken.found),
         **machine(),
     }
     progress.take_average()
@@ -166,6 +166,7 @@ def fit(stage: Any, progress: Progress, data: TrainingData, engine: Engine) -> d
         stage.finish(pair.to(run.device) for pair in data.first("train", FIRST))
         record["held out"] = stage.evaluate(pair.to(run.device) for pair in data.first("validation", HELD_OUT))
         save_sheet(stage.sheet(_some_held_out(data, run.device)), progress.folder / SHEET)
+    record["left out"] = len(progress.left_out)
     return record
 
 
@@ -195,7 +196,7 @@ def _train(stage: Any, progress: Progress, data: TrainingData, engine: Engine, s
         while progress.step < steps:
             for group, rate in zip(progress.optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * how.share(progress.step)
-            losses, ended = _gradients(model, progress, stream, engine, stop)
+            losses, ended = _gradients(model, progress, stream, data, engine, stop)
             if not math.isfinite(losses["loss"]):
                 raise Diverged(f"{progress.name}: the loss is {losses['loss']} at step {progress.step}")
             norm = run.clip_grad_norm_(trained_parameters(progress.optimiser), how.clip)
@@ -226,6 +227,7 @@ def _gradients(
     model: nn.Module,
     progress: Progress,
     stream: Iterator[tuple[Pair, list[int]]],
+    data: TrainingData,
     engine: Engine,
     stop: threading.Event,
 ) -> tuple[dict[str, float], str]:
@@ -241,8 +243,11 @@ def _gradients(
             run.backward(loss / engine.accumulate)
         parts.append(torch.stack([loss, *terms.values()]).detach().float())
     late = engine.deadline is not None and time.monotonic() > engine.deadline
-    flags = parts[0].new_tensor([float(stop.is_set()), float(late)])
-    *values, stopped, is_late = run.reduce(torch.cat([torch.stack(parts).mean(0), flags]), "mean").tolist()
+    new = len(progress.left_out) > data.broken.shared
+    flags = parts[0].new_tensor([float(stop.is_set()), float(late), float(new)])
+    *values, stopped, is_late, any_new = run.reduce(torch.cat([torch.stack(parts).mean(0), flags]), "mean").tolist()
+    if any_new:
+        data.broken.share()
     losses = dict(zip(("loss", *terms), values, strict=True))
     return losses, "interrupted" if stopped else "out of time" if is_late else ""
 

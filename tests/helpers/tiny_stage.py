@@ -28,7 +28,8 @@ from midms.data.errors import BrokenSample
 from midms.data.pair import Pair
 from midms.loop.inputs import noise_fn
 from midms.training import trainer
-from midms.training.data import Broken, TrainingData
+from midms.training.broken import Broken
+from midms.training.data import TrainingData
 from midms.training.noise import uniform
 from midms.training.progress import Progress
 from midms.training.stages.stage import Optimisation, frozen
@@ -60,7 +61,7 @@ class Colours:
 
 
 def data(train: Any = None, seed: int = 3, workers: int = 0) -> TrainingData:
-    return TrainingData(Colours() if train is None else train, Colours(2), seed, workers, Broken(1))
+    return TrainingData(Colours() if train is None else train, Colours(2), seed, workers, Broken(2))
 
 
 class TinyStage(nn.Module):
@@ -123,6 +124,7 @@ def _shared(folder: Path) -> None:
     run = accelerator(cpu=True)
     found = {"weights": weights(stage), "losses": progress.losses, "seen": stage.seen, "processes": run.num_processes}
     found["gone on"] = weights(trained(folder / "begun")[0])
+    found["left out"] = trained(folder / "broken", pairs=data(Colours(broken=[0, 3])))[2]["left out"]  # one each
     (folder / f"{run.process_index}.json").write_text(json.dumps(found))
     run.wait_for_everyone()
     run.end_training()

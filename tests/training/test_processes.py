@@ -35,7 +35,7 @@ def record(path: Path) -> dict[str, Any]:
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     """Ten pairs, four a step over five steps: both epochs are whole, shared by two processes without one twice.
 
-    They also go on from the checkpoint that one process left.
+    They also go on from the checkpoint that one process left, and count what either cannot read.
     """
     with pytest.raises(Interrupted, match="out of time at step 1 of 5"):
         trained(tmp_path / "begun", deadline=0.0)
@@ -43,6 +43,8 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     ranks = [record(tmp_path / f"{rank}.json") for rank in (0, 1)]
     assert [rank["processes"] for rank in ranks] == [2, 2]
     assert ranks[0]["weights"] == ranks[1]["weights"] and ranks[0]["losses"] == ranks[1]["losses"]
+
+    assert [rank["left out"] for rank in ranks] == [2, 2]
 
     alone, progress, _ = trained(tmp_path / "alone")
     for found in (ranks[0]["weights"], ranks[0]["gone on"], ranks[1]["gone on"]):

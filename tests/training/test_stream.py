@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tiny_stage import Colours, data
 
 from midms.data.errors import DatasetError
-from midms.training.data import Broken, order
+from midms.training.broken import Broken
+from midms.training.data import order
 from midms.training.noise import integers, sample_generators, uniform
 
 
@@ -56,10 +57,23 @@ def test_a_broken_pair_is_named_once_and_the_next_comes_in_its_place(capsys: pyt
 
 def test_too_many_broken_pairs_are_an_error_that_lists_them() -> None:
     some = dataclasses.replace(data(Colours(broken=[1, 4])), broken=Broken(1))
-    with pytest.raises(DatasetError, match=r"2 pairs cannot be read, --max-broken allows 1: \d.png: .*; \d.png: "):
+    with pytest.raises(
+        DatasetError, match=r"2 pairs or files cannot be read, --max-broken allows 1: \d.png: .*; \d.png: "
+    ):
         [*some.batches(range(9), 4, 1, [0])]
     with pytest.raises(DatasetError, match="none of 10 pairs can be read: "):
         [*data(Colours(broken=range(10))).batches(range(9), 4, 1, [0])]
+
+
+def test_what_was_too_much_is_not_counted_again_in_the_next_run() -> None:
+    """A file that was mended since then must not end that too."""
+    found = Broken(1)
+    with pytest.raises(DatasetError, match="2 pairs or files cannot be read, --max-broken allows 1: a; b"):
+        found.add(["a", "b"])
+    assert not found.found
+    found.add(["a", "a"])
+    with pytest.raises(DatasetError, match="2 pairs or files cannot be read, --max-broken allows 1: a; b"):
+        found.add(["b"])
 
 
 def test_uniform_draws_are_uniform_and_a_samples_own() -> None:

@@ -11,9 +11,10 @@ from unittest.mock import Mock
 import pytest
 import torch
 from PIL import Image
-from tiny_stage import STEPS, TinyStage, data, trained, weights
+from tiny_stage import STEPS, Colours, TinyStage, data, trained, weights
 
 from midms.core.tensors import CheckpointError
+from midms.data.errors import DatasetError
 from midms.registry import BadArguments
 from midms.training import progress as progress_file
 from midms.training import trainer
@@ -148,6 +149,28 @@ def test_what_this_machine_cannot_do_is_refused(tmp_path: Path) -> None:
 def test_every_pair_is_looked_at(tmp_path: Path) -> None:
     stage, _, record = trained(tmp_path, pairs=data())
     assert len(stage.seen) == 20 and record["left out"] == 0 and record["processes"] == 1
+
+
+def test_what_was_left_out_is_counted_on_when_it_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in an unbroken run, though in the second call nothing is broken; a third thing is too much for both."""
+    broken = data(Colours(broken=[3, 7]))
+    with pytest.raises(Interrupted):
+        trained(tmp_path / "stopped", deadline=0.0, pairs=broken)
+    _, progress, record = trained(tmp_path / "stopped")
+    assert record["left out"] == 2 == trained(tmp_path / "whole", pairs=broken)[2]["left out"]
+    assert [*progress.left_out] == ["7.png: cannot be read", "3.png: cannot be read"]
+    assert capsys.readouterr().err.count("left out") == 2
+    with pytest.raises(Interrupted):
+        trained(tmp_path / "third", deadline=0.0, pairs=broken)
+    with pytest.raises(DatasetError, match=r"3 pairs .*, --max-broken allows 2: 7.png: .*; 3.png: .*; 1.png: "):
+        trained(tmp_path / "third", pairs=data(Colours(broken=[1])))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_what_diverges_at_once_leaves_no_checkpoint(tmp_path: Path, accumulate: int) -> None:
+    with pytest.raises(Diverged, match="tiny: the loss is nan at step 0"):
+        trained(tmp_path, at_step(TinyStage(), 0, lambda loss: loss * torch.nan), accumulate)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_short_training_is_not_what_it_began_with_and_a_long_one_is_averaged() -> None:
