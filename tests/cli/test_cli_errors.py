@@ -25,7 +25,7 @@ from midms import cli
         (
             "--matcher optimal-transprt",
             "midms: --matcher: no matcher is called 'optimal-transprt'. Did you mean 'optimal-transport',"
-            " 'unbalanced-transport' or 'mutual-nearest'? `midms list matcher` shows all 12.",
+            " 'unbalanced-transport' or 'mutual-nearest'? `midms list matcher` shows all 13.",
         ),
         ("--condition-from edgs", "midms: --condition-from: no condition is called 'edgs'. Did you mean 'edges', "),
         ("--preset midm-face", "midms: --preset: no preset is called 'midm-face'. Did you mean 'midm-faces', "),
@@ -70,7 +70,7 @@ from midms import cli
             "midms: {pair}/figure.png: is 1592 x 290 pixels, expected the longer side at most 4 times the shorter",
         ),
         ("--sampler diffusers:EulerSchedule", "midms: --sampler: no scheduler of diffusers is called 'EulerSchedule'"),
-        ("--edit blnd", "midms: --edit must be one of blend, replace, guide, context, got 'blnd'"),
+        ("--edit blnd", "midms: --edit must be one of blend, replace, guide, context, adain, got 'blnd'"),
         (
             "--match-on up --style 3",
             "midms: --match-on must be one of x0, latent, got 'up'; --style must be a number between",
