@@ -43,7 +43,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faces.sizes --pairs 100 --sheet docs/faces-128.png
 	$(BIN)/python -m benchmarks.faces.page
 	$(BIN)/python -m benchmarks.faces.domain --strangers 30
-	$(BIN)/python -m benchmarks.faces.sketch --repeats 5
+	$(BIN)/python -m benchmarks.faces.sketch --repeats 15
 	$(BIN)/python -m benchmarks.released.inference --preset midm-celeba
 	$(BIN)/python -m benchmarks.released.training --preset midm-celeba
 	$(BIN)/python -m benchmarks.released

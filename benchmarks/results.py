@@ -19,6 +19,9 @@ DIGITS = {"PSNR": 2, "SSIM": 3, "perceptual": 4, "EPE px": 2, "ms a pair": 0, "m
 DIGITS |= dict.fromkeys(("seconds", "CPU seconds", "encode", "features", "matching", "U-Net", "decode", "peak GiB"), 1)
 DIGITS |= {"pictures a CPU second": 4, "before the step GiB": 1}
 DIGITS |= {"pairs a second": 2, "MB at the peak": 0, "MB grown": 0, "levels apart": 0, "values apart": 5}
+DIGITS |= dict.fromkeys(
+    (f"{kind}, ns a pixel{of}" for kind in ("drawing", "photo", "canny") for of in ("", " of its own")), 0
+)
 DIGITS |= {"U-Net calls": 0, "decode calls": 0, "times faster": 2}
 
 

@@ -17,7 +17,7 @@ from benchmarks.results import RESULTS, machine, table, write_json
 from midms.checkpoints.folder import read_folder
 from midms.compose.spec import Spec
 from midms.training.data import split_datasets, training_data
-from midms.training.train import made_stage, recipe_for
+from midms.training.start import made_stage, recipe_for
 from midms.training.trainer import Engine, accelerator, begin, fit
 
 EXACT = {"exact": 1.0, "distance": 5.0, "visibility": 0.5}

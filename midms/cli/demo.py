@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from midms.cli.messages import say
-from midms.cli.options import Commands, command, composed, composition, parts
+from midms.cli.options import Commands, command, composed, composition, networks, parts
 from midms.cli.values import a_path, integer
 from midms.core.limits import SEEDS
 
@@ -36,6 +36,7 @@ def add(commands: Commands) -> None:
         help="another seed takes other faces (default %(default)s)",
     )
     composition(show)
+    networks(show)
     parts(show)
 
 

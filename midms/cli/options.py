@@ -32,6 +32,8 @@ PART_OPTIONS = {"condition": "condition-from"} | {
 """Slot to the option that exchanges it; what `--condition` names is the drawing."""
 SETTINGS = ("rematch", "edit", "match_on", "confidence_guidance", "style", "start")
 """Of the loop's policy."""
+DTYPES = ("float32", "float16", "bfloat16")
+"""What networks may compute in."""
 Commands = Any
 """What `argparse` calls the action of sub-commands; it has no public name."""
 
@@ -99,6 +101,12 @@ def composition(added: argparse.ArgumentParser) -> None:
     )
     added.add_argument("--device", default="cpu", help="such as cuda (default %(default)s)")
     plugins(added)
+
+
+def networks(added: argparse.ArgumentParser) -> None:
+    """How networks compute."""
+    added.add_argument("--dtype", choices=DTYPES, help="of networks (default: as their weights are loaded)")
+    added.add_argument("--vae-tiling", action="store_true", help="large pictures in tiles, in less memory")
 
 
 def prompts(added: argparse.ArgumentParser) -> None:
@@ -193,8 +201,8 @@ def composed(args: argparse.Namespace) -> Pipeline:
     """Compose what the options say, with notes for the user as lines on stderr.
 
     Raises:
-        BadArguments: weights are given for a composition that has its own, a setting that changes nothing, or there is
-            no such device.
+        BadArguments: weights are given for a composition that has its own, a setting that changes nothing, there is no
+            such device, or the autoencoder has no tiles.
     """
     options = {slot: option.replace("-", "_") for slot, option in PART_OPTIONS.items()} | {
         name: name for name in SETTINGS
@@ -214,7 +222,13 @@ def composed(args: argparse.Namespace) -> Pipeline:
         )
     for text in dict.fromkeys(str(one.message) for one in notes if one.category is UserWarning):
         complain(f"note: {text}")
-    return pipe.to(device(args.device))
+    if args.vae_tiling:
+        if not hasattr(pipe.autoencoder, "tile"):
+            raise BadArguments(f"--vae-tiling: {type(pipe.autoencoder).__name__} has no tiles, expected kl")
+        pipe.autoencoder.tile()
+    import torch
+
+    return pipe.to(device(args.device), *([getattr(torch, args.dtype)] if args.dtype else []))
 
 
 def _prompt(args: argparse.Namespace) -> Prompt:

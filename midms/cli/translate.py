@@ -12,7 +12,7 @@ from typing import Any
 
 from midms.cli.beforehand import announced
 from midms.cli.messages import USER_ERROR, complain, say
-from midms.cli.options import Commands, command, composed, composition, in_options, parts, prompts
+from midms.cli.options import Commands, command, composed, composition, in_options, networks, parts, prompts
 from midms.cli.translate_pairs import run_pairs
 from midms.cli.values import a_path, integer, some_text
 from midms.compose.catalog import create
@@ -150,6 +150,7 @@ def add(commands: Commands) -> None:
         " Python that makes it again; where --out is a folder, a folder of them each",
     )
     composition(one)
+    networks(one)
     one.add_argument(
         "--seed", type=integer(0, SEEDS), default=0, metavar="N", help="of the noise (default %(default)s)"
     )

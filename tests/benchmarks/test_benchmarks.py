@@ -114,6 +114,10 @@ def test_sketches_are_read_in_time_proportional_to_their_pixels() -> None:
     spent = {size: row[sketch.FIGURE] for size, row in found["rows"].items()}
     assert {"256 x 256", "2048 x 2048", "512 x 2048"} <= {*spent}
     assert found["slowest to quickest drawing"] == max(spent.values()) / min(spent.values()) < 1.5
+    assert sketch.slowest_to_quickest(found["rows"], sketch.CANNY + sketch.OWN) < 1.5
+    photo = [found["rows"][f"{side} x {side}"][sketch.PHOTO + sketch.OWN] for side in (512, 1024, 2048)]
+    assert photo == sorted(photo, reverse=True), "what is reduced takes less a pixel, the larger it is"
+    assert sketch.page(found) in (ROOT / "docs" / "scale.md").read_text()
 
 
 def test_the_benchmarks_of_every_results_file_are_made_by_one_command() -> None:

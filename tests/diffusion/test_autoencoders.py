@@ -172,3 +172,18 @@ def test_vq_is_that_of_latent_diffusion_by_default() -> None:
 def test_vq_names_widths_that_do_not_divide() -> None:
     with pytest.raises(ValueError, match=r"multiples of norm_groups=32, got \(48, 64\)"):
         VQ(widths=(48, 64))
+
+
+@torch.no_grad()
+def test_tiles_of_large_pictures_overlap_and_small_pictures_are_left() -> None:
+    torch.manual_seed(0)
+    one = AUTOENCODERS.create("kl", channels=4, widths=(4, 4, 4, 8), layers=1, norm_groups=2).eval()
+    small, large = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 80)
+    before, whole = one.decode(small), one.decode(large)
+    one.tile()
+    decoded: list[int] = []
+    one.network.decoder.register_forward_pre_hook(lambda _, given: decoded.append(given[0].shape[-1]))
+    torch.testing.assert_close(one.decode(small), before)
+    tiled = one.decode(large)
+    assert decoded == [8, 64, 32] and tiled.shape == whole.shape
+    assert (tiled - whole).std() < 0.5 * whole.std()

@@ -13,7 +13,7 @@ from midms.checkpoints.convert.fit import recipe_of
 from midms.checkpoints.folder import Weights
 from midms.core.files import held
 from midms.core.tensors import checksum
-from midms.training import train
+from midms.training import start, train
 
 FSYNC = "fsync"
 """What tests call the event that a file is to be on the disk itself; Python has none for it."""
@@ -39,11 +39,11 @@ def converted(seed: int) -> Weights:
 def leave(folder: Path, seed: int) -> None:
     """What a stage of training writes at its end."""
     torch.manual_seed(seed)
-    recipe = train.recipe_for("midm-faces")
+    recipe = start.recipe_for("midm-faces")
     spec = recipe.slots["autoencoder"]
     parts = {"autoencoder": create("autoencoder", spec.name, **spec.arguments)}
     with held(folder):
-        train._leave(folder, recipe, "autoencoder", "portraits", parts, train.weights_for(folder, None), {"seed": seed})
+        train._leave(folder, recipe, "autoencoder", "portraits", parts, start.weights_for(folder, None), {"seed": seed})
 
 
 def content(folder: Path) -> str:

@@ -89,6 +89,9 @@ def test_the_shell_takes_a_prompt(sd1: tuple[Path, Any], tmp_path: Path, capsys:
     words = ["--prompt", "a cat", "--negative-prompt", "a blur", "--guidance", "4"]
     assert cli.main([*map(str, given), "--weights", str(sd1[0]), *words]) == 0
     assert (tmp_path / "out.png").exists()
+    (tmp_path / "out.png").unlink()
+    assert cli.main([*map(str, given), "--weights", str(sd1[0]), *words, "--dtype", "bfloat16", "--vae-tiling"]) == 0
+    assert (tmp_path / "out.png").exists()
     shutil.copytree(sd1[0], tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "text_encoder")
     assert cli.main([*map(str, given), "--weights", str(tmp_path / "copy"), *words]) == 2

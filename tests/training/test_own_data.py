@@ -17,6 +17,7 @@ from midms.conditions.sketch import Sketch
 from midms.data.errors import DatasetError
 from midms.data.pair import Pair
 from midms.training.data import split_datasets, training_data
+from midms.training.start import recipe_for
 
 
 class Tiles:
@@ -137,3 +138,17 @@ def test_what_cannot_be_trained_on_is_refused(data: list[Pair], message: str, tm
 
     with pytest.raises(DatasetError, match=message):
         training_data(split_datasets(Spec("mine"), 8, Sketch()), 2, tmp_path)
+
+
+@pytest.mark.usefixtures("registries")
+def test_conditions_are_read_by_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the channels that these have; a run does not change what reads them."""
+    register("dataset", "tiles")(Tiles)
+    stage = ("--stage", "autoencoder")
+    assert train(tmp_path, False, *stage, "--condition-from", "edges") == 0
+    assert read_folder(tmp_path).recipe.slots["condition"].name == "edges"
+    photo = recipe_for("midm-faces", condition=Spec("photo"))
+    assert {photo.slots[slot].arguments["condition_channels"] for slot in ("features", "denoiser")} == {3}
+    capsys.readouterr()
+    assert train(tmp_path, False, *stage) == 2
+    assert "condition" in capsys.readouterr().err

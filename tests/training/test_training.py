@@ -18,11 +18,9 @@ from training_command import PORTRAITS, refused, train
 from midms import build, from_pretrained
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.folder import read_folder, write_folder
-from midms.compose.spec import Spec
 from midms.conditions.sketch import Sketch
 from midms.data.portraits.cached import CachedPortraits
 from midms.data.portraits.dataset import Portraits
-from midms.training import train as train_module
 from midms.training import trainer
 
 TERMS = ("--terms", '{"domain": 1, "cycle": 1, "reconstruction": 1}')
@@ -126,19 +124,6 @@ def test_parts_that_cut_pairs_of_a_stage_are_refused(
     assert "--batch 6: expected a multiple of 4, of 1 processes times 2 accumulated parts times 2 pairs" in refused(
         capsys
     )
-
-
-def test_conditions_are_read_by_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the channels that these have; a run does not change what reads them."""
-    arguments = (tmp_path, "autoencoder", "--condition-from", "edges", "--size", 64)
-    assert train(*arguments, steps=1) == 0
-    found = read_folder(tmp_path).recipe
-    assert found.slots["condition"].name == "edges"
-    photo = train_module.recipe_for("midm-faces", condition=Spec("photo"))
-    assert {photo.slots[slot].arguments["condition_channels"] for slot in ("features", "denoiser")} == {3}
-    capsys.readouterr()
-    assert train(tmp_path, "autoencoder", "--size", 64, steps=1) == 2
-    assert "condition" in capsys.readouterr().err
 
 
 def test_a_run_begins_with_the_weights_of_another(trained: Path, rendered: Path, tmp_path: Path) -> None:

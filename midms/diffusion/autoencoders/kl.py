@@ -12,6 +12,9 @@ from midms.diffusion.lean import load_network
 
 AutoencoderKL = load_network("diffusers.models.autoencoders.autoencoder_kl", "AutoencoderKL")
 
+_TILE = 512
+"""Pixels of a tile's side; diffusers would take those of the configuration, which are few in a network made here."""
+
 
 class KL(nn.Module):
     """diffusers' `AutoencoderKL`, by default the KL-f8 of latent diffusion (Rombach et al. 2022, arXiv:2112.10752).
@@ -62,6 +65,11 @@ class KL(nn.Module):
             use_quant_conv=quant_conv,
             use_post_quant_conv=quant_conv,
         )
+
+    def tile(self) -> None:
+        """From now on pictures above 512 pixels are encoded and decoded in tiles that overlap (diffusers' switch)."""
+        self.network.enable_tiling()
+        self.network.tile_sample_min_size, self.network.tile_latent_min_size = _TILE, _TILE // self.stride
 
     def encode(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b c h w"]:
         """Pictures in [-1, 1], sides divisible by the stride, to scaled latents."""
