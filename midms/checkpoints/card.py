@@ -9,14 +9,15 @@ from midms.compose.recipe import Recipe
 CARD, SHEET = "README.md", "sheet.png"
 """Files of a folder of weights: the card, and the pictures that it shows where there are any."""
 OURS = "# Written by midms with the weights; without this line the file stays as it is."
+"""What these files say near their beginning, the picture in its notes; those of others do not, and are kept."""
 
 
-def keeps_own(folder: Path) -> bool:
-    """Whether a folder has a README.md that somebody else wrote."""
-    path = folder / CARD
+def keeps_own(folder: Path, name: str = CARD) -> bool:
+    """Whether a folder has a README.md, or a sheet.png, that somebody else put there."""
+    path = folder / name
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return OURS not in file.read(1000)
+        with path.open("rb") as file:
+            return OURS.encode() not in file.read(1000)
     except FileNotFoundError:
         return path.is_symlink()
     except OSError:

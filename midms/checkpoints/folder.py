@@ -217,7 +217,8 @@ def _exchange(
         except OSError:  # a file system that has no second names
             shutil.copyfile(folder / name, folder / usual)
     described = dataclasses.replace(recipe, weights={slot: _usual(slot) for slot in files})
-    own = {} if keeps_own(folder) else {CARD: card(described, (folder / SHEET).is_file())}
+    sheet = (folder / SHEET).is_file() and not keeps_own(folder, SHEET)
+    own = {} if keeps_own(folder) else {CARD: card(described, sheet)}
     for name, text in {**own, **texts}.items():
         write_text(folder / name, text)
     for slot in past:

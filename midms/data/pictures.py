@@ -79,6 +79,7 @@ class PicturePairs:
         cropping: what is shown of a picture.
         name: what errors call the whole, such as its folder.
         note: in a line, which pictures these are and where exemplars come from; it is logged.
+        left_out: files that could not be read when this was made, a line each.
 
     Raises:
         DatasetError: there is no target or no condition, or it reads annotations and pictures have none.
@@ -92,6 +93,7 @@ class PicturePairs:
     cropping: Cropping
     name: str
     note: str
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         int_range(_LEAST, LARGEST, size=self.cropping.size)

@@ -98,8 +98,8 @@ def _walked(file: BinaryIO, path: Path, end: int) -> Iterator[Member]:
             if header.type != tarfile.XGLTYPE:
                 notes = {}
         place = start + -(-size // BLOCK) * BLOCK
-    if place < end:
-        raise DatasetError(f"{path}: is cut short after {place:,} bytes")
+    if place != end:
+        raise DatasetError(f"{path}: is cut short after {min(place, end):,} bytes")
 
 
 def _records(content: bytes, path: Path) -> dict[str, str]:

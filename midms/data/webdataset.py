@@ -53,20 +53,16 @@ def webdataset(
         flip: whether pictures are mirrored in half of all draws.
 
     Raises:
-        DatasetError: there are no such files or no pictures in them, one cannot be read, or samples lack what others
-            have.
+        DatasetError: there are no such files or no pictures in them, or samples lack what others have. Of a tar file
+            that cannot be read to its end the samples before that are taken, and `left_out` of the result says so.
     """
     check_split(split)
-    root, samples, others = Path(), dict[str, list[str]](), PassedOver()
-    for shard in shards(path):
-        for key, part, place in sample_files(shard, others):
-            sample = samples.setdefault(key, [""] * len(PARTS))
-            if sample[part]:
-                which = PARTS[part] or "picture"
-                raise DatasetError(f"{shard}: {name_of(place)} is another {which} of {key}, expected one")
-            sample[part] = place
+    others, left_out = PassedOver(), list[str]()
+    samples = _samples(path, others, left_out)
     columns = [[sample[i] for sample in samples.values() if sample[0]] for i in range(len(PARTS))]
     if not columns[0]:
+        if left_out:
+            raise DatasetError(left_out[0])
         raise DatasetError(f"{path}: no pictures in it, expected members such as 000001.jpg{others}")
     for name, column in zip(PARTS[1:], columns[1:], strict=True):
         if 0 < (count := sum(map(bool, column))) < len(column):
@@ -78,15 +74,46 @@ def webdataset(
         raise DatasetError(f"{path}: {type(condition).__name__} reads annotations, expected KEY.exemplar_condition too")
     pictures, annotations = (columns[i] + (columns[i + 2] if own is not None else []) for i in (0, 1))
     return PicturePairs(
-        PictureFiles(root, Names(pictures), Names(annotations)),
+        PictureFiles(Path(), Names(pictures), Names(annotations)),
         chosen,
         None if own is None else Exemplars(own[chosen], own[chosen], own[chosen]),
         condition,
         Cropping(size, flip=flip),
         str(path),
         f"{len(chosen):,} of {len(keys):,} samples for {split}, by a hash of their keys; "
-        + f"{SELF_WARPED if own is None else 'exemplars as they come with them'}{others}",
+        + f"{SELF_WARPED if own is None else 'exemplars as they come with them'}{others}"
+        + "".join(f"; {message}" for message in left_out),
+        tuple(left_out),
     )
+
+
+def _samples(path: str | os.PathLike[str], others: PassedOver, left_out: list[str]) -> dict[str, list[str]]:
+    """Places of each sample's `PARTS` by key, "" for none; of a tar file that is cut, samples that have all alone.
+
+    Raises:
+        DatasetError: there are no such files, or a sample has a part twice.
+    """
+    samples, cut = dict[str, list[str]](), set[str]()
+    for shard in shards(path):
+        whole, keys_here = len(left_out), set[str]()
+        for key, part, place in _to_the_damage(shard, others, left_out):
+            sample = samples.setdefault(key, [""] * len(PARTS))
+            keys_here.add(key)
+            if sample[part]:
+                which = PARTS[part] or "picture"
+                raise DatasetError(f"{shard}: {name_of(place)} is another {which} of {key}, expected one")
+            sample[part] = place
+        cut |= keys_here if len(left_out) > whole else set()
+    known = [any(column) for column in zip(*samples.values(), strict=True)]
+    return {k: one for k, one in samples.items() if k not in cut or [*map(bool, one)] == known}
+
+
+def _to_the_damage(shard: str, others: PassedOver, left_out: list[str]) -> Iterator[tuple[str, int, str]]:
+    """As `sample_files`; what cannot be read ends it, and is added to `left_out`."""
+    try:
+        yield from sample_files(shard, others)
+    except DatasetError as error:
+        left_out.append(str(error))
 
 
 @dataclass

@@ -60,7 +60,7 @@ def save_images(pictures: Mapping[Path, Image.Image]) -> None:
     """Write pictures under their paths, each whole, all or none; what killed processes left there is removed.
 
     Args:
-        pictures: by path; folders are `made`.
+        pictures: by path; folders are `made`. Notes of a PNG may be in `info["pnginfo"]`.
 
     Raises:
         PictureError: see `check_target`; or the disk refuses.
@@ -76,7 +76,7 @@ def save_images(pictures: Mapping[Path, Image.Image]) -> None:
             _sweep_once(folder, os.getpid())
         for path, picture in pictures.items():
             try:
-                picture.save(written.enter_context(atomic_write(path)))
+                picture.save(written.enter_context(atomic_write(path)), pnginfo=picture.info.get("pnginfo"))
             except Exception as error:  # encoders raise whatever they like
                 raise PictureError(f"{path}: cannot be written ({one_line(error)})") from None
 

@@ -138,7 +138,7 @@ class Progress:
                 raise
             except CheckpointError as error:
                 if path == found[0]:
-                    raise
+                    raise CheckpointError(f"{error}; remove it to train {name} from its start") from None
                 warnings.warn(f"{error}; going on from the checkpoint before", stacklevel=2)
         self._since = time.monotonic()
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jaxtyping import Float
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from midms.checkpoints.card import OURS
 from midms.images import save_images, to_pil
 from midms.images.figure import Sheet
 
@@ -29,4 +31,7 @@ def save_sheet(columns: Mapping[str, Float[Tensor, "b 3 y x"]], path: Path) -> N
     few = {title: pictures[:ROWS] for title, pictures in columns.items()}
     side = next(iter(few.values())).shape[-2]
     rows = [[to_pil(picture[None]) for picture in row] for row in zip(*few.values(), strict=True)]
-    save_images({path: Sheet(rows, [*few], max(side, 96)).image})
+    image = Sheet(rows, [*few], max(side, 96)).image
+    image.info["pnginfo"] = notes = PngInfo()
+    notes.add_text("Comment", OURS)
+    save_images({path: image})

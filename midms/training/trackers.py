@@ -8,6 +8,19 @@ import warnings
 from collections.abc import Iterator, Mapping
 
 from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+from midms.registry import BadArguments
+
+
+def check_installed(tracker: str | None) -> None:
+    """Find out before the work whether a tracker that accelerate knows can record anything.
+
+    Raises:
+        BadArguments: its package is not installed.
+    """
+    if tracker in LOGGER_TYPE_TO_CLASS and tracker not in {str(one) for one in get_available_trackers()}:
+        raise BadArguments(f"--log-with {tracker}: is not installed, pip install {tracker.replace('_', '-')}")
 
 
 def log(run: Accelerator, values: Mapping[str, float], step: int) -> None:

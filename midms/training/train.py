@@ -40,7 +40,7 @@ from midms.training.data import TrainingData, split_datasets, training_data
 from midms.training.plan import changed, planned
 from midms.training.progress import OtherRun, differences
 from midms.training.start import made_stage, matching_weights, recipe_for, weights_for
-from midms.training.trackers import end, quiet_threads
+from midms.training.trackers import check_installed, end, quiet_threads
 from midms.training.trainer import Engine, Interrupted, accelerator, begin, fit
 
 
@@ -57,6 +57,7 @@ def train(args: Namespace) -> int:
     """
     out, plan = Path(args.out), planned(args.preset, args.stage, args.terms, args.vgg19)
     log_with = None if args.log_with == "none" else args.log_with
+    check_installed(log_with)
     run = accelerator(args.device == "cpu", args.precision, log_with, out)
     deadline = args.minutes and time.monotonic() + 60 * args.minutes
     engine = Engine(run, args.accumulate, args.compile, args.keep, args.sheet_every, deadline)
@@ -232,7 +233,11 @@ def _leave(
 
 def _command(args: Namespace) -> str:
     """What was typed, or amounts to it."""
-    given = {k: v for k, v in vars(args).items() if k not in ("data", "command", "minutes") and v}
+    given = {
+        k: v
+        for k, v in vars(args).items()
+        if k not in ("data", "command", "minutes") and (v or type(v) in (int, float))
+    }
     each = [(name, one) for name, value in given.items() for one in (value if isinstance(value, list) else [value])]
     words = [
         [f"--{name.replace('_', '-')}"]

@@ -18,7 +18,7 @@ from accelerate.utils import ProjectConfiguration
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from midms.checkpoints.card import SHEET
+from midms.checkpoints.card import SHEET, keeps_own
 from midms.core.results import machine
 from midms.data.pair import Pair
 from midms.registry import BadArguments
@@ -165,7 +165,8 @@ def fit(stage: Any, progress: Progress, data: TrainingData, engine: Engine) -> d
     if run.is_main_process:
         stage.finish(pair.to(run.device) for pair in data.first("train", FIRST))
         record["held out"] = stage.evaluate(pair.to(run.device) for pair in data.first("validation", HELD_OUT))
-        save_sheet(stage.sheet(_some_held_out(data, run.device)), progress.folder / SHEET)
+        if not keeps_own(progress.folder, SHEET):
+            save_sheet(stage.sheet(_some_held_out(data, run.device)), progress.folder / SHEET)
     record["left out"] = len(progress.left_out)
     return record
 

@@ -103,13 +103,13 @@ def damaged_inside(place: Path, state: dict[str, Tensor]) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path, dict[str, Tensor]], object], str]] = {
-    "truncated": (truncated, "truncated, download it again"),
+    "truncated": (truncated, "truncated, expected all of its bytes"),
     "empty": (lambda place, state: (place / "bad.ckpt").write_bytes(b""), "truncated"),
     "no checkpoint": (
         lambda place, state: (place / "bad.ckpt").write_text("<html>"),
         r"no checkpoint of PyTorch, it begins with b'<h'",
     ),
-    "damaged inside": (damaged_inside, r"damaged at \S+/data/\d+, download it again"),
+    "damaged inside": (damaged_inside, r"damaged at \S+/data/\d+, another copy may be whole"),
     "names that are numbers": (
         lambda place, state: torch.save({1: torch.zeros(1)}, place / "bad.ckpt"),
         "expected tensors by name, got also the name 1",

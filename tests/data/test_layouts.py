@@ -21,6 +21,7 @@ from PIL import Image
 from midms.conditions.ade20k_segmentation import ADE20KSegmentation
 from midms.conditions.celebahq_edge import CelebaHQEdge
 from midms.conditions.edges import Edges
+from midms.data.errors import DatasetError
 from midms.data.files import Names
 
 
@@ -159,6 +160,26 @@ def test_members_of_tar_files_that_are_passed_over_are_named(tmp_path: Path) -> 
             archive.add(picture, f"{i}.5.condition.png")
     passed = "passed over: 0.5.condition.png, 1.5.condition.png, 2.5.condition.png and 1 more, for a key ends at the"
     assert pairs_of("webdataset", tmp_path).note.endswith(f"{passed} first dot")
+
+
+def test_the_whole_samples_of_a_tar_file_that_is_cut_short_are_used(tmp_path: Path) -> None:
+    """It ends within a drawing, whose picture is left out too; where nothing can be read, it is said why."""
+    solid(tmp_path, 40)
+    for name, numbers in (("a", range(20)), ("b", range(20, 40))):
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as archive:
+            for number in numbers:
+                for part in ("", ".condition"):
+                    archive.add(tmp_path / f"{number}.png", f"{number:02}{part}.png")
+            end = archive.offset
+    whole = sum(len(one) for one in both("webdataset", tmp_path / "?.tar"))
+    content = (tmp_path / "b.tar").read_bytes()
+    (tmp_path / "b.tar").write_bytes(content[: end - 600])
+    train, held_out = both("webdataset", tmp_path / "?.tar")
+    assert len(train) + len(held_out) == whole - 1 == 39 and train.left_out == held_out.left_out
+    assert len(train.left_out) == 1 and train.left_out[0].startswith(f"{tmp_path / 'b.tar'}: ")
+    (tmp_path / "b.tar").write_bytes(content[:700])
+    with pytest.raises(DatasetError, match=r"b\.tar: is cut short after 700 bytes"):
+        both("webdataset", tmp_path / "b.tar")
 
 
 def test_celebahq_has_the_maps_of_its_masks_and_the_exemplars_of_its_lists() -> None:

@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from accelerate.utils import LoggerType
 from tensorboardX.record_writer import RecordWriter
 from tiny_stage import STEPS, trained
 
+from midms.registry import BadArguments
 from midms.training import trainer
-from midms.training.trackers import end, quiet_threads
+from midms.training.trackers import check_installed, end, quiet_threads
 from midms.training.trainer import accelerator
+
+
+def test_a_tracker_that_is_not_installed_is_refused_by_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midms.training.trackers.get_available_trackers", lambda: [LoggerType.TENSORBOARD])
+    for tracker in ("tensorboard", "all", None):
+        check_installed(tracker)
+    with pytest.raises(BadArguments, match=r"^--log-with comet_ml: is not installed, pip install comet-ml$"):
+        check_installed("comet_ml")
 
 
 def test_training_goes_on_where_logs_cannot_be_written(

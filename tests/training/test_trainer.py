@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from tiny_stage import STEPS, Colours, TinyStage, data, trained, weights
 
+from midms.checkpoints.card import keeps_own
 from midms.core.tensors import CheckpointError
 from midms.data.errors import DatasetError
 from midms.registry import BadArguments
@@ -90,7 +91,7 @@ def test_a_checkpoint_cut_short_is_passed_over_with_a_warning(tmp_path: Path, mo
         path.write_bytes(path.read_bytes()[:2000])
     with (
         pytest.warns(UserWarning, match="00000005"),
-        pytest.raises(CheckpointError, match=r"tiny-00000004.checkpoint: "),
+        pytest.raises(CheckpointError, match=r"tiny-00000004.checkpoint: .*; remove it to train tiny from its start"),
     ):
         trained(tmp_path)
 
@@ -118,6 +119,18 @@ def test_sheets_are_drawn_of_held_out_pairs(tmp_path: Path) -> None:
         with Image.open(path) as sheet:
             assert sheet.width > 2 * 96
     assert record["held out"]["mean"] == pytest.approx(record["held out"]["mean"]) and record["steps"] == STEPS
+
+
+def test_a_sheet_of_somebody_else_is_kept_and_ours_is_made_anew(tmp_path: Path) -> None:
+    trained(tmp_path)
+    sheet = tmp_path / "sheet.png"
+    before = sheet.stat().st_mtime_ns
+    trained(tmp_path)
+    assert sheet.stat().st_mtime_ns > before and not keeps_own(tmp_path, "sheet.png")
+    Image.new("RGB", (8, 8)).save(sheet)
+    own = sheet.read_bytes()
+    trained(tmp_path)
+    assert sheet.read_bytes() == own and keeps_own(tmp_path, "sheet.png")
 
 
 def test_the_average_is_of_all_weights_so_far(tmp_path: Path) -> None:

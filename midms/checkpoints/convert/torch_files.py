@@ -109,7 +109,7 @@ def _checked(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(2)
     if not zipped and start in (b"PK", b""):
-        raise CheckpointError(f"{path}: truncated, download it again")
+        raise CheckpointError(f"{path}: truncated, expected all of its bytes")
     if not zipped and start[:1] != pickle.PROTO:
         raise CheckpointError(f"{path}: no checkpoint of PyTorch, it begins with {start!r}")
     return zipped
@@ -123,7 +123,7 @@ def _stored(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     if sum(member.file_size for member in members.values()) > path.stat().st_size:
         raise ValueError("a zip that says it holds more than it has")
     if any(member.CRC for member in members.values()) and (bad := archive.testzip()):
-        raise CheckpointError(f"{path}: damaged at {bad}, download it again")
+        raise CheckpointError(f"{path}: damaged at {bad}, another copy may be whole")
     return members
 
 
