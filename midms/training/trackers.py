@@ -19,7 +19,7 @@ def check_installed(tracker: str | None) -> None:
     Raises:
         BadArguments: its package is not installed.
     """
-    if tracker in LOGGER_TYPE_TO_CLASS and tracker not in {str(one) for one in get_available_trackers()}:
+    if tracker and tracker in LOGGER_TYPE_TO_CLASS and tracker not in {str(one) for one in get_available_trackers()}:
         raise BadArguments(f"--log-with {tracker}: is not installed, pip install {tracker.replace('_', '-')}")
 
 
