@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from sample_pictures import drawing, photo
 
-from midms.app.answers import SIDE, confidence_overlay, lit
-from midms.app.choices import (
+from midms.cli.app.answers import SIDE, confidence_overlay, lit
+from midms.cli.app.choices import (
     AS_IT_IS,
     EXCHANGED,
     NO_PART,
@@ -26,8 +26,8 @@ from midms.app.choices import (
     pipeline_of,
     preset_menu,
 )
-from midms.app.session import VISITORS, Session, Sessions
-from midms.app.uploads import drawn
+from midms.cli.app.session import VISITORS, Session, Sessions
+from midms.cli.app.uploads import drawn
 from midms.compose.compose import BuildError
 from midms.data.portraits.pairs import draw_pairs
 from midms.images import PictureError, read_pixels

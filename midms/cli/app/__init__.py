@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
 
 
 def _app(args: argparse.Namespace) -> int:
-    from midms.app.serve import serve
+    from midms.cli.app.serve import serve
 
     serve(args.preset, args.port, lambda address: say(f"open {address} in a browser; Ctrl-C ends it"))
     return 0

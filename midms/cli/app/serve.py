@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from midms.app.choices import pipeline_of
-from midms.app.session import Sessions
-from midms.app.uploads import BYTES
+from midms.cli.app.choices import pipeline_of
+from midms.cli.app.session import Sessions
+from midms.cli.app.uploads import BYTES
 from midms.core.errors import MidmsError
 
 LOCAL = "127.0.0.1"
@@ -46,8 +46,8 @@ def serve(preset: str, port: int | None, ready: Callable[[str], None]) -> None:
             import gradio as gr
         except ImportError as error:
             raise NoApp(f"the app needs Gradio: pip install 'midms[app]' ({error})") from None
-        from midms.app.handlers import Handlers
-        from midms.app.page import STYLE, app_page
+        from midms.cli.app.handlers import Handlers
+        from midms.cli.app.page import STYLE, app_page
 
         blocks = app_page(Handlers(Sessions(), Path(folder)), preset)
         blocks.queue(max_size=_WAITING, default_concurrency_limit=1)

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from midms.app.answers import SIDE, Answer, Place, confidence_overlay, enlarged
-from midms.app.choices import Cancelled, Choices
-from midms.app.session import EXEMPLARS, Session, Sessions
-from midms.app.uploads import drawn
+from midms.cli.app.answers import SIDE, Answer, Place, confidence_overlay, enlarged
+from midms.cli.app.choices import Cancelled, Choices
+from midms.cli.app.session import EXEMPLARS, Session, Sessions
+from midms.cli.app.uploads import drawn
 from midms.core.errors import MidmsError, brief, printable
 
 ASK, ANCHOR, COLOUR = "show where it comes from", "add an anchor: result, then exemplar", "give it a colour"

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 from PIL import Image
 
-from midms.app.answers import Answer, Place, destinations_of, enlarged, source_of
-from midms.app.choices import Cancelled, Choices, Watched, pipeline_of
-from midms.app.uploads import read_upload
+from midms.cli.app.answers import Answer, Place, destinations_of, enlarged, source_of
+from midms.cli.app.choices import Cancelled, Choices, Watched, pipeline_of
+from midms.cli.app.uploads import read_upload
 from midms.core.files import atomic_write
 from midms.data.portraits.pairs import draw_pairs
 from midms.images import PictureError, Pixels, read_image, read_pixels, to_pil

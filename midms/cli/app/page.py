@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from midms.app.choices import AS_IT_IS, EXCHANGED, choices_of, part_menu, preset_menu
-from midms.app.handlers import ASK, COLOUR, MODES, NO_HINTS, VIEWS, Handlers
-from midms.app.session import EXEMPLARS
-from midms.app.uploads import BYTES, MEGAPIXELS
+from midms.cli.app.choices import AS_IT_IS, EXCHANGED, choices_of, part_menu, preset_menu
+from midms.cli.app.handlers import ASK, COLOUR, MODES, NO_HINTS, VIEWS, Handlers
+from midms.cli.app.session import EXEMPLARS
+from midms.cli.app.uploads import BYTES, MEGAPIXELS
 
 STYLE = """
 .clicked img { image-rendering: pixelated; cursor: crosshair; width: 100%; object-fit: contain; }
