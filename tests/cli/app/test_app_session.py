@@ -32,7 +32,7 @@ from midms.compose.compose import BuildError
 from midms.data.portraits.pairs import draw_pairs
 from midms.images import PictureError, read_pixels
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FACES = Choices("midm-faces")
 
 
