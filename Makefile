@@ -1,6 +1,8 @@
 # From a clean checkout, with nothing but make and Python 3.10 or later:
 #   make demo    install, translate a few faces, write a contact sheet
+#   make app     install, open the app on this machine
 #   make test    install, run the tests
+#   make browser install, run the app's tests in Chromium, which Debian's packages chromium and chromium-driver bring
 #   make lowest  the tests that touch other packages, with the lowest versions that pyproject.toml declares
 #   make bench   install, measure the faces model against its baselines and on what it does not know, reading of sketches,
 #                released inference and check, many pairs, write docs
@@ -20,11 +22,17 @@ TOUCHING := $(patsubst %,tests/*/test_%.py,arrays autoencoders cli conditions_gi
 LOWEST := $(VENV)/lowest
 OLDEST ?=
 
-.PHONY: demo test lowest bench lint style layout types imports docstrings format clean
+.PHONY: demo app browser test lowest bench lint style layout types imports docstrings format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/midms demo --out out/demo
 	$(BIN)/midms demo --preset midm-lineart --faces 3 --out out/demo/lineart
+
+app: $(VENV)/.app
+	$(BIN)/midms app
+
+browser: $(VENV)/.test $(VENV)/.browser
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest tests/cli/app $(ARGS)
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
@@ -78,6 +86,11 @@ $(VENV)/.python:
 $(VENV)/.demo: $(VENV)/.python pyproject.toml
 	@echo "installing into $(VENV); the first time this downloads PyTorch"
 	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.app $(VENV)/.browser: $(VENV)/.python pyproject.toml
+	@echo "installing into $(VENV); the first time this downloads PyTorch"
+	$(BIN)/python -m pip install --quiet --editable '.[$(patsubst .%,%,$(@F))]'
 	@touch $@
 
 $(VENV)/.test $(VENV)/.dev: $(VENV)/.python pyproject.toml

@@ -14,6 +14,7 @@ from midms.cli.app.choices import Cancelled, Choices
 from midms.cli.app.session import EXEMPLARS, Session, Sessions
 from midms.cli.app.uploads import drawn
 from midms.core.errors import MidmsError, brief, printable
+from midms.images import PictureError
 
 ASK, ANCHOR, COLOUR = "show where it comes from", "add an anchor: result, then exemplar", "give it a colour"
 MODES = (ASK, ANCHOR, COLOUR)
@@ -32,7 +33,7 @@ def answered(method: F) -> F:
         try:
             return method(*given, **options)
         except MidmsError as error:
-            raise gr.Error(brief(printable(error)), print_exception=False) from None
+            raise gr.Error(_sentence(error), print_exception=False) from None
 
     return run  # type: ignore[return-value]
 
@@ -56,16 +57,20 @@ class Handlers:
         """A visitor is gone."""
         self.sessions.close(str(request.session_hash))
 
-    @answered
-    def open_drawing(self, path: str, request: gr.Request) -> tuple[None, Any, str]:
-        """A file becomes what is on the pad."""
-        picture = self.session(request).open_drawing(Path(path))
-        return None, _on_pad(picture), NO_HINTS
+    def open_drawing(self, path: str, request: gr.Request) -> list[Any]:
+        """A file becomes what is on the pad; one that is refused is said, and leaves all as it is."""
+        try:
+            picture = self.session(request).open_drawing(Path(path))
+        except MidmsError as error:
+            return _refused(error, 2)
+        return [None, _on_pad(picture), NO_HINTS]
 
-    @answered
     def open_exemplars(self, paths: list[str], request: gr.Request) -> list[Any]:
-        """Files become the exemplars."""
-        pictures = self.session(request).open_exemplars([Path(path) for path in paths])
+        """Files become the exemplars, or none of them does."""
+        try:
+            pictures = self.session(request).open_exemplars([Path(path) for path in paths])
+        except MidmsError as error:
+            return _refused(error, EXEMPLARS + 1)
         return [None, *_exemplars(pictures), NO_HINTS]
 
     @answered
@@ -107,8 +112,12 @@ class Handlers:
         """The result as a file to download."""
         return gr.update(value=str(self.session(request).archive(self.folder)), interactive=True)
 
+    def begin(self, request: gr.Request) -> None:
+        """A translation is wanted, which may have to wait for those of others."""
+        self.session(request).cancelled.clear()
+
     def cancel(self, request: gr.Request) -> None:
-        """What runs is wanted no more."""
+        """What runs or waits is wanted no more."""
         self.session(request).cancelled.set()
 
     @answered
@@ -154,6 +163,16 @@ class Handlers:
         return _hints(session)
 
 
+def _refused(error: MidmsError, others: int) -> list[Any]:
+    """An upload that is not taken: its widget is empty again, so many others stay."""
+    gr.Warning(_sentence(error), title="Not taken")
+    return [None, *[gr.skip()] * others]
+
+
+def _sentence(error: MidmsError) -> str:
+    return brief(printable(error))
+
+
 def _on_pad(picture: Any) -> dict[str, Any]:
     return {"background": picture, "layers": [], "composite": picture}
 
@@ -169,7 +188,13 @@ def _shown(answer: Answer) -> list[Any]:
 
 
 def _place(click: gr.SelectData, extent: tuple[int, int]) -> Place:
-    """Where a shown picture was clicked, in shares of its width and height."""
+    """Where a shown picture was clicked, in shares of its width and height.
+
+    Raises:
+        PictureError: beside it.
+    """
+    if None in click.index:
+        raise PictureError("that was beside the picture; click in it")
     longer = max(extent)
     width, height = (max(1, round(side * SIDE / longer)) for side in extent)
     x, y = click.index

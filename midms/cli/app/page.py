@@ -15,7 +15,7 @@ from midms.cli.app.uploads import BYTES, MEGAPIXELS
 STYLE = """
 .clicked img { image-rendering: pixelated; cursor: crosshair; width: 100%; object-fit: contain; }
 .shown img { image-rendering: pixelated; }
-.menu input { text-overflow: ellipsis; } .menu ul.options { width: max-content !important; max-width: 55rem; }
+.menu input { text-overflow: ellipsis; } .menu [role=listbox] { width: max-content !important; max-width: 55rem; }
 #answer { min-height: 3.5rem; } footer { display: none !important; }
 """
 _WORDS = f"""### A drawing takes the colours of a picture
@@ -113,7 +113,7 @@ def _desk() -> _Desk:
                 type="pil",
                 format="png",
                 sources=(),
-                brush=gr.Brush(default_size=8, colors=["#000000"], color_mode="fixed"),
+                brush=gr.Brush(default_size=5, colors=["#000000"], color_mode="fixed"),
                 layers=False,
                 transforms=(),
                 canvas_size=(512, 512),
@@ -186,7 +186,8 @@ def _wire_run(handlers: Handlers, settings: _Settings, desk: _Desk, more: _More)
 
     given = {pad, preset, style, seed, *settings.parts.values()}
     shown: list[Any] = [desk.answer, desk.result, desk.view, *desk.exemplars, *more]
-    made = desk.run.click(run, given, shown, show_progress_on=[desk.result])
+    asked = desk.run.click(handlers.begin, queue=False)
+    made = asked.then(run, given, shown, show_progress_on=[desk.result])
     made.success(handlers.archive, None, more.download, show_progress="hidden")
     desk.cancel.click(handlers.cancel, queue=False)
     desk.view.input(handlers.view, desk.view, desk.result, show_progress="hidden", concurrency_limit=4)

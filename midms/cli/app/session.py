@@ -45,7 +45,7 @@ class Session:
         waiting: where an anchor begins, in pixels of the drawing as it came, until a visitor says where it ends.
         found: the last result.
         shown: exemplars of the last result, as they are shown.
-        cancelled: whether the translation that runs is wanted no more.
+        cancelled: whether the translation that runs or waits is wanted no more; who asks for another clears it.
     """
 
     opened: Pixels | None = None
@@ -105,15 +105,14 @@ class Session:
             raise PictureError("there is no drawing yet: draw one, drop one, or take an example")
         if not self.exemplars:
             raise PictureError("there is no exemplar yet: drop a picture, or take an example")
-        self.cancelled.clear()
         progress(0.0, "loading the model")
         pipe, notes = pipeline_of(choices.preset, choices.parts)
+        self._check_wanted()
         pipe = pipe.replace(style=choices.style)
         levels = len(pipe.sampler.levels) + (0 if pipe.refiner is None else len(pipe.refiner.levels))
 
         def watch(moment: Moment) -> None:
-            if self.cancelled.is_set():
-                raise Cancelled("cancelled")
+            self._check_wanted()
             done = moment.step.level.index + 1 + (len(pipe.sampler.levels) if moment.stage == "refine" else 0)
             progress(done / levels, f"level {done} of {levels}")
 
@@ -170,6 +169,10 @@ class Session:
         if self.found is None:
             raise PictureError("there is no result yet: translate first")
         return self.found
+
+    def _check_wanted(self) -> None:
+        if self.cancelled.is_set():
+            raise Cancelled("cancelled")
 
     def _of_drawing(self, place: Place) -> list[float]:
         """A place of the result, in pixels of the drawing as it came."""

@@ -119,6 +119,9 @@ def test_cancelling_ends_it_at_the_next_level(visited: Session) -> None:
     with pytest.raises(Cancelled):
         session.translate(session.opened, FACES, cancel)
     assert seen == ["loading the model", "level 1 of 2"] and session.found is None
+    with pytest.raises(Cancelled):  # as where it was cancelled while it waited
+        session.translate(session.opened, FACES, silent)
+    session.cancelled.clear()
     session.translate(session.opened, FACES, silent)
 
 
