@@ -25,12 +25,13 @@ from midms.registry import BadArguments, BadName, BrokenPart, Registry, UnknownN
 PARTS = {
     "condition": ["ade20k-segmentation", "celebahq-edge", "deepfashion-pose", "edges", "sketch"],
     "features": ["midm", "pyramid", "timm"],
-    "matcher": ["correlation", "optimal-transport"],
+    "matcher": ["attention", "correlation", "optimal-transport"],
     "confidence": ["always", "calibrated", "cycle", "cycle-released"],
     "denoiser": ["bridge", "unconditional"],
     "sampler": ["ddim", "ddpm"],
     "autoencoder": ["patchified", "vq"],
     "finisher": ["composite", "tiles"],
+    "injection": ["cross-attention", "ctrlx", "graft"],
     "dataset": ["portraits"],
     "metric": ["frechet-distance", "swd", "psnr", "copied-content", "pck"],
 }

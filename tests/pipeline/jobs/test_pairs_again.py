@@ -152,6 +152,7 @@ def test_a_size_that_was_not_trained_is_told_once_and_before(
         return Translated(1, written=1, warnings=Counter([*pipe.domain.warnings(size, ()), "another"]))
 
     monkeypatch.setattr("midms.cli.beforehand._LARGE", 2**20)
+    monkeypatch.setattr("midms.cli.beforehand._SMALL", 0)
     monkeypatch.setattr("midms.pipeline.jobs.translate_pairs.translate_pairs", done)
     assert command_line.run("translate", "--pairs", "a.csv", "--out", folder / "out", "--size", 96) == 0
     assert capsys.readouterr().err == "midms: warning: 1 of 1 results: another\n"
