@@ -17,8 +17,8 @@ CODE := midms benchmarks
 ARGS ?=
 
 # what the packages we depend on are used by; a Python of make lowest's own, such as OLDEST=/usr/bin/python3.10
-TOUCHING := $(patsubst %,tests/*/test_%.py,arrays autoencoders cli conditions_given conversion features folders from_diffusers \
-	one_format picture_files picture_notes pictures pretrained registry schema sketch trainer translation)
+TOUCHING := $(foreach one,arrays autoencoders cli conditions_given conversion features folders from_diffusers \
+	one_format picture_files picture_notes pictures pretrained registry schema sketch trainer translation,$(shell find tests -name test_$(one).py))
 LOWEST := $(VENV)/lowest
 OLDEST ?=
 
