@@ -76,7 +76,8 @@ def visit(address: str, args: argparse.Namespace, ready: float) -> None:
     else:
         times = [timed(driver) for _ in range(args.repeats)]
         record = {"app starts": ready, "first page": shown, "translation, model warm": times}
-        write_json(args.out, {"seconds": record, "preset": "midm-faces", "browser": "headless Chromium", **machine()})
+        around = {"browser": "headless Chromium, on the same cores", "load before": os.getloadavg()[0]}
+        write_json(args.out, {"seconds": record, "preset": "midm-faces", **around, **machine()})
     driver.quit()
 
 
