@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 _KINDS = ("Attention", "FluxAttention")
 """Classes of diffusers' attention layers."""
 _TO_A_PROMPT = ".attn2"
-"""How the names of those end that look at a prompt alone, or, in Stable Diffusion 3.5, at the picture once more."""
+"""How the names of those end that attend to a prompt alone, or, in Stable Diffusion 3.5, to the picture once more."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from midms.core.types import Context, Level, NoiseFn
 
 @dataclass(frozen=True)
 class References:
-    """The pictures that a network looks at beside its own, at its own level of noise.
+    """The pictures that a network attends to beside its own, at its own level of noise.
 
     Attributes:
         exemplars: latents.

@@ -76,7 +76,7 @@ def save_images(pictures: Mapping[Path, Image.Image]) -> None:
             _sweep_once(folder, os.getpid())
         for path, picture in pictures.items():
             try:
-                notes = {name: picture.info[name] for name in ("pnginfo",) if name in picture.info}
+                notes = {"pnginfo": picture.info["pnginfo"]} if "pnginfo" in picture.info else {}
                 picture.save(written.enter_context(atomic_write(path)), **notes)
             except Exception as error:  # encoders raise whatever they like
                 raise PictureError(f"{path}: cannot be written ({one_line(error)})") from None

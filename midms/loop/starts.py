@@ -1,4 +1,4 @@
-"""What the loop starts from, and where pictures that a network looks at beside its own come from at each level."""
+"""What the loop starts from, and where pictures that a network attends to beside its own come from at each level."""
 
 from __future__ import annotations
 

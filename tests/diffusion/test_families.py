@@ -142,9 +142,12 @@ INJECTIONS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", INJECTIONS)
 def test_with_an_injection_of_no_strength_it_is_diffusers_pipeline(case: Case, name: str) -> None:
-    if case.family in FLOWS and name != "graft":
-        pytest.skip("for U-Nets")
     blocks = ("transformer_blocks",) if case.family in FLOWS else ("up_blocks.0",)
+    if case.family in FLOWS and name != "graft":
+        layers = ("layers",) if name == "cross-attention" else ("appearance_layers", "structure_layers")
+        with pytest.raises(ValueError, match="is to picture and prompt at once; take graft"):
+            create("injection", name, **dict.fromkeys(layers, blocks)).check(case.denoiser)
+        return
     part = create("injection", name, **INJECTIONS[name] or {"layers": blocks})
     part.check(case.denoiser)
     others = References([noise(case)[..., :10] / 2], noise(case) / 3, 0, STEPS, torch.randn)

@@ -7,6 +7,7 @@ import string
 from pathlib import Path
 from typing import Any
 
+import tiny_denoisers
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -53,31 +54,12 @@ SDXL = {
     "use_linear_projection": True,
     "transformer_layers_per_block": (1, 2),
 }
-SD3 = {
-    "sample_size": 8,
-    "in_channels": 4,
-    "out_channels": 4,
-    "num_layers": 3,
-    "attention_head_dim": 16,
-    "num_attention_heads": 2,
+SD3 = tiny_denoisers.SD3 | {
     "joint_attention_dim": 2 * WIDTH,
     "caption_projection_dim": 32,
     "pooled_projection_dim": 2 * WIDTH,
-    "pos_embed_max_size": 16,
-    "qk_norm": "rms_norm",
-    "dual_attention_layers": (0,),
 }
-FLUX = {
-    "in_channels": 16,
-    "num_layers": 2,
-    "num_single_layers": 2,
-    "attention_head_dim": 16,
-    "num_attention_heads": 2,
-    "joint_attention_dim": WIDTH,
-    "pooled_projection_dim": WIDTH,
-    "guidance_embeds": True,
-    "axes_dims_rope": (4, 6, 6),
-}
+FLUX = tiny_denoisers.FLUX | {"guidance_embeds": True}
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 FAMILIES = ("sd1", "sd2", "sdxl", "sd3", "flux")
 

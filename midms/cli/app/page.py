@@ -25,7 +25,7 @@ to see where it comes from, or a place of an exemplar to see where it went. A fi
 """
 _HEIGHT = 420
 _SWEEP, _KEPT = 60, 3600
-"""Seconds between looks for old temporary files, and until one is old."""
+"""Seconds between searches for old temporary files, and until one is old."""
 
 
 class _Settings(NamedTuple):

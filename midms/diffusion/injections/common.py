@@ -142,6 +142,16 @@ def layers_of(denoiser: Any, blocks: Sequence[str]) -> list[str]:
     return self_attention(denoiser.network, blocks)
 
 
+def check_picture_alone(denoiser: Any) -> None:
+    """Find out whether self-attention is to the picture's tokens alone, as in U-Nets.
+
+    Raises:
+        ValueError: it is to those of the prompt too.
+    """
+    if not denoiser.picture_alone:
+        raise ValueError(f"attention of {type(denoiser).__name__} is to picture and prompt at once; take graft")
+
+
 def check_parts(**parts: Any) -> None:
     """Find out whether arguments are parts, made already.
 

@@ -17,6 +17,7 @@ from midms.core.types import Context, Level
 from midms.diffusion.injections.common import (
     Remembered,
     check_parts,
+    check_picture_alone,
     check_share,
     grid_of,
     layers_of,
@@ -26,7 +27,7 @@ from midms.diffusion.injections.common import (
 )
 
 _COLUMNS = 512
-"""Of a match that are looked at at once, to change its weights one by one."""
+"""Of a match that are there at once, to change its weights one by one."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,13 @@ class CrossAttention:
             limits.number(0, 1000, guidance=end)
 
     def check(self, denoiser: Any) -> None:
-        """Find out whether the network has these layers, and whether they look at the picture alone.
+        """Find out whether the network has these layers, and whether they attend to the picture alone.
 
         Raises:
             ValueError: it has not, or they do not.
         """
         layers_of(denoiser, self.layers)
-        if not denoiser.picture_alone:
-            raise ValueError(f"attention of {type(denoiser).__name__} is to picture and prompt at once; take graft")
+        check_picture_alone(denoiser)
 
     def __call__(
         self,

@@ -17,6 +17,7 @@ from midms.core.types import Context, Level
 from midms.diffusion.injections.common import (
     Memory,
     check_parts,
+    check_picture_alone,
     check_share,
     grid_of,
     layers_of,
@@ -69,8 +70,7 @@ class CtrlX:
             ValueError: it has not.
         """
         layers_of(denoiser, (*self.appearance_layers, *self.structure_layers))
-        if not denoiser.picture_alone:
-            raise ValueError(f"attention of {type(denoiser).__name__} is to picture and prompt at once; take graft")
+        check_picture_alone(denoiser)
         known = dict(denoiser.network.named_modules())
         if lacking := [name for name in self.structure_results if name not in known]:
             raise ValueError(f"the network has no {', '.join(lacking)}")
