@@ -11,7 +11,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +53,7 @@ def encoder_folders(family: str, second: bool) -> tuple[str, ...]:
     return ("text_encoder", "text_encoder_2")
 
 
+@runtime_checkable
 class TextEncoders(Protocol):
     """The text encoders of a pipeline, by the names of their folders: "text_encoder", those with _2 and _3."""
 
