@@ -11,7 +11,7 @@ from PIL import Image
 from midms.core.files import check_regular
 from midms.images.arrays import excess
 from midms.images.bare import JPEG
-from midms.images.decoding import FILE, unheard
+from midms.images.decoding import FILE, without_warnings
 
 _ENDS = {JPEG: b"\xff\xd9", b"\x89PNG": b"IEND"}
 """How files of some formats begin, and end."""
@@ -19,7 +19,7 @@ _ENDS = {JPEG: b"\xff\xd9", b"\x89PNG": b"IEND"}
 
 def size_of(path: Path) -> tuple[int, int] | None:
     """Height and width in pixels of what is read of a picture file, by its header; None where that does not tell."""
-    with unheard(), suppress(Exception):  # decoders raise whatever they like
+    with without_warnings(), suppress(Exception):  # decoders raise whatever they like
         check_regular(path, FILE)
         with Image.open(path) as image:
             factor = excess(image.height, image.width)
@@ -41,7 +41,7 @@ def seems_whole(path: Path) -> bool:
 
 def format_of(path: Path) -> str | None:
     """Pillow's name of a picture file's format, such as "PNG", by its header; None where that does not tell."""
-    with unheard(), suppress(Exception):  # decoders raise whatever they like
+    with without_warnings(), suppress(Exception):  # decoders raise whatever they like
         check_regular(path, FILE)
         with Image.open(path) as image:
             return image.format
