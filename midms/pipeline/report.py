@@ -23,6 +23,7 @@ from midms.pipeline.correspondence import (
     telling_points,
 )
 from midms.pipeline.decoded import Decoded
+from midms.pipeline.hints import HINT_KINDS, hint_warnings
 from midms.pipeline.inputs import Inputs, Stacked
 from midms.pipeline.match_rows import MatchRows, match_rows
 from midms.pipeline.out_of_domain import unusual
@@ -133,6 +134,8 @@ def _translation(
         frames=(frame, *frames),
         warnings=(
             *doubts,
+            *pair.exemplars.warnings,
+            *hint_warnings(pipe, [kind for kind in HINT_KINDS if getattr(pair.hints, kind, ())]),
             *([_FLAT] if flat else []),
             *pipe.domain.warnings(min(frame.canvas), strange),
             *(() if finished is None else finished.warnings),
