@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from midms.core.errors import MidmsError
 from midms.data.pair_lists import COLUMNS, read_rows
-from midms.images.decoding import format_of
+from midms.images.headers import format_of
 from midms.images.names import natural_key, pictures_below
 from midms.registry import unknown
 
