@@ -170,7 +170,11 @@ def descendants(process: int) -> Iterator[tuple[int, str]]:
 
 def made(out: Path) -> int:
     """Pairs that manifests have, and those that wait for a tar file."""
-    return len(lines(out)) + sum(1 for _ in out.glob(".*.part/*.png"))
+    waiting = 0
+    for folder in out.glob(".*.part"):
+        with contextlib.suppress(OSError):  # they come and go
+            waiting += sum(name.endswith(".png") for name in os.listdir(folder))
+    return len(lines(out)) + waiting
 
 
 def lines(out: Path) -> Counter[str]:

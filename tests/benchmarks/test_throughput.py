@@ -44,8 +44,8 @@ def test_the_page_is_that_of_the_results(tmp_path: Path, monkeypatch: pytest.Mon
     result |= {"preset": "midm-faces", "size": 64, "pairs": 2, "repeats": 1, "seed": 0, "command": "python"}
     result |= {"date": "2026-01-01", "hardware": "a CPU", "versions": {"torch": "2"}}
     (tmp_path / "throughput.json").write_text(json.dumps(result))
-    told = {"rows": {"1 process": {"kills": 9, "results": 7}}, "MB by pairs": {"100": 500.4, "1000": 501.0}}
-    (tmp_path / "kills.json").write_text(json.dumps(result | told | {"batch": 16, "shard": 5, "pairs": 1000}))
+    killed = {"rows": {"1 process": {"kills": 9, "results": 7}}, "MB by pairs": {"100": 500.4, "1000": 501.0}}
+    (tmp_path / "kills.json").write_text(json.dumps(result | killed | {"batch": 16, "shard": 5, "pairs": 1000}))
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "scale.md").write_text((page.ROOT / "docs" / "scale.md").read_text())
     monkeypatch.setattr(page, "RESULTS", tmp_path)

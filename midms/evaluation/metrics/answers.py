@@ -38,8 +38,8 @@ class SSIM:
     def __call__(self, batch: Compared) -> dict[str, Float[Tensor, " b"]]:
         """One figure."""
         assert batch.result is not None and batch.answer is not None
-        scaled = [(x.clamp(-1, 1) + 1) / 2 for x in (batch.result, batch.answer)]
-        return {"SSIM": ssim(*scaled, window_size=11, padding="valid").mean((1, 2, 3))}
+        one, other = ((x.clamp(-1, 1) + 1) / 2 for x in (batch.result, batch.answer))
+        return {"SSIM": ssim(one, other, window_size=11, padding="valid").mean((1, 2, 3))}
 
 
 def whole_picture(pictures: Float[Tensor, "b 3 y x"]) -> Mask:

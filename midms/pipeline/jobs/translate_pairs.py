@@ -148,7 +148,7 @@ def translate_pairs(
             work, note = dataclasses.replace(work, out=packer.staged), packer.add
         for row in found.rows:
             changed = row.key in there and there[row.key] != json.dumps(work.inputs(row))
-            if wrong := misplaced(row) or (shards is not None and unpackable(row.key, changed)):
+            if wrong := misplaced(row) or ("" if shards is None else unpackable(row.key, changed)):
                 found.failures.append(RowFailure(row.key, wrong))
             elif changed or row.key not in there:
                 rows.append(row)
