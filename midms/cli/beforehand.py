@@ -18,23 +18,25 @@ such memory."""
 
 
 def announced(pipe: Pipeline, size: int | None, batch: int, jobs: Sequence[Job] = ()) -> tuple[str, ...]:
-    """Warn of a size that the weights were not trained for, and note what takes much memory.
+    """Warn of a size that the weights were not trained for and of idle hints, and note what takes much memory.
 
     Args:
         pipe: a composed method.
         size: as `translate` takes it; of one that is none nothing is said.
         batch: how many translations are computed at once.
-        jobs: whose drawings may take much to be finished.
+        jobs: whose drawings may take much to be finished, and which have hints.
 
     Returns:
         The warnings, which results will have too.
     """
     from midms.pipeline.failures import blamed, named_parts
+    from midms.pipeline.hints import HINT_KINDS, hint_warnings, read_hints
 
     size = pipe.size if size is None else size
     if side(pipe.autoencoder.stride, size):
         return ()
-    warnings = pipe.domain.warnings(size, ())
+    hinted = [kind for job in jobs for kind, file in job.hints.items() if read_hints(HINT_KINDS[kind], file, kind)]
+    warnings = (*hint_warnings(pipe, hinted), *pipe.domain.warnings(size, ()))
     for warning in warnings:
         complain(f"warning: {warning}")
     with blamed(named_parts(pipe)):
@@ -70,7 +72,7 @@ def _computing(pipe: Pipeline, size: int, batch: int) -> int:
 def _finishing(pipe: Pipeline, size: int, jobs: Sequence[Job]) -> dict[str, int]:
     """Bytes that the finisher takes for the largest drawing, by what is said of it; nothing where it does not tell."""
     from midms.core.protocols import MemoryEstimator
-    from midms.images.decoding import size_of
+    from midms.images.headers import size_of
     from midms.images.reading import native_size
 
     shapes = {shape for job in jobs if (shape := size_of(job.condition))}

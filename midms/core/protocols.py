@@ -248,7 +248,8 @@ class Finisher(Protocol):
     """From a result of the size that a method computes to what a person gets, with the drawing at hand.
 
     Of a drawing as large as one likes, in its proportions; numbers that are finite give such numbers. A result whose
-    drawing says nothing comes out all the same.
+    drawing says nothing comes out all the same. One whose results have regions may declare `finds_regions`: hints of
+    people end at these, and paint them.
     """
 
     def __call__(

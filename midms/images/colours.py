@@ -62,3 +62,9 @@ def grey_curve(profile: bytes | None) -> np.ndarray | None:
     steps = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
     converted = in_srgb(steps, profile)
     return None if converted is steps else np.asarray(converted.convert("L"))[0] / 255
+
+
+def profile_of(image: Image.Image) -> bytes | None:
+    """That a picture carries."""
+    found = image.info.get("icc_profile")
+    return found if isinstance(found, bytes) else None

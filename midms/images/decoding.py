@@ -7,15 +7,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from midms.core.files import check_regular, read_regular
-from midms.images.arrays import excess, in_strips
+from midms.core.files import read_regular
+from midms.images.arrays import excess
 from midms.images.bare import JPEG, ORIENTATION, bare, completed, orientation_of, profile
-from midms.images.colours import grey_curve, in_srgb
+from midms.images.colours import in_srgb, profile_of
+from midms.images.deep import deep_levels, faint_picture
 from midms.images.errors import PictureError, check_shape, one_line
 from midms.images.png_key import is_deep, low_bytes, with_key
 
@@ -47,8 +48,6 @@ _LOW = "midms low bytes"
 """Where a picture whose file has colours of 16 bits keeps the low bytes, if it needs them."""
 _RESCALED = ("L;2", "L;4", "L;2I", "L;4I", "RGB;16B", "RGB;16L", "RGB;16N")
 """Of pixels whose numbers Pillow does not leave as they are."""
-_TWELVE_BITS, _PHOTOMETRIC = "I;12", 262
-"""Of a TIFF: how 12 bits are stored, and the tag that says whether 0 is white, which Pillow heeds up to 8 bits."""
 TURNED = {
     2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
     5: (True, 1, 1), 6: (True, 1, -1), 7: (True, -1, -1), 8: (True, -1, 1),
@@ -80,7 +79,7 @@ def from_bytes(content: bytes, name: str) -> Image.Image:
     Raises:
         PictureError: they are no picture, or one that is too large to be safe, too small, too narrow, or damaged.
     """
-    with _unheard():
+    with without_warnings():
         try:
             return _loaded(content, name)
         except PictureError:
@@ -89,27 +88,8 @@ def from_bytes(content: bytes, name: str) -> Image.Image:
             return _loaded_without_notes(content, name, error)
 
 
-def size_of(path: Path) -> tuple[int, int] | None:
-    """Height and width in pixels of what is read of a picture file, by its header; None where that does not tell."""
-    with _unheard(), suppress(Exception):  # decoders raise whatever they like
-        check_regular(path, FILE)
-        with Image.open(path) as image:
-            factor = excess(image.height, image.width)
-            return image.height // factor, image.width // factor
-    return None
-
-
-def format_of(path: Path) -> str | None:
-    """Pillow's name of a picture file's format, such as "PNG", by its header; None where that does not tell."""
-    with _unheard(), suppress(Exception):  # decoders raise whatever they like
-        check_regular(path, FILE)
-        with Image.open(path) as image:
-            return image.format
-    return None
-
-
 @contextmanager
-def _unheard() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Without Pillow's warnings, which are of what is not used."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -179,10 +159,10 @@ def decode(image: Image.Image, name: str) -> np.ndarray:
     check_shape(image.height, image.width, name)
     stored = _stored(image)
     try:
-        with _unheard():
+        with without_warnings():
             image.load()
             deep = image.mode[0] in "IF"
-            return upright(_deep(image, name, stored) if deep else _shallow(image, stored), image)
+            return upright(deep_levels(image, name, stored) if deep else _shallow(image, stored), image)
     except PictureError:
         raise
     except Exception as error:  # decoders raise whatever they like
@@ -218,7 +198,7 @@ def _shallow(image: Image.Image, stored: tuple[Any, ...]) -> np.ndarray:
     transparent = image.has_transparency_data
     if image.mode not in _KEPT or transparent != image.mode.endswith("A"):
         image = image.convert("L" if image.mode == "1" else "RGBA" if transparent else "RGB")
-    colours = in_srgb(image.reduce(excess(image.height, image.width)), _profile(image))
+    colours = in_srgb(image.reduce(excess(image.height, image.width)), profile_of(image))
     return np.asarray(colours.convert("RGB") if colours.mode == "CMYK" else colours)
 
 
@@ -232,28 +212,9 @@ def _low(image: Image.Image, stored: tuple[Any, ...]) -> Image.Image | None:
     return None
 
 
-def _deep(image: Image.Image, name: str, stored: tuple[Any, ...]) -> np.ndarray:
-    curve = None if image.mode == "F" else grey_curve(_profile(image))
-    low, high = (0, 65535) if image.mode != "I" else cast(tuple[int, int], image.getextrema())
-    if low < 0 or high > 65535:
-        raise PictureError(f"{name}: holds numbers from {low} to {high}, expected 0 to 65535")
-    white = 255 if high <= 255 and image.format != "PPM" else 4095 if _TWELVE_BITS in stored else 65535
-    inverted = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-    key = image.info.get("transparency")
-
-    def strip(top: int, end: int) -> np.ndarray:
-        numbers = np.asarray(image.crop((0, top, image.width, end)))
-        levels = numbers if image.mode == "F" else numbers.astype(np.float32) / np.float32(white)
-        levels = 1 - levels if inverted else levels
-        levels = levels if curve is None else np.interp(levels, np.linspace(0, 1, len(curve)), curve)
-        return levels if key is None else np.stack([levels, numbers != key], -1)
-
-    return in_strips(strip, (image.height, image.width))
-
-
-def _profile(image: Image.Image) -> bytes | None:
-    found = image.info.get("icc_profile")
-    return found if isinstance(found, bytes) else None
+def doubts(image: Image.Image) -> tuple[str, ...]:
+    """What may be wrong with the levels of a picture that was decoded, a line each."""
+    return faint_picture(image, _stored(image))
 
 
 def reduction(image: Image.Image) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from midms.core.errors import MidmsError
@@ -18,8 +18,12 @@ class PictureError(MidmsError, ValueError):
 
 
 @contextmanager
-def name_in_errors(name: str) -> Iterator[None]:
+def name_in_errors(name: str, doubts: Sequence[str] = ()) -> Iterator[None]:
     """Whatever is wrong with a picture is said with its name.
+
+    Args:
+        name: of the picture.
+        doubts: what may be the reason, a line each.
 
     Raises:
         PictureError: instead of any ValueError.
@@ -29,7 +33,7 @@ def name_in_errors(name: str) -> Iterator[None]:
     except PictureError:
         raise
     except ValueError as error:
-        raise PictureError(f"{name}: {error}") from None
+        raise PictureError("; ".join([f"{name}: {error}", *doubts])) from None
 
 
 def one_line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from midms.core.protocols import AnnotationReader, ConditionExtractor, PageReade
 from midms.core.types import Page, scaling, white_cells
 from midms.images import PictureError, display_name, name_in_errors, read_image, resize
 from midms.images.frame import Frame
-from midms.images.reading import read_reduced
+from midms.images.reading import Read, read_reduced
 
 Framing = Callable[[tuple[int, int]], Frame]
 """From a picture's height and width to the frame it is computed in."""
@@ -49,12 +49,12 @@ def mapped(extractor: ConditionExtractor, source: object, name: str, framing: Fr
 
         found = extractor.read(source, name, fit)
         return Given(frames[-1].pad(found), extractor.picture(found), frames[-1])
-    picture, factor = read_reduced(source, name)
+    picture, factor, doubts = read_reduced(source, name)
     page = extractor.page(picture) if isinstance(extractor, PageReader) else Page(picture, scaling(1, 1))
     frame = framing(_shape(page.picture)).within(scaling(factor, factor) @ page.home)
-    with name_in_errors(display_name(source, name)):
+    with name_in_errors(display_name(source, name), doubts):
         found = extractor.drawing(frame.pad(page.picture), frame.canvas)
-    return Given(found, page.picture, frame, page.warnings)
+    return Given(found, page.picture, frame, (*(f"{name}: {line}" for line in doubts), *page.warnings))
 
 
 def _exactly(wanted: Frame, name: str) -> Framing:
@@ -83,12 +83,14 @@ class GivenExemplars(NamedTuple):
         maps: of these.
         frames: the canvases and the pictures in them.
         detailed: what was read, in [-1, 1], at most `DETAIL` pixels along the longer side.
+        warnings: what may have been read wrongly, a line each.
     """
 
     pictures: list[Float[Tensor, "1 3 _ _"]]
     maps: list[Float[Tensor, "1 k _ _"]]
     frames: list[Frame]
     detailed: list[Float[Tensor, "1 3 _ _"]]
+    warnings: tuple[str, ...]
 
 
 def read_exemplars(
@@ -107,26 +109,30 @@ def read_exemplars(
     """
     several = isinstance(exemplar, list | tuple)
     sources = _each("exemplar", exemplar if several else [exemplar])
-    framed = [_framed(*read_reduced(source, name), framing) for name, source in sources]
-    pictures, frames, detailed = ([*column] for column in zip(*framed, strict=True))
+    framed = [_framed(read_reduced(source, name), framing) for name, source in sources]
+    pictures, frames, detailed, doubts = ([*column] for column in zip(*framed, strict=True))
+    warnings = tuple(f"{name}: {line}" for (name, _), lines in zip(sources, doubts, strict=True) for line in lines)
     maps = []
     if condition is None:
         for (name, source), picture in zip(sources, pictures, strict=True):
             with name_in_errors(display_name(source, name)):
                 maps.append(extractor.photo(picture))
-        return GivenExemplars(pictures, maps, frames, detailed)
+        return GivenExemplars(pictures, maps, frames, detailed, warnings)
     sketches = _each("exemplar_condition", condition if several else [condition], len(pictures))
     for (name, sketch), frame in zip(sketches, frames, strict=True):
-        maps.append(mapped(extractor, sketch, name, _exactly(frame, display_name(sketch, name))).map)
-    return GivenExemplars(pictures, maps, frames, detailed)
+        given = mapped(extractor, sketch, name, _exactly(frame, display_name(sketch, name)))
+        maps.append(given.map)
+        warnings += given.warnings
+    return GivenExemplars(pictures, maps, frames, detailed, warnings)
 
 
-def _framed(picture: Float[Tensor, "1 3 Y X"], factor: int, framing: Framing) -> tuple[Tensor, Frame, Tensor]:
-    """A picture on its canvas, the frame, and the picture in detail."""
+def _framed(read: Read, framing: Framing) -> tuple[Tensor, Frame, Tensor, tuple[str, ...]]:
+    """A picture on its canvas, the frame, the picture in detail, and its warnings."""
+    picture, factor, doubts = read
     frame = framing(_shape(picture)).within(scaling(factor, factor))
     share = min(1.0, DETAIL / max(_shape(picture)))
     height, width = (max(1, round(share * side)) for side in _shape(picture))
-    return frame.pad(resize(picture, frame.picture)), frame, resize(picture, (height, width)).clamp(-1, 1)
+    return frame.pad(resize(picture, frame.picture)), frame, resize(picture, (height, width)).clamp(-1, 1), doubts
 
 
 def masked(regions: object, frame: Frame, count: int) -> list[Tensor]:

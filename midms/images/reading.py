@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from midms.images.arrays import excess, in_strips, is_array, to_array
-from midms.images.decoding import decode, opened, reduction
+from midms.images.decoding import decode, doubts, opened, reduction
+from midms.images.deep import faint
 from midms.images.errors import PictureError, check_shape
 
 
@@ -29,11 +30,13 @@ class Pixels:
         array: [Y X] or [Y X 1..4].
         factor: how many of the picture's own pixels one of these will be wide and high, once it is reduced.
         name: what errors call it.
+        warnings: what may be wrong with its levels, a line each.
     """
 
     array: np.ndarray
     factor: int
     name: str
+    warnings: tuple[str, ...] = ()
 
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Pixels | np.ndarray | Tensor | Sequence[Any]
@@ -64,7 +67,7 @@ def read_image(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X
     Raises:
         PictureError: it is missing, damaged, too small, too narrow, not finite, or no picture at all.
     """
-    return read_reduced(picture, name)[0]
+    return read_reduced(picture, name).picture
 
 
 def display_name(picture: object, name: str) -> str:
@@ -90,19 +93,33 @@ def read_pixels(picture: object, name: str = "picture") -> Pixels:
     if isinstance(picture, str | os.PathLike):
         picture = opened(Path(picture))
     if isinstance(picture, Image.Image):
-        return Pixels(decode(picture, name), reduction(picture), name)
+        return Pixels(decode(picture, name), reduction(picture), name, doubts(picture))
     if is_array(picture):
         array = to_array(picture, name)
         array = _channels_last(array, name) if isinstance(picture, Tensor) else array
         planes = _planes(array, name)
-        return Pixels(planes, excess(planes.shape[0], planes.shape[1]), name)
+        return Pixels(planes, excess(planes.shape[0], planes.shape[1]), name, _doubts(planes))
     raise PictureError(f"{name}: expected a path, a PIL image, an array or a tensor, got {type(picture).__name__}")
 
 
-def read_reduced(picture: object, name: str) -> tuple[Float[Tensor, "1 3 Y X"], int]:
-    """What `read_image` gives, and how many of the picture's own pixels one of it is wide and high."""
+class Read(NamedTuple):
+    """A picture as a tensor, and what else is known of it.
+
+    Attributes:
+        picture: what `read_image` gives.
+        factor: how many of the picture's own pixels one of it is wide and high.
+        warnings: what may be wrong with its levels, a line each.
+    """
+
+    picture: Float[Tensor, "1 3 Y X"]
+    factor: int
+    warnings: tuple[str, ...]
+
+
+def read_reduced(picture: object, name: str) -> Read:
+    """Read a picture; arguments and errors as of `read_image`."""
     pixels = read_pixels(picture, name)
-    return _rgb(pixels.array, pixels.name), pixels.factor
+    return Read(_rgb(pixels.array, pixels.name), pixels.factor, pixels.warnings)
 
 
 def _channels_last(tensor: np.ndarray, name: str) -> np.ndarray:
@@ -119,6 +136,14 @@ def _planes(array: np.ndarray, name: str) -> np.ndarray:
         raise PictureError(f"{name}: expected 1 to 4 channels of height and width, got the shape {list(array.shape)}")
     check_shape(planes.shape[0], planes.shape[1], name)
     return planes
+
+
+def _doubts(planes: np.ndarray) -> tuple[str, ...]:
+    """What may be wrong with the levels of an array [Y X 1..4]."""
+    if planes.dtype != np.uint16:
+        return ()
+    colours = planes[..., :-1] if planes.shape[-1] in (2, 4) else planes
+    return faint(int(colours.max()))
 
 
 def _rgb(array: np.ndarray, name: str) -> Float[Tensor, "1 3 Y X"]:

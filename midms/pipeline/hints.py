@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from midms.images.annotations import label_map
 from midms.images.frame import Frame
 from midms.loop import Anchor, ColourHint, Hints
 from midms.loop.inputs import noise_fn
+from midms.pipeline.translator import Translator
 
 HINTS = 200
 """Most anchors, and most colours."""
@@ -120,6 +121,25 @@ def read_hints(model: type[H], source: object, name: str) -> list[H]:
     if len(content) > HINTS:
         raise PictureError(f"{where}: has {len(content):,} {name}, expected at most {HINTS}")
     return [checked(model, one, f"{where}[{i}]", PictureError) for i, one in enumerate(content)]
+
+
+def hint_warnings(pipe: Translator, given: Collection[str]) -> tuple[str, ...]:
+    """What a person should know of hints beforehand, a line each.
+
+    Args:
+        pipe: a composed method.
+        given: which of `HINT_KINDS`.
+    """
+    warnings = []
+    if given and pipe.injection is not None:
+        what = f"{' and '.join(given)}: {type(pipe.injection).__name__} injects what it finds without them"
+        warnings.append(f"{what}, so that they change little; injection none heeds them")
+    elif "colours" in given and not getattr(pipe.finisher, "finds_regions", False):
+        warnings.append(
+            "colours: a hint only draws the result towards its colour, which it rarely reaches; a finisher that finds"
+            " regions, such as composite, paints them"
+        )
+    return tuple(warnings)
 
 
 def placed(

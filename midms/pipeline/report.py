@@ -15,6 +15,7 @@ from midms.images import to_pil
 from midms.loop import Moment
 from midms.loop.multi_exemplar import side_by_side
 from midms.pipeline.correspondence import (
+    concentration,
     correspondences,
     enlarge,
     flat_matches,
@@ -22,6 +23,7 @@ from midms.pipeline.correspondence import (
     telling_points,
 )
 from midms.pipeline.decoded import Decoded
+from midms.pipeline.hints import HINT_KINDS, hint_warnings
 from midms.pipeline.inputs import Inputs, Stacked
 from midms.pipeline.match_rows import MatchRows, match_rows
 from midms.pipeline.out_of_domain import unusual
@@ -63,6 +65,7 @@ def translations_of(
     """
     pipe = requests[0].pipe
     first, last = result.moments[0], result.moments[-1]
+    warp = pipe.autoencoder.decode(first.warp)
     strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, given.condition, given.pictures, given.maps)
     flows = match_to_pixel_flow(
         last.match,
@@ -78,10 +81,11 @@ def translations_of(
     found = zip(
         requests,
         pairs,
-        pipe.autoencoder.decode(first.warp).split(1),
+        warp.split(1),
         enlarge(last.confidence, pairs[0].condition.frame.canvas).split(1),
+        enlarge(concentration(last.match, last.warp), pairs[0].condition.frame.canvas).split(1),
         flows,
-        flat_matches(first.match, last.warp),
+        flat_matches(first.match, warp, given.pictures),
         strange,
         result.stages,
         result.pictures,
@@ -97,6 +101,7 @@ def _translation(
     pair: Inputs,
     warp: Float[Tensor, "1 3 Y X"],
     trusted: Float[Tensor, "1 1 Y X"],
+    one_place: Float[Tensor, "1 1 Y X"],
     origin: tuple[Tensor, Tensor],
     flat: bool,
     strange: tuple[str, ...],
@@ -113,7 +118,7 @@ def _translation(
     confidence = frame.crop(trusted)[0, 0].clamp(0, 1).float().cpu()
     source, flow = origin[0].cpu(), origin[1].cpu().float()
     condition_map = frame.crop(condition)[0].float().cpu()
-    points = telling_points(confidence, condition_map, POINTS)
+    points = telling_points(confidence * frame.crop(one_place)[0, 0].float().cpu(), condition_map, POINTS)
     return Translation(
         image=to_pil(picture if finished is None else finished.image),
         warp=to_pil(frame.crop(warp)),
@@ -129,6 +134,8 @@ def _translation(
         frames=(frame, *frames),
         warnings=(
             *doubts,
+            *pair.exemplars.warnings,
+            *hint_warnings(pipe, [kind for kind in HINT_KINDS if getattr(pair.hints, kind, ())]),
             *([_FLAT] if flat else []),
             *pipe.domain.warnings(min(frame.canvas), strange),
             *(() if finished is None else finished.warnings),

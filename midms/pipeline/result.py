@@ -57,7 +57,8 @@ class Translation:
         confidence: in the last match, at each pixel of the result, in [0, 1].
         flow: (x, y) to add to a pixel of the result to find the pixel of the exemplar that the last match takes.
         source: from which exemplar the last match takes each pixel of the result, from 0.
-        correspondences: (x, y) in the result and (x, y) in the exemplar of the most telling points, in pixels.
+        correspondences: (x, y) in the result and (x, y) in the exemplar of the most telling points, in pixels; of
+            those only whose match is at one place, so that there may be few or none.
         condition: the drawing as it was read, of a photo the sheet alone; or a picture of the annotation.
         condition_map: what the method was given of it, in [0, 1], at each pixel of the result.
         strokes: the map's strokes, dark on light; None where the condition is an annotation, which `condition` shows.

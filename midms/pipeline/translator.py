@@ -9,6 +9,7 @@ from torch import nn
 
 from midms.compose.recipe import Recipe
 from midms.core.domain import Domain
+from midms.core.injection import Injection
 from midms.core.protocols import Autoencoder, ConditionExtractor, FeatureExtractor, Finisher
 from midms.loop import Moment, Policy
 
@@ -32,6 +33,10 @@ class Translator(Protocol):
     @property
     def features(self) -> FeatureExtractor:
         """Of conditions and exemplars."""
+
+    @property
+    def injection(self) -> Injection | None:
+        """Puts something of the exemplar into layers of the network, or nothing does."""
 
     @property
     def finisher(self) -> Finisher | None:

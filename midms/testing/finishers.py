@@ -52,6 +52,7 @@ class FinisherLaws(Laws):
         if found.regions is not None:
             assert found.regions.shape == (1, height, width) and found.regions.min() >= 1
             assert not found.regions.dtype.is_floating_point
+        assert (found.regions is not None) == getattr(finisher, "finds_regions", False), "which it declares"
 
     def test_a_result_of_one_colour_keeps_it(self, finisher: Finisher) -> None:
         """Under the lines, wherever they are."""

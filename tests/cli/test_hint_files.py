@@ -29,7 +29,7 @@ def test_hints_from_the_shell(folder: Path, capsys: pytest.CaptureFixture[str]) 
     )
     with Image.open(folder / "out.png") as image:
         assert image.convert("RGB").tobytes() == found.image.tobytes()
-    capsys.readouterr()
+    assert capsys.readouterr().err.count("midms: warning: colours: a hint only draws") == 1
     assert typed(folder, "--colours", colours, condition="sketches", out="all") == 2
     assert command_line.complaint(capsys).startswith(
         f"midms: --colours: {colours} is of one drawing and its exemplars, expected"

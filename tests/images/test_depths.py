@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from picture_files import png_of, read_bytes, tiff_of
 from PIL import Image
+from sample_pictures import drawing, photo
+from shifting import Shifting
 
 from midms.images import PictureError
 from midms.images.annotations import label_map
-from midms.images.reading import read_image
+from midms.images.reading import read_image, read_pixels
 
 
 def sixteen(number: float, kind: str) -> bytes:
@@ -123,3 +125,82 @@ def test_labels_of_8_and_16_bits_are_those_of_the_file(tmp_path: Path) -> None:
     ):
         (tmp_path / "labels").write_bytes(content)
         assert label_map(tmp_path / "labels").unique().tolist() == [label]
+
+
+def deep(greatest: int, kind: str, channels: int = 1) -> bytes:
+    """Numbers of 16 bits from 0 to the greatest."""
+    numbers = np.linspace(0, greatest, 256).round().astype(kind)
+    return np.repeat(numbers, channels).tobytes()
+
+
+FAINT: dict[str, tuple[Callable[[int], bytes], str, str]] = {
+    "grey PNG": (lambda most: png_of(16, 0, deep(most, ">u2")), "black", "white"),
+    "grey PNG with alpha": (lambda most: png_of(16, 4, with_alpha(most, 1)), "black", "white"),
+    "PNG in colours": (lambda most: png_of(16, 2, deep(most, ">u2", 3)), "black", "white"),
+    "PNG in colours with alpha": (lambda most: png_of(16, 6, with_alpha(most, 3)), "black", "white"),
+    "TIFF": (lambda most: tiff_of(16, 1, deep(most, "<u2")), "black", "white"),
+    "TIFF whose 0 is white": (lambda most: tiff_of(16, 0, deep(most, "<u2")), "white", "black"),
+    "TIFF of 32 bits": (lambda most: tiff_of(32, 1, deep(most, "<u4")), "black", "white"),
+    "PGM": (lambda most: b"P5 16 16 65535\n" + deep(most, ">u2"), "black", "white"),
+    "PPM": (lambda most: b"P6 16 16 65535\n" + deep(most, ">u2", 3), "black", "white"),
+}
+
+
+def with_alpha(greatest: int, channels: int) -> bytes:
+    colours = np.frombuffer(deep(greatest, ">u2", channels), ">u2").reshape(256, channels)
+    return np.concatenate([colours, np.full((256, 1), 65535)], 1).astype(">u2").tobytes()
+
+
+@pytest.mark.parametrize("opened", [Path, Image.open, loaded])
+@pytest.mark.parametrize("kind", FAINT)
+def test_numbers_that_leave_the_highest_of_16_bits_unused_are_told(
+    kind: str, opened: Callable[[Path], Path | Image.Image], tmp_path: Path
+) -> None:
+    """Of cameras' 12 and 14 bits; the levels stay those of the file, and a picture that is merely dark is none."""
+    content, near, far = FAINT[kind]
+    path = tmp_path / "deep"
+    for greatest, bits, factor in ((4095, 12, 16), (1023, 10, 64), (16383, 14, 4), (20000, None, None)):
+        path.write_bytes(content(greatest))
+        pixels = read_pixels(opened(path))
+        if bits is None:
+            assert pixels.warnings == ()
+        else:
+            (line,) = pixels.warnings
+            assert line.startswith(f"its numbers stay within {bits} of 16 bits, so that it is nearly {near}; ")
+            assert line.endswith(f"if {greatest} was meant to be {far}, multiply them by {factor}")
+        level = greatest / 65535 if near == "black" else 1 - greatest / 65535
+        assert abs((read_image(pixels)[0, 0, -1, -1].item() + 1) / 2 - level) < 1 / 255
+
+
+def test_other_depths_are_not_told(tmp_path: Path) -> None:
+    dark = np.full((16, 16), 9, np.uint8)
+    others = {
+        "8 bits": png_of(8, 0, b"\x09" * 256),
+        "12 bits": tiff_of(12, 1, b"\x01\x00\x10" * 128),
+        "32 bits to 255": tiff_of(32, 1, sixteen(200, "<I")),
+        "a PGM of 300 levels": b"P5 16 16 300\n" + sixteen(20, ">H"),
+        "a PPM of 4095 levels": b"P6 16 16 4095\n" + sixteen(20, ">H") * 3,
+        "floats": tiff_of(32, 1, sixteen(0.01, "<f"), 3),
+    }
+    for kind, content in others.items():
+        (tmp_path / "picture").write_bytes(content)
+        assert read_pixels(tmp_path / "picture").warnings == (), kind
+    for array in (dark, dark / np.float32(255), Image.fromarray(dark), dark.astype(int)):
+        assert read_pixels(array).warnings == ()
+
+
+def test_a_result_says_whose_numbers_are_small() -> None:
+    """Arrays too; of the transparent ones what is opaque counts."""
+    picture, ink = np.asarray(photo(64, 64)).astype(np.uint16), drawing(96, 96)
+    small = Shifting().translate(ink, [picture * 257, picture * 16], seed=0)
+    (line,) = small.warnings
+    assert line.startswith("exemplar 2: its numbers stay within 12 of 16 bits")
+    assert Shifting().translate(ink, picture * 257, seed=0).warnings == ()
+    alpha = np.concatenate([picture * 16, np.full((64, 64, 1), 65535, np.uint16)], -1)
+    (line,) = Shifting().translate(ink, alpha, seed=0).warnings
+    assert line.startswith("exemplar: its numbers stay within 12 of 16 bits")
+    strokes = np.asarray(ink).astype(np.uint16)
+    (line,) = Shifting().translate(strokes * 64, picture * 257, seed=0).warnings
+    assert line.startswith("condition: its numbers stay within 14 of 16 bits")
+    with pytest.raises(PictureError, match=r"condition: the drawing has no strokes: .*; its numbers stay within 8 of"):
+        Shifting().translate(strokes, picture * 257, seed=0)

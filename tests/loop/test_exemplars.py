@@ -161,7 +161,7 @@ def test_a_file_that_is_reduced_in_reading_says_by_how_much(width: int, height: 
     square = np.array([width * 2 // 3, height // 3]) // 16 * 16
     image.paste(255, (*square.tolist(), *(square + 96).tolist()))
     image.save(tmp_path / f"wide.{kind}")
-    found, factor = read_reduced(tmp_path / f"wide.{kind}", "wide")
+    found, factor, _ = read_reduced(tmp_path / f"wide.{kind}", "wide")
     rows, columns = (found[0, 0] > 0).nonzero().double().mean(0).tolist()
     home = Frame((1, 1), (1, 1)).within(scaling(factor, factor)).origins(torch.tensor([[columns, rows]]))[0]
     assert factor > 1 and abs(home.numpy() - (square + 47.5)).max() < 1

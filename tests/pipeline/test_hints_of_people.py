@@ -12,14 +12,17 @@ from sample_pictures import drawing, photo
 from shifting import Shifting, Warped
 from torch import Tensor
 
+from midms import build, create
 from midms.compose.recipe import Recipe
 from midms.core.domain import Domain
 from midms.core.types import Context, Level
+from midms.data.portraits.pairs import draw_pairs
 from midms.images import PictureError
 from midms.images.finishers.composite import Composite
+from midms.images.finishers.tiles import Tiles
 from midms.images.frame import framed
 from midms.loop import Hints
-from midms.pipeline.hints import PixelColour, placed, read_hints
+from midms.pipeline.hints import PixelColour, hint_warnings, placed, read_hints
 
 SQUARE = Shifting(recipe=Recipe(domain=Domain(square=True)))
 
@@ -131,6 +134,33 @@ def test_a_hint_of_one_flat_colour_paints_its_region() -> None:
         [flat, {"here": (80, 120), "there": (40, 20), "radius": 9}],
     ):
         assert np.abs(inside(*others) - [10, 120, 60]).max() > 20
+
+
+def test_hints_that_can_do_little_are_warned_of() -> None:
+    """A colour without a finisher that paints, none of its colours reached; whatever an injection does not heed."""
+    red, anchor = {"colours": [{"here": (40, 40), "colour": "red"}]}, {"anchors": [{"here": (40, 40), "there": (9, 9)}]}
+    pair, (line,) = draw_pairs("test", [0], 64), hint_warnings(Shifting(), ["colours"])
+    assert line.startswith("colours: ") and "composite" in line and "\n" not in line
+    for hints, finisher, said in (
+        (red, None, (line,)),
+        (red, Tiles(scale=2), (line,)),
+        (red, Composite(), ()),
+        (anchor, None, ()),
+        ({"colours": []}, None, ()),
+    ):
+        run = Shifting(finisher=finisher)
+        assert run.translate(drawing(120, 90), photo(64, 64), seed=0, **hints).warnings == said
+    pipe, away = build("midm-faces"), []
+    for one in (pipe, pipe.replace(finisher=Composite())):
+        result = one.translate(
+            1 - 2 * pair.sketch, pair.exemplar, seed=0, colours=[{"here": (64, 20), "colour": "lime"}]
+        )
+        assert (line in result.warnings) == (one is pipe)
+        x, y = (round(share * side) for share, side in zip((0.5, 20 / 128), result.image.size, strict=True))
+        away.append(abs(np.array(result.image.getpixel((x, y))) - [0, 255, 0]).max())
+    assert away[0] > 50 and away[1] <= 1
+    (line,) = hint_warnings(Shifting(injection=create("injection", "ctrlx")), ["anchors", "colours"])
+    assert line.startswith("anchors and colours: CtrlX ") and "injection none" in line
 
 
 WRONG = {

@@ -22,7 +22,16 @@ from midms.data.portraits.pairs import draw_pairs
 from midms.images import PictureError, read_image
 from midms.images.frame import Frame
 from midms.loop import Policy
-from midms.pipeline.correspondence import correspondences, match_to_pixel_flow, telling_points
+from midms.loop.multi_exemplar import MultiExemplarMatch
+from midms.matching.matches.dense import DenseMatch
+from midms.pipeline.correspondence import (
+    SCATTERED,
+    concentration,
+    correspondences,
+    flat_matches,
+    match_to_pixel_flow,
+    telling_points,
+)
 from midms.pipeline.result import Translation
 from midms.pipeline.translate import translate
 
@@ -45,6 +54,16 @@ def test_a_drawing_for_edges_and_a_flat_match_are_told() -> None:
         found = build("midm-faces", matcher=matcher).translate(sketches[0], [*pictures], seed=0)
         assert any(line.startswith(flat) for line in found.warnings)
     assert build("midm-faces").translate(sketches[0], pictures[0], seed=0).warnings == ()
+
+
+def test_a_match_with_all_that_has_a_colour_is_not_flat() -> None:
+    """Both cells take from two, whose middle is the same; their colours are far apart."""
+    weights = torch.zeros(1, 2, 4)
+    weights[0, 0, [0, 3]] = weights[0, 1, [1, 2]] = 0.5
+    match = DenseMatch(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 4), weights.log())
+    exemplar = torch.tensor([1.0, -1, -1, 1]).view(1, 1, 1, 4).expand(-1, 3, -1, -1)
+    assert flat_matches(match, match.apply(exemplar), [exemplar]) == [False]
+    assert flat_matches(match, torch.zeros(1, 3, 1, 2), [exemplar]) == [True]
 
 
 def test_only_the_result_and_the_warp_are_decoded_before_they_are_looked_at(unchecked: None) -> None:
@@ -213,6 +232,19 @@ def test_telling_points_are_trusted_on_the_strokes_and_apart() -> None:
     assert (condition[1, points[:, 1], points[:, 0]] < 1).all(), "within reach of a stroke"
     assert torch.pdist(points.float()).min() > 6
     assert len(telling_points(torch.zeros(64, 64), condition, 6)) == 0
+
+
+def test_no_line_leads_to_a_mean_of_far_places() -> None:
+    """1 from one cell; in a picture of four cells, places of two side by side deviate by an eighth of it."""
+    weights = torch.zeros(1, 3, 16)
+    weights[0, 0, 5] = 1
+    weights[0, 1, [4, 5]] = 0.5
+    weights[0, 2, [4, 6]] = 0.5
+    match = DenseMatch(torch.zeros(1, 1, 1, 3), torch.zeros(1, 1, 4, 4), weights.log())
+    found = concentration(match, torch.zeros(1, 1, 1, 1))
+    torch.testing.assert_close(found.flatten(), torch.tensor([1, 1 - 0.125 / SCATTERED, 0]), atol=1e-3, rtol=0)
+    several = MultiExemplarMatch((match,) * 2, (torch.full((1, 1, 1, 3), 0.5),) * 2)
+    torch.testing.assert_close(concentration(several, torch.zeros(1, 1, 1, 1)), found)
 
 
 def test_correspondences_stay_inside_the_exemplar() -> None:

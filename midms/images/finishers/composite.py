@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class Composite:
         agreement: share of a region that must have its colour for it to be painted flat.
     """
 
+    finds_regions: ClassVar[bool] = True
     gap: float = 0.015
     tolerance: float = 0.1
     agreement: float = 0.3
