@@ -6,13 +6,15 @@
 #   make lowest  the tests that touch other packages, with the lowest versions that pyproject.toml declares
 #   make bench   install, measure the faces model against its baselines and on what it does not know, reading of sketches,
 #                released inference and check, many pairs, write docs
+#   make docs    install, build the site into out/site: executes the tutorials, and fails at any warning or broken link;
+#                `python -m http.server --directory out/site` shows it
 #   make lint    install, run every check of style, types, imports and docstrings
 #   make format  what the formatter can put right
 # Everything is installed into .venv, once; a change of pyproject.toml installs again.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := midms benchmarks
+CODE := midms benchmarks website
 # pytest's own arguments, such as ARGS="-k loop"
 ARGS ?=
 
@@ -22,7 +24,7 @@ TOUCHING := $(foreach one,arrays autoencoders cli conditions_given conversion fe
 LOWEST := $(VENV)/lowest
 OLDEST ?=
 
-.PHONY: demo app browser test lowest bench lint style layout types imports docstrings format clean
+.PHONY: demo app browser test lowest bench docs lint style layout types imports docstrings format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/midms demo --out out/demo
@@ -57,10 +59,14 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.released
 	$(BIN)/python -m benchmarks.released.checks
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.throughput.kills
 	$(BIN)/python -m benchmarks.throughput.page
 	$(BIN)/python -m benchmarks.kernels.hotpath --device cpu
 	$(BIN)/python -m benchmarks.kernels.precision --interpret
 	$(BIN)/python -m benchmarks.kernels.page
+
+docs: $(VENV)/.docs
+	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 lint: style layout types imports docstrings
 
@@ -88,7 +94,7 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.app $(VENV)/.browser: $(VENV)/.python pyproject.toml
+$(VENV)/.app $(VENV)/.browser $(VENV)/.docs: $(VENV)/.python pyproject.toml
 	@echo "installing into $(VENV); the first time this downloads PyTorch"
 	$(BIN)/python -m pip install --quiet --editable '.[$(patsubst .%,%,$(@F))]'
 	@touch $@

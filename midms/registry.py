@@ -139,7 +139,7 @@ class Registry:
             UnknownName: nothing is.
             BrokenPart: its module cannot be imported.
         """
-        row = self._find(name)
+        row = self.find(name)
         try:
             part = row.load()
         except UnknownName:
@@ -164,7 +164,7 @@ class Registry:
             BadArguments: it does not take these arguments.
         """
         self.check(name, **arguments)
-        row, factory = self._find(name), self[name]
+        row, factory = self.find(name), self[name]
         try:
             with defaults():
                 return factory(**arguments)
@@ -200,15 +200,7 @@ class Registry:
         Raises:
             UnknownName: nothing is called so.
         """
-        return self._find(name).summary
-
-    def package(self, name: str) -> str:
-        """The package that a plug-in came with; nothing of other parts.
-
-        Raises:
-            UnknownName: nothing is called so.
-        """
-        return self._find(name).package
+        return self.find(name).summary
 
     def __iter__(self) -> Iterator[str]:
         self._read_plugins()
@@ -218,7 +210,12 @@ class Registry:
         self._read_plugins()
         return name in self._rows or (isinstance(name, str) and ":" in name and name.split(":")[0] in self._families)
 
-    def _find(self, name: str) -> Row:
+    def find(self, name: str) -> Row:
+        """What was registered under a name.
+
+        Raises:
+            UnknownName: nothing was.
+        """
         self._read_plugins()
         prefix, _, member = str(name).partition(":")
         if member and prefix in self._families:

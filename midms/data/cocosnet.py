@@ -22,7 +22,7 @@ from midms.data.crops import Cropping
 from midms.data.errors import DatasetError
 from midms.data.files import KEYPOINT_TEXTS, Names, PictureFiles
 from midms.data.folder import SELF_WARPED, list_pictures
-from midms.data.pair_lists import numbered, read_lines, read_pair_list, refuse_absent
+from midms.data.pair_lists import numbered, read_lines, read_pair_list
 from midms.data.pictures import ANYTHING, Exemplars, PicturePairs
 from midms.data.splits import check_split, in_split
 
@@ -268,11 +268,11 @@ def _placed(path: Path, root: Path, place: Callable[[str], str], pictures: dict[
     Raises:
         DatasetError: a picture is not there.
     """
-    pairs = {place(target): [*map(place, names)] for target, names in read_pair_list(path, root).items()}
-    new = [one for target, names in pairs.items() for one in (target, *names) if one not in pictures]
-    refuse_absent(sorted({name for name in new if not os.path.exists(root / name)}), path)
-    for name in new:
-        pictures.setdefault(name, len(pictures))
+    found = read_pair_list(path, root, lambda name: place(name) in pictures or (root / place(name)).exists())
+    pairs = {place(target): [*map(place, names)] for target, names in found.items()}
+    for target, names in pairs.items():
+        for name in (target, *names):
+            pictures.setdefault(name, len(pictures))
     return pairs
 
 
