@@ -2,7 +2,8 @@
 
     python -m benchmarks.lineart.page --facesjs FOLDER
 
-Reads `benchmarks/results/lineart.json` and `lineart-misses.json`; writes `docs/lineart.png`, `docs/lineart-best.png`, `docs/lineart-worst.png`
+Reads `benchmarks/results/lineart.json` and `lineart-misses.json`; writes `docs/lineart.png`,
+`docs/lineart-best.png`, `docs/lineart-worst.png`
 and what is between the page's marks. Emoji are not shown, for their licence is another.
 """
 
