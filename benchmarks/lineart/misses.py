@@ -77,13 +77,16 @@ def slot_figures(
     own: Mapping[str, Float[Tensor, "1 1 y x"]],
     shown: Mapping[str, Float[Tensor, "1 1 y x"]],
 ) -> Iterator[tuple[tuple[str, str], float]]:
-    """Slots and figures of a pair: the share that is right, and of garments that have the colour of any of them.
+    """Of each slot of a pair the share that is right, and of garments the share in the colour of any of them.
 
     Args:
         picture: what was made.
         case: from which reference.
         own: slots of the answer.
         shown: slots of the reference, from whose pixels its colours are taken.
+
+    Yields:
+        Names of row and figure, and the figure.
     """
     size = (case.answer.shape[-2], case.answer.shape[-1])
     reference = torch.nn.functional.interpolate(case.reference, size, mode="area")
