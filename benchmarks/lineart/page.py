@@ -3,7 +3,8 @@
     python -m benchmarks.lineart.page --facesjs FOLDER
 
 Reads `benchmarks/results/lineart.json` and `lineart-misses.json`; writes `docs/lineart.png`,
-`docs/lineart-best.png`, `docs/lineart-worst.png` and what is between the page's marks. Emoji are not shown, for their licence is another.
+`docs/lineart-best.png`, `docs/lineart-worst.png` and what is between the page's marks.
+Emoji are not shown, for their licence is another.
 """
 
 from __future__ import annotations
