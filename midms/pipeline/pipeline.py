@@ -20,6 +20,7 @@ from midms.checkpoints.folder import write_folder
 from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS, check_part, check_settings
 from midms.core.domain import TELLING, Domain
+from midms.core.offload import offload
 from midms.core.tensors import FLOATS, CheckpointError, cast
 from midms.core.torch_defaults import defaults
 from midms.core.types import Noise
@@ -217,6 +218,16 @@ class Pipeline(Parts):
                 raise ValueError(f"dtype: expected one of {', '.join(map(str, FLOATS))}, got {value}")
         for module in self.modules():
             module.to(*target, **options)
+        return self
+
+    def offload(self, how: str = "model", device: str | torch.device = "cuda") -> Pipeline:
+        """Let networks wait in the machine's memory until they are called; returns itself.
+
+        Args:
+            how: "model", each whole, or "sequential", layer by layer, in the least memory (`midms.core.offload`).
+            device: on which they compute.
+        """
+        offload(self.modules(), how, device)
         return self
 
     def modules(self) -> list[nn.Module]:
