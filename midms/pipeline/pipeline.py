@@ -26,7 +26,6 @@ from midms.core.torch_defaults import defaults
 from midms.core.types import Noise
 from midms.loop import POLICY, Hints, Moment, Parts, Policy, interleave
 from midms.loop.inputs import OneOrMore, check_finite
-from midms.pipeline.result import Translation
 from midms.pipeline.translate import translate
 
 _MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
@@ -127,9 +126,8 @@ class Pipeline(Parts):
         given = condition, exemplar, exemplar_condition, generator, regions, hints, exemplar_regions
         return interleave(self, self.policy, *given)
 
-    def translate(self, condition: Any, exemplar: Any, **options: Any) -> Translation:
-        """The same for people, with pictures of any kind and size: see `midms.pipeline.translate.translate`."""
-        return translate(self, condition, exemplar, **options)
+    translate = translate
+    """The same for people, with pictures of any kind and size."""
 
     def replace(self, **fields: Any) -> Pipeline:
         """The same composition with other fields, those of the policy among them; a part is an object, not its name.

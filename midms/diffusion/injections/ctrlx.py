@@ -36,6 +36,8 @@ class CtrlX:
     and keys of normalised tokens; as far as the match is trusted. Structure: results of some modules, and queries and
     keys of some layers, are those of the condition's picture.
 
+    To choose with U-Nets, where the structure of the condition has to be kept.
+
     Args:
         matcher: from queries and keys of each head to a match; by default that of attention itself. `midms.create` and
             `build` take names and `Spec`s, here and below.

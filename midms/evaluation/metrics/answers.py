@@ -17,7 +17,10 @@ from midms.evaluation.metrics.pictures import Mask, psnr
 
 @dataclass(frozen=True)
 class PSNR:
-    """Peak signal-to-noise ratio in dB over the whole picture; infinite for the same picture."""
+    """Peak signal-to-noise ratio in dB over the whole picture; infinite for the same picture.
+
+    To choose where the answer is known; it prefers blur to a displaced texture.
+    """
 
     needs: ClassVar = ("result", "answer")
     ideal: ClassVar = math.inf
@@ -30,7 +33,10 @@ class PSNR:
 
 @dataclass(frozen=True)
 class SSIM:
-    """Structural similarity (Wang et al. 2004): Gaussian window of 11 pixels and deviation 1.5, where it fits."""
+    """Structural similarity (Wang et al. 2004): Gaussian window of 11 pixels and deviation 1.5, where it fits.
+
+    To choose where the answer is known and structure counts.
+    """
 
     needs: ClassVar = ("result", "answer")
     ideal: ClassVar = 1.0
