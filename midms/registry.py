@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from midms.core.errors import MidmsError
 from midms.core.plugins import installed
@@ -26,6 +26,7 @@ _WORDS = frozenset({"none", "true", "false", "nan", "inf", "preset"})
 """What means something else there, as numbers do, in capitals too."""
 
 
+P = TypeVar("P")
 NO_PARTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -118,14 +119,14 @@ class Registry:
         """`prefix:<Member>` to summary of each family."""
         return {f"{prefix}:{row.member}": row.summary for prefix, row in self._families.items()}
 
-    def register(self, name: str) -> Callable[[Any], Any]:
+    def register(self, name: str) -> Callable[[P], P]:
         """Decorate a class or factory to add it under `name`.
 
         Raises:
             BadName: something else has the name, or no part can.
         """
 
-        def add(part: Any) -> Any:
+        def add(part: P) -> P:
             self._read_plugins()
             self._add(name, Row(part, first_line(part)))
             return part
@@ -139,7 +140,7 @@ class Registry:
             UnknownName: nothing is.
             BrokenPart: its module cannot be imported.
         """
-        row = self._find(name)
+        row = self.find(name)
         try:
             part = row.load()
         except UnknownName:
@@ -164,7 +165,7 @@ class Registry:
             BadArguments: it does not take these arguments.
         """
         self.check(name, **arguments)
-        row, factory = self._find(name), self[name]
+        row, factory = self.find(name), self[name]
         try:
             with defaults():
                 return factory(**arguments)
@@ -200,15 +201,7 @@ class Registry:
         Raises:
             UnknownName: nothing is called so.
         """
-        return self._find(name).summary
-
-    def package(self, name: str) -> str:
-        """The package that a plug-in came with; nothing of other parts.
-
-        Raises:
-            UnknownName: nothing is called so.
-        """
-        return self._find(name).package
+        return self.find(name).summary
 
     def __iter__(self) -> Iterator[str]:
         self._read_plugins()
@@ -218,7 +211,12 @@ class Registry:
         self._read_plugins()
         return name in self._rows or (isinstance(name, str) and ":" in name and name.split(":")[0] in self._families)
 
-    def _find(self, name: str) -> Row:
+    def find(self, name: str) -> Row:
+        """What was registered under a name.
+
+        Raises:
+            UnknownName: nothing was.
+        """
         self._read_plugins()
         prefix, _, member = str(name).partition(":")
         if member and prefix in self._families:

@@ -72,7 +72,7 @@ def _computing(pipe: Pipeline, size: int, batch: int) -> int:
 def _finishing(pipe: Pipeline, size: int, jobs: Sequence[Job]) -> dict[str, int]:
     """Bytes that the finisher takes for the largest drawing, by what is said of it; nothing where it does not tell."""
     from midms.core.protocols import MemoryEstimator
-    from midms.images.decoding import size_of
+    from midms.images.headers import size_of
     from midms.images.reading import native_size
 
     shapes = {shape for job in jobs if (shape := size_of(job.condition))}

@@ -43,7 +43,7 @@ def plugin_lines() -> Iterator[str]:
     broken = []
     for registry in KINDS.values():
         for name in registry:
-            if package := registry.package(name):
+            if package := registry.find(name).package:
                 try:
                     registry[name]
                     yield f"{registry.kind} {name!r} of {package}"

@@ -24,6 +24,8 @@ GOLDEN = (5**0.5 - 1) / 2
 class ADE20KSegmentation:
     """151 channels: the 150 classes of ADE20K's scene parsing (Zhou et al. 2017) and, last, what is unknown.
 
+    To choose for label maps of scenes, with weights that were trained on such.
+
     Attributes:
         from_one: whether labels count from 1 and 0 is unknown, as in ADE20K's own files; else they count from 0 and
             150 is unknown. 255 always is.
@@ -46,7 +48,7 @@ class ADE20KSegmentation:
         Raises:
             ValueError: it has colours, or grey levels that are no labels.
         """
-        return self.map(resize_nearest(grey_levels(picture), size))
+        return self.map(resize_nearest(_known(grey_levels(picture)), size))
 
     def photo(self, image: Float[Tensor, "b 3 Y X"]) -> Float[Tensor, "b 151 Y X"]:
         """Refused: a photo does not tell its labels.
@@ -64,7 +66,7 @@ class ADE20KSegmentation:
         """
         labels = label_map(source, name)
         with name_in_errors(display_name(source, name)):
-            return self.map(resize_nearest(labels, fit((labels.shape[-2], labels.shape[-1]))))
+            return self.map(resize_nearest(_known(labels), fit((labels.shape[-2], labels.shape[-1]))))
 
     def map(self, labels: Integer[Tensor, "b Y X"]) -> Float[Tensor, "b 151 Y X"]:
         """1 in the channel of each pixel's label, 0 in the others.
@@ -72,14 +74,7 @@ class ADE20KSegmentation:
         Raises:
             ValueError: they are no whole numbers [b, height, width], or there are numbers that are no labels.
         """
-        if labels.ndim != 3 or labels.is_floating_point() or labels.is_complex():
-            raise ValueError(
-                f"labels are {labels.dtype} {tuple(labels.shape)}, expected whole numbers [b, height, width]"
-            )
-        labels = labels.long()
-        strange = labels[((labels < 0) | (labels > CLASSES)) & (labels != UNKNOWN)].unique().tolist()
-        if strange:
-            raise ValueError(f"has labels {', '.join(map(str, strange[:5]))}; known are 0 to {CLASSES} and {UNKNOWN}")
+        labels = _known(labels)
         unknown = (labels == UNKNOWN) | (labels == (0 if self.from_one else CLASSES))
         return F.one_hot(torch.where(unknown, CLASSES, labels - int(self.from_one)), CLASSES + 1).movedim(-1, 1).float()
 
@@ -91,3 +86,18 @@ class ADE20KSegmentation:
         ]
         table = condition.new_tensor([*colours, (0, 0, 0)]) * 2 - 1
         return table[condition.argmax(1)].movedim(-1, 1)
+
+
+def _known(labels: Integer[Tensor, "b Y X"]) -> Integer[Tensor, "b Y X"]:
+    """Labels, each of which is a class or unknown.
+
+    Raises:
+        ValueError: see `map`.
+    """
+    if labels.ndim != 3 or labels.is_floating_point() or labels.is_complex():
+        raise ValueError(f"labels are {labels.dtype} {tuple(labels.shape)}, expected whole numbers [b, height, width]")
+    labels = labels.long()
+    strange = labels[((labels < 0) | (labels > CLASSES)) & (labels != UNKNOWN)].unique().tolist()
+    if strange:
+        raise ValueError(f"has labels {', '.join(map(str, strange[:5]))}; known are 0 to {CLASSES} and {UNKNOWN}")
+    return labels

@@ -22,7 +22,7 @@ from midms.data.crops import Cropping
 from midms.data.errors import DatasetError
 from midms.data.files import KEYPOINT_TEXTS, Names, PictureFiles
 from midms.data.folder import SELF_WARPED, list_pictures
-from midms.data.pair_lists import numbered, read_lines, read_pair_list, refuse_absent
+from midms.data.pair_lists import numbered, read_lines, read_pair_list
 from midms.data.pictures import ANYTHING, Exemplars, PicturePairs
 from midms.data.splits import check_split, in_split
 
@@ -48,6 +48,8 @@ def celebahq_edge(
 
     The condition celebahq-edge reads masks; any other is made of the photos. Pictures of a random pair are brought to
     286/256 of the size, squeezed if they are not square, cropped and mirrored, each by itself.
+
+    To choose for training or measuring on faces as the articles do.
 
     Args:
         path: `CelebAMask-HQ`, with the folders `CelebA-HQ-img` and `CelebAMask-HQ-mask-anno`; without `train.txt` and
@@ -90,6 +92,8 @@ def deepfashion_pose(
     the data set; another view of the same clothes, where `deepfashion_self_pair.txt` has one, is the easy exemplar and
     stands for the picture itself. Pictures are not cropped.
 
+    To choose for training or measuring on people as the articles do.
+
     Args:
         path: `DeepFashion`, with the folders `img` and `pose`; without `train.txt` and `val.txt`, which list pictures,
             one of twenty is held out by a hash.
@@ -130,6 +134,8 @@ def lsun_church(
 
     The condition ade20k-segmentation reads label maps; any other is made of the photos. Cropped as CelebA-HQ is.
 
+    To choose for training or measuring on churches as the articles do.
+
     Args:
         path: the folder of both.
         size: pixels of the pairs' sides.
@@ -155,6 +161,7 @@ def ade20k(
     flip: bool = True,
 ) -> PicturePairs:
     """ADE20K: as `lsun_church`, which see; the lists are called `ade20k_ref.txt` and `ade20k_ref_test.txt`.
+    To choose for training or measuring on scenes as the articles do.
 
     Raises:
         DatasetError: something is missing, or a list names files that are not there.
@@ -268,11 +275,11 @@ def _placed(path: Path, root: Path, place: Callable[[str], str], pictures: dict[
     Raises:
         DatasetError: a picture is not there.
     """
-    pairs = {place(target): [*map(place, names)] for target, names in read_pair_list(path, root).items()}
-    new = [one for target, names in pairs.items() for one in (target, *names) if one not in pictures]
-    refuse_absent(sorted({name for name in new if not os.path.exists(root / name)}), path)
-    for name in new:
-        pictures.setdefault(name, len(pictures))
+    found = read_pair_list(path, root, lambda name: place(name) in pictures or (root / place(name)).exists())
+    pairs = {place(target): [*map(place, names)] for target, names in found.items()}
+    for target, names in pairs.items():
+        for name in (target, *names):
+            pictures.setdefault(name, len(pictures))
     return pairs
 
 

@@ -17,6 +17,7 @@ from midms.core.schema import parse_json
 from midms.images import PictureError, read_image
 from midms.images.annotations import JOINTS, KEYPOINTS
 from midms.images.decoding import FILE, from_bytes
+from midms.images.headers import seems_whole, size_of
 
 KEYPOINT_TEXTS = "_*.txt"
 """How a place ends that stands for two files, `..._candidate.txt` and `..._subset.txt`, of pytorch-openpose."""
@@ -127,6 +128,19 @@ class PictureFiles:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def seem_whole(self, number: int, least: int) -> bool:
+        """Whether a picture has so many pixels a side, and it and its annotation are there, as far as headers tell.
+
+        What is in tar files counts as whole, for it lies where their headers say.
+        """
+        place, annotation = self.pictures[number], self.annotations[number]
+        if "\0" in place:
+            return True
+        shape = size_of(self.root / place)
+        given = () if annotation in ("", place) else _annotation_files(self.root / annotation)
+        whole = all(map(seems_whole, (self.root / place, *given)))
+        return whole and shape is not None and min(shape) >= least
+
     def picture(self, number: int) -> Float[Tensor, "1 3 Y X"]:
         """The picture in [-1, 1], upright.
 
@@ -178,7 +192,7 @@ def _keypoint_texts(path: Path, shape: tuple[int, int]) -> dict[str, object]:
     Raises:
         PictureError: a file cannot be read, or holds other numbers.
     """
-    found, chosen = (_numbers(Path(f"{str(path)[: -len('*.txt')]}{name}.txt")) for name in ("candidate", "subset"))
+    found, chosen = map(_numbers, _annotation_files(path))
     try:
         joints = [[*found[int(i)][:2], 1.0] if i >= 0 else [0.0, 0.0, 0.0] for i in chosen[0][:JOINTS]]
         if len(joints) < JOINTS or any(len(joint) != 3 for joint in joints):
@@ -187,6 +201,13 @@ def _keypoint_texts(path: Path, shape: tuple[int, int]) -> dict[str, object]:
         raise PictureError(f"{path}: expected {JOINTS} joints, each the number of a line of the candidates") from None
     person = {"pose_keypoints_2d": [number for joint in joints for number in joint]}
     return {"people": [person], "canvas_height": shape[0], "canvas_width": shape[1]}
+
+
+def _annotation_files(path: Path) -> tuple[Path, ...]:
+    """The files of an annotation: one, or the two that `KEYPOINT_TEXTS` stands for, the joints' first."""
+    if not path.name.endswith(KEYPOINT_TEXTS):
+        return (path,)
+    return tuple(Path(f"{str(path)[: -len('*.txt')]}{name}.txt") for name in ("candidate", "subset"))
 
 
 def _numbers(path: Path) -> list[list[float]]:

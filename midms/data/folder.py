@@ -35,6 +35,8 @@ def folder(
     the last of a picture's list in a fifth of all draws, the first in a half, else the picture itself; in training,
     exemplars that are held out are passed over.
 
+    To choose for pictures of one's own, with nothing beside them.
+
     Args:
         path: the folder.
         size: pixels of the pairs' sides.
@@ -54,13 +56,12 @@ def folder(
     note = f"{len(targets):,} of {len(names):,} pictures for {split}, by a hash of their names; "
     exemplars = None
     if pairs is not None:
-        found = read_pair_list(Path(pairs), root)
         numbers = {name: i for i, name in enumerate(names)}
-        exemplars = numbered(found, targets, numbers, Path(pairs))
+        found = read_pair_list(Path(pairs), root, numbers.__contains__)
         if split == "train":
             seen = set(targets)
-            kept = {target: [one for one in few if one in seen] for target, few in found.items() if target in seen}
-            exemplars = numbered(kept, targets, numbers, Path(pairs))
+            found = {target: [one for one in few if one in seen] for target, few in found.items() if target in seen}
+        exemplars = numbered(found, targets, numbers, Path(pairs))
         note += f"exemplars from {pairs}"
     return PicturePairs(
         PictureFiles(root, Names(names), Names([""] * len(names))),

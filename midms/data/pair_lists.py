@@ -7,7 +7,7 @@ import functools
 import io
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def _text(path: Path) -> str:
         raise DatasetError(f"{path}: cannot be read as UTF-8") from None
 
 
-def read_pair_list(path: Path, root: Path) -> dict[str, list[str]]:
+def read_pair_list(path: Path, root: Path, is_there: Callable[[str], bool]) -> dict[str, list[str]]:
     """From each target to its exemplars, most alike first, as paths with "/".
 
     Args:
@@ -125,25 +125,35 @@ def read_pair_list(path: Path, root: Path) -> dict[str, list[str]]:
             `midms pairs` writes it; or lines of names that commas divide, the target's first, relative to root, as
             CoCosNet has them.
         root: the folder of pictures, to which the result is relative.
+        is_there: whether a path of the result is a picture's.
 
     Raises:
-        DatasetError: it cannot be read, or has no pairs.
+        DatasetError: it cannot be read, has no pairs, or names pictures that are not there; says how they are written.
     """
     pairs: dict[str, list[str]] = {}
-    relative = _Relative(path.parent, root)
-    if path.suffix.lower() in (".csv", ".jsonl"):
-        for number, row in enumerate(read_rows(path), 1):
-            if not {"target", "exemplar"} <= row.keys():
-                raise DatasetError(f"{path}, row {number}: expected a target and an exemplar, got {', '.join(row)}")
-            target, exemplar = (relative(row[name]) for name in ("target", "exemplar"))
-            pairs.setdefault(target, []).append(exemplar)
-    else:
-        for line in read_lines(path):
-            target, *exemplars = (name.strip().replace("\\", "/") for name in line.split(","))
-            pairs.setdefault(target, []).extend(exemplars)
+    written: dict[str, str] = {}
+    for names, found in _listed(path, root):
+        written.update(zip(found, names, strict=True))
+        pairs.setdefault(found[0], []).extend(found[1:])
     if not any(pairs.values()):
         raise DatasetError(f"{path}: has no pairs")
+    refuse_absent(sorted(name for found, name in written.items() if not is_there(found)), path)
     return pairs
+
+
+def _listed(path: Path, root: Path) -> Iterator[tuple[list[str], list[str]]]:
+    """Of each row or line of a list the target and its exemplars: as they are written, and as paths from root."""
+    if path.suffix.lower() not in (".csv", ".jsonl"):
+        for line in read_lines(path):
+            names = [name.strip() for name in line.split(",")]
+            yield names, [name.replace("\\", "/") for name in names]
+        return
+    relative = _Relative(path.parent, root)
+    for number, row in enumerate(read_rows(path), 1):
+        if not {"target", "exemplar"} <= row.keys():
+            raise DatasetError(f"{path}, row {number}: expected a target and an exemplar, got {', '.join(row)}")
+        names = [row["target"], row["exemplar"]]
+        yield names, [*map(relative, names)]
 
 
 class _Relative:
@@ -185,10 +195,8 @@ def numbered(
         path: of the list, for errors.
 
     Raises:
-        DatasetError: an exemplar, or a target that the list has, is no picture that is there, or no target is in it.
+        DatasetError: no target is in the list.
     """
-    absent = {name for target, exemplars in pairs.items() for name in (target, *exemplars) if name not in numbers}
-    refuse_absent(sorted(absent), path)
     if not any(target in pairs for target in targets):
         raise DatasetError(f"{path}: has none of {len(targets)} pictures, such as {targets[0]}, as a target")
     own = np.array([numbers[target] for target in targets])

@@ -127,6 +127,26 @@ class PicturePairs:
         """
         return self._pair(index, generator)
 
+    def pictures(self, most: int | None = None) -> Int[np.ndarray, " m"]:
+        """The numbers of those that pairs are made of: the first so many, or all."""
+        columns = [self.targets]
+        if self.exemplars is not None:
+            columns += [self.exemplars.easy, self.exemplars.hard, self.exemplars.own]
+        found = np.unique(np.concatenate([column[:most] for column in columns]))
+        return found[found != ANYTHING]
+
+    def check(self, number: int) -> None:
+        """Find out by the headers of its files whether a picture can be read; where these look wrong, by reading it.
+
+        What is wrong within files, such as labels beyond the range, is found when a pair is asked for.
+
+        Raises:
+            BrokenSample: a file of it cannot be read.
+        """
+        if not self.files.seem_whole(number, self.cropping.size):
+            with _broken():
+                self._seen(number, None)
+
     @property
     def _extractor(self) -> ConditionExtractor:
         assert self.condition is not None, "refused when this was made"

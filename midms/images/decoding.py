@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from midms.core.files import check_regular, read_regular
+from midms.core.files import read_regular
 from midms.images.arrays import excess
 from midms.images.bare import JPEG, ORIENTATION, bare, completed, orientation_of, profile
 from midms.images.colours import in_srgb, profile_of
@@ -79,7 +79,7 @@ def from_bytes(content: bytes, name: str) -> Image.Image:
     Raises:
         PictureError: they are no picture, or one that is too large to be safe, too small, too narrow, or damaged.
     """
-    with _unheard():
+    with without_warnings():
         try:
             return _loaded(content, name)
         except PictureError:
@@ -88,27 +88,8 @@ def from_bytes(content: bytes, name: str) -> Image.Image:
             return _loaded_without_notes(content, name, error)
 
 
-def size_of(path: Path) -> tuple[int, int] | None:
-    """Height and width in pixels of what is read of a picture file, by its header; None where that does not tell."""
-    with _unheard(), suppress(Exception):  # decoders raise whatever they like
-        check_regular(path, FILE)
-        with Image.open(path) as image:
-            factor = excess(image.height, image.width)
-            return image.height // factor, image.width // factor
-    return None
-
-
-def format_of(path: Path) -> str | None:
-    """Pillow's name of a picture file's format, such as "PNG", by its header; None where that does not tell."""
-    with _unheard(), suppress(Exception):  # decoders raise whatever they like
-        check_regular(path, FILE)
-        with Image.open(path) as image:
-            return image.format
-    return None
-
-
 @contextmanager
-def _unheard() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Without Pillow's warnings, which are of what is not used."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -178,7 +159,7 @@ def decode(image: Image.Image, name: str) -> np.ndarray:
     check_shape(image.height, image.width, name)
     stored = _stored(image)
     try:
-        with _unheard():
+        with without_warnings():
             image.load()
             deep = image.mode[0] in "IF"
             return upright(deep_levels(image, name, stored) if deep else _shallow(image, stored), image)

@@ -65,6 +65,7 @@ def translations_of(
     """
     pipe = requests[0].pipe
     first, last = result.moments[0], result.moments[-1]
+    warp = pipe.autoencoder.decode(first.warp)
     strange = unusual(pipe.domain.usual, pipe.features, pipe.autoencoder, given.condition, given.pictures, given.maps)
     flows = match_to_pixel_flow(
         last.match,
@@ -80,11 +81,11 @@ def translations_of(
     found = zip(
         requests,
         pairs,
-        pipe.autoencoder.decode(first.warp).split(1),
+        warp.split(1),
         enlarge(last.confidence, pairs[0].condition.frame.canvas).split(1),
         enlarge(concentration(last.match, last.warp), pairs[0].condition.frame.canvas).split(1),
         flows,
-        flat_matches(first.match, last.warp),
+        flat_matches(first.match, warp, given.pictures),
         strange,
         result.stages,
         result.pictures,

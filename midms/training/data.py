@@ -6,12 +6,13 @@ import itertools
 import math
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from midms.compose.catalog import create, registry
 from midms.compose.spec import Spec
@@ -41,6 +42,7 @@ class TrainingData:
         seed: of the order and of random pairs.
         workers: processes that read pairs while others are trained on; 0 for none.
         broken: what could not be read.
+        unreadable: what of it files showed before anything was read, see `check_files`.
     """
 
     train: Any
@@ -48,9 +50,25 @@ class TrainingData:
     seed: int
     workers: int
     broken: Broken
+    unreadable: list[str] = field(default_factory=list)
+
+    def check_files(self, share: int, shares: int) -> None:
+        """Find out what cannot be read before anything is trained, where data sets can tell by their files.
+
+        Args:
+            share: of the files, this process's.
+            shares: of all processes.
+        """
+        for dataset, most in ((self.train, None), (self.validation, HELD_OUT)):
+            numbers = dataset.pictures(most)[share::shares] if hasattr(dataset, "check") else ()
+            for number in tqdm(numbers, desc="checking files", unit=" pictures", delay=2, disable=share > 0):
+                try:
+                    dataset.check(int(number))
+                except BrokenSample as error:
+                    self.unreadable.append(str(error))
 
     def count_into(self, left_out: dict[str, None]) -> None:
-        """Go on counting what cannot be read, and begin with what the data sets themselves have left out.
+        """Go on counting what cannot be read, and begin with what is known of the data sets.
 
         Args:
             left_out: what a stage has found so far, to which what it finds is added.
@@ -59,8 +77,8 @@ class TrainingData:
             DatasetError: too much cannot be read.
         """
         self.broken.found, self.broken.shared = left_out, 0
-        for dataset in (self.train, self.validation):
-            self.broken.add(getattr(dataset, "left_out", ()))
+        known = (getattr(dataset, "left_out", ()) for dataset in (self.train, self.validation))
+        self.broken.add([*itertools.chain.from_iterable(known), *self.unreadable])
 
     def batches(self, steps: range, batch: int, parts: int, mine: Sequence[int]) -> Iterator[tuple[Pair, list[int]]]:
         """The stream of pairs from some step on: every epoch in an order of its own, nothing lost, nothing repeated.

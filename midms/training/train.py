@@ -100,6 +100,7 @@ def _train(args: Namespace, out: Path, plan: list[Spec], engine: Engine) -> int:
                 data = training_data(
                     datasets, pipe.condition.channels, out / "data", args.seed, args.workers, args.max_broken
                 )
+            data.check_files(run.process_index, run.num_processes)
         random = {slot: part for slot, part in frozen.items() if slot not in found.parts}
         if random and run.is_main_process:
             lacking = f"no weights for the {' and '.join(random)}, which stay random; give --init"

@@ -29,7 +29,7 @@ from midms.training.sheets import ROWS, save_sheet
 from midms.training.trackers import log
 
 CHECKPOINT_EVERY = 60.0  # seconds
-LOG_EVERY = 20  # steps
+LOG_EVERY = 20  # steps; the first is logged too
 LOGS, SHEETS = "logs", "sheets"
 """In the folder of a run: what trackers write, and sheets of held-out pairs."""
 
@@ -43,7 +43,7 @@ class Engine:
     """How steps are computed; but for the precision it changes only how what comes out is rounded.
 
     The stages of the released code are the exception: their contextual loss is a mean over each part of a batch, and
-    each part moves the estimates of spectral norms.
+    each part that is accumulated moves the estimates of spectral norms.
 
     Attributes:
         accelerator: the processes, the device, the precision and the trackers.
@@ -204,10 +204,10 @@ def _train(stage: Any, progress: Progress, data: TrainingData, engine: Engine, s
             if not (run.scaler or torch.isfinite(norm)):
                 raise Diverged(f"{progress.name}: the gradient is {norm.item()} at step {progress.step}")
             progress.advance(optimiser, losses)
+            recent = _recent(progress.losses)
+            bar.set_postfix({name: f"{value:.4f}" for name, value in recent.items()}, refresh=False)
             bar.update(how.batch)
-            if progress.step % LOG_EVERY == 0:
-                recent = _recent(progress.losses)
-                bar.set_postfix({name: f"{value:.4f}" for name, value in recent.items()}, refresh=False)
+            if progress.step == 1 or progress.step % LOG_EVERY == 0:
                 log(run, {f"{progress.name}/{name}": value for name, value in recent.items()}, progress.step)
             if run.is_main_process and progress.step % engine.sheet_every == 0:
                 path = progress.folder / SHEETS / f"{progress.name}-{progress.step:08d}.png"

@@ -33,6 +33,36 @@ def test_a_truncated_picture_is_one_broken_pair_and_no_other(tmp_path: Path) -> 
     assert line.startswith(f"{root / '0.jpg'}: damaged picture (") and "\n" not in line
 
 
+@pytest.mark.parametrize("what", ["cut short", "too small", "no picture", "gone", "its drawing is gone"])
+def test_headers_tell_which_pictures_to_read(tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong is said as when its pair is asked for, and no other picture is decoded for it."""
+    shutil.copytree(made_data.made("pairs").parent, tmp_path / "made")
+    dataset = pairs_of("pairs", tmp_path / "made" / made_data.made("pairs").name, size=64)
+    files, number = dataset.files, int(dataset.targets[3])
+    picture, drawn = (tmp_path / "made" / places[number] for places in (files.pictures, files.annotations))
+    spoil: dict[str, Callable[[], object]] = {
+        "cut short": lambda: made_data.truncated(picture),
+        "too small": lambda: Image.new("L", (40, 90)).save(picture),
+        "no picture": lambda: picture.write_text("none"),
+        "gone": picture.unlink,
+        "its drawing is gone": drawn.unlink,
+    }
+    spoil[what]()
+    asked, usual = set[str](), type(files).picture
+    monkeypatch.setattr(type(files), "picture", lambda self, i: asked.add(self.pictures[i]) or usual(self, i))
+    found = set[str]()
+    for number in dataset.pictures():
+        try:
+            dataset.check(int(number))
+        except BrokenSample as error:
+            found.add(str(error))
+    (line,) = found
+    assert asked == {picture.name}
+    with pytest.raises(BrokenSample) as broken:
+        dataset[3]
+    assert str(broken.value) == line
+
+
 def remove(*places: str) -> Callable[[Path], object]:
     def spoil(root: Path) -> None:
         for place in places:
@@ -50,6 +80,14 @@ def grey(place: str, size: tuple[int, int], level: int) -> Callable[[Path], obje
     return lambda root: Image.new("L", size, level).save(root / place)
 
 
+def one_pixel(path: Path, level: int) -> None:
+    """In the corner of a map twice as large as its picture: every size of a pair passes over it."""
+    labels = Image.open(path)
+    labels = labels.resize((160, 160), Image.Resampling.NEAREST)
+    labels.putpixel((0, 0), level)
+    labels.save(path)
+
+
 SPOILT: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a missing mask": (
         "celebahq-edge",
@@ -60,6 +98,11 @@ SPOILT: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a label out of range": (
         "ade20k",
         grey("training/picture_0000.png", (80, 80), 200),
+        "picture_0000.png: has labels 200; known are 0 to 150 and 255",
+    ),
+    "a label out of range in one pixel, which is left out in the map's size": (
+        "ade20k",
+        lambda root: one_pixel(root / "training" / "picture_0000.png", 200),
         "picture_0000.png: has labels 200; known are 0 to 150 and 255",
     ),
     "a label map of another shape": (
@@ -139,27 +182,9 @@ BAD: dict[str, tuple[str, str, Callable[[Path], object], dict[str, Any], str]] =
     "no pictures": ("folder", "", write("a.txt", "text"), {}, "{}: no pictures in this folder"),
     "no folder": ("folder", "absent", nothing, {}, "{}/absent: there is no such folder"),
     "a file for a folder": ("folder", "a.txt", write("a.txt", ""), {}, "{}/a.txt: is a file, expected a folder"),
-    "one picture": (
-        "folder",
-        "",
-        pictures(1),
-        {},
-        "expected at least two pictures, for one is held out",
-    ),
-    "no such split": (
-        "folder",
-        "",
-        pictures(2),
-        {"split": "test"},
-        "split must be one of",
-    ),
-    "a size that is none": (
-        "folder",
-        "",
-        pictures(2),
-        {"size": 8},
-        "size must be a whole",
-    ),
+    "one picture": ("folder", "", pictures(1), {}, "expected at least two pictures, for one is held out"),
+    "no such split": ("folder", "", pictures(2), {"split": "test"}, "split must be one of"),
+    "a size that is none": ("folder", "", pictures(2), {"size": 8}, "size must be a whole"),
     "no condition": ("folder", "", pictures(2), {"condition": None}, "{}: condition must be given, such as"),
     "labels of pictures alone": (
         "folder",
@@ -213,13 +238,7 @@ BAD: dict[str, tuple[str, str, Callable[[Path], object], dict[str, Any], str]] =
         {},
         "{}/a.jsonl, line 2: cannot be read as JSON",
     ),
-    "lines of lists": (
-        "pairs",
-        "a.jsonl",
-        write("a.jsonl", "[1]"),
-        {},
-        "line 1: expected values by name, got [1]",
-    ),
+    "lines of lists": ("pairs", "a.jsonl", write("a.jsonl", "[1]"), {}, "line 1: expected values by name, got [1]"),
     "an exemplar without labels": (
         "pairs",
         "a.csv",
@@ -227,21 +246,9 @@ BAD: dict[str, tuple[str, str, Callable[[Path], object], dict[str, Any], str]] =
         {"condition": ADE20KSegmentation(), "split": "validation"},
         "expected at least two pictures",
     ),
-    "no metadata": (
-        "imagefolder",
-        "",
-        pictures(2),
-        {},
-        "{}: has no metadata.jsonl or",
-    ),
+    "no metadata": ("imagefolder", "", pictures(2), {}, "{}: has no metadata.jsonl or"),
     "no shards": ("webdataset", "", nothing, {}, "{}/*.tar: no such tar file, or folder of some, called *.tar"),
-    "shards without pictures": (
-        "webdataset",
-        "",
-        lambda root: shard(root, "a.txt"),
-        {},
-        "{}: no pictures in",
-    ),
+    "shards without pictures": ("webdataset", "", lambda root: shard(root, "a.txt"), {}, "{}: no pictures in"),
     "two pictures of a key": (
         "webdataset",
         "",
@@ -263,13 +270,7 @@ BAD: dict[str, tuple[str, str, Callable[[Path], object], dict[str, Any], str]] =
         {"lists": "."},
         "lsun_church_ref.txt: there is no such list of pairs",
     ),
-    "no photos": (
-        "lsun-church",
-        "",
-        lambda root: solid(root / "training", 2),
-        {},
-        "no pictures called *.jpg",
-    ),
+    "no photos": ("lsun-church", "", lambda root: solid(root / "training", 2), {}, "no pictures called *.jpg"),
     "half a split": (
         "celebahq-edge",
         "",

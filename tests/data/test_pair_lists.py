@@ -42,7 +42,8 @@ def test_two_columns_of_one_meaning_are_told(tmp_path: Path) -> None:
 
 def test_a_target_that_a_list_has_twice_has_the_exemplars_of_both(tmp_path: Path) -> None:
     (tmp_path / "ref.txt").write_text("a.png,b.png\nc.png,a.png\na.png,c.png,d.png")
-    assert read_pair_list(tmp_path / "ref.txt", tmp_path) == {"a.png": ["b.png", "c.png", "d.png"], "c.png": ["a.png"]}
+    found = read_pair_list(tmp_path / "ref.txt", tmp_path, lambda name: True)
+    assert found == {"a.png": ["b.png", "c.png", "d.png"], "c.png": ["a.png"]}
 
 
 def test_keypoints_in_a_tar_file_too(tmp_path: Path) -> None:
@@ -62,6 +63,18 @@ def test_pairs_are_found_again_through_links(pictures: str, table: str, read_as:
     (tmp_path / "deep" / "link").symlink_to(tmp_path / "photos")
     found = iter([(0, torch.ones(1), torch.tensor([2]))])
     write_pairs(found, tmp_path / pictures, names, tmp_path / table, None)
-    assert read_pair_list(tmp_path / table, tmp_path / read_as) == {names[0]: [names[2]]}
+    assert read_pair_list(tmp_path / table, tmp_path / read_as, lambda name: name in names) == {names[0]: [names[2]]}
     (row,) = read_rows(tmp_path / table)
     assert (tmp_path / table).parent.joinpath(row["target"]).samefile(tmp_path / "photos" / names[0])
+
+
+def test_what_is_not_there_is_called_as_the_list_has_it(tmp_path: Path) -> None:
+    solid(tmp_path / "photos", 3)
+    (tmp_path / "a.csv").write_text("target,exemplar\nphotos/0.png,./photos/7.png\nphotos/1.png,0.png")
+    with pytest.raises(DatasetError, match=r"a.csv: names files that are not there: ./photos/7.png, 0.png$"):
+        pairs_of("folder", tmp_path / "photos", pairs=tmp_path / "a.csv")
+    (tmp_path / "train.txt").write_text("img/0.png")
+    (tmp_path / "photos").rename(tmp_path / "img")
+    (tmp_path / "deepfashion_ref.txt").write_text("img\\0.png,img\\7.png")
+    with pytest.raises(DatasetError, match=r"deepfashion_ref.txt: names files that are not there: img\\7.png$"):
+        pairs_of("deepfashion-pose", tmp_path)

@@ -15,7 +15,7 @@ from PIL import Image
 from midms import build
 from midms.cli import beforehand
 from midms.images import PictureError
-from midms.images.decoding import size_of
+from midms.images.headers import size_of
 from midms.pipeline.jobs.batches import Outcome
 from midms.pipeline.jobs.plan import Job
 from midms.pipeline.memory import free_memory, translation_memory

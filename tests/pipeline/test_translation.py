@@ -28,6 +28,7 @@ from midms.pipeline.correspondence import (
     SCATTERED,
     concentration,
     correspondences,
+    flat_matches,
     match_to_pixel_flow,
     telling_points,
 )
@@ -53,6 +54,16 @@ def test_a_drawing_for_edges_and_a_flat_match_are_told() -> None:
         found = build("midm-faces", matcher=matcher).translate(sketches[0], [*pictures], seed=0)
         assert any(line.startswith(flat) for line in found.warnings)
     assert build("midm-faces").translate(sketches[0], pictures[0], seed=0).warnings == ()
+
+
+def test_a_match_with_all_that_has_a_colour_is_not_flat() -> None:
+    """Both cells take from two, whose middle is the same; their colours are far apart."""
+    weights = torch.zeros(1, 2, 4)
+    weights[0, 0, [0, 3]] = weights[0, 1, [1, 2]] = 0.5
+    match = DenseMatch(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 4), weights.log())
+    exemplar = torch.tensor([1.0, -1, -1, 1]).view(1, 1, 1, 4).expand(-1, 3, -1, -1)
+    assert flat_matches(match, match.apply(exemplar), [exemplar]) == [False]
+    assert flat_matches(match, torch.zeros(1, 3, 1, 2), [exemplar]) == [True]
 
 
 def test_only_the_result_and_the_warp_are_decoded_before_they_are_looked_at(unchecked: None) -> None:

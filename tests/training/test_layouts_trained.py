@@ -142,3 +142,25 @@ def test_a_list_that_names_an_absent_file_is_refused_in_one_line(
     assert command_line.run(*words, "--out", tmp_path / "out") == 2
     assert "lsun_church_ref.txt: names files that are not there: gone.jpg" in command_line.complaint(capsys)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("default")
+def test_too_many_broken_files_are_told_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though one step reads two pairs; where as many are allowed, they are in the record."""
+    shutil.copytree(made_data.made("folder"), tmp_path / "data")
+    broken = [tmp_path / "data" / f"{i}.jpg" for i in (2, 10, 20)]
+    for path in broken:
+        made_data.truncated(path)
+    out = tmp_path / "out"
+    words = ("train", "--data", f"folder:{tmp_path / 'data'}", "--stage", "autoencoder", "--out", out, *MODEST)
+    assert command_line.run(*words) == 2
+    line = command_line.complaint(capsys)
+    assert "3 pairs or files cannot be read, --max-broken allows 1: " in line and all(
+        str(one) in line for one in broken
+    )
+    assert not out.exists()
+    assert command_line.run(*words, "--max-broken", 0.1) == 0
+    assert capsys.readouterr().err.count("midms: note: left out: ") == 3
+    assert read_folder(out).recipe.made["autoencoder"]["left out"] == 3

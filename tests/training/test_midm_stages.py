@@ -4,64 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
+import tiny_midm
 import torch
+from tiny_midm import pair, pipe, stage
 from torch import Tensor, nn
 
-from midms.compose.catalog import create
 from midms.compose.presets import PRESETS
 from midms.core.layers import SpectralNorm, spectrally_normalized
 from midms.data.pair import Pair
-from midms.diffusion.autoencoders.vq import VQ
-from midms.diffusion.denoisers.unconditional import Unconditional
-from midms.features.midm import MidmFeatures
 from midms.features.vgg_network import VGG, TrunkError
-from midms.loop import Policy
-from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
 from midms.training.plan import planned
 from midms.training.stages import STAGES
-from midms.training.stages.midm import MidmStage
 from midms.training.train import _frozen
-
-
-class Maps:
-    """A condition whose maps are given."""
-
-    channels = 3
-
-    def drawing(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
-        raise NotImplementedError
-
-    def photo(self, image: Tensor) -> Tensor:
-        raise NotImplementedError
-
-
-def pipe() -> Pipeline:
-    torch.manual_seed(0)
-    made = Pipeline(
-        condition=Maps(),
-        features=MidmFeatures(3, 3, 4, width=16, widths=(8, 16, 16), hidden=8, blocks=1),
-        matcher=create("matcher", "correlation", temperature=0.05, floor=0.0),
-        confidence=create("confidence", "cycle-released"),
-        denoiser=Unconditional(3, (8, 16), (False, True), 1, head_dim=8, norm_groups=4),
-        sampler=create("sampler", "ddim", timesteps=(249, 187, 125, 63), schedule="ldm-celeba", start=311),
-        autoencoder=VQ(3, (8, 8, 8), 1, codes=16, norm_groups=4),
-        refiner=create("sampler", "ddim", timesteps=(96, 1), schedule="ldm-celeba", start=101),
-        policy=Policy((0, 1)),
-        size=32,
-    )
-    nn.init.normal_(made.denoiser.network.conv_out.weight, std=0.1)  # type: ignore[attr-defined]
-    return made
-
-
-def pair(count: int = 2) -> Pair:
-    numbers = torch.Generator().manual_seed(1)
-    condition, own = torch.rand(2, count, 3, 32, 32, generator=numbers)
-    exemplar, target = torch.rand(2, count, 3, 32, 32, generator=numbers) * 2 - 1
-    return Pair(condition, exemplar, target, own)
 
 
 def seeds(*numbers: int) -> list[torch.Generator]:
@@ -70,15 +27,7 @@ def seeds(*numbers: int) -> list[torch.Generator]:
 
 @pytest.fixture(scope="module")
 def trunk() -> VGG:
-    torch.manual_seed(2)
-    return VGG(16)
-
-
-def stage(trunk: VGG | None, name: str, terms: dict[str, float] | None = None, **options: Any) -> MidmStage:
-    """A stage with the released weights, or with these alone."""
-    (given,) = (spec.arguments for spec in PRESETS["midm-celeba"].training if spec.name == name)
-    weights = given["weights"] if terms is None else terms
-    return STAGES.create(name, pipe=pipe(), weights=weights, vgg19=trunk, **options)
+    return tiny_midm.trunk()
 
 
 def vectors(module: nn.Module) -> dict[str, Tensor]:

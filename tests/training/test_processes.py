@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_midm
 import tiny_stage
 import torch
 from tiny_stage import BATCH, PAIRS, STEPS, trained, weights
@@ -57,6 +58,22 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     stream = [index for both in zip(*shares, strict=True) for share in both for index in share]
     assert stream == alone.seen and len(stream) == STEPS * BATCH
     assert sorted(stream[:PAIRS]) == sorted(stream[PAIRS:]) == [*range(PAIRS)] and stream[:PAIRS] != stream[PAIRS:]
+
+
+def test_two_processes_train_the_stages_of_midms_as_one_does(tmp_path: Path) -> None:
+    """Weights and spectral norms are those of one process, having moved by far more than they may differ."""
+    run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, tiny_midm.__file__, tmp_path)
+    ranks = [record(tmp_path / f"midm-{rank}.json") for rank in (0, 1)]
+    assert ranks[0] == ranks[1]
+    for name in ("warmup", "joint"):
+        alone, progress = tiny_midm.trained(tmp_path / "alone", name)
+        before = tiny_midm.weights(tiny_midm.stage(None, name, {"cyc": 1.0}))
+        for part, numbers in tiny_midm.weights(alone).items():
+            found, expected = torch.tensor(ranks[0][name]["weights"][part]), torch.tensor(numbers)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+            assert (expected - torch.tensor(before[part])).abs().amax() > 1e-3
+        for one, other in zip(ranks[0][name]["losses"], progress.losses, strict=True):
+            assert len(one) > 5 and one == pytest.approx(other, rel=1e-5)
 
 
 def test_ten_kills_change_nothing(tmp_path: Path) -> None:

@@ -37,7 +37,6 @@ def test_training_goes_on_where_logs_cannot_be_written(
 
     run = accelerator(cpu=True, log_with="tensorboard", folder=tmp_path)
     monkeypatch.setattr("tiny_stage.accelerator", made)
-    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
     monkeypatch.setattr(RecordWriter, "flush", refused)
     with quiet_threads(), pytest.warns(UserWarning, match="^logs cannot be written .No space left on device.") as said:
         _, progress, _ = trained(tmp_path)

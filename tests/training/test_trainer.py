@@ -159,6 +159,11 @@ def test_what_this_machine_cannot_do_is_refused(tmp_path: Path) -> None:
         accelerator(cpu=True, log_with="nonesuch", folder=tmp_path)
 
 
+def test_the_loss_is_shown_from_the_first_step_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, progress, _ = trained(tmp_path, TinyStage(1))
+    assert f"loss={progress.losses[0]['loss']:.4f}, shift=" in capsys.readouterr().err
+
+
 def test_every_pair_is_looked_at(tmp_path: Path) -> None:
     stage, _, record = trained(tmp_path, pairs=data())
     assert len(stage.seen) == 20 and record["left out"] == 0 and record["processes"] == 1

@@ -21,7 +21,6 @@ from midms.checkpoints.folder import read_folder, write_folder
 from midms.conditions.sketch import Sketch
 from midms.data.portraits.cached import CachedPortraits
 from midms.data.portraits.dataset import Portraits
-from midms.training import trainer
 
 TERMS = ("--terms", '{"domain": 1, "cycle": 1, "reconstruction": 1}')
 
@@ -285,9 +284,8 @@ def test_what_cannot_be_done_is_refused(
     assert message in refused(capsys) and [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_losses_are_logged_for_tensorboard(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losses_are_logged_for_tensorboard(rendered: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(rendered)
-    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
     assert train(tmp_path, "autoencoder", "--log-with", "tensorboard", steps=1) == 0
     (events,) = (path for path in (tmp_path / "logs").rglob("*") if path.is_file())
     assert b"autoencoder/l1" in events.read_bytes()
