@@ -8,6 +8,7 @@
 #                released inference and check, many pairs, write docs
 #   make docs    install, build the site into out/site: executes the tutorials, and fails at any warning or broken link;
 #                `python -m http.server --directory out/site` shows it
+#   make dist    sdist and wheel of the version that HEAD is tagged with, tried in a bare environment: docs/releasing.md
 #   make lint    install, run every check of style, types, imports and docstrings
 #   make format  what the formatter can put right
 # Everything is installed into .venv, once; a change of pyproject.toml installs again.
@@ -24,7 +25,7 @@ TOUCHING := $(foreach one,arrays autoencoders cli conditions_given conversion fe
 LOWEST := $(VENV)/lowest
 OLDEST ?=
 
-.PHONY: demo app browser test lowest bench docs lint style layout types imports docstrings format clean
+.PHONY: demo app browser test lowest bench docs dist lint style layout types imports docstrings format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/midms demo --out out/demo
@@ -59,6 +60,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.released
 	$(BIN)/python -m benchmarks.released.checks
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.throughput.kills
 	$(BIN)/python -m benchmarks.throughput.page
 	$(BIN)/python -m benchmarks.kernels.hotpath --device cpu
 	$(BIN)/python -m benchmarks.kernels.precision --interpret
@@ -67,12 +69,24 @@ bench: $(VENV)/.test
 docs: $(VENV)/.docs
 	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
+dist: $(VENV)/.python
+	@$(BIN)/python -c "exec(open('midms/core/version.py').read()); print('v' + __version__)" >$(VENV)/.version
+	@git describe --tags --exact-match | cmp - $(VENV)/.version || { echo "HEAD has no tag $$(cat $(VENV)/.version)"; exit 1; }
+	rm -rf dist $(VENV)/bare
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m venv $(VENV)/bare
+	$(VENV)/bare/bin/python -m pip install --quiet dist/*.whl
+	cd $(VENV)/bare && bin/midms demo --faces 1 --out demo
+
 lint: style layout types imports docstrings
 
 style layout types imports docstrings: $(VENV)/.dev
 style: ; $(BIN)/ruff check .
 layout: ; $(BIN)/ruff format --check .
-types: ; $(BIN)/mypy
+types:
+	$(BIN)/mypy
+	cd examples; MYPYPATH=.. ../$(BIN)/mypy --strict --follow-imports=silent typed.py
 imports: ; $(BIN)/lint-imports
 docstrings: ; $(BIN)/flake8 $(CODE)
 

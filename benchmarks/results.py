@@ -22,7 +22,8 @@ DIGITS |= {"pairs a second": 2, "MB at the peak": 0, "MB grown": 0, "levels apar
 DIGITS |= dict.fromkeys(
     (f"{kind}, ns a pixel{of}" for kind in ("drawing", "photo", "canny") for of in ("", " of its own")), 0
 )
-DIGITS |= {"U-Net calls": 0, "decode calls": 0, "times faster": 2}
+DIGITS |= dict.fromkeys(("kills", "results", "once and equal", "noted twice", "other files"), 0)
+DIGITS |= {"pairs": 0, "number": 0, "U-Net calls": 0, "decode calls": 0, "times faster": 2}
 
 
 def table(rows: Mapping[str, Mapping[str, float]]) -> str:

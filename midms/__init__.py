@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from midms.evaluation.evaluate import evaluate
     from midms.pipeline.build import build
     from midms.pipeline.jobs.translate_pairs import translate_pairs
+    from midms.pipeline.pipeline import Pipeline
     from midms.pipeline.pretrained import from_pretrained
+    from midms.pipeline.result import Translation
 
 __all__ = [
+    "Pipeline",
     "Spec",
+    "Translation",
     "ablate",
     "available",
     "build",
@@ -29,7 +33,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "Pipeline": "midms.pipeline.pipeline",
     "Spec": "midms.compose.spec",
+    "Translation": "midms.pipeline.result",
     "ablate": "midms.evaluation.ablation",
     "available": "midms.compose.catalog",
     "build": "midms.pipeline.build",

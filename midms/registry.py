@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from midms.core.errors import MidmsError
 from midms.core.plugins import installed
@@ -26,6 +26,7 @@ _WORDS = frozenset({"none", "true", "false", "nan", "inf", "preset"})
 """What means something else there, as numbers do, in capitals too."""
 
 
+P = TypeVar("P")
 NO_PARTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -118,14 +119,14 @@ class Registry:
         """`prefix:<Member>` to summary of each family."""
         return {f"{prefix}:{row.member}": row.summary for prefix, row in self._families.items()}
 
-    def register(self, name: str) -> Callable[[Any], Any]:
+    def register(self, name: str) -> Callable[[P], P]:
         """Decorate a class or factory to add it under `name`.
 
         Raises:
             BadName: something else has the name, or no part can.
         """
 
-        def add(part: Any) -> Any:
+        def add(part: P) -> P:
             self._read_plugins()
             self._add(name, Row(part, first_line(part)))
             return part

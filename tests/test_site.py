@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from midms import available
-from midms.compose.catalog import KINDS
+from midms.compose.catalog import KINDS, registry
 from midms.compose.presets import PRESETS
 from website import pages, parts
 from website.links import PAGES, rewrite
@@ -56,6 +57,13 @@ def test_every_part_has_a_page_with_its_best_row_of_the_ablation() -> None:
     for name, figure in ranking:
         first = found[f"parts/matcher/{name}.md"].partition("| --- |")[2].splitlines()[1]
         assert f"| {figure} |" in first
+
+
+def test_every_part_says_when_to_choose_it() -> None:
+    rows = {(kind, name): registry(kind).find(name).load() for kind in KINDS for name in available(kind)}
+    assert len(rows) > 80
+    silent = [row for row, part in rows.items() if not re.search(r"\bTo choose \w", inspect.getdoc(part) or "")]
+    assert silent == []
 
 
 def test_every_preset_has_a_card_and_the_article_is_cited() -> None:

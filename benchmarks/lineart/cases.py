@@ -28,7 +28,7 @@ _SHOWN = 30
 """Pixels of a slot from which a reference shows it."""
 _HEAD = ("skin", "left_ear", "right_ear", "nose", "neck")
 _PORTRAIT_SLOTS = {"skin": _HEAD, "hair": ("hair",), "clothes": ("cloth",), "background": ("background",)}
-_FACESJS_SLOTS = {"primary": "clothes", "secondary": "second clothes", "accent": "third clothes"}
+FACESJS_SLOTS = {"primary": "clothes", "secondary": "second clothes", "accent": "third clothes"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def facesjs(folder: Path) -> Cases:
         large = replace(dataset, size=SCALE * size, condition=None)
         for index in range(count):
             pair, own, shown = dataset[index], dataset.masks(index), dataset.masks((index + 1) % len(dataset))
-            slots = {_FACESJS_SLOTS.get(slot, slot): own[slot] for slot in own if _enough(shown[slot])}
+            slots = {FACESJS_SLOTS.get(slot, slot): own[slot] for slot in own if _enough(shown[slot])}
             yield _case(dataset.drawing(index, large.size), pair.condition, large[index].exemplar, pair.target, slots)
 
     return cases

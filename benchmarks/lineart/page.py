@@ -2,8 +2,9 @@
 
     python -m benchmarks.lineart.page --facesjs FOLDER
 
-Reads `benchmarks/results/lineart.json`; writes `docs/lineart.png`, `docs/lineart-best.png`, `docs/lineart-worst.png`
-and what is between the page's marks. Emoji are not shown, for their licence is another.
+Reads `benchmarks/results/lineart.json` and `lineart-misses.json`; writes `docs/lineart.png`,
+`docs/lineart-best.png`, `docs/lineart-worst.png` and what is between the page's marks.
+Emoji are not shown, for their licence is another.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ def main() -> None:
     parser.add_argument("--preset", default="midm-lineart", help="a preset or folder (default %(default)s)")
     parser.add_argument("--facesjs", type=Path, metavar="FOLDER", required=True, help="the unpacked npm package")
     args = parser.parse_args()
-    results = json.loads((RESULTS / "lineart.json").read_text())
+    results, misses = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("lineart", "lineart-misses"))
     page = (DOCS / "lineart.md").read_text()
     marks = r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)"
-    written = re.sub(marks, lambda found: found[1] + figures(results) + found[2], page, flags=re.DOTALL)
+    written = re.sub(marks, lambda found: found[1] + figures(results, misses) + found[2], page, flags=re.DOTALL)
     with atomic_write(DOCS / "lineart.md") as part:
         part.write_text(written)
     pipe = load(args.preset)
@@ -66,7 +67,7 @@ def main() -> None:
         save_images({DOCS / f"lineart-{which}.png": sheet.image})
 
 
-def figures(results: dict[str, Any]) -> str:
+def figures(results: dict[str, Any], misses: dict[str, Any]) -> str:
     """Tables, in Markdown."""
     kinds, anchors, versions = results["kinds"], results["anchors"], results["versions"]
     parts = [
@@ -94,6 +95,11 @@ def figures(results: dict[str, Any]) -> str:
         " within 0.02 of the middle one.",
         table({"one reference": results["series"]}),
         f"`{results['command']}`, {results['date'][:10]}, {results['hardware']}, torch {versions['torch']}, seed 0.",
+        "### What is missed",
+        f"Of {misses['pairs']} faces of facesjs: what the reference shows little of, and what is small in the drawing.",
+        table(misses["slots"]),
+        table(misses["regions"]),
+        f"`{misses['command']}`, {misses['date'][:10]}.",
     ]
     return "\n\n".join(parts) + "\n"
 

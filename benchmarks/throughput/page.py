@@ -26,6 +26,7 @@ def main() -> None:
     page = ROOT / "docs" / "scale.md"
     between(page, "figures", figures(result))
     between(page, "arithmetic", arithmetic(result))
+    between(page, "kills", kills(json.loads((RESULTS / "kills.json").read_text())))
 
 
 def figures(result: dict[str, Any]) -> str:
@@ -42,6 +43,24 @@ def figures(result: dict[str, Any]) -> str:
             f"`{result['command']}`, {result['date'][:10]}: {result['pairs']} pairs of {result['preset']} at "
             f"{result['size']} x {result['size']} pixels, the median of {result['repeats']} runs; "
             f"{result['hardware']}, of which {result['cores']} used; {versions}; seed {result['seed']}.",
+        ]
+    )
+
+
+def kills(result: dict[str, Any]) -> str:
+    """What became of runs that were killed, and how much memory an unbroken one had."""
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+    pairs = [*result["MB by pairs"]]
+    columns = " | ".join(f"{int(pairs_done):,}" for pairs_done in pairs)
+    held = " | ".join(f"{megabytes:.0f}" for megabytes in result["MB by pairs"].values())
+    return "\n\n".join(
+        [
+            table(result["rows"]),
+            f"MB that the unbroken run has, by pairs done:\n\n| pairs | {columns} |\n"
+            f"|{' --- |' * (len(pairs) + 1)}\n| MB | {held} |",
+            f"`{result['command']}`, {result['date'][:10]}: {result['pairs']:,} pairs of {result['preset']}, batch "
+            f"{result['batch']}, tar files of {result['shard']}, a thread each process; {result['hardware']}; "
+            f"{versions}; seed {result['seed']}.",
         ]
     )
 

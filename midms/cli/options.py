@@ -107,6 +107,11 @@ def networks(added: argparse.ArgumentParser) -> None:
     """How networks compute."""
     added.add_argument("--dtype", choices=DTYPES, help="of networks (default: as their weights are loaded)")
     added.add_argument("--vae-tiling", action="store_true", help="large pictures in tiles, in less memory")
+    added.add_argument(
+        "--offload",
+        choices=("model", "sequential"),
+        help="networks wait in the machine's memory: each comes to the --device whole, or layer by layer",
+    )
 
 
 def prompts(added: argparse.ArgumentParser) -> None:
@@ -202,7 +207,7 @@ def composed(args: argparse.Namespace) -> Pipeline:
 
     Raises:
         BadArguments: weights are given for a composition that has its own, a setting that changes nothing, there is no
-            such device, or the autoencoder has no tiles.
+            such device, offloading has nowhere to go, or the autoencoder has no tiles.
     """
     options = {slot: option.replace("-", "_") for slot, option in PART_OPTIONS.items()} | {
         name: name for name in SETTINGS
@@ -228,7 +233,14 @@ def composed(args: argparse.Namespace) -> Pipeline:
         pipe.autoencoder.tile()
     import torch
 
-    return pipe.to(device(args.device), *([getattr(torch, args.dtype)] if args.dtype else []))
+    place = device(args.device)
+    if args.dtype:
+        pipe.to(getattr(torch, args.dtype))
+    if args.offload is None:
+        return pipe.to(place)
+    if torch.device(place).type == "cpu":
+        raise BadArguments(f"--offload {args.offload}: nothing to bring them to, expected --device cuda or the like")
+    return pipe.offload(args.offload, place)
 
 
 def _prompt(args: argparse.Namespace) -> Prompt:

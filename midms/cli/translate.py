@@ -88,6 +88,12 @@ def add(commands: Commands) -> None:
         help="with --pairs, by actors of a Ray cluster, such as auto, or of one that is started here",
     )
     one.add_argument(
+        "--shards",
+        type=integer(1, 1_000_000),
+        metavar="N",
+        help="with --pairs, results go into tar files of N pairs each, as webdataset has them: KEY.png and KEY.json",
+    )
+    one.add_argument(
         "--series",
         action="store_true",
         help="the sketches are of one series: each takes from all the pictures; with a finisher such as composite, flat"
@@ -169,7 +175,7 @@ def _translate(args: argparse.Namespace) -> int:
         return run_pairs(args)
     if args.condition is None or not args.exemplar:
         raise BadArguments("expected --condition and --exemplar, or --pairs")
-    if idle := [f"--{name}" for name in ("resume", "ray") if getattr(args, name)]:
+    if idle := [f"--{name}" for name in ("resume", "ray", "shards") if getattr(args, name)]:
         raise BadArguments(f"{idle[0]}: goes with --pairs")
     from tqdm import tqdm
 

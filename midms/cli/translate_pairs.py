@@ -12,7 +12,7 @@ from midms.cli.options import composed, in_options
 from midms.registry import BadArguments
 
 _OF_FILES = (
-    "condition", "exemplar", "exemplar_condition", "series", "region", "exemplar_region", "anchors", "colours"
+    "condition", "exemplar", "exemplar_condition", "series", "region", "exemplar_region", "anchors", "colours", "save"
 )  # fmt: skip
 """Options of `midms translate` that are of files and folders alone."""
 
@@ -41,6 +41,7 @@ def run_pairs(args: argparse.Namespace) -> int:
             size=args.size,
             figure=args.figure,
             layers=args.layers,
+            shards=args.shards,
             resume=args.resume,
             share=share,
             ray=args.ray,

@@ -6,7 +6,7 @@ import fnmatch
 import reprlib
 from collections.abc import Callable
 from numbers import Number
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from midms.compose.metrics import METRICS
 from midms.compose.spec import Spec
@@ -19,6 +19,8 @@ from midms.features import FEATURES
 from midms.images.finishers import FINISHERS
 from midms.matching import MATCHERS
 from midms.registry import BadArguments, Registry, UnknownName, unknown
+
+P = TypeVar("P")
 
 KINDS: dict[str, Registry] = {
     registry.kind: registry
@@ -105,7 +107,7 @@ def available(kind: str | None = None, pattern: str = "*") -> dict[str, list[str
     return fnmatch.filter(registry(kind), pattern)
 
 
-def register(kind: str, name: str) -> Callable[[Any], Any]:
+def register(kind: str, name: str) -> Callable[[P], P]:
     """Decorate a class to make it a part: `@register("matcher", "mine")`.
 
     Raises:

@@ -154,7 +154,7 @@ TEXT_TO_IMAGE_RECIPES = (
             ),
         },
         {"start": "renoise"},
-        "Ctrl-X (arXiv:2406.07540) on Stable Diffusion 1; which layers is our guess from those of SDXL",
+        "Ctrl-X (arXiv:2406.07540) on Stable Diffusion 1; which layers is our guess: those of SDXL on grids as coarse",
         "the same by mean and deviation of the exemplar's activations, and the condition's; untried on real weights",
     ),
     _recipe(

@@ -24,6 +24,8 @@ GOLDEN = (5**0.5 - 1) / 2
 class ADE20KSegmentation:
     """151 channels: the 150 classes of ADE20K's scene parsing (Zhou et al. 2017) and, last, what is unknown.
 
+    To choose for label maps of scenes, with weights that were trained on such.
+
     Attributes:
         from_one: whether labels count from 1 and 0 is unknown, as in ADE20K's own files; else they count from 0 and
             150 is unknown. 255 always is.

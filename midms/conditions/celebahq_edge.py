@@ -40,6 +40,8 @@ class CelebaHQEdge:
     to the edge of each of `FACE_PARTS`, a third of it in whole pixels, 255 and more being 1; 14: edges of all
     parts alone.
     The released model was trained at 256 x 256 pixels, so distances are best measured there.
+
+    To choose for masks of a face's parts, with weights that were trained on CelebAMask-HQ.
     """
 
     @property

@@ -45,6 +45,8 @@ class DeepFashionPose:
     pixels, 255 and more being 1, as where a limb is missing. The released model was trained at 256 x 256 pixels, where
     sticks of 4 pixels and distances are what it knows.
 
+    To choose for keypoints of people, with weights that were trained on DeepFashion.
+
     Attributes:
         canvas: height and width of the pictures that keypoints refer to, where a file does not say.
     """

@@ -26,6 +26,8 @@ eleven photographs 0.48 but for the moon before a black sky, 0.90.
 class Edges:
     """Colour edges in [0, 1] and the distance to the nearest, for conditions that are photos themselves.
 
+    To choose where what has the structure is a photo, and the model was trained on strokes.
+
     Attributes:
         threshold: strength of the edge from which distance is measured.
     """

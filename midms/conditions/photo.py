@@ -15,6 +15,8 @@ class Photo:
     """The picture itself, in [0, 1]: for features of networks that were trained on all kinds of pictures.
 
     A drawing and a photo are then compared as they are, and what is drawn needs not be found first.
+
+    To choose with features of networks that know all kinds of pictures, such as `diffusion`.
     """
 
     @property

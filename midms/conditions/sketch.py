@@ -30,6 +30,8 @@ FAINT = 0.12
 class Sketch:
     """Strokes in [0, 1] and the distance to the nearest, clipped and scaled to [0, 1].
 
+    To choose for drawings of any kind: pens, pencils, scans, photos of paper.
+
     Attributes:
         threshold: ink from which a drawing's distance is measured.
         photo_threshold: strength of a photo's edge from which distance is measured.

@@ -14,7 +14,10 @@ from midms.core.protocols import Match
 
 @dataclass(frozen=True)
 class Always:
-    """Every cell is trusted: MIDMs (arXiv:2209.11047) without its check."""
+    """Every cell is trusted: MIDMs (arXiv:2209.11047) without its check.
+
+    To choose where the match is right nearly everywhere, or as the baseline that others have to beat.
+    """
 
     asks: ClassVar[frozenset[str]] = frozenset()
     differentiable: ClassVar[bool] = False

@@ -24,6 +24,8 @@ class Calibrated(nn.Module):
     Trained on exact visibility, jointly with the features, its cross-entropy also teaches the features to be unlike
     everything where there is nothing to find. Before any training a match of a picture with itself is trusted and a
     random one is not.
+
+    To choose where it can be trained with the features; it then depends on that matcher.
     """
 
     asks: ClassVar[frozenset[str]] = frozenset()

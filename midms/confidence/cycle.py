@@ -19,6 +19,8 @@ from midms.core.protocols import Match
 class Cycle:
     """Trust a cell that comes back near where it left (MIDMs, arXiv:2209.11047, sec. 3.4; Sundaram et al. 2010).
 
+    To choose without training, with any matcher, where most of the picture has one counterpart.
+
     Args:
         radius: how near, in widths of the grid.
         softness: 0 for a mask; else the confidence is sigmoid((radius - error) / softness).

@@ -25,6 +25,8 @@ class CycleReleased:
     refuses a consistent shift and accepts any mirror image. `cycle` is what the article says. Of the cells that pass, a
     2 x 2 block is trusted whole if more than half of it does (3 of 4), else not at all.
 
+    To choose for the numbers of the released code, and for nothing else: see `cycle`.
+
     Attributes:
         radius: what the sum of the two flows must stay below, in half widths and half heights between the centres of
             the corner cells, so that 2 is the whole way across.

@@ -20,6 +20,8 @@ class Entropy:
     A row of entropy H is as undecided as one that is uniform over e^H cells. It tells ambiguity, not likeness: at a
     temperature near 0 the best of bad candidates stands alone too. The threshold goes with the matcher's temperature.
 
+    To choose where features have look-alikes, so that an undecided match is spread out.
+
     Args:
         threshold: most entropy that is trusted, in nats.
         softness: 0 for a mask; else the confidence is sigmoid((threshold - H) / softness).

@@ -23,6 +23,8 @@ class Margin:
     must be taken elsewhere, since on smooth features it is always next door (Lowe 2004, sec. 7.1, who takes it from
     another object; his is a ratio of distances). It does not depend on the matcher's temperature.
 
+    To choose where features have look-alikes, with a matcher whose temperature may change.
+
     Args:
         threshold: least margin that is trusted, in cosine similarity.
         apart: from which distance on a cell is a rival, in cells of the exemplar.

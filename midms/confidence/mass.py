@@ -20,6 +20,8 @@ class Mass:
     A cell whose counterpart is hidden keeps what it has (UNITE, Zhan et al. 2021, arXiv:2106.10482; Chizat et al. 2018,
     arXiv:1607.05816). One counterpart at cost c gets exp(-c / (2 reach)) or so; balanced transport sends all.
 
+    To choose with `unbalanced-transport`, where parts are hidden.
+
     Args:
         threshold: least share that is trusted.
         softness: 0 for a mask; else the confidence is sigmoid((share - threshold) / softness).

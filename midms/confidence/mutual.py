@@ -23,6 +23,8 @@ class Mutual:
     `Cycle` with the best cell each way instead of the expectation: nothing is averaged, so a match with two summits is
     not judged by the valley between them. A hard decision; nothing flows back to the features.
 
+    To choose where a match may have two summits, or a hard decision is wanted.
+
     Args:
         radius: how far off the way back may end, in widths of the grid; 0 for the very cell.
         softness: 0 for a mask; else the confidence is sigmoid((radius - distance) / softness).

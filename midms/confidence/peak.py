@@ -21,6 +21,8 @@ class Peak:
     not likeness, and its threshold goes with the matcher's temperature; neighbours that share a match lower it, which
     the entropy minds less.
 
+    To choose with a matcher of low temperature, where each cell has one counterpart.
+
     Args:
         threshold: least probability that is trusted, in [0, 1]; LoFTR 0.2.
         softness: 0 for a mask; else the confidence is sigmoid((peak - threshold) / softness).

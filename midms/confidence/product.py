@@ -19,6 +19,8 @@ class Product(nn.Module):
     Of masks it is the conjunction, of probabilities of independent causes that of all of them (Hinton 2002, products of
     experts).
 
+    To choose where two reasons for doubt are independent, such as labels and places.
+
     Args:
         of: confidences; `midms.create` and `build` take names and `Spec`s too.
 

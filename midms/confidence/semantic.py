@@ -21,6 +21,8 @@ class LabelAgreement:
     arXiv:1703.07511, sec. 3, who merge such labels beforehand). It says nothing of where on the label the match goes:
     see `product`.
 
+    To choose where both pictures have label maps, and some labels are in one of them alone.
+
     Args:
         threshold: least share that is trusted.
         softness: 0 for a mask; else the confidence is sigmoid((share - threshold) / softness).

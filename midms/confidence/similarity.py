@@ -19,6 +19,8 @@ class Similarity:
 
     The floor of FreeGraftor (Nihukat 2026, github.com/Nihukat/FreeGraftor) is 0.2, between activations of a network.
 
+    To choose with features whose cosines mean the same in all pictures, such as activations of one network.
+
     Args:
         floor: above which a cell is trusted, in [-1, 1).
         softness: 0 for a mask; else the confidence is sigmoid((cosine - floor) / softness).

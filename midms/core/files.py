@@ -48,18 +48,20 @@ def atomic_write(path: Path) -> Iterator[Path]:
         OSError: it cannot be written, is no regular file, or is a link that leads round to itself.
     """
     target = _file(path)
-    aside = Path(
-        tempfile.mkdtemp(".part", f".{os.getpid()}-{HOST}.", target.parent)
-    )  # libraries leave files of their own
-    try:
+    with scratch(target.parent) as aside:  # libraries leave files of their own
         part = aside / path.name
         part.touch()
         usual = part.stat().st_mode  # safetensors writes files that nobody else may read
         yield part
         part.chmod(usual)
         os.replace(part, target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A new folder in a folder, gone afterwards; what a killed process leaves of it is removed by `sweep`."""
+    with tempfile.TemporaryDirectory(".part", f".{os.getpid()}-{HOST}.", folder, ignore_cleanup_errors=True) as aside:
+        yield Path(aside)
 
 
 @contextmanager
@@ -77,8 +79,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     check_folder(path)
     target = Path(os.path.realpath(path))
-    with made(target.parent):
-        aside = Path(tempfile.mkdtemp(".part", f".{os.getpid()}-{HOST}.", target.parent))
+    with made(target.parent), scratch(target.parent) as aside:
         try:
             (aside / "new").mkdir()
             yield aside / "new"
@@ -88,7 +89,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         finally:
             if (aside / "old").exists() and not target.exists():
                 os.rename(aside / "old", target)
-            shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_regular(path: Path, most: int = MAX_BYTES) -> bytes:
@@ -293,8 +293,6 @@ def sweep(folder: Path) -> None:
 def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
+    except (OSError, OverflowError) as error:
+        return isinstance(error, PermissionError)
     return True

@@ -165,6 +165,9 @@ class Prompt:
     guidance: float | None = None
 
 
+NO_PROMPT = Prompt()
+
+
 @dataclass(frozen=True)
 class Context:
     """What a conditional denoiser gets beside the noisy latent.

@@ -49,6 +49,8 @@ def celebahq_edge(
     The condition celebahq-edge reads masks; any other is made of the photos. Pictures of a random pair are brought to
     286/256 of the size, squeezed if they are not square, cropped and mirrored, each by itself.
 
+    To choose for training or measuring on faces as the articles do.
+
     Args:
         path: `CelebAMask-HQ`, with the folders `CelebA-HQ-img` and `CelebAMask-HQ-mask-anno`; without `train.txt` and
             `val.txt`, which list numbers of photos, one of twenty is held out by a hash.
@@ -90,6 +92,8 @@ def deepfashion_pose(
     the data set; another view of the same clothes, where `deepfashion_self_pair.txt` has one, is the easy exemplar and
     stands for the picture itself. Pictures are not cropped.
 
+    To choose for training or measuring on people as the articles do.
+
     Args:
         path: `DeepFashion`, with the folders `img` and `pose`; without `train.txt` and `val.txt`, which list pictures,
             one of twenty is held out by a hash.
@@ -130,6 +134,8 @@ def lsun_church(
 
     The condition ade20k-segmentation reads label maps; any other is made of the photos. Cropped as CelebA-HQ is.
 
+    To choose for training or measuring on churches as the articles do.
+
     Args:
         path: the folder of both.
         size: pixels of the pairs' sides.
@@ -155,6 +161,7 @@ def ade20k(
     flip: bool = True,
 ) -> PicturePairs:
     """ADE20K: as `lsun_church`, which see; the lists are called `ade20k_ref.txt` and `ade20k_ref_test.txt`.
+    To choose for training or measuring on scenes as the articles do.
 
     Raises:
         DatasetError: something is missing, or a list names files that are not there.

@@ -35,6 +35,8 @@ def folder(
     the last of a picture's list in a fifth of all draws, the first in a half, else the picture itself; in training,
     exemplars that are held out are passed over.
 
+    To choose for pictures of one's own, with nothing beside them.
+
     Args:
         path: the folder.
         size: pixels of the pairs' sides.

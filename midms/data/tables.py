@@ -39,6 +39,8 @@ def pairs(
     keypoints, an exemplar without any has those of the row whose target it is. Without exemplars each target is its
     own, under a smooth warp whose flow is exact. One target of twenty is held out, by a hash of its path.
 
+    To choose where drawings, exemplars or annotations lie beside the pictures.
+
     Args:
         path: the table.
         size: pixels of the pairs' sides.
@@ -70,6 +72,8 @@ def imagefolder(
 
     The other columns are those of `pairs`, and may end in `_file_name`. Folders `train` and `validation` (or test) with
     their own metadata are the splits; where there is one metadata file for all, one picture of twenty is held out.
+
+    To choose for data sets from Hugging Face's hub.
 
     Args:
         path: the folder.

@@ -28,6 +28,8 @@ _OURS = {
     "clip_sample",
 }
 """Settings of schedulers that follow from the levels and from what a sampler is handed."""
+_SHIFTS = {"shift", "use_dynamic_shifting", "base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len"}
+"""Settings that a schedule "flow:SHIFT" says."""
 TOLERANCE = 0.1
 """Of mean and deviation over 64 x 64 draws; a scheduler that takes something else is off by more."""
 
@@ -93,6 +95,13 @@ def make_solver(
     if not sound:
         raise ValueError(f"{kind.__name__} cannot be a sampler: it takes something else than eps and x")
     return solver
+
+
+def own_settings(scheduler: Any) -> dict[str, Any]:
+    """The settings of a scheduler that are not as usual, and not those of the levels: arguments of its sampler."""
+    usual = inspect.signature(type(scheduler)).parameters
+    known = usual.keys() - _OURS - _SHIFTS
+    return {name: value for name, value in scheduler.config.items() if name in known and value != usual[name].default}
 
 
 def _levels(scheduler: Any, schedule: Schedule) -> tuple[Levels, Any, tuple[float, ...]]:

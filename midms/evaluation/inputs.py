@@ -70,10 +70,10 @@ class Plan:
         return frozenset(kinds | ({"real"} if self.real else set()) | ({"extent"} if "keypoints" in kinds else set()))
 
     def formats(self) -> dict[str, Counter[str]]:
-        """How many results and real pictures are of which format."""
+        """How many results and real pictures are of which format, those that are none left out."""
         results = [entry.files["result"] for entry in self.entries if "result" in entry.files]
         return {
-            name: Counter(format_of(path) or "unknown" for path in paths)
+            name: Counter(kind for kind in map(format_of, paths) if kind)
             for name, paths in (("results", results), ("real", self.real.values()))
         }
 

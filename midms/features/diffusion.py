@@ -38,6 +38,8 @@ class DiffusionFeatures(nn.Module):
     With `network="denoiser"` nothing is loaded twice: the composition lends its denoiser, which says what its blocks
     are, and its autoencoder.
 
+    To choose where a diffusion model is there and nothing was trained to match: it knows what things are.
+
     Args:
         network: "denoiser" for that of the composition's own denoiser; a `UNet2DModel` of diffusers, or a folder of
             one; None for a small one with random weights.

@@ -29,6 +29,8 @@ class FusionFeatures(nn.Module):
 
     The cosine of two cells is the weighted mean of the extractors' cosines.
 
+    To choose where one extractor knows where things are and another what they are.
+
     Args:
         extractors: of which the first says on which grid; `midms.create` and `build` take names and `Spec`s too.
         weights: how much each counts; by default all alike.

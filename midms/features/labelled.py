@@ -20,6 +20,8 @@ class LabelledFeatures(nn.Module):
     channel a class, as the segmentations of CoCosNet (Zhang et al. 2020, arXiv:2004.05571) and SPADE (Park et al. 2019,
     arXiv:1903.07291). A predicted x0 has the labels of the condition that it follows.
 
+    To choose where both pictures have reliable label maps.
+
     Args:
         features: an extractor; `midms.create` and `build` take its name or a `Spec` too. With weights:
             `LabelledFeatures(build("midm-faces").features)`.

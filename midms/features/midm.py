@@ -117,6 +117,8 @@ class MidmFeatures(nn.Module):
     (`theta` for the condition, `phi` for the exemplar). For re-matching, the encoders' features are compared directly.
     All are centred over channels and made unit length.
 
+    To choose with weights of the released models, or to train as the article does.
+
     Args:
         condition_channels: of the condition maps.
         latent_channels: of the autoencoder.

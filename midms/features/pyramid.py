@@ -72,6 +72,8 @@ class PyramidFeatures(nn.Module):
     As in MIDMs each domain has an encoder of its own and the layers above are shared; these see the whole picture
     through attention, since a sketch's stroke says what it is only by where it lies among the others.
 
+    To choose for training features of one's own on a CPU, for small grids.
+
     Args:
         condition_channels: of the condition maps.
         latent_channels: of the autoencoder.

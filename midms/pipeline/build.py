@@ -11,14 +11,13 @@ from typing import Any
 from torch import nn
 
 from midms.checkpoints.convert import find
-from midms.checkpoints.convert.diffusers_folder import NO_PROMPT
 from midms.checkpoints.folder import Weights, cached, read_folder
 from midms.compose.compose import NOTHING, BuildError, compose, noted
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
 from midms.core.tensors import CheckpointError, load_state
 from midms.core.torch_defaults import defaults
-from midms.core.types import Prompt
+from midms.core.types import NO_PROMPT, Prompt
 from midms.loop import POLICY, Policy
 from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.pipeline import Pipeline
@@ -104,6 +103,8 @@ def assemble(
     for slot, spec in made.slots.items():
         part = getattr(parts, slot)
         if not isinstance(part, nn.Module) or not part.state_dict():
+            continue
+        if getattr(part, "own_weights", False):
             continue
         if spec != recipe.slots.get(slot):
             foreign.append(slot)

@@ -18,13 +18,16 @@ class Decoded(Sequence[Image.Image]):
     Args:
         latents: one a picture.
         decode: from a latent to a picture.
+
+    Attributes:
+        latents: the same.
     """
 
     def __init__(self, latents: Sequence[Tensor], decode: Callable[[Tensor], Tensor]) -> None:
-        self._latents, self._decode = latents, decode
+        self.latents, self._decode = latents, decode
 
     def __len__(self) -> int:
-        return len(self._latents)
+        return len(self.latents)
 
     @overload
     def __getitem__(self, index: int) -> Image.Image: ...
@@ -33,6 +36,6 @@ class Decoded(Sequence[Image.Image]):
     def __getitem__(self, index: int | slice) -> Image.Image | Decoded:
         """A picture, or some of them."""
         if isinstance(index, slice):
-            return Decoded(self._latents[index], self._decode)
+            return Decoded(self.latents[index], self._decode)
         with torch.no_grad():
-            return to_pil(self._decode(self._latents[index]))
+            return to_pil(self._decode(self.latents[index]))

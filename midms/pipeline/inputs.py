@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import side
+from midms.core.offload import device_of
 from midms.core.precision import precise
 from midms.images import PictureError
 from midms.images.frame import framed
@@ -137,11 +138,12 @@ def stack(pairs: Sequence[Inputs], pipe: Translator) -> Stacked:
         pairs: of the same `kind`.
         pipe: whose weights say on which device and how precisely to compute.
     """
-    parameters = (one for module in pipe.modules() for one in module.parameters())
-    like = precise(next(parameters, pairs[0].condition.map))
+    networks = [module for module in pipe.modules() if next(module.parameters(), None) is not None]
+    like = precise(next(networks[0].parameters()) if networks else pairs[0].condition.map)
+    device = device_of(networks[0]) if networks else like.device
 
     def join(pieces: Sequence[Tensor]) -> Tensor:
-        return torch.cat([*pieces]).to(like)
+        return torch.cat([*pieces]).to(device, like.dtype)
 
     def each(lists: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         return [join(pieces) for pieces in zip(*lists, strict=True)]

@@ -23,7 +23,7 @@ _SLICES = 2**24
 """Bytes of the slices in which a match is computed."""
 
 
-class _Live(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):
     """Counts the bytes of all tensors that are alive, and keeps the most that ever were."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ def translation_memory(pipe: Pipeline, size: int, batch: int = 1) -> int | None:
     """
     from torch._subclasses.fake_tensor import FakeTensorMode  # 0.3 s
 
-    live, k = _Live(), pipe.condition.channels
+    live, k = LiveBytes(), pipe.condition.channels
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), live:
             picture, condition = torch.zeros(batch, 3, size, size), torch.zeros(batch, k, size, size)

@@ -20,12 +20,12 @@ from midms.checkpoints.folder import write_folder
 from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS, check_part, check_settings
 from midms.core.domain import TELLING, Domain
+from midms.core.offload import offload
 from midms.core.tensors import FLOATS, CheckpointError, cast
 from midms.core.torch_defaults import defaults
 from midms.core.types import Noise
 from midms.loop import POLICY, Hints, Moment, Parts, Policy, interleave
 from midms.loop.inputs import OneOrMore, check_finite
-from midms.pipeline.result import Translation
 from midms.pipeline.translate import translate
 
 _MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
@@ -126,9 +126,8 @@ class Pipeline(Parts):
         given = condition, exemplar, exemplar_condition, generator, regions, hints, exemplar_regions
         return interleave(self, self.policy, *given)
 
-    def translate(self, condition: Any, exemplar: Any, **options: Any) -> Translation:
-        """The same for people, with pictures of any kind and size: see `midms.pipeline.translate.translate`."""
-        return translate(self, condition, exemplar, **options)
+    translate = translate
+    """The same for people, with pictures of any kind and size."""
 
     def replace(self, **fields: Any) -> Pipeline:
         """The same composition with other fields, those of the policy among them; a part is an object, not its name.
@@ -219,6 +218,16 @@ class Pipeline(Parts):
                 raise ValueError(f"dtype: expected one of {', '.join(map(str, FLOATS))}, got {value}")
         for module in self.modules():
             module.to(*target, **options)
+        return self
+
+    def offload(self, how: str = "model", device: str | torch.device = "cuda") -> Pipeline:
+        """Let networks wait in the machine's memory until they are called; returns itself.
+
+        Args:
+            how: "model", each whole, or "sequential", layer by layer, in the least memory (`midms.core.offload`).
+            device: on which they compute.
+        """
+        offload(self.modules(), how, device)
         return self
 
     def modules(self) -> list[nn.Module]:

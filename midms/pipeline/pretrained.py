@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from midms.checkpoints.convert import find
-from midms.checkpoints.convert.diffusers_folder import NO_PROMPT
 from midms.checkpoints.convert.hub import HUB_ID
 from midms.checkpoints.folder import CONFIG, Weights
 from midms.compose.catalog import create
@@ -20,7 +19,7 @@ from midms.compose.recipe import OPTIONAL, Recipe
 from midms.compose.slots import SLOTS
 from midms.core.tensors import CheckpointError, outline
 from midms.core.torch_defaults import defaults
-from midms.core.types import Prompt
+from midms.core.types import NO_PROMPT, Prompt
 from midms.pipeline.allowed_parts import unusable
 from midms.pipeline.build import assemble, build
 from midms.pipeline.pipeline import Pipeline

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
+import tarfile
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from benchmarks.results import RESULTS
 from benchmarks.throughput import __main__ as throughput
-from benchmarks.throughput import page, worker
+from benchmarks.throughput import kills, page, worker
 from midms import build, cli
 
 
@@ -42,6 +44,8 @@ def test_the_page_is_that_of_the_results(tmp_path: Path, monkeypatch: pytest.Mon
     result |= {"preset": "midm-faces", "size": 64, "pairs": 2, "repeats": 1, "seed": 0, "command": "python"}
     result |= {"date": "2026-01-01", "hardware": "a CPU", "versions": {"torch": "2"}}
     (tmp_path / "throughput.json").write_text(json.dumps(result))
+    killed = {"rows": {"1 process": {"kills": 9, "results": 7}}, "MB by pairs": {"100": 500.4, "1000": 501.0}}
+    (tmp_path / "kills.json").write_text(json.dumps(result | killed | {"batch": 16, "shard": 5, "pairs": 1000}))
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "scale.md").write_text((page.ROOT / "docs" / "scale.md").read_text())
     monkeypatch.setattr(page, "RESULTS", tmp_path)
@@ -55,20 +59,42 @@ def test_the_page_is_that_of_the_results(tmp_path: Path, monkeypatch: pytest.Mon
         "| until the first pair | 105 s | 5.0 s to start, 10.0 us a row |",
         "| the work | 17.4 hours | 2.5 pairs a second and process |",
         "| the work, 100 times as quick | 0.2 hours | 250.0 pairs a second and process |",
+        "| 1 process | 9 | 7 |",
+        "| pairs | 100 | 1,000 |\n| --- | --- | --- |\n| MB | 500 | 501 |",
     ):
         assert line in text, line
 
 
 def test_the_page_that_is_there_is_that_of_the_results_that_are_there() -> None:
-    text, path = (page.ROOT / "docs" / "scale.md").read_text(), RESULTS / "throughput.json"
-    result = json.loads(path.read_text()) if path.exists() else None
-    assert ("Not measured yet." if result is None else page.figures(result)) in text
-    assert ("Not measured yet." if result is None else page.arithmetic(result)) in text
+    text = (page.ROOT / "docs" / "scale.md").read_text()
+    for name, parts in {"throughput": (page.figures, page.arithmetic), "kills": (page.kills,)}.items():
+        path = RESULTS / f"{name}.json"
+        result = json.loads(path.read_text()) if path.exists() else None
+        for part in parts:
+            assert ("Not measured yet." if result is None else part(result)) in text
+
+
+def test_results_are_counted_wherever_they_are(tmp_path: Path) -> None:
+    """One as a file, one twice, one with other bytes, one that is missing."""
+    known = {str(i): [bytes([i])] for i in range(4)}
+    (tmp_path / "0.png").write_bytes(b"\0")
+    for name, files in {"a.tar": {"1.png": b"\1", "1.json": b"{}"}, "b.tar": {"1.png": b"\1", "2.png": b"?"}}.items():
+        with tarfile.open(tmp_path / name, "w") as archive:
+            for member, content in files.items():
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    lines = [{"run": {}}, {"key": "0", "file": "0.png"}, {"key": "0", "file": "0.png"}, {"key": "3", "error": "no"}]
+    (tmp_path / "manifest-0-of-2.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"key')
+    (tmp_path / ".1-a.part").mkdir()
+    found = kills.compared(tmp_path, known)
+    assert found == {"results": 4, "once and equal": 1, "noted twice": 1, "other files": 1}
+    assert kills.made(tmp_path) == 1
 
 
 def test_every_command_of_the_page_can_be_typed() -> None:
     text = (page.ROOT / "docs" / "scale.md").read_text()
     typed = re.findall(r"^(?:midms|(?:torchrun|accelerate) .* -m midms) (translate .*)$", text, re.MULTILINE)
-    assert len(typed) == 5
+    assert len(typed) == 6
     for words in typed:
         assert cli.parser().parse_args(shlex.split(words)).pairs == Path("pairs.csv")

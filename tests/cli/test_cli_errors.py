@@ -75,6 +75,7 @@ from midms import cli
             "--match-on up --style 3",
             "midms: --match-on must be one of x0, latent, got 'up'; --style must be a number between",
         ),
+        ("--offload model", "midms: --offload model: nothing to bring them to, expected --device cuda or the like"),
         ("--size 8", "midms: --size: expected 32 to 1024 pixels, got 8"),
         ("--matcher x --sampler y", "midms: --matcher: no matcher is called 'x'. Did you mean "),
         ("--matcher \"dual-softmax(backend='x')\"", "midms: --matcher: matcher 'dual-softmax': backend: expected "),

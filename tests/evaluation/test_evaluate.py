@@ -195,8 +195,9 @@ def repeat_key(folder: Path) -> str:
 @pytest.mark.parametrize("spoil", [spoil_size, spoil_picture, lose_result, lose_target, repeat_key])
 def test_what_is_wrong_with_one_is_named_and_the_rest_done(own: Path, spoil: Any, tmp_path: Path) -> None:
     expected = spoil(own)
-    found = measured(own, "psnr", pairs=own / "pairs.csv", against=None, out=tmp_path / "out")
+    found = measured(own, *QUICK, pairs=own / "pairs.csv", against=None, out=tmp_path / "out")
     (failure,) = found.failures
+    assert "SWD at 16" in values(found)
     assert re.search(expected, failure) and "\n" not in failure
     assert [*found.figures[0].each] == ["0", "2", "3"]
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["failures"] == [failure]

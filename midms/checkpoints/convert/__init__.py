@@ -9,12 +9,11 @@ from pathlib import Path
 
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import compvis, diffusers_folder, hub
-from midms.checkpoints.convert.diffusers_folder import NO_PROMPT
 from midms.checkpoints.folder import CONFIG, FAILURE, Weights, write_text
 from midms.core.errors import printable
 from midms.core.files import kind_of, made
 from midms.core.tensors import CheckpointError, cast, check_weights_file
-from midms.core.types import Prompt
+from midms.core.types import NO_PROMPT, Prompt
 
 __all__ = ["convert", "find", "save", "write_failure"]
 
@@ -84,6 +83,8 @@ def _lines(lines: Sequence[str]) -> str:
 def find(weights: str | Path, prompt: Prompt = NO_PROMPT) -> Weights:
     """What `weights=` of `build`, or `from_pretrained`, names: a folder of ours, one of diffusers, or a hub id.
 
+    Or a single file of a text-to-image model that lies in a folder of diffusers.
+
     Args:
         weights: its name.
         prompt: of a text-to-image model of diffusers.
@@ -99,8 +100,12 @@ def find(weights: str | Path, prompt: Prompt = NO_PROMPT) -> Weights:
         raise CheckpointError("'': expected a folder or the id of one on the hub, got nothing")
     path = Path(weights)
     if path.is_file():
+        if diffusers_folder.is_folder(path.parent):
+            return diffusers_folder.from_diffusers(path.parent, prompt, path)
         raise CheckpointError(
-            f"{path}: is a file; `midms convert {path} --config LDM.yaml --out FOLDER` makes a folder of it"
+            f"{path}: is a file; `midms convert {path} --config LDM.yaml --out FOLDER` makes a folder of a latent "
+            "diffusion; that of a text-to-image model is read where it lies beside its configurations in folders, "
+            "unet/ or transformer/, vae/, scheduler/, tokenizer/ and text_encoder/"
         )
     if not path.is_dir():
         if path.exists():

@@ -6,16 +6,15 @@ import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from midms.checkpoints.convert.settings import Channels, Scale, settled
-from midms.checkpoints.convert.text_encoders import T5_TOKENS, check_encoders, clip_tokens, embedded, encoder_folders
+from midms.checkpoints.convert.text_encoders import T5_TOKENS, TextEncoders, embedded, encoder_folders
 from midms.compose.spec import Spec
-from midms.core.schema import BRIEF, Schema, checked, read_json
+from midms.core.schema import BRIEF, Schema, checked
 from midms.core.signatures import mistyped, parameters
 from midms.core.tensors import CheckpointError
 from midms.core.types import Prompt
@@ -24,8 +23,6 @@ from midms.diffusion.denoisers.transformer import PATCH
 from midms.diffusion.lean import load_network
 from midms.diffusion.levels import FLOW
 
-INDEX_FILE = "model_index.json"
-"""What a folder of diffusers says of the whole pipeline."""
 _SIDE = 128
 """Cells of the latent along a side, where a network does not say for how many it was trained."""
 PROMPTS = "prompts."
@@ -110,12 +107,18 @@ TEXT_TO_IMAGE = {
 
 
 def denoiser_of(
-    path: Path, kind: str, content: Mapping[str, Any], where: str, prediction: str, stride: int, prompt: Prompt
+    encoders: TextEncoders,
+    kind: str,
+    content: Mapping[str, Any],
+    where: str,
+    prediction: str,
+    stride: int,
+    prompt: Prompt,
 ) -> Spec:
-    """The denoiser of a folder.
+    """The denoiser of a pipeline.
 
     Args:
-        path: the folder.
+        encoders: of the pipeline.
         kind: of network, one of `TEXT_TO_IMAGE`.
         content: the network's settings.
         where: what errors call them.
@@ -135,21 +138,23 @@ def denoiser_of(
         raise CheckpointError(f"{where}: {'; '.join(wrong)}")
     arguments: dict[str, Any] = {"config": own, "stride": stride}
     second = getattr(said, "addition_embed_type", None) is not None
-    check_encoders(path, encoder_folders(family.name, second))
-    arguments["tokens"] = T5_TOKENS.get(family.name, 0) + (0 if family.name == "flux" else clip_tokens(path))
+    encoders.check(encoder_folders(family.name, second))
+    arguments["tokens"] = T5_TOKENS.get(family.name, 0) + (0 if family.name == "flux" else encoders.clip_tokens())
     usually = {"unet-condition": 5.0 if second else 7.5, "sd3": 7.0, "flux": 1.0}[family.name]
     distilled = family.name == "flux" and said.guidance_embeds
     arguments["guidance"] = usually if prompt.guidance is None or distilled else float(prompt.guidance)
     if distilled:
         arguments["distilled_guidance"] = 3.5 if prompt.guidance is None else float(prompt.guidance)
     if prompt.negative and arguments["guidance"] == 1:
-        raise CheckpointError(f"{path}: negative: changes nothing without classifier-free guidance, as this has it")
+        raise CheckpointError(
+            f"{encoders.where}: negative: changes nothing without classifier-free guidance, as this has it"
+        )
     if family.name == "unet-condition":
         arguments["prediction"] = prediction
     return Spec(family.name, **arguments)
 
 
-def prompts_of(path: Path, spec: Spec, prompt: Prompt) -> dict[str, Tensor]:
+def prompts_of(encoders: TextEncoders, spec: Spec, prompt: Prompt) -> dict[str, Tensor]:
     """The prompts of a denoiser that `denoiser_of` gave, embedded: the negative one, then the positive one.
 
     Where the pipeline says that an empty negative prompt is one of zeros, as SDXL's does, it is.
@@ -160,10 +165,8 @@ def prompts_of(path: Path, spec: Spec, prompt: Prompt) -> dict[str, Tensor]:
     config = spec.arguments["config"]
     second = config.get("addition_embed_type") is not None
     width = config.get("cross_attention_dim") or config.get("joint_attention_dim") or 0
-    found = embedded(path, spec.name, second, (prompt.negative, prompt.text), width)
-    index = read_json(path / INDEX_FILE, CheckpointError) if (path / INDEX_FILE).is_file() else {}
-    zero = isinstance(index, dict) and index.get("force_zeros_for_empty_prompt", second)
-    if second and zero and not prompt.negative:
+    found = embedded(encoders, spec.name, second, (prompt.negative, prompt.text), width)
+    if second and not prompt.negative and encoders.empty_is_zero:
         for value in found.values():
             value[0] = 0
     return {PROMPTS + name: value for name, value in found.items()}

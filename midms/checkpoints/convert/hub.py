@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from midms.checkpoints.card import CARD
-from midms.checkpoints.convert.families import INDEX_FILE
+from midms.checkpoints.convert.text_encoders import INDEX_FILE
 from midms.checkpoints.convert.weights import ENCODER, NETWORK
 from midms.checkpoints.folder import CONFIG, read_folder
 from midms.core.tensors import CheckpointError

@@ -36,6 +36,8 @@ RESIDUAL = {
 OUTER = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
@@ -47,7 +49,7 @@ OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "p
 
 
 def unet(names: Iterable[str], layers: int, heads: Callable[[int], int]) -> dict[str, Origin]:
-    """Origins in CompVis' `UNetModel` of the parameters of diffusers' `UNet2DModel`.
+    """Origins in CompVis' `UNetModel` of the parameters of diffusers' `UNet2DModel` and `UNet2DConditionModel`.
 
     CompVis has one convolution for queries, keys and values, its rows sorted by head first.
 

@@ -51,6 +51,8 @@ def facesjs(
     share none with those trained on. The package is by Jeremy Scheff, Apache-2.0 (https://github.com/zengm-games/facesjs);
     `npm pack facesjs@5.0.3` and `tar xf` bring it. Rendering needs `pip install 'midms[lineart]'`.
 
+    To choose for training or measuring line art where the answer is known.
+
     Args:
         path: the folder of the unpacked package, in which `package.json` lies.
         size: pixels of the pairs' sides, 64 to 512.

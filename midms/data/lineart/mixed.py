@@ -43,6 +43,8 @@ def lineart(
     While it trains, faces and figures are drawn by pens of all widths, with gaps, rough, on uneven paper; some of their
     exemplars have no outlines, some faces are moved and scaled, and some exemplars of portraits are painted.
 
+    To choose for training on line art: it is what `midm-lineart` was trained on.
+
     Args:
         path: the folder of the unpacked npm package facesjs, see `facesjs`.
         size: pixels of the pairs' sides, 64 to 256.

@@ -46,6 +46,8 @@ def openmoji(
     its own weights have not seen them. `npm pack openmoji@17.0.0` and `tar xf` bring them. Rendering needs
     `pip install 'midms[lineart]'`.
 
+    To choose for measuring line art on drawings that no weights here have seen.
+
     Args:
         path: the folder of the unpacked package, in which `color/svg` and `black/svg` lie.
         size: pixels of the pairs' sides, 64 to 512.

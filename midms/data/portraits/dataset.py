@@ -19,6 +19,8 @@ class Portraits:
 
     Each pair is rendered when it is asked for; the same index always gives the same pair. Its foreground is the head.
 
+    To choose for trying anything: nothing is downloaded, and answer and flow are exact.
+
     Attributes:
         split: "train", "validation", "test", or "hard", whose heads are turned far to opposite sides.
         size: pixels a side, 64 to 256.

@@ -18,6 +18,8 @@ class Folded:
     A warp of such latents carries the exemplar's pixels themselves, cell by cell. For pictures of flat colours, of
     which a cell has one; on others its warps are patchy.
 
+    To choose for flat colours, such as line art; nothing has to be trained.
+
     Attributes:
         stride: pixels a latent cell, 1 to 8.
     """

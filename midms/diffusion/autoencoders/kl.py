@@ -22,6 +22,8 @@ class KL(nn.Module):
     `encode` gives the mean of the posterior and draws nothing; its deviation is small by training. `sample` draws, for
     training alone.
 
+    To choose with weights of Stable Diffusion, or of the released church model.
+
     Args:
         channels: of the latent.
         widths: channels at each resolution, from the picture's to the latent's; each step halves it.

@@ -20,6 +20,8 @@ class VQ(nn.Module):
     The diffusion lives before the quantiser: `encode` gives what has not been quantised yet, `decode` quantises. No
     scaling factor applies, whatever diffusers' default says: these models were trained with 1.
 
+    To choose with weights of the released faces, or of latent diffusion's VQ models.
+
     Args:
         channels: of the latent.
         widths: channels at each resolution, from the picture's to the latent's; each step halves it.

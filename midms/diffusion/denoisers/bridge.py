@@ -19,6 +19,8 @@ class Bridge(nn.Module):
     Where the warp is right there is nothing left to predict; where it is not, the condition says what is
     missing. Trained on noised mixtures of truth and warp.
 
+    To choose for training a small model of one's own: it needs few levels, and mends the warp.
+
     Args:
         channels: of the latent.
         condition_channels: of the condition map.

@@ -30,6 +30,8 @@ class Flux(nn.Module):
     A rectified flow: it predicts the velocity eps - x0, and wants levels with the schedule "flow:SHIFT". The warp is
     not looked at: it enters by way of x0. Grids are continued to even sides.
 
+    To choose with weights of FLUX.1.
+
     Args:
         config: the network's settings, by the names of its class; those of its size have to be among them.
         guidance: of classifier-free guidance; 1 for none, which takes half the time. FLUX.1 is not made for it.

@@ -16,6 +16,8 @@ from midms.diffusion.denoisers.prediction import check_prediction, expand_level,
 class Network(nn.Module):
     """Any network of your own as a denoiser: `build("midm-faces", denoiser=Network(mine, "eps"))`.
 
+    To choose for a network that is there already, without a class of its own.
+
     Args:
         network: called as `network(x, timesteps)`, with a latent and a timestep for each sample; gives a tensor like x,
             or something with such a tensor as `sample`, as networks of diffusers do.

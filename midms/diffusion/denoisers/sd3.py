@@ -27,6 +27,8 @@ class SD3(nn.Module):
     A rectified flow: it predicts the velocity eps - x0, and wants levels with the schedule "flow:SHIFT". The warp is
     not looked at: it enters by way of x0. Grids are continued to even sides.
 
+    To choose with weights of Stable Diffusion 3 or 3.5.
+
     Args:
         config: the network's settings, by the names of its class; those of its size have to be among them.
         guidance: of classifier-free guidance; 1 for none.

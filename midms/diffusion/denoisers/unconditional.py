@@ -18,6 +18,8 @@ from midms.diffusion.denoisers.unet import make_unet, run_unet
 class Unconditional(nn.Module):
     """MIDMs' denoiser: sees the noisy latent alone (arXiv:2209.11047, sec. 3.2).
 
+    To choose for the published loop, and with unconditional latent diffusions of CompVis.
+
     Args:
         channels: of the latent.
         widths: channels of each level.

@@ -34,6 +34,8 @@ class UNetCondition(nn.Module):
     Rombach et al. 2022 (arXiv:2112.10752) and Podell et al. 2023 (arXiv:2307.01952). The warp is not looked at: it
     enters by way of x0.
 
+    To choose with weights of Stable Diffusion 1 or 2, or SDXL.
+
     Args:
         config: the network's settings, by the names of its class; those of its size have to be among them.
         prediction: what it was trained to predict, one of `PREDICTIONS`.

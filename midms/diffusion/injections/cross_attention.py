@@ -39,6 +39,8 @@ class CrossAttention:
     sum to one again; columns are changed in slices, whatever the match, and the matrix is never there as a whole.
     Guidance goes from the negative prompt, into which nothing is injected, to the positive one, into which it is.
 
+    To choose with U-Nets, where exemplar and condition show the same kind of thing.
+
     Args:
         matcher: from queries and keys of each head to a match; by default that of attention itself. `midms.create` and
             `build` take names and `Spec`s, here and below.

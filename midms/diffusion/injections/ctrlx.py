@@ -36,11 +36,14 @@ class CtrlX:
     and keys of normalised tokens; as far as the match is trusted. Structure: results of some modules, and queries and
     keys of some layers, are those of the condition's picture.
 
+    To choose with U-Nets, where the structure of the condition has to be kept.
+
     Args:
         matcher: from queries and keys of each head to a match; by default that of attention itself. `midms.create` and
             `build` take names and `Spec`s, here and below.
         confidence: in it.
-        appearance_layers: names of blocks whose self-attention is given another appearance.
+        appearance_layers: names of blocks whose self-attention is given another appearance; by default here and below
+            those of the released code in SDXL.
         structure_layers: names of blocks whose queries and keys are the structure's.
         structure_results: names of modules whose result is the structure's.
         appearance: share of the levels, from the first on, with another appearance.
@@ -53,9 +56,12 @@ class CtrlX:
     nested: ClassVar[Mapping[str, str]] = {"matcher": "matcher", "confidence": "confidence"}
     matcher: Any = "attention"
     confidence: Any = "always"
-    appearance_layers: tuple[str, ...] = ("down_blocks.1", "down_blocks.2", "up_blocks.1", "up_blocks.2")
-    structure_layers: tuple[str, ...] = ("up_blocks.1",)
-    structure_results: tuple[str, ...] = ("up_blocks.1.resnets.0",)
+    appearance_layers: tuple[str, ...] = (
+        *("down_blocks.1", "down_blocks.2", "up_blocks.0.attentions.1", "up_blocks.0.attentions.2"),
+        *("up_blocks.1.attentions.0", "up_blocks.1.attentions.1"),
+    )
+    structure_layers: tuple[str, ...] = ("up_blocks.0",)
+    structure_results: tuple[str, ...] = ("up_blocks.0.resnets.0",)
     appearance: float = 0.6
     structure: float = 0.6
 

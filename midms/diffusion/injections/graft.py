@@ -35,6 +35,8 @@ class Graft:
     Confidence c is a bias log c of their columns: 1 is a token like any other, 0 none. Position embeddings that are in
     the tokens from the beginning, as in Stable Diffusion 3, and U-Nets, which have none, leave a key as it is.
 
+    To choose with transformers, such as FLUX.1, for which the others are not made.
+
     Args:
         matcher: from what layers are given of the exemplar and of the picture to a match; `midms.create` and `build`
             take names and `Spec`s, here and below.

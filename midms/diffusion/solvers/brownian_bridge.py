@@ -59,6 +59,8 @@ class BrownianBridge:
 def brownian_bridge(timesteps: tuple[int, ...], spread: float = 1.0, eta: float = 1.0) -> BrownianBridge:
     """A `BrownianBridge` on its own levels: alpha 1 - m, sigma m, and a start at the latent as it is.
 
+    To choose where the latent begins as the warp itself, with a network that was trained on such a bridge.
+
     Args:
         timesteps: from the noisiest, where the bridge is pinned to the warp, to the cleanest, which is above 0.
         spread: largest variance on the way, times 2; s in BBDM.

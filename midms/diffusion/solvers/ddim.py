@@ -23,6 +23,8 @@ class DDIM:
     | `to.alpha`, `to.sigma` | sqrt(alpha_{t-1}), sqrt(1 - alpha_{t-1}) |
     | `churn`                | sigma_t (eq. 16)                         |
 
+    To choose first: one call a level, nothing drawn, and an edited x0 is taken on as it is.
+
     Args:
         levels: the noise levels.
         eta: 0 is deterministic, 1 has the variance of DDPM.

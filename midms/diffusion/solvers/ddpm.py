@@ -17,6 +17,8 @@ class DDPM:
 
     Here alpha is sqrt(alpha_bar_t) there; `kept` is alpha_t there, and `beta` is beta_t.
 
+    To choose where the network was trained on all levels and many are walked; it draws at each.
+
     Args:
         levels: the noise levels.
     """

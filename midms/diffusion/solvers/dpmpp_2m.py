@@ -18,6 +18,8 @@ class DPMPP2M:
     DDIM's step with D = x0 + (x0 - x0_before) / (2 r), where r is the last step over this one in half log-SNR. An
     edited x0 is extrapolated as it was edited.
 
+    To choose for fifteen to twenty levels at one call each; an edit of x0 is felt at the next level too.
+
     Args:
         levels: the noise levels.
     """

@@ -19,6 +19,8 @@ class Euler:
     DDIM: choose either. On the levels of a rectified flow (`flow_euler`) it is dx/dsigma = eps - x0, and the step is
     the same again.
 
+    To choose with weights whose levels are given in noise, such as those of k-diffusion; else `ddim` is the same.
+
     Args:
         levels: the noise levels.
     """

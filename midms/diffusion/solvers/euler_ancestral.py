@@ -22,6 +22,8 @@ class EulerAncestral:
     (`get_ancestral_step` and `sample_euler_ancestral` of github.com/crowsonkb/k-diffusion; Song et al. 2021,
     arXiv:2011.13456, app. F). On levels that keep the variance this is the distribution of DDPM and of DDIM with eta 1.
 
+    To choose where drawn detail is wanted, and many levels can be afforded.
+
     Args:
         levels: the noise levels.
     """

@@ -13,6 +13,8 @@ def flow_euler(timesteps: tuple[int, ...], shift: float = 1.0) -> Euler:
     For networks trained on such levels, which mostly predict the velocity eps - x0; networks of diffusion saw a latent
     of another scale at these. The same is `euler` with the schedule "flow:SHIFT": see `noise_levels`.
 
+    To choose with networks of rectified flows.
+
     Args:
         timesteps: from the noisiest to the cleanest, 1 to 1000, before they are shifted.
         shift: larger for larger pictures, 3 in Stable Diffusion 3.

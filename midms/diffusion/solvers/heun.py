@@ -19,6 +19,8 @@ class Heun:
     the last: at the level, and where an Euler step would lead. The step's eps is the mean of both, its x0 that which
     explains x with it; an edit of this x0 is taken to the next level as by DDIM.
 
+    To choose where few levels have to do and a second call at each can be afforded.
+
     Args:
         levels: the noise levels.
     """

@@ -22,6 +22,8 @@ class LCM:
     network says is mixed with x so that x0 is x at timestep 0 (sec. 4.1; eq. 9 of Song et al. 2023, arXiv:2303.01469):
     x0 = c_skip x + c_out network, with sigma_data = 1/2 and timesteps scaled by 10. The step's eps is kept out of it.
 
+    To choose with networks distilled for it, and with no others.
+
     Args:
         levels: the noise levels.
     """

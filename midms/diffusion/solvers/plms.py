@@ -24,6 +24,8 @@ class PLMS:
     evenly spaced in noise. The step's eps is the extrapolated one, its x0 that which explains x with it; `past` holds
     what the network said, newest first.
 
+    To choose for comparison with pictures that latent diffusion made by it.
+
     Args:
         levels: the noise levels.
     """

@@ -31,6 +31,8 @@ class CopiedContent:
     edges there. Some structure belongs to the style, such as a pattern behind a person: where answers are known, their
     own figure says how much. It sees copies in place alone, and takes no network (a measure of this package, 2026).
 
+    To choose for finding out whether a method cheats by leaving the exemplar where it is.
+
     Attributes:
         threshold: strength of the condition's edges that count.
 

@@ -45,6 +45,8 @@ class EPE:
 
     Baker et al. 2011, "A Database and Evaluation Methodology for Optical Flow", eq. 22; where the exact flow is known,
     and at keypoints.
+
+    To choose where the flow is known and errors should be told in pixels.
     """
 
     needs: ClassVar = ("flow",)
@@ -62,6 +64,8 @@ class PCK:
 
     As in SPair-71k (Min et al. 2019, arXiv:1908.10543): a match is right that is off by at most a share of the longer
     side: of the object's box at keypoints, of the exemplar for an exact flow.
+
+    To choose where the flow or key points are known; it minds no outliers.
 
     Attributes:
         radii: the shares.
@@ -90,7 +94,10 @@ class PCK:
 
 @dataclass(frozen=True)
 class RoundTrip:
-    """How far from itself a pixel comes back, in widths (Sundaram et al. 2010): the mean of `flow.return_error`."""
+    """How far from itself a pixel comes back, in widths (Sundaram et al. 2010): the mean of `flow.return_error`.
+
+    To choose where nothing is known of the match; it can be wrong and consistent.
+    """
 
     needs: ClassVar = ("flow", "flow_back")
     ideal: ClassVar = 0.0

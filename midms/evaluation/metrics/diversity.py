@@ -16,6 +16,8 @@ class Diversity:
 
     "Toward Multimodal Image-to-Image Translation", arXiv:1711.11586, sec. 5: mean distance of pairs of results.
 
+    To choose where several results of one condition should differ.
+
     Args:
         vgg: as of `PerceptualDistance`.
 

@@ -63,6 +63,8 @@ class FrechetDistance:
     It is called FID where the extractor is Inception, and nowhere else. It is smaller the more pictures there are, for
     the same distributions: compare figures of as many pictures alone.
 
+    To choose for comparison with papers, with Inception's weights and as many pictures as they had.
+
     Args:
         extractor: see `extractors.find_extractor`.
 

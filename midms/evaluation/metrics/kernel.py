@@ -35,6 +35,8 @@ class KernelDistance:
     It is called KID where the extractor is Inception, and nowhere else. It is of all pictures at once, where others
     take means of random subsets; their expectation is the same. Of the same pictures it is a little below zero.
 
+    To choose for sets of some hundreds of pictures, where a Fréchet distance is biased.
+
     Args:
         extractor: see `extractors.find_extractor`.
         pictures: how many of each set are kept, chosen by their names.

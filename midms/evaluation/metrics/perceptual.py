@@ -121,6 +121,8 @@ class PerceptualDistance:
 
     It is called LPIPS with torchvision's VGG16, and nowhere else; without, it is `VGG16Distance`.
 
+    To choose where the answer is known and blur should cost.
+
     Args:
         vgg: a file of torchvision's VGG16; "hed" for the VGG16 of HED.
 

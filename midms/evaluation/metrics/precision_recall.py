@@ -33,6 +33,8 @@ class PrecisionRecall:
 
     Kynkäänniemi et al. 2019, arXiv:1904.06991: neighbourhoods of features to their third neighbour.
 
+    To choose for telling results that look wrong from results that lack variety.
+
     Args:
         extractor: see `extractors.find_extractor`.
         neighbours: k.

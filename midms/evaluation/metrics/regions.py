@@ -68,6 +68,8 @@ class StyleRelevance:
     relu2_2 for texture; where both have labels, of the regions of one label, weighted by their areas, else of the whole
     pictures.
 
+    To choose where the exemplar alone is known.
+
     Args:
         vgg: a file of weights, such as CoCosNet's VGG19; "hed" for the VGG16 of HED.
 
@@ -101,6 +103,8 @@ class SemanticConsistency:
 
     Zhang et al. 2020, CoCosNet, arXiv:2004.05571, sec. 4: as `StyleRelevance`, with the answer in the exemplar's place;
     the mean over relu3_2, relu4_2 and relu5_2.
+
+    To choose where the answer is known, and what is shown counts more than each pixel.
 
     Args:
         vgg: a file of weights, such as CoCosNet's VGG19; "hed" for the VGG16 of HED.

@@ -47,6 +47,8 @@ _BYTES = 110
 class Composite:
     """Flat regions painted with the colour that most of their prediction has, the rest smoothly; the lines on top.
 
+    To choose for line drawings that are to be coloured flat.
+
     Attributes:
         gap: the widest gap in a line that is closed, as a share of the drawing's longer side.
         tolerance: how far colours differ in any channel that are the same, as a share of the range.

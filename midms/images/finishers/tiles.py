@@ -30,6 +30,8 @@ class Tiles:
     borders on (a raised cosine). Of the blend only that is taken which the result is too coarse to show: brought to
     the result's size, the finished picture is the result again, nearly. Where nothing is drawn, the result is enlarged.
 
+    To choose for textures, with a method that was trained on parts.
+
     Attributes:
         scale: how many times as large as the result. A tile is as large as the result itself, so `scale` squared of
             them are translated, and more for their overlap.

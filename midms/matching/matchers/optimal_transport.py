@@ -137,5 +137,7 @@ def unbalanced(
     """`OptimalTransport` with a reach: what has no counterpart is not sent (UNITE, Zhan et al. 2021, arXiv:2106.10482).
 
     Arguments as there. A name of its own, so that it can be asked for, and compared, by name.
+
+    To choose where parts of one picture are hidden in the other, with the confidence `mass`.
     """
     return OptimalTransport(epsilon, iterations, reach, marginals, annealing, backend, precision)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -85,10 +87,39 @@ def run_jobs(
     Yields:
         Each job once its files are written, in the order in which they are computed.
     """
-    with ThreadPoolExecutor(_THREADS, "reading") as readers, ThreadPoolExecutor(_THREADS, "writing") as writers:
+    with _helpers("reading") as readers, _helpers("writing") as writers:
         read = _ahead(readers, functools.partial(_read, pipe, size, known), jobs, batch + _THREADS)
         made = (outcome for group in _grouped(read, batch) for outcome in _translated(pipe, group, seed, batch))
         yield from _behind(writers, made, batch)
+
+
+@contextmanager
+def _helpers(name: str) -> Iterator[Executor]:
+    """Threads whose operations take a core each: with teams of their own they would wait for one another."""
+    count, begun = torch.get_num_threads(), threading.Barrier(_THREADS + 1, timeout=60)
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread takes the process' number when it first asks
+        torch.set_num_threads(1)  # of this thread, but also of MKL and of threads to come
+        begun.wait()
+
+    with ThreadPoolExecutor(_THREADS, name, begin) as pool:
+        for _ in range(_THREADS):
+            pool.submit(int)
+        begun.wait()
+        torch.set_num_threads(count)
+        yield pool
+
+
+@contextmanager
+def a_thread_less() -> Iterator[None]:
+    """Operations of the thread that asks leave a core to those that read and write meanwhile, if there are several."""
+    count = torch.get_num_threads()
+    torch.set_num_threads(max(1, count - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
 def _ahead(readers: Executor, read: Callable[[Job], _Read], jobs: Iterable[Job], count: int) -> Iterator[_Read]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from midms.core.schema import BRIEF
 
 _LINE = 2**20
 """Bytes of the longest line that is read."""
+_SHARD = re.compile(r"(results-(?:\d+-of-\d+-)?)(\d{6,})\.tar")
 _PART = re.compile(r"manifest(?:-(\d+)-of-(\d+))?\.jsonl")
 
 
@@ -66,7 +68,8 @@ class Manifest:
     """What one process has translated, and reads of what others have.
 
     The first line of a part says with which settings its results were made. A pair's has its `key`, and `file` with its
-    `bytes` and `warnings` and the `inputs` it was made of, or `error`. Of several lines of a pair the last counts.
+    `bytes` and `warnings` and the `inputs` it was made of, or `error`. Of several lines of a pair the last counts. The
+    file is the result, or a tar file that it is in.
 
     Args:
         folder: of the results.
@@ -76,6 +79,7 @@ class Manifest:
     def __init__(self, folder: Path, share: Share) -> None:
         self.folder, self.share = folder, share
         self.path = folder / share.name
+        self._shards = 0
 
     @contextmanager
     def held(self, settings: Mapping[str, Any], resume: bool) -> Iterator[dict[str, str]]:
@@ -120,6 +124,23 @@ class Manifest:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
+    def next_shard(self) -> Path:
+        """Of a tar file of results: a path that this process' lines do not have yet.
+
+        Raises:
+            OSError: there is such a file.
+        """
+        path = self.folder / f"{self._prefix}{self._shards:06d}.tar"
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "is in no manifest; remove it, or take another folder", str(path))
+        self._shards += 1
+        return path
+
+    @property
+    def _prefix(self) -> str:
+        """How tar files of this process are called, up to their numbers."""
+        return self.share.name.removesuffix(".jsonl").replace("manifest", "results") + "-"
+
     def _done(self, parts: list[Path], settings: Mapping[str, Any]) -> dict[str, str]:
         for path in parts:
             try:
@@ -142,10 +163,14 @@ class Manifest:
 
     def _count(self, record: dict[str, Any], done: dict[str, str]) -> None:
         """Add a pair whose file is there."""
-        key = record.get("key")
-        if isinstance(key, str) and self.share.has(key) and record.get("file") == f"{key}.png":
+        key, file = record.get("key"), record.get("file")
+        if not (isinstance(key, str) and isinstance(file, str) and self.share.has(key)):
+            return
+        if (shard := _SHARD.fullmatch(file)) and shard[1] == self._prefix:
+            self._shards = max(self._shards, int(shard[2]) + 1)
+        if shard or file == f"{key}.png":
             with suppress(OSError):
-                if (self.folder / record["file"]).stat().st_size == record.get("bytes"):
+                if (self.folder / file).stat().st_size == record.get("bytes"):
                     done[key] = json.dumps(record.get("inputs"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from midms.data.files import TarMember, file_state, member_at
 from midms.data.pair_rows import PairRow
 from midms.images import PictureError
 from midms.pipeline.finishing import RESULT_LAYERS
-from midms.pipeline.jobs.batches import Outcome, run_jobs
+from midms.pipeline.jobs.batches import Outcome, a_thread_less, run_jobs
 from midms.pipeline.jobs.plan import Job
 from midms.pipeline.translator import Translator
 
@@ -67,7 +68,9 @@ class PairWork:
 
     def outcomes(self, pipe: Translator, rows: Iterable[PairRow]) -> Generator[Outcome, None, None]:
         """Translate rows, see `run_jobs`."""
-        return run_jobs(pipe, map(self.job, rows), seed=self.seed, size=self.size, batch=self.batch)
+        jobs = map(self.job, rows)
+        with a_thread_less(), closing(run_jobs(pipe, jobs, seed=self.seed, size=self.size, batch=self.batch)) as made:
+            yield from made
 
     def inputs(self, row: PairRow) -> dict[str, list[list[str | int | None]]]:
         """What the files of a row are now, by column, see `file_state`."""

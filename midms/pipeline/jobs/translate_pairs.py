@@ -8,13 +8,13 @@ print(done.written, *done.failures)
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,13 @@ from midms.images import PictureError
 from midms.pipeline.failures import HOPELESS, PartFailed
 from midms.pipeline.jobs.manifest import Manifest, Share
 from midms.pipeline.jobs.on_ray import ray_records
+from midms.pipeline.jobs.packing import packing, unpackable
 from midms.pipeline.jobs.pair_work import PairWork
 from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.retrieval import weights_digest
 
 LARGEST_BATCH = 1024
+LARGEST_SHARD = 1_000_000
 _NAMED = 20
 """Failures that are kept to be said; the manifest has all."""
 
@@ -81,6 +83,7 @@ def translate_pairs(
     size: int | None = None,
     figure: str | os.PathLike[str] | None = None,
     layers: str | os.PathLike[str] | None = None,
+    shards: int | None = None,
     resume: bool = False,
     share: Share | None = None,
     ray: str | None = None,
@@ -101,6 +104,7 @@ def translate_pairs(
         size: as `translate` takes it.
         figure: folder of pictures of how results came about.
         layers: folder of folders of the results' layers.
+        shards: of how many pairs tar files are, in which results then are, see `midms.pipeline.jobs.packing`.
         resume: whether to go on where an earlier run was stopped; what failed is tried again.
         share: which pairs are this process's, by default as torchrun says it.
         ray: address of a Ray cluster whose actors translate, such as "auto", or "local" to start one here; needs
@@ -111,14 +115,19 @@ def translate_pairs(
         DatasetError: the table cannot be used.
         ManifestError: there is a manifest of an earlier run, and it is not to be resumed, or had other settings.
         HeldError: another process has this share.
-        OSError: the manifest cannot be written.
-        OutOfLimits: seed or batch is no such number.
-        PictureError: the size is none, or results, figures or layers have one folder.
+        OSError: the manifest or a tar file cannot be written.
+        OutOfLimits: seed, batch or shards is no such number.
+        PictureError: the size is none, results, figures or layers have one folder, or figures or layers are to go into
+            tar files.
         PartFailed: a part fails with each of the first pairs.
         RayError: there is no Ray, no such cluster, or it gives up.
     """
     int_range(0, SEEDS, seed=seed)
     int_range(1, LARGEST_BATCH, batch=batch)
+    if shards is not None:
+        int_range(1, LARGEST_SHARD, shards=shards)
+        if figure is not None or layers is not None:
+            raise PictureError("shards: results alone go into tar files, expected neither figure nor layers")
     share = Share.of_environment() if share is None else share
     if wrong := side(pipe.autoencoder.stride, pipe.size if size is None else size):
         raise PictureError(f"size: {wrong}")
@@ -131,14 +140,19 @@ def translate_pairs(
         check_folder(one)
     work.check_apart()
     manifest, misplaced = Manifest(folder, share), _misplaced(work)
-    with manifest.held(_settings(pipe, seed, size), resume) as there:
-        rows = list[PairRow]()
+    settings = _settings(pipe, seed, size) | {"results": "files" if shards is None else "tar files"}
+    with manifest.held(settings, resume) as there, contextlib.ExitStack() as packed:
+        rows, note = list[PairRow](), manifest.add
+        if shards is not None:
+            packer = packed.enter_context(packing(manifest, shards))
+            work, note = dataclasses.replace(work, out=packer.staged), packer.add
         for row in found.rows:
-            if wrong := misplaced(row):
+            changed = row.key in there and there[row.key] != json.dumps(work.inputs(row))
+            if wrong := misplaced(row) or ("" if shards is None else unpackable(row.key, changed)):
                 found.failures.append(RowFailure(row.key, wrong))
-            elif row.key not in there or there[row.key] != json.dumps(work.inputs(row)):
+            elif changed or row.key not in there:
                 rows.append(row)
-                done.changed += row.key in there
+                done.changed += changed
         for failure in found.failures:
             manifest.add(done.count({"key": failure.key, "error": failure.reason}))
         done.skipped = done.total - len(rows) - done.failed
@@ -147,10 +161,10 @@ def translate_pairs(
         shown = None if progress else True
         with (
             tqdm(total=len(rows), desc=f"translating{of}", unit="pair", smoothing=0.1, disable=shown) as bar,
-            closing(records),
+            contextlib.closing(records),
         ):
             for record in records:
-                manifest.add(done.count(record))
+                note(done.count(record))
                 bar.update()
                 if "error" in record:
                     bar.set_postfix(failed=done.failed)
@@ -167,7 +181,7 @@ def _here(pipe: Pipeline, work: PairWork, rows: Iterable[PairRow]) -> Generator[
         PartFailed: it was with each of the first, and would be with the others.
     """
     broken, made = 0, False
-    with closing(work.outcomes(pipe, rows)) as outcomes:
+    with contextlib.closing(work.outcomes(pipe, rows)) as outcomes:
         for outcome in outcomes:
             yield work.record(outcome)
             broken, made = broken + isinstance(outcome.error, PartFailed), made or outcome.result is not None
@@ -203,8 +217,9 @@ def _misplaced(work: PairWork) -> Callable[[PairRow], str]:
 
     def wrong(row: PairRow) -> str:
         for place in (row.condition, *row.exemplars, *row.exemplar_conditions):
-            path = os.path.join(work.root, place)
-            if member_at(work.root, place) is None and real(path).startswith(tuple(folders.values())):
+            member = member_at(work.root, place)
+            path = os.path.join(work.root, place) if member is None else member.archive
+            if real(path).startswith(tuple(folders.values())):
                 return f"{path}: is in a folder of results, expected another place"
         for folder, target in work.targets(row):
             own, place = folders[folder], real(str(target))

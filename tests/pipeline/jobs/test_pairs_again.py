@@ -8,12 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import command_line
 import pytest
+import torch
+from PIL import Image
 
 from midms.data.pair_rows import PairRow
 from midms.images import PictureError
+from midms.pipeline.jobs import batches
 from midms.pipeline.jobs.manifest import Manifest, ManifestError, Share
 from midms.pipeline.jobs.pair_work import PairWork
 from midms.pipeline.jobs.translate_pairs import Translated, _misplaced
@@ -156,3 +160,31 @@ def test_a_size_that_was_not_trained_is_told_once_and_before(
     monkeypatch.setattr("midms.pipeline.jobs.translate_pairs.translate_pairs", done)
     assert command_line.run("translate", "--pairs", "a.csv", "--out", folder / "out", "--size", 96) == 0
     assert capsys.readouterr().err == "midms: warning: 1 of 1 results: another\n"
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_who_reads_and_writes_takes_one_core_and_leaves_the_others_to_the_rest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four threads, three are the computation's; afterwards all are there again."""
+    counts: dict[str, set[int]] = {"read": set(), "made": set(), "written": set()}
+
+    def note(name: str, value: object) -> Callable[..., object]:
+        def noted(*given: object, **more: object) -> object:
+            counts[name].add(torch.get_num_threads())
+            return value
+
+        return noted
+
+    result = SimpleNamespace(image=Image.new("RGB", (8, 8)), warnings=())
+    monkeypatch.setattr(batches, "read_inputs", note("read", SimpleNamespace(kind=0)))
+    monkeypatch.setattr(batches, "translate_inputs", note("made", [result]))
+    monkeypatch.setattr(batches, "save_images", note("written", None))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        made = [*work(folder).outcomes(None, [ROW, ROW._replace(key="b")])]  # type: ignore[arg-type]
+        assert len(made) == 2 and torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    assert counts == {"read": {1}, "made": {3}, "written": {1}}
