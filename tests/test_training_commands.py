@@ -133,17 +133,17 @@ def test_every_launcher_is_run_as_printed(line: str, desk: Path) -> None:
     here = str(Path(midms.__file__).parents[1])
     place = {"PYTHONPATH": here, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     surroundings = os.environ | place | {"OMP_NUM_THREADS": "1"}
-    with (desk / "said").open("w") as said:
+    with (desk / "output").open("w") as log:
         launcher = subprocess.Popen(
-            shlex.split(line), env=surroundings, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+            shlex.split(line), env=surroundings, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        while "loss=" not in (told := (desk / "said").read_text()) and launcher.poll() is None:
+        while "loss=" not in (output := (desk / "output").read_text()) and launcher.poll() is None:
             time.sleep(0.2)
     finally:
         os.killpg(launcher.pid, signal.SIGINT)
         launcher.wait(60)
-    assert [*(desk / "runs" / "mine").glob("autoencoder-*.checkpoint")], told[-3000:]
+    assert [*(desk / "runs" / "mine").glob("autoencoder-*.checkpoint")], output[-3000:]
 
 
 def test_what_is_not_run_is_on_the_page() -> None:
