@@ -32,6 +32,8 @@ class Control(nn.Module):
     was trained on a kind of its own, such as edges or poses: `condition` has to be that. What goes into the network is
     as in diffusers' pipelines. Passes of references, which injections run, are not controlled.
 
+    To choose with weights of Stable Diffusion or SDXL, where the drawing's structure has to be kept exactly.
+
     Args:
         network: a `ControlNetModel` or `T2IAdapter` of diffusers, or a folder of one, for the U-Net of the weights.
         scale: how much of its residuals is added, diffusers' `controlnet_conditioning_scale`.
