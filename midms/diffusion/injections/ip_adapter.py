@@ -83,7 +83,7 @@ class IPAdapter(nn.Module):
             )
         modules = dict(denoiser.network.named_modules())
         theirs = [tuple(modules[name].to_k.weight.shape) for name in _layers(denoiser)]
-        ours = [tuple(layer.weight.shape) for layer in self.keys]
+        ours = [tuple(weight.shape) for weight in self.keys.parameters()]
         if theirs != ours:
             raise ValueError(
                 f"the adapter has keys for {len(ours)} layers and the network {len(theirs)}, or of other widths"
