@@ -17,11 +17,11 @@ from website.links import ROOT
 REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "functions": ("What `import midms` has.", tuple(f"midms.{name}" for name in midms.__all__)),
     "pipeline": (
-        "What `build` gives, and what its `translate` gives.",
+        "What `build` gives, and what its `translate` gives; the same as a pipeline of diffusers.",
         (
             *("midms.pipeline.pipeline.Pipeline", "midms.pipeline.translate.translate"),
             *("midms.pipeline.result.Translation", "midms.pipeline.result.PixelOrigin"),
-            "midms.pipeline.correspondence.Origins",
+            *("midms.pipeline.correspondence.Origins", "midms.diffusers.pipeline.MIDMsPipeline"),
         ),
     ),
     "loop": (
