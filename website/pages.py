@@ -17,11 +17,11 @@ from website.links import ROOT
 REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "functions": ("What `import midms` has.", tuple(f"midms.{name}" for name in midms.__all__)),
     "pipeline": (
-        "What `build` gives, and what its `translate` gives.",
+        "What `build` gives, and what its `translate` gives; the same as a pipeline of diffusers.",
         (
             *("midms.pipeline.pipeline.Pipeline", "midms.pipeline.translate.translate"),
             *("midms.pipeline.result.Translation", "midms.pipeline.result.PixelOrigin"),
-            "midms.pipeline.correspondence.Origins",
+            *("midms.pipeline.correspondence.Origins", "midms.diffusers.pipeline.MIDMsPipeline"),
         ),
     ),
     "loop": (
@@ -29,13 +29,17 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("midms.loop.policy.Policy", "midms.loop.Moment", "midms.loop.interleave"),
     ),
     "protocols": ("What a part of each kind must have.", ("midms.core.protocols",)),
-    "records": (
-        "What parts hand to each other.",
+    "records": ("What parts hand to each other.", ("midms.core.types", "midms.core.metrics")),
+    "matches": (
+        "A match, what can be asked of it, and helpers.",
+        ("midms.matching.matches.factored.FactoredMatch", "midms.core.flow", "midms.core.normalize"),
+    ),
+    "data": (
+        "What a data set gives, and what makes one of files.",
         (
-            "midms.core.types",
-            "midms.data.pair.Pair",
-            "midms.core.metrics",
-            "midms.matching.matches.factored.FactoredMatch",
+            *("midms.data.pair.Pair", "midms.data.pictures.PicturePairs", "midms.data.pictures.Exemplars"),
+            *("midms.data.files.PictureFiles", "midms.data.files.Names", "midms.data.crops.Cropping"),
+            *("midms.data.splits.in_split", "midms.data.warp.Warp"),
         ),
     ),
     "laws": ("Tests that every part obeys; inherit one for a part of your own.", ("midms.testing",)),

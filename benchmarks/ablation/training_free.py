@@ -36,7 +36,7 @@ WITHIN = {
     "graft": Spec("graft", layers=LAYERS, dropout=0.0),
 }
 """Injections whose layers are this network's."""
-FROM_NOISE = Spec("ddim", timesteps=tuple(range(951, 0, -50)), schedule="cosine")
+FROM_NOISE = Spec("ddim", timesteps=tuple(range(951, 0, -80)), schedule="cosine")
 MATCHERS = (
     *(Spec("correlation", temperature=temperature) for temperature in (0.04, 0.1, 0.3)),
     *("nearest", "mutual-nearest", "optimal-transport", "dual-softmax"),
@@ -69,14 +69,14 @@ def questions() -> dict[str, Question]:
         "within": Question(
             "And which injection into the network's layers, from the noised warp on?",
             PRESET,
-            own | {"injection": [None, *WITHIN.values()], "edit": ["context"], "rematch": [()]},
+            own | {"injection": [None, *WITHIN.values()], "edit": ["context"], "rematch": [(1, 2)]},
         ),
         "alone": Question(
             "And from noise alone, where all of the appearance has to come through the edit?",
             PRESET,
             own
             | {"sampler": [FROM_NOISE], "start": ["renoise"], "injection": [None, *WITHIN.values()]}
-            | {"edit": ["context", "blend", "adain"], "rematch": [(4, 8, 12)]},
+            | {"edit": ["context", "adain"], "rematch": [(2, 5, 8)]},
             "The network was trained on its own levels of noise, all of them; the sketch is seen by the match alone.",
         ),
         "matcher": Question(

@@ -217,6 +217,7 @@ RECIPES = (
             "line drawings of faces and of figures of simple shapes, each to be coloured like another picture of such",
             size=128,
             square=True,
+            usual="midm-lineart",
         ),
         license="apache-2.0",
         precision="float32",

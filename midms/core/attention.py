@@ -48,7 +48,7 @@ class Visitor:
     """Sees attention layers in a pass, and changes nothing; those who do inherit it."""
 
     def given(self, layer: str, module: Any, hidden: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """What a layer is given: tokens of the picture, and of the prompt where they are one stream."""
+        """What a layer is given, after its own norm: tokens of the picture, and of the prompt in one stream."""
         return hidden
 
     def attend(self, layer: str, attention: Attention) -> Float[Tensor, "b heads n d"] | None:
@@ -109,6 +109,8 @@ def visited(
         enter, leave = partial(asking.enter, name), partial(asking.leave, name)
         hooks.append(modules[name].register_forward_pre_hook(enter, with_kwargs=True))
         hooks.append(modules[name].register_forward_hook(leave))
+        if (norm := _norm_of(modules[name])) is not None:
+            hooks.append(norm.register_forward_hook(partial(asking.normalized, name, modules[name])))
     for name in results:
         hooks.append(modules[name].register_forward_hook(_changed(visitor, name)))
     try:
@@ -117,6 +119,11 @@ def visited(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _norm_of(layer: Any) -> Any:
+    """The norm inside of a layer, as those have it that are in no transformer."""
+    return getattr(layer, "group_norm", None)
 
 
 def _changed(visitor: Visitor, name: str) -> Callable[..., Tensor]:
@@ -133,10 +140,15 @@ class _Asking(TorchFunctionMode):
 
     def enter(self, name: str, module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         self.inside = name, named.get("image_rotary_emb")
+        if _norm_of(module) is not None:
+            return None
         if given:
             return (self.visitor.given(name, module, given[0]), *given[1:]), named
         hidden = self.visitor.given(name, module, named["hidden_states"])
         return given, named | {"hidden_states": hidden}
+
+    def normalized(self, name: str, layer: Any, norm: Any, given: Any, output: Float[Tensor, "b d n"]) -> Tensor:
+        return self.visitor.given(name, layer, output.mT).mT
 
     def leave(self, name: str, module: Any, given: Any, output: Any) -> None:
         if self.inside is not None:

@@ -92,3 +92,9 @@ INJECTIONS.row(
     "midms.diffusion.injections.graft:Graft",
     "trusted tokens of the exemplar beside the picture's own, for transformers (FreeGraftor, arXiv:2504.15958)",
 )
+INJECTIONS.row(
+    "control",
+    "midms.diffusion.injections.control:Control",
+    "a ControlNet or T2I-Adapter of diffusers keeps the condition's structure, beside another injection or none"
+    " (arXiv:2302.05543, arXiv:2302.08453)",
+)

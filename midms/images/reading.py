@@ -56,7 +56,8 @@ def read_image(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X
     """The picture upright, in RGB, opaque, in [-1, 1]; of a moving one, the first frame.
 
     Colours are taken as their ICC profile means them and become sRGB; orientation is heeded. Other notes are not, such
-    as gAMA, cHRM and cICP of a PNG or the primaries of an AVIF without a profile.
+    as gAMA, cHRM and cICP of a PNG or the primaries of an AVIF without a profile. Numbers of 16 bits are taken as they
+    are, however small; `read_pixels` tells of such.
     Transparent pictures are laid on white, or on black if most of the picture is transparent and the rest nearly
     white.
 

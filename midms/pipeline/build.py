@@ -104,6 +104,8 @@ def assemble(
         part = getattr(parts, slot)
         if not isinstance(part, nn.Module) or not part.state_dict():
             continue
+        if getattr(part, "own_weights", False):
+            continue
         if spec != recipe.slots.get(slot):
             foreign.append(slot)
         elif found and slot in found.parts:

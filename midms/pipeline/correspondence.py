@@ -18,7 +18,7 @@ from midms.images.frame import Frame
 from midms.loop.hints import GivenMatch
 from midms.loop.multi_exemplar import MultiExemplarMatch
 
-FLAT, PLAIN = 0.25, 0.3
+FLAT, ONE_COLOUR = 0.25, 0.3
 """Spread of places, and of the warp's colours over the exemplar's, below both of which a match is flat.
 
 Of six pairs of the test split places spread by 0.97 at least in `midm-faces`, but by 0.5 in `midm-lineart`, and by
@@ -125,7 +125,7 @@ def flat_matches(
     matches = match.matches if isinstance(match, MultiExemplarMatch) else (match,)
     reach = torch.stack([_reach(one, warp) for one in matches if not isinstance(one, GivenMatch)]).amax(0)
     vivid = torch.stack([_deviation(one) for one in exemplars]).amax(0)
-    return ((reach < FLAT) & (_deviation(warp) < PLAIN * vivid)).tolist()
+    return ((reach < FLAT) & (_deviation(warp) < ONE_COLOUR * vivid)).tolist()
 
 
 def _deviation(pictures: Float[Tensor, "b 3 _ _"]) -> Float[Tensor, " b"]:

@@ -1,7 +1,7 @@
-"""Whether what is handed in is like what weights were trained on: Mahalanobis distance of features to those of faces.
+"""Whether what is handed in is like what weights were trained on: Mahalanobis distance of features to those of it.
 
 Of one class, after Lee et al. 2018 (arXiv:1807.03888). The Gaussians and how far is too far are measured by
-`benchmarks/faces/domain.py` and lie with the weights.
+`benchmarks/faces/domain.py` and `benchmarks/lineart/domain.py`, and lie with the weights.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Usual:
 
 @cache
 def usual(name: str) -> dict[str, Usual]:
-    """The Gaussians that lie with shipped weights, by aspect; none where none were measured."""
+    """The Gaussians that lie with shipped weights, by aspect, for those by which strangers are told."""
     found = read_folder(SHIPPED / name) if (SHIPPED / name / CONFIG).exists() else None
     if not found or USUAL_PICTURES not in found.recipe.weights:
         return {}
@@ -54,6 +54,7 @@ def usual(name: str) -> dict[str, Usual]:
     return {
         aspect: Usual(held[f"{aspect}.mean"], held[f"{aspect}.precision"], held[f"{aspect}.most"].item())
         for aspect in ASPECTS
+        if f"{aspect}.mean" in held
     }
 
 
@@ -96,14 +97,14 @@ def unusual(
     known = usual(name)
     if not known:
         return [()] * len(condition)
-    found = [drawing_summary(features, condition)]
+    found = [drawing_summary(features, condition)] if "drawing" in known else []
     with torch.no_grad():
         latents = [autoencoder.encode(picture) for picture in pictures]
     found += [picture_summary(features, latent, own) for latent, own in zip(latents, conditions, strict=True)]
     far: list[dict[str, None]] = [{} for _ in condition]
     for summary in found:
-        for aspect, values in summary.items():
-            within = known[aspect].distance(values.float().cpu()) <= known[aspect].most
+        for aspect in summary.keys() & known:
+            within = known[aspect].distance(summary[aspect].float().cpu()) <= known[aspect].most
             for one in (~within).nonzero()[:, 0].tolist():
                 far[one][ASPECTS[aspect]] = None
     return [tuple(one) for one in far]

@@ -127,7 +127,7 @@ class Pipeline(Parts):
         return interleave(self, self.policy, *given)
 
     translate = translate
-    """The same for people, with pictures of any kind and size."""
+    """The same for people, with pictures of any kind and size: `midms.pipeline.translate.translate`."""
 
     def replace(self, **fields: Any) -> Pipeline:
         """The same composition with other fields, those of the policy among them; a part is an object, not its name.

@@ -42,7 +42,7 @@ FOLDERS = sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
 @pytest.mark.parametrize("preset", FOLDERS)
 def test_what_is_shipped_is_the_preset(preset: str) -> None:
     result, expected = read_folder(SHIPPED / preset).recipe, PRESETS[preset]
-    beside = {USUAL_PICTURES: f"{USUAL_PICTURES}.safetensors"} if preset == "midm-faces" else {}
+    beside = {USUAL_PICTURES: f"{USUAL_PICTURES}.safetensors"} if PRESETS[preset].domain.usual == preset else {}
     loop = {**dataclasses.asdict(Policy()), **expected.loop}
     assert result == dataclasses.replace(expected, loop=loop, weights={**expected.weights, **beside})
     trained = result.weights.keys() - {"confidence", USUAL_PICTURES}  # the confidence is trained with the features
@@ -62,7 +62,7 @@ def test_a_shipped_card_is_that_of_its_folder(preset: str) -> None:
 
 def test_nothing_is_shipped_twice() -> None:
     files = [path.read_bytes() for path in SHIPPED.rglob("*.safetensors")]
-    assert len(files) == len(set(files)) == 13
+    assert len(files) == len(set(files)) == 14
 
 
 def test_files_are_shared_by_shipped_folders_alone(tmp_path: Path) -> None:

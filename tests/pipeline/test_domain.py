@@ -12,9 +12,11 @@ from PIL import Image, ImageDraw
 from sample_pictures import drawing, photo
 from scipy.spatial.distance import mahalanobis
 from shifting import SHIFT, Shifting
+from skimage import data
 
 from benchmarks.faces.domain import page
 from benchmarks.faces.out_of_domain import make
+from benchmarks.lineart.domain import page as lineart_page
 from benchmarks.results import RESULTS
 from midms import build, from_pretrained
 from midms.compose.presets import PRESETS
@@ -215,6 +217,28 @@ def test_what_is_said_of_warnings_is_what_was_measured() -> None:
     assert found["false alarms"]["test"] < 0.01 and found["misses, kept back"] < 0.1
     assert all(key in found for key in ("date", "hardware", "versions", "command", "seed"))
     assert (Path(__file__).parents[2] / "docs/domain.md").read_text() == page(found)
+
+
+def test_line_arts_references_are_judged_and_its_drawings_are_not() -> None:
+    pipe, pair = build("midm-lineart"), draw_pairs("test", [3], 128, rendering="lineart")
+    drawing = (1 - 2 * pair.sketch).expand(-1, 3, -1, -1)
+    for condition, reference, said in (
+        (drawing, pair.exemplar, 0),
+        (make("town", 0)[0], pair.exemplar, 0),
+        (drawing, make("noise", 0)[1], 1),
+        (drawing, make("text", 1)[1], 1),
+        (drawing, data.rocket(), 1),
+    ):
+        warnings = pipe.translate(condition, reference, seed=0).warnings
+        assert len(warnings) == said and all(line.startswith("the picture is unlike") for line in warnings)
+
+
+def test_what_is_said_of_line_arts_warnings_is_what_was_measured() -> None:
+    found = json.loads((RESULTS / "domain-lineart.json").read_text())
+    reference = found["judged by"]["the reference"]
+    assert reference["false alarms"] < 0.01 and reference["misses"] < 0.1
+    between = (Path(__file__).parents[2] / "docs/lineart.md").read_text().split("<!-- domain: begin -->\n")[1]
+    assert between.startswith(f"{lineart_page(found).rstrip()}\n<!-- domain: end -->")
 
 
 def test_a_hosts_autocast_hides_no_warning() -> None:

@@ -67,7 +67,7 @@ def remembered(
     """What layers of the network make of a reference, under the positive prompt.
 
     Args:
-        denoiser: that injections are for.
+        denoiser: that injections are for; where it is controlled, the one within.
         x: its noisy latent.
         level: of it.
         context: of the denoiser.
@@ -75,8 +75,9 @@ def remembered(
         results: other modules.
     """
     memory = Memory(denoiser, (x.shape[-2], x.shape[-1]))
-    with visited(denoiser.network, memory, layers, results):
-        denoiser.guided_by(1.0)(x, level, context)
+    bare = getattr(denoiser, "bare", denoiser)
+    with visited(bare.network, memory, layers, results):
+        bare.guided_by(1.0)(x, level, context)
     return memory
 
 
@@ -85,12 +86,10 @@ def of_picture(denoiser: Any, hidden: Tensor, attention: Attention, latent: tupl
 
     Args:
         denoiser: says which these are.
-        hidden: what the layer was given, [b n d] or as a map [b d h w].
+        hidden: what the layer was given [b n d].
         attention: of all tokens.
         latent: the (height, width) of the latent.
     """
-    if hidden.ndim == 4:
-        hidden = rearrange(hidden, "b d h w -> b (h w) d")
     place = denoiser.picture_tokens(latent)
     query, key, value = (one[:, :, place] for one in (attention.query, attention.key, attention.value))
     rotary = None if attention.rotary is None else (attention.rotary[0][place], attention.rotary[1][place])

@@ -120,13 +120,10 @@ class _Transfer(Visitor):
     latent: tuple[int, int]
     batch: int
 
-    def given(self, layer: str, module: Any, hidden: Float[Tensor, "b *n"]) -> Float[Tensor, "b *n"]:
-        """Another appearance of what a layer is given, tokens or a map."""
+    def given(self, layer: str, module: Any, hidden: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Another appearance of what a layer is given."""
         if layer not in self.appearance:
             return hidden
-        if hidden.ndim == 4:  # of a network without transformers
-            tokens = self.given(layer, module, rearrange(hidden, "b d h w -> b (h w) d"))
-            return rearrange(tokens, "b (h w) d -> b d h w", h=hidden.shape[2]).contiguous()
         own = hidden[-self.batch :]
         normed = normalized_tokens(own)
         shaped = normed
