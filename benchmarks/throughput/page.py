@@ -14,7 +14,7 @@ from benchmarks.results import RESULTS, between, table
 from benchmarks.throughput.__main__ import LOOP
 
 ROOT = Path(__file__).parents[2]
-PAIRS, PROCESSES = 10_000_000, 64
+PAIRS, PROCESSES, SHARD = 10_000_000, 64, 1000
 FASTER = (1, 10, 100)
 """How many times as quick as the process that was measured one of the 64 may be."""
 SHOWN = ("pairs a second", "times faster", "MB at the peak", "MB grown", "levels apart", "values apart")
@@ -101,6 +101,8 @@ def arithmetic(result: dict[str, Any]) -> str:
             for times, time in hours.items()
         ),
         ("lost by a kill", f"{3 * batch / rate:.1f} s", f"at most three batches of {batch} of a process"),
+        ("tar files", f"{PAIRS / SHARD:,.0f}", f"{SHARD:,} results each, {SHARD * size / MIB:.1f} MiB and more"),
+        ("lost by a kill with tar files", f"{SHARD / rate:.0f} s more", "at most one of them of a process"),
     ]
     rows = "\n".join(f"| {what} | {much} | {why} |" for what, much, why in lines)
     return f"| | | from |\n| --- | --- | --- |\n{rows}"
