@@ -1,69 +1,20 @@
-"""docs/training.md, read literally: its commands, its data sets, and its figures against the results file."""
+"""docs/training.md: its data sets, and its figures against the results files; `test_training_commands.py` runs it."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path
 
-import pytest
-from command_line import run
-from made_data import drawing, photo
-
-from midms import available, cli
-from midms.checkpoints.folder import read_folder
-from midms.training.plan import planned
+from midms import available
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "training.md").read_text()
 
 
-def commands(name: str) -> list[list[str]]:
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    return [shlex.split(line)[1:] for line in lines if line.startswith(f"midms {name}")]
-
-
 def test_every_data_set_is_in_the_table_and_no_other() -> None:
     rows = re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE)
     assert sorted(name.strip("`") for row in rows for name in row.split(", ")) == available("dataset")
-
-
-def test_exemplars_are_found_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").mkdir()
-    for i in range(7):
-        photo(i).save(tmp_path / "photos" / f"{i}.png")
-    ((_, *words),) = commands("pairs")
-    assert run("pairs", *words) == 0
-    assert len(Path("pairs.csv").read_text().splitlines()) == 1 + 7 * 5
-    assert len(Path("photos_ref.txt").read_text().splitlines()) == 7
-
-
-@pytest.mark.usefixtures("registries")
-def test_a_data_set_of_ones_own_is_trained_on_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (source,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    Path("twins.py").write_text(source)
-    Path("PICTURES").mkdir()
-    for i in range(4):
-        photo(i).save(f"PICTURES/{i}.jpg")
-        drawing(i).save(f"PICTURES/{i}.png")
-    (words,) = [words for words in commands("train") if "--plugin" in words]
-    few = "--stage autoencoder --steps 1 --batch 2 --workers 0 --device cpu --log-with none --size 64"
-    assert run(*words, *few.split()) == 0
-    assert {*read_folder(Path("runs/twins")).recipe.made} == {"autoencoder"}
-
-
-def test_every_training_is_typed_as_it_can_be() -> None:
-    """The options are there, the preset and its stages too, whatever launches it."""
-    launched = [line.split(" -m ")[1] for line in PAGE.splitlines() if re.match("(torchrun|accelerate launch) ", line)]
-    typed = [*commands("train"), *(shlex.split(line)[1:] for line in launched), *commands("translate")]
-    assert len(typed) >= 4 and len(launched) >= 2
-    for words in typed:
-        args = cli.parser().parse_args(words)
-        assert words[0] == "translate" or planned(args.preset, args.stage, args.terms)
 
 
 def test_figures_are_those_that_were_measured() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import signal
 import threading
 import time
@@ -70,7 +71,7 @@ class Engine:
 def accelerator(
     cpu: bool, precision: str = "no", log_with: str | None = None, folder: Path | None = None
 ) -> Accelerator:
-    """The processes that this one was launched with, or it alone.
+    """The processes that this one was launched with, or it alone; where several have no device to share, on the CPU.
 
     Args:
         cpu: whether to compute on the CPU where there is something faster.
@@ -81,6 +82,8 @@ def accelerator(
     Raises:
         BadArguments: the precision is not for this device, or there is no such tracker.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (torch.cuda.is_available() or torch.xpu.is_available()):
+        cpu = True  # else each would be alone for accelerate
     if cpu and precision == "fp16":
         raise BadArguments("--precision fp16: the CPU has none, expected bf16 or no")
     places = ProjectConfiguration(folder, None if folder is None else folder / LOGS)  # type: ignore[arg-type]

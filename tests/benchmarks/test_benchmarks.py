@@ -15,12 +15,14 @@ from pathlib import Path
 import made_data
 import pytest
 import torch
+from PIL import Image
 from scipy.stats import mannwhitneyu
 
 from benchmarks.faces import __main__ as faces
 from benchmarks.faces import sizes, sketch
 from benchmarks.results import RESULTS
 from benchmarks.translation import __main__ as translation
+from benchmarks.translation import rendered
 from midms.evaluation.metrics.pictures import auroc, masked_mean, psnr
 
 ROOT = Path(__file__).parents[2]
@@ -143,6 +145,23 @@ def test_psnr_counts_what_is_masked_alone() -> None:
     assert psnr(image, answer, mask).item() == pytest.approx(20)  # 0.1 of the range 1
     assert psnr(image, answer, ~mask).item() == float("inf")
     assert masked_mean(image[:, 0], mask).item() == pytest.approx(0.2)
+
+
+def test_faces_are_rendered_to_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `faces.mjs` prints of a pair: both faces in colours and as drawings, each once the target."""
+    square = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 4"><rect width="4" height="4" fill="{}"/></svg>'
+    faces = [{"picture": square.format(colour), "drawing": square.format("white")} for colour in ("red", "blue")]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"seed": 7, "pictures": faces}) + "\n"))
+    monkeypatch.setattr(sys, "argv", ["rendered", "--out", str(tmp_path / "out"), "--size", "64"])
+    rendered.main()
+    assert (tmp_path / "out" / "pairs.csv").read_text().split() == [
+        "condition,exemplar,target,exemplar_condition",
+        "000007a.drawing.png,000007b.png,000007a.png,000007b.drawing.png",
+        "000007b.drawing.png,000007a.png,000007b.png,000007a.drawing.png",
+    ]
+    colours = {path.name: Image.open(path).getpixel((9, 9)) for path in (tmp_path / "out").glob("*.png")}
+    drawn = {f"000007{which}.drawing.png": 255 for which in "ab"}
+    assert colours == {"000007a.png": (255, 0, 0), "000007b.png": (0, 0, 255), **drawn}
 
 
 def test_translation_of_any_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from checkpoints_of_others import GOLDEN, LDM, SHAPES, is_buffer
 from safetensors.torch import load_file, save_file
 
-from benchmarks.training_parity.__main__ import Line, computed, lines_of, losses, shown
+from benchmarks.training_parity import steps
+from benchmarks.training_parity.__main__ import Line, lines_of, losses, shown
 from benchmarks.training_parity.recorded import Recorded, RecordError
+from benchmarks.training_parity.steps import computed, nudged, rounding
 
 STEP = "train_full_sn"
 
@@ -56,8 +59,9 @@ def test_what_is_beyond_its_bound_is_shown_whatever_it_is(recorded: Recorded) ->
     found = {line.name: line for line in losses(said, {"dom": said["domain"] * 1.0002, "ctx": torch.nan})}
     assert all(line.bad for line in found.values())
     assert {line.name for line in losses({"total": 1.0, "style": 2.0}, {"total": 1.0}) if line.bad} == {"loss style"}
-    rounded = Line("gradient 0", 2e-2, 1e-2, rounding=3e-2)
-    assert rounded.beyond and not rounded.bad and "ROUNDING" in str(rounded)
+    rounded, more = (Line("gradient 0", off, 1e-2, rounding=1e-2) for off in (2.9e-2, 3.1e-2))
+    assert rounded.beyond and not rounded.bad and more.bad
+    assert str(rounded).startswith("ROUNDING") and str(rounded).endswith("float32 moves it by 1.00e-02")
     many = [Line(f"gradient {i}", float(i == 50), 0.5) for i in range(100)]
     assert [line.name for line in shown(many) if line.bad] == ["gradient 50"] and len(shown(many)) < 20
 
@@ -69,3 +73,29 @@ def test_what_nobody_can_run_is_told(recorded: Recorded) -> None:
     other.__dict__["manifest"] = manifest
     with pytest.raises(RecordError, match="no released weights make the total"):
         other.settings(STEP)
+
+
+def test_what_float32_leaves_open_is_measured(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a step again and again, on pictures that are nearly the same: the largest difference of each gradient."""
+    moved = nudged(recorded.pair(), 1)
+    for picture, before in ((moved.exemplar, recorded.pair().exemplar), (moved.target, recorded.pair().target)):
+        next_to = torch.stack([torch.nextafter(before, torch.full_like(before, way)) for way in (-9.0, 9.0)])
+        assert (picture == next_to).any(0).all() and 0.4 < (picture == next_to[1]).float().mean() < 0.6
+    assert torch.equal(moved.condition, recorded.pair().condition)
+
+    class Stage:
+        def __init__(self, number: float) -> None:
+            self.parts = {name: torch.zeros(2, requires_grad=True) for name in ("a", "b")}
+            for k, part in enumerate(self.parts.values()):
+                part.grad = torch.tensor([3.0, 4.0]) * (number if k == 0 else -number) if number else None
+
+    class Found:
+        def origins(self, stage: Stage) -> list[tuple[str, torch.Tensor, None]]:
+            return [(name, part, None) for name, part in stage.parts.items()]
+
+    def step(recorded: Found, name: str, dtype: torch.dtype, checkpointing: bool, moved: int) -> SimpleNamespace:
+        assert (name, dtype, checkpointing) == (STEP, torch.float32, False)
+        return SimpleNamespace(stage=Stage([1, 3, 2][moved]))
+
+    monkeypatch.setattr(steps, "computed", step)
+    assert rounding(Found(), STEP, Stage(0)) == {"a": 15, "b": 15}  # type: ignore[arg-type]
