@@ -84,7 +84,7 @@ def main() -> None:
         every += lines
     bad, beyond = sum(line.bad for line in every), sum(line.beyond for line in every)
     print(
-        f"{len(every)} comparisons, {bad} BAD, {beyond - bad} beyond their bounds by no more than ROUNDING in float32"
+        f"{len(every)} comparisons, {bad} BAD, {beyond - bad} beyond their bounds by ROUNDING of float32"
     )
     sys.exit(1 if bad else 0)
 
