@@ -33,6 +33,8 @@ class IPAdapter(nn.Module):
     values of their own. The negative prompt gets those of an embedding of zeros. Several exemplars stand side by side;
     masks of exemplars and regions say nothing here.
 
+    To choose as the baseline that matches nothing.
+
     Args:
         file: weights, `.safetensors` with image_proj.* and ip_adapter.*, of the plain kind, such as
             `ip-adapter_sd15.safetensors`.
