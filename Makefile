@@ -60,6 +60,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.released
 	$(BIN)/python -m benchmarks.released.checks
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.throughput.rows
 	$(BIN)/python -m benchmarks.throughput.kills
 	$(BIN)/python -m benchmarks.throughput.page
 	$(BIN)/python -m benchmarks.kernels.hotpath --device cpu

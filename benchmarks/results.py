@@ -22,8 +22,10 @@ DIGITS |= {"pairs a second": 2, "MB at the peak": 0, "MB grown": 0, "levels apar
 DIGITS |= dict.fromkeys(
     (f"{kind}, ns a pixel{of}" for kind in ("drawing", "photo", "canny") for of in ("", " of its own")), 0
 )
+DIGITS |= {f"{what} a {of}": 1 for what in ("bytes", "microseconds", "bytes in memory") for of in ("row", "line")}
 DIGITS |= dict.fromkeys(("kills", "results", "once and equal", "noted twice", "other files"), 0)
-DIGITS |= {"pairs": 0, "number": 0, "U-Net calls": 0, "decode calls": 0, "times faster": 2}
+DIGITS |= {"pairs": 0, "number": 0, "U-Net calls": 0, "decode calls": 0, "times faster": 2, "pictures a step": 1}
+DIGITS |= dict.fromkeys(("steps", "calls", "of these cut short", "pictures", "bytes a cell", "without injection"), 0)
 
 
 def table(rows: Mapping[str, Mapping[str, float]]) -> str:

@@ -48,7 +48,7 @@ def _executed(place: str, path: Path) -> dict[str, str | bytes]:
         client = NotebookClient(
             notebook,
             kernel_name="python3",
-            timeout=120,
+            timeout=600,
             resources={"metadata": {"path": folder}},
             extra_arguments=["--log-level=ERROR"],
         )

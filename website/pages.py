@@ -42,6 +42,14 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
             *("midms.data.splits.in_split", "midms.data.warp.Warp"),
         ),
     ),
+    "pictures": (
+        "Pictures to tensors and back, and side by side.",
+        (
+            *("midms.images.reading.read_image", "midms.images.reading.resize", "midms.images.writing.to_pil"),
+            *("midms.images.writing.save_images", "midms.images.figure.Sheet", "midms.images.figure.colour_map"),
+            "midms.images.errors.PictureError",
+        ),
+    ),
     "laws": ("Tests that every part obeys; inherit one for a part of your own.", ("midms.testing",)),
     "registry": ("Names for parts.", ("midms.registry", "midms.compose.recipe.Recipe")),
 }

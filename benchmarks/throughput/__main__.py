@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,11 @@ from tqdm import tqdm
 from benchmarks.measure import versions
 from benchmarks.results import RESULTS, command, machine, table, write_json
 from benchmarks.throughput.worker import PRESET
-from midms.data.pair_rows import read_pair_rows
 from midms.data.portraits.pairs import draw_pairs
 from midms.images import save_images, to_pil
-from midms.pipeline.jobs.manifest import Manifest, Share
 
 SIZE = 64
 LOOP = "loop over single pairs"
-ROWS = 50_000
-"""Of the large table whose reading is measured."""
 
 
 def main() -> None:
@@ -60,10 +55,9 @@ def main() -> None:
         rows = {name: summary(runs, found[LOOP]) for name, runs in found.items()}
         for name in ways:
             rows[name] |= difference(Path(folder) / f"{LOOP}-0", Path(folder) / f"{name}-0")
-        large = large_table(Path(folder))
         results = [path.stat().st_size for path in (Path(folder) / f"{LOOP}-0").glob("*.png")]
     described = {"preset": PRESET, "size": SIZE, "pairs": args.pairs, "repeats": args.repeats, "seed": args.seed}
-    content = {"command": command("throughput"), **described, **machine(), "rows": rows, "large table": large}
+    content = {"command": command("throughput"), **described, **machine(), "rows": rows}
     content |= {"bytes a result": statistics.fmean(results), "cores": len(os.sched_getaffinity(0))}
     content["versions"] |= versions("pillow")
     write_json(args.out, content)
@@ -134,36 +128,6 @@ def difference(one: Path, other: Path) -> dict[str, float]:
 def _values(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image).astype(int)
-
-
-def large_table(folder: Path) -> dict[str, float]:
-    """What a row of a table costs a process before its first pair."""
-    lines = [f"{number:08d},drawings/{number:08d}.png,photos/{number:08d}.jpg" for number in range(ROWS)]
-    path = folder / "large.csv"
-    path.write_text("\n".join(["key,condition,exemplar", *lines]))
-    began = time.perf_counter()
-    read_pair_rows(path, Share(0, 64).has)
-    seconds = time.perf_counter() - began
-    tracemalloc.start()
-    rows = read_pair_rows(path, Share().has)
-    kept = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    out = folder / "large"
-    out.mkdir()
-    record = {"file": "00000000.png", "bytes": 8000, "warnings": []}
-    (out / "manifest.jsonl").write_text("".join(json.dumps({"key": row.key} | record) + "\n" for row in rows.rows))
-    written = (out / "manifest.jsonl").stat().st_size
-    began = time.perf_counter()
-    with Manifest(out, Share(0, 64)).held({}, resume=True):
-        resumed = time.perf_counter() - began
-    return {
-        "rows": ROWS,
-        "bytes a row": path.stat().st_size / ROWS,
-        "microseconds a row": 1e6 * seconds / ROWS,
-        "bytes in memory a row": kept / ROWS,
-        "bytes a line": written / ROWS,
-        "microseconds a line": 1e6 * resumed / ROWS,
-    }
 
 
 if __name__ == "__main__":

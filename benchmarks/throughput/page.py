@@ -14,7 +14,9 @@ from benchmarks.results import RESULTS, between, table
 from benchmarks.throughput.__main__ import LOOP
 
 ROOT = Path(__file__).parents[2]
-PAIRS, PROCESSES = 10_000_000, 64
+MEASURED = ("throughput", "rows", "kills")
+"""Results files."""
+PAIRS, PROCESSES, SHARD = 10_000_000, 64, 1000
 FASTER = (1, 10, 100)
 """How many times as quick as the process that was measured one of the 64 may be."""
 SHOWN = ("pairs a second", "times faster", "MB at the peak", "MB grown", "levels apart", "values apart")
@@ -22,11 +24,11 @@ SHOWN = ("pairs a second", "times faster", "MB at the peak", "MB grown", "levels
 
 def main() -> None:
     """Write what stands between the marks."""
-    result = json.loads((RESULTS / "throughput.json").read_text())
+    result, rows, killed = (json.loads((RESULTS / f"{name}.json").read_text()) for name in MEASURED)
     page = ROOT / "docs" / "scale.md"
     between(page, "figures", figures(result))
-    between(page, "arithmetic", arithmetic(result))
-    between(page, "kills", kills(json.loads((RESULTS / "kills.json").read_text())))
+    between(page, "arithmetic", arithmetic(result, rows))
+    between(page, "kills", kills(killed))
 
 
 def figures(result: dict[str, Any]) -> str:
@@ -56,7 +58,8 @@ def kills(result: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             table(result["rows"]),
-            f"MB that the unbroken run has, by pairs done:\n\n| pairs | {columns} |\n"
+            "MB that the unbroken run has, by pairs done, at last as it ends and its libraries' files are read again:"
+            f"\n\n| pairs | {columns} |\n"
             f"|{' --- |' * (len(pairs) + 1)}\n| MB | {held} |",
             f"`{result['command']}`, {result['date'][:10]}: {result['pairs']:,} pairs of {result['preset']}, batch "
             f"{result['batch']}, tar files of {result['shard']}, a thread each process; {result['hardware']}; "
@@ -65,17 +68,17 @@ def kills(result: dict[str, Any]) -> str:
     )
 
 
-def arithmetic(result: dict[str, Any]) -> str:
-    """What ten million pairs take, from what was measured."""
+def arithmetic(result: dict[str, Any], large: dict[str, Any]) -> str:
+    """What ten million pairs take, from what was measured of many pairs, and of rows."""
     name, row = max(
         ((name, row) for name, row in result["rows"].items() if name != LOOP and name.endswith("1 process")),
         key=lambda item: item[1]["pairs a second"],
     )
-    large, share, rate = result["large table"], PAIRS / PROCESSES, row["pairs a second"]
+    large, share, rate = large["figures"], PAIRS / PROCESSES, row["pairs a second"]
     batch = int(name.split(",")[0].split()[1])
     hours = {times: share / rate / times / 3600 for times in FASTER}
     start, line, size = row["seconds to start"], large["microseconds a line"], result["bytes a result"]
-    read, memory = large["microseconds a row"], large["bytes in memory a row"]
+    read, memory = large["microseconds a row"], large["bytes in memory a row"] + large["bytes in memory a line"]
     lines = [
         ("pairs of a process", f"{share:,.0f}", f"{PAIRS:,} / {PROCESSES}"),
         ("results", f"{PAIRS * size / 2**30:,.0f} GiB", f"{size:,.0f} bytes each"),
@@ -86,11 +89,11 @@ def arithmetic(result: dict[str, Any]) -> str:
             f"{start + PAIRS * read / 1e6:.0f} s",
             f"{start:.1f} s to start, {read:.1f} us a row",
         ),
-        ("more when it is resumed", f"{PAIRS * line / 1e6:.0f} s", f"at most {line:.1f} us a line of the manifest"),
+        ("more when it is resumed", f"{PAIRS * line / 1e6:.0f} s", f"{line:.1f} us a line of the manifest"),
         (
             "memory of a process",
             f"{row['MB at the peak'] + share * memory / MIB:,.0f} MB",
-            f"{row['MB at the peak']:,.0f} MB as measured, {memory:.0f} bytes a row of its share",
+            f"{row['MB at the peak']:,.0f} MB as measured, {memory:.0f} bytes a row and line of its share",
         ),
         *(
             (
@@ -101,6 +104,8 @@ def arithmetic(result: dict[str, Any]) -> str:
             for times, time in hours.items()
         ),
         ("lost by a kill", f"{3 * batch / rate:.1f} s", f"at most three batches of {batch} of a process"),
+        ("tar files", f"{PAIRS / SHARD:,.0f}", f"{SHARD:,} results each, {SHARD * size / MIB:.1f} MiB and more"),
+        ("lost by a kill with tar files", f"{SHARD / rate:.0f} s more", "at most one of them of a process"),
     ]
     rows = "\n".join(f"| {what} | {much} | {why} |" for what, much, why in lines)
     return f"| | | from |\n| --- | --- | --- |\n{rows}"

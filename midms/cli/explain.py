@@ -27,12 +27,16 @@ def add(commands: Commands) -> None:
 
 def _explain(args: argparse.Namespace) -> int:
     from midms.core.files import atomic_write, check_file
+    from midms.images import PictureError
     from midms.pipeline.explain import explanation_page
     from midms.pipeline.saved import read_saved
 
     saved = read_saved(args.result)
     out = args.out or args.result / "explain.html"
     check_file(out)
+    folder, target = args.result.resolve(), out.resolve()
+    if out.exists() and target.is_relative_to(folder) and target != folder / "explain.html":
+        raise PictureError(f"{out}: is a file of the result, which would be overwritten")
     with atomic_write(out) as part:
         part.write_text(explanation_page(saved), encoding="utf-8")
     say(f"written to {out}; open it in a browser and click")

@@ -194,7 +194,9 @@ def load_plugin(path: Path) -> None:
     sys.modules[name] = module = importlib.util.module_from_spec(found)  # where dataclasses find their module
     try:
         found.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # it may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # it may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         lines = [
             f", line {frame.lineno}" for frame in extract_tb(error.__traceback__) if frame.filename == found.origin

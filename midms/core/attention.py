@@ -29,14 +29,14 @@ class Attention:
 
     Attributes:
         query: of all tokens, as they go into the inner product.
-        key: the same.
-        value: the same.
+        key: the same; of a prompt's tokens where it is attended to.
+        value: as keys.
         rotary: cosines and sines [n d] by which query and key were turned for their places; None where they were not.
     """
 
     query: Float[Tensor, "b heads n d"]
-    key: Float[Tensor, "b heads n d"]
-    value: Float[Tensor, "b heads n d"]
+    key: Float[Tensor, "b heads m d"]
+    value: Float[Tensor, "b heads m d"]
     rotary: tuple[Tensor, Tensor] | None = None
 
     def attended(self) -> Float[Tensor, "b heads n d"]:

@@ -23,6 +23,8 @@ class References:
         step: how many levels lie behind.
         steps: how many levels there are.
         draw: noise for what is left to chance.
+        pictures: the exemplars themselves, in [-1, 1].
+        share: how far they count, in [0, 1], as the policy's style says.
     """
 
     exemplars: Sequence[Float[Tensor, "b c _ _"]]
@@ -30,6 +32,8 @@ class References:
     step: int
     steps: int
     draw: NoiseFn
+    pictures: Sequence[Float[Tensor, "b 3 _ _"]] = ()
+    share: float = 1.0
 
     @property
     def done(self) -> float:

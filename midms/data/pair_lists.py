@@ -7,6 +7,7 @@ import functools
 import io
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from midms.core.files import check_regular, read_regular
 from midms.core.schema import BRIEF, parse_json
 from midms.data.errors import DatasetError
 from midms.data.pictures import Exemplars
+from midms.images import one_line
 
 COLUMNS = (
     *("key", "condition", "exemplar", "exemplar_condition", "target", "labels", "exemplar_labels"),
@@ -25,6 +27,8 @@ COLUMNS = (
 """Of tables of pairs that commands read or write."""
 _LIST = 2**30
 """Bytes of the largest list that is read."""
+_INDEX = re.compile(r"__index_level_\d+__")
+"""What pandas calls the numbers of rows in Parquet."""
 _FEW = 3
 """Files that an error names before it counts the rest."""
 
@@ -100,12 +104,14 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise DatasetError(f"{path}: needs pyarrow to be read, pip install 'midms[parquet]'") from None
     try:
         check_regular(path, _LIST)
-        for batch in ParquetFile(path).iter_batches():
+        file = ParquetFile(path)
+        columns = [name for name in file.schema_arrow.names if not _INDEX.fullmatch(name)]
+        for batch in file.iter_batches(columns=columns):
             yield from batch.to_pylist()
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise DatasetError(f"{path}: cannot be read ({error.strerror or one_line(error)})") from None
     except ValueError as error:
-        raise DatasetError(f"{path}: cannot be read as Parquet ({error})") from None
+        raise DatasetError(f"{path}: cannot be read as Parquet ({one_line(error)})") from None
 
 
 def _text(path: Path) -> str:

@@ -98,3 +98,8 @@ INJECTIONS.row(
     "a ControlNet or T2I-Adapter of diffusers keeps the condition's structure, beside another injection or none"
     " (arXiv:2302.05543, arXiv:2302.08453)",
 )
+INJECTIONS.row(
+    "ip-adapter",
+    "midms.diffusion.injections.ip_adapter:IPAdapter",
+    "the exemplar as words of the prompt, a baseline without a match (IP-Adapter, arXiv:2308.06721)",
+)

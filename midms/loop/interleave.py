@@ -35,6 +35,7 @@ class Encoded:
         regions: for several exemplars a mask each, in [0, 1]: what of the condition takes from it.
         hints: of a person; None for none.
         exemplar_regions: masks of exemplars in their order, 1 where one may be taken from; None for all of it.
+        pictures: the exemplars.
     """
 
     condition: Float[Tensor, "b k Y X"]
@@ -44,6 +45,7 @@ class Encoded:
     regions: Sequence[Float[Tensor, "b 1 Y X"]] | None = None
     hints: Hints | None = None
     exemplar_regions: Sequence[Float[Tensor, "b 1 _ _"] | None] = ()
+    pictures: Sequence[Float[Tensor, "b 3 _ _"]] = ()
 
 
 class Matched(NamedTuple):
@@ -112,7 +114,7 @@ def interleave(
     hints = hints or None
     if hints is not None:
         latents += hints.latents(latents, parts.autoencoder)
-    encoded = Encoded(condition, latents, query, keys, regions, hints, exemplar_regions)
+    encoded = Encoded(condition, latents, query, keys, regions, hints, exemplar_regions, pictures)
     yield from denoised(parts, policy, encoded, first_match(parts, encoded), draw)
 
 
@@ -167,7 +169,8 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
             return denoise(x, level)
         check_finite(x, parts.sampler, "sampler")
         structure, *exemplars = start.at(level)
-        references = References(exemplars, structure, level.index, len(levels), draw)
+        share = min(1.0, 2 * policy.style)
+        references = References(exemplars, structure, level.index, len(levels), draw, encoded.pictures, share)
         x0 = parts.injection(parts.denoiser, x, level, context(), references, matching)
         return check_finite(x0, parts.injection, "injection", x.shape)
 

@@ -93,7 +93,7 @@ def _at_work(frame: FrameType, parts: Mapping[str, Any]) -> tuple[str, Any] | No
     own = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
     for name, part in parts.items():
         if getattr(part, "__code__", None) is code or (
-            own is not None and any(own is one for one in (part, getattr(part, "levels", 0)))
+            own is not None and any(own is one for one in (part, getattr(part, "levels", part)))
         ):
             return name, part
     is_match = all(callable(getattr(type(own), verb, None)) for verb in ("apply", "transpose", "similarity"))

@@ -217,7 +217,11 @@ class Translation:
 
 def _share(pixel: tuple[float, float], extent: tuple[int, int], name: str) -> tuple[float, float]:
     """The middle of a pixel (x, y) in shares of a picture's width and height."""
-    (x, y), (width, height) = pixel, extent
+    try:
+        x, y = map(float, pixel)
+    except (TypeError, ValueError):
+        raise PictureError(f"expected x and y in pixels of the {name}, got {pixel}") from None
+    width, height = extent
     if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
         raise PictureError(f"({x:g}, {y:g}) is outside of the {name}, {width} x {height} pixels from (0, 0)")
     return (x + 0.5) / width, (y + 0.5) / height

@@ -112,6 +112,8 @@ def _strange(state: dict[str, Tensor], frame: Frame, exemplars: list[Frame], gri
             return f"has no {name}"
         if state[name].dtype != dtype or tuple(state[name].shape) != shape:
             return f"{name} is {state[name].dtype} {tuple(state[name].shape)}, expected {dtype} {shape}"
+        if not torch.isfinite(state[name]).all():
+            return f"{name} holds numbers that are not finite"
     if len(grids) != len(exemplars):
         return f"is to {len(grids)} exemplars, expected {len(exemplars)}"
     for name, most in (("columns", sum(h * w for h, w in grids)), ("source", len(exemplars))):

@@ -15,6 +15,7 @@ import pytest
 from benchmarks.results import RESULTS
 from benchmarks.throughput import __main__ as throughput
 from benchmarks.throughput import kills, page, worker
+from benchmarks.throughput import rows as rows_of
 from midms import build, cli
 
 
@@ -33,17 +34,18 @@ def test_a_run_is_measured_and_its_pictures_compared(tmp_path: Path) -> None:
 
 def test_the_page_is_that_of_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten million pairs at 2.5 a second and process are 62,500 seconds of 64 processes."""
-    monkeypatch.setattr(throughput, "ROWS", 100)
-    large = throughput.large_table(tmp_path)
+    large = rows_of.measured(tmp_path, 100)
     assert large["bytes a row"] == pytest.approx(51, abs=1) and large["bytes in memory a row"] > 100
+    assert large["bytes a line"] > 200 and large["bytes in memory a line"] > 200
     row = {"pairs a second": 1.0, "MB at the peak": 500.0, "MB grown": 1.0, "seconds to start": 5.0}
     row |= {"times faster": 1.0, "levels apart": 0.0, "values apart": 0.0}
     rows = {throughput.LOOP: row, throughput.named(16, 1): row | {"pairs a second": 2.5, "times faster": 2.5}}
     rows[throughput.named(16, 2)] = row | {"pairs a second": 3.0, "times faster": 3.0}
-    result = {"rows": rows, "large table": large | {"microseconds a row": 10.0}, "bytes a result": 2.0**20, "cores": 2}
+    result = {"rows": rows, "bytes a result": 2.0**20, "cores": 2}
     result |= {"preset": "midm-faces", "size": 64, "pairs": 2, "repeats": 1, "seed": 0, "command": "python"}
     result |= {"date": "2026-01-01", "hardware": "a CPU", "versions": {"torch": "2"}}
     (tmp_path / "throughput.json").write_text(json.dumps(result))
+    (tmp_path / "rows.json").write_text(json.dumps({"figures": large | {"microseconds a row": 10.0}}))
     killed = {"rows": {"1 process": {"kills": 9, "results": 7}}, "MB by pairs": {"100": 500.4, "1000": 501.0}}
     (tmp_path / "kills.json").write_text(json.dumps(result | killed | {"batch": 16, "shard": 5, "pairs": 1000}))
     (tmp_path / "docs").mkdir()
@@ -59,6 +61,8 @@ def test_the_page_is_that_of_the_results(tmp_path: Path, monkeypatch: pytest.Mon
         "| until the first pair | 105 s | 5.0 s to start, 10.0 us a row |",
         "| the work | 17.4 hours | 2.5 pairs a second and process |",
         "| the work, 100 times as quick | 0.2 hours | 250.0 pairs a second and process |",
+        "| tar files | 10,000 | 1,000 results each, 1000.0 MiB and more |",
+        "| lost by a kill with tar files | 400 s more |",
         "| 1 process | 9 | 7 |",
         "| pairs | 100 | 1,000 |\n| --- | --- | --- |\n| MB | 500 | 501 |",
     ):
@@ -67,11 +71,10 @@ def test_the_page_is_that_of_the_results(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_page_that_is_there_is_that_of_the_results_that_are_there() -> None:
     text = (page.ROOT / "docs" / "scale.md").read_text()
-    for name, parts in {"throughput": (page.figures, page.arithmetic), "kills": (page.kills,)}.items():
-        path = RESULTS / f"{name}.json"
-        result = json.loads(path.read_text()) if path.exists() else None
-        for part in parts:
-            assert ("Not measured yet." if result is None else part(result)) in text
+    paths = [RESULTS / f"{name}.json" for name in page.MEASURED]
+    result, rows, killed = (json.loads(path.read_text()) if path.exists() else None for path in paths)
+    assert page.figures(result) in text and page.arithmetic(result, rows) in text
+    assert ("Not measured yet." if killed is None else page.kills(killed)) in text
 
 
 def test_results_are_counted_wherever_they_are(tmp_path: Path) -> None:

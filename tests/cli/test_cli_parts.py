@@ -146,6 +146,7 @@ def test_a_file_of_ones_own_adds_parts_to_every_command(
         ("fails.py", "\n\n1 / 0\n", r"fails\.py, line 3: ZeroDivisionError: division by zero$"),
         ("lacks.py", "import no_such_module\n", r"lacks\.py, line 1: ModuleNotFoundError: No module named 'no_such"),
         ("leaves.py", "import sys\nsys.exit('two\\nlines')\n", r"leaves\.py, line 2: SystemExit: two lines$"),
+        ("ends.py", "raise GeneratorExit\n", r"ends\.py, line 1: GeneratorExit:?$"),
         ("empty.py", "raise ValueError\n", r"empty\.py, line 1: ValueError:?$"),
         ("kind.py", "import midms\nmidms.register('matchr', 'x')(int)\n", r"no kind of part is called 'matchr'\. Did"),
         ("taken.py", "import midms\nmidms.register('matcher', 'nearest')(int)\n", r"'nearest' is already"),

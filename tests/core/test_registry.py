@@ -134,6 +134,7 @@ WRONG: dict[object, tuple[object, ...]] = {
 
 
 NEEDED: dict[str, object] = {"timesteps": (500,), "network": abs, "path": ".", "size": 64, "config": {}}
+NEEDED |= {"file": ".", "encoder": "."}
 """Arguments that parts cannot do without."""
 
 

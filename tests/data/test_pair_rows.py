@@ -29,8 +29,14 @@ def test_keys_may_be_numbers_and_names_hold_what_else_ends_lines(tmp_path: Path)
 
 def test_a_parquet_table_has_lists(tmp_path: Path) -> None:
     arrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
-    parquet.write_table(arrow.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    numbered = [row | {"__index_level_0__": 7} for row in ROWS]  # as pandas writes a table of which rows were chosen
+    parquet.write_table(arrow.Table.from_pylist(numbered), tmp_path / "a.parquet")
     assert read_pair_rows(tmp_path / "a.parquet", Share().has).rows == KNOWN
+    content = (tmp_path / "a.parquet").read_bytes()
+    for i, damage in enumerate((b"no", content[:10] + b"\xff" * 30 + content[40:])):
+        (tmp_path / f"{i}.parquet").write_bytes(damage)
+        with pytest.raises(DatasetError, match=rf"{i}\.parquet: cannot be read [^\n]*$"):
+            read_pair_rows(tmp_path / f"{i}.parquet", Share().has)
 
 
 def test_shares_are_all_of_the_pairs_and_no_pair_is_in_two(tmp_path: Path) -> None:

@@ -67,6 +67,18 @@ def test_the_command_writes_the_page_beside_the_result(folder: Path, capsys: pyt
     assert (folder / "explain.html").read_text().startswith("<!doctype html>")
 
 
+def test_a_page_takes_the_place_of_no_file_of_the_result(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (link := folder.parent / "link").symlink_to(folder / "result.png")
+    for out in (folder / "stages" / "1.png", folder / "settings.json", folder / ".." / "saved" / "result.png", link):
+        assert cli.main(["explain", str(folder), "--out", str(out)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == f"midms: {out}: is a file of the result, which would be overwritten"
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    for _ in range(2):
+        assert cli.main(["explain", str(folder), "--out", str(folder / "explain.html")]) == 0
+
+
 def test_what_is_no_saved_translation_is_refused_in_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said(place: Path = folder) -> str:
         assert cli.main(["explain", str(place), "--out", str(folder.parent / "page.html")]) == 2
@@ -85,6 +97,10 @@ def test_what_is_no_saved_translation_is_refused_in_a_line(folder: Path, capsys:
     ):
         save_file(state | {name: value.contiguous()}, path)
         assert re.search(wrong, said()), wrong
+    for name in ("shares", "cycle_error", "flow", "confidence"):
+        for value in (float("nan"), float("inf")):
+            save_file(state | {name: torch.full_like(state[name], value)}, path)
+            assert said().endswith(f"{name} holds numbers that are not finite")
     save_file({"flow": state["flow"]}, path)
     assert said().endswith("has no columns")
     settings = json.loads((folder / "settings.json").read_text())

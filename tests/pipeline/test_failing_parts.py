@@ -8,6 +8,8 @@ from pathlib import Path
 import command_line
 import pytest
 import torch
+from sample_pictures import drawing, photo
+from shifting import Shifting
 from tiny_stage import Colours, data
 
 from midms import build, register
@@ -192,6 +194,12 @@ def test_too_little_memory_for_a_job_is_the_jobs_own_fault(error: Exception) -> 
         blamed({"matcher: own": part}),
     ):
         part()
+
+
+def test_no_part_is_blamed_for_an_argument(unchecked: None) -> None:
+    """Whatever it is: a function called with 0 is no part without levels."""
+    with pytest.raises(ValueError, match=r"^generator must be a torch.Generator, .*, got 0$"):
+        Shifting().translate(drawing(64, 64), photo(64, 64), generator=0)
 
 
 def test_what_torch_says_without_memory() -> None:

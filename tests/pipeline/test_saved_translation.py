@@ -102,6 +102,14 @@ def test_pixels_are_those_of_pictures_as_they_were_handed_in() -> None:
         found.destinations(5, 5, exemplar=1)
 
 
+def test_a_place_is_two_numbers(unchecked: None) -> None:
+    found = translate(Shifting(), drawing(64, 64), photo(64, 64), seed=0)
+    for x, y in (("a", 1), (None, 1), (1, [2]), (1j, 1)):
+        for ask, name in ((found.at, "result"), (found.destinations, "exemplar")):
+            with pytest.raises(PictureError, match=rf"expected x and y in pixels of the {name}, got \("):
+                ask(x, y)  # type: ignore[operator]
+
+
 def test_several_exemplars_and_hints_are_told_apart(faces: Pipeline) -> None:
     pairs = draw_pairs("test", range(2), 64)
     sketch, pictures = 1 - 2 * pairs.sketch[0], [*pairs.exemplar]

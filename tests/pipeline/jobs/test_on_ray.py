@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import tarfile
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from pair_tables import lines, pictures, write_pairs
 
 from midms import build, translate_pairs
@@ -36,10 +38,15 @@ def test_an_actor_translates_the_rows_that_it_is_given(tmp_path: Path, monkeypat
 
 def test_on_ray_the_results_are_the_same(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
-    pipe, table = build("midm-faces"), write_pairs(tmp_path, COUNT)
+    pipe, table, threads = build("midm-faces"), write_pairs(tmp_path, COUNT), torch.get_num_threads()
+    torch.set_num_threads(1)  # as actors have them, each with a processor
     translate_pairs(pipe, table, tmp_path / "plain", batch=2)
+    torch.set_num_threads(threads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert translate_pairs(pipe, table, tmp_path / "ray", batch=2, ray="local").written == COUNT
+        assert translate_pairs(pipe, table, tmp_path / "tar", batch=2, ray="local", shards=2).written == COUNT
         ray.shutdown()
+    for path in (tmp_path / "tar").glob("*.tar"):
+        with tarfile.open(path) as archive:
+            archive.extractall(tmp_path / "ray", filter="data")
     assert pictures(tmp_path / "ray") == pictures(tmp_path / "plain")
