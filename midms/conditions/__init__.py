@@ -23,3 +23,10 @@ CONDITIONS.row(
     "midms.conditions.ade20k_segmentation:ADE20KSegmentation",
     "one-hot labels of ADE20K, the last for what is unknown: 151 channels",
 )
+CONDITIONS.family(
+    "controlnet-aux",
+    "<Detector>",
+    "midms.conditions.detectors:detector_factory",
+    "what a detector of controlnet_aux draws of a photo, such as controlnet-aux:CannyDetector, LineartDetector,"
+    " HEDdetector, OpenposeDetector, MidasDetector, SamDetector",
+)
