@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import re
 from pathlib import Path
@@ -77,6 +78,18 @@ def test_a_page_takes_the_place_of_no_file_of_the_result(folder: Path, capsys: p
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     for _ in range(2):
         assert cli.main(["explain", str(folder), "--out", str(folder / "explain.html")]) == 0
+
+
+def test_a_full_disk_is_told_with_the_page(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert cli.main(["explain", str(folder)]) == 2
+    assert capsys.readouterr().err == f"midms: {folder}/explain.html: No space left on device\n"
+    assert not (folder / "explain.html").exists()
 
 
 def test_what_is_no_saved_translation_is_refused_in_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
