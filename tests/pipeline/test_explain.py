@@ -45,6 +45,12 @@ def test_a_saved_translation_is_read_as_it_was(found: Translation, folder: Path)
     assert [picture.size for picture in saved.exemplars] == [(128, 64), (64, 64)]
 
 
+def test_a_result_of_many_exemplars_is_read(tmp_path: Path) -> None:
+    pipe = Shifting().replace(size=32)
+    pipe.translate(drawing(32, 32), [photo(32, 32)] * 70, seed=0).save(tmp_path / "many")
+    assert len(read_saved(tmp_path / "many").exemplars) == 70
+
+
 def test_the_page_is_whole_and_knows_what_the_translation_knows(found: Translation, folder: Path) -> None:
     text = explanation_page(read_saved(folder))
     assert "default-src 'none'" in text and not re.search(r"https?://|src=\"(?!data:)|@import", text)
