@@ -38,8 +38,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """A place on the same disk to write to; it becomes `path` at the end, or disappears if there was an error.
 
     Args:
-        path: what is to be written; what it held before stays until the end. Of a link, what it leads to is written,
-            and the link stays.
+        path: to be written; what it held stays until the end. Of a link, what it leads to is written; the link stays.
 
     Yields:
         The place, with the same name.
@@ -57,8 +56,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             part.chmod(usual)
             os.replace(part, target)
     except OSError as error:
-        if error.errno and error.filename is None:  # as of a full disk
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        error.filename = error.filename or str(path)  # as of a full disk
         raise
 
 
