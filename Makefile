@@ -44,7 +44,7 @@ test: $(VENV)/.test
 # which Pillow has since 11.3
 lowest: $(LOWEST)/.installed
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest --quiet -p no:cacheprovider -o addopts=--strict-markers \
-		-k "not AVIF" $(TOUCHING)
+		-n auto --maxprocesses 4 --dist worksteal -k "not AVIF" $(TOUCHING)
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faces --pairs 200
@@ -124,6 +124,6 @@ $(LOWEST)/.installed: $(VENV)/.python pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv venv --quiet --clear --python $(or $(OLDEST),$(BIN)/python) $(LOWEST)
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --requirements pyproject.toml
-	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python pytest hypothesis 'scipy<1.16'
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python pytest pytest-xdist hypothesis 'scipy<1.16'
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
 	@touch $@

@@ -58,7 +58,8 @@ def kills(result: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             table(result["rows"]),
-            f"MB that the unbroken run has, by pairs done:\n\n| pairs | {columns} |\n"
+            "MB that the unbroken run has, by pairs done, at last as it ends and its libraries' files are read again:"
+            f"\n\n| pairs | {columns} |\n"
             f"|{' --- |' * (len(pairs) + 1)}\n| MB | {held} |",
             f"`{result['command']}`, {result['date'][:10]}: {result['pairs']:,} pairs of {result['preset']}, batch "
             f"{result['batch']}, tar files of {result['shard']}, a thread each process; {result['hardware']}; "

@@ -45,16 +45,21 @@ def atomic_write(path: Path) -> Iterator[Path]:
         The place, with the same name.
 
     Raises:
-        OSError: it cannot be written, is no regular file, or is a link that leads round to itself.
+        OSError: it cannot be written, is no regular file, or is a link that leads round to itself; names a file.
     """
     target = _file(path)
-    with scratch(target.parent) as aside:  # libraries leave files of their own
-        part = aside / path.name
-        part.touch()
-        usual = part.stat().st_mode  # safetensors writes files that nobody else may read
-        yield part
-        part.chmod(usual)
-        os.replace(part, target)
+    try:
+        with scratch(target.parent) as aside:  # libraries leave files of their own
+            part = aside / path.name
+            part.touch()
+            usual = part.stat().st_mode  # safetensors writes files that nobody else may read
+            yield part
+            part.chmod(usual)
+            os.replace(part, target)
+    except OSError as error:
+        if error.errno and error.filename is None:  # as of a full disk
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 @contextmanager

@@ -77,7 +77,8 @@ def save_state(state: Mapping[str, Tensor], path: Path) -> None:
             with part.open("rb") as file:
                 os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be written ({' '.join(str(error).split())})") from None
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise CheckpointError(f"{path}: cannot be written ({reason})") from None
 
 
 def finite(value: Tensor) -> bool:

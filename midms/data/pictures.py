@@ -127,7 +127,7 @@ class PicturePairs:
         """
         return self._pair(index, generator)
 
-    def pictures(self, most: int | None = None) -> Int[np.ndarray, " m"]:
+    def picture_numbers(self, most: int | None = None) -> Int[np.ndarray, " m"]:
         """The numbers of those that pairs are made of: the first so many, or all."""
         columns = [self.targets]
         if self.exemplars is not None:
@@ -135,7 +135,7 @@ class PicturePairs:
         found = np.unique(np.concatenate([column[:most] for column in columns]))
         return found[found != ANYTHING]
 
-    def check(self, number: int) -> None:
+    def check_picture(self, number: int) -> None:
         """Find out by the headers of its files whether a picture can be read; where these look wrong, by reading it.
 
         What is wrong within files, such as labels beyond the range, is found when a pair is asked for.

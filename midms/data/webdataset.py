@@ -135,8 +135,9 @@ class PassedOver:
     def add(self, name: str) -> None:
         """Count one more."""
         self.count += 1
-        stem = PurePosixPath(PurePosixPath(name).stem)
-        names = self.dotted if stem.suffix.lower().removeprefix(".") in PARTS[1:] else self.others
+        place = PurePosixPath(name)
+        is_hidden, part = place.name.startswith("."), PurePosixPath(place.stem).suffix.lower().removeprefix(".")
+        names = self.dotted if part in PARTS[1:] and not is_hidden else self.others
         names += [name] * (len(names) < _NAMED)
 
     def __str__(self) -> str:

@@ -106,7 +106,8 @@ def evaluate(
         "formats": {kind: ", ".join(sorted(found)) or "none" for kind, found in formats.items()},
         "counts": {kind: sum(sizes.values()) for kind, sizes in reader.sizes.items()},
     }
-    found = Evaluation(tuple(figures), tuple([*failures, *reader.failures]), inputs, plan)
+    known = dict.fromkeys([*failures, *reader.failures])  # an answer may be a real picture too
+    found = Evaluation(tuple(figures), tuple(known), inputs, plan)
     return found if out is None else _written(found, Path(out))
 
 

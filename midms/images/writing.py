@@ -79,7 +79,9 @@ def save_images(pictures: Mapping[Path, Image.Image]) -> None:
                 notes = {"pnginfo": picture.info["pnginfo"]} if "pnginfo" in picture.info else {}
                 picture.save(written.enter_context(atomic_write(path)), **notes)
             except Exception as error:  # encoders raise whatever they like
-                raise PictureError(f"{path}: cannot be written ({one_line(error)})") from None
+                raise PictureError(
+                    f"{path}: cannot be written ({getattr(error, 'strerror', None) or one_line(error)})"
+                ) from None
 
 
 @functools.lru_cache(2**12)

@@ -103,8 +103,10 @@ def unusual(
     found += [picture_summary(features, latent, own) for latent, own in zip(latents, conditions, strict=True)]
     far: list[dict[str, None]] = [{} for _ in condition]
     for summary in found:
-        for aspect in summary.keys() & known:
-            within = known[aspect].distance(summary[aspect].float().cpu()) <= known[aspect].most
+        for aspect, values in summary.items():
+            if aspect not in known or known[aspect].mean.shape != values.shape[1:]:  # a folder may name another's
+                continue
+            within = known[aspect].distance(values.float().cpu()) <= known[aspect].most
             for one in (~within).nonzero()[:, 0].tolist():
                 far[one][ASPECTS[aspect]] = None
     return [tuple(one) for one in far]

@@ -27,6 +27,7 @@ from midms.core.types import Noise
 from midms.loop import POLICY, Hints, Moment, Parts, Policy, interleave
 from midms.loop.inputs import OneOrMore, check_finite
 from midms.pipeline.translate import translate
+from midms.registry import unknown
 
 _MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
 """A tuple of 32 numbers or more, as repr shows it."""
@@ -133,9 +134,13 @@ class Pipeline(Parts):
         """The same composition with other fields, those of the policy among them; a part is an object, not its name.
 
         Raises:
-            ValueError: a part does not fit its slot, or a setting is not as it should be; all that are not are listed.
+            ValueError: nothing is called so, a part does not fit its slot, or a setting is not as it should be; all
+                that are not are listed.
         """
-        if wrong := [f"{slot}: {why}" for slot in SLOTS if slot in fields and (why := check_part(slot, fields[slot]))]:
+        known = [*(one.name for one in dataclasses.fields(self)), *POLICY]
+        wrong = [unknown("part or setting", name, known) for name in fields if name not in known]
+        wrong += [f"{slot}: {why}" for slot in SLOTS if slot in fields and (why := check_part(slot, fields[slot]))]
+        if wrong:
             raise ValueError("; ".join(wrong))
         policy = fields.pop("policy", self.policy)
         changes = {name: fields.pop(name) for name in POLICY if name in fields}

@@ -20,6 +20,8 @@ from midms.images.frame import Frame
 from midms.pipeline.match_rows import MatchRows
 from midms.pipeline.save import FORMAT, MATCH_FILE, SAVED
 
+_EXEMPLARS = 2**8
+"""Most exemplars, whose numbers are bytes in a page."""
 _SIDES = 4 * LARGEST
 """Most pixels of a canvas' side, and cells of a grid's."""
 _Size = Annotated[list[Annotated[int, Field(ge=1, le=_SIDES)]], Field(min_length=2, max_length=2)]
@@ -36,7 +38,7 @@ class _Settings(Schema, extra="ignore"):
     """What is read of a folder's settings."""
 
     format: Literal[FORMAT]  # type: ignore[valid-type]
-    frames: Annotated[list[_Frame], Field(min_length=2, max_length=1 + 64)]
+    frames: Annotated[list[_Frame], Field(min_length=2, max_length=1 + _EXEMPLARS)]
     grids: list[_Size]
     warnings: list[str]
 

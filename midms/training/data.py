@@ -60,10 +60,10 @@ class TrainingData:
             shares: of all processes.
         """
         for dataset, most in ((self.train, None), (self.validation, HELD_OUT)):
-            numbers = dataset.pictures(most)[share::shares] if hasattr(dataset, "check") else ()
+            numbers = dataset.picture_numbers(most)[share::shares] if hasattr(dataset, "check_picture") else ()
             for number in tqdm(numbers, desc="checking files", unit=" pictures", delay=2, disable=share > 0):
                 try:
-                    dataset.check(int(number))
+                    dataset.check_picture(int(number))
                 except BrokenSample as error:
                     self.unreadable.append(str(error))
 

@@ -51,9 +51,9 @@ def test_headers_tell_which_pictures_to_read(tmp_path: Path, what: str, monkeypa
     asked, usual = set[str](), type(files).picture
     monkeypatch.setattr(type(files), "picture", lambda self, i: asked.add(self.pictures[i]) or usual(self, i))
     found = set[str]()
-    for number in dataset.pictures():
+    for number in dataset.picture_numbers():
         try:
-            dataset.check(int(number))
+            dataset.check_picture(int(number))
         except BrokenSample as error:
             found.add(str(error))
     (line,) = found

@@ -89,6 +89,7 @@ DOTTED = "v1.5.condition.png", "v1.5.exemplar.jpg"
 PASSED = {
     (): "",
     ("notes.txt",): "; passed over: notes.txt",
+    ("x/._1.condition.png",): "; passed over: x/._1.condition.png",
     ("a.txt", "b.txt", "c.txt", *DOTTED): f"; passed over: {DOTTED[0]}, {DOTTED[1]}, a.txt and 2 more,"
     " for a key ends at the first dot",
 }
@@ -108,6 +109,8 @@ def test_members_whose_keys_have_dots_are_counted_and_named(tmp_path: Path) -> N
     assert failure.reason.startswith(f"{tmp_path}/a.tar: has more pairs; passed over: {DOTTED[0]}, ")
     assert failure.reason.endswith("x/v2.0.EXEMPLAR.png, for a key ends at the first dot")
     assert read_pair_rows(tar(tmp_path / "b.tar", *names, "a.txt", "a.depth.png"), Share().has).failures == []
+    macs = (f"._{name}" for name in names)  # what tar writes there beside each file
+    assert read_pair_rows(tar(tmp_path / "c.tar", *macs, *names), Share().has).failures == []
 
 
 def test_members_that_are_not_called_in_utf8_are_told(tmp_path: Path) -> None:

@@ -175,6 +175,12 @@ def spoil_picture(folder: Path) -> str:
     return r"results/1\.png: not a picture"
 
 
+def spoil_answer(folder: Path) -> str:
+    """Which is one of the real pictures too."""
+    (folder / "real" / "1.png").write_bytes(b"GIF89a, but no picture")
+    return r"real/1\.png: not a picture"
+
+
 def lose_result(folder: Path) -> str:
     (folder / "results" / "1.png").unlink()
     return r"no result of 1 of 4 rows: 1$"
@@ -192,7 +198,7 @@ def repeat_key(folder: Path) -> str:
     return r"row 4: the key 0 again, of which the first row is taken$"
 
 
-@pytest.mark.parametrize("spoil", [spoil_size, spoil_picture, lose_result, lose_target, repeat_key])
+@pytest.mark.parametrize("spoil", [spoil_size, spoil_picture, spoil_answer, lose_result, lose_target, repeat_key])
 def test_what_is_wrong_with_one_is_named_and_the_rest_done(own: Path, spoil: Any, tmp_path: Path) -> None:
     expected = spoil(own)
     found = measured(own, *QUICK, pairs=own / "pairs.csv", against=None, out=tmp_path / "out")

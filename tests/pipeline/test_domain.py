@@ -233,6 +233,17 @@ def test_line_arts_references_are_judged_and_its_drawings_are_not() -> None:
         assert len(warnings) == said and all(line.startswith("the picture is unlike") for line in warnings)
 
 
+def test_a_folder_that_names_the_usual_pictures_of_another_is_used_without_them(tmp_path: Path) -> None:
+    build("midm-lineart").save_pretrained(tmp_path / "own")
+    settings = json.loads((tmp_path / "own" / "config.json").read_text())
+    settings["domain"]["usual"] = "midm-faces"
+    (tmp_path / "own" / "config.json").write_text(json.dumps(settings))
+    pair = draw_pairs("test", [3], 128, rendering="lineart")
+    found = from_pretrained(tmp_path / "own").translate(1 - 2 * pair.sketch, pair.exemplar, seed=0)
+    expected = build("midm-lineart").translate(1 - 2 * pair.sketch, pair.exemplar, seed=0)
+    assert found.image == expected.image
+
+
 def test_what_is_said_of_line_arts_warnings_is_what_was_measured() -> None:
     found = json.loads((RESULTS / "domain-lineart.json").read_text())
     reference = found["judged by"]["the reference"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import re
 from pathlib import Path
@@ -44,6 +45,12 @@ def test_a_saved_translation_is_read_as_it_was(found: Translation, folder: Path)
     assert [picture.size for picture in saved.exemplars] == [(128, 64), (64, 64)]
 
 
+def test_a_result_of_many_exemplars_is_read(tmp_path: Path) -> None:
+    pipe = Shifting().replace(size=32)
+    pipe.translate(drawing(32, 32), [photo(32, 32)] * 70, seed=0).save(tmp_path / "many")
+    assert len(read_saved(tmp_path / "many").exemplars) == 70
+
+
 def test_the_page_is_whole_and_knows_what_the_translation_knows(found: Translation, folder: Path) -> None:
     text = explanation_page(read_saved(folder))
     assert "default-src 'none'" in text and not re.search(r"https?://|src=\"(?!data:)|@import", text)
@@ -77,6 +84,18 @@ def test_a_page_takes_the_place_of_no_file_of_the_result(folder: Path, capsys: p
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     for _ in range(2):
         assert cli.main(["explain", str(folder), "--out", str(folder / "explain.html")]) == 0
+
+
+def test_a_full_disk_is_told_with_the_page(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert cli.main(["explain", str(folder)]) == 2
+    assert capsys.readouterr().err == f"midms: {folder}/explain.html: No space left on device\n"
+    assert not (folder / "explain.html").exists()
 
 
 def test_what_is_no_saved_translation_is_refused_in_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

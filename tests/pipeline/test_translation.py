@@ -251,3 +251,8 @@ def test_correspondences_stay_inside_the_exemplar() -> None:
     points = torch.tensor([[1, 2], [9, 5]])
     flow = torch.tensor([3.0, -4.0]).view(2, 1, 1).expand(2, 8, 10)
     assert correspondences(points, flow, (7, 11)).tolist() == [[1, 2, 4, 0], [9, 5, 10, 1]]
+
+
+def test_what_is_replaced_and_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^no part or setting is called 'styel'\. Did you mean 'style'\? .*; no part"):
+        Shifting().replace(styel=0.3, matchr="nearest")

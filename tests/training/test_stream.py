@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_stage import Colours, data
+from tiny_stage import PAIRS, Colours, data
 
-from midms.data.errors import DatasetError
+from midms.data.errors import BrokenSample, DatasetError
 from midms.training.broken import Broken
-from midms.training.data import order
+from midms.training.data import TrainingData, order
 from midms.training.noise import integers, sample_generators, uniform
 
 
@@ -89,3 +90,38 @@ def test_uniform_draws_are_uniform_and_a_samples_own() -> None:
     generators = sample_generators(7, [17])
     assert torch.equal(uniform(draw, 1, 2), found[17:18])
     assert uniform(lambda shape: torch.full(shape, 9.0), 1).item() < 1
+
+
+class Checked(Colours):
+    """Pictures 0 to 19, of which the pairs of a split have some; what cannot be read is known beforehand."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__(PAIRS, broken=range(3))
+        self.first, self.asked = first, list[int]()
+
+    def picture_numbers(self, most: int | None = None) -> np.ndarray:
+        return np.arange(self.first, self.first + PAIRS)[:most]
+
+    def check_picture(self, number: int) -> None:
+        self.asked.append(number)
+        if number % 4 == 0:
+            raise BrokenSample(f"{number}.png: cut short")
+
+
+@pytest.mark.parametrize("shares", [1, 3])
+def test_processes_share_the_files_that_are_checked(shares: int) -> None:
+    """Each is looked at by one of them; all that is broken is in one list, before a pair is read."""
+    found, asked = list[str](), list[int]()
+    for share in range(shares):
+        sets = Checked(0), Checked(PAIRS)
+        one = TrainingData(*sets, 3, 0, Broken(2))
+        one.check_files(share, shares)
+        found += one.unreadable
+        asked += [number for dataset in sets for number in dataset.asked]
+    assert sorted(asked) == [*range(2 * PAIRS)]
+    assert sorted(found) == sorted(f"{number}.png: cut short" for number in range(0, 2 * PAIRS, 4))
+    if shares == 1:
+        with pytest.raises(
+            DatasetError, match=r"5 pairs or files cannot be read, --max-broken allows 2: 0.png: cut .*16"
+        ):
+            one.count_into({})

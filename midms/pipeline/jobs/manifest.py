@@ -131,7 +131,7 @@ class Manifest:
             OSError: there is such a file.
         """
         path = self.folder / f"{self._prefix}{self._shards:06d}.tar"
-        if path.exists():
+        if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, "is in no manifest; remove it, or take another folder", str(path))
         self._shards += 1
         return path
