@@ -58,23 +58,25 @@ DIFT = tuple(
 
 def questions() -> dict[str, Question]:
     """By name."""
-    own: dict[str, Sequence[Any]] = {"refiner": [None], "style": [1.0]}
+    plain: dict[str, Sequence[Any]] = {"refiner": [None]}
+    trusting: dict[str, Sequence[Any]] = plain | {"style": [1.0]}
     return {
         "edit": Question(
             "Which edit transfers best, from the noised warp on?",
             PRESET,
-            own | {"edit": ["context", "blend", "replace", "adain"], "rematch": [(1, 2)]},
+            plain | {"edit": ["context", "blend", "replace", "adain"], "rematch": [(1, 2)]},
             "`context` leaves x0 as it is: all that the exemplar gives is the noised warp.",
         ),
         "within": Question(
             "And which injection into the network's layers, from the noised warp on?",
             PRESET,
-            own | {"injection": [None, *WITHIN.values()], "edit": ["context"], "rematch": [(1, 2)]},
+            trusting | {"injection": [None, *WITHIN.values()], "edit": ["context"], "rematch": [(1, 2)]},
+            "Here and below every match is trusted everywhere, as in the articles: `style` is 1.",
         ),
         "alone": Question(
             "And from noise alone, where all of the appearance has to come through the edit?",
             PRESET,
-            own
+            trusting
             | {"sampler": [FROM_NOISE], "start": ["renoise"], "injection": [None, *WITHIN.values()]}
             | {"edit": ["context", "adain"], "rematch": [(2, 5, 8)]},
             "The network was trained on its own levels of noise, all of them; the sketch is seen by the match alone.",
@@ -82,23 +84,24 @@ def questions() -> dict[str, Question]:
         "matcher": Question(
             "Is a better matcher a better translation?",
             PRESET,
-            own | {"matcher": [*MATCHERS], "edit": ["context", "blend", "adain"], "rematch": [(1, 2)]},
+            trusting | {"matcher": [*MATCHERS], "edit": ["context", "blend", "adain"], "rematch": [(1, 2)]},
         ),
         "features": Question(
             "And are features of the same network (DIFT) as good to match as those that were trained?",
             PRESET,
-            own | {"features": ["preset", *DIFT], "edit": ["blend"], "rematch": [(1, 2)]},
+            trusting | {"features": ["preset", *DIFT], "edit": ["blend"], "rematch": [(1, 2)]},
             "The first match is between condition maps, encoded as if they were pictures.",
         ),
     }
 
 
 def summary(results: Mapping[str, Any]) -> str:
-    """The tables, and the two answers, in Markdown."""
+    """The two answers, and the tables, in Markdown."""
     parts = [
         f"Made by `{results['command']}` on {results['date'][:10]}, {results['hardware']}, torch "
         f"{results['versions']['torch']}: means over {results['pairs']} pairs of each split against the exact answer."
     ]
+    parts += answers(results)
     for entry in results["sets"].values():
         parts.append(f"**{entry['question']}** {entry['note']}".rstrip())
         rows: dict[str, dict[str, float]] = {}
@@ -108,7 +111,7 @@ def summary(results: Mapping[str, Any]) -> str:
                 named = {f"{heading.split()[0]} {name}": value for name, value in figures.items()}
                 rows.setdefault(f"`{shown(record)}`", {}).update(named)
         parts += [table(rows), *not_composed(entry)]
-    return "\n\n".join([*parts, *answers(results)])
+    return "\n\n".join(parts)
 
 
 def shown(record: Mapping[str, Any]) -> str:
