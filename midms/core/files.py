@@ -49,8 +49,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     target = _file(path)
     try:
         with scratch(target.parent) as aside:  # libraries leave files of their own
-            part = aside / path.name
-            part.touch()
+            (part := aside / path.name).touch()
             usual = part.stat().st_mode  # safetensors writes files that nobody else may read
             yield part
             part.chmod(usual)
