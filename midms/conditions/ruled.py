@@ -203,7 +203,7 @@ def _seen(line: _Line, mask: Bool[np.ndarray, "Y X"]) -> float:
     x, y = points.round().astype(int).T
     drawn = mask[y, x]
     skip, end = len(drawn) // 50, len(drawn) // 8
-    return float(min(drawn.mean(), drawn[skip:end].mean(), drawn[-end:-skip].mean()))
+    return float(min(drawn.mean(), drawn[skip:end].mean(), drawn[-end : len(drawn) - skip].mean()))
 
 
 def _family(seen: list[tuple[_Line, float]], shape: tuple[int, ...]) -> list[_Line]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from midms.core.limits import LARGEST
+
 TELLING = ("condition", "features", "autoencoder")
 """Slots whose parts decide what features a picture has, by which it is judged."""
+LETTERS = 1000
+"""Of what weights were trained on, at most: it is printed in a line."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,10 @@ class Domain:
 
     def __post_init__(self) -> None:
         wrong = []
-        if not (isinstance(self.trained_on, str) and self.trained_on.isprintable()):
-            wrong.append(f"trained_on must be a line of text, got {self.trained_on!r}")
-        if self.size is not None and not (type(self.size) is int and self.size > 0):
-            wrong.append(f"size must be a whole number from 1 on, or None, got {self.size!r}")
+        if not (isinstance(self.trained_on, str) and self.trained_on.isprintable() and len(self.trained_on) <= LETTERS):
+            wrong.append(f"trained_on must be a line of up to {LETTERS:,} letters, got {reprlib.repr(self.trained_on)}")
+        if self.size is not None and not (type(self.size) is int and 1 <= self.size <= LARGEST):
+            wrong.append(f"size must be a whole number from 1 to {LARGEST}, or None, got {reprlib.repr(self.size)}")
         if type(self.square) is not bool:
             wrong.append(f"square must be True or False, got {self.square!r}")
         if not (isinstance(self.usual, str) and re.fullmatch(r"[a-z0-9-]*", self.usual)):

@@ -20,6 +20,7 @@ _NEEDED = ("condition", "exemplar")
 _OURS = ("key", *_NEEDED, "exemplar_condition")
 _UNNAMABLE = re.compile(r"[\0\ud800-\udfff]")
 """What no file's name has: the end of a text in C, and halves of letters."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EXEMPLARS = 100
 """Most exemplars of a pair."""
 
@@ -161,6 +162,8 @@ def _unusable(key: str) -> str:
     """Why a key cannot be a file's name, or nothing."""
     if not _is_text(key):
         return "is no text in UTF-8"
+    if _CONTROL.search(key):
+        return "has control characters"
     parts = key.split("/")
     if any(part in ("", ".", "..") for part in parts) or os.path.isabs(key):
         return "would name a file outside of the results"

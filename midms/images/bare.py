@@ -11,6 +11,8 @@ END = b"\xff\xd9"
 _FILL = 4096
 """Bytes that no group of blocks of a JPEG needs: ten, of 64 numbers of at most 27 bits."""
 PNG, JPEG, TIFF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", (b"II*\0", b"MM\0*")
+JP2, RESTRICTED = b"\0\0\0\x0cjP  \r\n\x87\n", (b"\2", b"\3")
+"""How a JPEG 2000 begins, and the methods of a box of its colours that has an ICC profile."""
 NOTE = 2**20
 """Bytes of a note, decompressed, that Pillow reads."""
 PROFILE = 2**24
@@ -107,9 +109,31 @@ def _inflated(chunk: bytes) -> bytes:
 
 
 def profile(content: bytes) -> bytes | None:
-    """The colour profile of a PNG, which may be larger than Pillow reads."""
+    """The colour profile of a PNG, which may be larger than Pillow reads, or of a JPEG 2000, where it reads none."""
+    if content.startswith(JP2):
+        colours = (box for kind, box in _boxes(_box(content, b"jp2h")) if kind == b"colr")
+        return next((box[3:] for box in colours if box[:1] in RESTRICTED), None)
     found = (_inflated(chunk) for kind, chunk in _chunks(content) if kind == b"iCCP")
     return next(found, None) if content.startswith(PNG) else None
+
+
+def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of each box of a JPEG 2000 (ISO/IEC 15444-1, annex I)."""
+    start = 0
+    while start + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, start)
+        head = 8
+        if length == 1 and start + 16 <= len(content):
+            length, head = struct.unpack_from(">Q", content, start + 8)[0], 16
+        end = start + length if length else len(content)
+        if end < start + head:
+            return
+        yield kind, content[start + head : end]
+        start = end
+
+
+def _box(content: bytes, wanted: bytes) -> bytes:
+    return next((box for kind, box in _boxes(content) if kind == wanted), b"")
 
 
 def _segments(content: bytes) -> Iterator[bytes]:

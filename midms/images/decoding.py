@@ -112,6 +112,8 @@ def _loaded(content: bytes, name: str) -> Image.Image:
     image.info[_STORED] = _stored(image)
     image.draft(None, (image.width // factor, image.height // factor))
     image.info[DRAFTED] = round(width / image.width)
+    if image.format == "JPEG2000":
+        image.info.setdefault("icc_profile", profile(content))
     if image.format == "WEBP":
         image.info[_COMPRESSED] = _LOSSLESS_WEBP not in content
     image.load()

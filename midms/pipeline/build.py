@@ -56,7 +56,9 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
     wrong = [] if known else [unknown("preset", preset, PRESETS, "`midms list preset`")]
     words = Prompt(prompt) if isinstance(prompt, str) else prompt
     if weights is None and words != NO_PROMPT:
-        wrong.append("prompt: changes nothing without weights of a text-to-image model")
+        given = [one.name for one in dataclasses.fields(words) if getattr(words, one.name) != one.default]
+        name = {"text": "prompt", "negative": "negative_prompt"}.get(given[0], given[0])
+        wrong.append(f"{name}: changes nothing without weights of a text-to-image model")
     if weights is None and recipe.borrows and "denoiser" not in changes:
         wrong.append(f"weights: {preset} has none of its own, expected {recipe.obtain}")
     found = read_folder(recipe.home) if weights is None and known and recipe.shipped and recipe.weights else None

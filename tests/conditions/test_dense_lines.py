@@ -11,7 +11,7 @@ from sheets import SEEN, drawn, photographed, seen_at, sheet, strokes
 from shifting import Shifting
 from torch import Tensor
 
-from midms.conditions.ruled import LEFT
+from midms.conditions.ruled import LEFT, _seen
 from midms.conditions.sketch import Sketch
 from midms.conditions.straighten import MIXED
 from midms.images import read_image
@@ -90,3 +90,12 @@ def test_lines_that_are_left_are_a_warning() -> None:
         page[at] = page[:, min(at, 639)] = (165, 170, 175)
     found = Sketch().page(read_image(photographed(page, "dark", 5, 10)))
     assert agreement(found.picture) > 0.9 or found.warnings == (LEFT,)
+
+
+@pytest.mark.parametrize("blank", [slice(0, 6), slice(40, 46), slice(0, 0)])
+def test_a_short_line_is_seen_as_little_as_its_ends(blank: slice) -> None:
+    """Level, through all of a picture; either end that is not drawn makes it none."""
+    mask = np.zeros((20, 46), bool)
+    mask[10] = True
+    mask[10, blank] = False
+    assert _seen((10.0, np.pi / 2), mask) == (blank.stop == 0)

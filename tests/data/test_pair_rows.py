@@ -49,6 +49,7 @@ def test_shares_are_all_of_the_pairs_and_no_pair_is_in_two(tmp_path: Path) -> No
     ("row", "said"),
     [
         ({"key": 1.5}, "key: expected a text, got 1.5"),
+        ({"key": "a\x1b[2J"}, r"the key 'a\x1b[2J' has control characters"),
         ({"key": True}, "key: expected a text, got True"),
         ({"key": ["k1", "k2"]}, "key: expected a text, got ['k1', 'k2']"),
         ({"key": "\ud800"}, r"key: expected a text, got '\ud800'"),

@@ -141,3 +141,5 @@ def test_what_does_not_go_together_is_said_at_once(sd1: tuple[Path, Any]) -> Non
 def test_a_prompt_for_nobody_is_refused() -> None:
     with pytest.raises(BuildError, match="prompt: changes nothing without weights of a text-to-image model"):
         build("midm-faces", prompt="a cat")
+    with pytest.raises(BuildError, match="guidance: changes nothing without weights"):
+        build("midm-faces", prompt=Prompt(guidance=3.0))
