@@ -12,8 +12,8 @@ drawn at random follows from a picture's key. `midms.testing.MetricLaws` has thi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
@@ -67,6 +67,13 @@ class Compared:
     def has(self, names: tuple[str, ...]) -> bool:
         """Whether all of these are known."""
         return all(getattr(self, name) is not None for name in names)
+
+    def singles(self) -> Iterator[Compared]:
+        """Each by itself."""
+        for i, key in enumerate(self.keys):
+            known = {field.name: getattr(self, field.name) for field in fields(self)}
+            own = {name: x[i : i + 1] for name, x in known.items() if isinstance(x, Tensor)}
+            yield Compared((key,), **own)
 
 
 @runtime_checkable

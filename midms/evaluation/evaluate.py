@@ -11,9 +11,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from tqdm import tqdm
@@ -31,8 +30,7 @@ from midms.evaluation.reading import Reader
 from midms.evaluation.report.evaluated import write_evaluation
 from midms.evaluation.selection import metric_spec, usable_metrics
 from midms.images import one_line
-
-T = TypeVar("T")
+from midms.pipeline.failures import HOPELESS
 
 
 def evaluate(
@@ -123,18 +121,41 @@ def _written(found: Evaluation, out: Path) -> Evaluation:
 def _measure(
     metrics: dict[str, PairMetric | SetMetric], plan: Plan, reader: Reader, progress: bool, failures: list[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Metric to figure to key to number, of the pair metrics; a metric that fails is dropped."""
+    """Metric to figure to key to number, of the pair metrics.
+
+    A set metric that fails is dropped; a pair metric loses the pairs with which it fails, and is dropped where it fails
+    with each of the first.
+    """
     each: dict[str, dict[str, dict[str, float]]] = {name: {} for name in metrics}
+    lost: Counter[str] = Counter()
     sets = any(isinstance(metric, SetMetric) for metric in metrics.values())
     real = plan.real if sets else {}
 
-    def guarded(name: str, run: Callable[[Compared], T], batch: Compared) -> T | None:
+    def failed(name: str, batch: Compared, error: Exception) -> None:
+        what = "" if isinstance(error, MidmsError) else f"{type(error).__name__}: "
+        failures.append(f"{name}: failed at {batch.keys[0]} ({what}{one_line(error)})")
+
+    def updated(name: str, metric: SetMetric, batch: Compared) -> None:
         try:
-            return run(batch)
+            metric.update(batch)
         except Exception as error:  # whatever a part raises, the others are still to be measured
-            failures.append(f"{name}: failed at {batch.keys[0]} ({type(error).__name__}: {one_line(error)})")
+            failed(name, batch, error)
             del metrics[name]
-            return None
+
+    def measured(name: str, metric: PairMetric, batch: Compared) -> None:
+        try:
+            for figure, numbers in metric(batch).items():
+                each[name].setdefault(figure, {}).update(zip(batch.keys, numbers.tolist(), strict=True))
+        except Exception as error:  # likewise
+            if len(batch.keys) > 1:
+                for one in batch.singles():
+                    if name in metrics:
+                        measured(name, metric, one)
+                return
+            failed(name, batch, error)
+            lost[name] += not isinstance(error, MidmsError)  # which is about the pair
+            if lost[name] == HOPELESS and not each[name]:
+                del metrics[name]
 
     with (
         torch.inference_mode(),
@@ -144,14 +165,13 @@ def _measure(
             for name, metric in [*metrics.items()]:
                 if isinstance(metric, SetMetric):
                     if batch.result is not None:
-                        guarded(name, metric.update, batch)
+                        updated(name, metric, batch)
                 elif batch.has(metric.needs):
-                    for figure, numbers in (guarded(name, metric, batch) or {}).items():
-                        each[name].setdefault(figure, {}).update(zip(batch.keys, numbers.tolist(), strict=True))
+                    measured(name, metric, batch)
         for batch in reader.real(real, bar.update):
             for name, metric in [*metrics.items()]:
                 if isinstance(metric, SetMetric):
-                    guarded(name, metric.update, batch)
+                    updated(name, metric, batch)
     return each
 
 

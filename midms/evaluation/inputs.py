@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from midms.core.errors import MidmsError
-from midms.data.pair_lists import COLUMNS, read_rows
+from midms.core.schema import BRIEF
+from midms.data.pair_lists import COLUMNS, table_rows
 from midms.images.headers import format_of
 from midms.images.names import natural_key, pictures_below
 from midms.registry import unknown
@@ -144,8 +146,8 @@ def plan_evaluation(results: Path, against: Path | None, pairs: Path | None) -> 
 
 def _rows(table: Path, made: _Pictures) -> tuple[list[Entry], list[str]]:
     """The rows of a table whose files are there, and what is wrong with the others."""
-    rows = read_rows(table)
-    header = {name for row in rows for name in row}
+    rows = [*table_rows(table)]
+    header = {name for row in rows for name in row if name}
     if not rows:
         raise EvaluationError(f"{table}: no pairs in this table")
     if strange := sorted(header - {*COLUMNS}):
@@ -156,7 +158,8 @@ def _rows(table: Path, made: _Pictures) -> tuple[list[Entry], list[str]]:
             f"{table}: has the columns {', '.join(sorted(header))}, expected one of {', '.join(_KEYS)}"
         )
     entries, lost, failures = dict[str, Entry](), dict[str, list[str]](), list[str]()
-    for number, row in enumerate(rows, 1):
+    for number, cells in enumerate(rows, 1):
+        row = _texts(cells, f"{table}, row {number}", failures)
         name = row.get(naming, "")
         key = name if naming == "key" else PurePosixPath(name).stem
         if not key:
@@ -173,6 +176,21 @@ def _rows(table: Path, made: _Pictures) -> tuple[list[Entry], list[str]]:
             entries[key] = Entry(key, {kind: path for kind, path in files.items() if path.exists()})
     failures += [f"{table}: no {kind} of {len(keys)} of {len(rows)} rows: {named(keys)}" for kind, keys in lost.items()]
     return [entry for entry in entries.values() if entry.files], failures
+
+
+def _texts(cells: Mapping[str, Any], where: str, failures: list[str]) -> dict[str, str]:
+    """Cells of columns that are read; of what is no text a line is among the failures."""
+    found = {}
+    if "" in cells:
+        failures.append(f"{where}: has {BRIEF.repr(cells[''][0])} in no column that has a name")
+    for column in dict.fromkeys([*_KEYS, *FIELDS]):
+        value = cells.get(column)
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(value, str) and value:
+            found[column] = value
+        elif value not in (None, "", []):
+            failures.append(f"{where}: {column}: expected a text, got {BRIEF.repr(value)}")
+    return found
 
 
 def _others(entries: Sequence[Entry]) -> list[Entry]:

@@ -11,8 +11,10 @@ from jaxtyping import Float
 from kornia.metrics import ssim
 from torch import Tensor
 
-from midms.core.metrics import Compared
+from midms.core.metrics import Compared, MetricError
 from midms.evaluation.metrics.pictures import Mask, psnr
+
+_WINDOW = 11
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class PSNR:
 class SSIM:
     """Structural similarity (Wang et al. 2004): Gaussian window of 11 pixels and deviation 1.5, where it fits.
 
-    To choose where the answer is known and structure counts.
+    To choose where the answer is known and structure counts. Smaller pictures are refused.
     """
 
     needs: ClassVar = ("result", "answer")
@@ -45,7 +47,10 @@ class SSIM:
         """One figure."""
         assert batch.result is not None and batch.answer is not None
         one, other = ((x.clamp(-1, 1) + 1) / 2 for x in (batch.result, batch.answer))
-        return {"SSIM": ssim(one, other, window_size=11, padding="valid").mean((1, 2, 3))}
+        if min(one.shape[-2:]) < _WINDOW:
+            height, width = one.shape[-2:]
+            raise MetricError(f"SSIM is of pictures of {_WINDOW} x {_WINDOW} pixels at least, got {height} x {width}")
+        return {"SSIM": ssim(one, other, window_size=_WINDOW, padding="valid").mean((1, 2, 3))}
 
 
 def whole_picture(pictures: Float[Tensor, "b 3 y x"]) -> Mask:

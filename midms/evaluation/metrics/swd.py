@@ -102,12 +102,12 @@ class SlicedWasserstein:
             keys = [batch.keys[i] for i in chosen]
             numbers = (resize(pictures[chosen].float().clamp(-1, 1), (self.size, self.size)) + 1) * 127.5
             for side, level in zip(levels, laplacian_pyramid(numbers), strict=True):
-                levels[side].add(keys, [self._cut(one, key) for one, key in zip(level, keys, strict=True)])
+                levels[side].add(keys, [self._cut(one, f"{name} {key}") for one, key in zip(level, keys, strict=True)])
 
-    def _cut(self, level: Float[Tensor, "3 s s"], key: str) -> Float[Tensor, "p 3 7 7"]:
-        """Patches at places that follow from seed and key."""
+    def _cut(self, level: Float[Tensor, "3 s s"], name: str) -> Float[Tensor, "p 3 7 7"]:
+        """Patches at places that follow from seed and name, others in a result than in the real picture of its key."""
         side = level.shape[-1]
-        generator = torch.Generator().manual_seed(draw_number(f"{key} {side}", self.seed))
+        generator = torch.Generator().manual_seed(draw_number(f"{name} {side}", self.seed))
         corners = torch.randint(side - _SIDE + 1, (2, self.patches, 1, 1), generator=generator)
         (x, y) = (place.long() for place in cells(_SIDE, _SIDE, corners.float())[0])
         return level.cpu()[:, corners[1] + y, corners[0] + x].movedim(1, 0)
