@@ -5,10 +5,11 @@
 The folder has `manifest.json`, `inference.safetensors` with the inputs, and a file a step. Prints a line for each loss
 and each tensor, the worst gradients, and whatever is beyond its bound; exits with 1 if anything is BAD.
 
-Ours is computed in float64, so that the rounding that is left is the record's, which is of float32. A gradient in which
-much cancels, such as the one number of a PReLU, nobody knows to its bound then. So where one is beyond its bound, the
-step is computed three times in float32 too, each time of pictures that are moved to the next number up or down, and the
-line says how far that moves the gradient. Up to three times the largest of these is ROUNDING, more is BAD.
+Ours is computed in float64, so that the rounding that is left is the record's, which is of float32. A gradient of one
+number, such as that of a PReLU's slope, is a sum in which much cancels, and nobody knows it to its bound then. So where
+one is beyond its bound, the step is computed three times in float32 too, each time of pictures that are moved to the
+next number up or down, and the line says how far that moves it. Up to three times the largest of these is ROUNDING,
+more is BAD, and so is any other gradient beyond its bound.
 """
 
 from __future__ import annotations

@@ -77,7 +77,9 @@ def nudged(pair: Pair, seed: int | None) -> Pair:
 
 
 def rounding(recorded: Recorded, step: str, exact: MidmStage, checkpointing: bool = False) -> dict[str, float]:
-    """How far float32 moves each gradient, by its released name: the largest of `RUNS` differences' norms.
+    """How far float32 moves each gradient of one number, by its released name: the largest difference in `RUNS` runs.
+
+    Such a gradient is one sum over the whole picture, in which parts cancel; in others few of many numbers do.
 
     Args:
         recorded: the set.
@@ -87,14 +89,12 @@ def rounding(recorded: Recorded, step: str, exact: MidmStage, checkpointing: boo
     """
     largest = defaultdict[str, float](float)
     for seed in range(RUNS):
-        stage, squares = (
-            computed(recorded, step, torch.float32, checkpointing, seed).stage,
-            defaultdict[str, float](float),
-        )
+        stage = computed(recorded, step, torch.float32, checkpointing, seed).stage
         both = zip(recorded.origins(exact), recorded.origins(stage), strict=True)
         for (name, parameter, _), (_, other, _) in both:
-            squares[name] += (gradient_of(other) - gradient_of(parameter)).square().sum().item()
-        largest |= {name: max(largest[name], math.sqrt(square)) for name, square in squares.items()}
+            if parameter.numel() == 1:
+                moved = (gradient_of(other) - gradient_of(parameter)).abs().item()
+                largest[name] = max(largest[name], moved)
     return largest
 
 
