@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import errno
 import hashlib
@@ -14,7 +13,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from midms.core.errors import MidmsError
@@ -55,7 +54,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
             part.chmod(usual)
             os.replace(part, target)
     except OSError as error:
-        error.filename = error.filename or str(path)  # as of a full disk
+        if error.errno and not error.filename:  # as of a full disk
+            error.filename = str(path)
         raise
 
 
@@ -231,7 +231,7 @@ def made(*folders: Path) -> Iterator[None]:
         yield
     finally:
         for one in reversed(new):
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 one.rmdir()
 
 
@@ -268,10 +268,10 @@ def _lock(folder: Path, lock: Path) -> int:
         try:
             _check_kind(lock, os.fstat(descriptor).st_mode)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(lock)):  # else its holder just removed it
                     since = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-                    with contextlib.suppress(OSError):  # on a full disk it is held without a name
+                    with suppress(OSError):  # on a full disk it is held without a name
                         os.truncate(descriptor, 0)
                         os.write(descriptor, f"process {os.getpid()} on {platform.node()} since {since}".encode())
                     return descriptor

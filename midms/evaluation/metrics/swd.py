@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from midms.core.limits import int_range
@@ -93,19 +95,20 @@ class SlicedWasserstein:
 
     def update(self, batch: Compared) -> None:
         """Cut patches out of the pictures that are kept."""
-        for name, levels in self._kept.items():
-            if (pictures := getattr(batch, name)) is None:
+        for kind, levels in self._kept.items():
+            if (pictures := getattr(batch, kind)) is None:
                 continue
             chosen = [i for i, key in enumerate(batch.keys) if levels[self.size].wants(key)]
             if not chosen:
                 continue
             keys = [batch.keys[i] for i in chosen]
+            names = [hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in _bytes(pictures[chosen])]
             numbers = (resize(pictures[chosen].float().clamp(-1, 1), (self.size, self.size)) + 1) * 127.5
             for side, level in zip(levels, laplacian_pyramid(numbers), strict=True):
-                levels[side].add(keys, [self._cut(one, f"{name} {key}") for one, key in zip(level, keys, strict=True)])
+                levels[side].add(keys, [self._cut(one, name) for one, name in zip(level, names, strict=True)])
 
     def _cut(self, level: Float[Tensor, "3 s s"], name: str) -> Float[Tensor, "p 3 7 7"]:
-        """Patches at places that follow from seed and name, others in a result than in the real picture of its key."""
+        """Patches at places that follow from seed and name."""
         side = level.shape[-1]
         generator = torch.Generator().manual_seed(draw_number(f"{name} {side}", self.seed))
         corners = torch.randint(side - _SIDE + 1, (2, self.patches, 1, 1), generator=generator)
@@ -123,6 +126,11 @@ class SlicedWasserstein:
             distance = sliced_wasserstein(next(points), next(points), self.projections, self.repeats, self.seed)
             found[f"SWD of {side} pixels"] = 1000 * distance
         return {f"SWD at {self.size}": sum(found.values()) / len(found)} | found
+
+
+def _bytes(pictures: Float[Tensor, "b 3 _ _"]) -> UInt8[Tensor, "b 3 _ _"]:
+    """As files have them; names of pictures that a copy has too, and no other, unlike those of files."""
+    return ((pictures.float().clamp(-1, 1) + 1) * 127.5).round().byte().cpu()
 
 
 def _normalised(patches: Float[Tensor, "n 3 7 7"]) -> Float[Tensor, "n d"]:
