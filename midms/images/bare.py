@@ -122,14 +122,10 @@ def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     start = 0
     while start + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, start)
-        head = 8
-        if length == 1 and start + 16 <= len(content):
-            length, head = struct.unpack_from(">Q", content, start + 8)[0], 16
-        end = start + length if length else len(content)
-        if end < start + head:
+        if length < 8:  # to the end of the file, or of more than 4 GiB
             return
-        yield kind, content[start + head : end]
-        start = end
+        yield kind, content[start + 8 : start + length]
+        start += length
 
 
 def _box(content: bytes, wanted: bytes) -> bytes:
