@@ -21,6 +21,7 @@ from midms.pipeline.jobs.plan import Job
 from midms.pipeline.memory import free_memory, translation_memory
 
 MEASURE = """
+import statistics
 import sys
 import torch
 sys.path.append(sys.argv[1])
@@ -36,13 +37,17 @@ for finisher in (create("finisher", "tiles", scale=16), create("finisher", "comp
         finisher(result, lines, [], lambda box: result).image
     print(finisher.memory((64, 64), (1000, 1000)) / 2**20, cost.megabytes)
 pipe = build("midm-faces")
-for size, batch in ((128, 1), (256, 1), (64, 16)):
-    cost, condition, exemplar = Cost("cpu"), torch.rand(batch, 2, size, size), torch.rand(batch, 3, size, size)
-    with cost.measured():
-        pipe(condition, exemplar, condition)
-    print(translation_memory(pipe, size, batch) / 2**20, cost.megabytes)
+for size, batch, runs in ((128, 1, 1), (256, 1, 3), (64, 16, 3)):
+    condition, exemplar, peaks = torch.rand(batch, 2, size, size), torch.rand(batch, 3, size, size), []
+    for _ in range(runs):
+        cost = Cost("cpu")
+        with cost.measured():
+            pipe(condition, exemplar, condition)
+        peaks.append(cost.megabytes)
+    print(translation_memory(pipe, size, batch) / 2**20, statistics.median(peaks))
 """
-"""In a process of its own: one that has run much else has memory at hand that no peak shows."""
+"""In a process of its own: one that has run much else has memory at hand that no peak shows. The allocator leaves holes as
+it likes, by a third of a peak from run to run; the median of three is steady."""
 
 
 def test_the_estimate_is_near_the_peak() -> None:
@@ -51,8 +56,7 @@ def test_the_estimate_is_near_the_peak() -> None:
     helpers = str(Path(command_line.__file__).parent)
     result = subprocess.run([sys.executable, "-c", MEASURE, helpers], capture_output=True, text=True, check=True).stdout
     found = [[float(number) for number in line.split()] for line in result.splitlines()]
-    allocators = 2  # the same run takes a third more or less
-    assert len(found) == 5 and all(1 / allocators < estimate / peak < allocators for estimate, peak in found), found
+    assert len(found) == 5 and all(1 / 1.5 < estimate / peak < 1.5 for estimate, peak in found), found
 
 
 def test_a_large_translation_is_told_beforehand(
