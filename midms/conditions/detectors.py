@@ -44,7 +44,7 @@ def detector_factory(detector: str) -> Callable[..., Detected]:
         Args:
             weights: a folder with those of the detector, or the id of one on the hub, such as lllyasviel/Annotators;
                 None for a detector that has none.
-            resolution: pixels of the shorter side at which it looks.
+            resolution: pixels of the shorter side at which it computes.
             options: more arguments of its call, such as `low_threshold`.
 
         Raises:
@@ -65,7 +65,7 @@ class Detected:
 
     Args:
         detector: an object of that package.
-        resolution: pixels of the shorter side at which it looks.
+        resolution: pixels of the shorter side at which it computes.
         options: more arguments of its call.
     """
 

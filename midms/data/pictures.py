@@ -136,7 +136,7 @@ class PicturePairs:
         return found[found != ANYTHING]
 
     def check_picture(self, number: int) -> None:
-        """Find out by the headers of its files whether a picture can be read; where these look wrong, by reading it.
+        """Find out by the headers of its files whether a picture can be read; where these are wrong, by reading it.
 
         What is wrong within files, such as labels beyond the range, is found when a pair is asked for.
 

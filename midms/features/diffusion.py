@@ -177,7 +177,7 @@ def _unet(network: Any, latent_channels: int) -> Any:
         except OSError as error:
             wrong = f"{error.filename}: {error.strerror}"
             raise ValueError(f"network must be a folder of a UNet2DModel, {wrong}") from None
-        network = UNet2DModel.from_pretrained(network, local_files_only=True)
+        network = UNet2DModel.from_pretrained(network, local_files_only=True, use_safetensors=True)
     if network is None:
         down, up = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")
         network = UNet2DModel(

@@ -17,7 +17,7 @@ _FAINT = 2**14
 _TWELVE_BITS, _PHOTOMETRIC = "I;12", 262
 """Of a TIFF: how 12 bits are stored, and the tag that says whether 0 is white, which Pillow heeds up to 8 bits."""
 _ROWS = 256
-"""That are looked at at once."""
+"""That are read at once."""
 
 
 def deep_levels(image: Image.Image, name: str, stored: tuple[Any, ...]) -> np.ndarray:

@@ -46,7 +46,7 @@ class Usual:
 
 @cache
 def usual(name: str) -> dict[str, Usual]:
-    """The Gaussians that lie with shipped weights, by aspect, for those by which strangers are told."""
+    """The Gaussians that lie with shipped weights, by aspect, for those by which strangers are known."""
     found = read_folder(SHIPPED / name) if (SHIPPED / name / CONFIG).exists() else None
     if not found or USUAL_PICTURES not in found.recipe.weights:
         return {}

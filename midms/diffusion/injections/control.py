@@ -158,4 +158,6 @@ def _network(network: Any) -> Any:
     kind = content.get("_class_name") if isinstance(content, dict) else None
     if kind not in KINDS_OF_CONTROL:
         raise ValueError(f"network: {network} is for {kind!r}, supported: {', '.join(KINDS_OF_CONTROL)}")
-    return load_network(KINDS_OF_CONTROL[kind], kind).from_pretrained(network, local_files_only=True)
+    return load_network(KINDS_OF_CONTROL[kind], kind).from_pretrained(
+        network, local_files_only=True, use_safetensors=True
+    )

@@ -180,4 +180,6 @@ def _encoder(encoder: Any) -> Any:
     if not isinstance(encoder, str | Path) or not Path(encoder, "config.json").is_file():
         given = encoder if isinstance(encoder, str | Path) else type(encoder).__name__
         raise ValueError(f"encoder must be a {kind} or a folder of one, with config.json, got {given}")
-    return getattr(importlib.import_module("transformers"), kind).from_pretrained(encoder, local_files_only=True)
+    return getattr(importlib.import_module("transformers"), kind).from_pretrained(
+        encoder, local_files_only=True, use_safetensors=True
+    )

@@ -46,7 +46,7 @@ class EPE:
     Baker et al. 2011, "A Database and Evaluation Methodology for Optical Flow", eq. 22; where the exact flow is known,
     and at keypoints.
 
-    To choose where the flow is known and errors should be told in pixels.
+    To choose where the flow is known and errors in pixels are wanted.
     """
 
     needs: ClassVar = ("flow",)
