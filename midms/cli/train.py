@@ -138,7 +138,7 @@ def _train(args: argparse.Namespace) -> int:
     registry("dataset").check(args.data.name, **args.data.arguments | own)
     data, out = os.path.realpath(str(args.data.arguments.get("path", "")) or os.devnull), os.path.realpath(args.out)
     if os.path.isdir(data) and os.path.commonpath((data, out)) == data:
-        raise BadArguments(f"--out {args.out}: is in the folder of --data, {data}, which what is left would be read from")
+        raise BadArguments(f"--out {args.out}: is in the folder of --data, {data}, choose another")
     if args.device in ("cuda", "mps"):
         device(args.device)
     if args.vgg19 is not None:

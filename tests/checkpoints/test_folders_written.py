@@ -136,10 +136,10 @@ def test_convert_refuses_before_it_reads(tmp_path: Path, capsys: pytest.CaptureF
     assert os.listdir(tmp_path) == ["autoencoder.safetensors"]
 
 
-@pytest.mark.parametrize(("by", "advice"), [("convert", "--replace"), ("save_pretrained", "give replace"), ("train", "")])
-def test_what_cannot_be_written_to_says_what_else_can_be_done(by: Writer, advice: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["convert", "save_pretrained", "train"])
+def test_what_cannot_be_written_to_says_what_else_can_be_done(by: Writer, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=f"take another folder.*{advice}") as refused:
+    with pytest.raises(CheckpointError, match="take another folder") as refused:
         check(tmp_path, by)
     assert ("replace" in str(refused.value)) == (by != "train")
 
