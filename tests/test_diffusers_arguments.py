@@ -36,7 +36,7 @@ CALM = {
     "size": 64,
 }
 USUAL = ("StableDiffusionImg2ImgPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusion3Img2ImgPipeline")
-OTHERS = ("FluxImg2ImgPipeline", "StableDiffusionControlNetPipeline", "StableDiffusionInpaintPipeline")
+MORE = ("FluxImg2ImgPipeline", "StableDiffusionControlNetPipeline", "StableDiffusionInpaintPipeline")
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +116,13 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_meant_is_said_in_a_sentence(pipe: MIDMsPipeline, case: str) -> None:
+def test_what_cannot_be_meant_is_said_in_a_sentence(unchecked: None, pipe: MIDMsPipeline, case: str) -> None:
     given, why = REFUSED[case]
     with pytest.raises(ValueError, match=why):
         called(pipe, **given)
 
 
-@pytest.mark.parametrize("kind", [*USUAL, *OTHERS])
+@pytest.mark.parametrize("kind", [*USUAL, *MORE])
 def test_every_argument_of_the_usual_pipelines_is_taken_or_told_what_to_use(pipe: MIDMsPipeline, kind: str) -> None:
     known = inspect.signature(MIDMsPipeline.__call__).parameters
     others = [name for name in inspect.signature(getattr(diffusers, kind).__call__).parameters if name not in known]
@@ -141,7 +141,7 @@ def test_a_callback_may_give_nothing_back(pipe: MIDMsPipeline) -> None:
     assert torch.equal(found, called(pipe)) and seen == [2, 2]
 
 
-def test_presets_and_slots_are_judged_when_a_pipeline_is_made(pipe: MIDMsPipeline) -> None:
+def test_presets_and_slots_are_judged_when_a_pipeline_is_made(unchecked: None, pipe: MIDMsPipeline) -> None:
     for given, why in (
         ({"preset": "sd-wrap"}, "no preset for models of diffusers is called 'sd-wrap'. Did you mean 'sd-warp'"),
         ({"preset": "midm-faces"}, "no preset for models of diffusers is called 'midm-faces'"),
@@ -185,10 +185,10 @@ def test_the_schedule_is_the_networks_whatever_scheduler_is_handed_in(folder: Pa
         made = other.midm()
     assert type(made.sampler.scheduler) is DPMSolverMultistepScheduler
     assert made.sampler.levels.schedule == "scaled-linear" and made.denoiser.prediction == "eps"
-    told = read(
+    trained = read(
         folder, scheduler=stranger, trained_with={"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}
     )
-    assert told.midm().denoiser.prediction == "v"
+    assert trained.midm().denoiser.prediction == "v"
     network = type(pipe.unet).from_config(dict(pipe.unet.config) | {"_name_or_path": ""})
     with pytest.warns(UserWarning, match="trained_with: nothing says .*, that of scheduler, DDIMScheduler, is taken"):
         MIDMsPipeline(**pipe.components | {"unet": network})

@@ -25,7 +25,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from midms.checkpoints.convert.hub import ENCODERS
-from midms.core.types import Level, Prompt
+from midms.core.types import Level, Noise, Prompt
 from midms.diffusers import arguments
 from midms.diffusers.callbacks import latents_of, with_callback
 from midms.diffusers.components import Components, check_preset, said_of, slots_of, trained_in
@@ -34,7 +34,7 @@ from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.result import Translation
 
 OUTPUTS = ("pil", "np", "pt", "latent")
-OTHERS = ("safety_checker", "feature_extractor", "image_encoder")
+KEPT_COMPONENTS = ("safety_checker", "feature_extractor", "image_encoder")
 """Components of other pipelines, which are kept for these."""
 Callback = Callable[[DiffusionPipeline, int, float, dict[str, Tensor]], dict[str, Tensor] | None]
 """After each step: from the pipeline, the step's number, its timestep and latents to latents to go on with."""
@@ -97,7 +97,7 @@ class MIDMsPipeline(_Base):
         "tokenizer",
         "tokenizer_2",
         "tokenizer_3",
-        *OTHERS,
+        *KEPT_COMPONENTS,
     ]
     _callback_tensor_inputs: ClassVar[list[str]] = ["latents"]
 
@@ -170,11 +170,11 @@ class MIDMsPipeline(_Base):
         self,
         image: Any,
         exemplar: Any,
-        prompt: str | None = None,
-        negative_prompt: str | None = None,
+        prompt: str | Sequence[str] | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
-        generator: torch.Generator | None = None,
+        generator: Noise = None,
         output_type: str = "pil",
         return_dict: bool = True,
         callback_on_step_end: Callback | None = None,
@@ -186,12 +186,12 @@ class MIDMsPipeline(_Base):
         Args:
             image: the photo or drawing whose structure is kept, a picture of any kind that midms reads.
             exemplar: whose appearance is taken, or several in a list.
-            prompt: what the result shall show; None for an empty prompt.
+            prompt: what the result shall show, one text, in a list or not; None for an empty one.
             negative_prompt: what it shall not.
             num_inference_steps: evenly from the preset's first timestep to its last; None for the preset's own.
             guidance_scale: from the negative prompt to the positive one, none up to 1; None for what the model takes
                 usually.
-            generator: of the noise; None for PyTorch's own.
+            generator: where the noise comes from, see `midms.core.types.Noise`; None for PyTorch's own.
             output_type: "pil"; "np" [1 h w 3] or "pt" [1 3 h w], in [0, 1]; or "latent" [1 c h w].
             return_dict: whether an output comes back, or a tuple of the images alone.
             callback_on_step_end: called after each step; latents that it gives back are gone on with, after the last
