@@ -41,6 +41,7 @@ class References:
         return self.step / self.steps
 
 
+@runtime_checkable
 class WarpFn(Protocol):
     """Values on the grid of each exemplar to those on one's own, under a match."""
 
