@@ -98,7 +98,7 @@ class Written(Match, Protocol):
         """The coupling, so many rows after the other; the last may be fewer. Columns are read row by row."""
 
 
-def written(match: Match, rows: int, like: Float[Tensor, "b _ _ _"]) -> Iterator[Float[Tensor, "b r m"]]:
+def written(match: Match, rows: int, like: Float[Tensor, "b ..."]) -> Iterator[Float[Tensor, "b r m"]]:
     """The coupling, see `Written.weights`; of a match that does not write it out, by `apply`, and whole for a moment.
 
     Args:

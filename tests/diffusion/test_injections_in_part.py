@@ -18,7 +18,7 @@ SOFT = {"confidence": Spec("peak", threshold=0.1, softness=0.05)}
 GUIDANCE = 2.0
 
 
-def trust(coupling: Tensor) -> Tensor:
+def confidence(coupling: Tensor) -> Tensor:
     """How far each row is trusted, with a last dimension of 1."""
     found = torch.sigmoid((coupling.amax(-1, keepdim=True) - 0.1) / 0.05)
     assert found.std() > 0.01, "some more and some less"
@@ -28,7 +28,7 @@ def trust(coupling: Tensor) -> Tensor:
 def chosen(query: Tensor, keys: list[Tensor]) -> tuple[Tensor, Tensor]:
     """The matrix to all exemplars, of which each row takes from the one that is trusted more; and how far."""
     couplings = [weights(query, key, 1.0) for key in keys]
-    trusted = torch.cat([trust(one) for one in couplings], -1)
+    trusted = torch.cat([confidence(one) for one in couplings], -1)
     of = trusted.argmax(-1, keepdim=True)
     assert 0 < of.double().mean() < 1
     return torch.cat([one * (of == n) for n, one in enumerate(couplings)], -1), trusted.gather(-1, of)
@@ -85,7 +85,7 @@ def grafting(dropout: float, normals: list[Tensor]) -> Callable[..., Tensor]:
         counts = torch.ones(hidden.shape[1], dtype=torch.float64)
         for other in hidden[2:]:
             cosines = F.normalize(other, dim=-1) @ F.normalize(hidden[1], dim=-1).mT
-            trusted = trust((cosines / 0.1).softmax(-1))[:, 0]
+            trusted = confidence((cosines / 0.1).softmax(-1))[:, 0]
             if dropout:
                 below = torch.erf(next(waiting).flatten() / 2**0.5) / 2 + 0.5
                 assert 0 < (below < dropout).double().mean() < 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -99,3 +100,20 @@ def test_other_starts_draw_references_anew_at_each_level() -> None:
     started_from_warp = started("noise", sampler, warp, [], denoise, lambda shape: next(draws))
     torch.testing.assert_close(started_from_warp.x, first.alpha * warp + first.sigma * noise)
     assert started_from_warp.at(first) == []
+
+
+@torch.no_grad()
+def test_an_inversion_that_does_not_arrive_says_by_how_much() -> None:
+    """One step from noise to the picture, under guidance: what is said is how far off that step ends."""
+    model = denoiser("unet-condition", 9.0)
+    sampler = create("sampler", "ddim", timesteps=(981, 881), schedule="scaled-linear")
+    z, said = latents(5), r"not exact: the step from level 1 misses by (\S+) of the latent that it should lead to"
+
+    def denoise(x: Tensor, level: Level) -> Tensor:
+        return model(x, level, context(x))
+
+    with pytest.warns(UserWarning, match=said) as caught:
+        start = started("invert", sampler, 0 * z, [z], denoise, torch.randn)
+    off = z - denoise(start.at(sampler.levels[1])[0], sampler.levels[1])
+    share = float(re.search(said, str(caught[0].message))[1])
+    assert share == pytest.approx((off.square().mean() / z.square().mean()).sqrt().item(), rel=0.05) and share > 0.1
