@@ -12,7 +12,9 @@ import torch
 from midms.checkpoints.convert.families import PROMPTS, prompts_of
 from midms.checkpoints.convert.pipeline_parts import Settings, parts_of
 from midms.compose.catalog import create
+from midms.compose.changes import exchanged, specified
 from midms.compose.presets import PRESETS
+from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec, parse_value
 from midms.core.tensors import CheckpointError
@@ -87,15 +89,20 @@ class Components:
         said = [(said_of(one), type(one).__name__) for one in (network, self.pipe.vae)]
         settings = Settings(said[0], (self.pipe.config.trained_with, "scheduler"), said[1], self)
         specs, schedule, _ = parts_of(settings, prompt)
+        chosen = {name: _chosen(name, value) for name, value in self.pipe.config.slots.items()}
+        others = exchanged(Recipe(slots=specs), chosen)
         ready: dict[str, Any] = {}
         for slot, component in (("denoiser", network), ("autoencoder", self.pipe.vae)):
+            spec = specs[slot] if slot in others else specified(slot, chosen.pop(slot, specs[slot]), specs[slot])
             with shapes_alone():
-                ready[slot] = create(slot, specs[slot].name, **specs[slot].arguments).eval()
+                ready[slot] = create(slot, spec.name, **spec.arguments).eval()
             ready[slot].network = component
         for name, value in prompts_of(self, specs["denoiser"], prompt).items():
             setattr(ready["denoiser"].prompts, name.removeprefix(PROMPTS), value.to(device))
-        chosen = {name: _chosen(name, value) for name, value in self.pipe.config.slots.items()}
-        return build(self.pipe.config.preset, **self._steps(schedule, steps) | ready | chosen)
+        changes = self._steps(schedule, steps)
+        if "sampler" in chosen:
+            chosen["sampler"] = specified("sampler", chosen["sampler"], changes["sampler"])
+        return build(self.pipe.config.preset, **changes | ready | chosen)
 
     def _steps(self, schedule: Any, steps: int | None) -> dict[str, Any]:
         """The preset's sampler for this schedule and so many steps, or the scheduler that was put in its place."""
