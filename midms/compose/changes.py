@@ -23,7 +23,7 @@ def specified(kind: str, choice: Any, usual: Spec | None) -> Any:
         usual: what is there otherwise. A sampler of any name keeps its timesteps and schedule; of the same name also
             its start, but for other timesteps, to which it would not belong.
     """
-    made = completed(kind, choice, usual)
+    made = with_usual(kind, choice, usual)
     made = Spec(made) if isinstance(made, str) else made
     if kind != "sampler" or usual is None or not isinstance(made, Spec):
         return made
@@ -34,7 +34,7 @@ def specified(kind: str, choice: Any, usual: Spec | None) -> Any:
     return Spec(made.name, **{name: value for name, value in (kept | made.arguments).items() if name not in left})
 
 
-def completed(kind: str, given: Any, usual: Any, place: int = 0) -> Any:
+def with_usual(kind: str, given: Any, usual: Any, place: int = 0) -> Any:
     """What is given for a part, with what is not given as in the usual part of its name; the same in parts of it.
 
     A part of another name keeps its own defaults, but may be made of the usual one: `control(beside=ctrlx)`.
@@ -46,7 +46,7 @@ def completed(kind: str, given: Any, usual: Any, place: int = 0) -> Any:
         place: among several. Of usual ones with its name it is the first from there on, or of all.
     """
     if isinstance(given, tuple | list):
-        return tuple(completed(kind, one, usual, place) for place, one in enumerate(given))
+        return tuple(with_usual(kind, one, usual, place) for place, one in enumerate(given))
     spec = Spec(given) if isinstance(given, str) else given
     if not isinstance(spec, Spec):
         return given
@@ -57,7 +57,7 @@ def completed(kind: str, given: Any, usual: Any, place: int = 0) -> Any:
     for name, inner in nested_kinds(kind, spec.name).items():
         if name in spec.arguments:
             within = same.arguments.get(name) if same else usual if inner == kind else None
-            arguments[name] = completed(inner, spec.arguments[name], within)
+            arguments[name] = with_usual(inner, spec.arguments[name], within)
     return Spec(spec.name, **arguments) if arguments else given
 
 

@@ -126,9 +126,7 @@ def assemble(
         elif found and slot in found.parts:
             loaded.append(slot)
             if usual and (others := ", another ".join(_others(slot, spec, usual))):
-                notes.append(
-                    f"the {slot} given has the preset's weights, made with another {', another '.join(others)}"
-                )
+                notes.append(f"the {slot} given has the preset's weights, made with another {others}")
         elif slot in recipe.weights:
             random.append(slot)
 
