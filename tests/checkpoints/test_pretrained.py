@@ -120,14 +120,6 @@ def test_changes_come_without_the_saved_weights(saved: Path) -> None:
     assert midms.from_pretrained(saved).refiner is None
 
 
-def test_what_a_folder_says_of_a_part_is_judged_where_the_part_is_given_by_its_name(saved: Path) -> None:
-    theirs = {"name": "timm", "arguments": {"backbone": "resnet18", "pretrained": True}, "module": "midms"}
-    edited(lambda content: content["slots"].update(features=theirs))(saved)
-    for given in ("timm", Spec("timm", stride=8), Spec("fusion", extractors=("pyramid", "timm"))):
-        with pytest.raises(BuildError, match="features: pretrained=True would fetch weights, expected those of"):
-            midms.from_pretrained(saved, features=given)
-
-
 def test_the_command_line_takes_the_folder(whole: Path) -> None:
     options = ["translate", "--condition", "a", "--exemplar", "b", "--out", "c", "--preset", str(whole)]
     assert repr(composed(parser().parse_args(options))) == repr(midms.from_pretrained(whole))

@@ -5,28 +5,27 @@ from __future__ import annotations
 import json
 import runpy
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from command_line import run
 from diffusers import UNet2DConditionModel
 from diffusion_families import WIDTH, pipeline
+from documents import commands
 from PIL import Image
 from sample_pictures import drawing, photo
-from test_documents import ROOT, commands
 
 from midms import Spec, build, from_pretrained
+from midms.compose.compose import BuildError
 from midms.compose.presets import PRESETS
 from midms.compose.spec import parse_value
 from midms.core.types import Prompt
 from midms.diffusers import MIDMsPipeline
 from midms.diffusion.solvers.ddim import DDIM
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "diffusion_models.md"
 COMMANDS = {
-    words[words.index("--preset") + 1]: words
-    for words in reversed(commands(ROOT / "docs" / "diffusion_models.md"))
-    if words[0] == "translate"
+    words[words.index("--preset") + 1]: words for words in reversed(commands(DOCUMENT)) if words[0] == "translate"
 }
 """The first of each preset."""
 KNOBS = {
@@ -85,33 +84,33 @@ def test_what_was_saved_is_changed_as_a_preset_is(folder: Path, tmp_path: Path) 
     assert from_pretrained(tmp_path / "ours").recipe.slots == built.recipe.slots
     more = {"injection": Spec("ctrlx", structure=0.2), "denoiser": Spec("unet-condition", guidance=3.0)}
     other = from_pretrained(tmp_path / "ours", **more)
-    assert (
-        other.recipe.slots["injection"]
-        == changed("sd-ctrlx", injection="ctrlx(appearance=0.3, structure=0.2)")["injection"]
-    )
+    expected = changed("sd-ctrlx", injection="ctrlx(appearance=0.3, structure=0.2)")
+    assert other.recipe.slots["injection"] == expected["injection"]
     assert other.denoiser.guidance == 3.0 and "the preset's weights, made with another guidance" in other.notes[-1]
     theirs = built.denoiser.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in other.denoiser.state_dict().items())
 
 
+def test_what_a_folder_says_of_a_part_is_judged_where_the_part_is_given_by_its_name(tmp_path: Path) -> None:
+    build("midm-faces").save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    theirs = {"name": "timm", "arguments": {"backbone": "resnet18", "pretrained": True}, "module": "midms"}
+    content["slots"]["features"] = theirs
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    for given in ("timm", Spec("timm", stride=8), Spec("fusion", extractors=("pyramid", "timm"))):
+        with pytest.raises(BuildError, match="features: pretrained=True would fetch weights, expected those of"):
+            from_pretrained(tmp_path, features=given)
+
+
 def test_slots_of_the_pipeline_of_diffusers_keep_what_the_preset_and_the_call_say(folder: Path, tmp_path: Path) -> None:
-    given: dict[str, Any] = {
-        "injection": Spec(
-            "ctrlx", appearance=0.3, confidence=Spec("product", of=(Spec("cycle", radius=0.1), "margin"))
-        ),
-        "sampler": "ddim(eta=0.5)",
-        "denoiser": "unet-condition(guidance=3.0)",
-    }
+    trusted = Spec("product", of=(Spec("cycle", radius=0.1), "margin"))
+    injection = Spec("ctrlx", appearance=0.3, confidence=trusted)
+    given = {"injection": injection, "sampler": "ddim(eta=0.5)", "denoiser": "unet-condition(guidance=3.0)"}
     made = MIDMsPipeline.from_pretrained(folder, local_files_only=True, preset="sd-ctrlx", slots=given)
     made.save_pretrained(tmp_path / "saved")
     for one in (made, MIDMsPipeline.from_pretrained(tmp_path / "saved", local_files_only=True)):
         pipe = one.midm(Prompt(), 3)
-        assert pipe.recipe.slots["injection"] == Spec(
-            "ctrlx", **PRESETS["sd-ctrlx"].slots["injection"].arguments | given["injection"].arguments
-        )
-        assert (
-            isinstance(pipe.sampler, DDIM)
-            and pipe.sampler.eta == 0.5
-            and pipe.sampler.levels.timesteps == (981, 491, 1)
-        )
+        assert pipe.recipe.slots["injection"] == changed("sd-ctrlx", injection=injection.typed())["injection"]
+        assert isinstance(pipe.sampler, DDIM) and pipe.sampler.eta == 0.5
+        assert pipe.sampler.levels.timesteps == (981, 491, 1)
         assert pipe.denoiser.guidance == 3.0 and pipe.denoiser.network is one.unet
