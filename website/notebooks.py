@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import os
 import re
 import tempfile
@@ -25,6 +26,8 @@ _ENVIRONMENT = {
 }
 """Of what is executed: small, offline, and a command that fails is a failure."""
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
+_FRAME = re.compile(r'<iframe srcdoc="([^"]*)"([^>]*)>')
+"""A page in a page, and how it is shown."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -69,10 +72,13 @@ def _executed(place: str, path: Path) -> dict[str, str | bytes]:
         texts += _fenced(printed)
         for output in cell.outputs:
             data = output.get("data", {})
+            shown = Path(place).parent / f"{Path(stem).name}-{number}"
             if "image/png" in data:
-                name = f"{Path(stem).name}-{number}.png"
-                found[str(Path(place).parent / name)] = base64.b64decode(data["image/png"])
-                texts.append(f"![what this code shows]({name})")
+                found[f"{shown}.png"] = base64.b64decode(data["image/png"])
+                texts.append(f"![what this code shows]({shown.name}.png)")
+            elif frame := _FRAME.match(data.get("text/html", "")):
+                found[f"{shown}.html"] = html.unescape(frame[1]).encode()  # as bytes: text is made a page of
+                texts.append(f'<iframe src="{shown.name}.html"{frame[2]}></iframe>')
             else:
                 texts += [data["text/markdown"]] if "text/markdown" in data else _fenced(data.get("text/plain", ""))
     title, *others = texts

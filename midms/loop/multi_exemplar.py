@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midms.core.errors import MidmsError
 from midms.core.precision import without_autocast
-from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered, ask
+from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered, ask, written
 from midms.core.types import white_cells
 from midms.loop.hints import Hints
 from midms.loop.inputs import check_finite
@@ -58,6 +58,13 @@ class MultiExemplarMatch:
         """Warp values of all exemplars side by side, see `side_by_side`, onto the condition's grid."""
         pieces = apart(values, [match.transpose().grid for match in self.matches])
         return _total([s * m.apply(piece) for s, m, piece in zip(self.shares, self.matches, pieces, strict=True)])
+
+    def weights(self, rows: int) -> Iterator[Float[Tensor, "b r m"]]:
+        """The coupling, some rows at a time, to one exemplar's cells after the other's: no gap is between them."""
+        pieces = [written(match, rows, share) for match, share in zip(self.matches, self.shares, strict=True)]
+        shares = [share.flatten(2).mT.split(rows, 1) for share in self.shares]
+        for some in zip(*(zip(*pair, strict=True) for pair in zip(shares, pieces, strict=True)), strict=True):
+            yield torch.cat([share * piece for share, piece in some], -1)
 
     def transpose(self) -> TransposedMultiExemplarMatch:
         """The same coupling read from the exemplars to the condition."""

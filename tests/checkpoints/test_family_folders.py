@@ -216,7 +216,7 @@ def test_settings_of_another_type_are_told_by_name(file: str, key: str, odd: Any
 
 
 def test_a_prompt_that_changes_nothing_is_refused(pristine: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="negative: changes nothing without classifier-free guidance"):
+    with pytest.raises(CheckpointError, match="negative prompt: changes nothing without classifier-free guidance"):
         find(pristine["sd1"], Prompt("a cat", "a blur", guidance=1.0))
 
 

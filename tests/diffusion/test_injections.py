@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from dense_attention import Dense, DenseGraft, weights
+from dense_attention import CTRLX, EXACT, UP, DenseGraft, dense, injected, plain, weights
 from tiny_denoisers import context, denoiser, latents, level
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -20,70 +19,7 @@ from midms.diffusion.injections.cross_attention import CrossAttention
 from midms.loop.layers import MatchingOfLayers
 from midms.loop.policy import Policy
 
-EXACT = {"rtol": 1e-9, "atol": 1e-9}
-UP = {"layers": ("up_blocks.0",), "first": 0.0}
-CTRLX: dict[str, Any] = {
-    "appearance_layers": ("down_blocks.1", "up_blocks.0"),
-    "structure_layers": ("up_blocks.0.attentions.1",),
-    "structure_results": ("up_blocks.0.resnets.0",),
-}
 BLOCKS = {"layers": ("transformer_blocks", "single_transformer_blocks")}
-
-
-@torch.no_grad()
-def injected(
-    name: str,
-    family: str,
-    x: Tensor,
-    exemplar: Tensor,
-    condition: Tensor | None = None,
-    step: int = 1,
-    scale: float = 1.0,
-    policy: Policy | None = None,
-    **settings: Any,
-) -> Tensor:
-    """x0 with an injection."""
-    part = create("injection", name, **settings)
-    model = denoiser(family, scale)
-    part.check(model)
-    seen = References([exemplar], x if condition is None else condition, step, 10, torch.randn)
-    return part(model, x, level(family), context(x), seen, MatchingOfLayers(policy or Policy()))
-
-
-@torch.no_grad()
-def plain(family: str, x: Tensor, guidance: float = 1.0) -> Tensor:
-    return denoiser(family, guidance)(x, level(family), context(x))
-
-
-@torch.no_grad()
-def dense(
-    x: Tensor, others: list[Tensor], guidance: float, change: Callable[..., Tensor], layers: tuple[str, ...]
-) -> Tensor:
-    """x0 of one batch: the picture under the negative prompt, under the positive one, then the others under that.
-
-    Args:
-        x: noisy latent.
-        others: as noisy.
-        guidance: from the one to the other.
-        change: attention of one layer, from it, its tokens, and a function that parts heads.
-        layers: which are changed.
-    """
-    model = denoiser("unet-condition", guidance)
-    at, network, prompts = level("unet-condition"), model.network, model.prompts.tokens.double()
-
-    def own(attn: Any, hidden: Tensor, heads: Any) -> Tensor:
-        q, k, v = (heads(project(hidden)) for project in (attn.to_q, attn.to_k, attn.to_v))
-        return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
-
-    processors = {
-        name: Dense(change if any(name.startswith(f"{one}.") for one in layers) else own)
-        for name in network.attn_processors
-    }
-    network.set_attn_processor(processors)
-    texts = torch.cat([prompts[:1], *[prompts[1:]] * (1 + len(others))])
-    output = network(torch.cat([x, x, *others]), at.timestep, texts).sample
-    eps = output[:1] + guidance * (output[1:2] - output[:1])
-    return (x - at.sigma * eps) / at.alpha
 
 
 @pytest.mark.parametrize(("contrast", "step"), [(1.0, 1), (1.67, 1), (1.67, 5)])
@@ -156,9 +92,7 @@ def test_ctrlx_is_the_articles() -> None:
     model.network.up_blocks[0].resnets[0].register_forward_hook(
         lambda module, given, output: torch.cat([output[:1], output[3:], output[2:]])
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("test_injections.denoiser", lambda family, guidance: model)
-        expected = dense(x, [exemplar, structure], 5.0, change, ("down_blocks.1", "up_blocks.0"))
+    expected = dense(x, [exemplar, structure], 5.0, change, ("down_blocks.1", "up_blocks.0"), model)
     found = injected("ctrlx", "unet-condition", x, exemplar, structure, scale=5.0, **CTRLX)
     torch.testing.assert_close(found, expected, **EXACT)
 

@@ -30,7 +30,7 @@ _SWEEP, _KEPT = 60, 3600
 
 class _Settings(NamedTuple):
     example: gr.Button
-    exemplar_count: gr.State
+    example_number: gr.State
     preset: gr.Dropdown
     style: gr.Slider
     seed: gr.Number
@@ -172,8 +172,8 @@ def _wire_inputs(handlers: Handlers, settings: _Settings, desk: _Desk, clicks: _
     drawing, pictures = desk.drawing_file, desk.exemplar_files
     drawing.upload(handlers.open_drawing, drawing, [drawing, desk.pad, clicks.hints], **hidden)
     pictures.upload(handlers.open_exemplars, pictures, [pictures, *desk.exemplars, clicks.hints], **hidden)
-    shown = [settings.exemplar_count, desk.pad, *desk.exemplars, clicks.hints]
-    settings.example.click(handlers.take_example, [settings.exemplar_count, settings.preset], shown, **hidden)
+    shown = [settings.example_number, desk.pad, *desk.exemplars, clicks.hints]
+    settings.example.click(handlers.take_example, [settings.example_number, settings.preset], shown, **hidden)
 
 
 def _wire_run(handlers: Handlers, settings: _Settings, desk: _Desk, more: _More) -> None:

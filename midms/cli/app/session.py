@@ -20,9 +20,7 @@ from midms.core.files import atomic_write
 from midms.data.portraits.pairs import draw_pairs
 from midms.images import PictureError, Pixels, read_image, read_pixels, to_pil
 from midms.loop import Moment
-from midms.pipeline.explain import explanation_page
 from midms.pipeline.result import Translation
-from midms.pipeline.saved import read_saved
 from midms.pipeline.translate import translate
 
 EXEMPLARS = 4
@@ -154,7 +152,7 @@ class Session:
             saved = Path(place) / "midms-result"
             self.result.save(saved)
             with atomic_write(saved / "explain.html") as part:
-                part.write_text(explanation_page(read_saved(saved)), encoding="utf-8")
+                part.write_text(self.result.explain(), encoding="utf-8")
             made = shutil.make_archive(str(Path(place) / "result"), "zip", place, saved.name)
             target = Path(tempfile.mkdtemp(dir=folder)) / "midms-result.zip"
             return Path(shutil.move(made, target))
