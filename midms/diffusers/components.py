@@ -15,9 +15,8 @@ import torch
 from midms.checkpoints.convert.families import FLOW_SCHEDULER, PROMPTS, flow_of, prompts_of
 from midms.checkpoints.convert.pipeline_parts import Settings, parts_of
 from midms.compose.catalog import create
-from midms.compose.changes import exchanged, specified
+from midms.compose.changes import specified
 from midms.compose.presets import PRESETS
-from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec, parse_value
 from midms.core.limits import int_range
@@ -114,32 +113,29 @@ class Components:
         scheduler = said_of(self.pipe.scheduler)
         if _is_flow(schedule) and scheduler["_class_name"] == FLOW_SCHEDULER:
             schedule = flow_of(scheduler, "scheduler", *said[0])  # whose shift is no matter of training
-        chosen = {name: _chosen(name, value) for name, value in self.pipe.config.slots.items()}
-        others = exchanged(Recipe(slots=specs), chosen)
         ready: dict[str, Any] = {}
         for slot, component in (("denoiser", network), ("autoencoder", self.pipe.vae)):
-            spec = specs[slot] if slot in others else specified(slot, chosen.pop(slot, specs[slot]), specs[slot])
             with shapes_alone():
-                ready[slot] = create(slot, spec.name, **spec.arguments).eval()
+                ready[slot] = create(slot, specs[slot].name, **specs[slot].arguments).eval()
             ready[slot].network = component
         for name, value in prompts_of(self, specs["denoiser"], prompt).items():
             setattr(ready["denoiser"].prompts, name.removeprefix(PROMPTS), value.to(device))
-        changes = self._steps(schedule, steps)
-        if "sampler" in chosen:
-            chosen["sampler"] = specified("sampler", chosen["sampler"], changes["sampler"])
-        made = build(self.pipe.config.preset, **changes | ready | chosen)
+        chosen = {name: _chosen(name, value) for name, value in self.pipe.config.slots.items()}
+        made = build(self.pipe.config.preset, **ready | self._steps(schedule, steps, chosen))
         check_levels(made, schedule)
         return made
 
-    def _steps(self, schedule: Schedule, steps: int | None) -> dict[str, Any]:
-        """The preset's sampler for this schedule and so many steps, or the scheduler that was put in its place."""
+    def _steps(self, schedule: Schedule, steps: int | None, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """What was chosen, and a sampler for this schedule and so many steps: the preset's with what was chosen of it,
+        or the scheduler that was put in its place.
+        """
         recipe = PRESETS[self.pipe.config.preset]
         sampler = recipe.slots["sampler"]
         changes: dict[str, Any] = {}
         timesteps = sampler.arguments["timesteps"]
         swapped = said_of(self.pipe.scheduler) != self.pipe.config.trained_with
-        if "sampler" in self.pipe.config.slots:
-            if steps is not None:
+        if "sampler" in chosen:
+            if steps is not None and "timesteps" in getattr(chosen["sampler"], "arguments", {}):
                 raise ValueError("num_inference_steps: slots has a sampler, with timesteps of its own")
             if swapped:
                 kind = type(self.pipe.scheduler).__name__
@@ -153,11 +149,16 @@ class Components:
         changes["sampler"] = Spec(sampler.name, **sampler.arguments | {"timesteps": timesteps, "schedule": schedule})
         if swapped:
             self._warn_of_training()
-        if swapped and (type(self.pipe.scheduler).__name__, sampler.name) != (_DDIM, "ddim"):
+        if (
+            swapped
+            and "sampler" not in chosen
+            and (type(self.pipe.scheduler).__name__, sampler.name) != (_DDIM, "ddim")
+        ):
             name = f"diffusers:{type(self.pipe.scheduler).__name__}"
             own = {key: one for key, one in own_settings(self.pipe.scheduler).items() if key not in _TRAINED}
             changes["sampler"] = Spec(name, timesteps=timesteps, schedule=schedule, **own)
-        return changes
+        usual = changes["sampler"]
+        return changes | chosen | {"sampler": specified("sampler", chosen.get("sampler", usual), usual)}
 
     def _warn_of_training(self) -> None:
         """Warn of settings of a scheduler that speak of another training than the network had."""
