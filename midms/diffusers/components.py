@@ -125,7 +125,7 @@ class Components:
         check_levels(made, schedule)
         return made
 
-    def _steps(self, schedule: Schedule, steps: int | None, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    def _steps(self, schedule: Schedule, steps: int | None, chosen: dict[str, Any]) -> dict[str, Any]:
         """What was chosen, and a sampler for this schedule and so many steps: the preset's with what was chosen of it,
         or the scheduler that was put in its place.
         """
@@ -133,12 +133,14 @@ class Components:
         sampler = recipe.slots["sampler"]
         changes: dict[str, Any] = {}
         timesteps = sampler.arguments["timesteps"]
-        swapped = said_of(self.pipe.scheduler) != self.pipe.config.trained_with
+        kind, swapped = (
+            type(self.pipe.scheduler).__name__,
+            said_of(self.pipe.scheduler) != self.pipe.config.trained_with,
+        )
         if "sampler" in chosen:
             if steps is not None and "timesteps" in getattr(chosen["sampler"], "arguments", {}):
                 raise ValueError("num_inference_steps: slots has a sampler, with timesteps of its own")
             if swapped:
-                kind = type(self.pipe.scheduler).__name__
                 warnings.warn(f"scheduler: {kind} changes nothing, for slots has a sampler", stacklevel=4)
         if steps is not None:
             int_range(1, timesteps[0] - timesteps[-1] + 1, num_inference_steps=steps)
@@ -149,14 +151,9 @@ class Components:
         changes["sampler"] = Spec(sampler.name, **sampler.arguments | {"timesteps": timesteps, "schedule": schedule})
         if swapped:
             self._warn_of_training()
-        if (
-            swapped
-            and "sampler" not in chosen
-            and (type(self.pipe.scheduler).__name__, sampler.name) != (_DDIM, "ddim")
-        ):
-            name = f"diffusers:{type(self.pipe.scheduler).__name__}"
+        if swapped and "sampler" not in chosen and (kind, sampler.name) != (_DDIM, "ddim"):
             own = {key: one for key, one in own_settings(self.pipe.scheduler).items() if key not in _TRAINED}
-            changes["sampler"] = Spec(name, timesteps=timesteps, schedule=schedule, **own)
+            changes["sampler"] = Spec(f"diffusers:{kind}", timesteps=timesteps, schedule=schedule, **own)
         usual = changes["sampler"]
         return changes | chosen | {"sampler": specified("sampler", chosen.get("sampler", usual), usual)}
 
