@@ -124,7 +124,7 @@ def compare(
         query: features of the condition.
         keys: features [b d H W] of each exemplar.
         regions: masks [b 1 Y X] of the condition, one an exemplar: each cell takes from the exemplar that covers most
-            of it. Cells that none covers, and without regions all, take from the exemplar that is trusted most.
+            of it, of several that cover as much of it from that which is trusted most, as without regions.
         hints: of a person, each of which is certain as far as its share of a cell goes.
         exemplar_regions: masks [b 1 Y X] of exemplars in their order, 1 where one may be taken from; None or none for
             all of it. The confidence counts as far as a row lies there.
@@ -156,7 +156,7 @@ def _chosen(
     liking = torch.cat([c + TIE * s.to(c) for c, s in zip(confidences, similarities, strict=True)], 1)
     if regions is not None:
         cover = torch.cat([F.interpolate(region.to(liking), liking.shape[-2:], mode="area") for region in regions], 1)
-        liking = torch.where(cover.amax(1, keepdim=True) > 0, cover, liking)
+        liking = liking.masked_fill(cover < cover.amax(1, keepdim=True), -torch.inf)
     return F.one_hot(liking.argmax(1), len(similarities)).movedim(-1, 1).to(confidences[0]).split(1, 1)
 
 
