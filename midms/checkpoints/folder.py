@@ -39,7 +39,6 @@ CONFIG, FAILURE = "config.json", "refused.txt"
 """Files beside the weights and the model card; the last says why a conversion failed."""
 USUAL_PICTURES = "usual"
 """Beside the numbers of slots, those of the appearance of pictures they know; see `midms.pipeline.out_of_domain`."""
-OTHERWISE = "take another folder, or give replace (--replace) to exchange files of the same names"
 NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -129,6 +128,9 @@ def check(folder: Path, by: Writer, slots: Iterable[str] = (), replace: bool = F
     Raises:
         CheckpointError: it may not.
     """
+    otherwise = "take another folder"
+    if by != "train":  # which exchanges nothing
+        otherwise += ", or give replace (--replace) to exchange files of the same names"
     try:
         check_folder(folder)
     except OSError as error:
@@ -141,13 +143,13 @@ def check(folder: Path, by: Writer, slots: Iterable[str] = (), replace: bool = F
         try:
             found = _config(folder)
         except CheckpointError as error:
-            raise CheckpointError(f"{error}; {OTHERWISE}") from None
+            raise CheckpointError(f"{error}; {otherwise}") from None
         if found.by != by:
-            raise CheckpointError(f"{folder}: holds what {found.by} left, which is of another kind; {OTHERWISE}")
+            raise CheckpointError(f"{folder}: holds what {found.by} left, which is of another kind; {otherwise}")
         others = others & {*map(_usual, slots)} - {*map(_usual, [*found.weights, *found.past])}
     if others:
         few = ", ".join(sorted(others)[:3]) + (f" and {len(others) - 3:,} more" if len(others) > 3 else "")
-        raise CheckpointError(f"{folder}: holds {few}, which is of another kind; {OTHERWISE}")
+        raise CheckpointError(f"{folder}: holds {few}, which is of another kind; {otherwise}")
 
 
 def write_folder(

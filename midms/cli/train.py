@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import reprlib
 import signal
 
@@ -13,6 +14,7 @@ from midms.compose.catalog import registry
 from midms.core.files import check_regular
 from midms.core.limits import SEEDS
 from midms.core.signatures import parameters
+from midms.registry import BadArguments
 
 
 def add(commands: Commands) -> None:
@@ -134,6 +136,9 @@ def _train(args: argparse.Namespace) -> int:
     taken = parameters(registry("dataset")[args.data.name]).parameters
     own = {name: value for name, value in given.items() if name != "condition" or name in taken}
     registry("dataset").check(args.data.name, **args.data.arguments | own)
+    data, out = os.path.realpath(str(args.data.arguments.get("path", "")) or os.devnull), os.path.realpath(args.out)
+    if os.path.isdir(data) and os.path.commonpath((data, out)) == data:
+        raise BadArguments(f"--out {args.out}: is in the folder of --data, {data}, choose another")
     if args.device in ("cuda", "mps"):
         device(args.device)
     if args.vgg19 is not None:

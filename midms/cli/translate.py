@@ -197,6 +197,8 @@ def _translate(args: argparse.Namespace) -> int:
     pipe = composed(args)
     if args.layers is not None and pipe.finisher is None:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
+    if len(jobs) == 1 < args.batch:
+        complain(f"note: --batch {args.batch} changes nothing for one pair")
     batch = min(args.batch, len(jobs))
     beforehand = announced(pipe, args.size, batch, jobs)
     sizes: list[tuple[int, int]] = []

@@ -66,33 +66,6 @@ def scratch(folder: Path) -> Iterator[Path]:
         yield Path(aside)
 
 
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder on the same disk to fill; at the end it takes the place of `path`, of whose files none stays.
-
-    Args:
-        path: what is to be written; links are followed. Where there is an error, it stays as it is.
-
-    Yields:
-        The new folder.
-
-    Raises:
-        OSError: it cannot be written, or is no folder; see `check_folder`.
-    """
-    check_folder(path)
-    target = Path(os.path.realpath(path))
-    with made(target.parent), scratch(target.parent) as aside:
-        try:
-            (aside / "new").mkdir()
-            yield aside / "new"
-            if target.exists():
-                os.rename(target, aside / "old")
-            os.rename(aside / "new", target)
-        finally:
-            if (aside / "old").exists() and not target.exists():
-                os.rename(aside / "old", target)
-
-
 def read_regular(path: Path, most: int = MAX_BYTES) -> bytes:
     """The bytes of a regular file; a pipe, a device or a folder is never opened.
 

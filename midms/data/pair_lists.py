@@ -71,8 +71,11 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    text = _text(path)
+    names = text.lstrip().partition("\n")[0]
+    comma = next((other for other in ";\t" if other in names and "," not in names), ",")  # as spreadsheets write it
     try:
-        lines = csv.reader(io.StringIO(_text(path), newline=""), skipinitialspace=True, strict=True)
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=comma, skipinitialspace=True, strict=True)
         table = (cells for cells in lines if cells)
         columns = next(table, [])
         if twice := [column for column in columns if column and columns.count(column) > 1]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,3 +75,23 @@ def with_callback(
     """A pipeline with a callback; arguments as of `PipelineWithCallback`."""
     fields = {field.name: getattr(pipe, field.name) for field in dataclasses.fields(Pipeline)}
     return PipelineWithCallback(**fields, on_step_end=on_step_end, interrupted=interrupted)
+
+
+def latents_of(given: Any, latents: Tensor) -> Tensor:
+    """The latents that a callback of diffusers gave back, or those that it was given, if it gave none.
+
+    Raises:
+        ValueError: it gave something else than a mapping, or than latents of the same shape.
+    """
+    if given is None:
+        return latents
+    if not isinstance(given, Mapping) or (given.keys() - {"latents"}):
+        got = f"a {type(given).__name__}" if not isinstance(given, Mapping) else ", ".join(map(repr, given))
+        raise ValueError(f"callback_on_step_end: gives {got}, expected {{'latents': a tensor}}, {{}} or None")
+    found = given.get("latents", latents)
+    if not isinstance(found, Tensor) or found.shape != latents.shape:
+        got = f"a tensor {[*found.shape]}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise ValueError(f"callback_on_step_end: gives {got} for latents, expected a tensor {[*latents.shape]}")
+    if not found.isfinite().all():
+        raise ValueError("callback_on_step_end: gives latents that are not finite")
+    return found.to(latents)

@@ -90,7 +90,7 @@ def make_solver(
     except LookupError as error:
         why = f"it fails on its own timesteps with {error!r}"
         raise ValueError(f"{kind.__name__} cannot be a sampler: {why}") from error
-    except (TypeError, AttributeError, ImportError, RuntimeError, ArithmeticError, NotImplementedError) as error:
+    except (TypeError, ValueError, AttributeError, ImportError, RuntimeError, ArithmeticError) as error:
         raise ValueError(f"{kind.__name__} cannot be a sampler: {error}") from error
     if not sound:
         raise ValueError(f"{kind.__name__} cannot be a sampler: it takes something else than eps and x")
@@ -132,7 +132,7 @@ def _scheduler(
     else:
         start.set_timesteps(len(timesteps))
         if len(getattr(start, "sigmas", ())) != len(timesteps) + 1:
-            raise ValueError(f"{kind.__name__} walks its own timesteps; give steps=N instead of {timesteps}")
+            raise ValueError(f"it walks its own timesteps; give steps=N instead of {timesteps}")
         a = start.alphas_cumprod[list(timesteps)]
         start.timesteps = torch.tensor(timesteps, dtype=start.timesteps.dtype)
         start.sigmas = torch.cat([((1 - a) / a).sqrt(), start.sigmas[-1:]])

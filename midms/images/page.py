@@ -32,11 +32,21 @@ for (const one of document.querySelectorAll(".slider input"))
 """
 
 
-def page(title: str, *parts: str, style: str = "", script: str = "") -> str:
+class HtmlPage(str):
+    """A page's HTML, which a notebook shows in a frame."""
+
+    def _repr_html_(self) -> str:
+        return f'<iframe srcdoc="{escape(self)}" style="width: 100%; height: 42rem; border: 0"></iframe>'
+
+    def __repr__(self) -> str:
+        return f"a page of {len(self):,} characters"
+
+
+def page(title: str, *parts: str, style: str = "", script: str = "") -> HtmlPage:
     """A whole page of parts that are HTML, with a style and a script of its own."""
     body = "\n".join(part for part in parts if part)
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    return (
+    return HtmlPage(
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>\n'

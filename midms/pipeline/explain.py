@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from midms.images.page import inline, items, page
+from midms.images.page import HtmlPage, inline, items, page
 from midms.pipeline.saved import RESULT_PICTURES, SavedTranslation
 
 _FINE = 2**16 - 1
@@ -21,7 +21,7 @@ _SCRIPT, _STYLE = (Path(__file__).with_name(f"explain.{kind}") for kind in ("js"
 _TITLES = {"result": "result", "condition": "condition", "warp": "first warp", "confidence": "confidence"}
 
 
-def explanation_page(saved: SavedTranslation) -> str:
+def explanation_page(saved: SavedTranslation) -> HtmlPage:
     """The page, whole: its pictures, the match and what answers are in it, and nothing is fetched."""
     picks = "".join(
         f'<label><input type="radio" name="shown" value="{name}"{" checked" if name == "result" else ""}>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,14 @@ from midms.images import PictureError
 from midms.images.arrays import is_array, to_array
 from midms.images.figure import Line, Sheet, colour_map
 from midms.images.frame import Frame
+from midms.images.page import HtmlPage
 from midms.pipeline.correspondence import Origins, correspondences, origins
+from midms.pipeline.explain import explanation_page
 from midms.pipeline.finishing import layer_pictures
 from midms.pipeline.match_rows import MatchRows
 from midms.pipeline.request import Request
 from midms.pipeline.save import save_translation
+from midms.pipeline.saved import as_saved
 
 _SMALLEST, _SIDE = 8, 256
 """Pixels a side of a figure's pictures, the fewest and the usual."""
@@ -167,6 +171,19 @@ class Translation:
             PictureError: the folder holds something else, or cannot be written.
         """
         save_translation(self, Path(folder))
+
+    def explain(self) -> HtmlPage:
+        """The page of `midms explain`, which answers clicks: a notebook shows it, as text it can be written to a file.
+
+        It has the whole match in it, half a megabyte for pictures of 64 pixels a side and a few for 512.
+        """
+        return explanation_page(as_saved(self))
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: the figure."""
+        file = io.BytesIO()
+        self.figure().save(file, "PNG")
+        return file.getvalue()
 
     def _matched(self, place: tuple[float, float]) -> tuple[int, int]:
         """The pixel at the size that is matched, of a place in shares of width and height."""

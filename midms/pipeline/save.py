@@ -13,7 +13,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from midms.core.files import atomic_folder, check_folder
+from midms.core.atomic_folder import atomic_folder
+from midms.core.files import check_folder
 from midms.core.results import write_json
 from midms.core.tensors import save_state
 from midms.core.version import __version__
@@ -77,7 +78,7 @@ def _pictures(found: Translation) -> dict[str, Image.Image]:
         "result": found.image,
         "figure": found.figure(),
         "warp": found.warp,
-        "confidence": to_pil(2 * found.confidence[None, None] - 1),
+        "confidence": confidence_picture(found),
         "condition": found.condition,
         "exemplar": found.exemplar,
     }
@@ -86,6 +87,11 @@ def _pictures(found: Translation) -> dict[str, Image.Image]:
     pictures |= {f"stages/{i}": one for i, one in enumerate(found.stages)}
     pictures |= {f"layers/{name}": layer for name, layer in found.layers().items()}
     return {f"{name}.png": picture for name, picture in pictures.items()}
+
+
+def confidence_picture(found: Translation) -> Image.Image:
+    """The confidence in grey, at the size at which it was matched."""
+    return to_pil(2 * found.confidence[None, None] - 1)
 
 
 def _write_flow(found: Translation, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -18,7 +18,10 @@ from midms.core.tensors import read_weights
 from midms.images import PictureError, opened
 from midms.images.frame import Frame
 from midms.pipeline.match_rows import MatchRows
-from midms.pipeline.save import FORMAT, MATCH_FILE, SAVED
+from midms.pipeline.save import FORMAT, MATCH_FILE, SAVED, confidence_picture
+
+if TYPE_CHECKING:
+    from midms.pipeline.result import Translation
 
 _EXEMPLARS = 2**8
 """Most exemplars, whose numbers are bytes in a page."""
@@ -64,6 +67,20 @@ class SavedTranslation:
     source: Int[Tensor, "Y X"]
     confidence: Float[Tensor, "Y X"]
     warnings: tuple[str, ...]
+
+
+def as_saved(found: Translation) -> SavedTranslation:
+    """What `read_saved` reads where a translation was saved, without a folder."""
+    result, condition, warp, confidence = found.image, found.condition, found.warp, confidence_picture(found)
+    return SavedTranslation(
+        dict(zip(RESULT_PICTURES, (result, condition, warp, confidence), strict=True)),
+        found.exemplars(),
+        found.match_rows(),
+        found.flow,
+        found.source,
+        found.confidence,
+        found.warnings,
+    )
 
 
 def read_saved(folder: Path) -> SavedTranslation:

@@ -17,7 +17,9 @@ from weights_files import save_weights
 import midms
 from midms import Spec, build, cli
 from midms.checkpoints import folder as weights_folder
+from midms.checkpoints.config import Writer
 from midms.checkpoints.convert import save
+from midms.checkpoints.folder import check
 from midms.core.files import HeldError, held
 from midms.core.tensors import CheckpointError, checksum
 from midms.pipeline.pipeline import Pipeline
@@ -132,6 +134,14 @@ def test_convert_refuses_before_it_reads(tmp_path: Path, capsys: pytest.CaptureF
     assert cli.main(["convert", str(tmp_path / "none.ckpt"), "--config", "x", "--out", str(tmp_path)]) == 2
     assert "holds autoencoder.safetensors, which is of another kind" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["autoencoder.safetensors"]
+
+
+@pytest.mark.parametrize("by", ["convert", "save_pretrained", "train"])
+def test_what_cannot_be_written_to_says_what_else_can_be_done(by: Writer, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="take another folder") as refused:
+        check(tmp_path, by)
+    assert ("replace" in str(refused.value)) == (by != "train")
 
 
 def test_a_link_out_of_the_folder_is_not_followed_but_into_the_hubs_cache(

@@ -76,8 +76,9 @@ def test_what_a_person_should_know_is_a_line_before_the_work_and_counted(
         return run_jobs(*given, **settings)
 
     monkeypatch.setattr(batches, "run_jobs", watched)
-    assert translate(folder, "--size", 96, out="new.png") == 0
+    assert translate(folder, "--size", 96, "--batch", 4, out="new.png") == 0
     result = capsys.readouterr()
+    assert "midms: note: --batch 4 changes nothing for one pair" in before[0]
     (line,) = [line for line in before[0].splitlines() if line.startswith("midms: warning:")]
     assert line.startswith("midms: warning: size 96: the weights were trained at 64 pixels") and "size 64 suits" in line
     assert result.out == f"written to {folder / 'new.png'}, 96 x 72 pixels\n" and "warning" not in result.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import tarfile
 from pathlib import Path
@@ -77,6 +78,15 @@ def test_cells_in_no_column_are_told(header: str, more: str, tmp_path: Path) -> 
     assert [one.reason for one in found.failures] == [
         f"{tmp_path}/a.csv, row 1: has 'f.png' in no column that has a name"
     ]
+
+
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_spreadsheets_write_other_commas(between: str, tmp_path: Path) -> None:
+    rows = [["condition", "exemplar"], ["b,1.png", "e.png"], ["c;2.png", "e.png"]]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file, delimiter=between).writerows(rows)
+    found = read_pair_rows(tmp_path / "a.csv", Share().has)
+    assert [one.condition for one in found.rows] == ["b,1.png", "c;2.png"] and not found.failures
 
 
 def tar(path: Path, *names: str) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import errno
+import html
+import io
 import json
 import re
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from sample_pictures import drawing, photo
 from shifting import Shifting
@@ -66,6 +69,14 @@ def test_the_page_is_whole_and_knows_what_the_translation_knows(found: Translati
         extent = np.array([(200, 100), (64, 64)][origin.exemplar])
         np.testing.assert_allclose(place * extent - 0.5, origin.place, atol=0.02)
         assert numbers(data, "confidence", "<u2")[y * width + x] / 65535 == pytest.approx(origin.confidence, abs=1e-4)
+
+
+def test_a_notebook_shows_the_figure_and_the_page(found: Translation, folder: Path) -> None:
+    page = found.explain()
+    assert page == explanation_page(read_saved(folder)), "without a folder it is the same"
+    (frame,) = re.findall(r'^<iframe srcdoc="([^"]*)" [^>]*></iframe>$', page._repr_html_())
+    assert html.unescape(frame) == page and repr(page) == f"a page of {len(page):,} characters"
+    assert Image.open(io.BytesIO(found._repr_png_())).tobytes() == found.figure().tobytes()
 
 
 def test_the_command_writes_the_page_beside_the_result(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

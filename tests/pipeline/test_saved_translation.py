@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killed import moments
 from PIL import Image
 from sample_pictures import drawing, photo
 from shifting import SHIFT, Shifting
 from torchvision.datasets._optical_flow import _read_16bits_png_with_flow_and_valid_mask, _read_flo
 
 from midms import Spec, build
+from midms.core import atomic_folder
 from midms.core.limits import OutOfLimits
 from midms.core.normalize import l2_normalize
 from midms.data.portraits.pairs import draw_pairs
@@ -180,6 +182,11 @@ def test_a_folder_is_replaced_whole_or_not_at_all(
     (folder / "again.png").touch()
     found.save(folder)
     assert not (folder / "again.png").exists() and (folder / "result.png").exists()
+    (folder / "again.png").touch()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(atomic_folder, "_exchanged", lambda *_: False)  # as on systems that cannot
+        found.save(folder)
+    assert not (folder / "again.png").exists() and (folder / "result.png").exists()
 
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -192,3 +199,18 @@ def test_a_folder_is_replaced_whole_or_not_at_all(
         (tmp_path / "file").touch()
         with pytest.raises(PictureError, match=r"holds something else|expected a folder"):
             found.save(other)
+
+
+def test_a_folder_is_old_or_new_wherever_its_writer_is_killed(tmp_path: Path) -> None:
+    def content(folder: Path) -> dict[Path, bytes]:
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    found = [Shifting().translate(drawing(64, 64), photo(64, 64), seed=seed) for seed in (0, 1)]
+    for one, name in zip(found, ("home/saved", "new"), strict=True):
+        one.save(tmp_path / name)
+    old, new = content(tmp_path / "home/saved"), content(tmp_path / "new")
+    assert old != new
+    places = moments(lambda: found[1].save(tmp_path / "home/saved"), tmp_path / "home", tmp_path / "killed")
+    seen = ["old" if content(place / "saved") == old else "new" for place in places]
+    assert all(content(place / "saved") in (old, new) for place in places)
+    assert seen == sorted(seen, reverse=True) and {*seen} == {"old", "new"}

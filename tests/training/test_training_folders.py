@@ -83,3 +83,9 @@ def test_while_one_trains_in_a_folder_a_second_is_told_who(
     assert f"is written to by process {os.getpid()} on " in refused(capsys)
     assert "--seed 5" in read_folder(tmp_path).recipe.made["autoencoder"]["command"]
     assert read_folder(tmp_path).state("autoencoder")
+
+
+@pytest.mark.parametrize("out", [".", "runs/mine"])
+def test_nothing_is_left_among_the_pictures(out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / out, "autoencoder", "--data", f"folder:{tmp_path}") == 2
+    assert f"--out {tmp_path / out}: is in the folder of --data" in refused(capsys) and not os.listdir(tmp_path)

@@ -147,7 +147,7 @@ def denoiser_of(
         arguments["distilled_guidance"] = 3.5 if prompt.guidance is None else float(prompt.guidance)
     if prompt.negative and arguments["guidance"] == 1:
         raise CheckpointError(
-            f"{encoders.where}: negative: changes nothing without classifier-free guidance, as this has it"
+            f"{encoders.where}: negative prompt: changes nothing without classifier-free guidance, as this has it"
         )
     if family.name == "unet-condition":
         arguments["prediction"] = prediction
