@@ -41,7 +41,7 @@ NAMES = dict(zip(COLOUR_SLOTS, (FACESJS_SLOTS.get(slot, slot) for slot in COLOUR
 
 
 def main() -> None:
-    """Measure, write the results file, print the table."""
+    """Measure; write the results file and print the table after each series."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="midm-lineart", help="a preset or folder (default %(default)s)")
     parser.add_argument("--facesjs", type=Path, metavar="FOLDER", required=True, help="the unpacked npm package")
@@ -55,12 +55,12 @@ def main() -> None:
         character = replace(faces, character=f"character {number}")
         for way, figures in measure_series(pipe, character, random_palette(character.character)).items():
             found.setdefault(way, []).append(figures)
-    results = {
-        "command": command("lineart.characters"), "series": args.series, "drawings": DRAWINGS, **machine(),
-        "rows": {way: _together(all_series) for way, all_series in found.items()}, "each": found,
-    }  # fmt: skip
-    write_json(args.out, results)
-    print(f"{table(results['rows'])}\n\nwritten to {args.out}")
+        results = {
+            "command": command("lineart.characters"), "series": number + 1, "drawings": DRAWINGS, **machine(),
+            "rows": {way: _together(all_series) for way, all_series in found.items()}, "each": found,
+        }  # fmt: skip
+        write_json(args.out, results)
+        print(f"{table(results['rows'])}\n\n{number + 1} of {args.series} written to {args.out}", flush=True)
 
 
 @torch.inference_mode()

@@ -93,9 +93,9 @@ def figures(results: dict[str, Any], series: dict[str, Any], misses: dict[str, A
         f" 255 changes. Of {anchors['colour not in the reference']} more the reference does not show the colour.",
         f"`{results['command']}`, {results['date'][:10]}, {results['hardware']}, torch {versions['torch']}, seed 0.",
         "### A series",
-        f"Of {series['series']} characters in {series['drawings']} drawings each, coloured from one reference: the share"
-        " of series in which a slot's colour differs by at most 0.02 of the range, of drawings in which it is farther"
-        " than that from the one in most, and of drawings in which it is right.",
+        f"Of {series['series']} characters in {series['drawings']} drawings each, coloured from one reference: the"
+        " share of series in which a slot's colour differs by at most 0.02 of the range, of drawings in which it is"
+        " farther than that from the one in most, and of drawings in which it is right.",
         table(_by_slot(series["rows"])),
         _pixels(series["rows"]),
         f"`{series['command']}`, {series['date'][:10]}.",

@@ -292,23 +292,6 @@ class Finisher(Protocol):
 
 
 @runtime_checkable
-class SeriesFinisher(Protocol):
-    """A finisher that decides of all drawings of a series together: it sees each, then gives a finisher for them."""
-
-    def see(
-        self,
-        coloured: Float[Tensor, "1 3 y x"],
-        drawing: Float[Tensor, "1 3 Y X"],
-        exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
-        features: Float[Tensor, "1 d _ _"],
-    ) -> Any:
-        """What it keeps of a drawing, which is little; `features` are the drawing's, over the same area."""
-
-    def in_series(self, seen: Sequence[Any]) -> Finisher:
-        """A finisher for these drawings, given in the order of the series."""
-
-
-@runtime_checkable
 class MemoryEstimator(Protocol):
     """A finisher that knows beforehand what it will take."""
 

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from midms.core.protocols import SeriesFinisher
+from midms.core.protocols import Finisher
 from midms.core.types import Noise
 from midms.pipeline.inputs import Inputs, stack
 from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.translate import allowed_exemplars
+
+
+@runtime_checkable
+class SeriesFinisher(Protocol):
+    """A finisher that decides of all drawings of a series together: it sees each, then gives a finisher for them."""
+
+    def see(
+        self,
+        coloured: Float[Tensor, "1 3 y x"],
+        drawing: Float[Tensor, "1 3 Y X"],
+        exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
+        features: Float[Tensor, "1 d _ _"],
+    ) -> Any:
+        """What it keeps of a drawing, which is little; `features` are the drawing's, over the same area."""
+
+    def in_series(self, seen: Sequence[Any]) -> Finisher:
+        """A finisher for these drawings, given in the order of the series."""
 
 
 @torch.no_grad()
