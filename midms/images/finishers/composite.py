@@ -81,8 +81,8 @@ class Composite:
             exemplars: whose flat colours regions have, where these are near to what was predicted.
             translate_crop: not used.
         """
-        looked = self.look(coloured, drawing)
-        return self.paint(looked, self.decide(looked, flat_colours(exemplars)))
+        prepared = self.prepare(coloured, drawing)
+        return self.paint(prepared, self.decide(prepared, flat_colours(exemplars)))
 
     def in_series(self, seen: Sequence[SeenDrawing]) -> CompositeInSeries:
         """The same for the drawings of a series, whose regions decide together.
@@ -107,14 +107,14 @@ class Composite:
             exemplars: as when it is finished.
             features: of the drawing, by which its regions are found again in the others.
         """
-        looked = self.look(coloured, drawing)
-        decided = self.decide(looked, palette := flat_colours(exemplars))
-        regions = decided.numbers[looked.view.regions]
-        core = _core(looked.view)
-        votes = nearest_colours(looked.view.colours[core], palette)
+        prepared = self.prepare(coloured, drawing)
+        decided = self.decide(prepared, palette := flat_colours(exemplars))
+        regions = decided.numbers[prepared.view.regions]
+        core = _core(prepared.view)
+        votes = nearest_colours(prepared.view.colours[core], palette)
         return seen_drawing(drawing, decided, regions, (regions[core], votes), features, palette)
 
-    def look(self, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"]) -> Looked:
+    def prepare(self, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"]) -> Prepared:
         """Lines and regions of a drawing, and the result where regions vote."""
         lines = line_layer(drawing)
         covered = lines[0, 3].cpu().numpy() > _LINE
@@ -125,20 +125,20 @@ class Composite:
         height, width = (min(FINE * some, whole) for some, whole in zip(coloured.shape[-2:], shape, strict=True))
         places = np.ix_(_centres(height, shape[0]), _centres(width, shape[1]))
         view = _View(_pixels(resize(coloured, (height, width))), regions[places], distance[places] / cell)
-        return Looked(lines.to(coloured), regions, view, () if covered.any() else (NO_LINES,))
+        return Prepared(lines.to(coloured), regions, view, () if covered.any() else (NO_LINES,))
 
-    def decide(self, looked: Looked, palette: Sequence[Colour]) -> Decided:
+    def decide(self, prepared: Prepared, palette: Sequence[Colour]) -> Decided:
         """The colour of each region, regions that have the same together, as near as may be one of a palette."""
-        found = self._evidence(looked.view, palette, int(looked.regions.max()) + 1)
-        numbers, evidence = self._joined(looked.regions, found)
+        found = self._evidence(prepared.view, palette, int(prepared.regions.max()) + 1)
+        numbers, evidence = self._joined(prepared.regions, found)
         evidence = evidence._replace(colour=nearest_colours(evidence.colour, palette))
         return Decided(numbers, evidence, np.zeros(len(evidence.voting), bool))
 
-    def paint(self, looked: Looked, decided: Decided) -> Finished:
+    def paint(self, prepared: Prepared, decided: Decided) -> Finished:
         """The layers, of the drawing's size."""
         numbers, evidence, settled = decided
-        regions, shape = numbers[looked.regions], looked.regions.shape
-        view = looked.view._replace(regions=numbers[looked.view.regions])
+        regions, shape = numbers[prepared.regions], prepared.regions.shape
+        view = prepared.view._replace(regions=numbers[prepared.view.regions])
         flat = evidence.agreeing >= self.agreement * np.maximum(evidence.voting, 1)
         named = torch.from_numpy(nearest_region(regions)[1])
         colours = torch.from_numpy(evidence.colour)[named].permute(2, 0, 1)[None]
@@ -146,7 +146,7 @@ class Composite:
         if uneven.any() or not flat[1:].all():
             share = torch.where(torch.from_numpy(flat)[named], resize(_planes(uneven[..., None]), shape), 1)
             colours = torch.lerp(colours, resize(self._smooth(view, evidence, uneven), shape), share)
-        return Finished(colours.to(looked.lines), looked.lines, named[None], looked.warnings)
+        return Finished(colours.to(prepared.lines), prepared.lines, named[None], prepared.warnings)
 
     def memory(self, result: tuple[int, int], drawing: tuple[int, int]) -> int:
         """Bytes at the peak, in proportion to the drawing's pixels."""
@@ -224,7 +224,7 @@ class _View(NamedTuple):
     clear: Float[np.ndarray, "y x"]
 
 
-class Looked(NamedTuple):
+class Prepared(NamedTuple):
     """What is seen of a drawing and its result: the lines' layer, all regions, and the result where regions vote."""
 
     lines: Float[Tensor, "1 4 Y X"]
@@ -257,7 +257,7 @@ class CompositeInSeries:
         decided = self.decided.get(drawing_key(drawing))
         if decided is None:
             return self.alone(coloured, drawing, exemplars, translate_crop)
-        return self.alone.paint(self.alone.look(coloured, drawing), decided)
+        return self.alone.paint(self.alone.prepare(coloured, drawing), decided)
 
     def memory(self, result: tuple[int, int], drawing: tuple[int, int]) -> int:
         """Bytes at the peak, in proportion to the drawing's pixels."""

@@ -49,7 +49,7 @@ class SeenDrawing(NamedTuple):
         alone: what it decides by itself.
         regions: of each pixel that votes.
         votes: its colour, of 255.
-        looks: of each region, the mean of its features, of unit norm; 0 where it has no pixel.
+        features: of each region, the mean of its features, of unit norm; 0 where it has no pixel.
         sizes: of each region, in shares of the picture.
         palette: that its colours are of, where they are near to it.
     """
@@ -58,7 +58,7 @@ class SeenDrawing(NamedTuple):
     alone: Decided
     regions: Int[np.ndarray, "p"]
     votes: Int[np.ndarray, "p 3"]
-    looks: Float[np.ndarray, "m d"]
+    features: Float[np.ndarray, "m d"]
     sizes: Float[np.ndarray, "m"]
     palette: Sequence[Colour]
 
@@ -91,10 +91,10 @@ def seen_drawing(
     sizes = np.bincount(regions.ravel(), minlength=count)
     seen = resize(features.float().cpu(), (regions.shape[0], regions.shape[1]))[0].flatten(1).T
     numbers = torch.from_numpy(regions.ravel().astype(np.int64))
-    looks = F.normalize(seen.new_zeros(count, seen.shape[1]).index_add_(0, numbers, seen), dim=1).numpy()
+    means = F.normalize(seen.new_zeros(count, seen.shape[1]).index_add_(0, numbers, seen), dim=1).numpy()
     colours = ((votes[1] + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
     shares = sizes / regions.size
-    return SeenDrawing(drawing_key(drawing), alone, votes[0].astype(np.int32), colours, looks, shares, palette)
+    return SeenDrawing(drawing_key(drawing), alone, votes[0].astype(np.int32), colours, means, shares, palette)
 
 
 def agreed(drawings: Sequence[SeenDrawing], tolerance: float) -> dict[bytes, Decided]:
@@ -159,7 +159,7 @@ def _likeness(one: SeenDrawing, other: SeenDrawing) -> Float[np.ndarray, "n m"]:
     """Of each region of one drawing with each of another: by features and size; those without pixels are like none."""
     with np.errstate(divide="ignore", invalid="ignore"):
         logarithms = np.log(one.sizes)[:, None] - np.log(other.sizes)[None]
-        likeness = one.looks @ other.looks.T - _SIZE * np.abs(logarithms)
+        likeness = one.features @ other.features.T - _SIZE * np.abs(logarithms)
     likeness[one.sizes == 0] = likeness[:, other.sizes == 0] = -np.inf
     likeness[0] = likeness[:, 0] = -np.inf
     return likeness
