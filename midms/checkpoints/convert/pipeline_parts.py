@@ -235,8 +235,10 @@ def _autoencoder(content: Mapping[str, Any], where: str) -> Spec:
 
 
 def _named(content: Mapping[str, Any], where: str, *kinds: str) -> str:
-    """The class that settings are for, the first of these if they do not say."""
-    found = content.get("_class_name", kinds[0])
+    """The class that settings are for."""
+    if "_class_name" not in content:
+        raise CheckpointError(f"{where}: has no _class_name, expected one of {', '.join(kinds)}")
+    found = content["_class_name"]
     if found not in kinds:
         raise CheckpointError(f"{where}: is for {BRIEF.repr(found)}, supported: {', '.join(kinds)}")
     return str(found)
@@ -244,7 +246,7 @@ def _named(content: Mapping[str, Any], where: str, *kinds: str) -> str:
 
 def _kind(scheduler: Mapping[str, Any], where: str) -> Any:
     """The class of a scheduler, if it is one that has betas."""
-    name = scheduler.get("_class_name", "DDIMScheduler")
+    name = scheduler.get("_class_name")
     kind = None
     if isinstance(name, str) and name.endswith("Scheduler") and name.isidentifier():
         try:
