@@ -100,8 +100,10 @@ class Components:
             BuildError: a part does not.
         """
         network = self.pipe.transformer if self.pipe.unet is None else self.pipe.unet
-        if network is None:
-            raise CheckpointError("unet, transformer: expected one of them, got none")
+        if (self.pipe.unet is None) == (self.pipe.transformer is None):
+            raise CheckpointError(
+                f"unet, transformer: expected one of them, got {'none' if network is None else 'both'}"
+            )
         for name, scheduled in (("vae", self.pipe.vae), ("scheduler", self.pipe.scheduler)):
             if not hasattr(scheduled, "to_json_string"):
                 raise CheckpointError(f"{name}: expected one of diffusers, got {type(scheduled).__name__}")

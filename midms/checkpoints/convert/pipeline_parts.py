@@ -34,9 +34,13 @@ from midms.diffusion.levels import Schedule
 _PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 _STEPS = (
     *("clip_sample", "set_alpha_to_one", "skip_prk_steps", "steps_offset", "timestep_spacing"),
-    *("predict_x0", "tensor_format", "timestep_values"),
+    *("predict_x0", "tensor_format", "timestep_values", "clip_sample_range", "sample_max_value"),
+    *("dynamic_thresholding_ratio", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "sigma_min"),
+    *("sigma_max", "final_sigmas_type", "timestep_type", "interpolation_type", "solver_order", "solver_type"),
+    *("algorithm_type", "lower_order_final", "euler_at_final", "lambda_min_clipped", "disable_corrector"),
+    *("original_inference_steps", "timestep_scaling"),
 )
-"""Settings of a scheduler's own steps, which a preset's sampler takes the place of."""
+"""Settings of a scheduler's own steps, which a preset's sampler takes the place of; other classes ignore them."""
 
 _OTHER_STEPS = "of the scheduler's own steps, which the sampler of a preset takes the place of"
 OLDER = {"timesteps": "num_train_timesteps"}
