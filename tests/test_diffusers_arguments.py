@@ -160,6 +160,9 @@ def test_presets_and_slots_are_judged_when_a_pipeline_is_made(unchecked: None, p
     steps = MIDMsPipeline(**pipe.components, slots=CALM | {"sampler": "ddim(timesteps=(781, 1))"})
     with pytest.raises(ValueError, match="num_inference_steps: slots has a sampler, with timesteps of its own"):
         steps.midm("", 3)
+    own = MIDMsPipeline(**pipe.components, slots=CALM | {"sampler": "diffusers:EulerDiscreteScheduler(steps=4)"})
+    with pytest.raises(ValueError, match="num_inference_steps: slots has a sampler, with timesteps of its own"):
+        own.midm("", 3)
     steps.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     with pytest.warns(UserWarning, match="scheduler: DPMSolverMultistepScheduler changes nothing, for slots has a"):
         assert steps.midm().sampler.levels.timesteps == (781, 1)

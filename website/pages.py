@@ -12,7 +12,7 @@ from midms.checkpoints.card import card
 from midms.checkpoints.folder import read_folder
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
-from website.links import ROOT
+from website.links import PLUGIN, ROOT
 
 REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "functions": ("What `import midms` has.", tuple(f"midms.{name}" for name in midms.__all__)),
@@ -32,7 +32,10 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "records": ("What parts hand to each other.", ("midms.core.types", "midms.core.metrics")),
     "matches": (
         "A match, what can be asked of it, and helpers.",
-        ("midms.matching.matches.factored.FactoredMatch", "midms.core.flow", "midms.core.normalize"),
+        (
+            *("midms.matching.matches.factored.FactoredMatch", "midms.matching.kernels.records.NearestCells"),
+            *("midms.core.flow", "midms.core.normalize"),
+        ),
     ),
     "data": (
         "What a data set gives, and what makes one of files.",
@@ -97,6 +100,14 @@ def cite() -> str:
         "```bibtex\n" + "\n\n".join(entries) + "\n```\nWhat a part is from, its own page says. The same in "
         "[CITATION.cff](../CITATION.cff).\n"
     )
+
+
+def plugin() -> str:
+    """The template of a package: what it is, and its files whole."""
+    files = [path for path in sorted((ROOT / PLUGIN).parent.iterdir()) if path.suffix in (".py", ".toml")]
+    kinds = {".py": "python", ".toml": "toml"}
+    shown = [f"### {path.name}\n```{kinds[path.suffix]}\n{path.read_text()}```" for path in files]
+    return "\n\n".join([(ROOT / PLUGIN).read_text().rstrip(), "## The files", *shown]) + "\n"
 
 
 def _bibtex(kind: str, key: str, said: Mapping[str, object]) -> str:
