@@ -92,8 +92,8 @@ def tiny(name: str, **changes: Any) -> Pipeline:
     if config.get("addition_embed_type"):
         config |= {"addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 6 * 8 + 32}
     denoiser = create("denoiser", slots["denoiser"].name, **arguments | {"config": config}).eval()
-    features = {name: value for name, value in slots["features"].arguments.items() if name != "dropped"}  # of wide ones
-    changes = {"features": Spec(slots["features"].name, **features)} | changes
+    if "dropped" in slots["features"].arguments:  # channels of wide ones
+        changes = {"features": Spec(slots["features"].name, dropped=())} | changes
     return build(name, denoiser=denoiser, autoencoder=Smaller(denoiser.channels), **changes)
 
 
@@ -137,7 +137,7 @@ def peak(name: str, size: int, **changes: Any) -> int:
     sampler = PRESETS[name].slots["sampler"]
     timesteps = sampler.arguments["timesteps"]
     few = tuple(timesteps[round(i * (len(timesteps) - 1) / (STEPS - 1))] for i in range(STEPS))
-    sampler = Spec(sampler.name, **sampler.arguments | {"timesteps": few})
+    sampler = Spec(sampler.name, timesteps=few)
     again = (1,) if PRESETS[name].loop["rematch"] else ()
     pipe, live = tiny(name, sampler=sampler, rematch=again, **changes), LiveBytes()
     with live:
