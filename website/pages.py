@@ -77,19 +77,22 @@ def reference() -> dict[str, str]:
 
 def laws() -> str:
     """The tests that parts obey, a table a kind, of their docstrings."""
-    texts = ["# Laws", "::: midms.testing\n    options: {members: false, show_root_heading: false}"]
+    texts = [
+        "# Laws",
+        "::: midms.testing\n    options: {members: false, show_root_heading: false, show_root_toc_entry: false}",
+    ]
     texts += [
-        "A law that fails is named in the first column; what it asked and what is wrong most often, in the others."
+        "The names of laws are written here as words: `test_rows_are_an_expectation` is *rows are an expectation*."
     ]
     for name in testing.__all__:
         kind = getattr(testing, name)
         texts.append(f"::: {kind.__module__}.{name}\n    options: {{members: false, show_source: false}}")
         if inspect.isclass(kind):
-            rows = ["| law | what it asks | typical cause of a failure |", "|---|---|---|"]
+            rows = ["| law | what it asks |", "|---|---|"]
             for law, test in [*vars(kind).items(), *vars(Laws).items()]:
                 if law.startswith("test_"):
-                    asked, _, cause = " ".join((inspect.getdoc(test) or "").split()).partition(" Typical cause: ")
-                    rows.append(f"| `{law}` | {asked} | {cause} |")
+                    asked = " ".join((inspect.getdoc(test) or "").split())
+                    rows.append(f"| {law[5:].replace('_', ' ')} | {asked} |")
             texts.append("\n".join(rows))
     return "\n\n".join(texts) + "\n"
 
