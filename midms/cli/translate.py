@@ -16,8 +16,8 @@ from midms.cli.options import Commands, command, composed, composition, in_optio
 from midms.cli.translate_pairs import run_pairs
 from midms.cli.values import a_path, integer, some_text
 from midms.compose.catalog import create
+from midms.compose.changes import specified
 from midms.compose.presets import PRESETS
-from midms.compose.spec import Spec
 from midms.core.errors import MidmsError, printable
 from midms.core.limits import SEEDS
 from midms.registry import BadArguments
@@ -247,14 +247,10 @@ def _warn(warned: dict[str, list[Path]], count: int) -> None:
 
 def _reader(args: argparse.Namespace) -> Any:
     """What reads the condition, where that is known before the rest is composed."""
-    choice = getattr(
-        args, "condition_from", PRESETS[args.preset].slots["condition"] if args.preset in PRESETS else None
-    )
-    spec = Spec(choice) if isinstance(choice, str) else choice
-    if spec is None:
-        return None
+    usual = PRESETS[args.preset].slots["condition"] if args.preset in PRESETS else None
     with contextlib.suppress(MidmsError, ImportError):  # composing says what is wrong
-        return create("condition", spec.name, **spec.arguments)
+        if spec := specified("condition", getattr(args, "condition_from", usual), usual):
+            return create("condition", spec.name, **spec.arguments)
     return None
 
 

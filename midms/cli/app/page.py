@@ -23,7 +23,7 @@ _LIMITS = f"Files of at most {BYTES >> 20} MB and {MEGAPIXELS} megapixels. Nothi
 _REGIONS = """Paint over a part of the drawing, on the left, and a part of a picture in one colour: the one takes from
 the other and from nothing else. What is not painted takes from what is not painted. Then translate.
 """
-_HEIGHT = 400
+_HEIGHT, _PAD = 400, 380
 _CANVAS = 512
 _SWEEP, _KEPT = 60, 3600
 """Seconds between searches for old temporary files, and until one is old."""
@@ -124,7 +124,7 @@ def _desk() -> _Desk:
         }
     blank = Image.new("RGB", (_CANVAS, _CANVAS), "white")
     with gr.Row(equal_height=False):
-        with gr.Column(min_width=240):
+        with gr.Column(min_width=300, scale=4):
             gr.Markdown("**1** Your drawing", elem_classes="step")
             pad = gr.ImageEditor(
                 {"background": blank, "layers": [], "composite": blank},
@@ -138,10 +138,10 @@ def _desk() -> _Desk:
                 show_label=False,
                 elem_id="pad",
                 buttons=[],
-                height=_HEIGHT,
+                height=_PAD,
             )
             drawing_file = gr.File(file_types=["image", ".json"], elem_id="drawing-file", **dropped)
-        with gr.Column(min_width=240):
+        with gr.Column(min_width=240, scale=3):
             gr.Markdown(f"**2** Pictures to take from, one to {EXEMPLARS}", elem_classes="step")
             with gr.Row(equal_height=False, elem_id="exemplars"):
                 exemplars = [
@@ -157,7 +157,7 @@ def _desk() -> _Desk:
                 elem_id="annotation-files",
                 height=130,
             )
-        with gr.Column(min_width=240):
+        with gr.Column(min_width=240, scale=3):
             gr.Markdown("**3** The result", elem_classes="step")
             result = gr.Image(show_label=False, elem_id="result", **clicked)
             with gr.Row():

@@ -18,7 +18,9 @@ footer { display: none !important; }
 .dropped .wrap { flex-direction: row; gap: .5rem; font-size: 0; } .dropped .icon-wrap { width: 18px; margin: 0; }
 .dropped .wrap::after { font-size: .9rem; content: "Drop pictures here, or click"; }
 #drawing-file .wrap::after { content: "Drop a drawing here, or click"; } .dropped .or { display: none; }
-#view label { padding: .3rem .6rem; font-size: .85rem; }
+#view label { padding: .25rem .45rem; font-size: .8rem; }
+.dropped, .clicked { border: 1px dashed var(--border-color-primary) !important; }
+.clicked { border-style: solid !important; }
 .said { border-left: 4px solid var(--primary-500); padding: .5rem 1rem; background: var(--background-fill-secondary);
   border-radius: 4px; font-variant-numeric: tabular-nums; }
 .said p { margin: 0; font-size: 1.05rem; } .said ul { margin: .3rem 0 0; padding-left: 1.2rem; }

@@ -50,7 +50,7 @@ def scatters(
         for i, kind in enumerate(kinds):
             own = [point for point, group in zip(points, groups, strict=True) if group == kind and finite_point(point)]
             x, y = zip(*own, strict=True) if own else ((), ())
-            axes.plot(x, y, "o", label=kind[:26], color=f"C{i % 10}", markersize=4)
+            axes.plot(x, y, "o", label=kind[:32], color=f"C{i % 10}", markersize=4)
         for point, label in zip(points, labels, strict=True):
             if finite_point(point):
                 axes.annotate(label, point, (4, 0), textcoords="offset points", va="center", fontsize=8)
