@@ -101,8 +101,10 @@ class Components:
             BuildError: a part does not.
         """
         network = self.pipe.transformer if self.pipe.unet is None else self.pipe.unet
-        if network is None:
-            raise CheckpointError("unet, transformer: expected one of them, got none")
+        if (self.pipe.unet is None) == (self.pipe.transformer is None):
+            raise CheckpointError(
+                f"unet, transformer: expected one of them, got {'none' if network is None else 'both'}"
+            )
         for name, scheduled in (("vae", self.pipe.vae), ("scheduler", self.pipe.scheduler)):
             if not hasattr(scheduled, "to_json_string"):
                 raise CheckpointError(f"{name}: expected one of diffusers, got {type(scheduled).__name__}")
@@ -133,12 +135,10 @@ class Components:
         sampler = recipe.slots["sampler"]
         changes: dict[str, Any] = {}
         timesteps = sampler.arguments["timesteps"]
-        kind, swapped = (
-            type(self.pipe.scheduler).__name__,
-            said_of(self.pipe.scheduler) != self.pipe.config.trained_with,
-        )
+        kind = type(self.pipe.scheduler).__name__
+        swapped = said_of(self.pipe.scheduler) != self.pipe.config.trained_with
         if "sampler" in chosen:
-            if steps is not None and "timesteps" in getattr(chosen["sampler"], "arguments", {}):
+            if steps is not None and {"timesteps", "steps"} & {*getattr(chosen["sampler"], "arguments", {})}:
                 raise ValueError("num_inference_steps: slots has a sampler, with timesteps of its own")
             if swapped:
                 warnings.warn(f"scheduler: {kind} changes nothing, for slots has a sampler", stacklevel=4)
