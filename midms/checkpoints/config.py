@@ -28,7 +28,7 @@ _LONGEST, DEEPEST, _WHOLE, REAL = 4096, 4, 2**16, 1e12
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """An argument of a part as JSON has it: a name, a number, or a list of such, which becomes a tuple.
+    """An argument of a part as JSON has it: a name, a number, a part, or a list of such, which becomes a tuple.
 
     Raises:
         ValueError: it is another, or beyond the limits.
@@ -47,6 +47,9 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return value
     if not isinstance(value, list | dict) or depth == DEEPEST or len(value) > _LONGEST:
         raise ValueError(f"arguments may be names, numbers and lists of up to {_LONGEST:,} of them")
+    if isinstance(value, dict) and value.keys() == {"part", "arguments"}:
+        part = _InnerPart.model_validate(value | {"arguments": _plain(value["arguments"], depth)})
+        return Spec(part.part, **part.arguments)
     if isinstance(value, dict):
         return {_plain(key): _plain(item, depth + 1) for key, item in value.items()}
     return tuple(_plain(item, depth + 1) for item in value)
@@ -68,7 +71,7 @@ def _domain(value: Any) -> Domain:
 _Plain = Annotated[Any, AfterValidator(_plain)]
 _Line = Annotated[str, AfterValidator(_line)]
 Slot = Annotated[str, matching_text(r"[a-z]{1,30}", "the name of a slot, such as matcher")]
-License = Annotated[str, matching_text(r"[\w.-]{0,100}", "a short name of a license, such as mit")]
+License = Annotated[str, matching_text(r"[\w.+-]{0,100}", "a short name of a license, such as mit")]
 Name = Annotated[str, matching_text(r"[\w.:-]{1,100}", "a name of letters, digits and _ . : - alone")]
 File = Annotated[
     str,
@@ -79,6 +82,13 @@ File = Annotated[
     ),
 ]
 Writer = Literal["save_pretrained", "train", "convert"]
+
+
+class _InnerPart(Schema):
+    """A part that another is made of: its name as it is registered, and arguments."""
+
+    part: Name
+    arguments: dict[Name, Any]
 
 
 class _Part(Schema):
@@ -144,12 +154,10 @@ def content(recipe: Recipe, by: Writer, where: str) -> dict[str, Any]:
     """
     slots, wrong = {}, []
     for slot, spec in recipe.slots.items():
-        arguments = dict(spec.arguments)
+        arguments = spec.arguments
         wrong += [f"{slot}'s {key}={value!r} is no plain value" for key, value in arguments.items() if not _kept(value)]
-        if slot in recipe.weights and "pretrained" in arguments:  # the weights come from here
-            arguments["pretrained"] = False
         module = getattr(KINDS[SLOTS[slot][0]][spec.name], "__module__", "")
-        slots[slot] = {"name": spec.name, "arguments": arguments, "module": module}
+        slots[slot] = {"name": spec.name, "arguments": _written(arguments, slot in recipe.weights), "module": module}
     if wrong:
         raise CheckpointError(f"{where}: cannot be saved: {'; '.join(map(brief, wrong))}")
     described = {name: getattr(recipe, name) for name in ("name", "purpose", "source", "license")}
@@ -167,9 +175,20 @@ def content(recipe: Recipe, by: Writer, where: str) -> dict[str, Any]:
     }
 
 
+def _written(value: Any, weights: bool = False) -> Any:
+    """An argument as JSON has it, of which `_plain` makes it again; where weights go along, none are to be fetched."""
+    if isinstance(value, Spec):
+        return {"part": value.name, "arguments": _written(value.arguments, weights)}
+    if isinstance(value, tuple | list):
+        return [_written(one, weights) for one in value]
+    if isinstance(value, dict):
+        return {key: False if weights and key == "pretrained" else _written(one, weights) for key, one in value.items()}
+    return value
+
+
 def _kept(value: Any) -> bool:
     """Whether a value can be written as JSON and read again."""
     try:
-        return bool(_plain(json.loads(json.dumps(value, allow_nan=False))) == value)
+        return bool(_plain(json.loads(json.dumps(_written(value), allow_nan=False))) == value)
     except (TypeError, ValueError, RecursionError):
         return False

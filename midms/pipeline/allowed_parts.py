@@ -4,9 +4,9 @@ A folder that is given as a preset names the parts of all slots, also those with
 sampler: without them it would not be the pipeline that was saved. Of one that is given as `weights`, the slots that it
 has weights for are read and nothing else.
 
-Allowed is any part that is registered here, with arguments that are names, numbers and lists of them. It was chosen by
-whoever installed it, so that a folder chooses among programs and brings none: the module that it names beside a part is
-only shown, where the part is not installed.
+Allowed is any part that is registered here, with arguments that are names, numbers, such parts and lists of them. It
+was chosen by whoever installed it, so that a folder chooses among programs and brings none: the module that it names
+beside a part is only shown, where the part is not installed.
 
 Not allowed is what reaches out of the folder: a part that would fetch weights, and the path or name of a file. Nor are
 sizes that the tensors in the folder do not have, which would take memory (`midms.checkpoints.folder`), or texts,
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from midms.checkpoints.folder import Weights
-from midms.compose.catalog import KINDS
+from midms.compose.catalog import KINDS, nested_kinds
 from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec, names_in
 from midms.registry import unknown
@@ -44,17 +44,25 @@ def unusable(found: Weights, slots: Collection[str], changes: Mapping[str, Any])
             kind, module = SLOTS[slot][0], found.modules.get(slot, "")
             wrong.append(f"{slot}: the {kind} {spec.name!r} is not installed here; it was from the module {module}")
         elif used:
-            wrong += _outside(slot, spec)
+            wrong += _outside(SLOTS[slot][0], spec, slot)
     return wrong
 
 
-def _outside(slot: str, spec: Spec) -> list[str]:
-    taken = inspect.signature(KINDS[SLOTS[slot][0]][spec.name]).parameters
+def _outside(kind: str, spec: Spec, slot: str) -> list[str]:
+    """What is wrong with a part's arguments, and with the parts among them."""
+    taken = inspect.signature(KINDS[kind][spec.name]).parameters
     wrong = []
     for name, value in spec.arguments.items():
-        kind = str(taken[name].annotation) if name in taken else ""
+        annotation = str(taken[name].annotation) if name in taken else ""
         if name == "pretrained" and value is not False:
             wrong.append(f"{slot}: {name}={value!r} would fetch weights, expected those of the folder")
-        elif (kind == "Any" or "Path" in kind) and isinstance(value, str) and Path(value).exists():
+        elif (annotation == "Any" or "Path" in annotation) and isinstance(value, str) and Path(value).exists():
             wrong.append(f"{slot}: {name}={value!r} is a file outside of the folder")
+    for name, inner in nested_kinds(kind, spec.name).items():
+        given = spec.arguments.get(name)
+        for part in given if isinstance(given, tuple) else (given,):
+            if isinstance(part, Spec) and part.name not in KINDS[inner]:
+                wrong.append(f"{slot}: the {inner} {part.name!r} is not installed here")
+            elif isinstance(part, Spec):
+                wrong += _outside(inner, part, slot)
     return wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -17,10 +18,14 @@ from weights_files import save_weights
 import midms
 from midms import Spec, build, cli
 from midms.checkpoints import folder as weights_folder
-from midms.checkpoints.config import Writer
+from midms.checkpoints.config import FolderConfig, Writer
+from midms.checkpoints.config import content as settings
 from midms.checkpoints.convert import save
 from midms.checkpoints.folder import check
+from midms.compose.presets import PRESETS
+from midms.compose.recipe import Recipe
 from midms.core.files import HeldError, held
+from midms.core.schema import checked
 from midms.core.tensors import CheckpointError, checksum
 from midms.pipeline.pipeline import Pipeline
 
@@ -142,6 +147,28 @@ def test_what_cannot_be_written_to_says_what_else_can_be_done(by: Writer, tmp_pa
     with pytest.raises(CheckpointError, match="take another folder") as refused:
         check(tmp_path, by)
     assert ("replace" in str(refused.value)) == (by != "train")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_a_preset_is_made_of_is_written_and_read(preset: str) -> None:
+    parts = PRESETS[preset].slots
+    written = json.dumps(settings(PRESETS[preset], "save_pretrained", "run") | {"weights": {}, "checksums": {}})
+    read = checked(FolderConfig, json.loads(written), "run", CheckpointError).recipe().slots
+    assert read == parts
+
+
+def test_parts_of_parts_are_saved(tmp_path: Path) -> None:
+    backbone = Spec("timm", backbone="resnet18", pretrained=True)
+    parts = {
+        "confidence": Spec("product", of=(Spec("cycle", radius=0.1), "peak")),
+        "features": Spec("fusion", extractors=(backbone,)),
+    }
+    recipe = Recipe(name="own", slots=parts, weights={"features": "features.safetensors"})
+    written = json.dumps(settings(recipe, "save_pretrained", "run"))
+    slots = json.loads(written)["slots"]
+    assert slots["confidence"]["arguments"]["of"] == [{"part": "cycle", "arguments": {"radius": 0.1}}, "peak"]
+    (fused,) = slots["features"]["arguments"]["extractors"]  # whose weights lie here
+    assert fused == {"part": "timm", "arguments": {"backbone": "resnet18", "pretrained": False}}
 
 
 def test_a_link_out_of_the_folder_is_not_followed_but_into_the_hubs_cache(

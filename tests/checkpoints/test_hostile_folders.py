@@ -53,6 +53,13 @@ def folder(whole: Path, tmp_path: Path) -> Path:
 
 
 PART = {"name": "correlation", "arguments": {}, "module": "x"}
+
+
+def product(part: object) -> dict[str, Any]:
+    return PART | {"name": "product", "arguments": {"of": [part]}}
+
+
+FETCHED = {"part": "timm", "arguments": {"pretrained": True}}
 CHANGES: dict[str, tuple[list[str], Any]] = {
     "name: number": (["name"], 1),
     "slots: list": (["slots"], []),
@@ -92,6 +99,16 @@ CHANGES: dict[str, tuple[list[str], Any]] = {
     "slot: unknown": (["slots", "matcher2"], PART),
     "timm fetches": (["slots", "features"], PART | {"name": "timm", "arguments": {"pretrained": True}}),
     "timm fetches by 1": (["slots", "features"], PART | {"name": "timm", "arguments": {"pretrained": 1}}),
+    "a part of a part fetches": (
+        ["slots", "features"],
+        PART | {"name": "fusion", "arguments": {"extractors": [FETCHED]}},
+    ),
+    "a part of a part: unknown": (["slots", "confidence"], product({"part": "no-such", "arguments": {}})),
+    "a part of a part: path": (["slots", "confidence"], product({"part": "../x", "arguments": {}})),
+    "a part of a part: list": (["slots", "confidence"], product({"part": "cycle", "arguments": [1]})),
+    "a part of a part: wrong": (["slots", "confidence"], product({"part": "cycle", "arguments": {"radius": "x"}})),
+    "a part of a part: deep": (["slots", "confidence"], product(product(product({})["arguments"])["arguments"])),
+    "a part for a number": (["slots", "sampler", "arguments", "timesteps"], FETCHED),
     "timm from the hub": (["slots", "features"], PART | {"name": "timm", "arguments": {"backbone": "hf_hub:a/b"}}),
     "vgg by path": (["slots", "features"], PART | {"name": "vgg", "arguments": {"weights": "/etc/passwd"}}),
     "vgg by name": (["slots", "features"], PART | {"name": "vgg", "arguments": {"weights": "a.png"}}),
