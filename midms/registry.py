@@ -233,7 +233,8 @@ class Registry:
         known = self._rows.get(name)
         if known is not None and not _same(known.target, row.target):
             raise BadName(f"{self.kind} {name!r} is already {known.target!r}; refusing {row.target!r}")
-        self._rows[name] = row
+        if known is None or not known.package:  # what an entry point names may register itself while it is imported
+            self._rows[name] = row
 
     def _read_plugins(self) -> None:
         if self._plugins_read:
@@ -286,6 +287,11 @@ def _is_number(name: str) -> bool:
 
 
 def _same(old: Any, new: Any) -> bool:
-    """Whether it is the same part, perhaps from a notebook cell that was run again."""
-    homes = [(getattr(part, "__module__", None), getattr(part, "__qualname__", None)) for part in (old, new)]
-    return bool(old == new) or (homes[0] == homes[1] and None not in homes[0])
+    """Whether it is the same part: of a notebook cell that was run again, or what its package's entry point names."""
+    home = getattr(new, "__module__", None), getattr(new, "__qualname__", None)
+    if isinstance(old, str) and None not in home:
+        module, _, name = old.partition(":")
+        return (module.partition(".")[0], name) == (str(home[0]).partition(".")[0], home[1])
+    return bool(old == new) or (
+        None not in home and home == tuple(getattr(old, name, None) for name in ("__module__", "__qualname__"))
+    )
