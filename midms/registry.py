@@ -288,10 +288,9 @@ def _is_number(name: str) -> bool:
 
 def _same(old: Any, new: Any) -> bool:
     """Whether it is the same part: of a notebook cell that was run again, or what its package's entry point names."""
-    home = getattr(new, "__module__", None), getattr(new, "__qualname__", None)
-    if isinstance(old, str) and None not in home:
-        module, _, name = old.partition(":")
-        return (module.partition(".")[0], name) == (str(home[0]).partition(".")[0], home[1])
-    return bool(old == new) or (
-        None not in home and home == tuple(getattr(old, name, None) for name in ("__module__", "__qualname__"))
-    )
+    module, name = (getattr(new, attribute, None) for attribute in ("__module__", "__qualname__"))
+    if isinstance(old, str) and module and name:
+        home, _, target = old.partition(":")
+        return (home.partition(".")[0], target) == (module.partition(".")[0], name)
+    known = getattr(old, "__module__", None), getattr(old, "__qualname__", None)
+    return bool(old == new) or (None not in known and known == (module, name))

@@ -33,6 +33,7 @@ from midms.core.limits import side
 from midms.core.tensors import CheckpointError, cast, checksum
 from midms.core.torch_defaults import defaults
 from midms.data.errors import BrokenSample
+from midms.pipeline.datasets import check_pair
 from midms.pipeline.failures import blamed
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
@@ -190,7 +191,8 @@ def _digest(dataset: Any, name: str) -> str:
     sums = []
     for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
         with contextlib.suppress(BrokenSample), blamed({f"dataset: {name}": dataset}):
-            sums.append(checksum({name: value for name, value in vars(dataset[index]).items() if value is not None}))
+            check_pair(pair := dataset[index], dataset, index)
+            sums.append(checksum({name: value for name, value in vars(pair).items() if value is not None}))
     return hashlib.sha256(" ".join(sums).encode()).hexdigest()[:16]
 
 

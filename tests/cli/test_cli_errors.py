@@ -170,7 +170,7 @@ def test_a_training_that_would_take_no_steps_or_not_end_is_refused(
     [
         ("protraits", "no dataset is called 'protraits'. Did you mean 'portraits'"),
         ("portraits(style=3)", "dataset 'portraits': has no setting 'style'. Did you mean 'styles'"),
-        ("portraits(size=128)", "data set portraits(size=128): training itself gives size, and takes none here"),
+        ("portraits(size=128)", "data set portraits(size=128): takes no size here, which the model gives"),
         ("portraits(styles=0)", "styles must be a whole number from 1 to"),
     ],
 )
