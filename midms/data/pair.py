@@ -14,6 +14,8 @@ from midms.data.errors import DatasetError
 
 _MASKS = ("visible", "foreground")
 _MAY_LACK = ("exemplar_condition", "flow", *_MASKS)
+_BEYOND = 0.05
+"""Share of a side by which what is visible may lie beyond the border, as half a pixel does."""
 _CHANNELS = {"exemplar": 3, "target": 3, "flow": 2, "visible": 1, "foreground": 1}
 
 
@@ -87,7 +89,7 @@ def _wrong_numbers(name: str, value: Tensor, pair: Pair, slack: float) -> str:
         return "holds numbers that are not finite"
     (low, high), where = (0, 1) if name.endswith("condition") else (-1, 1), ""
     if name == "flow":
-        where = " from border to border, where the exemplar is visible"
+        slack, where = max(slack, _BEYOND), " from border to border, where the exemplar is visible"
         value = value if pair.visible is None else value * pair.visible
     (least, most), spare = value.aminmax(), slack * (high - low)
     if low - spare <= least and most <= high + spare:

@@ -25,7 +25,8 @@ from midms import cli
         (
             "--matcher optimal-transprt",
             "midms: --matcher: no matcher is called 'optimal-transprt'. Did you mean 'optimal-transport',"
-            " 'unbalanced-transport' or 'mutual-nearest'? `midms list matcher` shows all 13.",
+            " 'unbalanced-transport' or 'mutual-nearest'? `midms list matcher` shows all 13."
+            " A part of your own needs --plugin FILE.py.",
         ),
         ("--condition-from edgs", "midms: --condition-from: no condition is called 'edgs'. Did you mean 'edges', "),
         ("--preset midm-face", "midms: --preset: no preset is called 'midm-face'. Did you mean 'midm-faces', "),
