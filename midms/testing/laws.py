@@ -48,9 +48,9 @@ class Laws:
             assert {k: v.shape for k, v in outline.items()} == shapes, "shapes depend on numbers that are drawn"
 
 
-def close(found: Any, expected: Any, why: str, **tolerance: float) -> None:
+def close(found: Any, expected: Any, why: str, rtol: float | None = None, atol: float | None = None) -> None:
     """As `torch.testing.assert_close`, with the usual cause where they differ."""
-    torch.testing.assert_close(found, expected, msg=lambda text: f"{why}\n{text}", **tolerance)
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=atol, msg=lambda text: f"{why}\n{text}")
 
 
 def features(
