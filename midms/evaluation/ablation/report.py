@@ -69,14 +69,18 @@ def label(record: Mapping[str, Any]) -> str:
 
 
 def plot(records: Sequence[Mapping[str, Any]]) -> Drawing:
-    """PSNR against milliseconds and megabytes; points bear their place in the table, colours tell the first slot."""
+    """PSNR against milliseconds and megabytes; points bear their place in the table.
+
+    Colours tell the first slot, marks the second.
+    """
     best = ranked(records)
     panels = {
         name: [(record["figures"][name], record["figures"]["PSNR"]) for record in best]
         for name in ("ms a pair", "peak MB")
     }
-    kinds = [next(iter(record["run"].values()), "") for record in best]
-    return scatters(panels, [str(place) for place in range(1, len(best) + 1)], kinds, "PSNR")
+    values = [[*record["run"].values(), "", ""] for record in best]
+    colours, marks = ([row[i] for row in values] for i in (0, 1))
+    return scatters(panels, [str(place) for place in range(1, len(best) + 1)], colours, "PSNR", marks)
 
 
 def sheet(setting: Setting, records: Sequence[Mapping[str, Any]], pictures: Path) -> Image.Image:

@@ -216,10 +216,8 @@ def figures(
     """Means over pairs, the figures of each pair, time and memory; and the results of the first pairs."""
     batch = _reader(pipe, setting, draw)
     one = _reader(pipe, setting, setting.draw)(range(1))
-    for _ in pipe.trajectory(
-        one.condition, one.exemplar, one.exemplar_condition
-    ):  # what is loaded once is no run's cost
-        pass
+    for _ in pipe.trajectory(one.condition, one.exemplar, one.exemplar_condition):
+        pass  # what is loaded once is no run's cost
     cost = Cost(setting.device)
     collected: dict[str, list[Tensor]] = {}
     shown: list[Tensor] = []
@@ -239,9 +237,9 @@ def figures(
         shown += [one[None] for one in image[: SHOWN - len(shown)]]
         advance(1)
     whole_set = {name: torch.cat(values) for name, values in collected.items()}
-    judged = (
-        {"AUROC": auroc(whole_set.pop("_confidence"), whole_set.pop("_right").bool())} if pairs.flow is not None else {}
-    )
+    judged = {}
+    if "_right" in whole_set:
+        judged["AUROC"] = auroc(whole_set.pop("_confidence"), whole_set.pop("_right").bool())
     for name, values in whole_set.items():
         bad = int((~values.isfinite()).sum())
         if bad == len(values) or (bad and name in ALWAYS):
