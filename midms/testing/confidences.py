@@ -60,7 +60,7 @@ class Silent:
         return Silent(self.inside.transpose(), self.question)
 
 
-def read(confidence: ConfidenceEstimator, match: Match) -> Float[Tensor, "b 1 h w"]:
+def confidence_in(confidence: ConfidenceEstimator, match: Match) -> Float[Tensor, "b 1 h w"]:
     """What a confidence says of a match that lacks something; what it lacks must be asked for."""
     try:
         return confidence(match)
@@ -149,7 +149,7 @@ class ConfidenceLaws(Laws):
     def reads_without(self, confidence: ConfidenceEstimator, question: str) -> bool:
         """Whether it can read a match that answers everything else."""
         try:
-            read(confidence, Silent(self.match(features(0), features(1)), question))
+            confidence_in(confidence, Silent(self.match(features(0), features(1)), question))
         except Unanswered:
             return False
         return True
@@ -164,7 +164,7 @@ class ConfidenceLaws(Laws):
         """The protocol's verbs are enough and give the same, or `Unanswered` says what is missing."""
         match = self.match(features(0), features(1))
         try:
-            weight = read(confidence, Bare(match))
+            weight = confidence_in(confidence, Bare(match))
         except Unanswered:
             return
         close(weight, confidence(match), "it looks at the match's class, or at what its class alone has")

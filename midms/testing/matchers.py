@@ -142,9 +142,9 @@ class MatcherLaws(Laws):
         match = matcher(features(0), features(1))
         kind = getattr(matcher, "gives", object)
         assert isinstance(match, kind), f"declares gives = {kind.__name__}, and gives a {type(match).__name__}"
-        answers, told = answers_of(matcher), {question for question in QUESTIONS if _answered(match, question)}
-        same = answers is None or answers == told
-        assert same, f"matches answer {sorted(told)}, and answers = {sorted(answers or ())} is declared"
+        answers, given = answers_of(matcher), {question for question in QUESTIONS if _answered(match, question)}
+        same = answers is None or answers == given
+        assert same, f"matches answer {sorted(given)}, and answers = {sorted(answers or ())} is declared"
 
     def test_a_hint_has_its_share_of_a_row(self, matcher: Matcher) -> None:
         """The rest is shared out as it was; the hint's own cell takes from it alone, and is certain."""

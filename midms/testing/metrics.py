@@ -117,8 +117,8 @@ class MetricLaws(Laws):
         ideally = found and values == pytest.approx([ideal] * len(values), abs=1e-3)
         assert ideally, f"perfect results have {values}, and `ideal` is {ideal}"
         others = figures_of(new, [some_results()])
-        told = any(abs(value - ideal) > 1e-3 for figure in others.values() for value in figure.values())
-        assert told, "results that are not perfect have the ideal figure too"
+        shown = any(abs(value - ideal) > 1e-3 for figure in others.values() for value in figure.values())
+        assert shown, "results that are not perfect have the ideal figure too"
 
     def test_the_two_sides_can_change_places(self, new: New) -> None:
         """Results are as far from what they are compared with as that is from them."""

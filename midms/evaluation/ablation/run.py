@@ -28,7 +28,7 @@ from midms.evaluation.ablation.ledger import ALWAYS, Ledger, LedgerError
 from midms.evaluation.ablation.vary import OWN, Vary, check_vary, combinations, spelled
 from midms.evaluation.metrics.cost import Cost
 from midms.evaluation.metrics.faces import conditions
-from midms.evaluation.metrics.known import matches, pictures
+from midms.evaluation.metrics.known import match_figures, picture_figures
 from midms.evaluation.metrics.pictures import auroc
 from midms.images import save_images, to_pil
 from midms.loop import POLICY, Policy
@@ -227,19 +227,19 @@ def figures(
         with cost.measured():
             moments = list(pipe.trajectory(*given, generator=generators(setting.seed, indices)))
             image = pipe.autoencoder.decode(moments[-1].step.x0)
-        found = pictures(image, pairs) | matches(moments[-1].match, moments[-1].confidence, pairs)
+        found = picture_figures(image, pairs) | match_figures(moments[-1].match, moments[-1].confidence, pairs)
         first = next(pipe.replace(rematch=()).trajectory(*given))
-        found["first PSNR"] = pictures(pipe.autoencoder.decode(first.warp), pairs)["PSNR"]
+        found["first PSNR"] = picture_figures(pipe.autoencoder.decode(first.warp), pairs)["PSNR"]
         if pairs.flow is not None:
-            found["first PCK@0.05"] = matches(first.match, first.confidence, pairs)["PCK@0.05"]
+            found["first PCK@0.05"] = match_figures(first.match, first.confidence, pairs)["PCK@0.05"]
         for name, values in found.items():
             collected.setdefault(name, []).append(values.cpu())
         shown += [one[None] for one in image[: SHOWN - len(shown)]]
         advance(1)
     whole_set = {name: torch.cat(values) for name, values in collected.items()}
-    judged = {}
+    ranking = {}
     if "_right" in whole_set:
-        judged["AUROC"] = auroc(whole_set.pop("_confidence"), whole_set.pop("_right").bool())
+        ranking["AUROC"] = auroc(whole_set.pop("_confidence"), whole_set.pop("_right").bool())
     for name, values in whole_set.items():
         bad = int((~values.isfinite()).sum())
         if bad == len(values) or (bad and name in ALWAYS):
@@ -247,7 +247,7 @@ def figures(
     results = [to_pil(one) for one in shown]
     return {
         "figures": {name: values.nanmean().item() for name, values in whole_set.items()}
-        | judged
+        | ranking
         | {"ms a pair": 1000 * cost.seconds / setting.pairs, "peak MB": cost.megabytes},
         "each": {name: [round(value, 4) for value in whole_set[name].tolist()] for name in EACH if name in whole_set},
     }, results

@@ -19,15 +19,15 @@ def conditions(extractor: ConditionExtractor, pairs: Pairs) -> Tensor:
 
 
 def pictures(image: Float[Tensor, "b 3 y x"], pairs: Pairs) -> dict[str, Float[Tensor, " b"]]:
-    """Distances to the exact answer, see `known.pictures`."""
-    return known.pictures(image, pairs.pair())
+    """Distances to the exact answer, see `known.picture_figures`."""
+    return known.picture_figures(image, pairs.pair())
 
 
 def matches(match: Match, confidence: Tensor, pairs: Pairs) -> dict[str, Tensor]:
-    """The match against the exact correspondence, see `known.matches`, and how often it names the right part."""
+    """The match against the exact correspondence, see `known.match_figures`, and how often it names the right part."""
     size = pairs.answer.shape[-1]
     labels = F.one_hot(pairs.exemplar_parts, len(PORTRAIT_PARTS)).permute(0, 3, 1, 2).float()
     warped = match.apply(F.interpolate(labels, match.transpose().grid, mode="area"))
     named = F.interpolate(warped, (size, size), mode="bilinear").argmax(1)
     right = masked_mean((named == pairs.parts).float(), pairs.head & pairs.visible)
-    return {**known.matches(match, confidence, pairs.pair()), "part accuracy": right}
+    return {**known.match_figures(match, confidence, pairs.pair()), "part accuracy": right}

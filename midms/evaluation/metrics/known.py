@@ -21,13 +21,13 @@ from midms.evaluation.metrics.pictures import Mask, masked_mean, psnr, ssim
 _RIGHT = 0.05
 
 
-def pictures(image: Float[Tensor, "b 3 y x"], pair: Pair) -> dict[str, Float[Tensor, " b"]]:
+def picture_figures(image: Float[Tensor, "b 3 y x"], pair: Pair) -> dict[str, Float[Tensor, " b"]]:
     """Distances to the exact answer: PSNR in dB, SSIM."""
     subject = _mask(pair.foreground, pair)
     return {"PSNR": psnr(image, pair.target, subject), "SSIM": ssim(image, pair.target, subject)}
 
 
-def matches(match: Match, confidence: Tensor, pair: Pair) -> dict[str, Tensor]:
+def match_figures(match: Match, confidence: Tensor, pair: Pair) -> dict[str, Tensor]:
     """The match against the exact correspondence, on visible pixels of the subject; nothing where none is known.
 
     Returns:
