@@ -1,7 +1,7 @@
-"""How soon the app answers, measured in Chromium, and the picture of it in README.
+"""How soon the app answers, measured in Chromium, and pictures of it for README and its tutorial.
 
-python -m benchmarks.app --picture docs/app.png     the picture alone
-python -m benchmarks.app                            times, to benchmarks/results/app.json
+python -m benchmarks.app --pictures docs    pictures alone
+python -m benchmarks.app                    times, to benchmarks/results/app.json
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ _WAIT = 120
 """Seconds for anything."""
 _PLACE = 0.53, 0.35
 """Of the example's result that is clicked, in shares of it."""
+_SHIRT = [(-330 + 60 * step, 105 + 35 * (step % 2)) for step in range(6)]
+_HAIR = [(95 + 30 * step, -95 + 20 * (step % 2)) for step in range(6)]
+"""Strokes on the board of the example, in pixels from its middle: over the drawing's shirt and the portrait's hair."""
 
 
 def main() -> None:
@@ -29,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=7870)
     parser.add_argument("--repeats", type=int, default=5, help="translations that are timed")
-    parser.add_argument("--picture", type=Path, help="write a picture of the app, and measure nothing")
+    parser.add_argument("--pictures", type=Path, help="write pictures of the app to this folder, and measure nothing")
     parser.add_argument("--out", type=Path, default=RESULTS / "app.json")
     args = parser.parse_args()
     command = [sys.executable, "-m", "midms", "app", "--port", str(args.port)]
@@ -57,28 +61,62 @@ def visit(address: str, args: argparse.Namespace, ready: float) -> None:
     options = webdriver.ChromeOptions()
     for option in ("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"):
         options.add_argument(option)
-    options.add_argument("--window-size=1400,1020")
+    options.add_argument("--window-size=1400,1100")
     os.environ |= {"SE_OFFLINE": "true", "SE_AVOID_STATS": "true"}
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     started = time.perf_counter()
     driver.get(address)
     waited(lambda: driver.find_elements("css selector", "#pad canvas"))
     shown = time.perf_counter() - started
-    press(driver, "#example")
-    waited(lambda: source(driver, "#exemplar-1"))
-    press(driver, "#run")
-    waited(lambda: source(driver, "#result"))
-    if args.picture is not None:
-        click(driver, "#result img")
-        waited(lambda: "comes from" in driver.find_element("id", "answer").text)
-        time.sleep(1)  # until the pictures are painted
-        driver.save_screenshot(str(args.picture))
+    if args.pictures is not None:
+        photograph(driver, args.pictures)
     else:
+        press(driver, "#example-1")
+        waited(lambda: source(driver, "#result"))
         times = [timed(driver) for _ in range(args.repeats)]
         record = {"app starts": ready, "first page": shown, "translation, model warm": times}
         around = {"browser": "headless Chromium, on the same cores", "load before": os.getloadavg()[0]}
         write_json(args.out, {"seconds": record, "preset": "midm-faces", **around, **machine()})
     driver.quit()
+
+
+def photograph(driver: Any, folder: Path) -> None:
+    """The first page, a click on a result, regions and what comes of them, line art.
+
+    Args:
+        driver: Selenium's, at the first page.
+        folder: of the pictures.
+    """
+
+    def taken(name: str, top: str = "body") -> None:
+        driver.execute_script("document.querySelector(arguments[0]).scrollIntoView()", top)
+        time.sleep(2)  # until all is painted
+        driver.save_screenshot(str(folder / f"{name}.png"))
+
+    def asked() -> None:
+        click(driver, "#result img")
+        waited(lambda: "comes from" in driver.find_element("id", "answer").text)
+
+    taken("app-start")
+    press(driver, "#example-1")
+    waited(lambda: source(driver, "#result"))
+    asked()
+    taken("app")
+    press(driver, "#regions button")
+    waited(lambda: driver.find_elements("css selector", "#board canvas"))
+    time.sleep(3)  # until the pictures are on it
+    for line in (_SHIRT, _HAIR):
+        drag(driver, "#board canvas", line)
+    taken("app-regions", "#regions")
+    before = source(driver, "#result")
+    press(driver, "#run")
+    waited(lambda: source(driver, "#result") not in ("", before))
+    taken("app-regions-result")
+    before = source(driver, "#result")
+    press(driver, "#example-2")
+    waited(lambda: source(driver, "#result") not in ("", before))
+    asked()
+    taken("app-lineart")
 
 
 def timed(driver: Any) -> float:
@@ -100,15 +138,19 @@ def press(driver: Any, selector: str) -> None:
 
 def click(driver: Any, selector: str) -> None:
     """Click `_PLACE` of a square picture in the middle of its widget, with the mouse."""
-    shape = "const {left, top, width, height} = document.querySelector(arguments[0]).getBoundingClientRect();"
-    left, top, width, height = driver.execute_script(f"{shape} return [left, top, width, height]", selector)
-    side = min(width, height)
-    x, y = (
-        begin + length / 2 + (share - 0.5) * side
-        for begin, length, share in zip((left, top), (width, height), _PLACE, strict=True)
-    )
-    for kind in ("mousePressed", "mouseReleased"):
-        event = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
+    side = "const {width, height} = document.querySelector(arguments[0]).getBoundingClientRect();"
+    shorter = driver.execute_script(f"{side} return Math.min(width, height)", selector)
+    drag(driver, selector, [((_PLACE[0] - 0.5) * shorter, (_PLACE[1] - 0.5) * shorter)])
+
+
+def drag(driver: Any, selector: str, places: Sequence[tuple[float, float]]) -> None:
+    """Move the pressed mouse from place to place, each in pixels from the middle of an element."""
+    box = "const one = document.querySelector(arguments[0]); one.scrollIntoView({block: 'center'});"
+    edges = "const {left, top, width, height} = one.getBoundingClientRect();"
+    x, y = driver.execute_script(f"{box} {edges} return [left + width / 2, top + height / 2]", selector)
+    moves = [("mousePressed", places[0]), *(("mouseMoved", one) for one in places), ("mouseReleased", places[-1])]
+    for kind, (right, down) in moves:
+        event = {"type": kind, "x": x + right, "y": y + down, "button": "left", "buttons": 1, "clickCount": 1}
         driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
 
 

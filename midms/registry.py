@@ -181,10 +181,19 @@ class Registry:
 
     def check(self, name: str, /, **arguments: Any) -> None:
         """Raise as `create` would for the arguments' names and types, constructing nothing."""
+        self.check_given(name, **arguments)
+        factory = self[name]
+        try:
+            parameters(factory).bind(**arguments)
+        except TypeError as error:
+            raise BadArguments(f"{self.kind} {name!r}: {error}. Signature: {name}{signature(factory)}") from None
+
+    def check_given(self, name: str, /, **arguments: Any) -> None:
+        """The same for some of the arguments, to which a preset may have the others."""
         factory = self[name]
         expected = parameters(factory)
         try:
-            expected.bind(**arguments)
+            expected.bind_partial(**arguments)
         except TypeError as error:
             known = expected.parameters
             strange = [

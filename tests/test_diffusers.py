@@ -15,6 +15,7 @@ from sample_pictures import photo
 from torch import Tensor
 
 from midms import build
+from midms.checkpoints.convert import find
 from midms.compose.spec import parse_value
 from midms.core.tensors import CheckpointError
 from midms.core.types import Prompt
@@ -124,6 +125,7 @@ def test_another_scheduler_is_the_sampler(sd1: tuple[Path, Any], tmp_path: Path)
     assert type(pipe.midm(Prompt()).sampler).__name__ == "DDIM"
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=False)
     pipe.save_pretrained(tmp_path / "saved")
+    assert find(tmp_path / "saved").recipe.schedule == "scaled-linear", "what another scheduler left in it is ignored"
     for one in (pipe, MIDMsPipeline.from_pretrained(tmp_path / "saved", local_files_only=True)):
         one.set_progress_bar_config(disable=True)
         sampler = one.midm(Prompt(), 4).sampler

@@ -133,6 +133,8 @@ def test_every_argument_of_the_usual_pipelines_is_taken_or_told_what_to_use(pipe
             called(pipe, **{name: 2})
     with pytest.raises(TypeError, match=r"no argument of MIDMsPipeline is called 'promt'\. Did you mean 'prompt'"):
         called(pipe, promt="a cat")
+    with pytest.raises(TypeError, match=r"^style: is chosen when a pipeline is made, .*slots=\{'style': ...\}\)"):
+        called(pipe, style=0.5)
 
 
 def test_a_callback_may_give_nothing_back(pipe: MIDMsPipeline) -> None:
@@ -151,12 +153,16 @@ def test_presets_and_slots_are_judged_when_a_pipeline_is_made(unchecked: None, p
         ({"slots": {"matcher": create("matcher", "nearest")}}, "slots: matcher is a ready Nearest, expected a part"),
         ({"slots": {"matcher": "nearest(("}}, r"cannot read 'nearest\(\('"),
         ({"scheduler": 3}, "scheduler: expected one of diffusers, got int"),
+        ({"trained_with": "ddim"}, "trained_with: expected the settings of a scheduler by name, got 'ddim'"),
     ):
         with pytest.raises(ValueError, match=why):
             MIDMsPipeline(**pipe.components | given)
     steps = MIDMsPipeline(**pipe.components, slots=CALM | {"sampler": "ddim(timesteps=(781, 1))"})
     with pytest.raises(ValueError, match="num_inference_steps: slots has a sampler, with timesteps of its own"):
         steps.midm("", 3)
+    own = MIDMsPipeline(**pipe.components, slots=CALM | {"sampler": "diffusers:EulerDiscreteScheduler(steps=4)"})
+    with pytest.raises(ValueError, match="num_inference_steps: slots has a sampler, with timesteps of its own"):
+        own.midm("", 3)
     steps.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     with pytest.warns(UserWarning, match="scheduler: DPMSolverMultistepScheduler changes nothing, for slots has a"):
         assert steps.midm().sampler.levels.timesteps == (781, 1)
@@ -172,6 +178,8 @@ def test_pipelines_of_diffusers_become_ours_and_ours_theirs(folder: Path, pipe: 
     assert back.unet is theirs.unet and MIDMsPipeline.from_pipe(back).config.slots["size"] == 64
     again = MIDMsPipeline.from_pipe(pipe, slots=CALM | {"sampler": "ddim(timesteps=(501, 1))"})
     assert again.midm().sampler.levels.timesteps == (501, 1) and again.config.trained_with == pipe.config.trained_with
+    with pytest.raises(CheckpointError, match="unet, transformer: expected one of them, got both"):
+        MIDMsPipeline(**theirs.components | {"transformer": theirs.unet}).midm()
     with pytest.warns(UserWarning, match="safety_checker: is kept for other pipelines and not run"):
         MIDMsPipeline(**theirs.components | {"safety_checker": torch.nn.Identity()})
 

@@ -6,32 +6,20 @@ README's and those of docs/training.md are run by tests of their own, those of d
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import run
+from documents import blocks, commands
 from sample_pictures import face, photo
 
 from midms import cli
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "plugin" / "README.md"]
-TYPED = re.compile(r"^(?:(?:torchrun|accelerate launch) .*?-m )?midms (.*)$", re.MULTILINE)
 ABSENT = {"OWNER/NAME", "package", "auto", "cuda", "--inception", "--vgg", "--against"}
 """In commands that are not run: weights and data from elsewhere, a cluster, a GPU; sets, which tests/evaluation has."""
-
-
-def blocks(path: Path, *languages: str) -> list[str]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
-    return [text.replace("\\\n", " ") for kind, text in found if kind in languages]
-
-
-def commands(path: Path) -> list[list[str]]:
-    """Without the programs that launch them, and what a shell would fill in."""
-    lines = [line for block in blocks(path, "", "bash") for line in TYPED.findall(block)]
-    return [shlex.split(line.replace("$style", "0.5"), comments=True) for line in lines]
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if commands(path)], ids=lambda path: path.stem)

@@ -13,7 +13,7 @@ from midms import available
 from midms.compose.catalog import KINDS, registry
 from midms.compose.presets import PRESETS
 from website import pages, parts
-from website.links import PAGES, rewrite
+from website.links import API, PAGES, PLUGIN, rewrite
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), *(ROOT / path for path in PAGES)]
@@ -38,6 +38,7 @@ def test_every_link_of_a_document_leads_to_something_here() -> None:
         ("tutorials/swap.md", "[x](../ablation.md)", "[x](../ablation.md)"),
         ("tutorials/swap.md", "![x](../faces.png)", "![x](../faces.png)"),
         ("tutorials/write.md", "[x](../../midms/registry.py)", "[x](../source/midms/registry.py.md)"),
+        ("tutorials/write.md", "[x](../../midms/core/protocols.py)", "[x](../reference/protocols.md)"),
         ("training.md", "[x](../examples/plugin)", "[x](examples/plugin/README.md)"),
         ("scale.md", "[x](https://a.org/docs/scale.md) [y](#z)", "[x](https://a.org/docs/scale.md) [y](#z)"),
         ("index.md", "```\n[x](docs/scale.md)\n```", "```\n[x](docs/scale.md)\n```"),
@@ -46,6 +47,22 @@ def test_every_link_of_a_document_leads_to_something_here() -> None:
 )
 def test_a_link_leads_to_the_same_in_the_site(page: str, text: str, there: str) -> None:
     assert rewrite(text, page) == there
+
+
+def test_code_is_linked_to_the_page_that_documents_it() -> None:
+    assert {*API.values()} <= {*pages.reference(), *parts.pages()}
+    assert all((ROOT / path).is_file() for path in API)
+
+
+def test_every_law_says_what_it_asks() -> None:
+    rows = re.findall(r"^\| (?!law )[a-z][\w ]+ \| (.*?) \|$", pages.laws(), re.MULTILINE)
+    assert len(rows) > 60 and all(asked.endswith(".") for asked in rows)
+
+
+def test_the_template_of_a_package_is_whole_on_its_page() -> None:
+    text = pages.plugin()
+    files = [path for path in (ROOT / PLUGIN).parent.iterdir() if path.suffix in (".py", ".toml")]
+    assert len(files) == 3 and all(path.read_text() in text for path in files)
 
 
 def test_every_part_has_a_page_with_its_best_row_of_the_ablation() -> None:

@@ -11,7 +11,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from website import notebooks, pages, parts
-from website.links import PAGES, ROOT, rewrite, source_page
+from website.links import PAGES, PLUGIN, ROOT, rewrite, source_page
 
 _LOADED = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//[^"'\s>]+""")
 """What a browser would fetch from elsewhere."""
@@ -28,7 +28,8 @@ def on_config(config: Any) -> Any:
 def on_files(files: Files, config: Any) -> Files:
     """Add all pages that are not files in docs, and execute those of docs/tutorials."""
     texts: dict[str, str | bytes] = {there: (ROOT / here).read_text() for here, there in PAGES.items()}
-    texts |= parts.pages() | pages.models() | pages.reference() | {"cite.md": pages.cite()}
+    texts |= parts.pages() | pages.models() | pages.reference()
+    texts |= {"cite.md": pages.cite(), PAGES[PLUGIN]: pages.plugin()}
     tutorials = [file.src_uri for file in files.documentation_pages() if file.src_uri.startswith("tutorials/")]
     texts |= notebooks.execute({place: ROOT / "docs" / place for place in tutorials})
     linked: list[str] = []

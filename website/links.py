@@ -8,13 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PLUGIN = "examples/plugin/README.md"
 PAGES = {
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "examples/plugin/README.md": "examples/plugin/README.md",
+    PLUGIN: PLUGIN,
 }
 """Pages outside of docs: where each lies in the repository, and in the site."""
+API = {
+    "midms/compose/catalog.py": "parts/index.md",
+    "midms/core/protocols.py": "reference/protocols.md",
+    "midms/data/pair.py": "reference/data.md",
+    "midms/matching/matches/factored.py": "reference/matches.md",
+    "midms/testing/__init__.py": "reference/laws.md",
+}
+"""Code of which the site has a page that says the same."""
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^()\s#]+)(?=[#)])")
 
 
@@ -37,8 +46,8 @@ def rewrite(text: str, page: str, found: Callable[[str], None] = lambda path: No
         target = posixpath.normpath(posixpath.join(folder, link[1]))
         if (ROOT / target).is_dir():
             target = f"{target}/README.md"
-        if target in PAGES:
-            place = PAGES[target]
+        if target in PAGES | API:
+            place = (PAGES | API)[target]
         elif target.startswith("docs/"):
             place = target.removeprefix("docs/")
         elif (ROOT / target).is_file():

@@ -28,6 +28,8 @@ _ENVIRONMENT = {
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
 _FRAME = re.compile(r'<iframe srcdoc="([^"]*)"([^>]*)>')
 """A page in a page, and how it is shown."""
+_WRITTEN = re.compile(r"%%writefile (-a )?(\S+)")
+"""A cell that is a file, or more of one."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -66,8 +68,9 @@ def _executed(place: str, path: Path) -> dict[str, str | bytes]:
         if cell.cell_type != "code":
             texts.append(cell.source)
             continue
-        magic, _, rest = cell.source.partition("\n")
-        texts.append(f"```bash\n{rest}\n```" if magic == "%%bash" else f"```python\n{cell.source}\n```")
+        texts.append(_code(cell.source))
+        if _WRITTEN.match(cell.source):
+            continue
         printed = "".join(output.text for output in cell.outputs if output.output_type == "stream")
         texts += _fenced(printed)
         for output in cell.outputs:
@@ -86,6 +89,17 @@ def _executed(place: str, path: Path) -> dict[str, str | bytes]:
     as_notebook = f"*All on this page was run when it was made. [As a notebook]({Path(stem).name}.ipynb).*"
     found[place] = "\n\n".join([heading, as_notebook, beginning, *others]) + "\n"
     return found
+
+
+def _code(source: str) -> str:
+    """A cell as what a person copies: a file has its name above it, instead of the command that writes it."""
+    magic, _, rest = source.partition("\n")
+    if magic == "%%bash":
+        return f"```bash\n{rest}\n```"
+    if written := _WRITTEN.match(source):
+        title = f"{written[2]}, at its end" if written[1] else written[2]
+        return f'```python title="{title}"\n{rest.strip()}\n```'
+    return f"```python\n{source}\n```"
 
 
 def _fenced(text: str) -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 
 import yaml
 
 import midms
+from midms import testing
 from midms.checkpoints.card import card
 from midms.checkpoints.folder import read_folder
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
-from website.links import ROOT
+from midms.testing.laws import Laws
+from website.links import PLUGIN, ROOT
 
 REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "functions": ("What `import midms` has.", tuple(f"midms.{name}" for name in midms.__all__)),
@@ -32,7 +35,10 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "records": ("What parts hand to each other.", ("midms.core.types", "midms.core.metrics")),
     "matches": (
         "A match, what can be asked of it, and helpers.",
-        ("midms.matching.matches.factored.FactoredMatch", "midms.core.flow", "midms.core.normalize"),
+        (
+            *("midms.matching.matches.factored.FactoredMatch", "midms.matching.kernels.records.NearestCells"),
+            *("midms.core.flow", "midms.core.normalize"),
+        ),
     ),
     "data": (
         "What a data set gives, and what makes one of files.",
@@ -50,7 +56,6 @@ REFERENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "midms.images.errors.PictureError",
         ),
     ),
-    "laws": ("Tests that every part obeys; inherit one for a part of your own.", ("midms.testing",)),
     "registry": ("Names for parts.", ("midms.registry", "midms.compose.recipe.Recipe")),
 }
 """Page to what it says first, and what it documents."""
@@ -61,9 +66,35 @@ def reference() -> dict[str, str]:
     """The API, a page a subject."""
     found = {}
     for name, (said, documented) in REFERENCE.items():
-        texts = [f"# {name.capitalize()}", said, *(f"::: {path}" for path in documented)]
+        texts = [
+            f"# {name.capitalize()}",
+            said,
+            *(f"::: {path}\n    options: {{summary: true}}" for path in documented),
+        ]
         found[f"reference/{name}.md"] = "\n\n".join(texts) + "\n"
-    return found
+    return found | {"reference/laws.md": laws()}
+
+
+def laws() -> str:
+    """The tests that parts obey, a table a kind, of their docstrings."""
+    texts = [
+        "# Laws",
+        "::: midms.testing\n    options: {members: false, show_root_heading: false, show_root_toc_entry: false}",
+    ]
+    texts += [
+        "The names of laws are written here as words: `test_rows_are_an_expectation` is *rows are an expectation*."
+    ]
+    for name in testing.__all__:
+        kind = getattr(testing, name)
+        texts.append(f"::: {kind.__module__}.{name}\n    options: {{members: false, show_source: false}}")
+        if inspect.isclass(kind):
+            rows = ["| law | what it asks |", "|---|---|"]
+            for law, test in [*vars(kind).items(), *vars(Laws).items()]:
+                if law.startswith("test_"):
+                    asked = " ".join((inspect.getdoc(test) or "").split())
+                    rows.append(f"| {law[5:].replace('_', ' ')} | {asked} |")
+            texts.append("\n".join(rows))
+    return "\n\n".join(texts) + "\n"
 
 
 def models() -> dict[str, str]:
@@ -97,6 +128,14 @@ def cite() -> str:
         "```bibtex\n" + "\n\n".join(entries) + "\n```\nWhat a part is from, its own page says. The same in "
         "[CITATION.cff](../CITATION.cff).\n"
     )
+
+
+def plugin() -> str:
+    """The template of a package: what it is, and its files whole."""
+    files = [path for path in sorted((ROOT / PLUGIN).parent.iterdir()) if path.suffix in (".py", ".toml")]
+    kinds = {".py": "python", ".toml": "toml"}
+    shown = [f"### {path.name}\n```{kinds[path.suffix]}\n{path.read_text()}```" for path in files]
+    return "\n\n".join([(ROOT / PLUGIN).read_text().rstrip(), "## The files", *shown]) + "\n"
 
 
 def _bibtex(kind: str, key: str, said: Mapping[str, object]) -> str:

@@ -46,12 +46,14 @@ def _index() -> str:
     lines = [
         "# Parts",
         "What can fill each slot of a pipeline; data sets and metrics. `midms list` has these, and those of packages "
-        "that are installed. How to write one: [a tutorial](../tutorials/write.md).",
+        "that are installed. How to write one: [a tutorial](../tutorials/write.md). How a package brings some: "
+        "[plug-ins](../examples/plugin/README.md).",
     ]
     for kind in KINDS:
         rows = [f"| [`{n}`]({kind}/{n}.md) | {registry(kind).summary(n)} |" for n in available(kind)]
         rows += [f"| `{name}` | {summary} |" for name, summary in registry(kind).families().items()]
-        lines += [f"## {_title(kind)}", "\n".join(["| name | what it is |", "|---|---|", *rows])]
+        entry = f'A package adds its own in the table `[project.entry-points."{registry(kind).group}"]`.'
+        lines += [f"## {_title(kind)}", entry, "\n".join(["| name | what it is |", "|---|---|", *rows])]
     return "\n\n".join(lines) + "\n"
 
 

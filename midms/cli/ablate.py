@@ -37,7 +37,8 @@ def add(commands: Commands) -> None:
         required=True,
         metavar="SLOT=A,B",
         help="a slot or loop setting and its values: matcher=preset,nearest, confidence=cycle(radius=0.1),always,"
-        " rematch=none,(0,1); of several slots, all combinations",
+        " rematch=none,(0,1); of several slots, all combinations. A part of the preset's own name keeps the preset's"
+        " other settings",
     )
     one.add_argument(
         "--data",

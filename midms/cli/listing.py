@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import inspect
+from functools import partial
 from pathlib import Path
 
 from midms.cli.messages import say
 from midms.cli.options import Commands, command, plugins
-from midms.compose.catalog import KINDS, available, registry
+from midms.compose.catalog import KINDS, available, create, registry
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
 from midms.core.signatures import signature
 from midms.registry import UnknownName, unknown
+
+_TENSORS = 10_000
+"""More than any network of a preset has."""
 
 
 def add(commands: Commands) -> None:
@@ -93,6 +97,10 @@ def _recipe(title: str, recipe: Recipe, weights: str) -> str:
     lines = [title, *filter(None, (recipe.purpose, recipe.source)), ""]
     lines.append(f"  {'trained on':<12}{recipe.domain.trained_on or 'not said'}")
     lines.append(f"  {'weights':<12}{weights}")
+    if recipe.license:
+        lines.append(f"  {'licence':<12}{recipe.license}, of the weights")
+    if recipe.borrows:
+        lines.append(f"  {'memory':<12}{_wanted(recipe)}")
     for slot, spec in recipe.slots.items():
         lines.append(f"  {slot:<12}{spec.name}({', '.join(f'{k}={v!r}' for k, v in spec.arguments.items())})")
     side = "longer" if recipe.domain.square else "shorter"
@@ -101,6 +109,21 @@ def _recipe(title: str, recipe: Recipe, weights: str) -> str:
         for key, value in recipe.loop.items()
     ]
     return "\n".join(lines)
+
+
+def _wanted(recipe: Recipe) -> str:
+    """What the weights of a model take that a preset is for, at its own size."""
+    from midms.core.tensors import outline
+
+    parts = [
+        outline(partial(create, slot, recipe.slots[slot].name, **recipe.slots[slot].arguments), _TENSORS, slot)
+        for slot in recipe.weights
+    ]
+    billions = sum(weight.numel() for part in parts for weight in part.state_dict().values()) / 1e9
+    return (
+        f"{4 * billions:.1f} GB of weights while they are read, then {2 * billions:.1f} GB with --dtype bfloat16; "
+        "beside them pictures, and while prompts are embedded one text encoder after the other"
+    )
 
 
 def _part(kind: str, name: str) -> str:

@@ -142,7 +142,8 @@ def parts(added: argparse.ArgumentParser) -> None:
         "parts and settings",
         filled(
             "PART is a name (`midms list`), or one with settings (`midms show NAME`) in parentheses and quotes:"
-            ' "cycle(radius=0.1)". What is not given is as the preset has it (`midms show PRESET`).'
+            ' "cycle(radius=0.1)". What is not given is as the preset has it (`midms show PRESET`), settings of a part'
+            " of the preset's own name too; a part of another name has its own defaults."
         ),
     )
     more = {

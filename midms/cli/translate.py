@@ -16,8 +16,8 @@ from midms.cli.options import Commands, command, composed, composition, in_optio
 from midms.cli.translate_pairs import run_pairs
 from midms.cli.values import a_path, integer, some_text
 from midms.compose.catalog import create
+from midms.compose.changes import specified
 from midms.compose.presets import PRESETS
-from midms.compose.spec import Spec
 from midms.core.errors import MidmsError, printable
 from midms.core.limits import SEEDS
 from midms.registry import BadArguments
@@ -97,7 +97,7 @@ def add(commands: Commands) -> None:
         "--series",
         action="store_true",
         help="the sketches are of one series: each takes from all the pictures; with a finisher such as composite, flat"
-        " colours are those of the pictures, the same throughout",
+        " colours are those of the pictures, and what several sketches show has one colour in all",
     )
     one.add_argument(
         "--region",
@@ -182,7 +182,7 @@ def _translate(args: argparse.Namespace) -> int:
     from midms.images import PictureError
     from midms.pipeline.failures import HOPELESS, PartFailed
     from midms.pipeline.hints import HINT_KINDS
-    from midms.pipeline.jobs.batches import run_jobs
+    from midms.pipeline.jobs.batches import of_series, run_jobs
     from midms.pipeline.jobs.partners import all_pictures
     from midms.pipeline.jobs.plan import examine, plan_jobs
 
@@ -204,6 +204,8 @@ def _translate(args: argparse.Namespace) -> int:
     sizes: list[tuple[int, int]] = []
     warned: dict[str, list[Path]] = {}
     failures: list[str] = []
+    if args.series and len(jobs) > 1:
+        pipe = of_series(pipe, jobs, seed=args.seed, size=args.size, known=known)
     outcomes = run_jobs(pipe, jobs, seed=args.seed, size=args.size, batch=batch, known=known)
     bar = tqdm(outcomes, "translating", len(jobs), unit="pair", disable=None if len(jobs) > 1 else True)
     broken = 0
@@ -245,14 +247,10 @@ def _warn(warned: dict[str, list[Path]], count: int) -> None:
 
 def _reader(args: argparse.Namespace) -> Any:
     """What reads the condition, where that is known before the rest is composed."""
-    choice = getattr(
-        args, "condition_from", PRESETS[args.preset].slots["condition"] if args.preset in PRESETS else None
-    )
-    spec = Spec(choice) if isinstance(choice, str) else choice
-    if spec is None:
-        return None
+    usual = PRESETS[args.preset].slots["condition"] if args.preset in PRESETS else None
     with contextlib.suppress(MidmsError, ImportError):  # composing says what is wrong
-        return create("condition", spec.name, **spec.arguments)
+        if spec := specified("condition", getattr(args, "condition_from", usual), usual):
+            return create("condition", spec.name, **spec.arguments)
     return None
 
 

@@ -65,11 +65,8 @@ def create(kind: str, name: str, /, **arguments: Any) -> Any:
     """
     rows = registry(kind)
     rows.check(name, **arguments)
-    factory = rows[name]
-    taken = parameters(factory).parameters
-    for argument, inner in {**rows.nested, **getattr(factory, "nested", {})}.items():
-        if argument not in taken:
-            continue
+    taken = parameters(rows[name]).parameters
+    for argument, inner in nested_kinds(kind, name).items():
         usual = taken[argument].default
         choice = arguments.get(argument, usual)
         if choice is None and usual is None:
@@ -78,6 +75,20 @@ def create(kind: str, name: str, /, **arguments: Any) -> Any:
         made = tuple(_inner(inner, one, f"{kind} {name!r}: {argument}") for one in (choice if many else [choice]))
         arguments[argument] = made if many else made[0]
     return rows.create(name, **arguments)
+
+
+def nested_kinds(kind: str, name: str) -> dict[str, str]:
+    """The arguments of a part that are parts, and of which kind.
+
+    Raises:
+        UnknownName: there is no such kind or part.
+        BrokenPart: the part's module cannot be imported.
+    """
+    rows = registry(kind)
+    factory = rows[name]
+    taken = parameters(factory).parameters
+    inner = {**rows.nested, **getattr(factory, "nested", {})}
+    return {argument: kind for argument, kind in inner.items() if argument in taken}
 
 
 def _inner(kind: str, choice: Any, argument: str) -> Any:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
-from midms.compose.catalog import KINDS, create
+from midms.compose.catalog import create
+from midms.compose.changes import specified
 from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS, check_compatible, check_part, check_settings, disagreements
 from midms.compose.spec import Spec
@@ -22,8 +22,6 @@ from midms.loop import POLICY, Parts, Policy
 from midms.registry import unknown
 
 LOOP = (*POLICY, "size")
-LEVELS = ("timesteps", "schedule")
-"""What a sampler's levels are made of: another sampler keeps them unless others are given. `start` is one's own."""
 NOTHING = Recipe(loop={"size": 64})
 """What the rest of a call is checked against where its preset does not exist: by itself."""
 _MANY = 20
@@ -65,7 +63,7 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
     specs: dict[str, Any] = {}
     for slot, choice in {**recipe.slots, **{slot: changes[slot] for slot in SLOTS if slot in changes}}.items():
         with noted(wrong, slot, causes):
-            specs[slot] = _specified(slot, choice, recipe)
+            specs[slot] = specified(SLOTS[slot][0], choice, recipe.slots.get(slot))
     parts: dict[str, Any] = {}
     for slot, spec in specs.items():
         with noted(wrong, slot, causes):
@@ -102,19 +100,6 @@ def noted(wrong: list[str], slot: str, causes: list[Exception] | None = None) ->
         wrong.append(f"{slot}: {said or type(error).__name__}")
         if causes is not None:
             causes.append(error)
-
-
-def _specified(slot: str, choice: Any, recipe: Recipe) -> Any:
-    """A name or Spec as the Spec it amounts to, checked against the part's signature; else the ready object it was."""
-    choice = Spec(choice) if isinstance(choice, str) else choice
-    if not isinstance(choice, Spec):
-        return choice
-    registry = KINDS[SLOTS[slot][0]]
-    taken = inspect.signature(registry[choice.name]).parameters
-    given = recipe.slots[slot].arguments if registry.kind == "sampler" and slot in recipe.slots else {}
-    arguments = {name: given[name] for name in LEVELS if name in given and name in taken} | choice.arguments
-    registry.check(choice.name, **arguments)
-    return Spec(choice.name, **arguments)
 
 
 def _make(slot: str, choice: Any) -> Any:

@@ -212,7 +212,8 @@ RECIPES = (
         slots=LINEART_PARTS,
         loop={"rematch": (0,), "edit": "context", "size": 128},
         weights={slot: f"{slot}.safetensors" for slot in ("features", "confidence", "denoiser")},
-        purpose="a line drawing takes the colours of a coloured picture",
+        purpose="a line drawing takes the colours of a coloured picture; made for faces and figures: with other "
+        "subjects expect some wrong regions, which hints mend",
         domain=Domain(
             "line drawings of faces and of figures of simple shapes, each to be coloured like another picture of such",
             size=128,

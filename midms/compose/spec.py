@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from midms.core.errors import MidmsError
 
 _WORDS = {"none": None, "true": True, "false": False, "nan": math.nan, "inf": math.inf}
 """Values that are no names, besides Python's own."""
+_NAME = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?<![\w.])[^\W\d][\w.+:-]*[\w]""")
+"""A text in quotes, or a name, which may have signs that Python's names have not, as in `optimal-transport`."""
 
 
 @dataclass(frozen=True, init=False)
@@ -20,7 +23,8 @@ class Spec:
 
     Attributes:
         name: as it is registered.
-        arguments: for its constructor; what is not given keeps the part's own defaults.
+        arguments: for its constructor; what is not given is as in the preset, where that has a part of this name, and
+            otherwise the part's own default.
     """
 
     name: str
@@ -35,8 +39,17 @@ class Spec:
 
     def typed(self) -> str:
         """As people type it, such as `cycle(radius=0.1)`."""
-        inside = ", ".join(f"{name}={argument!r}" for name, argument in self.arguments.items())
+        inside = ", ".join(f"{name}={_typed(argument)}" for name, argument in self.arguments.items())
         return f"{self.name}({inside})" if inside else self.name
+
+
+def names_in(choice: Any) -> set[str]:
+    """All names in a choice of parts, those of parts of which parts are made too; and what else is text in it."""
+    if isinstance(choice, tuple | list):
+        return set().union(*map(names_in, choice))
+    if isinstance(choice, Spec):
+        return {choice.name}.union(*map(names_in, choice.arguments.values()))
+    return {choice} if isinstance(choice, str) else set()
 
 
 class SpecError(MidmsError, ValueError):
@@ -56,7 +69,7 @@ def parse_value(text: str) -> Any:
     name, bracket, settings = (piece.strip() for piece in text.partition("("))
     try:
         if name and bracket:
-            return _part(ast.parse(f"part({settings}", mode="eval").body, name)
+            return _part(ast.parse(f"part({_NAME.sub(_quoted, settings)}", mode="eval").body, name)
         return _value(ast.parse(text.strip(), mode="eval").body)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         if name and bracket:
@@ -83,12 +96,29 @@ def _part(call: ast.expr, name: str = "") -> Spec:
     Raises:
         ValueError: it is no call with settings by name, each once.
     """
-    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)) or call.args:
+    if not isinstance(call, ast.Call) or call.args:
         raise ValueError("no part")
     settings = {word.arg: _value(word.value) for word in call.keywords if word.arg}
     if len(settings) < len(call.keywords):
         raise ValueError("a setting twice, or without a name")
-    return Spec(name or call.func.id, **settings)
+    inner = _value(call.func)
+    if not isinstance(inner, str):
+        raise ValueError("no name")
+    return Spec(name or inner, **settings)
+
+
+def _quoted(found: re.Match[str]) -> str:
+    """A name in quotes, where Python would not take it for one."""
+    return found[0] if found[0].isidentifier() or found[0][0] in "'\"" else repr(found[0])
+
+
+def _typed(value: Any) -> str:
+    """An argument as people type it."""
+    if isinstance(value, Spec):
+        return value.typed()
+    if isinstance(value, tuple | list):
+        return f"({''.join(f'{_typed(one)}, ' for one in value).removesuffix(' ' if len(value) == 1 else ', ')})"
+    return repr(value)
 
 
 def _value(node: ast.expr) -> Any:

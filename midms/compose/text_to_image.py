@@ -78,7 +78,6 @@ FLUX_PARTS = {
             "pooled_projection_dim": 768,
             "guidance_embeds": True,
         },
-        distilled_guidance=3.0,
     ),
     "autoencoder": Spec("kl", channels=16, widths=(128, 256, 512, 512), layers=2, scale=0.3611, shift=0.1159),
 }
@@ -88,7 +87,9 @@ GRAFTED = Spec("product", of=(Spec("similarity", floor=0.2), Spec("cycle", radiu
 check is `cycle(radius=0.05)`."""
 
 
-def _recipe(name: str, size: int, parts: dict[str, Spec], loop: dict[str, Any], source: str, purpose: str) -> Recipe:
+def _recipe(
+    name: str, size: int, license: str, parts: dict[str, Spec], loop: dict[str, Any], source: str, purpose: str
+) -> Recipe:
     usual = {
         "condition": Spec("photo"),
         "features": DIFT,
@@ -98,6 +99,7 @@ def _recipe(name: str, size: int, parts: dict[str, Spec], loop: dict[str, Any], 
     return Recipe(
         name=name,
         source=source,
+        license=license,
         slots=usual | parts,
         loop={"rematch": (), "edit": "context", "size": size} | loop,
         weights={slot: f"{slot}.safetensors" for slot in ("denoiser", "autoencoder")},
@@ -111,6 +113,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "sd-warp",
         512,
+        "creativeml-openrail-m",
         SD1_PARTS | {"sampler": Spec("ddim", timesteps=tuple(range(781, 0, -20)), schedule="scaled-linear")},
         {"rematch": (10, 20), "edit": "blend"},
         "a pretrained model, untouched, in the loop of arXiv:2209.11047 with the features of arXiv:2306.03881",
@@ -119,6 +122,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "sd-crossattn",
         512,
+        "creativeml-openrail-m",
         SD1_PARTS
         | {  # the last 68 of 100 steps
             "sampler": Spec("ddim", timesteps=tuple(range(671, 0, -10)), schedule="scaled-linear", eta=1.0),
@@ -140,6 +144,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "sd-ctrlx",
         512,
+        "creativeml-openrail-m",
         SD1_PARTS
         | {
             "sampler": Spec("ddim", timesteps=tuple(range(981, 0, -20)), schedule="scaled-linear", eta=1.0),
@@ -160,6 +165,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "sdxl-ctrlx",
         1024,
+        "openrail++",
         SDXL_PARTS
         | {
             "features": Spec("diffusion", network="denoiser", timestep=261, sigma=0.587, blocks=(0,), draws=8),
@@ -173,6 +179,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "flux-graft",
         1024,
+        "flux-1-dev-non-commercial-license",
         FLUX_PARTS
         | {
             "features": Spec(
@@ -191,6 +198,7 @@ TEXT_TO_IMAGE_RECIPES = (
     _recipe(
         "sd3-graft",
         1024,
+        "stabilityai-ai-community",
         SD3_PARTS
         | {
             "features": Spec("diffusion", network="denoiser", timestep=260, sigma=0.26, blocks=(12,), draws=1),

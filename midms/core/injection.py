@@ -41,8 +41,19 @@ class References:
         return self.step / self.steps
 
 
-WarpFn = Callable[[Sequence[Tensor]], Tensor]
-"""From values on the grid of each exemplar to those on one's own, under a match."""
+@runtime_checkable
+class WarpFn(Protocol):
+    """Values on the grid of each exemplar to those on one's own, under a match."""
+
+    def __call__(
+        self, values: Sequence[Float[Tensor, "b c _ _"]], change: Callable[[Tensor], Tensor] | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """What each cell takes.
+
+        Args:
+            values: of each exemplar.
+            change: what becomes of the match's weights, one by one; None for nothing. Rows are not shared out anew.
+        """
 
 
 @runtime_checkable

@@ -10,8 +10,10 @@ be. `midms.testing` has these laws and those of each kind below, as tests to inh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -86,6 +88,30 @@ class TwoWay(Match, Protocol):
 
     def cycle(self, radius: float) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
         """`flow.return_error` of its two flows, and 1 where it is under the radius, else 0."""
+
+
+@runtime_checkable
+class Written(Match, Protocol):
+    """A match that writes its matrix out, some rows at a time, for what is not linear in the coupling."""
+
+    def weights(self, rows: int) -> Iterator[Float[Tensor, "b r m"]]:
+        """The coupling, so many rows after the other; the last may be fewer. Columns are read row by row."""
+
+
+def written(match: Match, rows: int, like: Float[Tensor, "b ..."]) -> Iterator[Float[Tensor, "b r m"]]:
+    """The coupling, see `Written.weights`; of a match that does not write it out, by `apply`, and whole for a moment.
+
+    Args:
+        match: between whatever.
+        rows: that are there at once.
+        like: whose batch, precision and device it has.
+    """
+    if isinstance(match, Written):
+        yield from match.weights(rows)
+        return
+    height, width = match.transpose().grid
+    each = torch.eye(height * width, dtype=like.dtype, device=like.device).view(1, -1, height, width)
+    yield from match.apply(each.expand(len(like), -1, -1, -1)).flatten(2).mT.split(rows, 1)
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ FEW = 3
 """Complaints that a line has before it counts the rest."""
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Types of numbers that weights have."""
+_POINTER = b"version https://git-lfs"
 HEADER = 8 * 2**20
 """Bytes of the longest table of contents of a safetensors file that is read."""
 M = TypeVar("M")
@@ -247,7 +248,10 @@ def _opened(path: Path) -> Iterator[Any]:
     check_weights_file(path)
     try:
         with path.open("rb") as file:
-            header = int.from_bytes(file.read(8), "little")
+            start = file.read(8)
+        if start == _POINTER[:8]:
+            raise ValueError("it is a pointer of Git LFS, which `git lfs pull` replaces by the file")
+        header = int.from_bytes(start, "little")
         if HEADER < header <= path.stat().st_size:
             raise ValueError(f"its table of contents has {header:,} bytes, expected at most {HEADER:,}")
         with safe_open(path, framework="pt") as found:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from midms.compose.slots import SLOTS
 from midms.core.limits import number
 from midms.images import PictureError
+from midms.loop import POLICY
 from midms.pipeline.translate import translate
 from midms.registry import unknown
 
@@ -72,6 +74,9 @@ def options_of(given: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, 
     for name in given:
         if name in _INSTEAD:
             raise TypeError(f"{name}: no argument of MIDMsPipeline: {_INSTEAD[name]}")
+        if name in ("preset", *SLOTS, *POLICY):
+            given_so = "preset=..." if name == "preset" else f"slots={{{name!r}: ...}}"
+            raise TypeError(f"{name}: is chosen when a pipeline is made, MIDMsPipeline.from_pipe(pipe, {given_so})")
         if name not in _OPTIONS:
             known = [one for one in [*taken, *_OPTIONS] if one not in ("self", "options")]
             raise TypeError(unknown("argument of MIDMsPipeline", name, known))

@@ -15,6 +15,7 @@ import torch
 from midms.checkpoints.convert.families import FLOW_SCHEDULER, PROMPTS, flow_of, prompts_of
 from midms.checkpoints.convert.pipeline_parts import Settings, parts_of
 from midms.compose.catalog import create
+from midms.compose.changes import specified
 from midms.compose.presets import PRESETS
 from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec, parse_value
@@ -100,8 +101,10 @@ class Components:
             BuildError: a part does not.
         """
         network = self.pipe.transformer if self.pipe.unet is None else self.pipe.unet
-        if network is None:
-            raise CheckpointError("unet, transformer: expected one of them, got none")
+        if (self.pipe.unet is None) == (self.pipe.transformer is None):
+            raise CheckpointError(
+                f"unet, transformer: expected one of them, got {'none' if network is None else 'both'}"
+            )
         for name, scheduled in (("vae", self.pipe.vae), ("scheduler", self.pipe.scheduler)):
             if not hasattr(scheduled, "to_json_string"):
                 raise CheckpointError(f"{name}: expected one of diffusers, got {type(scheduled).__name__}")
@@ -120,22 +123,24 @@ class Components:
         for name, value in prompts_of(self, specs["denoiser"], prompt).items():
             setattr(ready["denoiser"].prompts, name.removeprefix(PROMPTS), value.to(device))
         chosen = {name: _chosen(name, value) for name, value in self.pipe.config.slots.items()}
-        made = build(self.pipe.config.preset, **self._steps(schedule, steps) | ready | chosen)
+        made = build(self.pipe.config.preset, **ready | self._steps(schedule, steps, chosen))
         check_levels(made, schedule)
         return made
 
-    def _steps(self, schedule: Schedule, steps: int | None) -> dict[str, Any]:
-        """The preset's sampler for this schedule and so many steps, or the scheduler that was put in its place."""
+    def _steps(self, schedule: Schedule, steps: int | None, chosen: dict[str, Any]) -> dict[str, Any]:
+        """What was chosen, and a sampler for this schedule and so many steps: the preset's with what was chosen of it,
+        or the scheduler that was put in its place.
+        """
         recipe = PRESETS[self.pipe.config.preset]
         sampler = recipe.slots["sampler"]
         changes: dict[str, Any] = {}
         timesteps = sampler.arguments["timesteps"]
+        kind = type(self.pipe.scheduler).__name__
         swapped = said_of(self.pipe.scheduler) != self.pipe.config.trained_with
-        if "sampler" in self.pipe.config.slots:
-            if steps is not None:
+        if "sampler" in chosen:
+            if steps is not None and {"timesteps", "steps"} & {*getattr(chosen["sampler"], "arguments", {})}:
                 raise ValueError("num_inference_steps: slots has a sampler, with timesteps of its own")
             if swapped:
-                kind = type(self.pipe.scheduler).__name__
                 warnings.warn(f"scheduler: {kind} changes nothing, for slots has a sampler", stacklevel=4)
         if steps is not None:
             int_range(1, timesteps[0] - timesteps[-1] + 1, num_inference_steps=steps)
@@ -146,11 +151,11 @@ class Components:
         changes["sampler"] = Spec(sampler.name, **sampler.arguments | {"timesteps": timesteps, "schedule": schedule})
         if swapped:
             self._warn_of_training()
-        if swapped and (type(self.pipe.scheduler).__name__, sampler.name) != (_DDIM, "ddim"):
-            name = f"diffusers:{type(self.pipe.scheduler).__name__}"
+        if swapped and "sampler" not in chosen and (kind, sampler.name) != (_DDIM, "ddim"):
             own = {key: one for key, one in own_settings(self.pipe.scheduler).items() if key not in _TRAINED}
-            changes["sampler"] = Spec(name, timesteps=timesteps, schedule=schedule, **own)
-        return changes
+            changes["sampler"] = Spec(f"diffusers:{kind}", timesteps=timesteps, schedule=schedule, **own)
+        usual = changes["sampler"]
+        return changes | chosen | {"sampler": specified("sampler", chosen.get("sampler", usual), usual)}
 
     def _warn_of_training(self) -> None:
         """Warn of settings of a scheduler that speak of another training than the network had."""

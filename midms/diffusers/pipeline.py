@@ -125,6 +125,8 @@ class MIDMsPipeline(_Base):
         check_preset(preset)
         if not isinstance(scheduler, SchedulerMixin):
             raise ValueError(f"scheduler: expected one of diffusers, got {type(scheduler).__name__}")
+        if not isinstance(trained_with, dict | None):
+            raise ValueError(f"trained_with: expected the settings of a scheduler by name, got {trained_with!r}")
         if safety_checker is not None:
             warnings.warn("safety_checker: is kept for other pipelines and not run: nothing is checked", stacklevel=2)
         self.register_modules(
@@ -249,7 +251,7 @@ class MIDMsPipeline(_Base):
             BuildError: a part does not.
             ValueError: an argument is not as it should be.
         """
-        words = Prompt(prompt) if isinstance(prompt, str) else prompt
+        words = prompt if isinstance(prompt, Prompt) else Prompt(arguments.text("prompt", prompt))
         return Components(self).midm(words, num_inference_steps, self._execution_device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.core.protocols import QUESTIONS, Match
+from midms.core.protocols import QUESTIONS, Match, written
 
 _LEAST = 1e-3
 """Share of a row from which its similarity counts in full."""
@@ -40,9 +41,18 @@ class MaskedMatch:
         """The expectation under each row; the mean of what is allowed for a row that has nothing there."""
         allowed = self.mask * values
         taken, share = self.match.apply(torch.cat([allowed, self.mask], 1)).split([values.shape[1], 1], 1)
-        least = torch.finfo(share.dtype).tiny / torch.finfo(share.dtype).eps
+        least = _least(share)
         mean = allowed.mean((2, 3), keepdim=True) / self.mask.mean((2, 3), keepdim=True)
         return torch.where(share > least, taken / share.clamp(min=least), mean).to(values.dtype)
+
+    def weights(self, rows: int) -> Iterator[Float[Tensor, "b r m"]]:
+        """The coupling, some rows at a time: see `midms.core.protocols.Written`."""
+        allowed = self.mask.flatten(2)
+        for some in written(self.match, rows, self.mask):
+            taken = some * allowed
+            share = taken.sum(-1, keepdim=True)
+            least = _least(share)
+            yield torch.where(share > least, taken / share.clamp(min=least), allowed / allowed.sum(-1, keepdim=True))
 
     def transpose(self) -> TransposedMaskedMatch:
         """The same coupling read from the exemplar to the condition."""
@@ -68,6 +78,11 @@ class MaskedMatch:
     def _allowed(self, places: Int[Tensor, "b 1 h w"]) -> Int[Tensor, "b 1 h w"]:
         there = self.mask.flatten(1).expand(len(places), -1).gather(1, places.flatten(1).clamp(min=0))
         return places.where(there.view_as(places) > 0, -1)
+
+
+def _least(share: Tensor) -> float:
+    """What can be divided by."""
+    return torch.finfo(share.dtype).tiny / torch.finfo(share.dtype).eps
 
 
 @dataclass(frozen=True)

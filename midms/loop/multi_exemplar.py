@@ -14,7 +14,7 @@ from torch import Tensor
 
 from midms.core.errors import MidmsError
 from midms.core.precision import without_autocast
-from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered, ask
+from midms.core.protocols import ConfidenceEstimator, Match, Matcher, Unanswered, ask, written
 from midms.core.types import white_cells
 from midms.loop.hints import Hints
 from midms.loop.inputs import check_finite
@@ -58,6 +58,13 @@ class MultiExemplarMatch:
         """Warp values of all exemplars side by side, see `side_by_side`, onto the condition's grid."""
         pieces = apart(values, [match.transpose().grid for match in self.matches])
         return _total([s * m.apply(piece) for s, m, piece in zip(self.shares, self.matches, pieces, strict=True)])
+
+    def weights(self, rows: int) -> Iterator[Float[Tensor, "b r m"]]:
+        """The coupling, some rows at a time, to one exemplar's cells after the other's: no gap is between them."""
+        pieces = [written(match, rows, share) for match, share in zip(self.matches, self.shares, strict=True)]
+        shares = [share.flatten(2).mT.split(rows, 1) for share in self.shares]
+        for some in zip(*(zip(*pair, strict=True) for pair in zip(shares, pieces, strict=True)), strict=True):
+            yield torch.cat([share * piece for share, piece in some], -1)
 
     def transpose(self) -> TransposedMultiExemplarMatch:
         """The same coupling read from the exemplars to the condition."""
@@ -117,7 +124,7 @@ def compare(
         query: features of the condition.
         keys: features [b d H W] of each exemplar.
         regions: masks [b 1 Y X] of the condition, one an exemplar: each cell takes from the exemplar that covers most
-            of it. Cells that none covers, and without regions all, take from the exemplar that is trusted most.
+            of it, of several that cover as much of it from that which is trusted most, as without regions.
         hints: of a person, each of which is certain as far as its share of a cell goes.
         exemplar_regions: masks [b 1 Y X] of exemplars in their order, 1 where one may be taken from; None or none for
             all of it. The confidence counts as far as a row lies there.
@@ -149,7 +156,7 @@ def _chosen(
     liking = torch.cat([c + TIE * s.to(c) for c, s in zip(confidences, similarities, strict=True)], 1)
     if regions is not None:
         cover = torch.cat([F.interpolate(region.to(liking), liking.shape[-2:], mode="area") for region in regions], 1)
-        liking = torch.where(cover.amax(1, keepdim=True) > 0, cover, liking)
+        liking = liking.masked_fill(cover < cover.amax(1, keepdim=True), -torch.inf)
     return F.one_hot(liking.argmax(1), len(similarities)).movedim(-1, 1).to(confidences[0]).split(1, 1)
 
 

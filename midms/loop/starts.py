@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,10 @@ from midms.core.protocols import Sampler
 from midms.core.types import DenoiseFn, Level, Levels, NoiseFn, Step
 
 MOST_CALLS, CLOSE = 10, 1e-5
-"""The most calls of the network for a step of inversion, and the movement, of its own size, at which it is there."""
+"""The most calls of the network for a step of inversion, and how far off, of the latent that it should lead to, it may
+be to be there."""
+_ASTRAY = 1e-3
+"""The same, to be there without a warning."""
 
 
 class NoNoise(MidmsError, ValueError):
@@ -83,7 +87,7 @@ def invert(
 
     From the cleanest level up (DDIM inversion, Song et al. 2021, arXiv:2010.02502, sec. 4.3), each step found by
     iteration, so that it leads back where it came from (AIDI, arXiv:2309.04907; ReNoise, arXiv:2403.14602); where steps
-    are large, as nearly as iteration gets.
+    are large, as nearly as iteration gets, with a warning that says how nearly.
 
     Args:
         z: a clean latent.
@@ -92,24 +96,32 @@ def invert(
         over: the cleanest of these levels, where others are not wanted; None for all.
     """
     path: list[Tensor] = []
+    astray: list[tuple[float, int]] = []
     x, alpha, sigma = z, 1.0, 0.0
     for level in reversed(levels if over is None else over):
         straight = math.isclose(level.alpha + level.sigma, 1, abs_tol=1e-6)
         rate = 1.0 if straight else level.alpha / alpha
         found = x if straight else rate * x
-        last = math.inf
+        kept, last, whole = found, math.inf, x.square().mean().item()
         for _ in range(MOST_CALLS):
             x0 = denoise(found, level)
-            back = alpha * x0 + sigma / level.sigma * (found - level.alpha * x0)  # the step of DDIM from here
-            move = rate * (x - back)
-            size = move.square().mean().item()
+            miss = x - alpha * x0 - sigma / level.sigma * (found - level.alpha * x0)  # by DDIM's step from here
+            size = miss.square().mean().item()
             if size >= last:  # steps too large to be led back: it would only go astray
+                found = kept
                 break
-            found, last = found + move, size
-            if size <= CLOSE**2 * found.square().mean():
+            kept, found, last = found, found + rate * miss, size
+            if size <= CLOSE**2 * whole:
                 break
         path.append(found)
+        astray.append((math.sqrt(last / max(whole, CLOSE)), level.index))
         x, alpha, sigma = found, level.alpha, level.sigma
+    if (worst := max(astray))[0] > _ASTRAY:
+        warnings.warn(
+            f"the inversion is not exact: the step from level {worst[1]} misses by {worst[0]:.2g} of the latent that "
+            "it should lead to; levels closer to each other, or weaker guidance, help",
+            stacklevel=2,
+        )
     return path[::-1]
 
 

@@ -16,31 +16,34 @@ numbers and lists beyond their limits (`midms.checkpoints.config`).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from midms.checkpoints.folder import Weights
 from midms.compose.catalog import KINDS
 from midms.compose.slots import SLOTS
-from midms.compose.spec import Spec
+from midms.compose.spec import Spec, names_in
 from midms.registry import unknown
 
 
-def unusable(found: Weights, slots: Collection[str]) -> list[str]:
+def unusable(found: Weights, slots: Collection[str], changes: Mapping[str, Any]) -> list[str]:
     """Parts that do not exist here, or would reach out of the folder: to the network, or to files elsewhere.
 
     Args:
         found: the weights and their recipe.
         slots: that parts are asked of.
+        changes: what is given for slots; of a part whose name is not among what is given, nothing is used.
     """
     wrong = []
     for slot, spec in found.recipe.slots.items():
+        used = slot in slots and (slot not in changes or spec.name in names_in(changes[slot]))
         if slot not in SLOTS:
             wrong.append(unknown("slot", slot, SLOTS))
-        elif slot in slots and spec.name not in KINDS[SLOTS[slot][0]]:
+        elif used and spec.name not in KINDS[SLOTS[slot][0]]:
             kind, module = SLOTS[slot][0], found.modules.get(slot, "")
             wrong.append(f"{slot}: the {kind} {spec.name!r} is not installed here; it was from the module {module}")
-        elif slot in slots:
+        elif used:
             wrong += _outside(slot, spec)
     return wrong
 

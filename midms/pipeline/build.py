@@ -8,14 +8,19 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from midms.checkpoints.convert import find
 from midms.checkpoints.folder import CONFIG, Weights, cached, read_folder
+from midms.compose.catalog import KINDS
+from midms.compose.changes import exchanged
 from midms.compose.compose import NOTHING, BuildError, compose, noted
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import Recipe
-from midms.core.tensors import CheckpointError, load_state
+from midms.compose.slots import SLOTS
+from midms.compose.spec import Spec
+from midms.core.signatures import parameters
+from midms.core.tensors import CheckpointError, load_state, unlike
 from midms.core.torch_defaults import defaults
 from midms.core.types import NO_PROMPT, Prompt
 from midms.loop import POLICY, Policy
@@ -30,8 +35,12 @@ __all__ = ["BuildError", "CheckpointError", "assemble", "build"]
 def build(preset: str, /, weights: str | Path | None = None, prompt: str | Prompt = "", **changes: Any) -> Pipeline:
     """Compose a loop.
 
-    A slot that is not given keeps the preset's part, arguments and weights. A slot given by name takes that part's own
-    defaults, given as a `Spec` the arguments in it; a ready object is used as it is. Slots are condition, features,
+    A slot that is not given keeps the preset's part, arguments and weights. A part is given by name, as a `Spec` with
+    some arguments, or as a ready object, which is used as it is. Of the preset's own name it keeps the preset's
+    arguments where others are not given, and its weights where they fit; of another name it takes its own defaults. The
+    same holds for the parts that a part is made of: `injection=Spec("graft", confidence="product")` has the preset's
+    product of confidences, and `injection=Spec("control", network=..., beside="ctrlx")` the preset's `ctrlx`. A sampler
+    of another name keeps timesteps and schedule. Slots are condition, features,
     matcher, confidence, denoiser, sampler, autoencoder, refiner, injection and finisher; `refiner=None` leaves out the
     last pass, `injection=None` leaves layers of the denoiser alone, `finisher=None` a result as it is computed. The
     loop's settings are those of `midms.loop.policy.Policy`, rematch, edit, match_on, confidence_guidance, style and
@@ -59,7 +68,8 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
         given = [one.name for one in dataclasses.fields(words) if getattr(words, one.name) != one.default]
         name = {"text": "prompt", "negative": "negative_prompt"}.get(given[0], given[0])
         wrong.append(f"{name}: changes nothing without weights of a text-to-image model")
-    if weights is None and recipe.borrows and "denoiser" not in changes:
+    sized = "denoiser" in exchanged(recipe, changes) or "config" in getattr(changes.get("denoiser"), "arguments", {})
+    if weights is None and recipe.borrows and not sized:
         wrong.append(f"weights: {preset} has none of its own, expected {recipe.obtain}")
     found = read_folder(recipe.home) if weights is None and known and recipe.shipped and recipe.weights else None
     if found:
@@ -67,7 +77,7 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
     if weights is not None:
         with noted(wrong, "weights"):
             found = find(weights, words)
-            wrong += unusable(found, found.parts.keys() - changes.keys())
+            wrong += unusable(found, found.parts, changes)
             recipe = _with_weights(recipe, found)
     if wrong and known:  # what else is wrong would cost the memory of parts that nothing is there for
         raise BuildError(f"build({preset!r})", wrong)
@@ -104,21 +114,26 @@ def assemble(
         BuildError: names all errors.
         CheckpointError: weights cannot be used; all that cannot are named.
     """
+    kept: set[str] = set()
     if found:
         found = cached(found)
-        _each(found.parts.keys() - changes.keys(), found.state)  # before memory is taken for parts
+        kept = found.parts.keys() - exchanged(recipe, changes)
+        _each(kept, found.state)  # before memory is taken for parts
     parts, made = compose(recipe, changes, call, wrong)
-    random, foreign, loaded = [], [], []
+    notes, random, foreign, loaded = [*recipe.notes], [], [], []
     for slot, spec in made.slots.items():
         part = getattr(parts, slot)
         if not isinstance(part, nn.Module) or not part.state_dict():
             continue
         if getattr(part, "own_weights", False):
             continue
-        if spec != recipe.slots.get(slot):
+        usual = recipe.slots.get(slot)
+        if spec != usual and not (found and slot in kept and _fits(part, found.state(slot))):
             foreign.append(slot)
         elif found and slot in found.parts:
             loaded.append(slot)
+            if usual and (others := ", another ".join(_others(slot, spec, usual))):
+                notes.append(f"the {slot} given has the preset's weights, made with another {others}")
         elif slot in recipe.weights:
             random.append(slot)
 
@@ -128,7 +143,6 @@ def assemble(
         load_state(getattr(parts, slot), found.state(slot), where, keep=not recipe.precision)
 
     _each(loaded, fill)
-    notes = [*recipe.notes]
     if random:
         lacking = f"{found.name} has none" if found else "none are shipped"
         notes.append(f"random weights in {', '.join(random)}: {lacking}, {recipe.obtain}")
@@ -140,6 +154,18 @@ def assemble(
     for name, needed in policy.idle(changes).items():
         warnings.warn(f"{name}: {changes[name]!r} changes nothing without {' and '.join(needed)}", stacklevel=3)
     return Pipeline(**vars(parts), policy=policy, size=made.loop["size"], recipe=made)
+
+
+def _fits(part: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    """Whether weights have the names and shapes of a part's."""
+    return not unlike(part.state_dict(), {name: value.shape for name, value in state.items()})
+
+
+def _others(slot: str, spec: Spec, usual: Spec) -> list[str]:
+    """The arguments in which a part differs from the usual one of its name."""
+    taken = parameters(KINDS[SLOTS[slot][0]][spec.name]).parameters
+    before = {name: parameter.default for name, parameter in taken.items()} | usual.arguments
+    return [name for name, value in spec.arguments.items() if value != before.get(name)]
 
 
 def _prompted(words: Prompt) -> str:

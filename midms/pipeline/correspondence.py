@@ -85,9 +85,9 @@ def match_to_pixel_flow(
         for one, number, place in zip(matches, numbers, places, strict=True):
             if number is None or place is None:  # colours
                 continue
-            flow = frame.crop(enlarge(place[i : i + 1] - here, frame.canvas))
-            mask = allowed[number] if number < len(allowed) and not isinstance(one, GivenMatch) else None
             beside = _beside(own, number)
+            flow = _within(frame.crop(enlarge(place[i : i + 1] - here, frame.canvas)), own[number], beside)
+            mask = allowed[number] if number < len(allowed) and not isinstance(one, GivenMatch) else None
             flows.append(flow if mask is None else _into_white(flow, own[number].crop(mask), beside))
         if shares is None:
             found.append((flows[0].new_zeros(*frame.picture, dtype=torch.long), flows[0][0]))
@@ -168,6 +168,13 @@ def nearest_white(mask: Float[Tensor, "1 1 Y X"]) -> Int[Tensor, "Y X"]:
     white = mask[0, 0].cpu().numpy() >= 0.5
     numbers = np.where(white, np.arange(1, white.size + 1, dtype=np.int32).reshape(white.shape), 0)
     return torch.from_numpy(nearest_region(numbers)[1]).long().to(mask.device) - 1
+
+
+def _within(flow: Float[Tensor, "b 2 y x"], frame: Frame, beside: int) -> Float[Tensor, "b 2 y x"]:
+    """The flow, going to the edge of a picture so many pixels further right where it went beyond it."""
+    (height, width), here = frame.picture, cells(flow.shape[-2], flow.shape[-1], flow)
+    ends = flow.new_tensor([[beside, 0], [beside + width, height]]).view(2, 1, 2, 1, 1) - 0.5
+    return (here + flow).clamp(*ends) - here
 
 
 def _into_white(

@@ -13,6 +13,7 @@ from midms.checkpoints.convert import find
 from midms.checkpoints.convert.hub import HUB_ID
 from midms.checkpoints.folder import CONFIG, Weights
 from midms.compose.catalog import create
+from midms.compose.changes import exchanged
 from midms.compose.compose import LOOP, BuildError
 from midms.compose.presets import PRESETS
 from midms.compose.recipe import OPTIONAL, Recipe
@@ -37,7 +38,7 @@ def from_pretrained(where: str | Path, /, **changes: Any) -> Pipeline:
 
     Args:
         where: a folder that `save_pretrained`, `midms train` or `midms convert` wrote, or the id of one on the hub.
-        **changes: slots and loop settings, as in `build`; a slot that is given comes without the saved weights.
+        **changes: slots and loop settings, as in `build`; a part of another name comes without the saved weights.
 
     Raises:
         CheckpointError: the folder or a file in it is missing, damaged or does not fit.
@@ -47,14 +48,15 @@ def from_pretrained(where: str | Path, /, **changes: Any) -> Pipeline:
     found = find(where)
     call = f"from_pretrained({str(where)!r})"
     recipe = found.recipe
-    if wrong := [*unusable(found, recipe.slots.keys() - changes.keys()), *_strange(found)]:
+    if wrong := [*unusable(found, recipe.slots, changes), *_strange(found)]:
         raise BuildError(call, wrong)
     hint = f"not a whole pipeline; build(PRESET, weights={str(where)!r}) takes the weights that are there"
     if lacking := [slot for slot in SLOTS if slot not in {*recipe.slots, *changes, *OPTIONAL}]:
         raise CheckpointError(f"{found.name}: names no {', no '.join(lacking)}: {hint}")
     if unset := [key for key in LOOP if key not in {*recipe.loop, *_NEWER}]:
         raise CheckpointError(f"{found.name}: {CONFIG}: the loop has no {', no '.join(unset)}")
-    if without := [slot for slot in LEARNED if slot not in changes and _lacks_weights(slot, found)]:
+    kept = [slot for slot in LEARNED if slot not in exchanged(recipe, changes)]
+    if without := [slot for slot in kept if _lacks_weights(slot, found)]:
         raise CheckpointError(f"{found.name}: has no weights of the {', the '.join(without)}: {hint}")
     return assemble(dataclasses.replace(recipe, call=call), found, changes, call)
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.protocols import QUESTIONS, Match, Matcher, Unanswered, answers_of
+from midms.core.protocols import QUESTIONS, Match, Matcher, Unanswered, answers_of, written
 from midms.core.types import cells
 from midms.loop.hints import Anchor, Hints
 from midms.loop.multi_exemplar import compare
@@ -61,6 +61,13 @@ class MatcherLaws(Laws):
         values = features(2, channels=3, h=5, w=4)
         expected = untokens(rows(match) @ tokens(values), match.grid)
         close(match.apply(values), expected, "apply(values) is no product of one matrix with the values")
+
+    def test_what_is_written_out_is_the_coupling(self, matcher: Matcher) -> None:
+        """In pieces of some rows, of which the last has fewer."""
+        match = matcher(features(0), features(1, h=5, w=4))
+        pieces = [*written(match, 7, features(0))]
+        assert [piece.shape[1] for piece in pieces] == [7] * 6 + [6]
+        torch.testing.assert_close(torch.cat(pieces, 1), rows(match))
 
     def test_transpose_is_transpose(self, matcher: Matcher) -> None:
         """Both directions come from one matrix: where neither is 0 they differ by a factor for each line."""

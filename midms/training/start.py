@@ -42,7 +42,7 @@ def recipe_for(
         recipe = recipe.sized({"condition": condition, **fitted}, None)
     if init:
         parts = init.parts
-        if wrong := unusable(init, parts):
+        if wrong := unusable(init, parts, {}):
             raise BuildError(f"--init {init.name}", wrong)
         recipe = recipe.sized(parts, init.recipe.schedule if "denoiser" in parts else None)
     loop = {**recipe.loop, "size": size or recipe.loop["size"]}

@@ -83,12 +83,34 @@ STEPS = {
     "skip_prk_steps": True,
     "steps_offset": 1,
     "timestep_spacing": "trailing",
+    "clip_sample_range": 2.0,
+    "sample_max_value": 2.0,
+    "dynamic_thresholding_ratio": 0.5,
+    "use_karras_sigmas": True,
+    "use_exponential_sigmas": True,
+    "use_beta_sigmas": True,
+    "sigma_min": 0.1,
+    "sigma_max": 9.0,
+    "final_sigmas_type": "sigma_min",
+    "timestep_type": "continuous",
+    "interpolation_type": "log_linear",
+    "solver_order": 3,
+    "solver_type": "heun",
+    "algorithm_type": "sde-dpmsolver++",
+    "lower_order_final": False,
+    "euler_at_final": True,
+    "lambda_min_clipped": -5.1,
+    "disable_corrector": [0],
+    "original_inference_steps": 20,
+    "timestep_scaling": 5.0,
 }
 """Settings of the steps that a scheduler takes by itself, and others than usual."""
 LEVELLED = {"num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type"}
 
 
-@pytest.mark.parametrize("kind", SCHEDULERS)
+@pytest.mark.parametrize(
+    "kind", [*SCHEDULERS, "DPMSolverMultistepScheduler", "LCMScheduler", "UniPCMultistepScheduler"]
+)
 def test_a_setting_of_a_scheduler_is_used_or_of_its_own_steps_or_refused(kind: str, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "VQModel", BASE["VQModel"])
     refused = []

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusion_families import saved
+from diffusion_families import FAMILIES, saved
 from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -26,8 +26,8 @@ ENCODER, NETWORK = "model", "diffusion_pytorch_model"
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The first and the third Stable Diffusion."""
-    folders = {family: tmp_path_factory.mktemp(family) / "pipeline" for family in ("sd1", "sd3")}
+    """Of every family."""
+    folders = {family: tmp_path_factory.mktemp(family) / "pipeline" for family in FAMILIES}
     for family, folder in folders.items():
         saved(family, folder)
     return folders
@@ -71,15 +71,56 @@ def pickled(folder: Path, stem: str) -> None:
     torch.save(weights, folder / ("pytorch_model.bin" if stem == ENCODER else f"{stem}.bin"))
 
 
+ENCODERS = {"sdxl": ("text_encoder_2",), "sd3": ("text_encoder_2", "text_encoder_3"), "flux": ("text_encoder_2",)}
+"""Beside the first."""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("lay_out", "close"), [(as_half, 1e-2), (in_two, 0.0), (pickled, 0.0)])
-def test_weights_in_half_precision_in_shards_or_pickled(lay_out: Any, close: float, sd1: Path) -> None:
-    whole = state(sd1)
-    for part, stem in (("unet", NETWORK), ("vae", NETWORK), ("text_encoder", ENCODER)):
-        lay_out(sd1 / part, stem)
-    found = state(sd1)
+def test_weights_in_half_precision_in_shards_or_pickled(
+    lay_out: Any, close: float, family: str, pristine: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(pristine[family], tmp_path / family))
+    prompt = Prompt("a cat") if family == "flux" else PROMPT
+    whole = state(folder, prompt)
+    network = "transformer" if family in ("sd3", "flux") else "unet"
+    for part, stem in ((network, NETWORK), ("vae", NETWORK)):
+        lay_out(folder / part, stem)
+    for part in ("text_encoder", *ENCODERS.get(family, ())):
+        lay_out(folder / part, ENCODER)
+    found = state(folder, prompt)
     assert found.keys() == whole.keys()
     for name, value in found.items():
         torch.testing.assert_close(value.to(whole[name].dtype), whole[name], rtol=close, atol=close)
+
+
+LACKING = [
+    (family, part)
+    for family in FAMILIES
+    for part in ("text_encoder", "tokenizer", *(name for name in ENCODERS.get(family, ()) if not name.endswith("_3")))
+]
+
+
+@pytest.mark.parametrize(("family", "part"), LACKING)
+def test_an_encoder_that_is_missing_is_named(family: str, part: str, pristine: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(pristine[family], tmp_path / family))
+    shutil.rmtree(folder / part)
+    with pytest.raises(CheckpointError, match=rf"has no {part}/, expected those of the whole pipeline"):
+        state(folder, Prompt("a cat"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_network_of_another_family_is_refused(family: str, pristine: dict[str, Path], tmp_path: Path) -> None:
+    """Its configuration says what it is; its weights are not those of another configuration."""
+    folder = Path(shutil.copytree(pristine[family], tmp_path / family))
+    other = {"sd1": "sdxl", "sd2": "sdxl", "sdxl": "sd1", "sd3": "flux", "flux": "sd3"}[family]
+    part = "transformer" if family in ("sd3", "flux") else "unet"
+    shutil.copy(pristine[other] / part / f"{NETWORK}.safetensors", folder / part)
+    with pytest.raises(CheckpointError, match=r"not the networks of .*config.json: "):
+        state(folder, Prompt("a cat"))
+    rewritten(folder / part / "config.json", _class_name="PixArtTransformer2DModel")
+    with pytest.raises(CheckpointError, match="is for 'PixArtTransformer2DModel', supported: UNet2DModel, "):
+        state(folder, Prompt("a cat"))
 
 
 def test_a_pickle_runs_nothing(sd1: Path) -> None:
@@ -113,13 +154,7 @@ def with_more(file: Path) -> None:
     save_file({"more": torch.ones(1)} | load_file(file), file)
 
 
-def without(folder: Path) -> None:
-    shutil.rmtree(folder)
-
-
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no encoder": (lambda f: without(f / "text_encoder"), "has no text_encoder/, expected those of the whole pipeline"),
-    "no tokenizer": (lambda f: without(f / "tokenizer"), "has no tokenizer/, expected those"),
     "another network": (
         lambda f: rewritten(f / "unet/config.json", _class_name="UNetMotionModel"),
         "is for 'UNetMotionModel', supported: UNet2DModel, UNet2DConditionModel",

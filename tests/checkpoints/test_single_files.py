@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusion3Pipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
-from diffusion_families import FAMILIES, WIDTH, saved
+from diffusion_families import FAMILIES, WIDTH, pipeline, saved
 from published_files import State, published, write
 from torch import Tensor
 
@@ -106,14 +106,16 @@ def test_what_a_file_lacks_is_taken_from_the_folder(sd1: tuple[Path, Any], tmp_p
         states(beside / "unet.safetensors")
 
 
-def test_half_precision_and_a_checkpoint_of_training(sd1: tuple[Path, Any], tmp_path: Path) -> None:
-    beside, whole = bare(sd1[0], tmp_path / "beside"), published("sd1", sd1[1])
-    own = states(sd1[0])
-    half = states(write({name: value.half() for name, value in whole.items()}, beside / "half.safetensors"))
+def test_half_precision_and_a_checkpoint_of_training(model: tuple[str, Path, Any], tmp_path: Path) -> None:
+    family, folder, theirs = model
+    kept = ("vae", "text_encoder", "text_encoder_2") if family == "flux" else ()
+    beside, whole = bare(folder, tmp_path / "beside", kept), published(family, theirs)
+    own, prompt = states(folder, prompt_for(family)), prompt_for(family)
+    half = states(write({name: value.half() for name, value in whole.items()}, beside / "half.safetensors"), prompt)
     for name, value in own.items():
         torch.testing.assert_close(half[name].to(value.dtype), value, rtol=1e-2, atol=1e-2)
     torch.save({"state_dict": whole, "global_step": 3}, beside / "whole.ckpt")
-    found = states(beside / "whole.ckpt")
+    found = states(beside / "whole.ckpt", prompt)
     assert all(torch.equal(found[name], value) for name, value in own.items())
 
 
@@ -139,9 +141,12 @@ def test_what_is_wrong_is_said(sd1: tuple[Path, Any], tmp_path: Path) -> None:
     said(whole, "model.safetensors: is a file; .* beside its configurations in folders", tmp_path / "model.safetensors")
 
 
-def test_a_file_of_another_family_is_refused(tmp_path: Path) -> None:
-    folder, other = tmp_path / "sd1", tmp_path / "flux"
-    saved("sd1", folder)
-    file = write(published("flux", saved("flux", other)), folder / "flux.safetensors")
-    with pytest.raises(CheckpointError, match=r"flux.safetensors: not the networks of .*: missing input_blocks"):
-        states(file)
+OTHERS = {"sd1": "sd3", "sd2": "sdxl", "sdxl": "sd1", "sd3": "flux", "flux": "sdxl"}
+
+
+def test_a_file_of_another_family_is_refused(model: tuple[str, Path, Any], tmp_path: Path) -> None:
+    family, folder, _ = model
+    other = pipeline(OTHERS[family], tmp_path / "tokens")
+    beside = bare(folder, tmp_path / "beside", ("vae", "text_encoder", "text_encoder_2", "text_encoder_3"))
+    with pytest.raises(CheckpointError, match=r"model.safetensors: not the networks of the configurations beside"):
+        states(write(published(OTHERS[family], other), beside / "model.safetensors"), prompt_for(family))

@@ -18,6 +18,7 @@ from midms import Spec, available, build, cli
 from midms.cli.messages import logged_notes
 from midms.cli.options import PART_OPTIONS, SETTINGS
 from midms.compose.catalog import KINDS
+from midms.compose.presets import PRESETS
 from midms.compose.slots import SLOTS
 from midms.compose.spec import SpecError, parse_value
 from midms.loop import POLICY
@@ -200,3 +201,24 @@ def test_what_parts_log_is_a_note(capsys: pytest.CaptureFixture[str]) -> None:
         log.info("%s of %s pictures", 3, 57)
     log.info("and no more")
     assert capsys.readouterr().err == "midms: note: 3 of 57 pictures\n"
+
+
+PUBLISHED = {
+    "sd-warp": (859_520_964, 83_653_863),
+    "sdxl-ctrlx": (2_567_463_684, 83_653_863),
+    "sd3-graft": (2_084_951_104, 83_819_683),
+    "flux-graft": (11_901_408_320, 83_819_683),
+}
+"""How many numbers network and autoencoder of the published models have."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_preset_for_others_weights_says_their_licence_and_memory(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("show", name) == 0
+    shown = capsys.readouterr().out
+    assert f"licence     {PRESETS[name].license}, of the weights" in shown
+    found = re.search(r"memory      (\S+) GB of weights while they are read, then (\S+) GB with --dtype bf", shown)
+    gigabytes = sum(PUBLISHED[name]) / 1e9
+    assert found and [*map(float, found.groups())] == pytest.approx([4 * gigabytes, 2 * gigabytes], abs=0.06)

@@ -84,7 +84,7 @@ def test_a_preset_as_it_is() -> None:
 
 
 def test_a_slot_by_name_by_spec_or_as_an_object() -> None:
-    assert build("toy", matcher="correlation").matcher == Correlation(), "a name takes the part's own defaults"
+    assert build("toy", matcher="correlation").matcher == Correlation(temperature=0.1), "by its own name, the preset's"
     assert build("toy", matcher="optimal-transport").matcher == OptimalTransport()
     assert build("toy", matcher=Spec("optimal-transport", epsilon=0.02)).matcher == OptimalTransport(epsilon=0.02)
     ready = Cycle(radius=0.3)

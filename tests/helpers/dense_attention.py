@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import apply_rotary_emb
+from tiny_denoisers import context, denoiser, level
 from torch import Tensor
+
+from midms import create
+from midms.core.injection import References
+from midms.loop.layers import MatchingOfLayers
+from midms.loop.policy import Policy
+
+EXACT = {"rtol": 1e-9, "atol": 1e-9}
+UP = {"layers": ("up_blocks.0",), "first": 0.0}
+CTRLX: dict[str, Any] = {
+    "appearance_layers": ("down_blocks.1", "up_blocks.0"),
+    "structure_layers": ("up_blocks.0.attentions.1",),
+    "structure_results": ("up_blocks.0.resnets.0",),
+}
 
 
 def weights(q: Tensor, k: Tensor, contrast: float) -> Tensor:
@@ -95,3 +110,67 @@ class DenseGraft:
         picture, prompt = output[:, mine], output[:, count:] if self.first else output[:, : self.text]
         out = getattr(attn, "to_add_out", None)
         return attn.to_out[0](picture), out(prompt) if out is not None else prompt
+
+
+@torch.no_grad()
+def injected(
+    name: str,
+    family: str,
+    x: Tensor,
+    exemplar: Tensor | list[Tensor],
+    condition: Tensor | None = None,
+    step: int = 1,
+    scale: float = 1.0,
+    policy: Policy | None = None,
+    draw: Callable[..., Tensor] = torch.randn,
+    **settings: Any,
+) -> Tensor:
+    """x0 with an injection of one exemplar, or of several."""
+    part = create("injection", name, **settings)
+    model = denoiser(family, scale)
+    part.check(model)
+    exemplars = exemplar if isinstance(exemplar, list) else [exemplar]
+    seen = References(exemplars, x if condition is None else condition, step, 10, draw)
+    return part(model, x, level(family), context(x), seen, MatchingOfLayers(policy or Policy()))
+
+
+@torch.no_grad()
+def plain(family: str, x: Tensor, guidance: float = 1.0) -> Tensor:
+    return denoiser(family, guidance)(x, level(family), context(x))
+
+
+@torch.no_grad()
+def dense(
+    x: Tensor,
+    others: list[Tensor],
+    guidance: float,
+    change: Callable[..., Tensor],
+    layers: tuple[str, ...],
+    model: Any = None,
+) -> Tensor:
+    """x0 of one batch: the picture under the negative prompt, under the positive one, then the others under that.
+
+    Args:
+        x: noisy latent.
+        others: as noisy.
+        guidance: from the one to the other.
+        change: attention of one layer, from it, its tokens, and a function that parts heads.
+        layers: which are changed.
+        model: a denoiser; None for the usual one.
+    """
+    model = denoiser("unet-condition", guidance) if model is None else model
+    at, network, prompts = level("unet-condition"), model.network, model.prompts.tokens.double()
+
+    def own(attn: Any, hidden: Tensor, heads: Any) -> Tensor:
+        q, k, v = (heads(project(hidden)) for project in (attn.to_q, attn.to_k, attn.to_v))
+        return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+    processors = {
+        name: Dense(change if any(name.startswith(f"{one}.") for one in layers) else own)
+        for name in network.attn_processors
+    }
+    network.set_attn_processor(processors)
+    texts = torch.cat([prompts[:1], *[prompts[1:]] * (1 + len(others))])
+    output = network(torch.cat([x, x, *others]), at.timestep, texts).sample
+    eps = output[:1] + guidance * (output[1:2] - output[:1])
+    return (x - at.sigma * eps) / at.alpha

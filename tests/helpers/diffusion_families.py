@@ -46,14 +46,7 @@ UNET = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
 }
-SDXL = {
-    "cross_attention_dim": 2 * WIDTH,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 8,
-    "projection_class_embeddings_input_dim": 6 * 8 + WIDTH,
-    "use_linear_projection": True,
-    "transformer_layers_per_block": (1, 2),
-}
+SDXL = tiny_denoisers.SDXL
 SD3 = tiny_denoisers.SD3 | {
     "joint_attention_dim": 2 * WIDTH,
     "caption_projection_dim": 32,

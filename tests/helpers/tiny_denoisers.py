@@ -22,6 +22,14 @@ UNET = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
 }
+SDXL = {
+    "cross_attention_dim": 2 * WIDTH,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 6 * 8 + WIDTH,
+    "use_linear_projection": True,
+    "transformer_layers_per_block": (1, 2),
+}
 SD3 = {
     "sample_size": 8,
     "in_channels": 4,
@@ -47,19 +55,23 @@ FLUX = {
     "guidance_embeds": False,
     "axes_dims_rope": (4, 6, 6),
 }
-LEVELS = {"unet-condition": "scaled-linear", "sd3": "flow:3.0", "flux": "flow:3.0"}
+LEVELS = {"unet-condition": "scaled-linear", "sdxl": "scaled-linear", "sd3": "flow:3.0", "flux": "flow:3.0"}
 
 
 def denoiser(family: str, guidance: float = 1.0) -> Any:
     """One, the same each time; convolutions of a U-Net go round.
 
     Args:
-        family: name of the denoiser.
+        family: one of `LEVELS`.
         guidance: of it.
     """
     torch.manual_seed(4)
-    config: dict[str, Any] = {"unet-condition": UNET, "sd3": SD3, "flux": FLUX}[family]
-    made = create("denoiser", family, config=config, guidance=guidance, tokens=5).double().eval()
+    config: dict[str, Any] = {"unet-condition": UNET, "sdxl": UNET | SDXL, "sd3": SD3, "flux": FLUX}[family]
+    made = (
+        create("denoiser", "unet-condition" if family == "sdxl" else family, config=config, guidance=guidance, tokens=5)
+        .double()
+        .eval()
+    )
     for buffer in made.prompts.buffers():
         buffer.copy_(torch.randn_like(buffer))
     for layer in made.network.modules():

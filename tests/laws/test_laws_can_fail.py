@@ -60,6 +60,7 @@ def matcher(**bad: Callable[..., Any]) -> Callable[[Tensor, Tensor], Spoilt]:
 MATCHERS = {
     "test_rows_are_an_expectation": matcher(apply=lambda m, v: 2 * m.apply(v)),
     "test_apply_is_linear_in_the_coupling": matcher(apply=lambda m, v: m.apply(v) ** 2),
+    "test_what_is_written_out_is_the_coupling": matcher(weights=lambda m, r: (2 * some for some in m.weights(r))),
     "test_transpose_is_transpose": matcher(transpose=lambda m: Correlation(temperature=0.5)(m.key, m.query)),
     "test_permuting_the_exemplar_changes_nothing": matcher(apply=lambda m, v: m.apply(v.roll(1, -1))),
     "test_a_permuted_picture_is_found_again": Correlation(temperature=10.0),

@@ -11,6 +11,7 @@ from torch import Tensor
 from midms import create
 from midms.confidence.always import Always
 from midms.confidence.cycle import Cycle
+from midms.core.protocols import written
 from midms.core.types import cells, white_cells
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
@@ -44,6 +45,7 @@ def test_rows_are_shared_out_over_what_is_allowed(name: str) -> None:
     expected = torch.where(share > 0, allowed / share.clamp(min=1e-300), LEFT.flatten(1)[:, None] / 10)
     found = rows(match)
     torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.cat([*written(match, 7, LEFT)], 1), found)
     assert not found.unflatten(2, (5, 4))[..., 2:].any(), "nothing is taken from what is forbidden"
     if name not in SOFTMAX:
         torch.testing.assert_close(confidence.flatten(1), share[..., 0].clamp(max=1))

@@ -21,6 +21,7 @@ from midms.data.portraits.pairs import draw_pairs, generators
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.evaluation.metrics.faces import conditions
+from midms.loop.multi_exemplar import compare, side_by_side
 from midms.loop.policy import EDITS, MATCH_ON, NoGradient, Policy
 from midms.matching.matchers.correlation import Correlation
 
@@ -160,26 +161,30 @@ def test_an_edit_leaves_the_rest_of_a_step() -> None:
 
 
 def test_adain_gives_the_statistics_of_what_is_taken_from() -> None:
-    """Of the exemplar's cells, each weighted by how much trusted cells take of it, with the matrix written out."""
+    """Of two exemplars' cells, each weighted by how much trusted cells take of it, with the matrix written out."""
     numbers = torch.Generator().manual_seed(0)
-    x0, z = torch.randn(2, 2, CHANNELS, 4, 5, generator=numbers, dtype=torch.float64)
-    query, key = torch.randn(2, 2, 6, 4, 5, generator=numbers, dtype=torch.float64)
+    x0, *zs = torch.randn(3, 2, CHANNELS, 4, 5, generator=numbers, dtype=torch.float64)
+    query, *keys = torch.randn(3, 2, 6, 4, 5, generator=numbers, dtype=torch.float64)
     trusted = torch.rand(2, 1, 4, 5, generator=numbers, dtype=torch.float64).round(decimals=1)
-    match = Correlation(0.2)(query, key)
+    match, _ = compare(Correlation(0.2), Always(), query, keys, None)
+    warp, square = match.apply(side_by_side(zs)), match.apply(side_by_side(zs).square())
     step = Step(ONE.levels[0], x0, x0)
     policy = Policy(edit="adain", rematch=(0,))
-    found = policy.edit_x0(step, match.apply(z), trusted, lambda x0: trusted, lambda: match.apply(z.square())).x0
-    cosines = F.normalize(query, dim=1).flatten(2).mT @ F.normalize(key, dim=1).flatten(2)
-    taken = trusted.flatten(2) @ (cosines / 0.2).softmax(-1)
+    found = policy.edit_x0(step, warp, trusted, lambda x0: trusted, lambda: square).x0
+    cosines = [F.normalize(query, dim=1).flatten(2).mT @ F.normalize(key, dim=1).flatten(2) for key in keys]
+    couplings = [(one / 0.2).softmax(-1) for one in cosines]
+    first, second = ((a * b).sum(-1, keepdim=True) for a, b in zip(couplings, cosines, strict=True))
+    couplings = [couplings[0] * (first > second), couplings[1] * (first <= second)]
+    taken = trusted.flatten(2) @ torch.cat(couplings, -1)
     for number in range(2):
         for channel in range(CHANNELS):
             weight, own = trusted[number].flatten(), x0[number, channel].flatten()
-            theirs, of = z[number, channel].flatten(), taken[number, 0]
+            theirs, of = torch.cat([z[number, channel].flatten() for z in zs]), taken[number, 0]
             mean, wanted = np.average(own, weights=weight), np.average(theirs, weights=of)
             spread = (np.average((own - mean) ** 2, weights=weight) + 1e-5) ** 0.5
             wanted_spread = (np.average((theirs - wanted) ** 2, weights=of) + 1e-5) ** 0.5
             there = (own - mean) / spread * wanted_spread + wanted
             expected = weight * there + (1 - weight) * own
             torch.testing.assert_close(found[number, channel].flatten(), expected)
-    nowhere = policy.edit_x0(step, match.apply(z), 0 * trusted, lambda x0: trusted, lambda: match.apply(z.square()))
+    nowhere = policy.edit_x0(step, warp, 0 * trusted, lambda x0: trusted, lambda: square)
     assert torch.equal(nowhere.x0, x0)

@@ -103,7 +103,7 @@ CTRLX = {
     "structure_layers": ("up_blocks.0",),
     "structure_results": ("up_blocks.0.resnets.0",),
 }
-CALM: dict[str, Any] = {"sampler": Spec("ddim", timesteps=(751, 501, 251, 1)), "style": 0.0}
+CALM: dict[str, Any] = {"sampler": Spec("ddim", timesteps=(751, 501, 251, 1), eta=0.0), "style": 0.0}
 
 
 @torch.no_grad()

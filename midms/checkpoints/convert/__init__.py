@@ -115,6 +115,7 @@ def find(weights: str | Path, prompt: Prompt = NO_PROMPT) -> Weights:
         path = hub.fetch(str(weights))
     if diffusers_folder.is_folder(path) and not os.path.lexists(path / CONFIG):
         return diffusers_folder.from_diffusers(path, prompt)
+    diffusers_folder.check_whole(path)
     if prompt != NO_PROMPT:
         raise CheckpointError(
             f"{path}: prompt: is kept beside the weights, expected the folder of diffusers they are from"

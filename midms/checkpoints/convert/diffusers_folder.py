@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from midms.checkpoints.convert.fit import TensorUse, recipe_of
 from midms.checkpoints.convert.names import diffusers
 from midms.checkpoints.convert.pipeline_parts import Settings, parts_of
 from midms.checkpoints.convert.single_file import SingleFile
-from midms.checkpoints.convert.text_encoders import FolderEncoders
+from midms.checkpoints.convert.text_encoders import INDEX_FILE, FolderEncoders
 from midms.checkpoints.convert.weights import tensors, weights_of
 from midms.checkpoints.folder import Weights
 from midms.compose.spec import Spec
@@ -22,10 +24,52 @@ from midms.core.schema import BRIEF, read_json
 from midms.core.tensors import CheckpointError
 from midms.core.types import NO_PROMPT, Prompt
 
+_NETWORKS = ("unet", "transformer")
+_OTHERS = ("vae", "vqvae", "movq", "scheduler", "text_encoder", "tokenizer", "prior", "decoder")
+"""Folders that lie beside a network in folders of diffusers."""
+_PIPELINES = re.compile(r"(Stable|Latent)Diffusion|Flux(?!2)|LDM|LatentConsistency|MIDMs")
+"""What names of pipelines of families that are known begin with."""
+KNOWN = "Stable Diffusion 1 and 2, SDXL, Stable Diffusion 3 and FLUX.1"
+
 
 def is_folder(path: Path) -> bool:
     """Whether a folder is one of diffusers, as far as its files' names tell."""
-    return any(os.path.lexists(path / network / "config.json") for network in ("unet", "transformer"))
+    return any(os.path.lexists(path / network / "config.json") for network in _NETWORKS)
+
+
+def check_whole(path: Path) -> None:
+    """Find out whether a folder that is none of diffusers was meant as one.
+
+    Raises:
+        CheckpointError: it is a part of one, it holds one, or it lacks the network.
+    """
+    own = path / "config.json"
+    said = read_json(own, CheckpointError) if own.is_file() else None
+    if isinstance(said, dict) and (kind := said.get("_class_name") or said.get("architectures")):
+        raise CheckpointError(
+            f"{path}: is the folder of a {kind if isinstance(kind, str) else BRIEF.repr(kind)} alone, expected that "
+            "of the whole pipeline, which it lies in"
+        )
+    if (path / INDEX_FILE).is_file() or sum((path / name).is_dir() for name in (*_NETWORKS, *_OTHERS)) > 1:
+        raise CheckpointError(
+            f"{path}: has neither unet/config.json nor transformer/config.json, expected one{_of_no_family(path)}"
+        )
+    inside = [one for one in path.iterdir() if one.is_dir() and is_folder(one)]
+    if inside and not own.is_file():
+        raise CheckpointError(
+            f"{path}: is no folder of diffusers, but {', '.join(one.name for one in inside)} in it is"
+        )
+
+
+def _of_no_family(path: Path) -> str:
+    """What to add to errors of a folder whose pipeline is of a family that nothing here is for."""
+    said = None
+    with contextlib.suppress(CheckpointError):  # it is another error's turn
+        said = read_json(path / INDEX_FILE, CheckpointError)
+    name = said.get("_class_name") if isinstance(said, dict) else None
+    name = name[-1] if isinstance(name, list) and name else name
+    known = not isinstance(name, str) or _PIPELINES.match(name)
+    return "" if known else f"; it is a {BRIEF.repr(name)}, of no family that is known here: {KNOWN}"
 
 
 def from_diffusers(path: Path, prompt: Prompt = NO_PROMPT, single: Path | None = None) -> Weights:
@@ -43,19 +87,24 @@ def from_diffusers(path: Path, prompt: Prompt = NO_PROMPT, single: Path | None =
         CheckpointError: a file is missing or cannot be read, something does not fit, or there is nobody to tell the
             prompt; later, its weights.
     """
-    place = next((folder for folder in ("vqvae", "vae") if (path / folder).is_dir()), None)
-    if place is None:
-        raise CheckpointError(f"{path}: has neither vqvae/ nor vae/")
-    network = "unet" if os.path.lexists(path / "unet" / "config.json") else "transformer"
-    folders = {"denoiser": path / network, "autoencoder": path / place}
     file = None if single is None else SingleFile(single)
-    settings = Settings(
-        _read(folders["denoiser"] / "config.json"),
-        _read(path / "scheduler" / "scheduler_config.json"),
-        _read(folders["autoencoder"] / "config.json"),
-        FolderEncoders(path, file),
-    )
-    parts, schedule, report = parts_of(settings, prompt)
+    network = "unet" if os.path.lexists(path / "unet" / "config.json") else "transformer"
+    try:
+        place = next((folder for folder in ("vqvae", "vae") if (path / folder).is_dir()), None)
+        if place is None:
+            raise CheckpointError(f"{path}: has neither vqvae/ nor vae/")
+        folders = {"denoiser": path / network, "autoencoder": path / place}
+        settings = Settings(
+            _read(folders["denoiser"] / "config.json"),
+            _read(path / "scheduler" / "scheduler_config.json"),
+            _read(folders["autoencoder"] / "config.json"),
+            FolderEncoders(path, file),
+        )
+        parts, schedule, report = parts_of(settings, prompt)
+    except CheckpointError as error:
+        if more := _of_no_family(path):
+            raise CheckpointError(f"{error}{more}") from None
+        raise
 
     def state(slot: str) -> dict[str, Tensor]:
         in_words = slot == "denoiser" and parts[slot].name != "unconditional"

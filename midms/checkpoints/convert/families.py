@@ -138,7 +138,8 @@ def denoiser_of(
         raise CheckpointError(f"{where}: {'; '.join(wrong)}")
     arguments: dict[str, Any] = {"config": own, "stride": stride}
     second = getattr(said, "addition_embed_type", None) is not None
-    encoders.check(encoder_folders(family.name, second))
+    third = ["text_encoder_3"] if encoders.has("text_encoder_3") else []  # may be left out, with its tokenizer
+    encoders.check([*encoder_folders(family.name, second), *third])
     arguments["tokens"] = T5_TOKENS.get(family.name, 0) + (0 if family.name == "flux" else encoders.clip_tokens())
     usually = {"unet-condition": 5.0 if second else 7.5, "sd3": 7.0, "flux": 1.0}[family.name]
     distilled = family.name == "flux" and said.guidance_embeds

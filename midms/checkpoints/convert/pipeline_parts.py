@@ -34,9 +34,13 @@ from midms.diffusion.levels import Schedule
 _PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 _STEPS = (
     *("clip_sample", "set_alpha_to_one", "skip_prk_steps", "steps_offset", "timestep_spacing"),
-    *("predict_x0", "tensor_format", "timestep_values"),
+    *("predict_x0", "tensor_format", "timestep_values", "clip_sample_range", "sample_max_value"),
+    *("dynamic_thresholding_ratio", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "sigma_min"),
+    *("sigma_max", "final_sigmas_type", "timestep_type", "interpolation_type", "solver_order", "solver_type"),
+    *("algorithm_type", "lower_order_final", "euler_at_final", "lambda_min_clipped", "disable_corrector"),
+    *("original_inference_steps", "timestep_scaling"),
 )
-"""Settings of a scheduler's own steps, which a preset's sampler takes the place of."""
+"""Settings of a scheduler's own steps, which a preset's sampler takes the place of; other classes ignore them."""
 
 _OTHER_STEPS = "of the scheduler's own steps, which the sampler of a preset takes the place of"
 OLDER = {"timesteps": "num_train_timesteps"}
@@ -235,8 +239,10 @@ def _autoencoder(content: Mapping[str, Any], where: str) -> Spec:
 
 
 def _named(content: Mapping[str, Any], where: str, *kinds: str) -> str:
-    """The class that settings are for, the first of these if they do not say."""
-    found = content.get("_class_name", kinds[0])
+    """The class that settings are for."""
+    if "_class_name" not in content:
+        raise CheckpointError(f"{where}: has no _class_name, expected one of {', '.join(kinds)}")
+    found = content["_class_name"]
     if found not in kinds:
         raise CheckpointError(f"{where}: is for {BRIEF.repr(found)}, supported: {', '.join(kinds)}")
     return str(found)
@@ -244,7 +250,7 @@ def _named(content: Mapping[str, Any], where: str, *kinds: str) -> str:
 
 def _kind(scheduler: Mapping[str, Any], where: str) -> Any:
     """The class of a scheduler, if it is one that has betas."""
-    name = scheduler.get("_class_name", "DDIMScheduler")
+    name = scheduler.get("_class_name")
     kind = None
     if isinstance(name, str) and name.endswith("Scheduler") and name.isidentifier():
         try:

@@ -210,6 +210,8 @@ def _numbers(encoders: TextEncoders, folder: str, kind: str, texts: Sequence[str
     """The tokens of texts, cut or filled up to so many."""
     tokenizer = encoders.tokenizer(folder, kind)
     place = f"{encoders.where}/{folder.replace('text_encoder', 'tokenizer')}"
+    if len(tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens}) <= 1:  # what transformers makes of no files
+        raise CheckpointError(f"{place}: knows no words: tokenizer.json, or the files of its vocabulary, are missing")
     with _quiet(), _refused(place, "no tokenizer can be made of it"):
         made = tokenizer(list(texts), padding="max_length", max_length=most, truncation=True, return_tensors="pt")
     numbers: Tensor = made.input_ids

@@ -14,7 +14,7 @@ from torch import Tensor
 from midms.checkpoints.convert import torch_files
 from midms.checkpoints.convert.pickles import type_name
 from midms.core.schema import BRIEF, Schema, checked, read_json
-from midms.core.tensors import CheckpointError, read_weights
+from midms.core.tensors import FLOATS, CheckpointError, read_weights
 
 TRAINED = (
     *("state_dict", "model_state_dict", "model", "module", "network", "net", "generator", "netG", "net_G", "G"),
@@ -98,6 +98,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
         if (bare := _WRAPPED.sub("", name)) in plain:
             raise CheckpointError(f"{path}: has {bare} more than once, as {name} too")
         plain[bare] = value
+        if value.is_floating_point() and value.dtype not in FLOATS:
+            wanted = ", ".join(map(str, FLOATS))
+            raise CheckpointError(f"{path}: has {bare} in {value.dtype}, which nothing here reads, expected {wanted}")
     return plain, report
 
 

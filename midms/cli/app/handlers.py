@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
 
-from midms.cli.app.answers import SIDE, Answer, Place, confidence_overlay, enlarged
-from midms.cli.app.choices import Cancelled, Choices
+from midms.cli.app.answers import SIDE, Answer, Place, confidence_overlay, enlarged, ringed
+from midms.cli.app.choices import Cancelled, Choices, choices_of, pipeline_of
 from midms.cli.app.session import EXEMPLARS, Session, Sessions
-from midms.cli.app.uploads import drawn
+from midms.cli.app.uploads import Upload, drawn
 from midms.core.errors import MidmsError, brief, printable
+from midms.core.protocols import AnnotationReader
 from midms.images import PictureError
 
-ASK, ANCHOR, COLOUR = "show where it comes from", "add an anchor: result, then exemplar", "give it a colour"
+ASK, ANCHOR, COLOUR = "show where it comes from", "tie it to a place of a picture", "give it a colour"
 MODES = (ASK, ANCHOR, COLOUR)
 """What a click on the result means."""
 NO_HINTS = "no hints"
@@ -57,45 +59,76 @@ class Handlers:
         """A visitor is gone."""
         self.sessions.close(str(request.session_hash))
 
-    def open_drawing(self, path: str, request: gr.Request) -> list[Any]:
+    def open_drawing(self, path: str, choices: Choices, request: gr.Request) -> list[Any]:
         """A file becomes what is on the pad; one that is refused is said, and leaves all as it is."""
         try:
-            picture = self.session(request).open_drawing(Path(path))
+            picture = self.session(request).open_drawing(Path(path), choices)
         except MidmsError as error:
-            return _refused(error, 2)
-        return [None, _on_pad(picture), NO_HINTS]
+            return _refused(error, 1 + CLEARED)
+        return [None, _on_pad(picture), *_cleared()]
 
     def open_exemplars(self, paths: list[str], request: gr.Request) -> list[Any]:
         """Files become the exemplars, or none of them does."""
         try:
             pictures = self.session(request).open_exemplars([Path(path) for path in paths])
         except MidmsError as error:
-            return _refused(error, EXEMPLARS + 1)
-        return [None, *_exemplars(pictures), NO_HINTS]
+            return _refused(error, EXEMPLARS + CLEARED)
+        return [None, *_exemplars(pictures), *_cleared()]
+
+    def open_annotations(self, paths: list[str], request: gr.Request) -> Any:
+        """Files become label maps or keypoints of the exemplars; they stay in their widget."""
+        try:
+            self.session(request).open_annotations([Path(path) for path in paths])
+        except MidmsError as error:
+            return _refused(error, 0)[0]
+        return gr.skip()
 
     @answered
-    def take_example(self, number: int, preset: str, request: gr.Request) -> list[Any]:
+    def take_example(self, number: int, lineart: bool, request: gr.Request) -> list[Any]:
         """A drawing and an exemplar that come with the package."""
         session = self.session(request)
-        drawing = session.take_example(number, lineart="lineart" in preset)
-        return [number + 1, _on_pad(drawing), *_exemplars(session.pictures()), NO_HINTS]
+        drawing = session.take_example(number, lineart)
+        return [number + 1, _on_pad(drawing), *_exemplars(session.pictures()), *_cleared()]
+
+    @answered
+    def wants_annotations(self, preset: str, condition: str) -> Any:
+        """Whether exemplars need label maps or keypoints, as what is chosen reads drawings."""
+        parts = choices_of(preset, {"condition": condition}, 0, 0).parts
+        return gr.update(visible=isinstance(pipeline_of(preset, parts)[0].condition, AnnotationReader))
+
+    @answered
+    def lay_out(
+        self, pad: dict[str, Any] | None, board: dict[str, Any] | None, choices: Choices, request: gr.Request
+    ) -> Any:
+        """Drawing and exemplars to paint regions on; what is painted there stays."""
+        session, layers = self.session(request), (board or {}).get("layers") or []
+        before = session.board
+        picture = session.lay_out(_drawing(session, pad), choices)
+        kept = layers if before is not None and before.picture.size == picture.size else []
+        return {"background": picture, "layers": kept, "composite": None}
 
     @answered
     def translate(
-        self, pad: dict[str, Any] | None, choices: Choices, request: gr.Request, progress: gr.Progress
+        self,
+        pad: dict[str, Any] | None,
+        board: dict[str, Any] | None,
+        choices: Choices,
+        request: gr.Request,
+        progress: gr.Progress,
     ) -> list[Any]:
         """A new result, and all that is shown of it."""
-        session, pad = self.session(request), pad or {}
-        drawing = drawn(session.opened, pad.get("layers") or [], pad.get("composite"))
+        session, strokes = self.session(request), (board or {}).get("layers") or []
         try:
-            notes = session.translate(drawing, choices, lambda share, what: progress(share, desc=what))
+            notes = session.translate(
+                _drawing(session, pad), choices, lambda share, what: progress(share, desc=what), strokes
+            )
         except Cancelled:
-            return ["Cancelled.", *[gr.skip()] * (2 + EXEMPLARS + 6)]
+            return [_said("Cancelled."), *[gr.skip()] * (2 + EXEMPLARS + 6)]
         found = session.result
         result = enlarged(found.image)
         layers = [(enlarged(layer), name) for name, layer in found.layers().items()]
         return [
-            "\n".join(["Click a pixel of the result.", "", *(f"- {note}" for note in notes)]),
+            _said("Click any place of the result: its source lights up.", notes=notes),
             result,
             VIEWS[0],
             *_exemplars(session.shown),
@@ -138,21 +171,27 @@ class Handlers:
             return [*_shown(session.ask(place)), _hints(session)]
         if mode == ANCHOR:
             session.begin_anchor(place)
-            said = "Now click the place of an exemplar that it shall take from."
-        else:
-            session.add_colour(place, _css(colour))
-            said = "It gets this colour when you translate again."
-        return [said, *[gr.skip()] * (1 + EXEMPLARS), _hints(session)]
+            said = _said("Now click the place of a picture that it shall take from.")
+            return [
+                said,
+                VIEWS[0],
+                ringed(enlarged(session.result.image), place),
+                *[gr.skip()] * EXEMPLARS,
+                _hints(session),
+            ]
+        session.add_colour(place, colour := _css(colour))
+        said = _said("It gets this colour when you translate again.", colours=[colour])
+        return [said, *[gr.skip()] * (2 + EXEMPLARS), _hints(session)]
 
     @answered
     def click_exemplar(self, number: int, mode: str, click: gr.SelectData, request: gr.Request) -> list[Any]:
         """A place of an exemplar is asked about, or ends an anchor."""
         session = self.session(request)
-        place = _place(click, session.result.frames[1 + number].handed_in)
+        place = _place(click, session.size_of(number))
         if mode == ANCHOR and session.waiting is not None:
             session.end_anchor(number, place)
-            said = "The anchor holds when you translate again."
-            return [said, *[gr.skip()] * (1 + EXEMPLARS), _hints(session)]
+            said = _said("They are tied together when you translate again.")
+            return [said, *[gr.skip()] * (2 + EXEMPLARS), _hints(session)]
         return [*_shown(session.ask_back(number, place)), _hints(session)]
 
     @answered
@@ -183,8 +222,43 @@ def _exemplars(pictures: list[Any]) -> list[Any]:
     return [gr.update(value=one, visible=one is not None) for one in more]
 
 
+def _cleared() -> list[Any]:
+    """Updates of what belongs to a result that is gone: result, answer, hints, regions."""
+    return [None, "", NO_HINTS, None, gr.update(open=False)]
+
+
+CLEARED = 5
+"""How many these are."""
+
+
+def _drawing(session: Session, pad: dict[str, Any] | None) -> Upload | None:
+    pad = pad or {}
+    return drawn(session.opened, pad.get("layers") or [], pad.get("composite"))
+
+
 def _shown(answer: Answer) -> list[Any]:
-    return [answer.text, answer.result, *_exemplars(answer.exemplars)]
+    said = _said(answer.text, answer.facts, answer.colours)
+    return [said, VIEWS[0], answer.result, *_exemplars(answer.exemplars)]
+
+
+def _said(
+    text: str,
+    facts: Sequence[tuple[str, str]] = (),
+    colours: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """What is said below the pictures, as HTML."""
+    chips = [f'<span class="chip" style="background: {one}"></span>' for one in reversed(colours)]
+    measured = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(number)}</dd></div>" for name, number in facts)
+    legend = '<p class="legend">nothing <span></span> most of it</p>' if facts else ""
+    listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    parts = [
+        f"<p>{'&rarr;'.join(chips)}{escape(text)}</p>",
+        measured and f"<dl>{measured}</dl>",
+        legend,
+        listed and f"<ul>{listed}</ul>",
+    ]
+    return f'<div class="said">{"".join(parts)}</div>'
 
 
 def _place(click: gr.SelectData, extent: tuple[int, int]) -> Place:
@@ -211,4 +285,4 @@ def _css(colour: str) -> str:
 
 def _hints(session: Session) -> str:
     anchors, colours = len(session.anchors), len(session.colours)
-    return f"{anchors} anchors, {colours} colours" if anchors or colours else NO_HINTS
+    return f"{anchors} ties, {colours} colours" if anchors or colours else NO_HINTS

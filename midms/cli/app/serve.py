@@ -47,11 +47,18 @@ def serve(preset: str, port: int | None, ready: Callable[[str], None]) -> None:
         except ImportError as error:
             raise NoApp(f"the app needs Gradio: pip install 'midms[app]' ({error})") from None
         from midms.cli.app.handlers import Handlers
-        from midms.cli.app.page import STYLE, app_page
+        from midms.cli.app.page import app_page
+        from midms.cli.app.style import STYLE
 
         blocks = app_page(Handlers(Sessions(), Path(folder)), preset)
         blocks.queue(max_size=_WAITING, default_concurrency_limit=1)
-        theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+        theme = gr.themes.Soft(
+            primary_hue="teal",
+            secondary_hue="teal",
+            neutral_hue="slate",
+            font=["system-ui", "sans-serif"],
+            font_mono=["ui-monospace", "monospace"],
+        ).set(block_title_background_fill="none", block_title_text_color="*body_text_color", block_title_padding="0")
         try:
             _, address, _ = blocks.launch(
                 server_name=LOCAL,

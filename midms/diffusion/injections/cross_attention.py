@@ -26,9 +26,6 @@ from midms.diffusion.injections.common import (
     to_maps,
 )
 
-_COLUMNS = 512
-"""Of a match that are there at once, to change its weights one by one."""
-
 
 @dataclass(frozen=True)
 class CrossAttention:
@@ -36,7 +33,7 @@ class CrossAttention:
 
     Where the match is not trusted, a layer does what it would do by itself. Weights may be made sharper, as in the
     released code (github.com/garibida/cross-image-attention): clip(contrast (A - mean A) + mean A, 0, 1), not made to
-    sum to one again; columns are changed in slices, whatever the match, and the matrix is never there as a whole.
+    sum to one again; rows are changed some at a time, and the matrix is never there as a whole.
     Guidance goes from the negative prompt, into which nothing is injected, to the positive one, into which it is.
 
     To choose with U-Nets, where exemplar and condition show the same kind of thing.
@@ -152,14 +149,5 @@ def contrasted(warp: WarpFn, values: Sequence[Float[Tensor, "b d _ _"]], contras
     """
     if contrast == 1:
         return warp(values)
-    total: Any = 0
-    count = sum(one.shape[-2] * one.shape[-1] for one in values)
-    for number, one in enumerate(values):
-        flat = one.flatten(2)
-        for start in range(0, flat.shape[2], _COLUMNS):
-            columns = range(start, min(start + _COLUMNS, flat.shape[2]))
-            picks = [other.new_zeros(len(other), len(columns), *other.shape[-2:]) for other in values]
-            picks[number].flatten(2)[:, range(len(columns)), columns] = 1
-            weights = (contrast * (warp(picks) - 1 / count) + 1 / count).clamp(0, 1)
-            total = total + torch.einsum("bmhw,bdm->bdhw", weights, flat[..., columns.start : columns.stop])
-    return total  # type: ignore[no-any-return]
+    mean = 1 / sum(one.shape[-2] * one.shape[-1] for one in values)
+    return warp(values, lambda weights: (contrast * (weights - mean) + mean).clamp(0, 1))

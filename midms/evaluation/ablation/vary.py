@@ -76,11 +76,7 @@ def _check_slot(slot: str, value: Any) -> None:
             raise VaryError(f"{slot}: {expected}, got {spelled(value)} ({wrong})")
         return
     spec = Spec(value) if isinstance(value, str) else value
-    registry = KINDS[SLOTS[slot][0]]
-    if spec.arguments:
-        registry.check(spec.name, **spec.arguments)
-    else:
-        registry[spec.name]
+    KINDS[SLOTS[slot][0]].check_given(spec.name, **spec.arguments)
 
 
 def _check_setting(name: str, value: Any) -> None:

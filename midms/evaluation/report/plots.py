@@ -55,9 +55,9 @@ def scatters(
     for place, (across, points) in enumerate(panels.items(), 1):
         axes = drawing.add_subplot(1, len(panels), place)
         for i, kind in enumerate(kinds):
-            axes.plot([], [], "o", label=kind[:26], color=f"C{i % 10}", markersize=4)
+            axes.plot([], [], "o", label=kind[:32], color=f"C{i % 10}", markersize=4)
         for j, form in enumerate(forms if len(forms) > 1 else ()):
-            axes.plot([], [], _MARKS[j % len(_MARKS)], label=form[:26], color="black", fillstyle="none", markersize=4)
+            axes.plot([], [], _MARKS[j % len(_MARKS)], label=form[:32], color="black", fillstyle="none", markersize=4)
         for point, (kind, form) in zip(points, every, strict=True):
             if finite_point(point):
                 mark = _MARKS[forms.index(form) % len(_MARKS)]

@@ -30,11 +30,11 @@ class Attended(NamedTuple):
 
 
 class NearestCells(NamedTuple):
-    """Columns by inner product. Scores are float32 or better and carry no gradient.
+    """Columns by inner product: of all cells in a list here, and of a grid, [b count h w], where a match gives it.
 
     Attributes:
-        scores: inner products.
-        indices: the columns; -1 where there is none.
+        scores: inner products, the best first, in float32 or better and without gradient.
+        indices: the columns, as places in the exemplar's grid read row by row; -1 where there is none.
     """
 
     scores: Float[Tensor, "b n *count"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -9,9 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from midms.core.precision import without_autocast
 from midms.matching.kernels import NearestCells
-from midms.matching.matches.factored import FactoredMatch, on_grid, tokens, untokens
+from midms.matching.matches.factored import FactoredMatch, on_grid, product, tokens, untokens
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class DenseMatch:
         """
         flat = on_grid(values, self.key).to(self.logits.dtype)
         return untokens(product(self.logits.softmax(-1), flat).to(values.dtype), self.grid)
+
+    def weights(self, rows: int) -> Iterator[Float[Tensor, "b r m"]]:
+        """The coupling, some rows at a time: see `midms.core.protocols.Written`."""
+        yield from (some.softmax(-1) for some in self.logits.split(rows, 1))
 
     def transpose(self) -> DenseMatch:
         """The same coupling read from exemplar to condition."""
@@ -88,9 +92,3 @@ def cosines(query: Float[Tensor, "b d h w"], key: Float[Tensor, "b d H W"], limi
         )
     precise = torch.promote_types(q.dtype, torch.float32)
     return product(q.to(precise), k.to(precise).mT)
-
-
-@without_autocast
-def product(a: Float[Tensor, "b n k"], b: Float[Tensor, "b k m"]) -> Float[Tensor, "b n m"]:
-    """a @ b."""
-    return a @ b

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ from einops import rearrange
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from midms.core.precision import precise, without_autocast
 from midms.core.protocols import Unanswered
 from midms.core.types import cells
 from midms.matching.kernels import Attended, NearestCells, attend, attend_both, cycle, statistics, top_k
@@ -71,6 +73,14 @@ class FactoredMatch:
             attend(q, k, values, _flat(self.col_bias), self.scale, self.floor, self.backend, self.precision)[0],
             self.grid,
         )
+
+    def weights(self, rows: int) -> Iterator[Float[Tensor, "b r m"]]:
+        """The coupling, some rows at a time, in float32 or better: see `midms.core.protocols.Written`."""
+        key, bias = precise(self.key).flatten(2), _flat(self.col_bias)
+        for some in precise(tokens(self.query)).split(rows, 1):
+            cosines = product(some, key)
+            logits = self.scale * (cosines if self.floor is None else cosines.clamp(min=self.floor))
+            yield (logits if bias is None else logits + bias[:, None]).softmax(-1)
 
     def both(
         self, values: Float[Tensor, "#b c H W"], back: Float[Tensor, "#b e h w"]
@@ -180,6 +190,12 @@ class FactoredMatch:
     def _grid(self, x: Tensor | None) -> Tensor:
         assert x is not None
         return x.unflatten(1, self.grid)[:, None]
+
+
+@without_autocast
+def product(a: Float[Tensor, "b n k"], b: Float[Tensor, "b k m"]) -> Float[Tensor, "b n m"]:
+    """a @ b."""
+    return a @ b
 
 
 def _flat(bias: Float[Tensor, "b h w"] | None) -> Float[Tensor, "b n"] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -55,6 +56,17 @@ class SparseMatch:
         out = edge_sum(weights, flat.flatten(0, 1), self.rows, self.columns, len(total)).unflatten(0, (len(flat), -1))
         out = torch.where(total.view(*out.shape[:2], 1) > 0, out, flat.mean(1, keepdim=True))
         return untokens(out.to(values.dtype), self.grid)
+
+    def weights(self, rows: int) -> Iterator[Float[Tensor, "b r m"]]:
+        """The coupling, some rows at a time: see `midms.core.protocols.Written`."""
+        shares, total = self._rows()
+        count, cells = self.query.shape[-2] * self.query.shape[-1], self.key.shape[-2] * self.key.shape[-1]
+        row = self.rows % count
+        for start, silent in zip(range(0, count, rows), (total == 0).view(-1, count).split(rows, 1), strict=True):
+            some = silent[..., None].to(shares) / cells * shares.new_ones(cells)
+            here = (row >= start) & (row < start + rows)
+            places = self.rows[here] // count, row[here] - start, self.columns[here] % cells
+            yield some.index_put(places, shares[here])
 
     def transpose(self) -> SparseMatch:
         """The same coupling read from exemplar to condition."""

@@ -76,7 +76,7 @@ def numbers(text: str) -> list[torch.Tensor]:
 
 
 def test_a_pair_is_translated_and_a_click_finds_the_true_source(page: AppPage, app: str, pairs: Pairs) -> None:
-    assert page.translate().startswith("Click a pixel of the result.")
+    assert page.translate() == "Click any place of the result: its source lights up."
     page.click("#result", (X + 0.5) / 64, (Y + 0.5) / 64)
     said = page.until(lambda: text if "comes from" in (text := page.text("#answer")) else "")
     here, there = numbers(said)
@@ -98,9 +98,9 @@ def test_the_result_changes_with_the_matcher_and_with_hints(page: AppPage) -> No
     assert second != first
     page.press("#mode label:nth-of-type(2) input")
     page.click("#result", 0.5, 0.5)
-    page.until(lambda: "Now click the place of an exemplar" in page.text("#answer"))
+    page.until(lambda: "Now click the place of a picture" in page.text("#answer"))
     page.click("#exemplar-1", 0.1, 0.1)
-    page.until(lambda: page.text("#hints").startswith("1 anchors"))
+    page.until(lambda: page.text("#hints").startswith("1 ties"))
     page.translate()
     assert page.source("#result") not in (first, second)
 

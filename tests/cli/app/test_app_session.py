@@ -28,10 +28,10 @@ from midms.cli.app.choices import (
     preset_menu,
 )
 from midms.cli.app.session import VISITORS, Session, Sessions
-from midms.cli.app.uploads import drawn
+from midms.cli.app.uploads import drawn, uploaded
 from midms.compose.compose import BuildError
 from midms.data.portraits.pairs import draw_pairs
-from midms.images import PictureError, read_pixels
+from midms.images import PictureError
 
 ROOT = Path(__file__).parents[3]
 FACES = Choices("midm-faces")
@@ -57,20 +57,27 @@ def test_a_click_finds_the_true_source_and_back(visited: Session) -> None:
     x, y = visited.result.at(34, 22).place
     true = (pairs.place[0, :, 22, 34] + 1) * 32 - 0.5
     assert (torch.tensor([x, y]) - true).norm() < 0.05 * 64
-    assert f"Pixel (34, 22) of the result comes from ({x:.0f}, {y:.0f}) of the exemplar. Confidence " in answer.text
+    assert answer.text == f"Pixel (34, 22) of the result comes from ({x:.0f}, {y:.0f}) of the exemplar."
+    measured, origin = dict(answer.facts), visited.result.at(34, 22)
+    assert measured["Confidence"] == f"{100 * origin.confidence:.0f} %" and "Cycle error, of the width" in measured
+    assert len(answer.colours) == 2
     (heat,) = answer.exemplars
     assert answer.result.size == heat.size == (SIDE, SIDE)
     before, after = (np.asarray(one, float) for one in (visited.shown[0], heat))
     assert after[:20, :20].mean() < 0.6 * before[:20, :20].mean(), "what is not taken from is dark"
+    here, there = int(y * SIDE / 64), int(x * SIDE / 64)
+    assert after[here, there].mean() > before[here, there].mean(), "what is taken from is lit"
     back = visited.ask_back(0, ((x + 0.5) / 64, (y + 0.5) / 64))
     assert back.text.startswith(f"Place ({x:.0f}, {y:.0f}) of the exemplar gives most to the lightest cells")
     assert confidence_overlay(visited.result).size == (SIDE, SIDE)
 
 
 def test_heat_is_where_the_match_is() -> None:
-    grey = Image.new("RGB", (8, 4), (100, 100, 100))
-    found = np.asarray(lit(grey, torch.tensor([[0.0, 0.0, 0.2, 0.4], [0.0, 0.0, 0.0, 0.0]])))
-    assert (found[:2, 6:] == [185, 128, 45]).all() and (found[2:] == 52).all()
+    grey = Image.new("RGB", (80, 40), (100, 100, 100))
+    found = np.asarray(lit(grey, torch.tensor([[0.0, 0.0, 0.0, 0.4], [0.0, 0.0, 0.0, 0.0]])), float)
+    dark = 100 + 0.66 * (np.array([16, 18, 28]) - 100)
+    np.testing.assert_allclose(found[:, :20], np.broadcast_to(dark, (40, 20, 3)), atol=1)
+    assert (found[:, :, 0].argmax() % 80) > 64 and found[:, 79, 0].argmax() < 16, "hottest in its cell"
 
 
 def test_hints_change_the_next_result(visited: Session) -> None:
@@ -129,16 +136,16 @@ def test_cancelling_ends_it_at_the_next_level(visited: Session) -> None:
 def test_uploads_are_read_within_limits_and_removed(tmp_path: Path) -> None:
     session = Session()
     drawing(80, 60).save(path := tmp_path / "good.png")
-    assert session.open_drawing(path).size == (80, 60) and not path.exists()
+    assert session.open_drawing(path, FACES).size == (80, 60) and not path.exists()
     for name, wrong in (("huge.png", "has 40 megapixels, expected at most 24"), ("text.png", "not a picture of a kn")):
         path = tmp_path / name
         Image.new("1", (8000, 5000)).save(path) if name == "huge.png" else path.write_text("no picture")
         with pytest.raises(PictureError, match=rf"^{name}: {wrong}[^\n]*$"):
-            session.open_drawing(path)
+            session.open_drawing(path, FACES)
         assert not path.exists() and session.opened is not None
     (tmp_path / "large.png").write_bytes(bytes(21 * 2**20))
     with pytest.raises(PictureError, match=r"^large.png: has 22,020,096 bytes, expected at most 20,971,520$"):
-        session.open_drawing(tmp_path / "large.png")
+        session.open_drawing(tmp_path / "large.png", FACES)
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for path in paths:
         photo(40, 40).save(path)
@@ -152,18 +159,23 @@ def test_what_is_missing_is_said() -> None:
     with pytest.raises(PictureError, match="there is no drawing yet"):
         session.translate(None, FACES, silent)
     with pytest.raises(PictureError, match="there is no exemplar yet"):
-        session.translate(read_pixels(drawing(64, 64)), FACES, silent)
+        session.translate(uploaded(drawing(64, 64), "drawing"), FACES, silent)
     with pytest.raises(PictureError, match="there is no result yet"):
         session.ask((0.5, 0.5))
 
 
 def test_strokes_on_the_pad_count_where_there_are_some() -> None:
-    opened, empty = read_pixels(drawing(64, 64)), Image.new("RGBA", (64, 64))
+    opened, empty = uploaded(drawing(64, 64), "drawing"), Image.new("RGBA", (64, 64))
     assert drawn(opened, [empty], drawing(64, 64)) is opened and drawn(None, [], None) is None
     stroke = empty.copy()
     stroke.putpixel((3, 3), (0, 0, 0, 255))
     strokes = drawn(opened, [empty, stroke], stroke)
-    assert strokes is not None and strokes is not opened and strokes.array.shape == (64, 64, 4)
+    assert (
+        strokes is not None
+        and strokes is not opened
+        and strokes.pixels is not None
+        and strokes.pixels.array.shape == (64, 64, 4)
+    )
 
 
 def test_the_archive_makes_the_result_again(visited: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
