@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from benchmarks.lineart.cases import Case, Cases, facesjs, openmoji, portraits, shapes
 from benchmarks.lineart.cases import table as table_of_files
-from benchmarks.lineart.characters import measure_series
 from benchmarks.lineart.hints import measure_anchors
 from benchmarks.lineart.regions import TENTH, regions_of, right_regions
 from benchmarks.lineart.ways import Way, plain_ways, ways_of
@@ -62,8 +61,7 @@ def main() -> None:
     if args.facesjs:
         drawn = [*kinds["facesjs"](pipe.condition, pipe.size, args.pairs)]
         results["anchors"] = measure_anchors(finished, drawn, args.pairs)
-        results["series"] = measure_series(finished, args.facesjs)
-        print(f"\n{results['anchors']}\n\n{results['series']}")
+        print(f"\n{results['anchors']}")
     write_json(args.out, results)
     print(f"\nwritten to {args.out}")
 

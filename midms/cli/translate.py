@@ -97,7 +97,7 @@ def add(commands: Commands) -> None:
         "--series",
         action="store_true",
         help="the sketches are of one series: each takes from all the pictures; with a finisher such as composite, flat"
-        " colours are those of the pictures, the same throughout",
+        " colours are those of the pictures, and what several sketches show has one colour in all",
     )
     one.add_argument(
         "--region",
@@ -182,7 +182,7 @@ def _translate(args: argparse.Namespace) -> int:
     from midms.images import PictureError
     from midms.pipeline.failures import HOPELESS, PartFailed
     from midms.pipeline.hints import HINT_KINDS
-    from midms.pipeline.jobs.batches import run_jobs
+    from midms.pipeline.jobs.batches import of_series, run_jobs
     from midms.pipeline.jobs.partners import all_pictures
     from midms.pipeline.jobs.plan import examine, plan_jobs
 
@@ -204,6 +204,8 @@ def _translate(args: argparse.Namespace) -> int:
     sizes: list[tuple[int, int]] = []
     warned: dict[str, list[Path]] = {}
     failures: list[str] = []
+    if args.series and len(jobs) > 1:
+        pipe = of_series(pipe, jobs, seed=args.seed, size=args.size, known=known)
     outcomes = run_jobs(pipe, jobs, seed=args.seed, size=args.size, batch=batch, known=known)
     bar = tqdm(outcomes, "translating", len(jobs), unit="pair", disable=None if len(jobs) > 1 else True)
     broken = 0

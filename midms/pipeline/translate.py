@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from midms.core.limits import SEEDS, int_range
@@ -169,15 +170,20 @@ def _finished(
         *_, end = pipe.trajectory(condition.to(given.condition), *more)
         return pipe.autoencoder.decode(end.step.x0)
 
-    exemplars = [*pair.exemplars.detailed]
-    for i, allowed in enumerate(pair.exemplar_masks):  # colours of what may not be taken from are none of its own
-        if allowed is not None:
-            mask = resize(pair.exemplars.frames[i].crop(allowed), (exemplars[i].shape[-2], exemplars[i].shape[-1]))
-            exemplars[i] = exemplars[i].flatten(2)[..., nearest_white(mask)]
     masks = given.masks and [*map(frame.crop, given.masks)]
     translate_crop = crop_translator(pipe.condition, drawing, masks, pair.framing, translated)
     swatches = [] if hints is None else hints.swatches
-    return finish(pipe.finisher, picture, drawing, [*exemplars, *swatches], translate_crop)
+    return finish(pipe.finisher, picture, drawing, [*allowed_exemplars(pair), *swatches], translate_crop)
+
+
+def allowed_exemplars(pair: Inputs) -> list[Float[Tensor, "1 3 _ _"]]:
+    """Exemplars whose colours are wanted; what may not be taken from has the colour beside it."""
+    exemplars = [*pair.exemplars.detailed]
+    for i, allowed in enumerate(pair.exemplar_masks):
+        if allowed is not None:
+            mask = resize(pair.exemplars.frames[i].crop(allowed), (exemplars[i].shape[-2], exemplars[i].shape[-1]))
+            exemplars[i] = exemplars[i].flatten(2)[..., nearest_white(mask)]
+    return exemplars
 
 
 def _confined(hinted: LoopResult, plain: LoopResult, pair: Inputs, decode: Callable[[Tensor], Tensor]) -> LoopResult:

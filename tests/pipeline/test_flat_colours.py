@@ -70,6 +70,41 @@ def test_uncertain_predictions_vote_for_the_colours_of_the_exemplar() -> None:
     assert (unaided[0, :, 60, 80] - sea.flatten()).abs().max() > 0.1
 
 
+def two_boxes(left: int) -> torch.Tensor:
+    """A drawing of 80 x 160 pixels with a box that begins at `left`, and another that begins 70 to the right."""
+    picture = Image.new("RGB", (160, 80), "white")
+    pen = ImageDraw.Draw(picture)
+    for start in (left, left + 70):
+        pen.rectangle((start, 15, start + 50, 65), "white", "black", 4)
+    return torch.from_numpy(np.asarray(picture, np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def test_drawings_of_a_series_decide_together() -> None:
+    """A box is red in two and torn between red and blue in the third; the other, like it, is blue in all."""
+    exemplar = torch.from_numpy(np.asarray(flag(), np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    red, sea, sand = (torch.tensor(one).view(1, 3, 1, 1) / 127.5 - 1 for one in (RED, SEA, SAND))
+    finisher, seen, made = Composite(), [], []
+    for left, torn in ((8, 0), (14, 0), (26, 32)):
+        columns = 4 * torch.arange(40) + 2
+        first, second = (((columns >= start) & (columns <= start + 50)) for start in (left, left + 70))
+        coloured = torch.where(first & (columns >= left + torn), red, torch.where(first | second, sea, sand))
+        given = coloured.expand(1, 3, 20, 40).contiguous(), two_boxes(left), [exemplar]
+        features = torch.stack([first, second, ~(first | second)]).float()[None, :, None].expand(1, 3, 20, 40)
+        seen.append(finisher.see(*given, features))
+        made.append((left, given))
+    together = finisher.in_series(seen)
+    (left, given) = made[-1]
+    assert (finisher(*given, lambda box: None).colours[0, :, 40, left + 25] - sea.flatten()).abs().max() < 0.02
+    for left, given in made:
+        colours = together(*given, lambda box: None).colours[0]
+        for column, wanted in ((left + 25, red), (left + 12, red), (left + 95, sea), (2, sand)):
+            assert (colours[:, 40, column] - wanted.flatten()).abs().max() < 0.02
+    left, given = made[-1]
+    another = given[0], two_boxes(left).flip(-2) * 0.99, given[2]
+    alone, beside = (one(*another, lambda box: None).colours for one in (finisher, together))
+    assert torch.equal(alone, beside), "what was not seen is finished by itself"
+
+
 def test_a_folder_is_coloured_from_one_bank(tmp_path: Path) -> None:
     """From the command line: each drawing takes from all pictures, whatever their names."""
     for folder, pictures in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -17,6 +17,7 @@ from midms.images.finishers.evidence import Evidence, commonest
 from midms.images.finishers.lines import line_layer
 from midms.images.finishers.palette import Colour, flat_colours, nearest_colours
 from midms.images.finishers.regions import find_regions, line_distance, nearest_region, shared_borders
+from midms.images.finishers.series import Decided, SeenDrawing, agreed, drawing_key, seen_drawing
 from midms.images.reading import resize
 
 FINE = 3
@@ -80,6 +81,41 @@ class Composite:
             exemplars: whose flat colours regions have, where these are near to what was predicted.
             translate_crop: not used.
         """
+        prepared = self.prepare(coloured, drawing)
+        return self.paint(prepared, self.decide(prepared, flat_colours(exemplars)))
+
+    def in_series(self, seen: Sequence[SeenDrawing]) -> CompositeInSeries:
+        """The same for the drawings of a series, whose regions decide together.
+
+        Args:
+            seen: what `see` keeps of each.
+        """
+        return CompositeInSeries(self, agreed(seen, 2 * self.tolerance))
+
+    def see(
+        self,
+        coloured: Float[Tensor, "1 3 y x"],
+        drawing: Float[Tensor, "1 3 Y X"],
+        exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
+        features: Float[Tensor, "1 d y x"],
+    ) -> SeenDrawing:
+        """What is kept of a drawing of a series until all of them are seen.
+
+        Args:
+            coloured: the result, in [-1, 1].
+            drawing: in [-1, 1].
+            exemplars: as when it is finished.
+            features: of the drawing, by which its regions are found again in the others.
+        """
+        prepared = self.prepare(coloured, drawing)
+        decided = self.decide(prepared, palette := flat_colours(exemplars))
+        regions = decided.numbers[prepared.view.regions]
+        core = _core(prepared.view)
+        votes = nearest_colours(prepared.view.colours[core], palette)
+        return seen_drawing(drawing, decided, regions, (regions[core], votes), features, palette)
+
+    def prepare(self, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"]) -> Prepared:
+        """Lines and regions of a drawing, and the result where regions vote."""
         lines = line_layer(drawing)
         covered = lines[0, 3].cpu().numpy() > _LINE
         shape = covered.shape
@@ -88,20 +124,29 @@ class Composite:
         regions = find_regions(covered, distance, self.gap * max(shape), 4 * cell * cell)
         height, width = (min(FINE * some, whole) for some, whole in zip(coloured.shape[-2:], shape, strict=True))
         places = np.ix_(_centres(height, shape[0]), _centres(width, shape[1]))
-        predicted = _pixels(resize(coloured, (height, width)))
-        view = _View(predicted, regions[places], distance[places] / cell)
-        palette = flat_colours(exemplars)
-        regions, evidence = self._joined(regions, self._evidence(view, palette, int(regions.max()) + 1))
+        view = _View(_pixels(resize(coloured, (height, width))), regions[places], distance[places] / cell)
+        return Prepared(lines.to(coloured), regions, view, () if covered.any() else (NO_LINES,))
+
+    def decide(self, prepared: Prepared, palette: Sequence[Colour]) -> Decided:
+        """The colour of each region, regions that have the same together, as near as may be one of a palette."""
+        found = self._evidence(prepared.view, palette, int(prepared.regions.max()) + 1)
+        numbers, evidence = self._joined(prepared.regions, found)
         evidence = evidence._replace(colour=nearest_colours(evidence.colour, palette))
-        view = view._replace(regions=regions[places])
+        return Decided(numbers, evidence, np.zeros(len(evidence.voting), bool))
+
+    def paint(self, prepared: Prepared, decided: Decided) -> Finished:
+        """The layers, of the drawing's size."""
+        numbers, evidence, settled = decided
+        regions, shape = numbers[prepared.regions], prepared.regions.shape
+        view = prepared.view._replace(regions=numbers[prepared.view.regions])
         flat = evidence.agreeing >= self.agreement * np.maximum(evidence.voting, 1)
         named = torch.from_numpy(nearest_region(regions)[1])
         colours = torch.from_numpy(evidence.colour)[named].permute(2, 0, 1)[None]
-        uneven = self._dissent(view, evidence)
+        uneven = np.where((flat & settled)[view.regions], 0, self._dissent(view, evidence))
         if uneven.any() or not flat[1:].all():
             share = torch.where(torch.from_numpy(flat)[named], resize(_planes(uneven[..., None]), shape), 1)
             colours = torch.lerp(colours, resize(self._smooth(view, evidence, uneven), shape), share)
-        return Finished(colours.to(coloured), lines.to(coloured), named[None], () if covered.any() else (NO_LINES,))
+        return Finished(colours.to(prepared.lines), prepared.lines, named[None], prepared.warnings)
 
     def memory(self, result: tuple[int, int], drawing: tuple[int, int]) -> int:
         """Bytes at the peak, in proportion to the drawing's pixels."""
@@ -109,12 +154,12 @@ class Composite:
 
     def _evidence(self, view: _View, palette: Sequence[Colour], count: int) -> Evidence:
         """The colour of each region by what is well inside of it."""
-        core = (view.regions > 0) & (view.clear >= _CORE)
+        core = _core(view)
         votes = nearest_colours(view.colours[core], palette)
         return commonest(view.regions[core], votes, count, 2 * self.tolerance)
 
-    def _joined(self, regions: Int[np.ndarray, "Y X"], evidence: Evidence) -> tuple[Int[np.ndarray, "Y X"], Evidence]:
-        """Regions side by side, without a line between them, as one where their colours agree or one has none."""
+    def _joined(self, regions: Int[np.ndarray, "Y X"], evidence: Evidence) -> tuple[Int[np.ndarray, "n"], Evidence]:
+        """New numbers: regions side by side, without a line between them, are one if colours agree or one has none."""
         pairs, lengths = shared_borders(regions)
         home = list(range(len(evidence.voting)))
 
@@ -133,7 +178,7 @@ class Composite:
         weighted = evidence.colour * evidence.agreeing[:, None]
         sums = np.stack([np.bincount(numbers, weighted[:, channel], len(roots)) for channel in range(3)], 1)
         colour = sums / np.maximum(joined[0], 1)[:, None]
-        return numbers.astype(np.int32)[regions], Evidence(*(x.astype(np.float32) for x in (colour, *joined)))
+        return numbers.astype(np.int32), Evidence(*(x.astype(np.float32) for x in (colour, *joined)))
 
     def _dissent(self, view: _View, evidence: Evidence) -> Float[np.ndarray, "y x"]:
         """How far what is predicted differs from the region's colour, from 0 to 1, where that is no mere fringe.
@@ -177,6 +222,51 @@ class _View(NamedTuple):
     colours: Float[np.ndarray, "y x 3"]
     regions: Int[np.ndarray, "y x"]
     clear: Float[np.ndarray, "y x"]
+
+
+class Prepared(NamedTuple):
+    """What is seen of a drawing and its result: the lines' layer, all regions, and the result where regions vote."""
+
+    lines: Float[Tensor, "1 4 Y X"]
+    regions: Int[np.ndarray, "Y X"]
+    view: _View
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CompositeInSeries:
+    """`Composite` for drawings of a series, each as it was decided with the others; other drawings by themselves.
+
+    Attributes:
+        alone: how a drawing by itself is finished.
+        decided: of each drawing of the series, by its `drawing_key`.
+    """
+
+    finds_regions: ClassVar[bool] = True
+    alone: Composite
+    decided: Mapping[bytes, Decided]
+
+    def __call__(
+        self,
+        coloured: Float[Tensor, "1 3 y x"],
+        drawing: Float[Tensor, "1 3 Y X"],
+        exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
+        translate_crop: CropFn,
+    ) -> Finished:
+        """As `Composite` does."""
+        decided = self.decided.get(drawing_key(drawing))
+        if decided is None:
+            return self.alone(coloured, drawing, exemplars, translate_crop)
+        return self.alone.paint(self.alone.prepare(coloured, drawing), decided)
+
+    def memory(self, result: tuple[int, int], drawing: tuple[int, int]) -> int:
+        """Bytes at the peak, in proportion to the drawing's pixels."""
+        return self.alone.memory(result, drawing)
+
+
+def _core(view: _View) -> Bool[np.ndarray, "y x"]:
+    """What is well inside of regions."""
+    return (view.regions > 0) & (view.clear >= _CORE)
 
 
 def _fringe(unlike: Bool[np.ndarray, "y x"], view: _View) -> float:

@@ -20,7 +20,9 @@ from midms.core.seeds import seeded
 from midms.images import PictureError, Pixels, one_line, read_pixels, save_images
 from midms.pipeline.inputs import Inputs, read_inputs
 from midms.pipeline.jobs.plan import Job
+from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.result import Translation
+from midms.pipeline.series import in_series
 from midms.pipeline.translate import translate_inputs
 from midms.pipeline.translator import Translator
 
@@ -91,6 +93,27 @@ def run_jobs(
         read = _ahead(readers, functools.partial(_read, pipe, size, known), jobs, batch + _THREADS)
         made = (outcome for group in _grouped(read, batch) for outcome in _translated(pipe, group, seed, batch))
         yield from _behind(writers, made, batch)
+
+
+def of_series(
+    pipe: Pipeline,
+    jobs: Iterable[Job],
+    *,
+    seed: int = 0,
+    size: int | None = None,
+    known: Mapping[Path, Pixels] = NOTHING_READ,
+) -> Pipeline:
+    """The method for jobs whose drawings are one series, see `in_series`; those that cannot be read are left out.
+
+    Args:
+        pipe: a composed method.
+        jobs: in the order of the series.
+        seed: of the noise, as in `run_jobs`.
+        size: as there.
+        known: as there.
+    """
+    read = (_read(pipe, size, known, job) for job in jobs)
+    return in_series(pipe, ((one.inputs, _noise(seed, one.job.key)) for one in read if one.inputs is not None))
 
 
 @contextmanager

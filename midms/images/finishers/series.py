@@ -1,0 +1,165 @@
+"""Drawings of one series: regions that several of them show are found again, and have one colour in all.
+
+`composite` decides by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from midms.images.finishers.evidence import Evidence, commonest
+from midms.images.finishers.palette import Colour, nearest_colours
+from midms.images.reading import resize
+
+_WITHIN = 32
+"""Drawings before one in which its regions are looked for; through these they are known to all."""
+_ALIKE = 0.5
+"""Least likeness of what may be the same region."""
+_SIZE = 0.1
+"""What a region e times as large costs of the likeness."""
+
+
+class Decided(NamedTuple):
+    """The colours of a drawing's regions.
+
+    Attributes:
+        numbers: from a region as it is found to the one that it belongs to; 0 is none.
+        evidence: of each of the latter.
+        settled: which of these the series decides: such a one is of one colour throughout.
+    """
+
+    numbers: Int[np.ndarray, "n"]
+    evidence: Evidence
+    settled: Bool[np.ndarray, "m"]
+
+
+class SeenDrawing(NamedTuple):
+    """What is kept of a drawing of a series.
+
+    Attributes:
+        key: of the drawing.
+        alone: what it decides by itself.
+        regions: of each pixel that votes.
+        votes: its colour, of 255.
+        features: of each region, the mean of its features, of unit norm; 0 where it has no pixel.
+        sizes: of each region, in shares of the picture.
+        palette: that its colours are of, where they are near to it.
+    """
+
+    key: bytes
+    alone: Decided
+    regions: Int[np.ndarray, "p"]
+    votes: Int[np.ndarray, "p 3"]
+    features: Float[np.ndarray, "m d"]
+    sizes: Float[np.ndarray, "m"]
+    palette: Sequence[Colour]
+
+
+def drawing_key(drawing: Float[Tensor, "1 3 Y X"]) -> bytes:
+    """The same for the same drawing alone."""
+    pixels = drawing.detach().cpu().float().contiguous().numpy()
+    return hashlib.blake2b(pixels.data, digest_size=16, key=repr(pixels.shape).encode()).digest()
+
+
+def seen_drawing(
+    drawing: Float[Tensor, "1 3 Y X"],
+    alone: Decided,
+    regions: Int[np.ndarray, "y x"],
+    votes: tuple[Int[np.ndarray, "p"], Float[np.ndarray, "p 3"]],
+    features: Float[Tensor, "1 d _ _"],
+    palette: Sequence[Colour],
+) -> SeenDrawing:
+    """What is kept of a drawing.
+
+    Args:
+        drawing: in [-1, 1].
+        alone: what it decides by itself.
+        regions: where the drawing is looked at.
+        votes: pixels that vote, by region, and their colours in [-1, 1].
+        features: of the drawing.
+        palette: that its colours are of, where they are near to it.
+    """
+    count = len(alone.evidence.voting)
+    sizes = np.bincount(regions.ravel(), minlength=count)
+    seen = resize(features.float().cpu(), (regions.shape[0], regions.shape[1]))[0].flatten(1).T
+    numbers = torch.from_numpy(regions.ravel().astype(np.int64))
+    means = F.normalize(seen.new_zeros(count, seen.shape[1]).index_add_(0, numbers, seen), dim=1).numpy()
+    colours = ((votes[1] + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    shares = sizes / regions.size
+    return SeenDrawing(drawing_key(drawing), alone, votes[0].astype(np.int32), colours, means, shares, palette)
+
+
+def agreed(drawings: Sequence[SeenDrawing], tolerance: float) -> dict[bytes, Decided]:
+    """What the drawings decide together, by their keys: the pixels of a region vote in all drawings that show it.
+
+    Args:
+        drawings: of the series, in its order.
+        tolerance: how far colours differ in any channel that agree, of a range of 2.
+    """
+    if not drawings:
+        return {}
+    names, ends = _same_regions(drawings)
+    pixels = np.concatenate([names[start + one.regions] for one, start in zip(drawings, ends, strict=False)])
+    colours = np.concatenate([one.votes for one in drawings]) / np.float32(127.5) - 1
+    evidence = commonest(pixels, colours, len(names), tolerance)
+    drawn = np.bincount(names, minlength=len(names))
+    found = {}
+    for one, start, end in zip(drawings, ends, ends[1:], strict=False):
+        own = names[start:end]
+        settled = (drawn[own] > 1) & (evidence.voting[own] > 0)
+        shared = evidence._replace(colour=nearest_colours(evidence.colour, one.palette))
+        mixed = (
+            np.where(settled if mine.ndim == 1 else settled[:, None], theirs[own], mine)
+            for mine, theirs in zip(one.alone.evidence, shared, strict=True)
+        )
+        found[one.key] = Decided(one.alone.numbers, Evidence(*mixed), settled)
+    return found
+
+
+def _same_regions(drawings: Sequence[SeenDrawing]) -> tuple[Int[np.ndarray, "all"], list[int]]:
+    """A name for each region of all drawings, the same for those that are one, and where each drawing's begin.
+
+    Two are one if each is the likest of its drawing to the other. From the likest pair on these are joined, unless two
+    regions of one drawing would be one, as tracks of points are through photos.
+    """
+    ends = np.cumsum([0] + [len(one.sizes) for one in drawings]).tolist()
+    pairs: list[tuple[float, int, int]] = []
+    for i, one in enumerate(drawings):
+        for j in range(max(0, i - _WITHIN), i):
+            likeness = _likeness(one, drawings[j])
+            forth, back = likeness.argmax(1), likeness.argmax(0)
+            for region in np.flatnonzero(back[forth] == np.arange(len(forth))).tolist():
+                if (like := float(likeness[region, forth[region]])) > _ALIKE:
+                    pairs.append((like, ends[i] + region, ends[j] + int(forth[region])))
+    home = list(range(ends[-1]))
+    within = [{number} for number, one in enumerate(drawings) for _ in one.sizes]
+
+    def first(region: int) -> int:
+        while home[region] != region:
+            home[region] = region = home[home[region]]
+        return region
+
+    for _, one_region, other_region in sorted(pairs, reverse=True):
+        kept, gone = first(one_region), first(other_region)
+        if kept != gone and within[kept].isdisjoint(within[gone]):
+            home[gone] = kept
+            within[kept] |= within[gone]
+    return np.array([first(region) for region in range(ends[-1])]), ends
+
+
+def _likeness(one: SeenDrawing, other: SeenDrawing) -> Float[np.ndarray, "n m"]:
+    """Of each region of one drawing with each of another: by features and size; those without pixels are like none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithms = np.log(one.sizes)[:, None] - np.log(other.sizes)[None]
+        likeness = one.features @ other.features.T - _SIZE * np.abs(logarithms)
+    likeness[one.sizes == 0] = likeness[:, other.sizes == 0] = -np.inf
+    likeness[0] = likeness[:, 0] = -np.inf
+    return likeness
