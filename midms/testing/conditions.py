@@ -49,14 +49,20 @@ class ConditionLaws(Laws):
         return found
 
     def test_the_map_of_a_drawing_has_the_size_asked_for(self, condition: ConditionExtractor) -> None:
-        """And is in [0, 1], and shows something."""
+        """And is in [0, 1], and shows something.
+
+        Typical cause: `size` is (height, width), not (width, height); no clamp after resizing.
+        """
         found = condition.drawing(type(self).example(48, 64), (24, 40))
         assert found.shape == (2, condition.channels, 24, 40), "expected [b, channels, *size], as `channels` declares"
         assert torch.all((found >= 0) & (found <= 1)), "a map is in [0, 1]; pictures come in [-1, 1]"
         assert found.std() > 0, "the map of strokes is of one value; give `example` if it reads something else"
 
     def test_the_map_of_a_photo_lies_on_it(self, condition: ConditionExtractor) -> None:
-        """It has the photo's size, is in [0, 1], and shows something; where the photo is another, there the map is."""
+        """It has the photo's size, is in [0, 1], and shows something; where the photo is another, there the map is.
+
+        Typical cause: the map is resized, flipped or moved by half a pixel or more.
+        """
         pictures = type(self).example(48, 64)
         found = condition.photo(pictures)
         assert found.shape == (2, condition.channels, 48, 64), "expected [b, channels, height, width] of the photo"
@@ -69,7 +75,10 @@ class ConditionLaws(Laws):
 
     @pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
     def test_pictures_that_show_nothing_do_no_harm(self, condition: ConditionExtractor, value: float) -> None:
-        """They have a map in [0, 1], or are refused as showing nothing; of annotations, as none by any ValueError."""
+        """They have a map in [0, 1], or are refused as showing nothing; of annotations, as none by any ValueError.
+
+        Typical cause: contrast is stretched by a range that is 0.
+        """
         try:
             found = self.maps(condition, torch.full((1, 3, 48, 64), value))
         except ValueError as error:
@@ -82,13 +91,19 @@ class ConditionLaws(Laws):
         )
 
     def test_pictures_of_a_batch_do_not_mix(self, condition: ConditionExtractor) -> None:
-        """Each has the map that it has alone."""
+        """Each has the map that it has alone.
+
+        Typical cause: a threshold of the whole batch.
+        """
         pictures = type(self).example(48, 64)
         for both, alone in zip(self.maps(condition, pictures), self.maps(condition, pictures[1:]), strict=True):
             close(both[1:], alone, "a statistic is taken over the batch, not each picture", rtol=1e-4, atol=1e-4)
 
     def test_the_same_picture_has_the_same_map(self, condition: ConditionExtractor) -> None:
-        """Nothing is drawn at random or remembered, and pictures are left as they were."""
+        """Nothing is drawn at random or remembered, and pictures are left as they were.
+
+        Typical cause: random numbers, or an in-place operation on the picture.
+        """
         pictures = type(self).example(48, 64)
         first = self.maps(condition, pictures)
         self.maps(condition, pictures.flip(-1))
@@ -97,7 +112,10 @@ class ConditionLaws(Laws):
         assert torch.equal(pictures, type(self).example(48, 64)), CHANGED_INPUT
 
     def test_double_precision_gives_the_same_map(self, condition: ConditionExtractor) -> None:
-        """But for rounding, which may move an edge here and there."""
+        """But for rounding, which may move an edge here and there.
+
+        Typical cause: constants of a fixed precision, or thresholds of numbers that are nearly equal.
+        """
         pictures = type(self).example(48, 64)
         for one, precise in zip(self.maps(condition, pictures), self.maps(condition, pictures.double()), strict=True):
             assert one.dtype == torch.float32, f"maps of float32 pictures are float32, got {one.dtype}"

@@ -40,7 +40,10 @@ class DatasetLaws(Laws):
         return type(self).make()
 
     def test_pairs_are_of_one_shape_and_in_range(self, dataset: Any) -> None:
-        """One pair an index; what a pair knows is as large as its target, or as its exemplar, and finite."""
+        """One pair an index; what a pair knows is as large as its target, or as its exemplar, and finite.
+
+        Typical cause: pictures in [0, 1] instead of [-1, 1], no batch dimension of 1, or masks that are no booleans.
+        """
         assert len(dataset) > 0, "the data set has no pairs"
         for pair in _some(dataset) + _drawn(dataset):
             wrong = wrong_fields(pair)
@@ -53,7 +56,10 @@ class DatasetLaws(Laws):
             assert not empty, f"{empty} hold nowhere: leave out what is not known"
 
     def test_the_same_index_gives_the_same_pair(self, dataset: Any) -> None:
-        """Whatever was asked for in between; other indices give other pairs."""
+        """Whatever was asked for in between; other indices give other pairs.
+
+        Typical cause: random numbers without a seed of the index; they belong into `draw`.
+        """
         first, *others = _some(dataset)
         for name, value in _fields(first).items():
             same = torch.equal(value, _fields(dataset[0])[name])
@@ -61,13 +67,19 @@ class DatasetLaws(Laws):
         assert not any(torch.equal(first.target, other.target) for other in others), "pairs 0 and 1 have one target"
 
     def test_there_are_as_many_pairs_as_it_says(self, dataset: Any) -> None:
-        """The last can be had; what lies beyond is an IndexError, by which Python knows where to stop."""
+        """The last can be had; what lies beyond is an IndexError, by which Python knows where to stop.
+
+        Typical cause: an index beyond the end wraps around instead of raising IndexError.
+        """
         assert dataset[len(dataset) - 1].target.shape[0] == 1, "a pair is a batch of 1: [1, 3, height, width]"
         beyond = _is_beyond(dataset, len(dataset)) and _is_beyond(dataset, len(dataset) + 7)
         assert beyond, "dataset[len(dataset)] must raise IndexError, or a loop over the data set never ends"
 
     def test_pairs_go_into_batches(self, dataset: Any) -> None:
-        """PyTorch's loader makes batches of them: all are of one size and know the same."""
+        """PyTorch's loader makes batches of them: all are of one size and know the same.
+
+        Typical cause: pictures of several sizes, or a field that only some pairs have.
+        """
         pairs = [_fields(pair) for pair in _some(dataset)]
         assert all(pair.keys() == pairs[0].keys() for pair in pairs), "some pairs have fields that others lack"
         batch = _fields(next(iter(DataLoader(dataset, batch_size=len(pairs), collate_fn=collate))))
@@ -75,7 +87,10 @@ class DatasetLaws(Laws):
             assert torch.equal(value, torch.cat([pair[name] for pair in pairs])), name
 
     def test_a_random_version_follows_from_its_generator(self, dataset: Any) -> None:
-        """Where a data set draws versions of a pair, they are of the pair's size and know the same."""
+        """Where a data set draws versions of a pair, they are of the pair's size and know the same.
+
+        Typical cause: random numbers of `random` or of PyTorch's own generator in `draw`.
+        """
         for version, again, pair in zip(_drawn(dataset), _drawn(dataset), _some(dataset), strict=False):
             same = all(torch.equal(value, _fields(again)[name]) for name, value in _fields(version).items())
             assert same, "draw(index, generator) draws from elsewhere than the generator that it is given"
@@ -85,7 +100,10 @@ class DatasetLaws(Laws):
             )
 
     def test_what_is_kept_on_disk_gives_the_same_pairs_again(self, dataset: Any, tmp_path: Path) -> None:
-        """Where a data set can be kept, such pairs are like its own, and those read again are those that were made."""
+        """Where a data set can be kept, such pairs are like its own, and those read again are those that were made.
+
+        Typical cause: numbers are rounded when they are written, or made anew when they are read.
+        """
         if not hasattr(dataset, "cached"):
             pytest.skip(f"{type(self).__name__}: it is not kept on disk, it has no `cached`")
         made, files = dataset.cached(tmp_path, 1), _times(tmp_path)
@@ -99,13 +117,19 @@ class DatasetLaws(Laws):
             assert equal, "what is read again is another pair than what was kept"
 
     def test_it_goes_to_other_processes(self, dataset: Any) -> None:
-        """What is pickled and read again gives the same pair, and holds no pictures."""
+        """What is pickled and read again gives the same pair, and holds no pictures.
+
+        Typical cause: an open file, a lambda, or pictures kept in memory.
+        """
         content = pickle.dumps(dataset)
         assert len(content) < 2**20, f"pickled it has {len(content):,} bytes: keep paths or seeds, not pictures"
         assert torch.equal(pickle.loads(content)[0].target, dataset[0].target), "pickled and read it gives another pair"
 
     def test_flow_points_where_it_says(self, dataset: Any) -> None:
-        """The exemplar warped by it is like the target where it is visible, more than without, or by a flow nearby."""
+        """The exemplar warped by it is like the target where it is visible, more than without, or by a flow nearby.
+
+        Typical cause: flow from the exemplar to the target, in pixels, or with x and y exchanged.
+        """
         pairs = [pair for pair in _some(dataset) + _drawn(dataset) if pair.flow is not None]
         if not pairs:
             return

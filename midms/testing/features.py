@@ -52,7 +52,10 @@ class FeatureLaws(Laws):
         return [query.initial, key.initial, key.rematch, extractor.rematch_query(x0, query)]
 
     def test_features_are_unit_vectors_on_their_grids(self, extractor: FeatureExtractor) -> None:
-        """Those that are compared have the same length, on the grids of condition and exemplar."""
+        """Those that are compared have the same length, on the grids of condition and exemplar.
+
+        Typical cause: vectors that are not normalised, or on the picture's grid instead of the latent's.
+        """
         found = self.everything(extractor, self.scene())
         grids = [tuple(one.shape[-2:]) for one in found]
         assert grids == [(5, 9), (6, 7), (6, 7), (5, 9)], (
@@ -65,7 +68,10 @@ class FeatureLaws(Laws):
             close(length, torch.ones_like(length), "no unit vectors: F.normalize(x, dim=1)?", rtol=1e-4, atol=1e-4)
 
     def test_pictures_of_a_batch_do_not_mix(self, extractor: FeatureExtractor) -> None:
-        """Each has the features that it has alone."""
+        """Each has the features that it has alone.
+
+        Typical cause: batch normalisation in training mode.
+        """
         scene = self.scene()
         together, alone = (self.everything(extractor, one) for one in (scene, [x[1:] for x in scene]))
         for both, single in zip(together, alone, strict=True):
@@ -74,13 +80,19 @@ class FeatureLaws(Laws):
 
     @pytest.mark.parametrize("value", [0.0, 1.0])
     def test_blank_pictures_do_no_harm(self, extractor: FeatureExtractor, value: float) -> None:
-        """Their features are finite, and no longer than 1."""
+        """Their features are finite, and no longer than 1.
+
+        Typical cause: a division by a norm that is 0.
+        """
         for one in self.everything(extractor, [torch.full_like(x, value) for x in self.scene()]):
             assert one.isfinite().all(), "a picture of one value gave NaN: a division by its length or deviation?"
             assert (one[:, : one.shape[1] - self.labels].norm(dim=1) < 1 + 1e-4).all(), "longer than unit vectors"
 
     def test_the_same_has_the_same_features(self, extractor: FeatureExtractor) -> None:
-        """Nothing is drawn at random or remembered, and what was given is left as it was."""
+        """Nothing is drawn at random or remembered, and what was given is left as it was.
+
+        Typical cause: dropout, random numbers, or an in-place operation on what was given.
+        """
         scene = self.scene()
         first = self.everything(extractor, scene)
         self.everything(extractor, [x.flip(-1) for x in scene])
@@ -89,7 +101,10 @@ class FeatureLaws(Laws):
         assert all(torch.equal(x, same) for x, same in zip(scene, self.scene(), strict=True)), CHANGED_INPUT
 
     def test_answers_are_as_precise_as_the_question(self, extractor: FeatureExtractor) -> None:
-        """Single precision for single, double for double, whatever the weights are in; and nearly the same."""
+        """Single precision for single, double for double, whatever the weights are in; and nearly the same.
+
+        Typical cause: the answer keeps the precision of the weights.
+        """
         single, double = (self.everything(extractor, self.scene(dtype)) for dtype in (torch.float32, torch.float64))
         for one, precise in zip(single, double, strict=True):
             types = (one.dtype, precise.dtype)
@@ -97,7 +112,10 @@ class FeatureLaws(Laws):
             assert (one - precise).abs().mean() < 1e-3, "float64 gives other features than float32"
 
     def test_gradients_are_finite(self, extractor: FeatureExtractor) -> None:
-        """Of features that depend on what was given by way of a gradient."""
+        """Of features that depend on what was given by way of a gradient.
+
+        Typical cause: a norm or a root without a gradient at 0.
+        """
         scene = [x.requires_grad_() for x in self.scene()]
         total = sum((one.square() * (i + 1)).cos().sum() for i, one in enumerate(self.everything(extractor, scene)))
         if isinstance(total, Tensor) and total.requires_grad:

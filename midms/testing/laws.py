@@ -37,7 +37,10 @@ class Laws:
             pytest.skip(f"{type(self).__name__}: {reason}")
 
     def test_a_part_with_weights_is_made_of_shapes_alone(self) -> None:
-        """On the meta device, as `build` makes it to compare it with the weights of a folder."""
+        """On the meta device, as `build` makes it to compare it with the weights of a folder.
+
+        Typical cause: the constructor reads a file, or makes tensors with a device of its own.
+        """
         make = inspect.unwrap(type(self).make)  # what is remembered is made anew
         whole = make()
         if isinstance(whole, nn.Module) and whole.state_dict():

@@ -104,13 +104,19 @@ class MetricLaws(Laws):
         assert finite, "no figure is finite"
 
     def test_order_and_batches_change_nothing(self, new: New) -> None:
-        """One by one, backwards, or all together."""
+        """One by one, backwards, or all together.
+
+        Typical cause: a mean of means of batches instead of a mean over pairs.
+        """
         batch = some_results()
         self.alike(new, [chosen(batch, [i]) for i in reversed(range(COUNT))], [batch])
         self.alike(new, [chosen(batch, [2, 0]), chosen(batch, [1])], [batch])
 
     def test_perfect_results_have_the_ideal_figure(self, new: New) -> None:
-        """And others another."""
+        """And others another.
+
+        Typical cause: `ideal` is missing, or is the other end of the scale.
+        """
         ideal = new().ideal
         found = figures_of(new, [perfect(some_results())])
         values = [value for figure in found.values() for value in figure.values()]
@@ -121,7 +127,10 @@ class MetricLaws(Laws):
         assert shown, "results that are not perfect have the ideal figure too"
 
     def test_the_two_sides_can_change_places(self, new: New) -> None:
-        """Results are as far from what they are compared with as that is from them."""
+        """Results are as far from what they are compared with as that is from them.
+
+        Typical cause: the figure is normalised by one side alone.
+        """
         batch, needs = some_results(), new().needs
         (partner,) = (name for name in needs if name not in ("result", "condition"))
         sides = batch.result, batch.other if partner == "exemplar" else getattr(batch, partner)
@@ -133,13 +142,19 @@ class MetricLaws(Laws):
 
     @pytest.mark.parametrize(("height", "width"), [(24, 24), (44, 33)])
     def test_pictures_of_any_size_have_figures(self, new: New, height: int, width: int) -> None:
-        """Square or not, odd or even."""
+        """Square or not, odd or even.
+
+        Typical cause: a window or a network that needs a least size.
+        """
         found = figures_of(new, [some_results(height, width)])
         known = found and all(value == value for figure in found.values() for value in figure.values())
         assert known, f"a figure of pictures of {height} x {width} is NaN, or there is none"
 
     def test_it_reads_what_it_needs_and_leaves_it_as_it_was(self, new: New) -> None:
-        """What it neither needs nor uses may be missing."""
+        """What it neither needs nor uses may be missing.
+
+        Typical cause: `needs` or `uses` lacks a field that is read, or there is an in-place operation.
+        """
         batch, again, metric = some_results(), some_results(), new()
         needed = (*metric.needs, *getattr(metric, "uses", ()))
         bare = Compared(batch.keys, **{name: getattr(batch, name) for name in needed})

@@ -61,7 +61,10 @@ class SamplerLaws(Laws):
         return type(self).make()
 
     def test_levels_go_from_noise_to_the_picture(self, sampler: Sampler) -> None:
-        """They are numbered from 0; alpha rises, sigma falls and does not end before the last."""
+        """They are numbered from 0; alpha rises, sigma falls and does not end before the last.
+
+        Typical cause: timesteps in rising order.
+        """
         levels = sampler.levels
         assert len(levels) > 1, "give `make` a sampler of two levels or more"
         assert [level.index for level in levels] == [*range(len(levels))], "levels are numbered from 0"
@@ -73,7 +76,10 @@ class SamplerLaws(Laws):
             assert here.timestep > there.timestep, "levels go from noise to the picture: in the other order?"
 
     def test_it_starts_at_the_first_level_or_before(self, sampler: Sampler) -> None:
-        """`levels.add_noise` adds a draw to what is left of x0, in the first level's proportion or a noisier one."""
+        """`levels.add_noise` adds a draw to what is left of x0, in the first level's proportion or a noisier one.
+
+        Typical cause: `levels` are made by hand with a start of less noise.
+        """
         x0, drawn, first = clean(), draws(3)((2, 5, 3, 7)).double(), sampler.levels[0]
         alpha = sampler.levels.add_noise(torch.ones_like(x0), torch.zeros).mean().item()
         sigma = sampler.levels.add_noise(torch.zeros_like(x0), torch.ones).mean().item()
@@ -83,25 +89,37 @@ class SamplerLaws(Laws):
         assert early, "sampling starts with less noise than the first level has"
 
     def test_a_network_that_knows_x0_gives_it_back(self, sampler: Sampler) -> None:
-        """Whatever is drawn on the way."""
+        """Whatever is drawn on the way.
+
+        Typical cause: the last step leaves noise, or divides by a sigma of 0.
+        """
         x0 = clean()
         for _, step in walk(sampler, lambda x, level: x0, x0):
             close(step.x0, x0, "a network that knows x0 is not believed: scaled twice?", rtol=1e-6, atol=1e-6)
 
     def test_the_noise_that_is_left_is_that_of_the_level(self, sampler: Sampler) -> None:
-        """With a network that knows x0, x is alpha * x0 and noise of deviation sigma, to what so many draws tell."""
+        """With a network that knows x0, x is alpha * x0 and noise of deviation sigma, to what so many draws tell.
+
+        Typical cause: old and fresh noise are added by shares of the deviation; shares of the variance add up.
+        """
         x0 = normals(0, 4, 5, 12, 14)
         for x, step in walk(sampler, lambda x, level: x0, x0):
             ratio = (x - step.level.alpha * x0).std() / step.level.sigma
             assert 0.9 < ratio < 1.1, f"level {step.level.index}: x has {ratio:.3g} times the noise of its sigma"
 
     def test_a_step_explains_x(self, sampler: Sampler) -> None:
-        """x = alpha * x0 + sigma * eps at every level."""
+        """x = alpha * x0 + sigma * eps at every level.
+
+        Typical cause: `eps` is of another level than `x`, or is what the network said before x0 was clipped.
+        """
         for x, step in walk(sampler, shrunk, clean()):
             close(step.level.alpha * step.x0 + step.level.sigma * step.eps, x, "x is no alpha * x0 + sigma * eps")
 
     def test_an_edited_x0_is_taken_as_predicted(self, sampler: Sampler) -> None:
-        """A first step whose x0 was edited goes where it would have gone had the network said so, x moving with it."""
+        """A first step whose x0 was edited goes where it would have gone had the network said so, x moving with it.
+
+        Typical cause: `advance` goes on from an `x0` that `predict` kept, not from `step.x0`.
+        """
         here, there = sampler.levels[:2]
         step = walk(sampler, shrunk, clean())[0][1]
         edited = dataclasses.replace(step, x0=step.x0 + normals(4, 2, 5, 3, 7))
@@ -113,7 +131,11 @@ class SamplerLaws(Laws):
         assert moved, "an edited x0 changes nothing: advance does not read step.x0"
 
     def test_every_draw_is_asked_for(self, sampler: Sampler) -> None:
-        """The same draws give the same walk, whatever was sampled between; torch's own generator is left alone."""
+        """The same draws give the same walk, whatever was sampled between; torch's own generator is left alone.
+
+        Typical cause: `torch.randn` instead of `draw`, or state kept in the sampler; one that draws needs `random =
+        True`.
+        """
         before, x0 = torch.get_rng_state(), clean()
         first = walk(sampler, shrunk, x0)
         walk(sampler, shrunk, -x0, seed=2)
@@ -124,14 +146,20 @@ class SamplerLaws(Laws):
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_precision_and_shape_are_kept(self, sampler: Sampler, dtype: torch.dtype) -> None:
-        """Whatever the draws come in."""
+        """Whatever the draws come in.
+
+        Typical cause: a draw is not brought to the precision of x0.
+        """
         for x, step in walk(sampler, shrunk, clean(dtype)):
             shapes, types = ([getattr(y, name) for y in (x, step.x0, step.eps)] for name in ("shape", "dtype"))
             assert shapes == [(2, 5, 3, 7)] * 3, f"x, x0 and eps have one shape, got {shapes}"
             assert types == [dtype] * 3, f"x, x0 and eps keep the latent's type, {dtype}; got {types}"
 
     def test_latents_of_a_batch_do_not_mix(self, sampler: Sampler) -> None:
-        """With the same draws each latent goes its way as if it were alone."""
+        """With the same draws each latent goes its way as if it were alone.
+
+        Typical cause: a norm or a step size over the whole batch.
+        """
         x0 = clean().float()
         both, alone = ([step.x0 for _, step in _still(sampler, one)] for one in (x0, x0[1:]))
         for one, other in zip(both, alone, strict=True):
