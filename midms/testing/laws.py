@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from midms.core.torch_defaults import shapes_alone
 
+NOT_REPEATED = "the same input gave another result: the part draws at random, or remembers what it saw"
+CHANGED_INPUT = "the part changed its input in place: work on a copy"
+
 
 class Laws:
     """Laws of a kind of part.
@@ -40,8 +43,14 @@ class Laws:
         if isinstance(whole, nn.Module) and whole.state_dict():
             with shapes_alone():
                 outline = make().state_dict()
-            assert {value.device.type for value in outline.values()} == {"meta"}
-            assert {k: v.shape for k, v in outline.items()} == {k: v.shape for k, v in whole.state_dict().items()}
+            shapes = {k: v.shape for k, v in whole.state_dict().items()}
+            assert {value.device.type for value in outline.values()} == {"meta"}, "the constructor names a device"
+            assert {k: v.shape for k, v in outline.items()} == shapes, "shapes depend on numbers that are drawn"
+
+
+def close(found: Any, expected: Any, why: str, rtol: float | None = None, atol: float | None = None) -> None:
+    """As `torch.testing.assert_close`, with the usual cause where they differ."""
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=atol, msg=lambda text: f"{why}\n{text}")
 
 
 def features(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
+from PIL import Image
 
 from midms.cli.app.answers import SIDE, Answer, Place, confidence_overlay, enlarged, ringed
 from midms.cli.app.choices import Cancelled, Choices, choices_of, pipeline_of
@@ -22,6 +23,8 @@ ASK, ANCHOR, COLOUR = "show where it comes from", "tie it to a place of a pictur
 MODES = (ASK, ANCHOR, COLOUR)
 """What a click on the result means."""
 NO_HINTS = "no hints"
+_PAD = 1024
+"""Pixels of the longer side of a drawing on the pad, at most; without strokes on it the file itself is translated."""
 VIEWS = ("result", "first warp", "confidence")
 """What is shown of the result."""
 F = TypeVar("F", bound=Callable[..., Any])
@@ -212,7 +215,10 @@ def _sentence(error: MidmsError) -> str:
     return brief(printable(error))
 
 
-def _on_pad(picture: Any) -> dict[str, Any]:
+def _on_pad(picture: Image.Image) -> dict[str, Any]:
+    """What a pad is given: not larger than it can hand back quickly at each translation."""
+    picture = picture.copy()
+    picture.thumbnail((_PAD, _PAD))
     return {"background": picture, "layers": [], "composite": picture}
 
 
@@ -285,4 +291,5 @@ def _css(colour: str) -> str:
 
 def _hints(session: Session) -> str:
     anchors, colours = len(session.anchors), len(session.colours)
-    return f"{anchors} ties, {colours} colours" if anchors or colours else NO_HINTS
+    counted = ((anchors, "tie"), (colours, "colour"))
+    return ", ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in counted if n) or NO_HINTS
