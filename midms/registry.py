@@ -242,7 +242,8 @@ class Registry:
         known = self._rows.get(name)
         if known is not None and not _same(known.target, row.target):
             raise BadName(f"{self.kind} {name!r} is already {known.target!r}; refusing {row.target!r}")
-        self._rows[name] = row
+        if known is None or not known.package:  # what an entry point names may register itself while it is imported
+            self._rows[name] = row
 
     def _read_plugins(self) -> None:
         if self._plugins_read:
@@ -295,6 +296,10 @@ def _is_number(name: str) -> bool:
 
 
 def _same(old: Any, new: Any) -> bool:
-    """Whether it is the same part, perhaps from a notebook cell that was run again."""
-    homes = [(getattr(part, "__module__", None), getattr(part, "__qualname__", None)) for part in (old, new)]
-    return bool(old == new) or (homes[0] == homes[1] and None not in homes[0])
+    """Whether it is the same part: of a notebook cell that was run again, or what its package's entry point names."""
+    module, name = (getattr(new, attribute, None) for attribute in ("__module__", "__qualname__"))
+    if isinstance(old, str) and module and name:
+        home, _, target = old.partition(":")
+        return (home.partition(".")[0], target) == (module.partition(".")[0], name)
+    known = getattr(old, "__module__", None), getattr(old, "__qualname__", None)
+    return bool(old == new) or (None not in known and known == (module, name))

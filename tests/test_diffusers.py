@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler, HeunDiscreteScheduler, StableDiffusionPipeline
 from diffusers.image_processor import VaeImageProcessor
 from diffusion_families import FAMILIES, saved
+from PIL import Image
 from sample_pictures import photo
 from torch import Tensor
 
@@ -103,6 +105,13 @@ def test_it_is_saved_and_read_both_ways(sd1: tuple[Path, Any], tmp_path: Path) -
     names = ("vae", "scheduler", "unet", "text_encoder", "tokenizer")
     moved = MIDMsPipeline(**{name: plain.components[name] for name in names}, slots=slots())
     assert torch.equal(latent(moved(*pictures(), **WORDS, generator=seeded()).translation), latent(first))
+
+
+def test_a_saved_translation_is_made_again_by_its_script(sd1: tuple[Path, Any], tmp_path: Path) -> None:
+    read(sd1[0])(*pictures(), **WORDS, generator=seeded()).translation.save(tmp_path / "result")
+    runpy.run_path(str(tmp_path / "result" / "reproduce.py"))
+    again, before = (np.asarray(Image.open(tmp_path / "result" / name), float) for name in ("again.png", "result.png"))
+    assert np.abs(again - before).max() <= 1
 
 
 def test_diffusers_takes_it_as_a_custom_pipeline(

@@ -54,9 +54,9 @@ def test_code_is_linked_to_the_page_that_documents_it() -> None:
     assert all((ROOT / path).is_file() for path in API)
 
 
-def test_every_law_says_what_it_asks() -> None:
-    rows = re.findall(r"^\| (?!law )[a-z][\w ]+ \| (.*?) \|$", pages.laws(), re.MULTILINE)
-    assert len(rows) > 60 and all(asked.endswith(".") for asked in rows)
+def test_every_law_says_what_it_asks_and_a_typical_cause() -> None:
+    rows = re.findall(r"^\| (?!law )[a-z][\w ]+ \| (.*?) \| (.*?) \|$", pages.laws(), re.MULTILINE)
+    assert len(rows) > 60 and all(asked.endswith(".") and cause.endswith(".") for asked, cause in rows)
 
 
 def test_the_template_of_a_package_is_whole_on_its_page() -> None:

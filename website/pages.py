@@ -88,11 +88,11 @@ def laws() -> str:
         kind = getattr(testing, name)
         texts.append(f"::: {kind.__module__}.{name}\n    options: {{members: false, show_source: false}}")
         if inspect.isclass(kind):
-            rows = ["| law | what it asks |", "|---|---|"]
+            rows = ["| law | what it asks | typical cause of a failure |", "|---|---|---|"]
             for law, test in [*vars(kind).items(), *vars(Laws).items()]:
                 if law.startswith("test_"):
-                    asked = " ".join((inspect.getdoc(test) or "").split())
-                    rows.append(f"| {law[5:].replace('_', ' ')} | {asked} |")
+                    asked, _, cause = " ".join((inspect.getdoc(test) or "").split()).partition(" Typical cause: ")
+                    rows.append(f"| {law[5:].replace('_', ' ')} | {asked} | {cause} |")
             texts.append("\n".join(rows))
     return "\n\n".join(texts) + "\n"
 

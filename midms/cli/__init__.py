@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -13,6 +15,7 @@ from pathlib import Path
 from midms.cli import ablate, app, convert, demo, doctor, evaluate, explain, listing, pairs, train, translate
 from midms.cli.messages import complain, logged_notes, show_warning
 from midms.cli.options import Parser, load_plugin, message_of
+from midms.compose.catalog import KINDS
 from midms.core.errors import MidmsError
 from midms.core.plugins import unreadable
 from midms.core.version import __version__
@@ -45,12 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = traceback.extract_tb(end.__traceback__)[-1]
         return complain(f"{place.filename}, line {place.lineno}: a part ended the program ({end.code})")
     except (MidmsError, OSError) as error:
-        return complain(message_of(error, args))
+        return complain(_with_hint(message_of(error, args), args))
     except Exception as error:
         names = {Path(place.filename).parent.name for place in traceback.extract_tb(error.__traceback__)}
         if "metadata" in names and (damaged := unreadable()):
             return complain(f"{', '.join(damaged)}: entry points of this package cannot be read, which torch asks for")
         raise
+
+
+def _with_hint(text: str, args: argparse.Namespace) -> str:
+    """A complaint of a part that nobody knows, with how a file of one's own is named."""
+    unknown = re.search(rf"no ({'|'.join(KINDS)}|part or preset) is called", text)
+    without = unknown and getattr(args, "plugin", None) == []
+    return f"{text} A part of your own needs --plugin FILE.py." if without else text
 
 
 def parser() -> Parser:

@@ -7,7 +7,7 @@ from typing import Any
 
 from midms.cli.messages import complain, say
 from midms.cli.options import Commands, command, composition, device
-from midms.cli.values import a_path, integer
+from midms.cli.values import a_path, dataset_value, integer
 from midms.core.errors import MidmsError
 from midms.registry import BadArguments
 
@@ -20,13 +20,14 @@ def add(commands: Commands) -> None:
         commands,
         "ablate",
         _ablate,
-        "measure every combination of some parts on faces, where the exact answer is known",
+        "measure every combination of some parts on pairs whose exact answer is known",
         "Writes a line a combination to DIR/runs.jsonl, then DIR/table.md, plot.png, sheet.png and report.html. Run"
         " again, it goes on where it was stopped. Leaves with 1 if a combination failed or none has figures;"
         " those that cannot be composed are listed.",
         (
             "--vary matcher=preset,nearest --vary confidence=preset,always --pairs 20 --out which",
             '--vary "confidence=cycle(radius=0.1),cycle(radius=0.2)" --out radii',
+            "--preset runs/mine --plugin shapes.py --data shapes --vary confidence=preset,always --out shapes",
             '--vary "rematch=none,(0,),(0,1)" --preset midm-faces-paper --out rematch',
         ),
     )
@@ -39,9 +40,19 @@ def add(commands: Commands) -> None:
         " rematch=none,(0,1); of several slots, all combinations. A part of the preset's own name keeps the preset's"
         " other settings",
     )
-    one.add_argument("--pairs", type=integer(1), default=100, metavar="N", help="of faces (default %(default)s)")
-    one.add_argument("--split", default="test", metavar="S", help="test, hard or validation (default %(default)s)")
-    one.add_argument("--size", type=integer(64, 256), metavar="N", help="pixels a side (default: the preset's)")
+    one.add_argument(
+        "--data",
+        type=dataset_value,
+        default="portraits",
+        metavar="DATASET",
+        help="what to measure on, see `midms list dataset`; figures of the match where its pairs have a flow (default"
+        " %(default)s, drawn faces)",
+    )
+    one.add_argument("--pairs", type=integer(1), default=100, metavar="N", help="at most (default %(default)s)")
+    one.add_argument(
+        "--split", metavar="S", help="of the data set (default: validation; of portraits test, which have hard too)"
+    )
+    one.add_argument("--size", type=integer(32, 1024), metavar="N", help="pixels a side (default: the preset's)")
     one.add_argument("--seed", type=integer(0), default=0, metavar="N", help="of the noise (default %(default)s)")
     one.add_argument("--out", type=a_path, required=True, metavar="DIR", help="resumes if it was begun")
     composition(one)
@@ -62,6 +73,7 @@ def _ablate(args: argparse.Namespace) -> int:
         args.preset,
         vary,
         out=args.out,
+        data=args.data,
         pairs=args.pairs,
         split=args.split,
         size=args.size,

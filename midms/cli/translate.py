@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
         " 10, and the pairs are printed first. One picture alone goes with each of the other side. OUT and FIG are then"
         " folders, in which results are called like the folder's picture that they came from. With --pairs a result is"
         " called like its pair's key, and OUT/manifest.jsonl says what became of each; started by torchrun, processes"
-        " share the pairs. See docs/scale.md.",
+        ' share the pairs; the documentation has a page "Many pairs".',
         (
             "--condition sketch.png --exemplar photo.jpg --out out.png --figure how.png",
             "--condition sketches/ --exemplar photo.jpg --out results/",

@@ -137,8 +137,8 @@ def check_compatible(matcher: Matcher, confidence: ConfidenceEstimator, policy: 
     asks: frozenset[str] = getattr(confidence, "asks", frozenset())
     if answers is not None and not asks <= answers:
         kind = getattr(matcher, "gives", type(matcher)).__name__
-        missing, known = (", ".join(sorted(names)) or "nothing else" for names in (asks - answers, answers))
-        wrong.append(f"{kind} does not tell its {missing}, but {known}")
+        missing, known = (" and ".join(sorted(names)) or "nothing else" for names in (asks - answers, answers))
+        wrong.append(f"{kind} cannot give its {missing}; it gives {known}")
     if policy.rematch and policy.edit == "guide":
         if not getattr(confidence, "differentiable", True):
             wrong.append("guide: this confidence has no gradient; take a soft one: calibrated, or cycle(softness=0.02)")

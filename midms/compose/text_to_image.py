@@ -105,7 +105,7 @@ def _recipe(
         weights={slot: f"{slot}.safetensors" for slot in ("denoiser", "autoencoder")},
         purpose=purpose,
         domain=Domain("pictures of all kinds, as whoever made the weights says", size=size, square=True),
-        obtain="a folder of diffusers or its id on the hub, for weights= or --weights, see docs/diffusion_models.md",
+        obtain="a folder of diffusers or its id on the hub, for weights= or --weights",
     )
 
 

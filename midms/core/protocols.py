@@ -73,7 +73,7 @@ def ask(match: Match, question: str, *arguments: Any) -> Any:
         Unanswered: this match cannot tell.
     """
     if not hasattr(match, question):
-        raise Unanswered(f"{type(match).__name__} does not tell its {question}")
+        raise Unanswered(f"{type(match).__name__} cannot give its {question}")
     return getattr(match, question)(*arguments)
 
 

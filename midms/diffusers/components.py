@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import warnings
@@ -125,7 +126,15 @@ class Components:
         chosen = {name: _chosen(name, value) for name, value in self.pipe.config.slots.items()}
         made = build(self.pipe.config.preset, **ready | self._steps(schedule, steps, chosen))
         check_levels(made, schedule)
-        return made
+        if not (home := self.pipe.config.get("_name_or_path")):
+            return made
+        recipe = dataclasses.replace(
+            made.recipe,
+            call=f"build({self.pipe.config.preset!r}, weights={str(home)!r}, prompt={prompt!r})",
+            slots={**made.recipe.slots, **specs},
+            changes={name: one for name, one in made.recipe.changes.items() if name not in ready},
+        )
+        return dataclasses.replace(made, recipe=recipe)
 
     def _steps(self, schedule: Schedule, steps: int | None, chosen: dict[str, Any]) -> dict[str, Any]:
         """What was chosen, and a sampler for this schedule and so many steps: the preset's with what was chosen of it,

@@ -84,11 +84,15 @@ def inline(picture: Image.Image, title: str, kind: str = "", side: int | None = 
 
 
 def slider(before: Image.Image, after: Image.Image, names: tuple[str, str]) -> str:
-    """Two pictures of one size, one on the other: left of a bar that can be moved the first, right of it the second."""
+    """Two pictures of one size, one on the other: left of a bar that can be moved the first, right of it the second.
+
+    Which is which stands beneath.
+    """
     first, second = inline(before, names[0]), inline(after.resize(before.size), names[1], "after")
     label = escape(f"{names[0]} | {names[1]}")
     bar = f'<input type="range" min="0" max="100" value="50" aria-label="{label}">'
-    return f'<div class="slider">{first}{second}{bar}</div>'
+    sides = f"<small>left {escape(names[0])}, right {escape(names[1])}</small>"
+    return f'<div><div class="slider">{first}{second}{bar}</div><br>{sides}</div>'
 
 
 def picture_card(caption: str, *parts: str) -> str:

@@ -13,7 +13,7 @@ from midms.core.errors import NotFinite, WrongAnswer
 from midms.core.precision import precise
 from midms.core.types import Features, Noise, NoiseFn, white_cells
 
-_OVERSHOOT = 0.3
+OVERSHOOT = 0.3
 """How far a picture or map may go beyond its range, as a share of it: cubic and Lanczos resizing overshoot."""
 MAP, PICTURE = (0, 1), (-1, 1)
 """Ranges of the numbers of condition maps and regions, and of pictures."""
@@ -142,7 +142,7 @@ def check_tensor(name: str, value: Tensor, channels: int, stride: int, like: Ten
     if not torch.isfinite(value).all():
         raise ValueError(f"{name} holds numbers that are not finite")
     low, high = within
-    slack, (least, most) = _OVERSHOOT * (high - low), value.aminmax()
+    slack, (least, most) = OVERSHOOT * (high - low), value.aminmax()
     if least < low - slack or most > high + slack:
         raise ValueError(f"{name} goes from {least:.3g} to {most:.3g}, expected numbers in [{low}, {high}]")
 

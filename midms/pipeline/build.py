@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from midms.checkpoints.convert import find
-from midms.checkpoints.folder import Weights, cached, read_folder
+from midms.checkpoints.folder import CONFIG, Weights, cached, read_folder
 from midms.compose.catalog import KINDS
 from midms.compose.changes import exchanged
 from midms.compose.compose import NOTHING, BuildError, compose, noted
@@ -62,7 +62,7 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
     """
     known = isinstance(preset, str) and preset in PRESETS
     recipe = PRESETS[preset] if known else NOTHING
-    wrong = [] if known else [unknown("preset", preset, PRESETS, "`midms list preset`")]
+    wrong = [] if known else [_no_preset(preset)]
     words = Prompt(prompt) if isinstance(prompt, str) else prompt
     if weights is None and words != NO_PROMPT:
         given = [one.name for one in dataclasses.fields(words) if getattr(words, one.name) != one.default]
@@ -87,6 +87,13 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
     for note in pipe.notes:
         warnings.warn(f"{preset}: {note}", stacklevel=2)
     return pipe
+
+
+def _no_preset(preset: Any) -> str:
+    if isinstance(preset, str | Path) and (Path(preset) / CONFIG).is_file():
+        path = repr(str(preset))
+        return f"{path} is a folder of weights; from_pretrained({path}) loads it, or build(PRESET, weights={path})"
+    return unknown("preset", preset, PRESETS, "`midms list preset`")
 
 
 def assemble(

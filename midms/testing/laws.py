@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from midms.core.torch_defaults import shapes_alone
 
+NOT_REPEATED = "the same input gave another result: the part draws at random, or remembers what it saw"
+CHANGED_INPUT = "the part changed its input in place: work on a copy"
+
 
 class Laws:
     """Laws of a kind of part.
@@ -34,14 +37,23 @@ class Laws:
             pytest.skip(f"{type(self).__name__}: {reason}")
 
     def test_a_part_with_weights_is_made_of_shapes_alone(self) -> None:
-        """On the meta device, as `build` makes it to compare it with the weights of a folder."""
+        """On the meta device, as `build` makes it to compare it with the weights of a folder.
+
+        Typical cause: the constructor reads a file, or makes tensors with a device of its own.
+        """
         make = inspect.unwrap(type(self).make)  # what is remembered is made anew
         whole = make()
         if isinstance(whole, nn.Module) and whole.state_dict():
             with shapes_alone():
                 outline = make().state_dict()
-            assert {value.device.type for value in outline.values()} == {"meta"}
-            assert {k: v.shape for k, v in outline.items()} == {k: v.shape for k, v in whole.state_dict().items()}
+            shapes = {k: v.shape for k, v in whole.state_dict().items()}
+            assert {value.device.type for value in outline.values()} == {"meta"}, "the constructor names a device"
+            assert {k: v.shape for k, v in outline.items()} == shapes, "shapes depend on numbers that are drawn"
+
+
+def close(found: Any, expected: Any, why: str, rtol: float | None = None, atol: float | None = None) -> None:
+    """As `torch.testing.assert_close`, with the usual cause where they differ."""
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=atol, msg=lambda text: f"{why}\n{text}")
 
 
 def features(

@@ -13,7 +13,7 @@ from torch import Tensor
 from midms.core.metrics import Compared, PairMetric, SetMetric
 from midms.images import resize
 from midms.testing.conditions import strokes
-from midms.testing.laws import Laws, normals
+from midms.testing.laws import CHANGED_INPUT, Laws, normals
 
 COUNT = 3
 """Pairs that metrics are tried on."""
@@ -95,28 +95,42 @@ class MetricLaws(Laws):
     def alike(self, new: New, one: Sequence[Compared], other: Sequence[Compared]) -> None:
         """Both give the same figures, but for rounding, and some that are finite."""
         found, expected = (figures_of(new, batches) for batches in (one, other))
-        assert found.keys() == expected.keys() and found
+        assert found, "it gave no figures"
+        assert found.keys() == expected.keys(), "names of figures depend on the pairs"
         for name, values in expected.items():
-            assert found[name] == pytest.approx(values, rel=1e-4, abs=1e-5, nan_ok=True)
-        assert any(abs(value) < float("inf") for values in expected.values() for value in values.values())
+            same = found[name] == pytest.approx(values, rel=1e-4, abs=1e-5, nan_ok=True)
+            assert same, f"{name} is {values}, and {found[name]} in another order, batch or direction"
+        finite = any(abs(value) < float("inf") for values in expected.values() for value in values.values())
+        assert finite, "no figure is finite"
 
     def test_order_and_batches_change_nothing(self, new: New) -> None:
-        """One by one, backwards, or all together."""
+        """One by one, backwards, or all together.
+
+        Typical cause: a mean of means of batches instead of a mean over pairs.
+        """
         batch = some_results()
         self.alike(new, [chosen(batch, [i]) for i in reversed(range(COUNT))], [batch])
         self.alike(new, [chosen(batch, [2, 0]), chosen(batch, [1])], [batch])
 
     def test_perfect_results_have_the_ideal_figure(self, new: New) -> None:
-        """And others another."""
+        """And others another.
+
+        Typical cause: `ideal` is missing, or is the other end of the scale.
+        """
         ideal = new().ideal
         found = figures_of(new, [perfect(some_results())])
         values = [value for figure in found.values() for value in figure.values()]
-        assert found and values == pytest.approx([ideal] * len(values), abs=1e-3)
+        ideally = found and values == pytest.approx([ideal] * len(values), abs=1e-3)
+        assert ideally, f"perfect results have {values}, and `ideal` is {ideal}"
         others = figures_of(new, [some_results()])
-        assert any(abs(value - ideal) > 1e-3 for figure in others.values() for value in figure.values())
+        shown = any(abs(value - ideal) > 1e-3 for figure in others.values() for value in figure.values())
+        assert shown, "results that are not perfect have the ideal figure too"
 
     def test_the_two_sides_can_change_places(self, new: New) -> None:
-        """Results are as far from what they are compared with as that is from them."""
+        """Results are as far from what they are compared with as that is from them.
+
+        Typical cause: the figure is normalised by one side alone.
+        """
         batch, needs = some_results(), new().needs
         (partner,) = (name for name in needs if name not in ("result", "condition"))
         sides = batch.result, batch.other if partner == "exemplar" else getattr(batch, partner)
@@ -128,14 +142,22 @@ class MetricLaws(Laws):
 
     @pytest.mark.parametrize(("height", "width"), [(24, 24), (44, 33)])
     def test_pictures_of_any_size_have_figures(self, new: New, height: int, width: int) -> None:
-        """Square or not, odd or even."""
+        """Square or not, odd or even.
+
+        Typical cause: a window or a network that needs a least size.
+        """
         found = figures_of(new, [some_results(height, width)])
-        assert found and all(value == value for figure in found.values() for value in figure.values())
+        known = found and all(value == value for figure in found.values() for value in figure.values())
+        assert known, f"a figure of pictures of {height} x {width} is NaN, or there is none"
 
     def test_it_reads_what_it_needs_and_leaves_it_as_it_was(self, new: New) -> None:
-        """What it neither needs nor uses may be missing."""
+        """What it neither needs nor uses may be missing.
+
+        Typical cause: `needs` or `uses` lacks a field that is read, or there is an in-place operation.
+        """
         batch, again, metric = some_results(), some_results(), new()
         needed = (*metric.needs, *getattr(metric, "uses", ()))
         bare = Compared(batch.keys, **{name: getattr(batch, name) for name in needed})
-        assert figures_of(new, [bare])
-        assert all(torch.equal(getattr(bare, n).nan_to_num(), getattr(again, n).nan_to_num()) for n in needed)
+        assert figures_of(new, [bare]), "it reads what neither `needs` nor `uses` names"
+        kept = all(torch.equal(getattr(bare, n).nan_to_num(), getattr(again, n).nan_to_num()) for n in needed)
+        assert kept, CHANGED_INPUT

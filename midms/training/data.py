@@ -14,14 +14,14 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from midms.compose.catalog import create, registry
 from midms.compose.spec import Spec
+from midms.core.errors import MidmsError
 from midms.core.protocols import ConditionExtractor
 from midms.core.seeds import seeded
-from midms.core.signatures import parameters
 from midms.data.errors import BrokenSample, DatasetError
 from midms.data.pair import Pair, collate
-from midms.pipeline.failures import PartFailed, blamed
+from midms.pipeline.datasets import check_pair, make_dataset
+from midms.pipeline.failures import blamed
 from midms.training.broken import Broken
 
 HELD_OUT = 128
@@ -139,7 +139,7 @@ class TrainingData:
             generator=own,
         )
         for read in loader:
-            if isinstance(read, PartFailed):
+            if isinstance(read, MidmsError):
                 raise read
             pair, positions, messages = read
             self.broken.add(messages)
@@ -170,15 +170,17 @@ class _Readable:
         self.dataset, self.seed = dataset, seed
         self.random = seed is not None and hasattr(dataset, "draw")
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> Sequence[tuple[Pair, int, list[str]] | PartFailed]:
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Sequence[tuple[Pair, int, list[str]] | MidmsError]:
         """What PyTorch's loader asks for; some data sets make several pairs sooner together than one by one."""
         try:
             with blamed({f"dataset: {type(self.dataset).__name__}": self.dataset}):
                 if not self.random and hasattr(self.dataset, "__getitems__"):
                     pairs = self.dataset.__getitems__([index for _, index in keys])
+                    for pair, (_, index) in zip(pairs, keys, strict=True):
+                        check_pair(pair, self.dataset, index)
                     return [(pair, position, []) for pair, (position, _) in zip(pairs, keys, strict=True)]
                 return [self._readable(position, index) for position, index in keys]
-        except PartFailed as error:  # raised in another process, it would come with all of that one's traceback as text
+        except MidmsError as error:  # raised in another process, it would come with all of that one's traceback as text
             return [error]
 
     def _readable(self, position: int, index: int) -> tuple[Pair, int, list[str]]:
@@ -197,6 +199,7 @@ class _Readable:
             found: Pair = self.dataset.draw(index, seeded(self.seed, "draw", position))
         else:
             found = self.dataset[index]
+        check_pair(found, self.dataset, index)
         return found
 
 
@@ -206,41 +209,28 @@ def _leave_signals_to_the_trainer(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _collate(samples: Sequence[Any]) -> tuple[Pair, list[int], list[str]] | PartFailed:
+def _collate(samples: Sequence[Any]) -> tuple[Pair, list[int], list[str]] | MidmsError:
     """What `__getitems__` gave, as one; an error as it is."""
-    if isinstance(samples[0], PartFailed):
+    if isinstance(samples[0], MidmsError):
         return samples[0]
     pairs, positions, messages = zip(*samples, strict=True)
-    return collate(pairs), [*positions], [message for some in messages for message in some]
+    try:
+        return collate(pairs), [*positions], [message for some in messages for message in some]
+    except DatasetError as error:
+        return DatasetError(f"data set: {error}")
 
 
 def split_datasets(spec: Spec, size: int, condition: ConditionExtractor) -> tuple[Any, Any]:
-    """The splits "train" and "validation" of a registered data set.
-
-    Args:
-        spec: the data set and its settings.
-        size: pixels a side.
-        condition: what reads conditions for the networks that are trained; data sets that take a `condition` get it.
+    """The splits "train" and "validation" of a registered data set, see `make_dataset`.
 
     Raises:
-        UnknownName: there is no such data set.
-        BadArguments: it does not take these settings.
-        DatasetError: it cannot be made, or has no pairs.
-        PartFailed: it does not tell how many it has.
+        DatasetError: one has no pairs, or see `make_dataset`.
     """
-    if fixed := [name for name in ("split", "size", "condition") if name in spec.arguments]:
-        raise DatasetError(f"data set {spec.typed()}: training itself gives {', '.join(fixed)}, and takes none here")
-    own = {"condition": condition} if "condition" in parameters(registry("dataset")[spec.name]).parameters else {}
-    train, validation = (
-        create("dataset", spec.name, **spec.arguments, **own, size=size, split=split)
-        for split in ("train", "validation")
-    )
-    lengths = []
-    for dataset in (train, validation):
-        with blamed({f"dataset: {spec.name}": dataset}):
-            lengths.append(len(dataset))
-    if not all(lengths):
-        raise DatasetError(f"data set {spec.typed()}: has {lengths[0]} pairs to train on and {lengths[1]} held out")
+    train, validation = (make_dataset(spec, split, size, condition) for split in ("train", "validation"))
+    if not len(train) or not len(validation):
+        raise DatasetError(
+            f"data set {spec.typed()}: has {len(train)} pairs to train on and {len(validation)} held out"
+        )
     return train, validation
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import itertools
 import json
 import shlex
@@ -32,8 +31,7 @@ from midms.core.files import held
 from midms.core.limits import side
 from midms.core.tensors import CheckpointError, cast, checksum
 from midms.core.torch_defaults import defaults
-from midms.data.errors import BrokenSample
-from midms.pipeline.failures import blamed
+from midms.pipeline.datasets import pairs_digest
 from midms.pipeline.pipeline import Pipeline
 from midms.registry import BadArguments
 from midms.training.data import TrainingData, split_datasets, training_data
@@ -176,22 +174,13 @@ def _settings(
         "preset": args.preset,
         "dataset": args.data.typed(),
         "pairs": len(dataset),
-        "some pairs": _digest(dataset, args.data.name),
+        "some pairs": pairs_digest(dataset, args.data.name),
         "size": args.size or PRESETS[args.preset].loop["size"],
         "condition": recipe.slots["condition"].typed(),
         "precision": args.precision,
         **terms,
         "weights": sums,
     }
-
-
-def _digest(dataset: Any, name: str) -> str:
-    """Tells data sets of one length apart, by those of the first pair, the middle one and the last that can be read."""
-    sums = []
-    for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
-        with contextlib.suppress(BrokenSample), blamed({f"dataset: {name}": dataset}):
-            sums.append(checksum({name: value for name, value in vars(dataset[index]).items() if value is not None}))
-    return hashlib.sha256(" ".join(sums).encode()).hexdigest()[:16]
 
 
 def _described(data: Spec) -> str:

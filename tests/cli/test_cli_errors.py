@@ -25,7 +25,8 @@ from midms import cli
         (
             "--matcher optimal-transprt",
             "midms: --matcher: no matcher is called 'optimal-transprt'. Did you mean 'optimal-transport',"
-            " 'unbalanced-transport' or 'mutual-nearest'? `midms list matcher` shows all 13.",
+            " 'unbalanced-transport' or 'mutual-nearest'? `midms list matcher` shows all 13."
+            " A part of your own needs --plugin FILE.py.",
         ),
         ("--condition-from edgs", "midms: --condition-from: no condition is called 'edgs'. Did you mean 'edges', "),
         ("--preset midm-face", "midms: --preset: no preset is called 'midm-face'. Did you mean 'midm-faces', "),
@@ -170,7 +171,7 @@ def test_a_training_that_would_take_no_steps_or_not_end_is_refused(
     [
         ("protraits", "no dataset is called 'protraits'. Did you mean 'portraits'"),
         ("portraits(style=3)", "dataset 'portraits': has no setting 'style'. Did you mean 'styles'"),
-        ("portraits(size=128)", "data set portraits(size=128): training itself gives size, and takes none here"),
+        ("portraits(size=128)", "data set portraits(size=128): takes no size here, which the model gives"),
         ("portraits(styles=0)", "styles must be a whole number from 1 to"),
     ],
 )

@@ -43,6 +43,9 @@ class Shown:
     def __len__(self) -> int:
         return len(self.of)
 
+    def __getitem__(self, index: int) -> Any:
+        return self.of[index]
+
 
 @pytest.mark.usefixtures("registries")
 def test_a_data_set_of_data_sets_is_composed_for_training_too() -> None:

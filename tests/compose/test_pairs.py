@@ -99,9 +99,9 @@ def test_a_match_of_ones_own_says_what_it_lacks_at_build() -> None:
             return torch.ones(1, 1, *self.grid)
 
     assert composed("bare", "cycle").matcher.__class__ is Bare
-    with pytest.raises(BuildError, match="confidence does not go with the matcher: Bare does not tell its entropy"):
+    with pytest.raises(BuildError, match="confidence does not go with the matcher: Bare cannot give its entropy"):
         composed("bare", "entropy")
     del Bare.answers
     pipe = composed("bare", "entropy")
-    with pytest.raises(Unanswered, match="Bare does not tell its entropy"):
+    with pytest.raises(Unanswered, match="Bare cannot give its entropy"):
         pipe(torch.rand(1, 2, 16, 16), torch.rand(1, 3, 16, 16))

@@ -147,8 +147,8 @@ def test_pairs_are_rendered_as_they_are_measured(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(measuring, "BATCHES_KEPT", 2)
     drawn = measuring.draw_pairs
     monkeypatch.setattr(measuring, "draw_pairs", lambda *given: events.append(given[1]) or drawn(*given))
-    measured = measuring.matches
-    monkeypatch.setattr(measuring, "matches", lambda *given: events.append("measured") or measured(*given))
+    measured = measuring.match_figures
+    monkeypatch.setattr(measuring, "match_figures", lambda *given: events.append("measured") or measured(*given))
     found = ablate("midm-faces", {"confidence": ["always"]}, pairs=3, out=tmp_path, progress=False)
     first = events.index("measured")
     assert events.count("measured") == 6 and len(events[:first]) == 2, "one to warm up, and the first"

@@ -158,6 +158,18 @@ def test_a_plug_in_that_cannot_be_imported_is_named(module: str, tmp_path: Path)
     assert "matcher 'bad' of the package bad-one is 'bad_one:Mine'" in line and BROKEN[module] in line
 
 
+@pytest.mark.parametrize("home", ["own/__init__.py", "own/parts.py"])
+def test_what_an_entry_point_names_may_register_itself_too(home: str, tmp_path: Path) -> None:
+    """A file with a decorator becomes a package as it is; something else of the name is still refused."""
+    install(tmp_path, "own", "[midms.matchers]\nmine = own:Mine\n")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").write_text("from own.parts import Mine")
+    (tmp_path / home).write_text(f"import midms\n@midms.register('matcher', 'mine'){MODULE}")
+    assert run(tmp_path, "show", "mine").out[0] == "mine: matcher"
+    (tmp_path / home).write_text(f"import midms\n@midms.register('matcher', 'mine'){MODULE.replace('Mine', 'Other')}")
+    assert "is already 'own:Mine'; refusing" in refused(["show", "mine"], tmp_path, f"{__name__}:main")
+
+
 def test_an_interruption_while_importing_says_what_was_imported(tmp_path: Path) -> None:
     install(tmp_path, "bad-one", "[midms.matchers]\nbad = bad_one:Mine\n")
     (tmp_path / "bad_one.py").write_text("raise KeyboardInterrupt")

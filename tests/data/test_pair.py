@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 import torch
 
 from midms import available, create
 from midms.conditions.sketch import Sketch
-from midms.data.pair import Pair, collate
+from midms.data.pair import Pair, collate, wrong_fields
 from midms.data.portraits.pairs import draw_pairs
 from midms.registry import BadArguments
 
@@ -21,6 +24,45 @@ def test_what_some_pairs_lack_is_told_by_name() -> None:
     with pytest.raises(ValueError, match="flow: 1 of 3 pairs have it, expected all or none"):
         collate([pair(), pair(flow=flow), pair()])
     assert collate([pair(flow=flow, visible=visible)] * 2).visible.shape == (2, 1, 8, 8)
+
+
+SOME = torch.zeros(1, 3, 8, 8)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, ""),
+        ({"target": SOME + 1.2}, "target goes from 1.2 to 1.2, expected numbers in [-1, 1]"),
+        ({"condition": SOME - 0.1}, "condition goes from -0.1 to -0.1, expected numbers in [0, 1]"),
+        ({"target": SOME.numpy()}, "target is a ndarray, expected a tensor"),
+        ({"condition": None}, "condition is a NoneType, expected a tensor"),
+        ({"target": SOME[0]}, "target has shape (3, 8, 8), expected (1, channels, height, width)"),
+        (
+            {"exemplar": torch.cat([SOME, SOME])},
+            "exemplar has shape (2, 3, 8, 8), expected (1, channels, height, width)",
+        ),
+        ({"condition": SOME[..., :4]}, "condition has shape (1, 3, 8, 4), expected (1, 3, 8, 8)"),
+        ({"exemplar_condition": SOME[:, :1]}, "exemplar_condition has shape (1, 1, 8, 8), expected (1, 2, 8, 8)"),
+        ({"target": SOME.double()}, "target is torch.float64, expected torch.float32"),
+        ({"flow": SOME[:, :2] * torch.nan}, "flow holds numbers that are not finite"),
+        (
+            {"flow": SOME[:, :2] + 7},
+            "flow goes from 7 to 7, expected numbers in [-1, 1] from border to border, where the exemplar is visible",
+        ),
+        ({"flow": SOME[:, :2] + 7, "visible": SOME[:, :1] > 0}, ""),
+        ({"foreground": SOME[:, :1]}, "foreground is torch.float32, expected torch.bool"),
+        ({"visible": SOME[:, :1] == 0}, "visible says where a flow holds, and there is none"),
+    ],
+)
+def test_what_is_wrong_with_a_pair_is_told(change: dict[str, Any], message: str) -> None:
+    assert wrong_fields(dataclasses.replace(pair(), **change)) == message
+
+
+def test_numbers_may_go_beyond_their_range_as_far_as_is_said() -> None:
+    assert not wrong_fields(dataclasses.replace(pair(), target=SOME + 1.2), 0.2)
+    assert wrong_fields((SOME, SOME)) == "is a tuple, expected a midms.data.pair.Pair"
 
 
 def test_portraits_of_a_split_are_those_that_are_measured() -> None:

@@ -57,7 +57,7 @@ class Colours:
 
     def _draw(self, index: int, generator: torch.Generator) -> Pair:
         pair = self[index]
-        return dataclasses.replace(pair, target=pair.target + torch.rand(1, generator=generator))
+        return dataclasses.replace(pair, target=pair.target - torch.rand(1, generator=generator))
 
 
 def data(train: Any = None, seed: int = 3, workers: int = 0) -> TrainingData:

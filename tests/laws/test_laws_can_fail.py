@@ -283,6 +283,28 @@ def test_the_law_passes_what_obeys_it_and_nothing_else(laws: type, name: str) ->
         law(broken[name], *arguments)
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("law", ["test_it_asks_what_it_declares", "test_a_match_of_another_kind_is_read_or_refused"])
+def test_a_question_that_is_not_asked_is_told_how_to_ask(law: str) -> None:
+    with pytest.raises(AssertionError, match=r"in place of match\.top\(2\) write midms\.core\.protocols\.ask"):
+        getattr(ConfidenceLaws(), law)(lambda match: match.top(2)[0].clamp(0, 1))
+
+
+WIDTH = PORTRAITS[0].target.shape[-1]
+SLIPS = {
+    "a pixel": lambda flow: flow + torch.tensor([2 / WIDTH, 0]).view(1, 2, 1, 1),
+    "half a pixel": lambda flow: flow - torch.tensor([1 / WIDTH, 0]).view(1, 2, 1, 1),
+    "axes": lambda flow: flow.flip(1),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_flow_that_slipped_breaks_the_law_with_the_usual_cause(slip: str) -> None:
+    data = Pairs(lambda pair, index: dataclasses.replace(pair, flow=SLIPS[slip](pair.flow)))
+    with pytest.raises(AssertionError, match="x and y swapped" if slip == "axes" else "align_corners=False"):
+        DatasetLaws().test_flow_points_where_it_says(data)
+
+
 @pytest.mark.parametrize("spoil", [lambda: torch.eye(2, device="cpu"), lambda: torch.eye(2)[: int(torch.rand(1) > 2)]])
 def test_a_part_that_needs_numbers_to_be_made_breaks_the_law(spoil: Callable[[], Tensor]) -> None:
     class Weighted(nn.Module):

@@ -129,6 +129,9 @@ def pairs(**changes: Any) -> list[Pair]:
         (pairs(exemplar=torch.zeros(1, 3, 8, 16), exemplar_condition=None), r"one size, .* got \(1, 3, 8, 16\)"),
         (pairs(exemplar_condition=None), "exemplar_condition None"),
         (pairs(condition=FIVE, exemplar_condition=FIVE), "conditions have 5 channels, the preset's 2"),
+        ([(FIVE, FIVE)], "data set list: pair 0: is a tuple, expected a midms.data.pair.Pair"),
+        (pairs(exemplar=FIVE[:, :3] + 254), r"exemplar goes from 254 to 254, expected numbers in \[-1, 1\]"),
+        ([Pair(*(torch.zeros(1, c, 6, 6) for c in (2, 3, 3, 2)))], "is 6 x 6 pixels, expected a shorter side of 8"),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused(data: list[Pair], message: str, tmp_path: Path) -> None:
@@ -138,6 +141,27 @@ def test_what_cannot_be_trained_on_is_refused(data: list[Pair], message: str, tm
 
     with pytest.raises(DatasetError, match=message):
         training_data(split_datasets(Spec("mine"), 8, Sketch()), 2, tmp_path)
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda pair: dataclasses.replace(pair, target=pair.target * torch.nan), "pair 3: target holds numbers"),
+        (lambda pair: dataclasses.replace(pair, flow=None, visible=None), "flow: 1 of 2 pairs have it"),
+    ],
+)
+def test_a_bad_pair_among_good_ones_is_named(
+    workers: int, change: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """In one line, whichever process read it."""
+    register("dataset", "tiles")(Tiles)
+    usual = Tiles.__getitem__
+    monkeypatch.setattr(Tiles, "__getitem__", lambda self, i: change(usual(self, i)) if i == 3 else usual(self, i))
+    assert train(tmp_path, True, "--stage", "autoencoder", "--steps", 6, "--workers", workers) == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("midms: "))
+    assert line.startswith("midms: data set") and message in line
 
 
 @pytest.mark.usefixtures("registries")

@@ -1,4 +1,4 @@
-"""Which part is best: every combination of some parts, measured on faces, where the exact answer is known.
+"""Which part is best: every combination of some parts, measured on pairs whose exact answer is known.
 
 from midms import Spec, ablate
 
@@ -10,22 +10,28 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from midms.checkpoints.convert import find
+from midms.compose.catalog import create
+from midms.compose.recipe import Recipe
+from midms.compose.spec import Spec
 from midms.core.errors import MidmsError
 from midms.core.limits import SEEDS, int_range
 from midms.data.portraits.pairs import SIZES, SPLITS
 from midms.evaluation.ablation.identity import fingerprint
 from midms.evaluation.ablation.report import listed, table, write_report
-from midms.evaluation.ablation.run import Setting, run_settings
+from midms.evaluation.ablation.run import PORTRAITS, Setting, run_settings
+from midms.pipeline.datasets import pairs_digest
 from midms.pipeline.pretrained import is_saved, load, preset_recipe
 from midms.registry import unknown
 
 __all__ = ["Ablation", "AblationError", "ablate"]
 
+_SIDES = (32, 1024)
+"""Pixels of the shorter side that pairs can have which are not drawn."""
 PAIRS = 10_000
 """The most pairs that are measured: what all their pixels were trusted stays in memory."""
 
@@ -68,15 +74,16 @@ def ablate(
     vary: Mapping[str, Sequence[Any]],
     *,
     out: str | Path,
+    data: str | Spec = PORTRAITS,
     pairs: int = 100,
-    split: str = "test",
+    split: str | None = None,
     size: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     weights: str | Path | None = None,
     progress: bool = True,
 ) -> Ablation:
-    """Measure the cross product of some parts on faces.
+    """Measure the cross product of some parts on portraits, or on another data set.
 
     Runs are added to `out/runs.jsonl`, a line each; those that are there are not done again, whatever stopped the last
     call. Combinations that failed are tried again.
@@ -86,8 +93,10 @@ def ablate(
         vary: slot, or setting of the loop such as `rematch`, to values as `build` takes them; "preset" is what the
             preset has.
         out: folder.
-        pairs: how many pairs of faces, from the split's first.
-        split: of `midms.data.portraits.pairs.SPLITS`.
+        data: a registered data set, a name or a `Spec` with its settings. Where pairs have no `flow`, figures of the
+            match are left out; where they have a `foreground`, figures are of it alone.
+        pairs: how many, from the split's first, or all that there are.
+        split: by default "test" of portraits, "validation" of others.
         size: pixels a side; by default the preset's.
         seed: of the noise.
         device: where to compute.
@@ -96,23 +105,27 @@ def ablate(
 
     Raises:
         AblationError: there is nothing to measure, or on nothing.
+        DatasetError: the data set cannot be made, or gives what is no pair.
         OutOfLimits: pairs, size or seed is no such number.
         VaryError: a slot does not exist.
         UnknownName: a preset or part does not exist.
         BadArguments: a part does not take its arguments.
         CheckpointError: there are no such weights.
-        LedgerError: the ledger is damaged, or the disk refuses a line.
+        LedgerError: the ledger is damaged, or of another data set, or the disk refuses a line.
         PictureError: the disk refuses a picture.
         HeldError: another process writes to the folder.
         OSError: what is written in the end would have no place in the folder.
     """
     recipe = load(preset, weights).recipe if is_saved(preset) else preset_recipe(preset)
-    if split not in SPLITS:
+    spec = Spec(data) if isinstance(data, str) else data
+    drawn = spec == Spec(PORTRAITS)
+    split = split or ("test" if drawn else "validation")
+    if drawn and split not in SPLITS:
         raise AblationError(unknown("split", split, SPLITS))
     int_range(1, PAIRS, pairs=pairs)
     int_range(0, SEEDS, seed=seed)
     if size is not None:
-        int_range(*SIZES, size=size)
+        int_range(*(SIZES if drawn else _SIDES), size=size)
     if not vary or not all(vary.values()):
         raise AblationError(f"vary must have a slot, and a value for each, got {dict(vary)}")
     domain = recipe.domain if weights is None else find(weights).recipe.domain
@@ -121,6 +134,18 @@ def ablate(
         warnings.warn(text, stacklevel=2)
     own = preset if is_saved(preset) else weights
     setting = Setting(preset, split, pairs, size, seed, str(device), fingerprint(own))
+    if not drawn:
+        setting = _on(spec, setting, recipe)
     records = run_settings(setting, vary, weights, Path(out), progress)
     write_report(setting, records, Path(out))
     return Ablation(tuple(records), Path(out))
+
+
+def _on(data: Spec, setting: Setting, recipe: Recipe) -> Setting:
+    """The same on a data set, on as many pairs as it has at most."""
+    extractor = recipe.slots["condition"]
+    setting = replace(setting, data=data)
+    dataset = setting.dataset(create("condition", extractor.name, **extractor.arguments))
+    if not len(dataset):
+        raise AblationError(f"data set {data.typed()}: has no pairs in its split {setting.split!r}")
+    return replace(setting, pairs=min(setting.pairs, len(dataset)), some_pairs=pairs_digest(dataset, data.name))

@@ -7,18 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
+from torch import Tensor
 
+from midms.compose.catalog import create
 from midms.core.files import atomic_write, read_regular
-from midms.data.portraits.pairs import SIZES, draw_pairs
+from midms.data.pair import Pair
+from midms.data.portraits.pairs import draw_pairs
 from midms.evaluation.ablation.run import PICTURES, REPORT_FILES, SHOWN, Setting
 from midms.evaluation.report.plots import as_picture, as_svg, scatters
 from midms.evaluation.report.tables import markdown_table
 from midms.images import save_images, to_pil
 from midms.images.figure import Sheet, note
 from midms.images.page import cards, html_table, inline, items, page, picture_card, section, slider
+from midms.pipeline.datasets import condition_picture, read_pairs
+from midms.pipeline.pretrained import preset_recipe
 
 _COLUMNS = {"PSNR": 2, "SSIM": 3, "PCK@0.05": 3, "EPE px": 2, "AUROC": 3, "first PSNR": 2, "ms a pair": 0, "peak MB": 0}
 """Figures of the table, and their digits."""
@@ -44,11 +49,12 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
 def _cells(records: Sequence[Mapping[str, Any]], quote: str = "") -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table, values within quotes."""
     slots, rows = list(records[0]["run"]) if records else [], []
+    columns = [name for name in _COLUMNS if all(name in record["figures"] for record in ranked(records))]
     for place, record in enumerate(ranked(records), 1):
-        figures = [f"{record['figures'][name]:.{digits}f}" for name, digits in _COLUMNS.items()]
+        figures = [f"{record['figures'][name]:.{_COLUMNS[name]}f}" for name in columns]
         mark = "*" if "notes" in record else ""
         rows.append([f"{place}{mark}", *(f"{quote}{record['run'][slot]}{quote}" for slot in slots), *figures])
-    return ["", *slots, *_COLUMNS], rows
+    return ["", *slots, *columns], rows
 
 
 def listed(records: Sequence[Mapping[str, Any]], kind: str) -> tuple[str, ...]:
@@ -63,60 +69,75 @@ def label(record: Mapping[str, Any]) -> str:
 
 
 def plot(records: Sequence[Mapping[str, Any]]) -> Drawing:
-    """PSNR against milliseconds and megabytes; points bear their place in the table, colours tell the first slot."""
+    """PSNR against milliseconds and megabytes; points bear their place in the table.
+
+    Colours tell the first slot, marks the second.
+    """
     best = ranked(records)
     panels = {
         name: [(record["figures"][name], record["figures"]["PSNR"]) for record in best]
         for name in ("ms a pair", "peak MB")
     }
-    kinds = [next(iter(record["run"].values()), "") for record in best]
-    return scatters(panels, [str(place) for place in range(1, len(best) + 1)], kinds, "PSNR")
+    values = [[*record["run"].values(), "", ""] for record in best]
+    colours, marks = ([row[i] for row in values] for i in (0, 1))
+    return scatters(panels, [str(place) for place in range(1, len(best) + 1)], colours, "PSNR", marks)
 
 
 def sheet(setting: Setting, records: Sequence[Mapping[str, Any]], pictures: Path) -> Image.Image:
     """The first pairs in columns; sketch, exemplar and answer, then the results of each combination, best first."""
-    pairs = draw_pairs(setting.split, range(min(SHOWN, setting.pairs)), setting.size)
-    sketch = torch.nn.functional.avg_pool2d(1 - 2 * pairs.sketch, 2).expand(-1, 3, -1, -1)
+    condition, pairs = _first_pairs(setting)
     rows = [
         [note(name, _SIDE), *(to_pil(one[None]) for one in batch)]
-        for name, batch in (("sketch", sketch), ("exemplar", pairs.exemplar), ("answer", pairs.answer))
+        for name, batch in (("condition", condition), ("exemplar", pairs.exemplar), ("answer", pairs.target))
     ]
     count = len(rows[0]) - 1
     for place, record in enumerate(ranked(records), 1):
-        ones = _strip(pictures / f"{record['id']}.png", count) or [note("lost", _SIDE)] * count
+        ones = _strip(pictures / f"{record['id']}.png", pairs.target) or [note("lost", _SIDE)] * count
         rows.append([note("\n".join([f"{place}.", *record["run"].values()]), _SIDE), *ones])
     return Sheet(rows, ["", *(f"pair {i}" for i in range(count))], _SIDE).image
 
 
-def _strip(path: Path, count: int) -> list[Image.Image]:
+def _first_pairs(setting: Setting) -> tuple[Float[Tensor, "b 3 y x"], Pair]:
+    """The conditions as pictures, and the pairs."""
+    first = range(min(SHOWN, setting.pairs))
+    if setting.data is None:
+        pair = draw_pairs(setting.split, first, setting.size).pair()
+        return (1 - 2 * pair.condition).expand(-1, 3, -1, -1), pair
+    spec = preset_recipe(setting.preset).slots["condition"]
+    extractor = create("condition", spec.name, **spec.arguments)
+    pair = read_pairs(setting.dataset(extractor), first)
+    return condition_picture(extractor, pair.condition), pair
+
+
+def _strip(path: Path, answers: Float[Tensor, "b 3 y x"]) -> list[Image.Image]:
     """The results that `run.save_strip` put side by side; none if the file is lost, damaged or another."""
     try:
         strip = Image.open(io.BytesIO(read_regular(path)), formats=["PNG"])
-        side = strip.height
-        if side > SIZES[1] or strip.width != count * side:
+        count, _, height, width = answers.shape
+        if strip.size != (count * width, height):
             return []
-        return [strip.crop((i * side, 0, (i + 1) * side, side)) for i in range(count)]
+        return [strip.crop((i * width, 0, (i + 1) * width, height)) for i in range(count)]
     except Exception:  # decoders raise whatever they like
         return []
 
 
 def ablation_page(setting: Setting, records: Sequence[Mapping[str, Any]], pictures: Path) -> str:
     """The same as a page: the table, the plot, and results of the best and of the worst under their answers."""
-    best, pairs = ranked(records), draw_pairs(setting.split, range(min(SHOWN, setting.pairs)), setting.size)
+    best, (_, pairs) = ranked(records), _first_pairs(setting)
     shown = []
     for record in best[:1] + best[1:][-1:]:
-        results = _strip(pictures / f"{record['id']}.png", len(pairs.answer))
+        results = _strip(pictures / f"{record['id']}.png", pairs.target)
         shown += [(record, i, result) for i, result in enumerate(results)]
     parts = [
         picture_card(
             f"{label(record)}, pair {i}: PSNR {record['each']['PSNR'][i]:.2f}",
-            slider(to_pil(pairs.answer[i][None]), result, ("answer", "result")),
+            slider(to_pil(pairs.target[i][None]), result, ("answer", "result")),
             inline(to_pil(pairs.exemplar[i][None]), "exemplar"),
         )
         for record, i, result in shown
     ]
     return page(
-        f"Parts of {setting.preset} on {setting.pairs} faces",
+        f"Parts of {setting.preset} on {setting.pairs} pairs of {setting.data_name}, split {setting.split}",
         html_table(*_cells(records)),
         *(section(title, items(listed(records, kind), "failures")) for kind, title in _OUTCOMES.items()),
         section("Quality against cost", as_svg(plot(records))),

@@ -1,4 +1,4 @@
-"""The cross product of parts, each combination measured on faces, where the truth is known."""
+"""The cross product of parts, each combination measured on pairs whose answer is known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,27 @@ from torch import Tensor
 from tqdm import tqdm
 
 from midms.compose.compose import BuildError
+from midms.compose.spec import Spec
 from midms.core.files import check_file, check_folder
+from midms.core.protocols import ConditionExtractor
 from midms.core.results import machine
+from midms.data.pair import Pair
 from midms.data.portraits.pairs import Pairs, draw_pairs, generators
 from midms.evaluation.ablation.identity import digest_value, package
 from midms.evaluation.ablation.ledger import ALWAYS, Ledger, LedgerError
 from midms.evaluation.ablation.vary import OWN, Vary, check_vary, combinations, spelled
 from midms.evaluation.metrics.cost import Cost
-from midms.evaluation.metrics.faces import conditions, matches, pictures
+from midms.evaluation.metrics.faces import conditions
+from midms.evaluation.metrics.known import match_figures, picture_figures
 from midms.evaluation.metrics.pictures import auroc
 from midms.images import save_images, to_pil
 from midms.loop import POLICY, Policy
+from midms.pipeline.datasets import make_dataset, read_pairs
 from midms.pipeline.pipeline import Pipeline
 from midms.pipeline.pretrained import load, preset_recipe
 
+PORTRAITS = "portraits"
+"""The data set that is measured where none is named."""
 PAIRS_AT_ONCE = 20
 BATCHES_KEPT = 8
 """Batches that stay rendered from one combination to the next; of more, each is rendered anew."""
@@ -48,12 +55,14 @@ class Setting:
 
     Attributes:
         preset: that is varied.
-        split: of the faces.
+        split: of the data set.
         pairs: how many, from the first.
         size: pixels a side.
         seed: of the noise.
         device: where it is computed.
         weights: the fingerprint of those given instead of the shipped, or None.
+        data: the data set and its settings; None for `portraits` as they are.
+        some_pairs: tells data sets of one name apart.
     """
 
     preset: str
@@ -63,10 +72,18 @@ class Setting:
     seed: int
     device: str
     weights: str | None = None
+    data: Spec | None = None
+    some_pairs: str | None = None
+
+    @property
+    def data_name(self) -> str:
+        """The data set as one would type it."""
+        return self.data.typed() if self.data else PORTRAITS
 
     def record(self) -> dict[str, Any]:
         """What was given, by name, for records and identities."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        given = {**vars(self), "data": self.data and self.data_name}
+        return {name: value for name, value in given.items() if value is not None}
 
     def batches(self) -> list[range]:
         """The numbers of the pairs, so many at once."""
@@ -75,6 +92,14 @@ class Setting:
     def draw(self, indices: range) -> Pairs:
         """The pairs of these numbers."""
         return draw_pairs(self.split, indices, self.size, self.device)
+
+    def dataset(self, condition: ConditionExtractor) -> Any:
+        """The data set whose conditions an extractor reads; None where portraits are drawn.
+
+        Raises:
+            DatasetError: it cannot be made, or its first pair is none.
+        """
+        return make_dataset(self.data, self.split, self.size, condition) if self.data else None
 
 
 def run_settings(
@@ -101,6 +126,9 @@ def run_settings(
     with ledger.held() as lines:
         wanted = {identity(setting, combination): combination for combination in combinations(vary)}
         known = {record["id"]: record for record in lines}
+        if other := {record.get("data", PORTRAITS) for record in lines} - {setting.data_name}:
+            held = f"holds runs on {', '.join(sorted(map(str, other)))}"
+            raise LedgerError(f"{ledger.path}: {held}, these are on {setting.data_name}; choose another --out")
         if odd := [name for name in wanted if name in known and known[name]["run"].keys() != wanted[name].keys()]:
             raise LedgerError(f"{ledger.path}: {odd[0]} is another run; remove its line to have the run done again")
         missing = [name for name in wanted if "error" in known.get(name, {"error": ""})]
@@ -186,28 +214,32 @@ def figures(
     advance: Callable[[int], Any],
 ) -> tuple[dict[str, Any], list[Image.Image]]:
     """Means over pairs, the figures of each pair, time and memory; and the results of the first pairs."""
-    one = setting.draw(range(1))
-    for _ in pipe.trajectory(conditions(pipe.condition, one), one.exemplar):  # what is loaded once is no run's cost
-        pass
+    batch = _reader(pipe, setting, draw)
+    one = _reader(pipe, setting, setting.draw)(range(1))
+    for _ in pipe.trajectory(one.condition, one.exemplar, one.exemplar_condition):
+        pass  # what is loaded once is no run's cost
     cost = Cost(setting.device)
     collected: dict[str, list[Tensor]] = {}
     shown: list[Tensor] = []
     for indices in setting.batches():
-        pairs = draw(indices)
-        drawn = conditions(pipe.condition, pairs)
+        pairs = batch(indices)
+        given = pairs.condition, pairs.exemplar, pairs.exemplar_condition
         with cost.measured():
-            moments = list(pipe.trajectory(drawn, pairs.exemplar, generator=generators(setting.seed, indices)))
+            moments = list(pipe.trajectory(*given, generator=generators(setting.seed, indices)))
             image = pipe.autoencoder.decode(moments[-1].step.x0)
-        found = pictures(image, pairs) | matches(moments[-1].match, moments[-1].confidence, pairs)
-        first = next(pipe.replace(rematch=()).trajectory(drawn, pairs.exemplar))
-        found["first PSNR"] = pictures(pipe.autoencoder.decode(first.warp), pairs)["PSNR"]
-        found["first PCK@0.05"] = matches(first.match, first.confidence, pairs)["PCK@0.05"]
+        found = picture_figures(image, pairs) | match_figures(moments[-1].match, moments[-1].confidence, pairs)
+        first = next(pipe.replace(rematch=()).trajectory(*given))
+        found["first PSNR"] = picture_figures(pipe.autoencoder.decode(first.warp), pairs)["PSNR"]
+        if pairs.flow is not None:
+            found["first PCK@0.05"] = match_figures(first.match, first.confidence, pairs)["PCK@0.05"]
         for name, values in found.items():
             collected.setdefault(name, []).append(values.cpu())
         shown += [one[None] for one in image[: SHOWN - len(shown)]]
         advance(1)
     whole_set = {name: torch.cat(values) for name, values in collected.items()}
-    confidence, right = whole_set.pop("_confidence"), whole_set.pop("_right")
+    ranking = {}
+    if "_right" in whole_set:
+        ranking["AUROC"] = auroc(whole_set.pop("_confidence"), whole_set.pop("_right").bool())
     for name, values in whole_set.items():
         bad = int((~values.isfinite()).sum())
         if bad == len(values) or (bad and name in ALWAYS):
@@ -215,10 +247,23 @@ def figures(
     results = [to_pil(one) for one in shown]
     return {
         "figures": {name: values.nanmean().item() for name, values in whole_set.items()}
-        | {"AUROC": auroc(confidence, right.bool())}
+        | ranking
         | {"ms a pair": 1000 * cost.seconds / setting.pairs, "peak MB": cost.megabytes},
-        "each": {name: [round(value, 4) for value in whole_set[name].tolist()] for name in EACH},
+        "each": {name: [round(value, 4) for value in whole_set[name].tolist()] for name in EACH if name in whole_set},
     }, results
+
+
+def _reader(pipe: Pipeline, setting: Setting, draw: Callable[[range], Pairs]) -> Callable[[range], Pair]:
+    """What gives pairs by their numbers, their conditions read by the pipeline's extractor."""
+    dataset = setting.dataset(pipe.condition)
+
+    def read(indices: range) -> Pair:
+        if dataset is not None:
+            return read_pairs(dataset, indices).to(setting.device)
+        pairs = draw(indices)
+        return replace(pairs.pair(), condition=conditions(pipe.condition, pairs))
+
+    return read
 
 
 def save_strip(images: Sequence[Image.Image], path: Path) -> None:

@@ -1,8 +1,4 @@
-"""What is measured on faces, where the exact answer and the exact correspondence are known.
-
-Every figure is inside the head of the answer, hair included, pair by pair. A pixel's match is right if the exemplar
-shows its counterpart and the match is off by less than `_RIGHT` widths.
-"""
+"""What is measured on faces, whose parts are known too: as `known`, inside the head of the answer, hair included."""
 
 from __future__ import annotations
 
@@ -10,13 +6,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from midms.core.flow import match_flow
 from midms.core.protocols import ConditionExtractor, Match
 from midms.data.portraits.pairs import PORTRAIT_PARTS, Pairs
-from midms.evaluation.metrics.correspondence import RADII
-from midms.evaluation.metrics.pictures import masked_mean, psnr, ssim
-
-_RIGHT = 0.05
+from midms.evaluation.metrics import known
+from midms.evaluation.metrics.pictures import masked_mean
 
 
 def conditions(extractor: ConditionExtractor, pairs: Pairs) -> Tensor:
@@ -26,30 +19,15 @@ def conditions(extractor: ConditionExtractor, pairs: Pairs) -> Tensor:
 
 
 def pictures(image: Float[Tensor, "b 3 y x"], pairs: Pairs) -> dict[str, Float[Tensor, " b"]]:
-    """Distances to the exact answer: PSNR in dB, SSIM."""
-    return {"PSNR": psnr(image, pairs.answer, pairs.head), "SSIM": ssim(image, pairs.answer, pairs.head)}
+    """Distances to the exact answer, see `known.picture_figures`."""
+    return known.picture_figures(image, pairs.pair())
 
 
 def matches(match: Match, confidence: Tensor, pairs: Pairs) -> dict[str, Tensor]:
-    """The match against the exact correspondence, on visible pixels of the head.
-
-    Returns:
-        Means pair by pair; and under "_confidence" and "_right", for all pixels of all heads, their confidence and
-        whether they are right, for `auroc`.
-    """
-    size, head = pairs.answer.shape[-1], pairs.head
-    place = match_flow(match, (size, size), pairs.answer)
-    off = (place - pairs.place).norm(dim=1) / 2  # widths
-    seen = head & pairs.visible
+    """The match against the exact correspondence, see `known.match_figures`, and how often it names the right part."""
+    size = pairs.answer.shape[-1]
     labels = F.one_hot(pairs.exemplar_parts, len(PORTRAIT_PARTS)).permute(0, 3, 1, 2).float()
     warped = match.apply(F.interpolate(labels, match.transpose().grid, mode="area"))
     named = F.interpolate(warped, (size, size), mode="bilinear").argmax(1)
-    right = (off < _RIGHT) & pairs.visible
-    fine = F.interpolate(confidence, (size, size), mode="bilinear")[:, 0]
-    return {
-        "EPE px": masked_mean(off * size, seen),
-        **{f"PCK@{radius}": masked_mean((off < radius).float(), seen) for radius in RADII},
-        "part accuracy": masked_mean((named == pairs.parts).float(), seen),
-        "_confidence": fine[head],
-        "_right": right[head].float(),
-    }
+    right = masked_mean((named == pairs.parts).float(), pairs.head & pairs.visible)
+    return {**known.match_figures(match, confidence, pairs.pair()), "part accuracy": right}

@@ -14,9 +14,10 @@ from midms.core.types import Context, Noise
 from midms.data.pair import Pair
 from midms.diffusion.levels import alpha_bar
 from midms.loop.inputs import noise_fn
+from midms.pipeline.datasets import condition_picture
 from midms.pipeline.pipeline import Pipeline
 from midms.training.noise import integers, sample_generators, uniform
-from midms.training.stages.stage import Optimisation, condition_picture, frozen, frozen_pass, latents, trained
+from midms.training.stages.stage import Optimisation, frozen, frozen_pass, latents, trained
 
 
 class DiffusionStage(nn.Module):

@@ -17,10 +17,11 @@ from midms.core.types import Features, Noise
 from midms.data.errors import DatasetError
 from midms.data.pair import Pair
 from midms.loop.inputs import noise_fn
+from midms.pipeline.datasets import condition_picture
 from midms.pipeline.pipeline import Pipeline
 from midms.training.losses import matching as losses
 from midms.training.noise import integers, uniform
-from midms.training.stages.stage import Optimisation, condition_picture, frozen, latents, trained
+from midms.training.stages.stage import Optimisation, frozen, latents, trained
 
 FLOW_TERMS = ("exact", "distance")
 """Losses of pairs whose flow is known."""

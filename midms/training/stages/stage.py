@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from midms.core.protocols import AnnotationReader, ConditionExtractor
 from midms.core.types import Noise
 from midms.data.pair import Pair
 
@@ -132,10 +131,3 @@ def latents(autoencoder: Any, pair: Pair) -> tuple[Float[Tensor, "b c H W"], Flo
     with frozen_pass(pair.target.device):
         source, truth = autoencoder.encode(torch.cat([pair.exemplar, pair.target])).float().chunk(2)
     return source, truth
-
-
-def condition_picture(condition: ConditionExtractor, maps: Float[Tensor, "b k y x"]) -> Float[Tensor, "b 3 y x"]:
-    """Maps as pictures in [-1, 1]: as the extractor shows them, else the first channel as ink on paper."""
-    if isinstance(condition, AnnotationReader):
-        return condition.picture(maps)
-    return (1 - 2 * maps[:, :1]).expand(-1, 3, -1, -1)
