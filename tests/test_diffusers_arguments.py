@@ -131,6 +131,8 @@ def test_every_argument_of_the_usual_pipelines_is_taken_or_told_what_to_use(pipe
     for name in others:
         with pytest.raises(TypeError, match=f"^{name}: no argument of MIDMsPipeline: [a-z].{{10}}"):
             called(pipe, **{name: 2})
+    with pytest.raises(TypeError, match=r"shorter side, of the longer where the weights know square pictures alone$"):
+        called(pipe, height=64)
     with pytest.raises(TypeError, match=r"no argument of MIDMsPipeline is called 'promt'\. Did you mean 'prompt'"):
         called(pipe, promt="a cat")
     with pytest.raises(TypeError, match=r"^style: is chosen when a pipeline is made, .*slots=\{'style': ...\}\)"):

@@ -25,7 +25,8 @@ _INJECTION = "an injection does that, MIDMsPipeline.from_pipe(pipe, slots={'inje
 _PROMPT = "texts are embedded here, all text encoders are given prompt and negative_prompt"
 _USUAL = "it is what the model usually has"
 _REFUSED: dict[str, tuple[str, ...]] = {
-    "the result has the proportions of image; size= is the pixels of its shorter side": ("height", "width"),
+    "the result has the proportions of image; size= is the pixels of its shorter side, of the longer where the weights "
+    "know square pictures alone": ("height", "width"),
     _SAMPLER: ("strength", "timesteps", "sigmas", "eta", "denoising_start", "denoising_end", "mu"),
     "a call makes one picture; call again with another generator": ("num_images_per_prompt",),
     "noise is drawn from generator, which may be a function from a shape to a tensor": ("latents",),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from dense_attention import CTRLX, EXACT, UP, DenseGraft, dense, injected, plain, weights
+from dense_attention import CTRLX, EXACT, UP, DenseGraft, dense, dense_ctrlx, injected, plain, weights
 from tiny_denoisers import context, denoiser, latents, level
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -69,30 +69,7 @@ def test_any_matcher_and_any_confidence_take_part() -> None:
 
 def test_ctrlx_is_the_articles() -> None:
     x, exemplar, structure = latents(0), latents(1), latents(2)
-
-    def norm(hidden: Tensor) -> Tensor:
-        return (hidden - hidden.mean(1, keepdim=True)) / hidden.std(1, keepdim=True)
-
-    def change(attn: Any, hidden: Tensor, heads: Any) -> Tensor:
-        shaped = attn is last
-        q, k = heads(attn.to_q(norm(hidden))), heads(attn.to_k(norm(hidden)))
-        coupling = weights(q[3 if shaped else 1], k[2], 1.0)
-        value = heads(hidden)[2]
-        mean = coupling @ value
-        deviation = (coupling @ value**2 - mean**2).clamp(min=0).sqrt()
-        hidden = hidden.clone()
-        hidden[1] = (deviation * heads(norm(hidden))[1] + mean).transpose(0, 1).flatten(1)
-        q, k, v = (heads(project(hidden)) for project in (attn.to_q, attn.to_k, attn.to_v))
-        if shaped:
-            q[1], k[1] = q[3], k[3]
-        return weights(q, k, 1.0) @ v
-
-    model = denoiser("unet-condition", 5.0)
-    last = model.network.up_blocks[0].attentions[1].transformer_blocks[0].attn1
-    model.network.up_blocks[0].resnets[0].register_forward_hook(
-        lambda module, given, output: torch.cat([output[:1], output[3:], output[2:]])
-    )
-    expected = dense(x, [exemplar, structure], 5.0, change, ("down_blocks.1", "up_blocks.0"), model)
+    expected = dense_ctrlx(x, exemplar, structure, 5.0)
     found = injected("ctrlx", "unet-condition", x, exemplar, structure, scale=5.0, **CTRLX)
     torch.testing.assert_close(found, expected, **EXACT)
 

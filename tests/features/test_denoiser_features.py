@@ -246,6 +246,8 @@ def test_own_portraits_hand_out_activations_too() -> None:
             r"0 to 1, got \(7,\)",
         ),
         (lambda f: made("unet").activations(LATENT, 1, (0,), (3,)), "dropped is .3,., expected none"),
+        (lambda f: made("flux").activations(LATENT, 1, (0,), (3, 32)), r"dropped must be .* 0 to 31, got \(3, 32\)"),
+        (lambda f: made("sd3").activations(LATENT, 1, (0,), (-1,)), r"dropped must be .* 0 to 31, got \(-1,\)"),
     ],
 )
 def test_what_cannot_be_had_is_said(ask: Callable[[DiffusionFeatures], object], complaint: str) -> None:

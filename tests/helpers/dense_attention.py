@@ -123,6 +123,7 @@ def injected(
     scale: float = 1.0,
     policy: Policy | None = None,
     draw: Callable[..., Tensor] = torch.randn,
+    steps: int = 10,
     **settings: Any,
 ) -> Tensor:
     """x0 with an injection of one exemplar, or of several."""
@@ -130,7 +131,7 @@ def injected(
     model = denoiser(family, scale)
     part.check(model)
     exemplars = exemplar if isinstance(exemplar, list) else [exemplar]
-    seen = References(exemplars, x if condition is None else condition, step, 10, draw)
+    seen = References(exemplars, x if condition is None else condition, step, steps, draw)
     return part(model, x, level(family), context(x), seen, MatchingOfLayers(policy or Policy()))
 
 
@@ -174,3 +175,44 @@ def dense(
     output = network(torch.cat([x, x, *others]), at.timestep, texts).sample
     eps = output[:1] + guidance * (output[1:2] - output[:1])
     return (x - at.sigma * eps) / at.alpha
+
+
+def dense_ctrlx(
+    x: Tensor, exemplar: Tensor, structure: Tensor, guidance: float, appearance: bool = True, structured: bool = True
+) -> Tensor:
+    """x0 with Ctrl-X in the layers of `CTRLX` (arXiv:2406.07540, sec. 4).
+
+    Args:
+        x: noisy latent.
+        exemplar: as noisy.
+        structure: as noisy.
+        guidance: from the negative prompt to the positive one.
+        appearance: whether mean and deviation are the exemplar's.
+        structured: whether results, queries and keys are the structure's.
+    """
+
+    def norm(hidden: Tensor) -> Tensor:
+        return (hidden - hidden.mean(1, keepdim=True)) / hidden.std(1, keepdim=True)
+
+    def change(attn: Any, hidden: Tensor, heads: Any) -> Tensor:
+        shaped = structured and attn is last
+        if appearance:
+            q, k = heads(attn.to_q(norm(hidden))), heads(attn.to_k(norm(hidden)))
+            coupling = weights(q[3 if shaped else 1], k[2], 1.0)
+            value = heads(hidden)[2]
+            mean = coupling @ value
+            deviation = (coupling @ value**2 - mean**2).clamp(min=0).sqrt()
+            hidden = hidden.clone()
+            hidden[1] = (deviation * heads(norm(hidden))[1] + mean).transpose(0, 1).flatten(1)
+        q, k, v = (heads(project(hidden)) for project in (attn.to_q, attn.to_k, attn.to_v))
+        if shaped:
+            q[1], k[1] = q[3], k[3]
+        return weights(q, k, 1.0) @ v
+
+    model = denoiser("unet-condition", guidance)
+    last = model.network.up_blocks[0].attentions[1].transformer_blocks[0].attn1
+    if structured:
+        model.network.up_blocks[0].resnets[0].register_forward_hook(
+            lambda module, given, output: torch.cat([output[:1], output[3:], output[2:]])
+        )
+    return dense(x, [exemplar, structure], guidance, change, CTRLX["appearance_layers"], model)

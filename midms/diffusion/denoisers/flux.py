@@ -85,7 +85,7 @@ class Flux(nn.Module):
             dropped: channels that are 0 before they are normalised; 154 and 1446 of FLUX.1 drown all others.
 
         Raises:
-            ValueError: there is no such block.
+            ValueError: there is no such block, or no such channel.
         """
         double, single = self.network.transformer_blocks, self.network.single_transformer_blocks
         found: list[Any] = chosen_blocks([*double, *single], blocks)

@@ -72,7 +72,7 @@ class SD3(nn.Module):
             dropped: channels that count for nothing, see `Flux.activations`.
 
         Raises:
-            ValueError: there is no such block.
+            ValueError: there is no such block, or no such channel.
         """
         norms: list[Any] = [block.norm1 for block in chosen_blocks(self.network.transformer_blocks, blocks)]
         when = torch.full((len(x),), timestep, device=x.device)

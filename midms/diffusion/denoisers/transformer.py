@@ -55,7 +55,13 @@ def modulated_maps(
         run: the pass.
         x: the latents that it is of.
         dropped: see `modulated`.
+
+    Raises:
+        ValueError: there is no such channel.
     """
+    width = norms[0].linear.in_features  # type: ignore[union-attr]
+    if not all(channel in range(width) for channel in dropped):  # type: ignore[arg-type]
+        raise ValueError(f"dropped must be out of channels 0 to {width - 1}, got {tuple(dropped)}")
     h, w = (-(-side // PATCH) for side in x.shape[-2:])
     pairs = zip(calls_of(norms, run), norms, strict=True)
     return [token_map(modulated(call, norm, dropped), h, w).to(x.dtype) for call, norm in pairs]

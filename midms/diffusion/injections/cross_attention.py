@@ -95,7 +95,7 @@ class CrossAttention:
         """x0 of a noisy latent, as the denoiser predicts it with the exemplar's keys and values."""
         if self.guidance is not None:
             start, end = self.guidance
-            denoiser = denoiser.guided_by(start + (end - start) * references.done)
+            denoiser = denoiser.guided_by(start + (end - start) * references.step / max(references.steps - 1, 1))
         if not self.first <= references.done < self.last:
             return denoiser(x, level, context)  # type: ignore[no-any-return]
         layers = layers_of(denoiser, self.layers)
