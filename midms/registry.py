@@ -7,7 +7,6 @@ import dataclasses
 import difflib
 import functools
 import importlib
-import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 
 from midms.core.errors import MidmsError
 from midms.core.plugins import installed
-from midms.core.signatures import mistyped, parameters, signature
+from midms.core.signatures import first_line, mistyped, parameters, signature
 from midms.core.torch_defaults import defaults
 
 _NAME = re.compile(r"\w[\w.+-]*")
@@ -182,27 +181,25 @@ class Registry:
     def check(self, name: str, /, **arguments: Any) -> None:
         """Raise as `create` would for the arguments' names and types, constructing nothing."""
         self.check_given(name, **arguments)
-        factory = self[name]
         try:
-            parameters(factory).bind(**arguments)
+            parameters(self[name]).bind(**arguments)
         except TypeError as error:
-            raise BadArguments(f"{self.kind} {name!r}: {error}. Signature: {name}{signature(factory)}") from None
+            raise self._unfit(name, f"{error}.") from None
 
     def check_given(self, name: str, /, **arguments: Any) -> None:
         """The same for some of the arguments, to which a preset may have the others."""
-        factory = self[name]
-        expected = parameters(factory)
+        expected = parameters(self[name])
         try:
             expected.bind_partial(**arguments)
         except TypeError as error:
-            known = expected.parameters
-            strange = [
-                f"has no setting {key!r}. {_nearest(key, known)}".strip() for key in arguments if key not in known
-            ]
-            problem = " ".join(strange) or f"{error}."
-            raise BadArguments(f"{self.kind} {name!r}: {problem} Signature: {name}{signature(factory)}") from None
+            strange = [key for key in arguments if key not in expected.parameters]
+            said = [f"has no setting {key!r}. {_nearest(key, expected.parameters)}".strip() for key in strange]
+            raise self._unfit(name, " ".join(said) or f"{error}.") from None
         if wrong := mistyped(expected, arguments):
-            raise BadArguments(f"{self.kind} {name!r}: {'; '.join(wrong)}. Signature: {name}{signature(factory)}")
+            raise self._unfit(name, f"{'; '.join(wrong)}.")
+
+    def _unfit(self, name: str, problem: str) -> BadArguments:
+        return BadArguments(f"{self.kind} {name!r}: {problem} Signature: {name}{signature(self[name])}")
 
     def summary(self, name: str) -> str:
         """The line that says what it is.
@@ -280,12 +277,6 @@ def _nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """A question after the three names that are nearest to this one, of those that are like it at all, or nothing."""
     *first, last = [*map(repr, difflib.get_close_matches(str(name), list(known), 3, likeness))] or [""]
     return f"Did you mean {', '.join(first)}{' or ' if first else ''}{last}?" if last else ""
-
-
-def first_line(part: Any) -> str:
-    """The first line of a docstring, or the part's name."""
-    text = inspect.getdoc(part) or getattr(part, "__name__", "") or repr(part)
-    return text.splitlines()[0]
 
 
 def _is_number(name: str) -> bool:

@@ -91,3 +91,9 @@ class _Bare(str):
     """A string that is shown without quotes."""
 
     __repr__ = str.__str__
+
+
+def first_line(part: Any) -> str:
+    """The first line of a docstring, or the part's name."""
+    text = inspect.getdoc(part) or getattr(part, "__name__", "") or repr(part)
+    return text.splitlines()[0]

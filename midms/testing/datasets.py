@@ -45,7 +45,10 @@ class DatasetLaws(Laws):
         Typical cause: pictures in [0, 1] instead of [-1, 1], no batch dimension of 1, or masks that are no booleans.
         """
         assert len(dataset) > 0, "the data set has no pairs"
-        for pair in _some(dataset) + _drawn(dataset):
+        pairs = _some(dataset) + _drawn(dataset)
+        dark = any((pair.target < 0).any() for pair in pairs)
+        assert dark, "nothing is darker than middle grey: pictures are in [0, 1], expected [-1, 1]"
+        for pair in pairs:
             wrong = wrong_fields(pair)
             assert not wrong, wrong
             empty = [

@@ -99,6 +99,7 @@ STEPS = {
     "algorithm_type": "sde-dpmsolver++",
     "lower_order_final": False,
     "euler_at_final": True,
+    "predict_x0": False,
     "lambda_min_clipped": -5.1,
     "disable_corrector": [0],
     "original_inference_steps": 20,

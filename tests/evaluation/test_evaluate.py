@@ -110,7 +110,7 @@ class Sources(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.fetched += [str(value) for name, value in attrs if name in ("src", "href", "xlink:href", "data")]
-        self.open += [] if tag in ("img", "input", "meta") else [tag]
+        self.open += [] if tag in ("br", "img", "input", "meta") else [tag]
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag

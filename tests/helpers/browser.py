@@ -28,7 +28,7 @@ const one = document.querySelector(arguments[0]);
 return one && one.complete && one.naturalWidth ? one.src : "";
 """
 """Where a picture is from, or nothing before it is loaded."""
-WAIT = 60
+WAIT = 120
 """Seconds for anything, on a machine that is busy."""
 
 

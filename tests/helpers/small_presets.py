@@ -28,7 +28,7 @@ SD_WARP = {
 }
 FLOW = {
     "autoencoder": KL,
-    "features": Spec("diffusion", network="denoiser", timestep=260, sigma=0.26, blocks=(1,), draws=1),
+    "features": Spec("diffusion", network="denoiser", timestep=260, sigma=0.26, blocks=(1,), draws=1, dropped=()),
     "sampler": Spec("euler", timesteps=(901, 501, 101), schedule="flow:3.0"),
     "injection": Spec("graft", layers=("transformer_blocks",), dropout=0.0, **SOFT),
 }

@@ -78,6 +78,7 @@ def psnr(found: Tensor, expected: Tensor) -> float:
     return float(10 * torch.log10(4 / (found.double() - expected.double()).square().mean()))
 
 
+@pytest.mark.filterwarnings("ignore:the inversion is not exact")  # over few levels
 @pytest.mark.parametrize("dtype", HALVES, ids=["float16", "bfloat16"])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_run_in_half_precision_gives_the_same_picture(preset: str, dtype: torch.dtype) -> None:

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from spoilt_pairs import Forgetful, Pairs, Restless
 from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
 from midms.confidence.peak import Peak
 from midms.core.metrics import Compared
 from midms.core.types import Features, Finished, Level, Levels
-from midms.data.pair import Pair
-from midms.data.portraits.dataset import Portraits
 from midms.diffusion.levels import noise_levels
 from midms.diffusion.solvers.ddim import DDIM
 from midms.images import resize
@@ -162,40 +161,6 @@ FEATURES = {
 }
 
 
-class Pairs:
-    """A few portraits, changed."""
-
-    def __init__(self, change: Callable[[Pair, int], Pair] | None = None, count: int = 3, more: object = None) -> None:
-        self.change, self.count, self.more = change, count, more
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Pair:
-        if index >= 3:
-            raise IndexError(index)
-        return self.change(PORTRAITS[index], index) if self.change else PORTRAITS[index]
-
-    def cached(self, folder: Path, most: int | None = None) -> Pairs:
-        return self
-
-
-class Forgetful(Pairs):
-    """Makes other pairs each time that it is kept."""
-
-    def cached(self, folder: Path, most: int | None = None) -> Pairs:
-        gain = float(torch.rand(()))
-        return Pairs(lambda p, i: dataclasses.replace(p, target=gain * p.target))
-
-
-class Restless(Pairs):
-    """Draws versions whose exemplar nothing tells."""
-
-    def draw(self, index: int, generator: torch.Generator) -> Pair:
-        return dataclasses.replace(self[index], exemplar=torch.rand_like(self[index].exemplar))
-
-
-PORTRAITS = [Portraits("validation")[index] for index in range(3)]
 DATASETS = {
     "test_pairs_are_of_one_shape_and_in_range": Pairs(lambda p, i: dataclasses.replace(p, target=255 * p.target)),
     "test_the_same_index_gives_the_same_pair": Pairs(
@@ -315,3 +280,9 @@ def test_a_part_that_needs_numbers_to_be_made_breaks_the_law(spoil: Callable[[],
     law = type("Weighing", (Laws,), {"make": Weighted})().test_a_part_with_weights_is_made_of_shapes_alone
     with pytest.raises((AssertionError, RuntimeError)):
         law()
+
+
+def test_pictures_from_0_to_1_break_the_law_with_the_usual_cause() -> None:
+    bright = Pairs(lambda pair, index: dataclasses.replace(pair, target=(pair.target + 1) / 2))
+    with pytest.raises(AssertionError, match=r"pictures are in \[0, 1\], expected \[-1, 1\]"):
+        DatasetLaws().test_pairs_are_of_one_shape_and_in_range(bright)

@@ -22,7 +22,7 @@ STILL = {"structure": 0.0, **CTRLX}
 GRAFT = {"layers": ("transformer_blocks",)}
 CASES: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("sd1", "sd-warp", {}, 0, "adain"),
-    ("sd1", "sd-crossattn", {"injection": Spec("cross-attention", contrast=1.67, **UP)}, 0, "adain"),
+    ("sd1", "sd-crossattn", {"injection": Spec("cross-attention", contrast=1.67, guidance=None, **UP)}, 0, "adain"),
     ("sd2", "sd-ctrlx", {"injection": Spec("ctrlx", **STILL)}, 0, "blend"),
     ("sdxl", "sdxl-ctrlx", {"injection": Spec("ctrlx", **STILL)}, 0, "blend"),
     ("sd3", "sd3-graft", {"injection": Spec("graft", **GRAFT)}, 1, "blend"),
@@ -52,11 +52,11 @@ def test_a_preset_without_strength_is_diffusers_pipeline(
 ) -> None:
     pipeline = saved(family, tmp_path / "pipeline")
     prompt = Prompt("a cat", "" if family == "flux" else "a blur", 4.0)
-    sampler = Spec("ddim", timesteps=(751, 501, 251, 1), schedule="scaled-linear")
+    sampler = Spec("ddim", timesteps=(751, 501, 251, 1), schedule="scaled-linear", eta=0.0)
     if family in ("sd3", "flux"):
         shift = math.exp(calculate_shift((SIDE // 16) ** 2)) if family == "flux" else 3.0
         sampler = Spec("euler", timesteps=(1000, 750, 500, 250), schedule=f"flow:{shift!r}")
-    features = Spec("diffusion", network="denoiser", blocks=(block,), draws=1)
+    features = Spec("diffusion", network="denoiser", blocks=(block,), draws=1, dropped=())
     loop: dict[str, Any] = {"start": "renoise", "edit": edit, "rematch": (1,), "size": SIDE}
     loop |= {"sampler": sampler, "features": features, "confidence": Spec("peak", threshold=0.01, softness=0.01)}
     pipe = build(preset, weights=tmp_path / "pipeline", prompt=prompt, **loop, **injection)

@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
         "app",
         _app,
         "draw, drop pictures and click in a browser, on this machine alone",
-        "Needs pip install 'midms[app]'. Nothing is fetched from elsewhere, nothing is kept.",
+        "Needs pip install 'midms[app]'. Nothing is fetched from elsewhere, nothing is kept after it ends.",
         ("", "--port 8000 --preset midm-lineart"),
     )
     one.add_argument("--port", type=integer(1, 65535), metavar="N", help="default: the first that is free from 7860 on")

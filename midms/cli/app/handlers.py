@@ -145,8 +145,11 @@ class Handlers:
 
     @answered
     def archive(self, request: gr.Request) -> Any:
-        """The result as a file to download."""
-        return gr.update(value=str(self.session(request).archive(self.folder)), interactive=True)
+        """The result as a file to download; nothing where the first translation was cancelled."""
+        session = self.session(request)
+        if session.found is None:
+            return gr.skip()
+        return gr.update(value=str(session.archive(self.folder)), interactive=True)
 
     def begin(self, request: gr.Request) -> None:
         """A translation is wanted, which may have to wait for those of others."""
@@ -229,12 +232,12 @@ def _exemplars(pictures: list[Any]) -> list[Any]:
 
 
 def _cleared() -> list[Any]:
-    """Updates of what belongs to a result that is gone: result, answer, hints, regions."""
-    return [None, "", NO_HINTS, None, gr.update(open=False)]
+    """Updates of what belongs to a result that is gone, in the order of the page's list of it."""
+    more = [None, None, None, None, gr.update(value=None, visible=False), gr.update(value=None, interactive=False)]
+    return [None, VIEWS[0], "", NO_HINTS, None, gr.update(open=False), *more]
 
 
-CLEARED = 5
-"""How many these are."""
+CLEARED = len(_cleared())
 
 
 def _drawing(session: Session, pad: dict[str, Any] | None) -> Upload | None:

@@ -85,8 +85,9 @@ def app_page(handlers: Handlers, preset: str) -> gr.Blocks:
     with gr.Blocks(title="midms", analytics_enabled=False, delete_cache=(_SWEEP, _KEPT), fill_width=True) as blocks:
         settings = _settings(preset)
         desk, hints, more = _desk(), _hints(), _more()
-        _wire_inputs(handlers, settings, desk, hints)
-        _wire_run(handlers, settings, desk, hints, more)
+        cleared = [desk.result, desk.view, desk.answer, hints.hints, hints.regions, hints.opened, *more]
+        _wire_inputs(handlers, settings, desk, hints, cleared)
+        _wire_run(handlers, settings, desk, hints, more, cleared)
         _wire_clicks(handlers, desk, hints)
         if preset not in PRESETS:  # of those, none that comes with the package wants annotations
             wanted = [settings.preset, settings.parts["condition"]]
@@ -219,11 +220,10 @@ def _chosen(settings: _Settings, values: dict[Any, Any]) -> Choices:
     return choices_of(values[settings.preset], names, values[settings.style], values[settings.seed])
 
 
-def _wire_inputs(handlers: Handlers, settings: _Settings, desk: _Desk, hints: _Hints) -> None:
+def _wire_inputs(handlers: Handlers, settings: _Settings, desk: _Desk, hints: _Hints, cleared: list[Any]) -> None:
     hidden: dict[str, Any] = {"show_progress": "hidden"}
     drawing, pictures = desk.drawing_file, desk.exemplar_files
     chosen = {settings.preset, settings.style, settings.seed, *settings.parts.values()}
-    cleared = [desk.result, desk.answer, hints.hints, hints.regions, hints.opened]
 
     def open_drawing(values: dict[Any, Any], request: gr.Request) -> list[Any]:
         return handlers.open_drawing(values[drawing], _chosen(settings, values), request)
@@ -240,7 +240,9 @@ def _wire_inputs(handlers: Handlers, settings: _Settings, desk: _Desk, hints: _H
     hints.opened.expand(lay_out, {desk.pad, hints.regions, *chosen}, hints.regions, **hidden)
 
 
-def _wire_run(handlers: Handlers, settings: _Settings, desk: _Desk, hints: _Hints, more: _More) -> None:
+def _wire_run(
+    handlers: Handlers, settings: _Settings, desk: _Desk, hints: _Hints, more: _More, cleared: list[Any]
+) -> None:
     chosen = {settings.preset, settings.style, settings.seed, *settings.parts.values()}
 
     def run(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
@@ -257,7 +259,6 @@ def _wire_run(handlers: Handlers, settings: _Settings, desk: _Desk, hints: _Hint
         made.success(handlers.archive, None, more.download, show_progress="hidden")
 
     then_run(desk.run.click(handlers.begin, queue=False))
-    cleared = [desk.result, desk.answer, hints.hints, hints.regions, hints.opened]
     for name, button in desk.examples.items():
         loaded = button.click(
             _of_example(handlers, name),

@@ -16,7 +16,7 @@ from PIL import Image
 from midms.cli.app.answers import Answer, Place, Shown, destinations_of, enlarged, source_of
 from midms.cli.app.brushes import Board, Labels, Paired, board_of, paired
 from midms.cli.app.choices import Cancelled, Choices, Watched, pipeline_of
-from midms.cli.app.uploads import Upload, read_upload, uploaded
+from midms.cli.app.uploads import Upload, read_upload, read_uploads, uploaded
 from midms.core.files import atomic_write
 from midms.core.protocols import AnnotationReader
 from midms.data.portraits.pairs import draw_pairs
@@ -81,9 +81,7 @@ class Session:
         Raises:
             PictureError: they are too many, or one is no picture.
         """
-        if len(paths) > EXEMPLARS:
-            raise PictureError(f"exemplars: got {len(paths)}, expected at most {EXEMPLARS}")
-        exemplars = [read_upload(path) for path in paths]
+        exemplars = read_uploads(paths, "exemplars", EXEMPLARS)
         if strange := [one.name for one in exemplars if one.pixels is None]:
             raise PictureError(f"{strange[0]}: expected a picture")
         self.exemplars, self.annotations = exemplars, []
@@ -91,8 +89,12 @@ class Session:
         return self.pictures()
 
     def open_annotations(self, paths: Sequence[Path]) -> None:
-        """Take files as label maps or keypoints of the exemplars, in their order."""
-        self.annotations = [read_upload(path) for path in paths]
+        """Take files as label maps or keypoints of the exemplars, in their order.
+
+        Raises:
+            PictureError: they are too many, or one cannot be read.
+        """
+        self.annotations = read_uploads(paths, "label maps or keypoints", EXEMPLARS)
 
     def take_example(self, number: int, lineart: bool) -> Image.Image:
         """A drawn face that no model was trained on, and a portrait to be its exemplar.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,26 @@ def read_upload(path: Path) -> Upload:
         megapixels = width * height / 10**6
         raise PictureError(f"{path.name}: has {megapixels:.0f} megapixels, expected at most {MEGAPIXELS}")
     return Upload(path.name, content, read_pixels(from_bytes(content, path.name), path.name))
+
+
+def read_uploads(paths: Sequence[Path], what: str, most: int) -> list[Upload]:
+    """Files, all of which are removed, even where one of them is refused.
+
+    Args:
+        paths: of the files.
+        what: they are, for the message.
+        most: how many are taken.
+
+    Raises:
+        PictureError: they are more, or one is nothing that `read_upload` takes.
+    """
+    try:
+        if len(paths) > most:
+            raise PictureError(f"{what}: got {len(paths)}, expected at most {most}")
+        return [read_upload(path) for path in paths]
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 def uploaded(picture: Image.Image, name: str) -> Upload:

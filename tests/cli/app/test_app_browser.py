@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,18 @@ def test_cancelling_works(page: AppPage) -> None:
     page.until(lambda: page.all("#result .progress-text, #result .progress-level"))
     page.press("#cancel")
     page.until(lambda: page.text("#answer") == "Cancelled.")
-    assert page.source("#result") == ""
+    time.sleep(1)  # in which a complaint would appear
+    assert page.source("#result") == "" and not page.all("[data-testid=toast-text]")
+
+
+def test_a_new_picture_clears_all_that_shows_the_old_result(page: AppPage, pair: tuple[Path, Path]) -> None:
+    page.translate()
+    page.until(lambda: page.all("#download a, #download:not([disabled])"))
+    assert page.all("#slider img")
+    page.hand_in("#exemplar-files", pair[1])
+    page.until(lambda: not page.all("#slider img"))
+    page.until(lambda: page.all("#download[disabled], #download [disabled]"))
+    assert page.source("#result") == page.text("#answer") == ""
 
 
 def test_what_cannot_be_used_gets_a_sentence(page: AppPage, tmp_path: Path) -> None:

@@ -151,6 +151,15 @@ def test_uploads_are_read_within_limits_and_removed(tmp_path: Path) -> None:
         photo(40, 40).save(path)
     with pytest.raises(PictureError, match="exemplars: got 5, expected at most 4"):
         session.open_exemplars(paths)
+    assert not any(path.exists() for path in paths), "of those that are too many none stays"
+    for take in (session.open_exemplars, session.open_annotations):
+        paths[0].write_text("no picture")
+        photo(40, 40).save(paths[1])
+        with pytest.raises(PictureError):
+            take(paths[:2])
+        assert not paths[1].exists(), "nor one after the first that is refused"
+    for path in paths:
+        photo(40, 40).save(path)
     assert [picture.size for picture in session.open_exemplars(paths[:4])] == [(SIDE, SIDE)] * 4
 
 
