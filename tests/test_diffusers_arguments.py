@@ -181,7 +181,7 @@ def test_pipelines_of_diffusers_become_ours_and_ours_theirs(folder: Path, pipe: 
     assert back.unet is theirs.unet and MIDMsPipeline.from_pipe(back).config.slots["size"] == 64
     again = MIDMsPipeline.from_pipe(pipe, slots=CALM | {"sampler": "ddim(timesteps=(501, 1))"})
     assert again.midm().sampler.levels.timesteps == (501, 1) and again.config.trained_with == pipe.config.trained_with
-    transformer = FluxTransformer2DModel(num_layers=0, num_single_layers=0, num_attention_heads=1, attention_head_dim=128)
+    transformer = FluxTransformer2DModel(num_layers=0, num_single_layers=0, num_attention_heads=1)
     with pytest.raises(CheckpointError, match="unet, transformer: expected one of them, got both"):
         MIDMsPipeline(**theirs.components | {"transformer": transformer}).midm()
     with pytest.warns(UserWarning, match="safety_checker: is kept for other pipelines and not run"):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from spoilt_pairs import Forgetful, Pairs, Restless
+from spoilt_pairs import PORTRAITS, Forgetful, Pairs, Restless
 from torch import Tensor, nn
 
 from midms.conditions.edges import Edges
