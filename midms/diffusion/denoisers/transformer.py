@@ -59,8 +59,9 @@ def modulated_maps(
     Raises:
         ValueError: there is no such channel.
     """
-    width = norms[0].linear.in_features  # type: ignore[union-attr]
-    if not all(channel in range(width) for channel in dropped):  # type: ignore[arg-type]
+    linear: Any = norms[0].linear
+    width = int(linear.in_features)
+    if not all(channel in range(width) for channel in dropped):
         raise ValueError(f"dropped must be out of channels 0 to {width - 1}, got {tuple(dropped)}")
     h, w = (-(-side // PATCH) for side in x.shape[-2:])
     pairs = zip(calls_of(norms, run), norms, strict=True)
