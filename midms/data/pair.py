@@ -78,8 +78,8 @@ def _wrong_tensor(name: str, value: Tensor, pair: Pair) -> str:
     size = (pair.exemplar if name.startswith("exemplar") else pair.target).shape[-2:]
     if tuple(value.shape) != (expected := (1, channels, *size)):
         return f"has shape {tuple(value.shape)}, expected {expected}"
-    dtype, more = (torch.bool, torch.bool) if name in _MASKS else (torch.float32, torch.float64)
-    return "" if value.dtype in (dtype, more) else f"is {value.dtype}, expected {dtype}"
+    dtypes = [torch.bool] if name in _MASKS else [torch.float32, torch.float64]
+    return "" if value.dtype in dtypes else f"is {value.dtype}, expected {dtypes[0]}"
 
 
 def _wrong_numbers(name: str, value: Tensor, pair: Pair, slack: float) -> str:

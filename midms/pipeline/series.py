@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -51,15 +50,18 @@ def in_series(pipe: Pipeline, drawings: Iterable[tuple[Inputs, Noise]]) -> Pipel
         return pipe
     seen = []
     for pair, noise in drawings:
-        with suppress(Exception):  # that its translation raises again
-            seen.append(_seen(pipe, finisher, pair, noise))
+        try:
+            coloured, features = _coloured(pipe, pair, noise)
+        except Exception:  # its translation raises it again
+            continue
+        seen.append(finisher.see(coloured, pair.condition.picture, allowed_exemplars(pair), features))
     return pipe.replace(finisher=finisher.in_series(seen))
 
 
-def _seen(pipe: Pipeline, finisher: SeriesFinisher, pair: Inputs, noise: Noise) -> Any:
+def _coloured(pipe: Pipeline, pair: Inputs, noise: Noise) -> tuple[Float[Tensor, "1 3 y x"], Float[Tensor, "1 d _ _"]]:
+    """The result before it is finished, and the drawing's features over the same area."""
     given, frame = stack([pair], pipe), pair.condition.frame
     more = given.maps, noise, given.masks, None, given.exemplar_masks
     *_, last = pipe.trajectory(given.condition, given.pictures, *more)
     coloured = frame.crop(pipe.autoencoder.decode(last.step.x0))
-    features = frame.crop(pipe.features.condition(given.condition).initial)
-    return finisher.see(coloured, pair.condition.picture, allowed_exemplars(pair), features)
+    return coloured, frame.crop(pipe.features.condition(given.condition).initial)

@@ -194,4 +194,4 @@ class ConfidenceLaws(Laws):
             weight = confidence_in(confidence, Bare(match))
         except Unanswered:
             return
-        close(weight, confidence(match), "it looks at the match's class, or at what its class alone has")
+        close(weight, confidence(match), "it depends on the match's class, or on what its class alone has")

@@ -45,7 +45,7 @@ SOME = torch.zeros(1, 3, 8, 8)
         ),
         ({"condition": SOME[..., :4]}, "condition has shape (1, 3, 8, 4), expected (1, 3, 8, 8)"),
         ({"exemplar_condition": SOME[:, :1]}, "exemplar_condition has shape (1, 1, 8, 8), expected (1, 2, 8, 8)"),
-        ({"target": SOME.double()}, "target is torch.float64, expected torch.float32"),
+        ({"target": SOME.half()}, "target is torch.float16, expected torch.float32"),
         ({"flow": SOME[:, :2] * torch.nan}, "flow holds numbers that are not finite"),
         (
             {"flow": SOME[:, :2] + 7},

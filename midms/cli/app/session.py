@@ -133,7 +133,7 @@ class Session:
         Args:
             drawing: what is drawn.
             choices: of parts and settings.
-            progress: told how far it is.
+            progress: called with how far it is.
             strokes: that regions were painted with on the board.
 
         Returns:

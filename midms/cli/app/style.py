@@ -1,4 +1,4 @@
-"""How the app's page looks."""
+"""Styles of the app's page."""
 
 from __future__ import annotations
 

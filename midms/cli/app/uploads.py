@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from PIL import Image
 
 from midms.core.files import read_regular
 from midms.core.protocols import AnnotationReader, ConditionExtractor
+from midms.core.schema import parse_json
 from midms.images import PictureError, Pixels, read_image, read_pixels, to_pil
 from midms.images.decoding import from_bytes
 
@@ -52,8 +52,8 @@ class Upload:
         if not annotated:
             raise PictureError(f"{self.name}: this preset takes a drawing, expected a picture")
         try:
-            return json.loads(self.content)
-        except ValueError as error:
+            return parse_json(self.content)
+        except (ValueError, RecursionError) as error:
             raise PictureError(f"{self.name}: no JSON ({error})") from None
 
     def shown(self, condition: ConditionExtractor) -> Image.Image:

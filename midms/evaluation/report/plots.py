@@ -46,7 +46,7 @@ def scatters(
         labels: what stands beside each.
         groups: what each belongs to.
         upwards: title of the y axes.
-        shapes: what else each belongs to, told by its mark.
+        shapes: what else each belongs to, shown by its mark.
     """
     drawing = Drawing(figsize=(6.4 * len(panels), 4.8), layout="constrained")
     marks = shapes or [""] * len(labels)

@@ -97,7 +97,7 @@ class Composite:
         coloured: Float[Tensor, "1 3 y x"],
         drawing: Float[Tensor, "1 3 Y X"],
         exemplars: Sequence[Float[Tensor, "1 3 _ _"]],
-        features: Float[Tensor, "1 d y x"],
+        features: Float[Tensor, "1 d _ _"],
     ) -> SeenDrawing:
         """What is kept of a drawing of a series until all of them are seen.
 
