@@ -3,7 +3,7 @@ const match = JSON.parse(document.getElementById("match").textContent);
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const fine = (text) => new Uint16Array(bytes(text).buffer);
 const columns = new Uint32Array(bytes(match.columns).buffer), shares = fine(match.shares), cycle = fine(match.cycle);
-const confidence = fine(match.confidence), source = bytes(match.source), places = fine(match.places);
+const confidence = fine(match.confidence), source = bytes(match.source), places = fine(match.places), near = fine(match.near);
 const [frame, ...others] = match.frames, [grid, ...grids] = match.grids, FULL = 65535;
 const firsts = grids.map((_, i) => grids.slice(0, i).reduce((sum, [h, w]) => sum + h * w, 0));
 const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
@@ -52,20 +52,19 @@ function fromResult(place) {
   const [height, width] = frame.picture, row = cellAt(place, frame, grid);
   const at = Math.min(Math.floor(place[1] * height), height - 1) * width + Math.min(Math.floor(place[0] * width), width - 1);
   const from = source[at], there = [places[2 * at] / FULL, places[2 * at + 1] / FULL];
-  let listed = 0;
   const amounts = grids.map(([h, w]) => new Float64Array(h * w));
   for (let i = row * match.kept; i < (row + 1) * match.kept; i++) {
     const exemplar = firsts.findLastIndex((first) => first <= columns[i]);
     amounts[exemplar][columns[i] - firsts[exemplar]] += shares[i] / FULL;
-    listed += shares[i] / FULL;
   }
   others.forEach((_, i) => { dark(1 + i); if (Math.max(...amounts[i]) > 0.01 || i === from) light(1 + i, amounts[i]); });
   dark(0); ringAt(0, place); ringAt(1 + from, there);
   const which = others.length > 1 ? `exemplar ${1 + from}` : "the exemplar";
-  return `Pixel ${pixel(place, frame.picture)} of the result comes from ${pixel(there, others[from].picture)} of ${which}. `
-    + `Confidence ${percent(confidence[at] / FULL)}. Cycle error: its cell comes back ${percent(cycle[row] / FULL)} of the width `
-    + `away from itself. Its likeliest cell there has ${percent(Math.max(...amounts[from]))} of it`
-    + (listed < 0.995 ? `; the cells that are listed have ${percent(listed)}.` : ".");
+  const whereabouts = pixel(there, others[from].picture);
+  const said = near[at] < FULL / 2 ? `several places of ${which}, the most from around ${whereabouts}` : `${whereabouts} of ${which}`;
+  return `Pixel ${pixel(place, frame.picture)} of the result comes from ${said}. `
+    + `Taken from around there: ${percent(near[at] / FULL)}. Confidence: ${percent(confidence[at] / FULL)}. `
+    + `Cycle error: its cell comes back ${percent(cycle[row] / FULL)} of the width away from itself.`;
 }
 
 function fromExemplar(number, place) {

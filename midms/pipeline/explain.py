@@ -51,7 +51,9 @@ def explanation_page(saved: SavedTranslation) -> HtmlPage:
 
 def _data(saved: SavedTranslation) -> dict[str, Any]:
     """What the page's script reads: numbers of 16 bits, shares of 1 in `_FINE` steps."""
-    rows = saved.rows
+    rows, (height, width) = saved.rows, saved.source.shape
+    pixels = torch.cartesian_prod(torch.arange(height), torch.arange(width)).flip(1)
+    places, near = rows.main_places(pixels, saved.flow, saved.source)
     frames = [
         {"picture": one.picture, "canvas": one.canvas, "corner": one.corner} for one in (rows.frame, *rows.exemplars)
     ]
@@ -64,19 +66,9 @@ def _data(saved: SavedTranslation) -> dict[str, Any]:
         "cycle": _fine(rows.cycle.clamp(max=1)),
         "confidence": _fine(saved.confidence),
         "source": _encoded(saved.source.numpy().astype("u1")),
-        "places": _fine(_places(saved)),
+        "places": _fine(places),
+        "near": _fine(near),
     }
-
-
-def _places(saved: SavedTranslation) -> Float[Tensor, "Y X 2"]:
-    """Where each pixel comes from, in shares of its exemplar's width and height."""
-    height, width = saved.source.shape
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    widths = [frame.picture[1] for frame in saved.rows.exemplars]
-    lefts = torch.tensor([sum(widths[:i]) for i in range(len(widths))])[saved.source]
-    sides = torch.tensor([frame.picture for frame in saved.rows.exemplars])[saved.source].flip(-1)
-    found = torch.stack([x + saved.flow[0] - lefts, y + saved.flow[1]], -1)
-    return ((found + 0.5) / sides).clamp(0, 1)
 
 
 def _fine(numbers: Float[Tensor, "..."]) -> str:

@@ -51,7 +51,7 @@ class MatchRows:
 
     def row_at(self, place: tuple[float, float]) -> int:
         """The row of a place (x, y) of the result, in shares of its width and height."""
-        return _cell_at(place, self.frame, self.grid)
+        return int(_cell_at(torch.tensor([place], dtype=torch.float64), self.frame, self.grid))
 
     def taken_by(self, row: int, exemplar: int) -> Float[Tensor, "Y X"]:
         """How much a row takes from the cell that each pixel of an exemplar's picture lies in."""
@@ -63,9 +63,55 @@ class MatchRows:
 
     def taken_from(self, place: tuple[float, float], exemplar: int) -> Float[Tensor, "Y X"]:
         """How much the cell of each pixel of the result takes from a place (x, y), in shares, of an exemplar."""
-        column = self._first(exemplar) + _cell_at(place, self.exemplars[exemplar], self.grids[exemplar])
+        there = torch.tensor([place], dtype=torch.float64)
+        column = self._first(exemplar) + _cell_at(there, self.exemplars[exemplar], self.grids[exemplar])
         found = (self.shares * (self.columns == column)).sum(1)
         return _on_picture(found.view(self.grid), self.frame)
+
+    def main_places(
+        self, pixels: Int[Tensor, "n 2"], flow: Float[Tensor, "2 Y X"], source: Int[Tensor, "Y X"]
+    ) -> tuple[Float[Tensor, "n 2"], Float[Tensor, " n"]]:
+        """Where pixels are mainly taken from, in the exemplars that `source` names, and how much from there.
+
+        A match that is spread takes little from the mean of its places, which may be between two eyes. So a place is
+        the mean, as the flow has it, where that is in the likeliest cell or in one that touches it, and elsewhere the
+        middle of the likeliest cell.
+
+        Args:
+            pixels: (x, y) in the result.
+            flow: as of `Translation`.
+            source: likewise.
+
+        Returns:
+            (x, y) in shares of the exemplar's width and height; and how much, in [0, 1], is taken from the likeliest cell
+            and those that touch it.
+        """
+        (x, y), (height, width) = pixels.T, self.frame.picture
+        sources, extent = source[y, x], torch.tensor([width, height])
+        cells = _cell_at((pixels + 0.5).double() / extent, self.frame, self.grid)
+        found = zip(*map(self._likeliest, range(len(self.grids))), strict=True)
+        likeliest, near = (torch.stack(one)[sources, cells] for one in found)
+        sides, canvas, corner = (
+            torch.tensor([getattr(one, name)[::-1] for one in self.exemplars])
+            for name in ("picture", "canvas", "corner")
+        )
+        cell = (canvas / torch.tensor([grid[::-1] for grid in self.grids]))[sources]
+        beside = torch.stack([sides[:, 0].cumsum(0) - sides[:, 0], torch.zeros(len(sides))], 1)[sources]
+        sides, corner = sides[sources], corner[sources]
+        mean = (pixels + flow[:, y, x].T - beside + 0.5).clamp(min=0).minimum(sides)
+        middle = ((likeliest + 0.5) * cell - corner).clamp(min=0).minimum(sides)
+        apart = (((mean + corner) / cell - 0.5 - likeliest).abs() > 1.5).any(1, keepdim=True)
+        return torch.where(apart, middle, mean) / sides, near
+
+    def _likeliest(self, exemplar: int) -> tuple[Int[Tensor, "n 2"], Float[Tensor, " n"]]:
+        """The cell (x, y) of an exemplar that each row takes most from, and how much from it and those that touch it."""
+        first, (height, width) = self._first(exemplar), self.grids[exemplar]
+        columns = self.columns - first
+        shares = torch.where((columns >= 0) & (columns < height * width), self.shares, 0)
+        places = torch.stack([columns % width, columns // width], -1)
+        best = places[torch.arange(len(places)), shares.argmax(1)]
+        near = ((places - best[:, None]).abs() <= 1).all(-1)
+        return best, (shares * near).sum(1)
 
     def _first(self, exemplar: int) -> int:
         return sum(height * width for height, width in self.grids[:exemplar])
@@ -115,12 +161,12 @@ def _columns(match: Match, number: int, like: Tensor) -> Iterator[tuple[Int[Tens
         yield numbers, match.apply(one_hot.expand(len(like), -1, -1, -1))[number].flatten(1).T
 
 
-def _cell_at(place: tuple[float, float], frame: Frame, grid: tuple[int, int]) -> int:
-    """The cell of a grid on a frame's canvas, read row by row, that a place in shares of its picture lies in."""
+def _cell_at(places: Float[Tensor, "n 2"], frame: Frame, grid: tuple[int, int]) -> Int[Tensor, " n"]:
+    """The cells of a grid on a frame's canvas, read row by row, that places (x, y) in shares of its picture lie in."""
     (height, width), (top, left) = frame.picture, frame.corner
-    column = int((place[0] * width + left) * grid[1] / frame.canvas[1])
-    row = int((place[1] * height + top) * grid[0] / frame.canvas[0])
-    return min(max(row, 0), grid[0] - 1) * grid[1] + min(max(column, 0), grid[1] - 1)
+    column = ((places[:, 0] * width + left) * grid[1] / frame.canvas[1]).long().clamp(0, grid[1] - 1)
+    row = ((places[:, 1] * height + top) * grid[0] / frame.canvas[0]).long().clamp(0, grid[0] - 1)
+    return row * grid[1] + column
 
 
 def _on_picture(values: Float[Tensor, "h w"], frame: Frame) -> Float[Tensor, "Y X"]:

@@ -37,11 +37,13 @@ class PixelOrigin(NamedTuple):
 
     Attributes:
         exemplar: its number, from 0.
-        place: (x, y) in that exemplar's own pixels, as it was handed in.
+        place: (x, y) in that exemplar's own pixels, as it was handed in: the mean of the places that the match takes from,
+            or the likeliest of them where the mean lies apart from it, as between two places that are alike.
         confidence: in [0, 1].
         cycle_error: how far from itself the pixel's cell comes back, in widths: shares of the result's longer side.
         distribution: how much the pixel's cell takes from the cell of each pixel of the exemplar, which is of the size
             at which it was matched.
+        near: how much of it, in [0, 1], is from the likeliest cell and those that touch it; `place` is in one of them.
     """
 
     exemplar: int
@@ -49,6 +51,7 @@ class PixelOrigin(NamedTuple):
     confidence: float
     cycle_error: float
     distribution: Float[Tensor, "Y X"]
+    near: float
 
 
 @dataclass(frozen=True)
@@ -133,15 +136,17 @@ class Translation:
         """
         place = _share((x, y), self.image.size, "result")
         (column, row), rows = self._matched(place), self.match_rows()
-        found, cell = self.origins([(column, row)]), rows.row_at(place)
-        number = int(found.source[0])
-        there_x, there_y = found.exemplar[0].tolist()
+        (there,), near = rows.main_places(torch.tensor([[column, row]]), self.flow, self.source)
+        number, cell = int(self.source[row, column]), rows.row_at(place)
+        frame = self.frames[1 + number]
+        there_x, there_y = frame.origins(there[None] * torch.tensor(frame.picture[::-1]) - 0.5)[0].tolist()
         return PixelOrigin(
             number,
             (there_x, there_y),
             float(self.confidence[row, column]),
             float(rows.cycle.flatten()[cell]),
             rows.taken_by(cell, number),
+            float(near),
         )
 
     def destinations(self, x: float, y: float, exemplar: int = 0) -> Float[Tensor, "Y X"]:

@@ -113,15 +113,17 @@ def source_of(seen: Shown, place: Place) -> Answer:
     there = (origin.place[0] + 0.5) / wide, (origin.place[1] + 0.5) / high
     shown[number] = ringed(shown[number], there)
     result = enlarged(found.image)
+    called = _called(number, seen.exemplars)
+    whereabouts = f"({origin.place[0]:.0f}, {origin.place[1]:.0f})"
+    several = f"several places of {called}, the most from around {whereabouts}"
     return Answer(
-        f"Pixel ({x}, {y}) of the result comes from ({origin.place[0]:.0f}, {origin.place[1]:.0f}) of "
-        f"{_called(number, seen.exemplars)}.",
+        f"Pixel ({x}, {y}) of the result comes from {several if origin.near < 0.5 else f'{whereabouts} of {called}'}.",
         ringed(result, place),
         shown,
         (
             ("Confidence", _percent(origin.confidence)),
             ("Cycle error, of the width", _percent(origin.cycle_error)),
-            ("Taken from the likeliest cell", _percent(float(origin.distribution.max()))),
+            ("Taken from around there", _percent(origin.near)),
         ),
         (_colour(result, place), _colour(seen.exemplars[number], there)),
     )

@@ -43,17 +43,17 @@ class Choices:
     seed: int = 0
 
 
-def preset_menu(own: str) -> list[tuple[str, str]]:
-    """A line and the name of each preset whose weights are here, and of that which the app was started with."""
-    found = {name: f"{name}: {recipe.purpose}" for name, recipe in PRESETS.items() if recipe.shipped}
-    return [(line, name) for name, line in ({own: own} | found).items()]
+def preset_menu(own: str) -> dict[str, str]:
+    """Each preset whose weights are here, with a line on it; first that which the app was started with."""
+    found = {name: recipe.purpose for name, recipe in PRESETS.items() if recipe.shipped}
+    return {own: ""} | found
 
 
-def part_menu(slot: str) -> list[tuple[str, str]]:
-    """A line and the name of each part of a slot, that of the preset first."""
+def part_menu(slot: str) -> dict[str, str]:
+    """Each part of a slot, with a line on it; first that of the preset."""
     rows = registry(slot)
-    lines = [(f"{name}: {rows.summary(name)}", name) for name in available(slot)]
-    return [(AS_IT_IS, AS_IT_IS), *([(NO_PART, NO_PART)] if slot == "finisher" else []), *lines]
+    lines = {name: rows.summary(name) for name in available(slot)}
+    return {AS_IT_IS: ""} | ({NO_PART: ""} if slot == "finisher" else {}) | lines
 
 
 def choices_of(preset: str, names: Mapping[str, str], style: float, seed: float | None) -> Choices:

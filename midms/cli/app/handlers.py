@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
-from PIL import Image
 
-from midms.cli.app.answers import SIDE, Answer, Place, confidence_overlay, enlarged, ringed
+from midms.cli.app.answers import SIDE, Place, confidence_overlay, enlarged, ringed
 from midms.cli.app.choices import Cancelled, Choices, choices_of, pipeline_of
 from midms.cli.app.session import EXEMPLARS, Session, Sessions
+from midms.cli.app.updates import CLEARED, VIEWS, all_of, cleared, exemplar_pictures, hints_of, on_pad, said, shown
 from midms.cli.app.uploads import Upload, drawn
 from midms.core.errors import MidmsError, brief, printable
 from midms.core.protocols import AnnotationReader
@@ -22,11 +21,6 @@ from midms.images import PictureError
 ASK, ANCHOR, COLOUR = "show where it comes from", "tie it to a place of a picture", "give it a colour"
 MODES = (ASK, ANCHOR, COLOUR)
 """What a click on the result means."""
-NO_HINTS = "no hints"
-_PAD = 1024
-"""Pixels of the longer side of a drawing on the pad, at most; without strokes on it the file itself is translated."""
-VIEWS = ("result", "first warp", "confidence")
-"""What is shown of the result."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -68,7 +62,7 @@ class Handlers:
             picture = self.session(request).open_drawing(Path(path), choices)
         except MidmsError as error:
             return _refused(error, 1 + CLEARED)
-        return [None, _on_pad(picture), *_cleared()]
+        return [None, on_pad(picture), *cleared()]
 
     def open_exemplars(self, paths: list[str], request: gr.Request) -> list[Any]:
         """Files become the exemplars, or none of them does."""
@@ -76,7 +70,7 @@ class Handlers:
             pictures = self.session(request).open_exemplars([Path(path) for path in paths])
         except MidmsError as error:
             return _refused(error, EXEMPLARS + CLEARED)
-        return [None, *_exemplars(pictures), *_cleared()]
+        return [None, *exemplar_pictures(pictures), *cleared()]
 
     def open_annotations(self, paths: list[str], request: gr.Request) -> Any:
         """Files become label maps or keypoints of the exemplars; they stay in their widget."""
@@ -91,7 +85,7 @@ class Handlers:
         """A drawing and an exemplar that come with the package."""
         session = self.session(request)
         drawing = session.take_example(number, lineart)
-        return [number + 1, _on_pad(drawing), *_exemplars(session.pictures()), *_cleared()]
+        return [number + 1, on_pad(drawing), *exemplar_pictures(session.pictures()), *cleared()]
 
     @answered
     def wants_annotations(self, preset: str, condition: str) -> Any:
@@ -126,21 +120,15 @@ class Handlers:
                 _drawing(session, pad), choices, lambda share, what: progress(share, desc=what), strokes
             )
         except Cancelled:
-            return [_said("Cancelled."), *[gr.skip()] * (2 + EXEMPLARS + 6)]
+            return [said("Cancelled."), *[gr.skip()] * (2 + EXEMPLARS + 6)]
         found = session.result
-        result = enlarged(found.image)
-        layers = [(enlarged(layer), name) for name, layer in found.layers().items()]
         return [
-            _said("Click any place of the result: its source lights up.", notes=notes),
-            result,
+            said("Click any place of the result: its source lights up.", notes=notes),
+            enlarged(found.image),
             VIEWS[0],
-            *_exemplars(session.shown),
-            (enlarged(found.condition).resize(result.size), result),
-            [(enlarged(one), f"after level {i}") for i, one in enumerate(found.stages, 1)],
-            enlarged(found.warp),
-            confidence_overlay(found),
-            gr.update(value=layers, visible=bool(layers)),
+            *exemplar_pictures(session.shown),
             gr.update(interactive=False),
+            *all_of(found),
         ]
 
     @answered
@@ -174,20 +162,20 @@ class Handlers:
         """A pixel of the result is asked about, or gets a hint."""
         session, place = self.session(request), _place(click, self.session(request).result.image.size)
         if mode == ASK:
-            return [*_shown(session.ask(place)), _hints(session)]
+            return [*shown(session.ask(place)), hints_of(session)]
         if mode == ANCHOR:
             session.begin_anchor(place)
-            said = _said("Now click the place of a picture that it shall take from.")
+            words = said("Now click the place of a picture that it shall take from.")
             return [
-                said,
+                words,
                 VIEWS[0],
                 ringed(enlarged(session.result.image), place),
                 *[gr.skip()] * EXEMPLARS,
-                _hints(session),
+                hints_of(session),
             ]
         session.add_colour(place, colour := _css(colour))
-        said = _said("It gets this colour when you translate again.", colours=[colour])
-        return [said, *[gr.skip()] * (2 + EXEMPLARS), _hints(session)]
+        words = said("It gets this colour when you translate again.", colours=[colour])
+        return [words, *[gr.skip()] * (2 + EXEMPLARS), hints_of(session)]
 
     @answered
     def click_exemplar(self, number: int, mode: str, click: gr.SelectData, request: gr.Request) -> list[Any]:
@@ -196,16 +184,16 @@ class Handlers:
         place = _place(click, session.size_of(number))
         if mode == ANCHOR and session.waiting is not None:
             session.end_anchor(number, place)
-            said = _said("They are tied together when you translate again.")
-            return [said, *[gr.skip()] * (2 + EXEMPLARS), _hints(session)]
-        return [*_shown(session.ask_back(number, place)), _hints(session)]
+            words = said("They are tied together when you translate again.")
+            return [words, *[gr.skip()] * (2 + EXEMPLARS), hints_of(session)]
+        return [*shown(session.ask_back(number, place)), hints_of(session)]
 
     @answered
     def forget_hints(self, request: gr.Request) -> str:
         """Without anchors and colours."""
         session = self.session(request)
         session.forget_hints()
-        return _hints(session)
+        return hints_of(session)
 
 
 def _refused(error: MidmsError, others: int) -> list[Any]:
@@ -218,56 +206,9 @@ def _sentence(error: MidmsError) -> str:
     return brief(printable(error))
 
 
-def _on_pad(picture: Image.Image) -> dict[str, Any]:
-    """What a pad is given: not larger than it can hand back quickly at each translation."""
-    picture = picture.copy()
-    picture.thumbnail((_PAD, _PAD))
-    return {"background": picture, "layers": [], "composite": picture}
-
-
-def _exemplars(pictures: list[Any]) -> list[Any]:
-    """Updates of the widgets of exemplars."""
-    more = [*pictures, *[None] * (EXEMPLARS - len(pictures))]
-    return [gr.update(value=one, visible=one is not None) for one in more]
-
-
-def _cleared() -> list[Any]:
-    """Updates of what belongs to a result that is gone, in the order of the page's list of it."""
-    more = [None, None, None, None, gr.update(value=None, visible=False), gr.update(value=None, interactive=False)]
-    return [None, VIEWS[0], "", NO_HINTS, None, gr.update(open=False), *more]
-
-
-CLEARED = len(_cleared())
-
-
 def _drawing(session: Session, pad: dict[str, Any] | None) -> Upload | None:
     pad = pad or {}
     return drawn(session.opened, pad.get("layers") or [], pad.get("composite"))
-
-
-def _shown(answer: Answer) -> list[Any]:
-    said = _said(answer.text, answer.facts, answer.colours)
-    return [said, VIEWS[0], answer.result, *_exemplars(answer.exemplars)]
-
-
-def _said(
-    text: str,
-    facts: Sequence[tuple[str, str]] = (),
-    colours: Sequence[str] = (),
-    notes: Sequence[str] = (),
-) -> str:
-    """What is said below the pictures, as HTML."""
-    chips = [f'<span class="chip" style="background: {one}"></span>' for one in reversed(colours)]
-    measured = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(number)}</dd></div>" for name, number in facts)
-    legend = '<p class="legend">nothing <span></span> most of it</p>' if facts else ""
-    listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    parts = [
-        f"<p>{'&rarr;'.join(chips)}{escape(text)}</p>",
-        measured and f"<dl>{measured}</dl>",
-        legend,
-        listed and f"<ul>{listed}</ul>",
-    ]
-    return f'<div class="said">{"".join(parts)}</div>'
 
 
 def _place(click: gr.SelectData, extent: tuple[int, int]) -> Place:
@@ -290,9 +231,3 @@ def _css(colour: str) -> str:
         return colour
     numbers = colour.partition("(")[2].rstrip(")").split(",")[:3]
     return "#" + "".join(f"{min(255, max(0, round(float(one)))):02x}" for one in numbers)
-
-
-def _hints(session: Session) -> str:
-    anchors, colours = len(session.anchors), len(session.colours)
-    counted = ((anchors, "tie"), (colours, "colour"))
-    return ", ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in counted if n) or NO_HINTS

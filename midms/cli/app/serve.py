@@ -47,8 +47,8 @@ def serve(preset: str, port: int | None, ready: Callable[[str], None]) -> None:
         except ImportError as error:
             raise NoApp(f"the app needs Gradio: pip install 'midms[app]' ({error})") from None
         from midms.cli.app.handlers import Handlers
-        from midms.cli.app.page import app_page
-        from midms.cli.app.style import STYLE
+        from midms.cli.app.style import style
+        from midms.cli.app.wiring import app_page
 
         blocks = app_page(Handlers(Sessions(), Path(folder)), preset)
         blocks.queue(max_size=_WAITING, default_concurrency_limit=1)
@@ -58,7 +58,12 @@ def serve(preset: str, port: int | None, ready: Callable[[str], None]) -> None:
             neutral_hue="slate",
             font=["system-ui", "sans-serif"],
             font_mono=["ui-monospace", "monospace"],
-        ).set(block_title_background_fill="none", block_title_text_color="*body_text_color", block_title_padding="0")
+        ).set(
+            block_title_background_fill="none",
+            block_title_text_color="*body_text_color",
+            block_title_padding="0",
+            body_background_fill="*neutral_50",
+        )
         try:
             _, address, _ = blocks.launch(
                 server_name=LOCAL,
@@ -70,7 +75,7 @@ def serve(preset: str, port: int | None, ready: Callable[[str], None]) -> None:
                 ssr_mode=False,
                 footer_links=[],
                 theme=theme,
-                css=STYLE,
+                css=style(preset),
                 app_kwargs={"middleware": _middleware()},
             )
         except OSError as error:
