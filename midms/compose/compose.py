@@ -15,7 +15,7 @@ from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS, check_compatible, check_part, check_settings, disagreements
 from midms.compose.spec import Spec
 from midms.core.domain import TELLING
-from midms.core.errors import MidmsError, brief
+from midms.core.errors import IdlePrompt, MidmsError, brief
 from midms.core.protocols import lent_to
 from midms.core.torch_defaults import defaults
 from midms.loop import POLICY, Parts, Policy
@@ -95,6 +95,8 @@ def noted(wrong: list[str], slot: str, causes: list[Exception] | None = None) ->
     """Errors go on the list, and as they were raised on that of causes."""
     try:
         yield
+    except IdlePrompt as error:
+        wrong.append(str(error))
     except (ValueError, TypeError, LookupError, ImportError, RuntimeError, OSError) as error:
         said = repr(error) if type(error) in (KeyError, IndexError) else str(error)
         wrong.append(f"{slot}: {said or type(error).__name__}")
