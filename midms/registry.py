@@ -274,7 +274,7 @@ def unknown(kind: str, name: str, known: Iterable[str], listing: str = "") -> st
 
 
 def did_you_mean(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """A question after up to three names like this one, or after that which has but other capitals, - or _; or nothing."""
+    """A question after up to three names like this one, or after one with other capitals, - or _ alone; or nothing."""
     plain = {one.lower().replace("_", "-"): one for one in known}
     asked = str(name).lower().replace("_", "-")
     near = [asked] if asked in plain else difflib.get_close_matches(asked, plain, 3, likeness)
