@@ -6,7 +6,7 @@ import dataclasses
 import re
 import reprlib
 import tempfile
-from collections import deque
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,10 +105,14 @@ class Pipeline(Parts):
         Raises:
             ValueError: a shape, type or number is not as it should be; names the argument.
             NotFinite: a part gives numbers that are not finite; names the slot.
+
+        Warns:
+            UserWarning: of what a person should know before trusting the picture.
         """
         given = condition, exemplar, exemplar_condition, generator, regions, hints, exemplar_regions
-        moments = self.trajectory(*given)
-        (last,) = deque(moments, maxlen=1)
+        for last in self.trajectory(*given):
+            for text in last.warnings:
+                warnings.warn(text, stacklevel=3)
         return check_finite(self.autoencoder.decode(last.step.x0), self.autoencoder, "autoencoder").to(condition.dtype)
 
     def trajectory(
