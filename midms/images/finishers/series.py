@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 from midms.images.finishers.evidence import Evidence, commonest
@@ -33,11 +33,13 @@ class Decided(NamedTuple):
     Attributes:
         numbers: from a region as it is found to the one that it belongs to; 0 is none.
         evidence: of each of the latter.
-        settled: which of these the series decides: such a one is of one colour throughout.
+        flat: which of these are painted with their colour.
+        settled: which of the flat ones the series decides: they are of one colour throughout.
     """
 
     numbers: Int[np.ndarray, "n"]
     evidence: Evidence
+    flat: Bool[np.ndarray, "m"]
     settled: Bool[np.ndarray, "m"]
 
 
@@ -51,6 +53,7 @@ class SeenDrawing(NamedTuple):
         votes: its colour, of 255.
         features: of each region, the mean of its features, of unit norm; 0 where it has no pixel.
         sizes: of each region, in shares of the picture.
+        middles: of each region, x + iy in units of the picture's longer side.
         palette: that its colours are of, where they are near to it.
     """
 
@@ -60,6 +63,7 @@ class SeenDrawing(NamedTuple):
     votes: Int[np.ndarray, "p 3"]
     features: Float[np.ndarray, "m d"]
     sizes: Float[np.ndarray, "m"]
+    middles: Complex[np.ndarray, "m"]
     palette: Sequence[Colour]
 
 
@@ -94,7 +98,11 @@ def seen_drawing(
     means = F.normalize(seen.new_zeros(count, seen.shape[1]).index_add_(0, numbers, seen), dim=1).numpy()
     colours = ((votes[1] + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
     shares = sizes / regions.size
-    return SeenDrawing(drawing_key(drawing), alone, votes[0].astype(np.int32), colours, means, shares, palette)
+    y, x = np.indices(regions.shape) / max(regions.shape)
+    sums = [np.bincount(regions.ravel(), axis.ravel(), count) for axis in (x, y)]
+    middles = (sums[0] + 1j * sums[1]) / np.maximum(sizes, 1)
+    key, voting = drawing_key(drawing), votes[0].astype(np.int32)
+    return SeenDrawing(key, alone, voting, colours, means, shares, middles, palette)
 
 
 def agreed(drawings: Sequence[SeenDrawing], tolerance: float) -> dict[bytes, Decided]:
@@ -111,17 +119,26 @@ def agreed(drawings: Sequence[SeenDrawing], tolerance: float) -> dict[bytes, Dec
     colours = np.concatenate([one.votes for one in drawings]) / np.float32(127.5) - 1
     evidence = commonest(pixels, colours, len(names), tolerance)
     drawn = np.bincount(names, minlength=len(names))
+    flat = _flat_in_most(drawings, names)
     found = {}
     for one, start, end in zip(drawings, ends, ends[1:], strict=False):
         own = names[start:end]
-        settled = (drawn[own] > 1) & (evidence.voting[own] > 0)
+        settled = flat[own] & (drawn[own] > 1) & (evidence.voting[own] > 0)
         shared = evidence._replace(colour=nearest_colours(evidence.colour, one.palette))
         mixed = (
             np.where(settled if mine.ndim == 1 else settled[:, None], theirs[own], mine)
             for mine, theirs in zip(one.alone.evidence, shared, strict=True)
         )
-        found[one.key] = Decided(one.alone.numbers, Evidence(*mixed), settled)
+        found[one.key] = Decided(one.alone.numbers, Evidence(*mixed), one.alone.flat | settled, settled)
     return found
+
+
+def _flat_in_most(drawings: Sequence[SeenDrawing], names: Int[np.ndarray, "all"]) -> Bool[np.ndarray, "all"]:
+    """Of each name, whether those of its pixels that vote are mostly in flat regions; what is thin is taken as flat."""
+    flat = np.concatenate([one.alone.flat | (one.alone.evidence.voting == 0) for one in drawings])
+    voting = np.concatenate([np.bincount(one.regions, minlength=len(one.sizes)) for one in drawings])
+    weights = np.where(flat, 1, -1) * voting
+    return np.bincount(names, weights, len(names)) >= 0
 
 
 def _same_regions(drawings: Sequence[SeenDrawing]) -> tuple[Int[np.ndarray, "all"], list[int]]:
