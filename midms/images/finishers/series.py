@@ -25,6 +25,12 @@ _ALIKE = 0.5
 """Least likeness of what may be the same region."""
 _SIZE = 0.1
 """What a region e times as large costs of the likeness."""
+_ELSEWHERE, _FAR = 0.3, 0.1
+"""What it costs to be elsewhere, at most, and from where on, as a share of the picture's longer side."""
+_FEWEST = 3
+"""Matches from which it is known where a drawing's regions are in another."""
+_FITS = 5
+"""Rounds in which it is found."""
 
 
 class Decided(NamedTuple):
@@ -144,18 +150,18 @@ def _flat_in_most(drawings: Sequence[SeenDrawing], names: Int[np.ndarray, "all"]
 def _same_regions(drawings: Sequence[SeenDrawing]) -> tuple[Int[np.ndarray, "all"], list[int]]:
     """A name for each region of all drawings, the same for those that are one, and where each drawing's begin.
 
-    Two are one if each is the likest of its drawing to the other. From the likest pair on these are joined, unless two
-    regions of one drawing would be one, as tracks of points are through photos.
+    Two are one if each is the likest of its drawing to the other, what is elsewhere among the other regions being less
+    like. From the likest pair on these are joined, unless two regions of one drawing would be one, as tracks of points
+    are through photos.
     """
     ends = np.cumsum([0] + [len(one.sizes) for one in drawings]).tolist()
     pairs: list[tuple[float, int, int]] = []
     for i, one in enumerate(drawings):
         for j in range(max(0, i - _WITHIN), i):
             likeness = _likeness(one, drawings[j])
-            forth, back = likeness.argmax(1), likeness.argmax(0)
-            for region in np.flatnonzero(back[forth] == np.arange(len(forth))).tolist():
-                if (like := float(likeness[region, forth[region]])) > _ALIKE:
-                    pairs.append((like, ends[i] + region, ends[j] + int(forth[region])))
+            likeness = likeness - _elsewhere(one, drawings[j], _mutual(likeness))
+            for region, other in zip(*_mutual(likeness), strict=True):
+                pairs.append((float(likeness[region, other]), ends[i] + int(region), ends[j] + int(other)))
     home = list(range(ends[-1]))
     within = [{number} for number, one in enumerate(drawings) for _ in one.sizes]
 
@@ -170,6 +176,37 @@ def _same_regions(drawings: Sequence[SeenDrawing]) -> tuple[Int[np.ndarray, "all
             home[gone] = kept
             within[kept] |= within[gone]
     return np.array([first(region) for region in range(ends[-1])]), ends
+
+
+_Matches = tuple[Int[np.ndarray, "k"], Int[np.ndarray, "k"]]
+
+
+def _mutual(likeness: Float[np.ndarray, "n m"]) -> _Matches:
+    """Regions of which each is the likest to the other, and alike."""
+    forth, back = likeness.argmax(1), likeness.argmax(0)
+    own = np.arange(len(forth))
+    found = np.flatnonzero((back[forth] == own) & (likeness[own, forth] > _ALIKE))
+    return found, forth[found]
+
+
+def _elsewhere(one: SeenDrawing, other: SeenDrawing, matches: _Matches) -> Float[np.ndarray, "n m"]:
+    """What it costs that a region is not where it would be if one drawing were the other moved, turned and scaled.
+
+    The similarity is fitted to matches by least squares, those far from it counting less (Geman and McClure's weights).
+    """
+    if len(matches[0]) < _FEWEST:
+        return np.zeros((len(one.sizes), len(other.sizes)))
+    here, there = one.middles[matches[0]], other.middles[matches[1]]
+    sizes = np.sqrt(one.sizes[matches[0]] * other.sizes[matches[1]]) ** 0.5
+    weights = sizes
+    for _ in range(_FITS):
+        middle, target = np.average(here, weights=weights), np.average(there, weights=weights)
+        spread = (weights * np.abs(here - middle) ** 2).sum()
+        turn = (weights * np.conj(here - middle) * (there - target)).sum() / max(spread, 1e-9)
+        shift = target - turn * middle
+        weights = sizes / (1 + (np.abs(turn * here + shift - there) / _FAR) ** 2) ** 2
+    away = np.abs((turn * one.middles + shift)[:, None] - other.middles[None])
+    return _ELSEWHERE * np.minimum(away / _FAR, 1)
 
 
 def _likeness(one: SeenDrawing, other: SeenDrawing) -> Float[np.ndarray, "n m"]:
