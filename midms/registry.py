@@ -193,7 +193,7 @@ class Registry:
             expected.bind_partial(**arguments)
         except TypeError as error:
             strange = [key for key in arguments if key not in expected.parameters]
-            said = [f"has no setting {key!r}. {_nearest(key, expected.parameters)}".strip() for key in strange]
+            said = [f"has no setting {key!r}. {did_you_mean(key, expected.parameters)}".strip() for key in strange]
             raise self._unfit(name, " ".join(said) or f"{error}.") from None
         if wrong := mistyped(expected, arguments):
             raise self._unfit(name, f"{'; '.join(wrong)}.")
@@ -268,14 +268,17 @@ def unknown(kind: str, name: str, known: Iterable[str], listing: str = "") -> st
         listing: what shows them, where they are too many to name them all.
     """
     names = [*dict.fromkeys(known)]
-    hint = _nearest(name, names, 0.0 if listing else 0.6)
+    hint = did_you_mean(name, names, 0.0 if listing else 0.6)
     others = f"{listing} shows all {len(names)}" if listing else f"Known: {', '.join(names)}"
     return f"no {kind} is called {name!r}.{hint and ' ' + hint} {others}."
 
 
-def _nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """A question after the three names that are nearest to this one, of those that are like it at all, or nothing."""
-    *first, last = [*map(repr, difflib.get_close_matches(str(name), list(known), 3, likeness))] or [""]
+def did_you_mean(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """A question after up to three names like this one, or after one with other capitals, - or _ alone; or nothing."""
+    plain = {one.lower().replace("_", "-"): one for one in known}
+    asked = str(name).lower().replace("_", "-")
+    near = [asked] if asked in plain else difflib.get_close_matches(asked, plain, 3, likeness)
+    *first, last = [repr(plain[one]) for one in near] or [""]
     return f"Did you mean {', '.join(first)}{' or ' if first else ''}{last}?" if last else ""
 
 

@@ -95,7 +95,7 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "guidance in words": ({"guidance_scale": "7"}, "guidance_scale must be a number, got '7'"),
     "no number": ({"guidance_scale": float("nan")}, "guidance_scale must be a finite number from 0 to 1000, got nan"),
     "negative": ({"guidance_scale": -1}, "guidance_scale must not be negative, got -1"),
-    "idle": ({"guidance_scale": 1, "negative_prompt": "x"}, "negative prompt: changes nothing without .* guidance"),
+    "idle": ({"guidance_scale": 1, "negative_prompt": "x"}, "negative_prompt: changes nothing of .* a guidance above"),
     "generators": ({"generator": [torch.Generator()] * 2}, "generator has 2, expected one for each of 1 pictures"),
     "output": ({"output_type": "PIL"}, "output_type must be one of pil, np, pt, latent, got 'PIL'"),
     "callback": ({"callback_on_step_end": "print"}, "callback_on_step_end: expected a function, got 'print'"),

@@ -70,7 +70,7 @@ def _domain(value: Any) -> Domain:
 
 _Plain = Annotated[Any, AfterValidator(_plain)]
 _Line = Annotated[str, AfterValidator(_line)]
-Slot = Annotated[str, matching_text(r"[a-z]{1,30}", "the name of a slot, such as matcher")]
+Slot = Annotated[str, matching_text(r"[A-Za-z_-]{1,30}", "the name of a slot, such as matcher")]
 License = Annotated[str, matching_text(r"[\w.+-]{0,100}", "a short name of a license, such as mit")]
 Name = Annotated[str, matching_text(r"[\w.:-]{1,100}", "a name of letters, digits and _ . : - alone")]
 File = Annotated[

@@ -295,4 +295,6 @@ def in_options(text: str, args: argparse.Namespace) -> str:
     option = PART_OPTIONS.get(name or "", (name or "").replace("_", "-"))
     if not found or not option or getattr(args, option.replace("-", "_"), None) is None:
         return text
+    if any(isinstance(value, Path) and str(value) == name for value in vars(args).values()):  # a file called so
+        return text
     return f"--{option}: {text}" if found["kind"] else f"--{option}{text[found.end() :]}"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midms.cli.beforehand import announced
 from midms.cli.messages import USER_ERROR, complain, say
@@ -21,6 +21,10 @@ from midms.compose.presets import PRESETS
 from midms.core.errors import MidmsError, printable
 from midms.core.limits import SEEDS
 from midms.registry import BadArguments
+
+if TYPE_CHECKING:
+    from midms.pipeline.jobs.plan import Job
+    from midms.pipeline.pipeline import Pipeline
 
 
 def add(commands: Commands) -> None:
@@ -199,6 +203,8 @@ def _translate(args: argparse.Namespace) -> int:
         raise BadArguments(f"--layers {args.layers}: there are none without a finisher such as --finisher composite")
     if len(jobs) == 1 < args.batch:
         complain(f"note: --batch {args.batch} changes nothing for one pair")
+    if args.series and (where := _idle_series(pipe, jobs)):
+        complain(f"note: --series changes nothing {where}")
     batch = min(args.batch, len(jobs))
     beforehand = announced(pipe, args.size, batch, jobs)
     sizes: list[tuple[int, int]] = []
@@ -233,6 +239,18 @@ def _translate(args: argparse.Namespace) -> int:
     elif len(jobs) > 1:
         say(f"0 of {len(jobs)} written to {args.out}")
     return USER_ERROR if failures else 0
+
+
+def _idle_series(pipe: Pipeline, jobs: Sequence[Job]) -> str:
+    """Where a series of these jobs would change nothing, or nothing."""
+    from midms.pipeline.series import SeriesFinisher
+
+    if any(len(job.exemplars) > 1 for job in jobs):
+        return ""
+    if len(jobs) == 1:
+        return "for one pair"
+    known = isinstance(pipe.finisher, SeriesFinisher)
+    return "" if known else "with one picture and no finisher such as --finisher composite"
 
 
 def _warn(warned: dict[str, list[Path]], count: int) -> None:

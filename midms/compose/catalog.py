@@ -64,6 +64,7 @@ def create(kind: str, name: str, /, **arguments: Any) -> Any:
         BrokenPart: the part's module cannot be imported.
     """
     rows = registry(kind)
+    factory_of(kind, name)
     rows.check(name, **arguments)
     taken = parameters(rows[name]).parameters
     for argument, inner in nested_kinds(kind, name).items():
@@ -84,11 +85,25 @@ def nested_kinds(kind: str, name: str) -> dict[str, str]:
         UnknownName: there is no such kind or part.
         BrokenPart: the part's module cannot be imported.
     """
-    rows = registry(kind)
-    factory = rows[name]
+    factory = factory_of(kind, name)
     taken = parameters(factory).parameters
-    inner = {**rows.nested, **getattr(factory, "nested", {})}
+    inner = {**registry(kind).nested, **getattr(factory, "nested", {})}
     return {argument: kind for argument, kind in inner.items() if argument in taken}
+
+
+def factory_of(kind: str, name: str) -> Callable[..., Any]:
+    """The class or factory of a part.
+
+    Raises:
+        UnknownName: there is no such kind or part; the message says of which other kinds there is one.
+        BrokenPart: its module cannot be imported.
+    """
+    rows = registry(kind)
+    others = [other for other in KINDS if name in KINDS[other]]
+    if name in rows or not others:
+        return rows[name]
+    listing = f"`midms list {kind}` shows all {len([*rows])}"
+    raise UnknownName(f"no {kind} is called {name!r}, which goes with {' and '.join(others)}; {listing}.")
 
 
 def _inner(kind: str, choice: Any, argument: str) -> Any:

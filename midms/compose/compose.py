@@ -9,14 +9,15 @@ from typing import Any
 
 from torch import nn
 
-from midms.compose.catalog import create
+from midms.compose.catalog import KINDS, create
 from midms.compose.changes import specified
 from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS, check_compatible, check_part, check_settings, disagreements
 from midms.compose.spec import Spec
 from midms.core.domain import TELLING
-from midms.core.errors import MidmsError, brief
+from midms.core.errors import IdlePrompt, MidmsError, brief
 from midms.core.protocols import lent_to
+from midms.core.signatures import parameters
 from midms.core.torch_defaults import defaults
 from midms.loop import POLICY, Parts, Policy
 from midms.registry import unknown
@@ -58,8 +59,9 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
     """
     wrong = [*known]
     causes: list[Exception] = []
-    slots = [*SLOTS, *LOOP, "weights"]
-    wrong += [unknown("slot", name, slots, "help(midms.build)") for name in changes if name not in {*SLOTS, *LOOP}]
+    known_names, listing = [*SLOTS, *LOOP, "weights"], "help(midms.build)"
+    strange = [name for name in changes if name not in {*SLOTS, *LOOP}]
+    wrong += [unknown_change(name, known_names, recipe, listing) for name in strange]
     specs: dict[str, Any] = {}
     for slot, choice in {**recipe.slots, **{slot: changes[slot] for slot in SLOTS if slot in changes}}.items():
         with noted(wrong, slot, causes):
@@ -90,11 +92,32 @@ def compose(recipe: Recipe, changes: Mapping[str, Any], call: str, known: Sequen
     return Parts(**parts), dataclasses.replace(recipe, slots=made_by, loop=loop, domain=domain)
 
 
+def unknown_change(name: str, known: Sequence[str], recipe: Recipe, listing: str = "") -> str:
+    """What to say of a name that is no slot and no setting of the loop, but may be a setting of one of the parts.
+
+    Args:
+        name: that was given.
+        known: those that can be.
+        recipe: whose parts it may be a setting of.
+        listing: what shows the known ones, where they are too many to name them all.
+    """
+    owners = [
+        f"{slot}=Spec({spec.name!r}, {name}=...)"
+        for slot, spec in recipe.slots.items()
+        if name in parameters(KINDS[SLOTS[slot][0]][spec.name]).parameters
+    ]
+    if not owners:
+        return unknown("slot or setting", name, known, listing)
+    return f"no slot or setting is called {name!r}, but one of a part is: build(..., {' or '.join(owners)})"
+
+
 @contextmanager
 def noted(wrong: list[str], slot: str, causes: list[Exception] | None = None) -> Iterator[None]:
     """Errors go on the list, and as they were raised on that of causes."""
     try:
         yield
+    except IdlePrompt as error:
+        wrong.append(str(error))
     except (ValueError, TypeError, LookupError, ImportError, RuntimeError, OSError) as error:
         said = repr(error) if type(error) in (KeyError, IndexError) else str(error)
         wrong.append(f"{slot}: {said or type(error).__name__}")

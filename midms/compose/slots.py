@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from midms.compose.catalog import factory_of
 from midms.compose.recipe import OPTIONAL
+from midms.compose.spec import Spec
 from midms.core.injection import Injection
 from midms.core.limits import LARGEST
 from midms.core.protocols import (
@@ -24,6 +26,7 @@ from midms.core.protocols import (
     Sampler,
     answers_of,
 )
+from midms.registry import UnknownName
 
 if TYPE_CHECKING:
     from midms.loop import Policy
@@ -63,6 +66,8 @@ def check_part(slot: str, part: Any) -> str:
     protocol = SLOTS[slot][1]
     if part is None and slot in OPTIONAL:
         return ""
+    if isinstance(part, str | Spec):
+        return _instead_of(SLOTS[slot][0], part)
     if isinstance(part, type):
         return f"{part.__name__} is a class, expected an instance of it"
     if wrong := _unlike(part, protocol):
@@ -71,6 +76,16 @@ def check_part(slot: str, part: Any) -> str:
         expected = "expected midms.core.types.Levels"
         return f"{type(part).__name__} is no Sampler: {expected} as its levels, got {reprlib.repr(part.levels)}"
     return ""
+
+
+def _instead_of(kind: str, part: str | Spec) -> str:
+    """What to do where a part is given by name and an object is expected."""
+    name = part if isinstance(part, str) else part.name
+    try:
+        factory_of(kind, name)
+    except UnknownName as error:
+        return str(error)
+    return f"expected an object, got {part!r}; midms.create({kind!r}, {name!r}) makes one"
 
 
 def _unlike(part: Any, protocol: type) -> str:

@@ -22,6 +22,9 @@ _KINDS = ("Attention", "FluxAttention")
 _TO_A_PROMPT = ".attn2"
 """How the names of those end that attend to a prompt alone, or, in Stable Diffusion 3.5, to the picture once more."""
 
+_MANY = 12
+"""Blocks that are named one by one before their lists are, as of a transformer's dozens."""
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -60,12 +63,13 @@ class Visitor:
         return output
 
 
-def self_attention(network: nn.Module, within: Sequence[str]) -> list[str]:
+def self_attention(network: nn.Module, within: Sequence[str], argument: str = "layers") -> list[str]:
     """The names of a network's self-attention layers in some of its blocks, in their order.
 
     Args:
         network: of diffusers.
         within: what their names begin with, such as "up_blocks.1".
+        argument: that says so, for the message.
 
     Raises:
         ValueError: there is none in one of these blocks.
@@ -77,8 +81,10 @@ def self_attention(network: nn.Module, within: Sequence[str]) -> list[str]:
     ]
     if idle := [block for block in within if not any(_is_in(name, block) for name in known)]:
         blocks = sorted({".".join(name.split(".")[:2]) for name in known})
+        blocks = blocks if len(blocks) <= _MANY else sorted({name.split(".")[0] for name in known})
         raise ValueError(
-            f"no self-attention in {', '.join(map(repr, idle))} of the network, but in {', '.join(blocks)}"
+            f"{argument}: the network has no self-attention in {', '.join(map(repr, idle))}, but in"
+            f" {', '.join(blocks)}; give some of these, such as {argument}=({blocks[-1]!r},)"
         )
     return [name for name in known if any(_is_in(name, block) for block in within)]
 

@@ -15,6 +15,10 @@ class NothingDrawn(MidmsError, ValueError):
     """A picture shows nothing that a condition can be made of; the message says what it lacks."""
 
 
+class IdlePrompt(MidmsError, ValueError):
+    """A prompt, or what goes with one, that changes nothing; the message begins with the argument's name."""
+
+
 class NotFinite(MidmsError, ArithmeticError):
     """Infinite numbers, or NaN, where a picture is to be made of them; the message says which part gave them."""
 

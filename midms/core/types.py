@@ -164,6 +164,12 @@ class Prompt:
     negative: str = ""
     guidance: float | None = None
 
+    @property
+    def given(self) -> str:
+        """What the first of them that is given is called as an argument; nothing if none is."""
+        named = {"prompt": self.text, "negative_prompt": self.negative, "guidance": self.guidance}
+        return next((name for name, value in named.items() if value not in ("", None)), "")
+
 
 NO_PROMPT = Prompt()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -45,6 +46,9 @@ Picture: TypeAlias = str | os.PathLike[str] | Image.Image | Pixels | np.ndarray 
 
 Integers span their type (8 or 16 bits); floats are in [0, 1], or in [-1, 1] if any is negative by more than rounding.
 """
+_LOG = logging.getLogger(__name__)
+_LOGGED: set[str] = set()
+"""What was logged of pictures in this process."""
 _ROUNDING = 0.5 / 255
 """By how much a float may be negative and still be 0: half a step of 8 bits."""
 
@@ -57,7 +61,7 @@ def read_image(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X
 
     Colours are taken as their ICC profile means them and become sRGB; orientation is heeded. Other notes are not, such
     as gAMA, cHRM and cICP of a PNG or the primaries of an AVIF without a profile. Numbers of 16 bits are taken as they
-    are, however small; `read_pixels` tells of such.
+    are, however small; such are logged, once for all that are alike, and `read_pixels` tells of each.
     Transparent pictures are laid on white, or on black if most of the picture is transparent and the rest nearly
     white.
 
@@ -68,7 +72,12 @@ def read_image(picture: object, name: str = "picture") -> Float[Tensor, "1 3 Y X
     Raises:
         PictureError: it is missing, damaged, too small, too narrow, not finite, or no picture at all.
     """
-    return read_reduced(picture, name).picture
+    found = read_reduced(picture, name)
+    for text in found.warnings:
+        if text not in _LOGGED:
+            _LOGGED.add(text)
+            _LOG.warning("%s, and others that are alike: %s", display_name(picture, name), text)
+    return found.picture
 
 
 def display_name(picture: object, name: str) -> str:

@@ -136,7 +136,8 @@ def check_tensor(name: str, value: Tensor, channels: int, stride: int, like: Ten
     if len(value) != len(like) or len(value) == 0:
         raise ValueError(f"{name} has a batch of {len(value)}, expected {len(like) or 'at least one'}")
     if (value.dtype, value.device) != (like.dtype, like.device):
-        raise ValueError(f"{name} is {value.dtype} on {value.device}, the condition {like.dtype} on {like.device}")
+        expected = f"expected {like.dtype} on {like.device} as the condition"
+        raise ValueError(f"{name} is {value.dtype} on {value.device}, {expected}")
     if value.is_meta:
         raise ValueError(f"{name} is on the meta device, which has no numbers")
     if not torch.isfinite(value).all():

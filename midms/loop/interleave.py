@@ -188,7 +188,7 @@ def denoised(parts: Parts, policy: Policy, encoded: Encoded, matched: Matched, d
             matched = _matched(parts, encoded, found, keys)
             step = policy.edit_x0(step, matched.warp, matched.confidence, score, partial(_square, matched, encoded))
             check_finite(step.x0, policy, "policy")
-        yield Moment(step, *matched, again)
+        yield Moment(step, *matched, again, warnings=start.warnings if level.index == 0 else ())
     if parts.refiner is not None and step is not None:
         yield from _refined(parts, parts.refiner, context(), step, matched, draw)
 

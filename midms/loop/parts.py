@@ -66,6 +66,7 @@ class Moment:
         confidence: in it, as it was estimated, in [0, 1]; before the policy's style.
         rematched: whether the match was made at this level.
         stage: "loop", or "refine" for the last pass.
+        warnings: what a person should know before trusting what comes of it, a line each; told at the first moment.
     """
 
     step: Step
@@ -74,3 +75,4 @@ class Moment:
     confidence: Float[Tensor, "b 1 h w"]
     rematched: bool
     stage: str = "loop"
+    warnings: tuple[str, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,11 +33,13 @@ class Start:
         x: the latent at the first level.
         draw: the noise of its steps.
         at: from a level to pictures there: latents of each that was given, at this level of noise.
+        warnings: what a person should know of it, a line each.
     """
 
     x: Float[Tensor, "b c h w"]
     draw: NoiseFn
     at: Callable[[Level], list[Tensor]]
+    warnings: tuple[str, ...] = ()
 
 
 def started(
@@ -67,36 +68,53 @@ def started(
         x = levels.add_noise(warp, draw) if start == "noise" else draw(tuple(warp.shape)).to(warp)
         return Start(x, draw, lambda level: [level.add_noise(picture, draw) for picture in pictures])
     if start == "invert":
-        paths = [invert(picture, levels, denoise) for picture in pictures]
-        return Start(paths[0][0], draw, lambda level: [path[level.index] for path in paths])
+        inverted = [invert(picture, levels, denoise) for picture in pictures]
+        paths = [path for path, _ in inverted]
+        return Start(paths[0][0], draw, lambda level: [path[level.index] for path in paths], _said_of(inverted))
     paths = [[level.add_noise(picture, draw) for level in levels[:-1]] for picture in pictures]
-    for path, picture in zip(paths, pictures, strict=True):
-        path += invert(picture, levels, denoise, levels[-1:])
+    ends = [invert(picture, levels, denoise, levels[-1:]) for picture in pictures]
+    for path, (end, _) in zip(paths, ends, strict=True):
+        path += end
     noises = [*noises_of(paths[0], sampler, denoise)]
 
     def replayed(shape: tuple[int, ...]) -> Tensor:
         return noises.pop(0) if noises else draw(shape)
 
-    return Start(paths[0][0], replayed, lambda level: [path[level.index] for path in paths])
+    return Start(paths[0][0], replayed, lambda level: [path[level.index] for path in paths], _said_of(ends))
+
+
+def _said_of(inverted: Sequence[tuple[list[Tensor], float]]) -> tuple[str, ...]:
+    """A line where inversions are not exact, by powers of ten, so that it is the same for results that are alike."""
+    worst = max(miss for _, miss in inverted)
+    if worst <= _ASTRAY:
+        return ()
+    return (
+        f"the inversion is not exact: a step misses the latent that it should lead to by more than"
+        f" {10.0 ** math.floor(math.log10(worst)):g} of it; levels closer to each other, weaker guidance or networks in"
+        " float32 help",
+    )
 
 
 def invert(
     z: Float[Tensor, "b c h w"], levels: Levels, denoise: DenoiseFn, over: Sequence[Level] | None = None
-) -> list[Tensor]:
+) -> tuple[list[Tensor], float]:
     """Latents from which the steps of DDIM, or of Euler in a rectified flow, lead to a picture; the noisiest first.
 
     From the cleanest level up (DDIM inversion, Song et al. 2021, arXiv:2010.02502, sec. 4.3), each step found by
     iteration, so that it leads back where it came from (AIDI, arXiv:2309.04907; ReNoise, arXiv:2403.14602); where steps
-    are large, as nearly as iteration gets, with a warning that says how nearly.
+    are large, as nearly as iteration gets.
 
     Args:
         z: a clean latent.
         levels: of the sampler.
         denoise: from a latent and its level to x0.
         over: the cleanest of these levels, where others are not wanted; None for all.
+
+    Returns:
+        The latents, and by how much the worst step misses the latent that it should lead to, as a share of that.
     """
     path: list[Tensor] = []
-    astray: list[tuple[float, int]] = []
+    worst = 0.0
     x, alpha, sigma = z, 1.0, 0.0
     for level in reversed(levels if over is None else over):
         straight = math.isclose(level.alpha + level.sigma, 1, abs_tol=1e-6)
@@ -114,15 +132,9 @@ def invert(
             if size <= CLOSE**2 * whole:
                 break
         path.append(found)
-        astray.append((math.sqrt(last / max(whole, CLOSE)), level.index))
+        worst = max(worst, math.sqrt(last / max(whole, CLOSE)))
         x, alpha, sigma = found, level.alpha, level.sigma
-    if (worst := max(astray))[0] > _ASTRAY:
-        warnings.warn(
-            f"the inversion is not exact: the step from level {worst[1]} misses by {worst[0]:.2g} of the latent that "
-            "it should lead to; levels closer to each other, or weaker guidance, help",
-            stacklevel=2,
-        )
-    return path[::-1]
+    return path[::-1], worst
 
 
 def noises_of(path: Sequence[Tensor], sampler: Sampler, denoise: DenoiseFn) -> Iterator[Tensor]:

@@ -24,7 +24,7 @@ from midms.checkpoints.folder import Weights
 from midms.compose.catalog import KINDS, nested_kinds
 from midms.compose.slots import SLOTS
 from midms.compose.spec import Spec, names_in
-from midms.registry import unknown
+from midms.registry import did_you_mean, unknown
 
 
 def unusable(found: Weights, slots: Collection[str], changes: Mapping[str, Any]) -> list[str]:
@@ -42,10 +42,15 @@ def unusable(found: Weights, slots: Collection[str], changes: Mapping[str, Any])
             wrong.append(unknown("slot", slot, SLOTS))
         elif used and spec.name not in KINDS[SLOTS[slot][0]]:
             kind, module = SLOTS[slot][0], found.modules.get(slot, "")
-            wrong.append(f"{slot}: the {kind} {spec.name!r} is not installed here; it was from the module {module}")
+            wrong.append(f"{_absent(slot, kind, spec.name)}; it was from the module {module}")
         elif used:
             wrong += _outside(SLOTS[slot][0], spec, slot)
     return wrong
+
+
+def _absent(slot: str, kind: str, name: str) -> str:
+    near = did_you_mean(name, KINDS[kind])
+    return f"{slot}: the {kind} {name!r} is not installed here{near and f' ({near})'}"
 
 
 def _outside(kind: str, spec: Spec, slot: str) -> list[str]:
@@ -62,7 +67,7 @@ def _outside(kind: str, spec: Spec, slot: str) -> list[str]:
         given = spec.arguments.get(name)
         for part in given if isinstance(given, tuple) else (given,):
             if isinstance(part, Spec) and part.name not in KINDS[inner]:
-                wrong.append(f"{slot}: the {inner} {part.name!r} is not installed here")
+                wrong.append(_absent(slot, inner, part.name))
             elif isinstance(part, Spec):
                 wrong += _outside(inner, part, slot)
     return wrong

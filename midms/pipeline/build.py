@@ -65,9 +65,7 @@ def build(preset: str, /, weights: str | Path | None = None, prompt: str | Promp
     wrong = [] if known else [_no_preset(preset)]
     words = Prompt(prompt) if isinstance(prompt, str) else prompt
     if weights is None and words != NO_PROMPT:
-        given = [one.name for one in dataclasses.fields(words) if getattr(words, one.name) != one.default]
-        name = {"text": "prompt", "negative": "negative_prompt"}.get(given[0], given[0])
-        wrong.append(f"{name}: changes nothing without weights of a text-to-image model")
+        wrong.append(f"{words.given}: changes nothing without weights of a text-to-image model")
     sized = "denoiser" in exchanged(recipe, changes) or "config" in getattr(changes.get("denoiser"), "arguments", {})
     if weights is None and recipe.borrows and not sized:
         wrong.append(f"weights: {preset} has none of its own, expected {recipe.obtain}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import reprlib
 import tempfile
-from collections import deque
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from midms.checkpoints.convert.hub import push
 from midms.checkpoints.folder import write_folder
+from midms.compose.compose import unknown_change
 from midms.compose.recipe import Recipe
 from midms.compose.slots import SLOTS, check_part, check_settings
 from midms.core.domain import TELLING, Domain
@@ -27,7 +29,6 @@ from midms.core.types import Noise
 from midms.loop import POLICY, Hints, Moment, Parts, Policy, interleave
 from midms.loop.inputs import OneOrMore, check_finite
 from midms.pipeline.translate import translate
-from midms.registry import unknown
 
 _MANY = re.compile(r"\(([^(),]+), (?:[^(),]+, ){30,}([^(),]+)\)")
 """A tuple of 32 numbers or more, as repr shows it."""
@@ -104,10 +105,14 @@ class Pipeline(Parts):
         Raises:
             ValueError: a shape, type or number is not as it should be; names the argument.
             NotFinite: a part gives numbers that are not finite; names the slot.
+
+        Warns:
+            UserWarning: of what a person should know before trusting the picture.
         """
         given = condition, exemplar, exemplar_condition, generator, regions, hints, exemplar_regions
-        moments = self.trajectory(*given)
-        (last,) = deque(moments, maxlen=1)
+        for last in self.trajectory(*given):
+            for text in last.warnings:
+                warnings.warn(text, stacklevel=3)
         return check_finite(self.autoencoder.decode(last.step.x0), self.autoencoder, "autoencoder").to(condition.dtype)
 
     def trajectory(
@@ -138,8 +143,14 @@ class Pipeline(Parts):
                 that are not are listed.
         """
         known = [*(one.name for one in dataclasses.fields(self)), *POLICY]
-        wrong = [unknown("part or setting", name, known) for name in fields if name not in known]
+        wrong = [unknown_change(name, known, self.recipe) for name in fields if name not in known]
         wrong += [f"{slot}: {why}" for slot in SLOTS if slot in fields and (why := check_part(slot, fields[slot]))]
+        kinds = {"policy": Policy, "recipe": Recipe}
+        wrong += [
+            f"{name}: expected a {kind.__name__}, got {reprlib.repr(fields[name])}"
+            for name, kind in kinds.items()
+            if not isinstance(fields.get(name, getattr(self, name)), kind)
+        ]
         if wrong:
             raise ValueError("; ".join(wrong))
         policy = fields.pop("policy", self.policy)

@@ -99,7 +99,7 @@ def load(preset: str, weights: str | Path | None = None, prompt: Prompt = NO_PRO
     if not is_saved(preset):
         return build(preset, weights=weights, prompt=prompt, **changes)
     if prompt != NO_PROMPT:
-        raise BadArguments(f"prompt: changes nothing with --preset {preset}, which has its own beside its weights")
+        raise BadArguments(f"{prompt.given}: changes nothing with --preset {preset}, which keeps its own")
     if weights is not None:
         raise BadArguments(f"--weights {weights}: not with --preset {preset}, which has its own weights")
     return from_pretrained(preset, **changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -91,6 +92,7 @@ def translations_of(
         result.pictures,
         result.finished,
         matches,
+        repeat(first.warnings),
         strict=False,  # of copies that filled up nothing is wanted
     )
     return [_translation(*one) for one in found]
@@ -109,6 +111,7 @@ def _translation(
     picture: Float[Tensor, "1 3 y x"],
     finished: Finished | None,
     rows: Callable[[], MatchRows],
+    said: tuple[str, ...],
 ) -> Translation:
     pipe = request.pipe
     (condition, drawing, frame, doubts), frames = pair.condition, pair.exemplars.frames
@@ -138,6 +141,7 @@ def _translation(
             *hint_warnings(pipe, [kind for kind in HINT_KINDS if getattr(pair.hints, kind, ())]),
             *([_FLAT] if flat else []),
             *pipe.domain.warnings(min(frame.canvas), strange),
+            *said,
             *(() if finished is None else finished.warnings),
         ),
         finished=finished,

@@ -16,7 +16,10 @@ from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from midms import build
 from midms.checkpoints.convert import find
+from midms.compose.compose import BuildError
+from midms.core.errors import IdlePrompt
 from midms.core.tensors import CheckpointError
 from midms.core.types import Prompt
 
@@ -105,7 +108,7 @@ LACKING = [
 def test_an_encoder_that_is_missing_is_named(family: str, part: str, pristine: dict[str, Path], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(pristine[family], tmp_path / family))
     shutil.rmtree(folder / part)
-    with pytest.raises(CheckpointError, match=rf"has no {part}/, expected those of the whole pipeline"):
+    with pytest.raises(CheckpointError, match=rf"has no {part}/, expected that of the whole pipeline"):
         state(folder, Prompt("a cat"))
 
 
@@ -251,8 +254,10 @@ def test_settings_of_another_type_are_told_by_name(file: str, key: str, odd: Any
 
 
 def test_a_prompt_that_changes_nothing_is_refused(pristine: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="negative prompt: changes nothing without classifier-free guidance"):
+    with pytest.raises(IdlePrompt, match=r"^negative_prompt: changes nothing of .*; expected a guidance above 1"):
         find(pristine["sd1"], Prompt("a cat", "a blur", guidance=1.0))
+    with pytest.raises(BuildError, match=r"^build.*: negative_prompt: .*, which was distilled to do without"):
+        build("flux-graft", weights=pristine["flux"], prompt=PROMPT)
 
 
 def test_the_hub_hands_out_encoders_and_tokenizers_too(

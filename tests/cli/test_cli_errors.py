@@ -235,3 +235,16 @@ def test_names_that_a_terminal_cannot_show_end_nothing(
     options = [f"--condition={pair}/condition.png", f"--exemplar={pair}/exemplar.png", f"--out={out}"]
     assert cli.main(["translate", *options]) == 0 and out.exists()
     assert rb"\udce9\udcff.png, 64 x 64 pixels" in terminal.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_folder_that_is_called_as_an_option_is_no_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("results", "against"):
+        assert run("evaluate", "results", "--against", "against", "--out", "out") == 2
+        assert complaint(capsys) == f"midms: {name}: no such folder, expected a folder of pictures"
+        Path(name).mkdir()
+        Image.new("RGB", (32, 32)).save(f"{name}/a.png")
+    assert run("evaluate", "results", "--against", "against", "--metrics", "fid", "--out", "out") == 2
+    assert complaint(capsys).startswith("midms: --metrics: fid is of Inception alone, give --inception FILE")

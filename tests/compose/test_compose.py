@@ -135,7 +135,7 @@ def test_all_errors_at_once() -> None:
     assert lines[0] == "build('tooy'): 7 errors:" and len(lines) == 8
     expected = (
         r"no preset is called 'tooy'\. Did you mean 'toy', .*\? `midms list preset` shows all \d+\.",
-        r"no slot is called 'macher'\. Did you mean 'matcher', .*\? help\(midms\.build\) shows all",
+        r"no slot or setting is called 'macher'\. Did you mean 'matcher', .*\? help\(midms\.build\) shows all",
         r"weights: there is no folder /no/such/folder",
         r"matcher: no matcher is called 'corelation'\. Did you mean 'correlation', .*\?",
         r"features: .*'latent_chanels'\. Did you mean 'latent_channels'.* Signature: toy\(latent_channels: int = 5",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -174,11 +175,16 @@ def test_tokens_are_left_out_by_chance_with_the_probability_that_is_asked() -> N
 def test_what_cannot_be_injected_into_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Bridge has no layers to inject into; a model of diffusers has"):
         create("injection", "graft").check(create("denoiser", "bridge"))
-    with pytest.raises(ValueError, match=r"no self-attention in 'up_blocks.9' of the network, but in down_blocks.1"):
+    with pytest.raises(ValueError, match=r"layers: the network has no .*'up_blocks.9', but in down_blocks.1"):
         create("injection", "cross-attention", layers=("up_blocks.9",)).check(denoiser("unet-condition"))
+    with pytest.raises(ValueError, match=r"^layers: the network has no .*'transformer_blocks', but in") as refused:
+        create("injection", "graft").check(denoiser("unet-condition"))
+    advice = re.search(r"such as layers=\('([\w.]+)',\)", str(refused.value))
+    assert advice
+    create("injection", "graft", layers=(advice[1],)).check(denoiser("unet-condition"))
     with pytest.raises(ValueError, match="attention of Flux is to picture and prompt at once; take graft"):
         create("injection", "cross-attention", layers=("transformer_blocks",)).check(denoiser("flux"))
-    with pytest.raises(ValueError, match=r"the network has no mid_block.nothing"):
+    with pytest.raises(ValueError, match=r"structure_results: the network has no mid_block.nothing"):
         create("injection", "ctrlx", **CTRLX | {"structure_results": ("mid_block.nothing",)}).check(
             denoiser("unet-condition")
         )

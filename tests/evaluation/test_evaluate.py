@@ -286,8 +286,8 @@ def test_matches_are_read_from_arrays_and_spairs_keypoints(own: Path) -> None:
     (own / "pairs.csv").write_text("key,exemplar,flow,exact_flow,keypoints\n" + row)
     found = measured(own, "epe", "pck(radii=(0.1,))", pairs=own / "pairs.csv")
     assert values(found) == {
-        "EPE px": 2.0,
-        "EPE px at keypoints": pytest.approx(1.0),
+        "EPE in px of the exemplar": 2.0,
+        "EPE in px of the exemplar at keypoints": pytest.approx(1.0),
         "PCK@0.1": 1.0,
         "PCK@0.1 at keypoints": 0.5,
     }

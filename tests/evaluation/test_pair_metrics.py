@@ -147,7 +147,7 @@ def test_errors_of_a_match_are_in_pixels_and_shares() -> None:
     flow = shifted(4.0)
     flow[:, 0, :, 15:] += 1
     batch = Compared(("a",), flow=flow, exact_flow=exact)
-    assert figures("epe", batch) == {"EPE px": [pytest.approx(1.5)]}
+    assert figures("epe", batch) == {"EPE in px of the exemplar": [pytest.approx(1.5)]}
     assert figures("pck", batch, radii=(0.02, 0.05, 0.07)) == {
         "PCK@0.02": [0.0],
         "PCK@0.05": [0.5],
@@ -160,7 +160,7 @@ def test_keypoints_count_shares_of_the_objects_side() -> None:
     points = torch.tensor([[[1.0, 2, 3, 2], [5, 6, 11, 6], [5.5, 9, 12.5, 9], [torch.nan] * 4]])
     batch = Compared(("a",), flow=shifted(2.0), keypoints=points, extent=torch.tensor([40.0]))
     assert figures("pck", batch, radii=(0.1,)) == {"PCK@0.1 at keypoints": [pytest.approx(2 / 3)]}
-    assert figures("epe", batch) == {"EPE px at keypoints": [pytest.approx(3.0)]}
+    assert figures("epe", batch) == {"EPE in px of the exemplar at keypoints": [pytest.approx(3.0)]}
 
 
 def test_a_cycle_that_comes_back_has_no_error() -> None:
@@ -179,3 +179,11 @@ def test_diversity_is_the_distance_of_results() -> None:
     swapped = Compared(BATCH.keys, BATCH.result, answer=BATCH.other)
     assert name == "diversity (perceptual-distance (VGG16 of HED))"
     assert found == figures("perceptual-distance", swapped)["perceptual-distance (VGG16 of HED)"]
+
+
+@pytest.mark.parametrize("name", ["psnr", "ssim", "copied-content", "cycle", "epe", "pck"])
+def test_pictures_in_float64_give_the_same(name: str) -> None:
+    given = {kind: value for kind, value in vars(BATCH).items() if isinstance(value, Tensor)}
+    double = {kind: value.double() if value.is_floating_point() else value for kind, value in given.items()}
+    found, expected = figures(name, Compared(BATCH.keys, **double)), figures(name)
+    assert found == {figure: pytest.approx(values, rel=1e-4, nan_ok=True) for figure, values in expected.items()}

@@ -50,7 +50,7 @@ BAD_INPUTS: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Any]], str]]
     "too small": (lambda g: {"exemplar": g["exemplar"][..., :4]}, r"exemplar is \(20, 4\) pixels.* from 8 on"),
     "precision": (
         lambda g: {"exemplar": g["exemplar"].float()},
-        "exemplar is torch.float32 on cpu, the condition torch.float64",
+        "exemplar is torch.float32 on cpu, expected torch.float64",
     ),
     "not a number": (lambda g: {"exemplar": g["exemplar"] / 0}, "exemplar holds numbers that are not finite"),
     "its size": (
@@ -214,7 +214,7 @@ def test_settings_are_checked_together() -> None:
         match=r"rematch must be a tuple of levels, got \[0\]; edit .*; match_on .*; confidence_guid.*; style",
     ):
         ToyPipeline().replace(rematch=[0], edit="blnd", match_on=0, confidence_guidance=-1, style=2)
-    with pytest.raises(ValueError, match=r"matcher: str is no Matcher: .*; confidence: Calibrated is a class"):
+    with pytest.raises(ValueError, match=r"matcher: expected an object, got .*; confidence: Calibrated is a class"):
         ToyPipeline().replace(matcher="nearest", confidence=Calibrated, style=0.3)
 
 

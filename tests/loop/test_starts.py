@@ -107,13 +107,13 @@ def test_an_inversion_that_does_not_arrive_says_by_how_much() -> None:
     """One step from noise to the picture, under guidance: what is said is how far off that step ends."""
     model = denoiser("unet-condition", 9.0)
     sampler = create("sampler", "ddim", timesteps=(981, 881), schedule="scaled-linear")
-    z, said = latents(5), r"not exact: the step from level 1 misses by (\S+) of the latent that it should lead to"
+    z, said = latents(5), r"not exact: a step misses the latent .* by more than (\S+) of it"
 
     def denoise(x: Tensor, level: Level) -> Tensor:
         return model(x, level, context(x))
 
-    with pytest.warns(UserWarning, match=said) as caught:
-        start = started("invert", sampler, 0 * z, [z], denoise, torch.randn)
+    start = started("invert", sampler, 0 * z, [z], denoise, torch.randn)
     off = z - denoise(start.at(sampler.levels[1])[0], sampler.levels[1])
-    share = float(re.search(said, str(caught[0].message))[1])
-    assert share == pytest.approx((off.square().mean() / z.square().mean()).sqrt().item(), rel=0.05) and share > 0.1
+    (warning,) = start.warnings
+    share = float(re.search(said, warning)[1])
+    assert share <= (off.square().mean() / z.square().mean()).sqrt().item() < 10 * share

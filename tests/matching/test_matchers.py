@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs_that_compose import PLACED
 
+from midms import create
 from midms.core.normalize import l2_normalize
 from midms.core.types import cells
 from midms.matching import MATCHERS
+from midms.matching.kernels import NoImplementation
 from midms.matching.matchers.correlation import Correlation
 from midms.matching.matchers.optimal_transport import OptimalTransport
 from midms.matching.matches.factored import FactoredMatch, tokens
@@ -182,3 +184,14 @@ def test_cells_that_say_nothing_get_no_gradient_and_others_the_quotients(dtype: 
     (wanted,) = torch.autograd.grad(wide / wide.norm(dim=1, keepdim=True), wide, grad.double())
     found, wanted = found[..., 1:, :].double(), wanted[..., 1:, :]
     torch.testing.assert_close(found, wanted, rtol=0, atol=4 * torch.finfo(dtype).eps * wanted.abs().max().item())
+
+
+def test_what_cannot_run_names_its_argument_and_what_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    features = torch.rand(2, 1, 4, 3, 3)
+    matchers = [create("matcher", name, backend="triton") for name in ("correlation", "nearest", "optimal-transport")]
+    for matcher in matchers:
+        with pytest.raises(NoImplementation, match=r"^backend: 'triton' cannot run .*expected 'auto' or 'chunked' or"):
+            matcher(*features).apply(features[1])
+    with pytest.raises(NoImplementation, match=r"^precision: 'fp16' can be computed by no backend here \(triton: "):
+        create("matcher", "correlation", precision="fp16")(*features).apply(features[1])

@@ -254,5 +254,5 @@ def test_correspondences_stay_inside_the_exemplar() -> None:
 
 
 def test_what_is_replaced_and_is_not_there_is_named() -> None:
-    with pytest.raises(ValueError, match=r"^no part or setting is called 'styel'\. Did you mean 'style'\? .*; no part"):
+    with pytest.raises(ValueError, match=r"^no slot or setting is called 'styel'\. Did you mean 'style'\? .*; no slot"):
         Shifting().replace(styel=0.3, matchr="nearest")

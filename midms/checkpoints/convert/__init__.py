@@ -10,7 +10,7 @@ from pathlib import Path
 from midms.checkpoints import folder as weights_folder
 from midms.checkpoints.convert import compvis, diffusers_folder, hub
 from midms.checkpoints.folder import CONFIG, FAILURE, Weights, write_text
-from midms.core.errors import printable
+from midms.core.errors import IdlePrompt, printable
 from midms.core.files import kind_of, made
 from midms.core.tensors import CheckpointError, cast, check_weights_file
 from midms.core.types import NO_PROMPT, Prompt
@@ -90,7 +90,8 @@ def find(weights: str | Path, prompt: Prompt = NO_PROMPT) -> Weights:
         prompt: of a text-to-image model of diffusers.
 
     Raises:
-        CheckpointError: there is no such folder, it cannot be used, or has nobody to tell the prompt.
+        CheckpointError: there is no such folder, or it cannot be used.
+        IdlePrompt: it has nobody to tell the prompt.
     """
     if not isinstance(weights, str | os.PathLike):
         raise CheckpointError(
@@ -117,7 +118,8 @@ def find(weights: str | Path, prompt: Prompt = NO_PROMPT) -> Weights:
         return diffusers_folder.from_diffusers(path, prompt)
     diffusers_folder.check_whole(path)
     if prompt != NO_PROMPT:
-        raise CheckpointError(
-            f"{path}: prompt: is kept beside the weights, expected the folder of diffusers they are from"
+        raise IdlePrompt(
+            f"{prompt.given}: changes nothing of {path}, which keeps its prompt beside the weights; expected the folder"
+            " of diffusers that they are from"
         )
     return weights_folder.read_folder(path)

@@ -17,7 +17,7 @@ from midms.checkpoints.convert.names import diffusers
 from midms.checkpoints.convert.pipeline_parts import Settings, parts_of
 from midms.checkpoints.convert.single_file import SingleFile
 from midms.checkpoints.convert.text_encoders import INDEX_FILE, FolderEncoders
-from midms.checkpoints.convert.weights import tensors, weights_of
+from midms.checkpoints.convert.weights import WHOLE_PIPELINE, read_settings, tensors, weights_of
 from midms.checkpoints.folder import Weights
 from midms.compose.spec import Spec
 from midms.core.schema import BRIEF, read_json
@@ -52,7 +52,7 @@ def check_whole(path: Path) -> None:
         )
     if (path / INDEX_FILE).is_file() or sum((path / name).is_dir() for name in (*_NETWORKS, *_OTHERS)) > 1:
         raise CheckpointError(
-            f"{path}: has neither unet/config.json nor transformer/config.json, expected one{_of_no_family(path)}"
+            f"{path}: has neither unet/config.json nor transformer/config.json, {WHOLE_PIPELINE}{_of_no_family(path)}"
         )
     inside = [one for one in path.iterdir() if one.is_dir() and is_folder(one)]
     if inside and not own.is_file():
@@ -84,15 +84,15 @@ def from_diffusers(path: Path, prompt: Prompt = NO_PROMPT, single: Path | None =
         single: a file in the folder with weights of a whole model, which go before those of the folder.
 
     Raises:
-        CheckpointError: a file is missing or cannot be read, something does not fit, or there is nobody to tell the
-            prompt; later, its weights.
+        CheckpointError: a file is missing or cannot be read, or something does not fit; later, its weights.
+        IdlePrompt: there is nobody to tell the prompt.
     """
     file = None if single is None else SingleFile(single)
     network = "unet" if os.path.lexists(path / "unet" / "config.json") else "transformer"
     try:
         place = next((folder for folder in ("vqvae", "vae") if (path / folder).is_dir()), None)
         if place is None:
-            raise CheckpointError(f"{path}: has neither vqvae/ nor vae/")
+            raise CheckpointError(f"{path}: has neither vqvae/ nor vae/, {WHOLE_PIPELINE}")
         folders = {"denoiser": path / network, "autoencoder": path / place}
         settings = Settings(
             _read(folders["denoiser"] / "config.json"),
@@ -117,7 +117,7 @@ def from_diffusers(path: Path, prompt: Prompt = NO_PROMPT, single: Path | None =
 
 def _read(path: Path) -> tuple[Mapping[str, Any], str]:
     """The settings in a file, and what errors call it."""
-    content = read_json(path, CheckpointError)
+    content = read_settings(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: expected settings by name, got {BRIEF.repr(content)}")
     return content, str(path)

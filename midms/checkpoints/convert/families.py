@@ -14,6 +14,7 @@ from torch import Tensor
 from midms.checkpoints.convert.settings import Channels, Scale, settled
 from midms.checkpoints.convert.text_encoders import T5_TOKENS, TextEncoders, embedded, encoder_folders
 from midms.compose.spec import Spec
+from midms.core.errors import IdlePrompt
 from midms.core.schema import BRIEF, Schema, checked
 from midms.core.signatures import mistyped, parameters
 from midms.core.tensors import CheckpointError
@@ -127,8 +128,8 @@ def denoiser_of(
         prompt: its guidance, if that is given.
 
     Raises:
-        CheckpointError: a setting is unknown, or wants what cannot be given; text encoders are missing; or the prompt
-            changes nothing.
+        CheckpointError: a setting is unknown, or wants what cannot be given; or text encoders are missing.
+        IdlePrompt: the prompt changes nothing.
     """
     family, network = TEXT_TO_IMAGE[kind], load_network(TEXT_TO_IMAGE[kind].module, kind)
     usual = inspect.signature(network).parameters
@@ -147,9 +148,12 @@ def denoiser_of(
     if distilled:
         arguments["distilled_guidance"] = 3.5 if prompt.guidance is None else float(prompt.guidance)
     if prompt.negative and arguments["guidance"] == 1:
-        raise CheckpointError(
-            f"{encoders.where}: negative prompt: changes nothing without classifier-free guidance, as this has it"
+        why = (
+            "was distilled to do without one"
+            if distilled
+            else "is guided by 1 and sees the prompt alone; expected a guidance above 1"
         )
+        raise IdlePrompt(f"negative_prompt: changes nothing of {encoders.where}, which {why}")
     if family.name == "unet-condition":
         arguments["prediction"] = prediction
     return Spec(family.name, **arguments)

@@ -24,6 +24,7 @@ from midms.checkpoints.convert.settings import (
 )
 from midms.checkpoints.convert.text_encoders import TextEncoders
 from midms.compose.spec import Spec
+from midms.core.errors import IdlePrompt
 from midms.core.schema import BRIEF, Schema
 from midms.core.tensors import CheckpointError
 from midms.core.types import NO_PROMPT, Prompt
@@ -67,13 +68,14 @@ def parts_of(settings: Settings, prompt: Prompt) -> tuple[dict[str, Spec], Sched
     """The denoiser and autoencoder of a pipeline, its schedule, and what of its settings was left out.
 
     Raises:
-        CheckpointError: something does not fit, or there is nobody to tell the prompt.
+        CheckpointError: something does not fit.
+        IdlePrompt: there is nobody to tell the prompt.
     """
     (content, where), (scheduler, said), _, encoders = settings
     network_kind = _named(content, where, "UNet2DModel", *TEXT_TO_IMAGE)
     in_words = network_kind in TEXT_TO_IMAGE
     if not in_words and prompt != NO_PROMPT:
-        raise CheckpointError(f"{encoders.where}: prompt: changes nothing of a network that knows no words, as this is")
+        raise IdlePrompt(f"{prompt.given}: changes nothing of {encoders.where}, whose network knows no words")
     autoencoder = _autoencoder(*settings.autoencoder)
     stride, report = 2 ** (len(autoencoder.arguments["widths"]) - 1), {}
     schedule: Schedule

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from midms.checkpoints.convert.single_file import SingleFile
-from midms.checkpoints.convert.weights import tensors, weights_of
+from midms.checkpoints.convert.weights import WHOLE_PIPELINE, read_settings, tensors, weights_of
 from midms.core.offload import device_of
 from midms.core.schema import read_json
 from midms.core.tensors import CheckpointError, outline, refuse, unlike
@@ -116,9 +116,7 @@ class FolderEncoders:
             )
         needed = [folder.replace("text_encoder", kind) for folder in folders for kind in ("text_encoder", "tokenizer")]
         if lacking := [folder for folder in needed if not (self.path / folder).is_dir()]:
-            raise CheckpointError(
-                f"{self.path}: has no {'/, no '.join(lacking)}/, expected those of the whole pipeline"
-            )
+            raise CheckpointError(f"{self.path}: has no {'/, no '.join(lacking)}/, {WHOLE_PIPELINE}")
 
     def clip_tokens(self) -> int:
         """How many tokens CLIP takes.
@@ -127,7 +125,7 @@ class FolderEncoders:
             CheckpointError: its settings do not say.
         """
         where = self.path / "text_encoder" / "config.json"
-        said = read_json(where, CheckpointError)
+        said = read_settings(where)
         tokens = said.get("max_position_embeddings", 77) if isinstance(said, dict) else None
         if not isinstance(tokens, int) or isinstance(tokens, bool) or not 1 <= tokens <= 1024:
             raise CheckpointError(
@@ -219,7 +217,7 @@ def _numbers(encoders: TextEncoders, folder: str, kind: str, texts: Sequence[str
 
 
 def _model(folder: Path, kind: str, settings: str, single: SingleFile | None) -> Any:
-    said = read_json(folder / "config.json", CheckpointError)
+    said = read_settings(folder / "config.json")
     if not isinstance(said, dict) or said.get("architectures", [kind]) != [kind]:
         raise CheckpointError(f"{folder / 'config.json'}: expected the settings of a {kind}")
     transformers = importlib.import_module("transformers")

@@ -33,6 +33,11 @@ INDEX = re.compile(r".+\.index(\.\w+)?\.json")
 NETWORK, ENCODER = ("diffusion_pytorch_model",), ("model", "pytorch_model")
 """What files of weights are called in folders of diffusers' networks, and of transformers' text encoders."""
 _VARIANT = re.compile(r"\.\w+\.(safetensors|bin)")
+WHOLE_PIPELINE = (
+    "expected that of the whole pipeline: fetch what is missing from where the folder is from, or write it anew by"
+    " diffusers' save_pretrained"
+)
+"""What to do where something is missing in a folder of diffusers."""
 _KINDS = ("safetensors", "safetensors.index.json", "bin", "bin.index.json")
 """Of files of weights, in the order in which they are looked for."""
 
@@ -52,7 +57,7 @@ def weights_of(folder: Path, stems: Sequence[str] = NETWORK) -> Path:
         stems: what its files are called.
 
     Raises:
-        CheckpointError: there are several variants and nothing says which.
+        CheckpointError: there are none, or several variants and nothing says which.
     """
     whole = [f"{stem}.{kind}" for kind in _KINDS for stem in stems]
     for name in whole:
@@ -69,7 +74,20 @@ def weights_of(folder: Path, stems: Sequence[str] = NETWORK) -> Path:
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise CheckpointError(f"{folder}: has several variants of the weights, {names}; leave one")
-    return found[0] if found else folder / whole[0]
+    if not found:
+        raise CheckpointError(f"{folder / whole[0]}: no such file of weights, {WHOLE_PIPELINE}")
+    return found[0]
+
+
+def read_settings(path: Path) -> object:
+    """What a configuration in a folder of diffusers holds.
+
+    Raises:
+        CheckpointError: it is missing or cannot be read.
+    """
+    if not os.path.lexists(path):
+        raise CheckpointError(f"{path}: no such file, {WHOLE_PIPELINE}")
+    return read_json(path, CheckpointError)
 
 
 def tensors(path: Path) -> dict[str, Tensor]:

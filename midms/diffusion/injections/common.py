@@ -130,15 +130,15 @@ def check_share(**shares: float) -> None:
     limits.number(0, 1, False, **shares)
 
 
-def layers_of(denoiser: Any, blocks: Sequence[str]) -> list[str]:
-    """The names of self-attention layers in blocks of a denoiser's network.
+def layers_of(denoiser: Any, blocks: Sequence[str], argument: str = "layers") -> list[str]:
+    """The names of self-attention layers in blocks of a denoiser's network; `argument` is what named these.
 
     Raises:
         ValueError: the denoiser lets nobody in, or a block has no such layer.
     """
     if not hasattr(denoiser, "guided_by") or not hasattr(denoiser, "picture_tokens"):
         raise ValueError(f"{type(denoiser).__name__} has no layers to inject into; a model of diffusers has")
-    return self_attention(denoiser.network, blocks)
+    return self_attention(denoiser.network, blocks, argument)
 
 
 def check_picture_alone(denoiser: Any) -> None:
@@ -147,7 +147,7 @@ def check_picture_alone(denoiser: Any) -> None:
     Raises:
         ValueError: it is to those of the prompt too.
     """
-    if not denoiser.picture_alone:
+    if not getattr(denoiser, "picture_alone", True):
         raise ValueError(f"attention of {type(denoiser).__name__} is to picture and prompt at once; take graft")
 
 

@@ -80,8 +80,8 @@ class CrossAttention:
         Raises:
             ValueError: it has not, or they do not.
         """
-        layers_of(denoiser, self.layers)
         check_picture_alone(denoiser)
+        layers_of(denoiser, self.layers)
 
     def __call__(
         self,

@@ -75,11 +75,12 @@ class CtrlX:
         Raises:
             ValueError: it has not.
         """
-        layers_of(denoiser, (*self.appearance_layers, *self.structure_layers))
         check_picture_alone(denoiser)
+        layers_of(denoiser, self.appearance_layers, "appearance_layers")
+        layers_of(denoiser, self.structure_layers, "structure_layers")
         known = dict(denoiser.network.named_modules())
         if lacking := [name for name in self.structure_results if name not in known]:
-            raise ValueError(f"the network has no {', '.join(lacking)}")
+            raise ValueError(f"structure_results: the network has no {', '.join(lacking)}")
 
     def __call__(
         self,

@@ -227,6 +227,8 @@ def figures(
         with cost.measured():
             moments = list(pipe.trajectory(*given, generator=generators(setting.seed, indices)))
             image = pipe.autoencoder.decode(moments[-1].step.x0)
+        for text in moments[0].warnings:
+            warnings.warn(text, stacklevel=2)
         found = picture_figures(image, pairs) | match_figures(moments[-1].match, moments[-1].confidence, pairs)
         first = next(pipe.replace(rematch=()).trajectory(*given))
         found["first PSNR"] = picture_figures(pipe.autoencoder.decode(first.warp), pairs)["PSNR"]

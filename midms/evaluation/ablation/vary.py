@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from midms.compose.catalog import KINDS
+from midms.compose.catalog import KINDS, factory_of
 from midms.compose.slots import SLOTS, check_part
 from midms.compose.spec import Spec, parse_values
 from midms.core.errors import MidmsError
@@ -76,7 +76,9 @@ def _check_slot(slot: str, value: Any) -> None:
             raise VaryError(f"{slot}: {expected}, got {spelled(value)} ({wrong})")
         return
     spec = Spec(value) if isinstance(value, str) else value
-    KINDS[SLOTS[slot][0]].check_given(spec.name, **spec.arguments)
+    kind = SLOTS[slot][0]
+    factory_of(kind, spec.name)
+    KINDS[kind].check_given(spec.name, **spec.arguments)
 
 
 def _check_setting(name: str, value: Any) -> None:

@@ -55,7 +55,7 @@ class EPE:
 
     def __call__(self, batch: Compared) -> dict[str, Float[Tensor, " b"]]:
         """A figure for the exact flow and one for keypoints, as far as they are known."""
-        return {f"EPE px{where}": off.nanmean(1) for where, (off, _) in errors_of(batch).items()}
+        return {f"EPE in px of the exemplar{where}": off.nanmean(1) for where, (off, _) in errors_of(batch).items()}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The match as a few operations, each with several implementations. Importing this imports no Triton."""
 
-from midms.matching.kernels.dispatch import IMPLEMENTATIONS, PRECISIONS, Backend, NoImplementation, Precision, explain
+from midms.matching.kernels.dispatch import IMPLEMENTATIONS, PRECISIONS, Backend, NoImplementation, Precision
 from midms.matching.kernels.ops import (
     attend,
     attend_both,
@@ -25,7 +25,6 @@ __all__ = [
     "attend",
     "attend_both",
     "cycle",
-    "explain",
     "logsumexp",
     "logsumexp_both",
     "mutual_nearest",

@@ -56,8 +56,20 @@ def run(operation: str, backend: str, precision: str, operands: Sequence[Tensor]
         if backend in ("auto", name) and not unsupported(name, operation, *operands, precision=precision):
             with torch.autocast(operands[0].device.type, enabled=False):
                 return getattr(IMPLEMENTATIONS[name], operation)(*arguments, **more)
-    reasons = explain(operation, *operands, precision=precision)
-    raise NoImplementation(f"{operation}(backend={backend!r}, precision={precision!r}) cannot run:\n{reasons}")
+    raise NoImplementation(_refusal(operation, backend, precision, operands))
+
+
+def _refusal(operation: str, backend: str, precision: str, operands: Sequence[Tensor]) -> str:
+    """Why the implementation asked for cannot run, and what to ask for instead."""
+    if backend not in (choices := get_args(Backend)):
+        return f"backend: expected one of {', '.join(choices)}, got {backend!r}"
+    said = {name: unsupported(name, operation, *operands, precision=precision) for name in IMPLEMENTATIONS}
+    able = [repr(name) for name in ("auto", *(name for name, reasons in said.items() if not reasons))]
+    if backend != "auto" and able[1:]:
+        why = "; ".join(said[backend])
+        return f"backend: {backend!r} cannot run here ({why}); expected {' or '.join(able)}"
+    why = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in said.items())
+    return f"precision: {precision!r} can be computed by no backend here ({why})"
 
 
 def unsupported(name: str, operation: str, *operands: Tensor, precision: str = "auto") -> list[str]:
@@ -67,14 +79,3 @@ def unsupported(name: str, operation: str, *operands: Tensor, precision: str = "
         return [f"has no {operation}"]
     reasons: list[str] = module.unsupported(operation, *operands, precision=precision)
     return reasons
-
-
-def explain(operation: str, *operands: Tensor, precision: str = "auto") -> str:
-    """Each implementation, a line each: why it cannot run, or that it can."""
-    shapes = " ".join(str(tuple(x.shape)) for x in operands)
-    lines = [f"  {shapes} {operands[0].dtype} on {operands[0].device}"]
-    for name in IMPLEMENTATIONS:
-        lines.append(
-            f"  {name}: {'; '.join(unsupported(name, operation, *operands, precision=precision)) or 'can run'}"
-        )
-    return "\n".join(lines)

@@ -19,7 +19,6 @@ from midms.matching.kernels import (
     IMPLEMENTATIONS,
     NoImplementation,
     attend,
-    explain,
     logsumexp,
     reference,
     statistics,
@@ -211,7 +210,7 @@ def test_auto_takes_chunked_and_a_name_takes_its_own(taken: list[str]) -> None:
 def test_an_implementation_that_cannot_run_is_not_forced(taken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = operands(11, 2, 3, 5, 2, 1)
     monkeypatch.setattr(reference, "DENSE_ENTRIES", 29)
-    with pytest.raises(NoImplementation, match=r"backend='reference'.*cannot run:\n(.*\n)*.*30 entries, more than 29"):
+    with pytest.raises(NoImplementation, match=r"^backend: 'reference' .*30 entries, more than 29.*'chunked'"):
         attend(*inputs, 1.0, backend="reference")
     attend(*inputs, 1.0)
     assert taken == ["chunked"]
@@ -219,9 +218,8 @@ def test_an_implementation_that_cannot_run_is_not_forced(taken: list[str], monke
 
 def test_an_unknown_implementation_is_named() -> None:
     inputs = operands(12, 1, 2, 2, 2, 1)
-    with pytest.raises(NoImplementation, match=r"backend='fast'.*\n(.*\n)*.*chunked: can run"):
+    with pytest.raises(NoImplementation, match=r"^backend: expected one of auto, triton, .*, got 'fast'"):
         attend(*inputs, 1.0, backend="fast")
-    assert all(name in explain("attend", *inputs[:3]) for name in NAMES)
 
 
 def test_errors_are_named() -> None:

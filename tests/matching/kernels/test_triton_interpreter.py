@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from triton_cases import DEVICE, ROUNDING, allowed, every_precision, operands
 
-from midms.matching.kernels import STATISTICS, NoImplementation, attend, attend_both, explain, statistics
+from midms.matching.kernels import STATISTICS, NoImplementation, attend, attend_both, statistics
+from midms.matching.kernels.dispatch import unsupported
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
@@ -214,12 +215,12 @@ def test_operators_keep_the_rules_of_torch() -> None:
 
 def test_why_triton_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v, *_ = operands(12, 1, 4, 5, 600, 1, 0)
-    said = explain("attend", q, k, v)
-    assert "triton: computes in float32, not float64; feature width 600 > 512" in said
+    said = unsupported("triton", "attend", q, k, v)
+    assert said == ["computes in float32, not float64", "feature width 600 > 512"]
     if DEVICE == "cpu":
         with monkeypatch.context() as older:
             older.setattr("triton.__version__", "3.4.0")  # it would end the process
-            assert "triton: triton 3.4.0 cannot interpret the kernels, 3.6 can;" in explain("attend", q, k, v)
+            assert "triton 3.4.0 cannot interpret the kernels, 3.6 can;" in unsupported("triton", "attend", q, k, v)[0]
         monkeypatch.delenv("TRITON_INTERPRET")
-        with pytest.raises(NoImplementation, match="triton: tensors are on cpu; computes in float32"):
+        with pytest.raises(NoImplementation, match="tensors are on cpu; computes in float32"):
             attend(q, k, v, None, 1.0, backend="triton")
