@@ -1,7 +1,7 @@
 # From a clean checkout, with nothing but make and Python 3.10 or later:
 #   make demo    install, translate a few faces, write a contact sheet
 #   make app     install, open the app on this machine
-#   make test    install, run the tests
+#   make test    install, run the tests, all but those in a browser
 #   make browser install, run the app's tests in Chromium, which it gets by apt-get where it may; without it none run
 #   make lowest  the tests that touch other packages, with the lowest versions that pyproject.toml declares
 #   make bench   install, measure the faces model against its baselines and on what it does not know, reading of sketches,
@@ -35,14 +35,15 @@ app: $(VENV)/.app
 	$(BIN)/midms app
 
 CHROMIUM := chromium chromedriver
+BROWSER := tests/cli/app/test_app_browser*.py
 browser: $(VENV)/.test $(VENV)/.browser
 	@which $(CHROMIUM) >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium chromium-driver; } \
 		>$(VENV)/chromium.log 2>&1 || true
 	@which $(CHROMIUM) >/dev/null || echo "the tests in a browser did not run: there is no $(CHROMIUM) here, and apt-get brought none"
-	which $(CHROMIUM) >/dev/null || exit 0; OMP_NUM_THREADS=2 $(BIN)/python -m pytest tests/cli/app/test_app_browser.py $(ARGS)
+	which $(CHROMIUM) >/dev/null || exit 0; OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(BROWSER) $(ARGS)
 
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore-glob='$(BROWSER)' -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 # shapes are not checked here, jaxtyping's plug-in for pytest is younger than what the package needs of it; nor are AVIF,
 # which Pillow has since 11.3, and profiles of JPEG 2000, which older ones refuse to read

@@ -11,10 +11,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.request import urlopen
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+from PIL import Image
 
+Numbers: TypeAlias = npt.NDArray[np.float64]
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 _OPTIONS = (
     "--headless=new",
@@ -133,6 +138,18 @@ class AppPage:
     def source(self, selector: str) -> str:
         """Where a picture is from, once it is there."""
         return str(self.driver.execute_script(LOADED, f"{selector} img"))
+
+    def pixels(self, selector: str) -> Numbers:
+        """A picture's colours in -1 .. 1, as the browser has them from the app."""
+        with urlopen(self.source(selector)) as file, Image.open(file) as picture:
+            return np.asarray(picture.convert("RGB"), float) / 127.5 - 1
+
+    def translated(self) -> Numbers:
+        """Translate once more, even where the result stays as it is; returns its pixels."""
+        self.click("#result", 0.5, 0.5)
+        self.until(lambda: "comes from" in self.text("#answer"))
+        self.translate()
+        return self.pixels("#result")
 
     def press(self, selector: str) -> None:
         self.driver.execute_script("arguments[0].click()", self.one(selector))

@@ -49,7 +49,8 @@ class Session:
         found: the last result.
         shown: exemplars of the last result, as they are shown.
         pairing: exemplars as they were given for the last result, and their regions.
-        cancelled: whether the translation that runs or waits is wanted no more; who asks for another clears it.
+        cancelled: whether the translation that runs or waits is wanted no more; who asks for another clears it; with
+            another drawing or other exemplars it is a new one.
     """
 
     opened: Upload | None = None
@@ -140,12 +141,18 @@ class Session:
             What the visitor should know of it, a line each.
 
         Raises:
-            Cancelled: the visitor wants it no more.
+            Cancelled: the visitor wants it no more, or has handed in something else since.
             MidmsError: something that the visitor can put right.
         """
+        cancelled = self.cancelled
+
+        def check_wanted() -> None:
+            if cancelled.is_set():
+                raise Cancelled("cancelled")
+
         progress(0.0, "loading the model")
         pipe, notes = pipeline_of(choices.preset, choices.parts)
-        self._check_wanted()
+        check_wanted()
         self._check_given(drawing, pipe.condition)
         painted = self.board.labels(strokes) if self.board is not None else []
         pairing = self._paired(painted)
@@ -153,13 +160,15 @@ class Session:
         levels = len(pipe.sampler.levels) + (0 if pipe.refiner is None else len(pipe.refiner.levels))
 
         def watch(moment: Moment) -> None:
-            self._check_wanted()
+            check_wanted()
             done = moment.step.level.index + 1 + (len(pipe.sampler.levels) if moment.stage == "refine" else 0)
             progress(done / levels, f"level {done} of {levels}")
 
         given = self._given(cast(Upload, drawing), pipe.condition, pairing)
+        shown = self.pictures()
         found = translate(cast(Any, Watched(pipe, watch)), seed=choices.seed, **given)
-        self.found, self.shown, self.pairing = found, self.pictures(), pairing
+        check_wanted()
+        self.found, self.shown, self.pairing = found, shown, pairing
         return [*notes, *pairing.notes, *found.warnings]
 
     def ask(self, place: Place) -> Answer:
@@ -197,7 +206,9 @@ class Session:
         self.anchors, self.colours, self.waiting = [], [], None
 
     def forget_result(self) -> None:
-        """The result is gone, and all that was said of its drawing and exemplars."""
+        """The result is gone, one that is being made too, and all that was said of its drawing and exemplars."""
+        self.cancelled.set()
+        self.cancelled = threading.Event()
         self.found, self.board = None, None
         self.forget_hints()
 
@@ -222,10 +233,6 @@ class Session:
         if self.found is None:
             raise PictureError("there is no result yet: translate first")
         return self.found
-
-    def _check_wanted(self) -> None:
-        if self.cancelled.is_set():
-            raise Cancelled("cancelled")
 
     def _check_given(self, drawing: Upload | None, condition: object) -> None:
         if drawing is None:

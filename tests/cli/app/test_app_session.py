@@ -133,6 +133,22 @@ def test_cancelling_ends_it_at_the_next_level(visited: Session) -> None:
     session.translate(session.opened, FACES, silent)
 
 
+@pytest.mark.parametrize("level", ["level 1 of 2", "level 2 of 2"])
+def test_other_pictures_end_what_is_made_of_those_before(visited: Session, level: str, tmp_path: Path) -> None:
+    session = Session(opened=visited.opened, exemplars=visited.exemplars)
+    photo(40, 40).save(path := tmp_path / "other.png")
+
+    def hand_in(share: float, what: str) -> None:
+        if what == level:
+            session.open_exemplars([path])
+
+    with pytest.raises(Cancelled):
+        session.translate(session.opened, FACES, hand_in)
+    assert session.found is None
+    session.translate(session.opened, FACES, silent)
+    assert session.shown == session.pictures() and session.result.image != visited.result.image
+
+
 def test_uploads_are_read_within_limits_and_removed(tmp_path: Path) -> None:
     session = Session()
     drawing(80, 60).save(path := tmp_path / "good.png")
