@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from command_line import run
 from PIL import Image, ImageDraw
 
 from midms.images.finishers.composite import Composite
+from midms.images.finishers.evidence import commonest
 from midms.images.finishers.palette import flat_colours
+from midms.images.finishers.series import Decided, SeenDrawing, agreed
 from midms.pipeline.jobs.partners import all_pictures
 
 RED, SAND, SEA = (200, 30, 40), (236, 200, 150), (40, 90, 160)
@@ -103,6 +106,30 @@ def test_drawings_of_a_series_decide_together() -> None:
     another = given[0], two_boxes(left).flip(-2) * 0.99, given[2]
     alone, beside = (one(*another, lambda box: None).colours for one in (finisher, together))
     assert torch.equal(alone, beside), "what was not seen is finished by itself"
+
+
+def seen_one(key: bytes, middles: np.ndarray, wrong: bool) -> SeenDrawing:
+    """Three regions unlike all others, then two alike, red and blue; where few vote, it may be the other way round."""
+    red, sea, sand = (np.array(one, np.int32) for one in (RED, SEA, SAND))
+    numbers, votes = np.arange(6, dtype=np.int32), 40 if wrong else 100
+    pair = [sea, red] if wrong else [red, sea]
+    regions = np.repeat(numbers[1:], votes)
+    colours = np.repeat([sand, sand, sand, *pair], votes, 0)
+    alone = commonest(regions, colours.astype(np.float32) / np.float32(127.5) - 1, 6, 0.2)
+    decided = Decided(numbers, alone, np.ones(6, bool), np.zeros(6, bool))
+    features = np.eye(5, dtype=np.float32)[[4, 0, 1, 2, 3, 3]]
+    return SeenDrawing(key, decided, regions, colours, features, np.full(6, 1 / 6), np.append(0, middles), ())
+
+
+@pytest.mark.parametrize("degrees", [0, 40, 180])
+def test_regions_alike_are_told_apart_by_their_places(degrees: int) -> None:
+    """In a drawing that is turned, smaller and elsewhere, each of two has the colour that its own one has."""
+    middles = np.array([0.2 + 0.2j, 0.8 + 0.2j, 0.5 + 0.9j, 0.3 + 0.5j, 0.7 + 0.5j])
+    turned = 0.6 * np.exp(1j * np.deg2rad(degrees)) * (middles - 0.5 - 0.5j) + 0.6 + 0.4j
+    found = agreed([seen_one(b"0", middles, wrong=False), seen_one(b"1", turned, wrong=True)], 0.2)
+    for decided in found.values():
+        colours = (decided.evidence.colour[4:] + 1) * 127.5
+        assert np.abs(colours - [RED, SEA]).max() < 1 and decided.settled[4:].all()
 
 
 def test_a_folder_is_coloured_from_one_bank(tmp_path: Path) -> None:

@@ -110,9 +110,10 @@ class Composite:
         prepared = self.prepare(coloured, drawing)
         decided = self.decide(prepared, palette := flat_colours(exemplars))
         regions = decided.numbers[prepared.view.regions]
-        core = _core(prepared.view)
-        votes = nearest_colours(prepared.view.colours[core], palette)
-        return seen_drawing(drawing, decided, regions, (regions[core], votes), features, palette)
+        thin = (decided.evidence.voting == 0)[regions] & (regions > 0)
+        voting = _core(prepared.view) | thin
+        votes = nearest_colours(prepared.view.colours[voting], palette)
+        return seen_drawing(drawing, decided, regions, (regions[voting], votes), features, palette)
 
     def prepare(self, coloured: Float[Tensor, "1 3 y x"], drawing: Float[Tensor, "1 3 Y X"]) -> Prepared:
         """Lines and regions of a drawing, and the result where regions vote."""
@@ -132,17 +133,17 @@ class Composite:
         found = self._evidence(prepared.view, palette, int(prepared.regions.max()) + 1)
         numbers, evidence = self._joined(prepared.regions, found)
         evidence = evidence._replace(colour=nearest_colours(evidence.colour, palette))
-        return Decided(numbers, evidence, np.zeros(len(evidence.voting), bool))
+        flat = evidence.agreeing >= self.agreement * np.maximum(evidence.voting, 1)
+        return Decided(numbers, evidence, flat, np.zeros_like(flat))
 
     def paint(self, prepared: Prepared, decided: Decided) -> Finished:
         """The layers, of the drawing's size."""
-        numbers, evidence, settled = decided
+        numbers, evidence, flat, settled = decided
         regions, shape = numbers[prepared.regions], prepared.regions.shape
         view = prepared.view._replace(regions=numbers[prepared.view.regions])
-        flat = evidence.agreeing >= self.agreement * np.maximum(evidence.voting, 1)
         named = torch.from_numpy(nearest_region(regions)[1])
         colours = torch.from_numpy(evidence.colour)[named].permute(2, 0, 1)[None]
-        uneven = np.where((flat & settled)[view.regions], 0, self._dissent(view, evidence))
+        uneven = np.where(settled[view.regions], 0, self._dissent(view, evidence))
         if uneven.any() or not flat[1:].all():
             share = torch.where(torch.from_numpy(flat)[named], resize(_planes(uneven[..., None]), shape), 1)
             colours = torch.lerp(colours, resize(self._smooth(view, evidence, uneven), shape), share)
