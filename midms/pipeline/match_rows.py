@@ -83,8 +83,8 @@ class MatchRows:
             source: likewise.
 
         Returns:
-            (x, y) in shares of the exemplar's width and height; and how much, in [0, 1], is taken from the likeliest cell
-            and those that touch it.
+            (x, y) in shares of the exemplar's width and height; and how much, in [0, 1], is taken from the likeliest
+            cell and those that touch it.
         """
         (x, y), (height, width) = pixels.T, self.frame.picture
         sources, extent = source[y, x], torch.tensor([width, height])
@@ -104,7 +104,7 @@ class MatchRows:
         return torch.where(apart, middle, mean) / sides, near
 
     def _likeliest(self, exemplar: int) -> tuple[Int[Tensor, "n 2"], Float[Tensor, " n"]]:
-        """The cell (x, y) of an exemplar that each row takes most from, and how much from it and those that touch it."""
+        """The cell (x, y) of an exemplar that each row takes most from, and how much from it and those beside it."""
         first, (height, width) = self._first(exemplar), self.grids[exemplar]
         columns = self.columns - first
         shares = torch.where((columns >= 0) & (columns < height * width), self.shares, 0)

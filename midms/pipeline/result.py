@@ -37,8 +37,8 @@ class PixelOrigin(NamedTuple):
 
     Attributes:
         exemplar: its number, from 0.
-        place: (x, y) in that exemplar's own pixels, as it was handed in: the mean of the places that the match takes from,
-            or the likeliest of them where the mean lies apart from it, as between two places that are alike.
+        place: (x, y) in that exemplar's own pixels, as it was handed in: the mean of the places that the match takes
+            from, or the likeliest of them where the mean lies apart from it, as between two places that are alike.
         confidence: in [0, 1].
         cycle_error: how far from itself the pixel's cell comes back, in widths: shares of the result's longer side.
         distribution: how much the pixel's cell takes from the cell of each pixel of the exemplar, which is of the size

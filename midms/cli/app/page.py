@@ -1,4 +1,4 @@
-"""The widgets of the app's page, from its top to its bottom; what they call is in `wiring`, how they look in `style`."""
+"""The widgets of the app's page, from top to bottom; what they call is in `wiring`, how they look in `style`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from midms.cli.app.updates import NO_HINTS, VIEWS
 from midms.cli.app.uploads import BYTES, MEGAPIXELS
 
 _WORDS = """# Your drawing, in a picture's colours
-Draw, or drop a drawing. Drop a picture whose colours you like. Translate, then click anywhere in the result to see where
-it comes from.
+Draw, or drop a drawing. Drop a picture whose colours you like. Translate, then click anywhere in the result to see
+where it comes from.
 """
 _EXAMPLES = {"midm-faces": "Try a face", "midm-lineart": "Try line art"}
 _LIMITS = f"Files of at most {BYTES >> 20} MB and {MEGAPIXELS} megapixels. Nothing leaves this machine."
@@ -28,7 +28,7 @@ _HEIGHT, _NARROW = 400, 230
 _CANVAS = 512
 
 
-class Settings(NamedTuple):
+class Sidebar(NamedTuple):
     """The sidebar.
 
     Attributes:
@@ -98,26 +98,26 @@ class More(NamedTuple):
     layers: gr.Gallery
 
 
-class Page(NamedTuple):
+class Widgets(NamedTuple):
     """All widgets that call something, or are given something."""
 
-    settings: Settings
+    settings: Sidebar
     desk: Desk
     below: Below
     regions: Regions
     more: More
 
 
-def page_of(preset: str) -> Page:
+def page_of(preset: str) -> Widgets:
     """The widgets, inside of the blocks that are open.
 
     Args:
         preset: that is chosen at first.
     """
-    return Page(_settings(preset), _desk(), _below(), _regions(), _more())
+    return Widgets(_settings(preset), _desk(), _below(), _regions(), _more())
 
 
-def _settings(preset: str) -> Settings:
+def _settings(preset: str) -> Sidebar:
     lines: dict[gr.Dropdown, Mapping[str, str]] = {}
 
     def menu(of: Mapping[str, str], value: str, label: str, elem_id: str) -> gr.Dropdown:
@@ -136,7 +136,7 @@ def _settings(preset: str) -> Settings:
         with gr.Accordion("Parts", open=False, elem_id="parts"):
             parts = {slot: menu(part_menu(slot), AS_IT_IS, slot, f"part-{slot}") for slot in EXCHANGED}
         gr.Markdown(_LIMITS, elem_classes="small")
-    return Settings(presets, style, seed, parts, lines)
+    return Sidebar(presets, style, seed, parts, lines)
 
 
 def _desk() -> Desk:

@@ -47,7 +47,7 @@ def serve(preset: str, port: int | None, ready: Callable[[str], None]) -> None:
         except ImportError as error:
             raise NoApp(f"the app needs Gradio: pip install 'midms[app]' ({error})") from None
         from midms.cli.app.handlers import Handlers
-        from midms.cli.app.style import style
+        from midms.cli.app.style import page_style
         from midms.cli.app.wiring import app_page
 
         blocks = app_page(Handlers(Sessions(), Path(folder)), preset)
@@ -75,7 +75,7 @@ def serve(preset: str, port: int | None, ready: Callable[[str], None]) -> None:
                 ssr_mode=False,
                 footer_links=[],
                 theme=theme,
-                css=style(preset),
+                css=page_style(preset),
                 app_kwargs={"middleware": _middleware()},
             )
         except OSError as error:

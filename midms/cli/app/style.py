@@ -13,7 +13,8 @@ footer { display: none !important; }
 .example { flex: 0 0 auto !important; } .small p { font-size: .8rem; color: var(--body-text-color-subdued); }
 
 /* The desk: three squares in a row, and below each what fills it. */
-#desk, #below { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 240px), 1fr)); gap: 1rem 1.25rem; }
+#desk, #below { display: grid; gap: 1rem 1.25rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 240px), 1fr)); }
 .step p { margin: 0; font-weight: 600; line-height: 1.75rem; } .step strong { color: var(--primary-600); }
 #pad, #exemplars, #result { aspect-ratio: 1; height: auto !important; min-height: 0; width: 100%; }
 #pad, #exemplars > *, #result { border: 1px solid var(--border-color-primary) !important; border-radius: 12px;
@@ -34,7 +35,8 @@ footer { display: none !important; }
 #go button { height: 58px; }
 
 /* The pad: the drawing fills the square, whose border Gradio keeps 30 pixels from it; its tools stand above it. */
-#pad .pixi-target { inset: -30px; width: calc(100% + 60px); height: calc(100% + 60px); clip-path: inset(30px round 11px); }
+#pad .pixi-target { inset: -30px; width: calc(100% + 60px); height: calc(100% + 60px);
+  clip-path: inset(30px round 11px); }
 #pad .toolbar-wrap, #pad .top-panel { position: absolute; top: -2.35rem; flex-direction: row; width: auto; padding: 0;
   left: auto; border: none; background: none; box-shadow: none; }
 #pad .top-panel { right: 0; } #pad .toolbar-wrap { right: 5.2rem; }
@@ -72,7 +74,7 @@ footer { display: none !important; }
 """
 
 
-def style(preset: str) -> str:
+def page_style(preset: str) -> str:
     """CSS of the page.
 
     Args:

@@ -1,4 +1,4 @@
-"""What widgets are given: pictures on the pad, marked pictures, sentences as HTML, and nothing where a result is gone."""
+"""What widgets are given: pictures on the pad, marked pictures, sentences as HTML; nothing where a result is gone."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from midms.cli.app.choices import Choices, choices_of
 from midms.cli.app.handlers import COLOUR, Handlers
-from midms.cli.app.page import Page, Settings, page_of
+from midms.cli.app.page import Sidebar, Widgets, page_of
 from midms.compose.presets import PRESETS
 
 _SWEEP, _KEPT = 60, 3600
@@ -40,7 +40,7 @@ def app_page(handlers: Handlers, preset: str) -> gr.Blocks:
     return blocks
 
 
-def _wire_settings(handlers: Handlers, page: Page) -> None:
+def _wire_settings(handlers: Handlers, page: Widgets) -> None:
     for menu, lines in page.settings.lines.items():
         menu.change(_line_of(lines), menu, menu, **_QUICK)
     wanted = [page.settings.preset, page.settings.parts["condition"]]
@@ -48,7 +48,7 @@ def _wire_settings(handlers: Handlers, page: Page) -> None:
         menu.input(handlers.wants_annotations, wanted, page.desk.annotations, **_QUIET)
 
 
-def _wire_inputs(handlers: Handlers, page: Page, cleared: list[Any]) -> None:
+def _wire_inputs(handlers: Handlers, page: Widgets, cleared: list[Any]) -> None:
     desk, board, chosen = page.desk, page.regions.board, page.settings.chosen()
     drawing, pictures = desk.drawing_file, desk.exemplar_files
 
@@ -64,7 +64,7 @@ def _wire_inputs(handlers: Handlers, page: Page, cleared: list[Any]) -> None:
     page.regions.opened.expand(lay_out, {desk.pad, board, *chosen}, board, **_QUIET)
 
 
-def _wire_run(handlers: Handlers, page: Page, cleared: list[Any]) -> None:
+def _wire_run(handlers: Handlers, page: Widgets, cleared: list[Any]) -> None:
     settings, desk, below, board = page.settings, page.desk, page.below, page.regions.board
 
     def run(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
@@ -93,7 +93,7 @@ def _wire_run(handlers: Handlers, page: Page, cleared: list[Any]) -> None:
     below.view.input(handlers.view, below.view, desk.result, **_QUICK)
 
 
-def _wire_clicks(handlers: Handlers, page: Page) -> None:
+def _wire_clicks(handlers: Handlers, page: Widgets) -> None:
     desk, below = page.desk, page.below
     marked: list[Any] = [below.answer, below.view, desk.result, *desk.exemplars, below.hints]
     desk.result.select(handlers.click_result, [below.mode, below.colour], marked, **_QUICK)
@@ -103,7 +103,7 @@ def _wire_clicks(handlers: Handlers, page: Page) -> None:
     below.forget.click(handlers.forget_hints, None, below.hints, **_QUICK)
 
 
-def _choices(settings: Settings, values: dict[Any, Any]) -> Choices:
+def _choices(settings: Sidebar, values: dict[Any, Any]) -> Choices:
     names = {slot: values[menu] for slot, menu in settings.parts.items()}
     return choices_of(values[settings.preset], names, values[settings.style], values[settings.seed])
 
