@@ -210,7 +210,7 @@ def _below() -> Below:
 def _regions() -> Regions:
     with gr.Accordion("Say what goes with what, with brushes", open=False, elem_id="regions") as opened:
         gr.Markdown(_REGIONS)
-        colours = [(one, BRUSH_OPACITY) for one in BRUSHES.values()]
+        colours: list[str | tuple[str, float]] = [(one, BRUSH_OPACITY) for one in BRUSHES.values()]
         board = gr.ImageEditor(
             type="pil",
             format="png",
