@@ -11,7 +11,8 @@ import gradio as gr
 
 from midms.cli.app.answers import SIDE, Place, confidence_overlay, enlarged, ringed
 from midms.cli.app.choices import Cancelled, Choices, choices_of, pipeline_of
-from midms.cli.app.session import EXEMPLARS, Session, Sessions
+from midms.cli.app.session import EXEMPLARS, Session
+from midms.cli.app.sessions import Sessions
 from midms.cli.app.updates import CLEARED, VIEWS, all_of, cleared, exemplar_pictures, hints_of, on_pad, said, shown
 from midms.cli.app.uploads import Upload, drawn
 from midms.core.errors import MidmsError, brief, printable

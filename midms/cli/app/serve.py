@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from midms.cli.app.choices import pipeline_of
-from midms.cli.app.session import Sessions
+from midms.cli.app.sessions import Sessions
 from midms.cli.app.uploads import BYTES
 from midms.core.errors import MidmsError
 

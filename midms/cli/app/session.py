@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +27,6 @@ from midms.pipeline.translate import translate
 
 EXEMPLARS = 4
 """Most exemplars."""
-VISITORS = 16
-"""Whose things are kept; of more, those that were away longest lose theirs."""
 ProgressFn = Callable[[float, str], None]
 """Asked with the share that is done, and what is."""
 
@@ -273,29 +270,3 @@ class Session:
         width, height = self.result.warp.size
         pixel = min(int(place[0] * width), width - 1), min(int(place[1] * height), height - 1)
         return [float(one) for one in self.result.origins([pixel]).condition[0]]
-
-
-class Sessions:
-    """Visitors' things by their keys."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, Session] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def of(self, key: str) -> Session:
-        """A visitor's things, which are new where there are none."""
-        with self._lock:
-            session = self._kept.setdefault(key, Session())
-            self._kept.move_to_end(key)
-            while len(self._kept) > VISITORS:
-                self._kept.popitem(last=False)[1].cancelled.set()
-            return session
-
-    def close(self, key: str) -> None:
-        """A visitor is gone: what runs ends, and nothing is kept."""
-        with self._lock:
-            if (session := self._kept.pop(key, None)) is not None:
-                session.cancelled.set()
-
-    def __len__(self) -> int:
-        return len(self._kept)

@@ -33,7 +33,7 @@ def other_visitor(page: AppPage, app: str, pairs: Pairs, folder: Path) -> AppPag
 def begun(page: AppPage) -> None:
     """Ask for a translation that takes seconds, and wait for its first level."""
     page.press("#parts button")
-    page.choose("#part-finisher", "tiles:")
+    page.choose("#part-finisher", "tiles")
     page.press("#run")
     page.until(lambda: page.all("#result .progress-text, #result .progress-level"))
 

@@ -27,7 +27,8 @@ from midms.cli.app.choices import (
     pipeline_of,
     preset_menu,
 )
-from midms.cli.app.session import VISITORS, Session, Sessions
+from midms.cli.app.session import Session
+from midms.cli.app.sessions import VISITORS, Sessions
 from midms.cli.app.uploads import drawn, uploaded
 from midms.compose.compose import BuildError
 from midms.data.portraits.pairs import draw_pairs
