@@ -6,20 +6,33 @@ README's and those of docs/training.md are run by tests of their own, those of d
 from __future__ import annotations
 
 import re
+import runpy
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import run
-from documents import blocks, commands
+from documents import DOCUMENTS, NOT_RUN, ROOT, blocks, commands, lines, to_run
 from sample_pictures import face, photo
 
 from midms import cli
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples" / "plugin" / "README.md"]
-ABSENT = {"OWNER/NAME", "package", "auto", "cuda", "--inception", "--vgg", "--against"}
-"""In commands that are not run: weights and data from elsewhere, a cluster, a GPU; sets, which tests/evaluation has."""
+BY_OTHERS = {"README.md", "docs/training.md", "docs/diffusion_models.md"}
+"""Run by test_readme, test_training_commands and pipeline/test_preset_commands."""
+HERE = [path for path in DOCUMENTS if str(path.relative_to(ROOT)) not in BY_OTHERS and path.parent.name != "tutorials"]
+RUN = [(path.stem, line) for path in HERE for line in to_run(path, lines(path))]
+
+
+def test_every_row_of_what_is_not_run_is_in_its_document() -> None:
+    for name, rows in NOT_RUN.items():
+        found = lines(ROOT / name) + blocks(ROOT / name, "python")
+        assert [row for row in rows if not any(text.startswith(row) for text in found)] == [], name
+
+
+def test_all_else_of_a_tutorial_is_a_cell() -> None:
+    assert [line for path in DOCUMENTS if path.parent.name == "tutorials" for line in to_run(path, lines(path))] == []
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if commands(path)], ids=lambda path: path.stem)
@@ -49,33 +62,32 @@ def things_to_type() -> None:
     Path("colours.json").write_text('[{"here": [60, 60], "colour": "teal"}]')
 
 
-RUN = [
-    (name, words)
-    for name in ("lineart", "evaluation", "scale")
-    for words in commands(ROOT / "docs" / f"{name}.md")
-    if not ABSENT & {*words} and words[0] != "train"
-]
-
-
-@pytest.mark.parametrize(("name", "words"), RUN, ids=lambda one: one if isinstance(one, str) else "")
-def test_commands_run(name: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "line"), RUN)
+def test_commands_run(name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     things_to_type()
-    assert len(RUN) >= 7
-    assert run(*({"16": "1"}.get(word, word) for word in words)) == 0, words
+    words = shlex.split(line, comments=True)
     out = Path(words[words.index("--out") + 1])
+    if words[:2] == ["python", "-m"]:
+        monkeypatch.syspath_prepend(ROOT)
+        monkeypatch.setattr(sys, "argv", words[2:])
+        runpy.run_module(words[2], run_name="__main__", alter_sys=True)
+    else:
+        assert words[0] == "midms", f"nobody knows how to run {line}"
+        assert run(*({"16": "1"}.get(word, word) for word in words[1:])) == 0, line
     made = [*out.iterdir()] if out.is_dir() else [out]
     assert made and all(path.stat().st_size for path in made if path.is_file())
 
 
 @pytest.mark.usefixtures("registries")
-@pytest.mark.parametrize("name", ["scale", "evaluation"])
-def test_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", [path for path in HERE if to_run(path, blocks(path, "python"))], ids=lambda p: p.stem)
+def test_python_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     things_to_type()
     for i in range(2):
         face(64, 2).save(f"{i}.png")
     names: dict[str, Any] = {}
-    for block in blocks(ROOT / "docs" / f"{name}.md", "python"):
-        exec(compile(block, name, "exec"), names)
-    assert ("done" in names and names["done"].written == 1) if name == "scale" else "Brightness" in names
+    for block in to_run(path, blocks(path, "python")):
+        exec(compile(block, path.name, "exec"), names)
+    if path.stem == "scale":
+        assert names["done"].written == 1

@@ -17,6 +17,7 @@ from pathlib import Path
 import made_drawings
 import pytest
 from command_line import run
+from documents import lines, to_run
 from made_data import drawing, photo
 from PIL import Image
 
@@ -32,15 +33,7 @@ from midms.training.progress import Progress
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "training.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-COMMANDS = [line for language, block in BLOCKS if not language for line in block.splitlines()]
-NOT_RUN = {
-    "npm pack ": "fetches from npm; a package in the same layout stands for it",
-    "npm install ": "fetches from npm",
-    "node ": "needs Node and the package",
-    "midms train --data pairs:faces3000/pairs.csv ": "trains on what Node makes",
-    "python -m benchmarks.translation runs/files ": "measures that",
-}
-"""How commands begin that need more than every machine has, and why."""
+COMMANDS = to_run(ROOT / "docs" / "training.md", lines(ROOT / "docs" / "training.md"))
 LAUNCHED = [line for line in COMMANDS if line.startswith(("torchrun ", "accelerate "))]
 MODELS = ("runs/mine", "runs/facesjs")
 """Of trainings that take hours; `runs/try`, which takes two steps, stands for them."""
@@ -74,7 +67,7 @@ def test_every_command_is_run_as_printed(monkeypatch: pytest.MonkeyPatch) -> Non
     ways = {"pairs": [], "train": [], "stopped": [], "translate": [], "python": []}  # type: dict[str, list[str]]
     for line in COMMANDS:
         words = shlex.split(line)
-        if line in LAUNCHED or line.startswith((*NOT_RUN,)):
+        if line in LAUNCHED:
             continue
         if words[0] == "python":
             ways["python"].append(line)
@@ -144,7 +137,3 @@ def test_every_launcher_is_run_as_printed(line: str, desk: Path) -> None:
         os.killpg(launcher.pid, signal.SIGINT)
         launcher.wait(60)
     assert [*(desk / "runs" / "mine").glob("autoencoder-*.checkpoint")], output[-3000:]
-
-
-def test_what_is_not_run_is_on_the_page() -> None:
-    assert all(any(line.startswith(start) for line in COMMANDS) for start in NOT_RUN) and len(LAUNCHED) == 2

@@ -24,10 +24,7 @@ from midms.diffusers import MIDMsPipeline
 from midms.diffusion.solvers.ddim import DDIM
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "diffusion_models.md"
-COMMANDS = {
-    words[words.index("--preset") + 1]: words for words in reversed(commands(DOCUMENT)) if words[0] == "translate"
-}
-"""The first of each preset."""
+COMMANDS = {words[words.index("--preset") + 1]: words for words in commands(DOCUMENT)}
 KNOBS = {
     "sd-warp": ("confidence", "cycle(softness=0.02)"),
     "sd-crossattn": ("injection", "cross-attention(contrast=1)"),
@@ -54,7 +51,7 @@ def changed(preset: str, **typed: str) -> dict[str, Spec]:
 
 
 def test_every_preset_in_the_document_has_a_knob_here() -> None:
-    assert COMMANDS.keys() == KNOBS.keys()
+    assert COMMANDS.keys() == KNOBS.keys() and len(COMMANDS) == len(commands(DOCUMENT))
 
 
 @pytest.mark.parametrize("preset", KNOBS)
