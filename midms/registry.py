@@ -277,8 +277,8 @@ def did_you_mean(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """A question after up to three names like this one, or after one with other capitals, - or _ alone; or nothing."""
     plain = {one.lower().replace("_", "-"): one for one in known}
     asked = str(name).lower().replace("_", "-")
-    near = [asked] if asked in plain else difflib.get_close_matches(asked, plain, 3, likeness)
-    *first, last = [repr(plain[one]) for one in near] or [""]
+    near = [plain[asked]] if asked in plain else difflib.get_close_matches(str(name), plain.values(), 3, likeness)
+    *first, last = [*map(repr, near)] or [""]
     return f"Did you mean {', '.join(first)}{' or ' if first else ''}{last}?" if last else ""
 
 

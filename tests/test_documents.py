@@ -71,6 +71,7 @@ def test_commands_run(name: str, line: str, tmp_path: Path, monkeypatch: pytest.
     if words[:2] == ["python", "-m"]:
         monkeypatch.syspath_prepend(ROOT)
         monkeypatch.setattr(sys, "argv", words[2:])
+        monkeypatch.delitem(sys.modules, words[2], raising=False)  # another test has it, which runpy warns of
         runpy.run_module(words[2], run_name="__main__", alter_sys=True)
     else:
         assert words[0] == "midms", f"nobody knows how to run {line}"
