@@ -66,7 +66,7 @@ class Moment:
         confidence: in it, as it was estimated, in [0, 1]; before the policy's style.
         rematched: whether the match was made at this level.
         stage: "loop", or "refine" for the last pass.
-        warnings: what a person should know before trusting what comes of it, a line each; told at the first moment.
+        warnings: what a person should know before trusting what comes of it, a line each; the first moment has them.
     """
 
     step: Step
